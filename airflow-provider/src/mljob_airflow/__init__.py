@@ -9,21 +9,22 @@ DAG files and the code of tasks import these names from here:
 - :func:`report`: reports progress and metrics of the running task.
 - :func:`publish_outputs`: publishes small results of the run, which the MLJob's status shows.
 - :func:`fail_for_good`: makes the exception that fails a task without a retry.
-- :func:`is_there`: checks for a file, in a sensor that waits for what another job makes.
+- :func:`is_there`: checks whether a file exists, for a sensor that waits for another job's file.
 - :func:`mljob_of`: names the MLJob that a run belongs to.
 
 The packages:
 
-- :mod:`.events` sends task events to Kafka; :mod:`.tasks` is what the code of a running task calls;
+- :mod:`.events` sends task events to Kafka.
+- :mod:`.tasks` has the functions that the code of a running task calls.
 - :mod:`.jobs` declares jobs and describes DAGs, also for the command ``mljob-airflow``
-  (:mod:`.cli`);
-- :mod:`.cancellation` and :mod:`.monitoring` are the code of the DAGs in :mod:`.dags`, which reach
+  (:mod:`.cli`).
+- :mod:`.cancellation` and :mod:`.monitoring` are the code of the DAGs in :mod:`.dags`. They reach
   Airflow through :mod:`.rest`.
 
 Airflow itself loads :mod:`.policy` and :mod:`.provider_info` through entry points when it starts.
 
-Importing this package imports neither Airflow nor Kafka. A DAG file that uses it parses as fast as
-one that doesn't, and training code that reports progress also runs on a laptop without Airflow.
+Importing this package imports neither Airflow nor Kafka. So the import does not slow the parsing of
+a DAG file down, and training code that reports progress also runs on a laptop without Airflow.
 """
 
 from __future__ import annotations

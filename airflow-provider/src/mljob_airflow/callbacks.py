@@ -1,4 +1,6 @@
-"""The callbacks by their earlier import path. New DAG files import from ``mljob_airflow``."""
+"""Keeps the earlier import path of the callbacks working. New DAG files import the callbacks from
+``mljob_airflow``.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The command ``mljob-airflow``, for people who write MLJobs for the DAGs in DAG files.
+"""The command ``mljob-airflow``, for authors of MLJobs.
 
 ``list`` lists the DAGs, ``explain`` explains a DAG or one of its params, and ``manifests`` writes
-MLJobs to fill in. The command reads DAG files as Airflow does, from paths or from the DAG bundles
-of Airflow's configuration. It needs neither Airflow's database nor a running Airflow, so a CI job
-can compare a repository's manifests with its DAGs.
+MLJob manifests to fill in. The command reads DAG files as Airflow does, from paths or from the DAG
+bundles of Airflow's configuration. The command needs neither Airflow's database nor a running
+Airflow, so a CI job can compare a repository's manifests with its DAGs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mljob_airflow.jobs.manifests import ManifestError, manifest, missing, set_v
 from mljob_airflow.jobs.suggestions import closest, likeness
 
 MAX_NAMED = 20
-"""DAGs that a message names."""
+"""The maximum number of DAGs that a message names."""
 
 
 class UsageError(Exception):
@@ -116,7 +116,7 @@ def _list(found: Catalog, _options: argparse.Namespace) -> None:
 
 def _explain(found: Catalog, options: argparse.Namespace) -> None:
     parts = options.path.split(".")
-    # A DAG's id may have dots: the longest id that exists counts.
+    # The id of a DAG may have dots, so the path is taken for the longest id that exists.
     for end in range(len(parts), 0, -1):
         entry = found.dags.get(".".join(parts[:end]))
         if entry is not None:
@@ -155,7 +155,8 @@ def _entry(found: Catalog, dag_id: str) -> DagEntry:
 
 def _no_dag(path: str, found: Catalog) -> str:
     parts = path.split(".")
-    # The path may go on to a param: find the part of it that is most like a DAG's id.
+    # The path may be a DAG's id, or a DAG's id followed by a param. So find the beginning of the
+    # path that is most like the id of a DAG.
     beginnings = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
     close = [(given, dag_id) for given in beginnings if (dag_id := closest(given, found.dags))]
     if close:

@@ -1,8 +1,9 @@
-"""The supported versions of Airflow, 3.1 to 3.3, and the differences between them.
+"""Handles the differences between the supported versions of Airflow, 3.1 to 3.3.
 
-Since 3.1 two classes have moved. The REST API of 3.1 has no cursors, but
-:mod:`mljob_airflow.rest.paging` works without knowing the version. As everywhere in this package,
-Airflow is imported only when a function is called.
+Since 3.1 two classes have moved to other modules. The functions here import them from the right
+module. The REST API of 3.1 has no cursors; :mod:`mljob_airflow.rest.paging` handles that without
+knowing the version. As everywhere in this package, Airflow is imported only when a function is
+called.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class UnsupportedAirflowError(ImportError):
 @cache
 def installed_version() -> str | None:
     """The version of the installed Airflow, without importing it; ``None`` without Airflow."""
-    # In Airflow 2, apache-airflow is the distribution with the code. Since 3.0 it only depends on
-    # the parts.
+    # Airflow 3 is the distribution apache-airflow-core. In Airflow 2, the distribution
+    # apache-airflow has the code.
     for distribution in ("apache-airflow-core", "apache-airflow"):
         try:
             return metadata.version(distribution)
@@ -36,12 +37,13 @@ def installed_version() -> str | None:
 
 
 def assert_supported(version: str | None) -> None:
-    """Raise an error if Airflow is too old. Without Airflow there is no error, because training
-    code also runs without Airflow.
+    """Raise an error if Airflow is too old.
+
+    Without Airflow there is no error, because training code also runs without Airflow.
 
     Each module that a DAG file may import calls this function when it is imported. The modules that
     Airflow loads when it starts (:mod:`.policy`, :mod:`.provider_info` and their imports) don't
-    call it: the error would stop Airflow.
+    call this function, because the error would stop Airflow.
 
     Args:
         version: The version of Airflow, from :func:`installed_version`.
@@ -59,29 +61,30 @@ def assert_supported(version: str | None) -> None:
 
 
 def fail_exception() -> type[Exception]:
-    """``AirflowFailException``, which fails a task without a retry."""
+    """Airflow's class ``AirflowFailException``. This exception fails a task without a retry."""
     return _exception("AirflowFailException")
 
 
 def skip_exception() -> type[Exception]:
-    """``AirflowSkipException``, which skips a task."""
+    """Airflow's class ``AirflowSkipException``. A task that raises this exception is skipped."""
     return _exception("AirflowSkipException")
 
 
 def read_dag_files(path: Path) -> Any:
-    """The ``DagBag`` of a DAG file, or of a folder of DAG files. Its ``import_errors`` has the
-    files that can't be imported.
+    """The ``DagBag`` of a DAG file, or of a folder of DAG files.
+
+    The field ``import_errors`` of the DagBag has the files that Airflow can't import.
     """
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:
-        # Airflow 3.1
+        # In Airflow 3.1, the class is in another module.
         from airflow.models.dagbag import DagBag
 
     folder = path if path.is_dir() else path.parent
     if str(folder) not in sys.path:
-        # As in the DAG processor, so that a DAG file can import modules of its folder.
+        # The DAG processor adds the folder too, so that a DAG file can import modules from it.
         sys.path.append(str(folder))
     wanted = {"bundle_path": folder, "bundle_name": folder.name, "include_examples": False, "load_op_links": False}
     known = inspect.signature(DagBag.__init__).parameters
@@ -89,15 +92,16 @@ def read_dag_files(path: Path) -> Any:
 
 
 def masked(text: str) -> str:
-    """``text`` with ``***`` for the secrets that Airflow's secrets masker knows in this process.
+    """``text`` with ``***`` for each secret that Airflow's secrets masker knows in this process.
 
-    These are passwords of Connections that were used, Variables with sensitive names, and arguments
-    of ``mask_secret``. Airflow itself masks only its logs.
+    The masker knows the passwords of Connections that the process has used, the values of Variables
+    with sensitive names, and the arguments of ``mask_secret``. Airflow itself masks only its logs,
+    and not the texts that this package sends elsewhere.
     """
     try:
         from airflow.sdk.log import redact
     except ImportError:
-        # This module is not part of Airflow's public interface, and may move.
+        # airflow.sdk.log is not part of Airflow's public interface, and may move.
         return text
     return str(redact(text))
 
@@ -108,7 +112,7 @@ def _exception(name: str) -> type[Exception]:
 
         found: type[Exception] = getattr(exceptions, name)
     except AttributeError:
-        # Airflow 3.1
+        # In Airflow 3.1, the exceptions are in another module.
         from airflow import exceptions as older
 
         found = getattr(older, name)

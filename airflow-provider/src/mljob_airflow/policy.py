@@ -1,9 +1,9 @@
 """A cluster policy that adds the callbacks to every task of every DAG, without a change to any DAG.
 
-Airflow finds it through the entry point group ``airflow.policy`` and calls it for each task that it
-parses, in the DAG processor and in the workers (Airflow docs: "Cluster Policies"). It does nothing
-unless ``[mljob] instrument_all_dags`` is true: installing a package must not change other people's
-DAGs.
+Airflow finds the policy through the entry point group ``airflow.policy``. In the DAG processor and
+in the workers, Airflow calls the policy for each task that is parsed (Airflow's documentation,
+"Cluster Policies"). The policy does nothing unless ``[mljob] instrument_all_dags`` is true, because
+the installation of a package must not change other people's DAGs.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from mljob_airflow.compatibility import UnsupportedAirflowError, assert_supporte
 
 log = logging.getLogger(__name__)
 
-# The marker that airflow.policies exports. Airflow loads this module while it starts, so
-# airflow.policies can't be imported here.
+# This equals the marker in airflow.policies. Airflow loads this module while it starts, and at that
+# time airflow.policies can't be imported.
 hookimpl = pluggy.HookimplMarker("airflow.policy")
 
 
 @hookimpl
 def task_policy(task: Any) -> None:
-    """Airflow's hook: add the callbacks to ``task``, an operator or a mapped operator, if the
-    configuration says so.
+    """Add the callbacks to a task if ``[mljob] instrument_all_dags`` is true.
+
+    Args:
+        task: An Airflow operator or a mapped operator.
     """
     if settings.instrument_all_dags() and _is_supported():
-        # Late: this import refuses an Airflow that is too old, and such an Airflow must still
-        # start.
+        # Imported here, because this import raises an error if Airflow is too old. Such an Airflow
+        # must still start.
         from mljob_airflow.events.instrumentation import instrument
 
         instrument(task)
@@ -39,8 +41,9 @@ def task_policy(task: Any) -> None:
 
 @cache
 def _is_supported() -> bool:
-    """Whether this Airflow is supported. If not, one warning says so: an exception would break
-    every DAG.
+    """Whether this version of Airflow is supported.
+
+    If it is not, a warning is logged once. An exception would break every DAG.
     """
     try:
         assert_supported(installed_version())

@@ -1,7 +1,7 @@
-"""The description of this package that ``airflow providers list`` and ``airflow config list`` show.
+"""The description of this package for ``airflow providers list`` and ``airflow config list``.
 
-Its format is Airflow's ``provider_info.schema.json`` (Airflow docs: "How to create your own
-provider").
+The format is Airflow's ``provider_info.schema.json`` (Airflow's documentation, "How to create your
+own provider").
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from mljob_airflow import __version__, settings
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider, and the options of the section ``[mljob]`` of Airflow's configuration with
-    their defaults.
+    """The description of the provider.
+
+    It has the options of the section ``[mljob]`` of Airflow's configuration, with their defaults.
     """
     return {
         "package-name": "airflow-provider-mljob",

@@ -31,22 +31,24 @@ def source() -> str:
 
 
 def kafka_config_id() -> str:
-    """The Airflow Connection whose extra is librdkafka's configuration."""
+    """The id of the Airflow Connection whose extra is librdkafka's configuration."""
     return _get("kafka_config_id", KAFKA_CONFIG_ID)
 
 
 def airflow_conn_id() -> str:
-    """The Airflow Connection with which this package's DAGs log in to Airflow's REST API."""
+    """The id of the Airflow Connection with which this package's DAGs log in to the REST API."""
     return _get("airflow_conn_id", AIRFLOW_CONN_ID)
 
 
 def run_id_prefix() -> str:
-    """The first part of the ids of MLJobs' runs."""
+    """The first part of the run ids of MLJobs, as in the operator's ``MLJOB_RUN_ID_PREFIX``."""
     return _get("run_id_prefix", RUN_ID_PREFIX)
 
 
 def slack_conn_id() -> str:
-    """The Airflow Connection with which the monitors post to Slack; empty: they don't post."""
+    """The id of the Airflow Connection with which the monitors post to Slack; empty: no
+    messages.
+    """
     return _get("slack_conn_id", "")
 
 
@@ -56,23 +58,24 @@ def slack_channel() -> str:
 
 
 def report_dir() -> str:
-    """The folder for the monitors' pages; empty: they write no pages."""
+    """The folder for the monitors' pages; empty: the monitors write no pages."""
     return _get("report_dir", "")
 
 
 def report_url() -> str:
-    """The URL of that folder; empty: messages have no link to the page."""
+    """The URL of the folder with the monitors' pages; empty: messages have no link to a page."""
     return _get("report_url", "")
 
 
 def report_topic() -> str:
-    """The Kafka topic of the monitors' reports; empty: they send no reports."""
+    """The Kafka topic of the monitors' reports; empty: the monitors send no reports to Kafka."""
     return _get("report_topic", "")
 
 
 def monitor_schedule() -> str | None:
-    """The schedule of ``mljob_monitor``, a cron expression; ``None`` (``none`` in the
-    configuration): it runs only when it is triggered.
+    """The schedule of ``mljob_monitor``, a cron expression.
+
+    ``None`` (the text ``none`` in the configuration): the DAG runs only when it is triggered.
     """
     return _schedule("monitor_schedule", MONITOR_SCHEDULE)
 
@@ -83,7 +86,7 @@ def bottlenecks_schedule() -> str | None:
 
 
 def ui_url() -> str:
-    """The URL of Airflow's UI, ``[api] base_url``; empty when it is not set."""
+    """The URL of Airflow's UI, from ``[api] base_url``; empty: the option is not set."""
     return str(_conf().get("api", "base_url", fallback="") or "").strip()
 
 
@@ -102,8 +105,8 @@ def _get(option: str, default: str) -> str:
 
 
 def _conf() -> Any:
-    # Late: some modules of this package work without Airflow, and Airflow imports the cluster
-    # policy while it starts.
+    # Imported here for two reasons: some modules of this package work without Airflow, and Airflow
+    # imports the cluster policy while it starts.
     from airflow.configuration import conf
 
     return conf

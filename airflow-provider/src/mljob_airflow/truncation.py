@@ -1,10 +1,10 @@
-"""Cutting a text to a length, with a sign that it was cut."""
+"""Cuts a text to a length, and marks the cut."""
 
 from __future__ import annotations
 
 
 def truncated(text: str, length: int) -> str:
-    """``text`` in at most ``length`` characters; the last character of a text that was cut is
+    """``text`` in at most ``length`` characters. If the text is cut, the last character is
     ``…``.
     """
     return text if len(text) <= length else text[: length - 1] + "…"

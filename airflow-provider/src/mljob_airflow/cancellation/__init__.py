@@ -1,7 +1,9 @@
-"""Cancelling dag runs.
+"""Cancels dag runs.
 
-The DAG ``mljob_cancel`` (:mod:`mljob_airflow.dags.mljob_cancel`) runs one task, :mod:`.task`: it
-reads the runs to cancel from the DAG's params, has them cancelled, and sends an event about each.
-:mod:`.runs` cancels them: which task instances fail in which order comes from :mod:`.plan`,
-requests to Airflow go through :mod:`.airflow_runs`.
+- :mod:`.task` is the only task of the DAG ``mljob_cancel``
+  (:mod:`mljob_airflow.dags.mljob_cancel`). The task reads from the DAG's params which runs to
+  cancel, cancels them, and sends an event about each.
+- :mod:`.runs` has the steps of a cancellation.
+- :mod:`.plan` decides in which order the task instances of a run are set to failed.
+- :mod:`.airflow_runs` sends the requests to Airflow.
 """

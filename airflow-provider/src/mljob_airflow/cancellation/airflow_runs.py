@@ -1,4 +1,4 @@
-"""The dag runs of an Airflow, over its REST API."""
+"""Sends the requests of a cancellation to Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mljob_airflow.rest.paging import pages
 log = logging.getLogger(__name__)
 
 MAX_NOTE_LENGTH = 1000
-"""Characters of a run's note, as Airflow stores it."""
+"""The maximum number of characters of a run's note that Airflow stores."""
 
 
 class AirflowRuns:
-    """The runs of a real Airflow; implements :class:`mljob_airflow.cancellation.runs.Runs`."""
+    """The dag runs of an Airflow. Implements :class:`mljob_airflow.cancellation.runs.Runs`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         from airflow_client import client
@@ -29,13 +29,13 @@ class AirflowRuns:
         self._tasks = client.TaskApi(api_client)
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
-        """The run's state; ``None`` when there is no such run."""
+        """The run's state; ``None``: the run does not exist."""
         run = self._run(dag_id, dag_run_id)
         state: str | None = None if run is None else run["state"]
         return state
 
     def tasks(self, dag_id: str) -> Sequence[Task]:
-        """The DAG's tasks; empty when there is no such DAG."""
+        """The DAG's tasks; empty if the DAG does not exist."""
         answer = ask_or_none(f"list tasks of {dag_id}", self._tasks.get_tasks_without_preload_content, dag_id)
         return [
             Task(task["task_id"], tuple(task.get("downstream_task_ids") or ()), task.get("trigger_rule"))
@@ -52,9 +52,9 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances failed, and return the errors.
+        """Set task instances to failed, and return the errors.
 
-        A task instance that has failed already is no error.
+        A task instance that has failed already is not an error.
         """
         if self._fail_together(dag_id, dag_run_id, instances):
             return []
@@ -62,7 +62,11 @@ class AirflowRuns:
         return [error for error in errors if error]
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
-        """Set the run failed, and add a line to its note, which Airflow cuts at 1,000 characters."""
+        """Set the run to failed, and add a line to its note.
+
+        The note is cut to 1,000 characters, the most that Airflow stores. A run that does not exist
+        or has failed already is not an error.
+        """
         run = self._run(dag_id, dag_run_id)
         if run is None:
             return
@@ -81,10 +85,12 @@ class AirflowRuns:
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
 
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
-        """Fail a batch in one request, and return whether all of it is failed.
+        """Set a batch of task instances to failed in one request.
 
-        Airflow stops at the first task instance that it refuses (one that has failed already is
-        enough), and keeps what it did before.
+        Returns whether all of them are failed.
+
+        Airflow stops at the first task instance that it refuses, for example because it has failed
+        already. The task instances before it stay failed.
         """
         if len(batch) == 1:
             return False
@@ -117,7 +123,7 @@ class AirflowRuns:
         return answer.get("update") is not None and not answer["update"].get("errors")
 
     def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
-        """Fail one task instance, and return the error, or ``None``."""
+        """Set one task instance to failed, and return the error; ``None``: no error."""
         body = self._client.PatchTaskInstanceBody(new_state="failed")
         what = f"fail {instance.task_id}"
         try:
@@ -136,11 +142,11 @@ class AirflowRuns:
                 ask(what, method, dag_id, dag_run_id, instance.task_id, body)
         except AirflowApiError as error:
             if error.status == 409:
-                # The task instance has failed already.
+                # 409 says that the task instance has failed already.
                 return None
             if error.status == 404:
-                # The DAG has lost this task, or a mapped task was expanded meanwhile. The next
-                # round lists the task instances again.
+                # A new version of the DAG lacks this task, or Airflow has expanded a mapped task
+                # meanwhile. The next round lists the task instances again.
                 return str(error)
             raise
         return None

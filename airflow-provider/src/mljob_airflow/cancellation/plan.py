@@ -1,8 +1,10 @@
-"""The order in which the task instances of a run are failed. Pure.
+"""Decides in which order the task instances of a run are set to failed.
 
-When a task instance is set failed, Airflow clears its failed and upstream_failed downstream tasks
-(``set_task_instance_state`` of Airflow 3.3), which would run again. So upstream tasks are failed
-before downstream tasks.
+When a task instance is set to failed, Airflow clears its failed and upstream_failed downstream
+tasks (``set_task_instance_state`` of Airflow 3.3). Cleared tasks would run again. So upstream tasks
+are set to failed before downstream tasks.
+
+The functions do no I/O.
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from graphlib import CycleError, TopologicalSorter
 FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 FINISHED_RUN_STATES = frozenset({"success", "failed"})
 NOT_STARTED = frozenset({None, "scheduled", "queued", "skipped", "upstream_failed", "removed"})
-"""States of task instances whose code has not run."""
+"""The states of task instances whose code has not run."""
 TEARDOWN_TRIGGER_RULE = "all_done_setup_success"
-"""The trigger rule of every teardown task. Airflow gives it to no other task."""
+"""The trigger rule of teardown tasks. Airflow gives this rule to no other task."""
 BATCH_SIZE = 25
-"""Task instances in one request: Airflow locks the rows of all of them until it has set the last
-one.
-"""
+"""The maximum number of task instances in one request. Airflow locks the rows of all task instances
+of a request until it has set the last one to failed, so large requests would block the
+scheduler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,16 @@ def upstream_first(tasks: Iterable[Task]) -> dict[str, int]:
 
 
 def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list[list[TaskInstance]]:
-    """The task instances in the order in which they are to be failed, one batch for each request.
+    """The task instances in the order in which they are set to failed, one batch for each request.
 
     A batch has task instances of one rank, because Airflow follows no order within a request. Lower
     ranks come first, and tasks that the DAG no longer has come last. Within a rank, task instances
-    that don't run yet come first: otherwise they would start in the slots that become free.
+    that don't run yet come first. Otherwise they would start in the slots of the running task
+    instances that are stopped.
+
+    Args:
+        instances: The task instances to set to failed.
+        ranks: The rank of each task, from :func:`upstream_first`.
     """
     last = max(ranks.values(), default=0) + 1
     groups: dict[int, list[TaskInstance]] = {}

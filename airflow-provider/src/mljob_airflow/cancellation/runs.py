@@ -1,26 +1,29 @@
-"""Cancelling dag runs: fail every unfinished task instance, then the run, then verify that all of
-it has ended.
+"""Cancels dag runs.
 
-Airflow 3.3 behaves in three ways that matter here:
+A cancellation sets every unfinished task instance of a run to failed, then the run, and then
+verifies that the run and its task instances have ended.
 
-- *Setting a task instance failed clears its failed and upstream_failed downstream tasks*, which
-  would run again. So task instances are failed upstream first (:mod:`.plan`), and listed again
-  after each round, until a round finds none that is unfinished.
-- *Setting one task instance failed takes about 50 ms*, and locks rows that the scheduler waits for.
-  Setting the run failed takes as long for all of its tasks together, but sets tasks that have not
-  started ``skipped``. So task instances are failed one by one for at most :data:`FAIL_SECONDS`, and
-  the rest of a run with thousands of mapped task instances ends with the run.
-- *Teardown tasks run when a run is set failed*, because they release what setup tasks have taken.
-  Mode ``graceful`` lets them run, and fails those that don't end in time. Mode ``immediate`` fails
-  them like all others.
+Three facts about Airflow 3.3 determine the steps:
 
-The process of a failed task instance learns of it at its next heartbeat, at most five seconds
-later, and is then stopped.
+- *Setting a task instance to failed clears its failed and upstream_failed downstream tasks*, which
+  would then run again. So upstream task instances are set to failed first (:mod:`.plan`). After
+  each round the task instances are listed again, until a list has no unfinished task instance.
+- *Setting one task instance to failed takes about 50 ms*, and locks rows that the scheduler waits
+  for. Setting the run to failed takes as long for all of its tasks together, but tasks that have
+  not started become ``skipped``. So task instances are set to failed one by one for at most
+  :data:`FAIL_SECONDS`. In a run with thousands of mapped task instances, the remaining ones end
+  when the run is set to failed.
+- *Teardown tasks run when a run is set to failed*, because they release the resources that setup
+  tasks have taken. Mode ``graceful`` lets teardown tasks run, and sets those to failed that don't
+  end in time. Mode ``immediate`` sets teardown tasks to failed like all other tasks.
 
-Several runs are cancelled in parallel, because each cancellation mostly waits. An error in one does
-not affect the others.
+The process of a running task notices at its next heartbeat, at most five seconds later, that its
+task instance is set to failed. The process is then stopped.
 
-This module needs no Airflow: requests go through :class:`Runs`.
+Several runs are cancelled in parallel, because a cancellation spends most of its time waiting. An
+error with one run does not affect the others.
+
+This module needs no Airflow: all requests go through the protocol :class:`Runs`.
 """
 
 from __future__ import annotations
@@ -50,19 +53,20 @@ log = logging.getLogger(__name__)
 TEARDOWN_SECONDS = 30.0
 """Seconds that teardown tasks may take by default."""
 VERIFY_SECONDS = 15.0
-"""Seconds that the run may take to end after everything was set failed."""
+"""Seconds that the run may take to end after the run and all task instances were set to failed."""
 FAIL_SECONDS = 20.0
-"""Seconds in which task instances are failed one by one: a few hundred. Setting the run failed ends
-the rest.
+"""Seconds for which task instances are set to failed one by one. The time suffices for a few
+hundred. The remaining ones end when the run is set to failed.
 """
 POLL_SECONDS = 0.5
 """Seconds between two requests for a state."""
 PARALLEL_RUNS = 8
-"""Runs that are cancelled in parallel: more would only wait for each other in the API server."""
+"""The number of runs that are cancelled in parallel. More parallel requests would only wait for
+each other in Airflow's API server."""
 MAX_ERRORS = 20
-"""Errors in a summary."""
+"""The maximum number of errors in a summary."""
 MAX_ERROR_LENGTH = 500
-"""Characters of an error in a summary."""
+"""The maximum number of characters of an error in a summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +84,11 @@ class Runs(Protocol):
     """The requests to Airflow that a cancellation needs."""
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
-        """The run's state; ``None`` when there is no such run."""
+        """The run's state; ``None``: the run does not exist."""
         ...
 
     def tasks(self, dag_id: str) -> Sequence[Task]:
-        """The DAG's tasks; empty when there is no such DAG."""
+        """The DAG's tasks; empty if the DAG does not exist."""
         ...
 
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterable[TaskInstance]:
@@ -92,19 +96,21 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances failed, and return the errors.
+        """Set task instances to failed, and return the errors.
 
-        A task instance that has failed already is no error.
+        A task instance that has failed already is not an error.
         """
         ...
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
-        """Set the run failed, and add a line to its note."""
+        """Set the run to failed, and add a line to its note."""
         ...
 
 
 class CancellationError(Exception):
-    """A run has not ended although everything was set failed. A retry may end it."""
+    """A run has not ended although it and its task instances were set to failed. A retry may
+    succeed.
+    """
 
 
 @dataclass
@@ -114,15 +120,21 @@ class Summary:
     target: Target
     outcome: CancellationOutcome = CancellationOutcome.CANCELLED
     state: str | None = None
-    """The run's state as Airflow last returned it."""
+    """The run's state in Airflow's last answer; ``None``: the run does not exist, or there was no
+    answer."""
     failed_task_instances: int = 0
+    """The number of task instances that were set to failed."""
     rounds: int = 0
+    """The number of rounds in which task instances were set to failed."""
     errors: list[str] = field(default_factory=list)
-    """Requests that Airflow refused. If the run is not over, the last error says why."""
+    """The errors of requests that Airflow refused. If the run is not over, the last error says
+    why."""
     seconds: float = 0.0
 
     def note(self, error: object) -> bool:
-        """Add an error, and return whether it is new. Errors after the first 20 are dropped."""
+        """Add an error, and return whether the error is new. Errors after the first 20 are
+        dropped.
+        """
         text = _short(error)
         new = text not in self.errors
         if new and len(self.errors) < MAX_ERRORS:
@@ -150,7 +162,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long each step may take, in seconds, and the clock."""
+    """The longest time of each step, and the pause ``poll`` between two requests, in seconds.
+
+    ``clock`` and ``sleep`` are those of :mod:`time`, or of a test.
+    """
 
     fail: float = FAIL_SECONDS
     teardown: float = TEARDOWN_SECONDS
@@ -168,16 +183,17 @@ def cancel_runs(
     mode: CancellationMode = CancellationMode.GRACEFUL,
     timing: Timing | None = None,
 ) -> Iterator[Summary]:
-    """Cancel runs in parallel, each as :func:`cancel_run` does, and yield each summary as soon as
-    its run is done.
+    """Cancel runs in parallel, each as :func:`cancel_run` does.
+
+    Yields the summary of each run as soon as its cancellation has ended.
 
     Args:
-        connect: Makes the connection to Airflow. If it fails, the outcome of each run is
+        connect: Makes the connection to Airflow. If ``connect`` raises, the outcome of each run is
             ``not_over``, and each summary has the error.
         targets: The runs. A run that is named twice is cancelled once.
         reason: The reason of the cancellation, for the runs' notes in Airflow.
         mode: Whether teardown tasks may run.
-        timing: How long to wait.
+        timing: The times of the steps.
     """
     targets = list(dict.fromkeys(targets))
     try:
@@ -195,7 +211,8 @@ def cancel_runs(
         for done in as_completed(pending):
             yield done.result()
     finally:
-        # When this task is stopped, the runs that are still waiting for a thread are not cancelled.
+        # If Airflow stops this task, the threads end after their current run, and the other runs
+        # are not cancelled.
         pool.shutdown(cancel_futures=True)
 
 
@@ -210,15 +227,15 @@ def cancel_run(
     """Cancel a run.
 
     Args:
-        runs: Airflow.
+        runs: The requests to Airflow.
         target: The run.
         reason: The reason of the cancellation, for the run's note in Airflow.
         mode: Whether teardown tasks may run.
-        timing: How long to wait.
+        timing: The times of the steps.
 
     Returns:
-        The summary. An exception makes the outcome ``not_over``, and is the last of the summary's
-        errors.
+        The summary. After an exception the outcome is ``not_over``, and the summary's last error is
+        the exception.
     """
     timing = timing or Timing()
     summary = Summary(target)
@@ -226,8 +243,8 @@ def cancel_run(
     try:
         _cancel(runs, summary, reason, mode, timing)
     except Exception as error:
-        # Any exception: the other runs must still be cancelled, and this one must still be
-        # reported.
+        # Every exception is caught, because the other runs must still be cancelled, and the summary
+        # of this run must still be reported.
         summary.give_up(error)
     summary.seconds = timing.clock() - began
     log.log(
@@ -258,8 +275,7 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
     tasks = runs.tasks(target.dag_id)
     ranks = upstream_first(tasks)
     teardowns = {task.task_id for task in tasks if task.trigger_rule == TEARDOWN_TRIGGER_RULE}
-    # In a run that has not started, such as the queued run of a paused DAG, there is nothing to
-    # tear down.
+    # A run that has not started, such as the queued run of a paused DAG, has nothing to tear down.
     graceful = mode is CancellationMode.GRACEFUL and bool(teardowns) and _has_started(runs, target)
 
     keep = teardowns if graceful else frozenset[str]()
@@ -267,8 +283,8 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
     _fail_unfinished(runs, summary, ranks, timing, keep=keep)
     if teardowns:
         if _unfinished(runs, target, keep):
-            # When a run is set failed, Airflow lets its teardown tasks run, and keeps the run open
-            # until they have ended.
+            # When a run is set to failed, Airflow lets its teardown tasks run, and ends the run
+            # after they have ended.
             _fail_run(runs, target, reason)
         if graceful:
             _await_teardowns(runs, summary, timing)
@@ -280,8 +296,10 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
 def _fail_unfinished(
     runs: Runs, summary: Summary, ranks: Mapping[str, int], timing: Timing, *, keep: Collection[str]
 ) -> None:
-    """Fail task instances in rounds. Stop when only the tasks of ``keep`` are unfinished, when
-    Airflow refuses all, or when the time is over.
+    """Set unfinished task instances to failed, in rounds.
+
+    The rounds end in one of three cases: only tasks of ``keep`` are unfinished, Airflow has refused
+    all task instances of a round, or :attr:`Timing.fail` seconds have passed.
     """
     target = summary.target
     deadline = timing.clock() + timing.fail
@@ -309,8 +327,9 @@ def _short(error: object) -> str:
 
 
 def _fail_run(runs: Runs, target: Target, reason: str) -> None:
-    # When all tasks have ended, the scheduler ends the run within a second or two. But the
-    # scheduler may be busy, and it ignores the queued runs of a paused DAG.
+    # When all tasks have ended, the scheduler usually ends the run within two seconds. But the
+    # scheduler may be busy, and it ignores the queued runs of a paused DAG. So the run is set to
+    # failed here.
     if runs.state(target.dag_id, target.dag_run_id) not in {*FINISHED_RUN_STATES, None}:
         runs.fail_run(target.dag_id, target.dag_run_id, f"Cancelled: {reason}")
 
@@ -337,11 +356,13 @@ def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
 
 
 def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: str, timing: Timing) -> None:
-    """Verify that the run and its task instances have ended. Task instances that go on after the
-    end of the run are failed again.
+    """Verify that the run and its task instances have ended.
+
+    Task instances that are unfinished after the end of the run are set to failed again.
 
     Raises:
-        CancellationError: The run or a task instance goes on after :attr:`Timing.verify` seconds.
+        CancellationError: The run or a task instance has not ended after :attr:`Timing.verify`
+            seconds.
     """
     target = summary.target
     deadline = timing.clock() + timing.verify
@@ -351,8 +372,8 @@ def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: s
             return
         unfinished: list[TaskInstance] = []
         if summary.state in FINISHED_RUN_STATES:
-            # A task instance without a state whose task is no longer in the DAG can't be failed,
-            # and never runs.
+            # A task instance without a state whose task is no longer in the DAG is ignored. Airflow
+            # never runs such a task instance, and refuses to set it to failed.
             unfinished = [ti for ti in _unfinished(runs, target) if ti.state is not None or ti.task_id in ranks]
             if not unfinished:
                 return

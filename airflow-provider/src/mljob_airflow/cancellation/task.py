@@ -1,5 +1,7 @@
-"""The task of the DAG ``mljob_cancel``: cancel the runs that the params name, send an event about
-each, and fail if one is not over.
+"""The task of the DAG ``mljob_cancel``.
+
+The task cancels the runs that the params name, and sends an event about each run. The task fails if
+a run is not over.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_REASON_LENGTH = 1000
-"""Characters of the reason in an event."""
+"""The maximum number of characters of the reason in an event."""
 
 
 def cancel(context: Context) -> dict[str, Any]:
@@ -33,8 +35,8 @@ def cancel(context: Context) -> dict[str, Any]:
 
     Raises:
         AirflowFailException: The params name no run.
-        CancellationError: At least one run is not over; the message names each. A retry cancels
-            only these.
+        CancellationError: At least one run is not over; the message names all such runs. A retry of
+            the task cancels only these runs.
     """
     params: Mapping[str, Any] = context["params"]
     try:
@@ -59,8 +61,9 @@ def cancel(context: Context) -> dict[str, Any]:
 
 
 def targets_of(params: Mapping[str, Any]) -> list[Target]:
-    """The runs to cancel, each once: the run of the params ``dag_id`` and ``dag_run_id``, then the
-    runs of ``targets``.
+    """The runs to cancel, without duplicates.
+
+    The run of the params ``dag_id`` and ``dag_run_id`` comes first, then the runs of ``targets``.
 
     Raises:
         ValueError: The params name no run, or only one of ``dag_id`` and ``dag_run_id``.
@@ -89,11 +92,11 @@ def event_of(
     """The event about the cancellation of one run.
 
     Args:
-        summary: The result.
+        summary: The result of the cancellation.
         mode: The mode of the cancellation.
-        reason: Its reason.
+        reason: The reason of the cancellation.
         cancelled_by: The id of the run of ``mljob_cancel``.
-        try_number: The try of its task.
+        try_number: The number of the try of the task in ``mljob_cancel``.
         source: The name of this Airflow, ``[mljob] source``.
         now: The time of the event, with a time zone.
     """
@@ -130,8 +133,9 @@ def _connect() -> Runs:
 
 
 def _report(summary: Summary, **about: Any) -> None:
-    """Send an event, without waiting for its delivery. While Kafka is away, runs are cancelled all
-    the same.
+    """Send the event about a cancelled run, without waiting for its delivery.
+
+    An error does not fail the task: runs are also cancelled while Kafka is out of reach.
     """
     from mljob_airflow.events import producer
 

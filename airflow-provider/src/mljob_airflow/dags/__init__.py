@@ -1,4 +1,4 @@
-"""The DAGs of this package. A DAG file imports each by name."""
+"""The DAGs of this package, one in each module. To use a DAG, import it by name in a DAG file."""
 
 from mljob_airflow.compatibility import assert_supported, installed_version
 

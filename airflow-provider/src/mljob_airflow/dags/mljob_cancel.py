@@ -1,11 +1,13 @@
-"""Cancels dag runs: fails every unfinished task instance, then the run, and verifies that all of it
-has ended.
+"""Cancels dag runs: sets every unfinished task instance to failed, then the run, and verifies that
+the run and its task instances have ended.
 
-The operator triggers this DAG when an MLJob is deleted while its run is in progress. You can
-trigger it as well, in the UI. A task can reach other runs only through Airflow's REST API, so the
-DAG uses the Airflow Connection that ``[mljob] airflow_conn_id`` names (``mljob_airflow`` by
-default). The result of each run is in the return value of the task, and an event on the Kafka topic
-of ``[mljob] topic``.
+The operator triggers this DAG when a run has to be cancelled, for example because its MLJob is
+deleted. You can also trigger this DAG in the UI. A task can reach other runs only through Airflow's
+REST API. The DAG logs in there with the Airflow Connection that ``[mljob] airflow_conn_id`` names
+(``mljob_airflow`` by default).
+
+The return value of the task has the result of each run. The DAG also sends an event about each run
+to the Kafka topic of ``[mljob] topic``.
 
 To use it, put a file with this line into a DAG folder::
 
@@ -39,7 +41,8 @@ with DAG(
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=2),
-        # Before all other tasks that wait for a slot: they may be tasks of the run to cancel.
+        # The task starts before all other tasks that wait for a slot. Those may belong to the run
+        # to cancel.
         "priority_weight": 1000,
     },
     params={
@@ -73,12 +76,12 @@ with DAG(
         ),
     },
 ) as mljob_cancel:
-    # multiple_outputs: by default Airflow also stores each key of a dict as an XCom of its own.
+    # Without multiple_outputs=False, Airflow also stores each key of the dict as an XCom.
     @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))  # type: ignore[untyped-decorator]
     def cancel() -> dict[str, Any]:
-        """Cancel the runs; their results are the return value."""
-        # Late: the DAG processor parses this file again and again, and doesn't need the task's
-        # code.
+        """Cancel the runs. The return value has the result of each run."""
+        # Imported here, because the DAG processor parses this file again and again and doesn't need
+        # the task's code.
         from mljob_airflow.cancellation import task as cancellation_task
 
         return cancellation_task.cancel(get_current_context())

@@ -1,5 +1,5 @@
-"""Finds problems in Airflow that need a person, every quarter of an hour, and notifies the owners
-of the DAGs:
+"""Finds problems in Airflow that a person has to solve, and notifies the owners of the DAGs. The
+DAG runs every quarter of an hour. It finds:
 
 - DAGs that are paused, stale or can't be imported although a schedule, MLJobs or other DAGs need
   them;
@@ -9,9 +9,11 @@ of the DAGs:
 
 Messages in Slack, HTML pages and Kafka events are off until you set ``slack_conn_id``,
 ``report_dir`` and ``report_topic`` in the section ``[mljob]`` of Airflow's configuration.
-Thresholds are fields of the Variable ``mljob_monitor`` (a JSON object), or params of a run. Entries
-of the Variable ``mljob_mutes`` and the tag ``mljob-mute`` of a DAG mute findings. ``[mljob]
-monitor_schedule`` changes the schedule; ``none`` switches it off.
+
+You can set thresholds as fields of the Variable ``mljob_monitor`` (a JSON object), or as params of
+a run. You can mute findings by entries of the Variable ``mljob_mutes``, or by the tag
+``mljob-mute`` of a DAG. The option ``[mljob] monitor_schedule`` changes the schedule; with ``none``
+the DAG runs only when it is triggered.
 
 To use it, put a file with this line into a DAG folder, and unpause the DAG::
 

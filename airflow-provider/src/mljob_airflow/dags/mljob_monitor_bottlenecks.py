@@ -1,8 +1,9 @@
 """Reports once a day where the platform loses time: the slowest tasks, full pools, missing workers,
 and the tasks with most retries.
 
-It is configured like ``mljob_monitor``. ``[mljob] bottlenecks_schedule`` is its schedule, and its
-thresholds are fields of the Variable ``mljob_monitor_bottlenecks``.
+Configure this DAG like ``mljob_monitor``, with two differences. The option ``[mljob]
+bottlenecks_schedule`` sets the schedule, and the Variable ``mljob_monitor_bottlenecks`` has the
+thresholds.
 
 To use it, put a file with this line into a DAG folder, and unpause the DAG::
 
@@ -21,6 +22,6 @@ mljob_monitor_bottlenecks = monitor_dag(
     schedule=settings.bottlenecks_schedule(),
     collect="collect_bottlenecks",
     thresholds=("bottleneck_hours", "saturated_share", "saturated_wait_seconds", "retry_share", "retry_times"),
-    # A bottleneck stays for days: notify of it once a week.
+    # A bottleneck stays for days, so owners are notified of it once a week.
     quiet_hours=168,
 )

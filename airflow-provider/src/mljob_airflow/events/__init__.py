@@ -1,9 +1,11 @@
-"""What a task does, as events on a Kafka topic.
+"""Sends an event to a Kafka topic for each state that a task enters, and for progress reports.
 
-:mod:`.callbacks` are the functions that Airflow calls when a task begins and ends;
-:mod:`.instrumentation` adds them to a task. A callback makes an event of Airflow's task context,
-:mod:`.cloudevents` writes the event as a Kafka message, and :mod:`.producer` sends the message.
-:mod:`.throttle` keeps progress reports that come too fast until the next event of their task.
+- :mod:`.callbacks` has the functions that Airflow calls when a task begins and ends. They make
+  events from Airflow's task context.
+- :mod:`.instrumentation` adds the callbacks to a task.
+- :mod:`.cloudevents` turns an event into a Kafka message.
+- :mod:`.producer` sends the message.
+- :mod:`.throttle` merges progress reports that come too fast.
 
 A failure to send an event never fails the task.
 """

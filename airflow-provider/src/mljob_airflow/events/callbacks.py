@@ -1,10 +1,15 @@
 """Task callbacks that send an event for every state that a task instance enters.
 
-Airflow runs them in the task's own process. When that process was lost and the scheduler fails the
-task, Airflow runs them in the DAG processor, which knows neither the exception nor the dates. So
-every field of the event but the identity may be absent. A state that is set through the UI or REST
-calls no callback; the operator reads such states from REST. Airflow docs: "Callbacks";
-``airflow.sdk.execution_time.task_runner.finalize`` and ``airflow.dag_processing.processor``.
+Airflow usually runs the callbacks in the process of the task. If that process was lost, the
+scheduler sets the task to failed, and the DAG processor runs the callback. The DAG processor knows
+neither the exception nor the dates, so every field of an event may be absent, except the fields
+that identify the task instance.
+
+Airflow calls no callback for a state that is set through the UI or the REST API. The operator reads
+such states from the REST API.
+
+Sources: Airflow's documentation, "Callbacks"; ``airflow.sdk.execution_time.task_runner.finalize``;
+``airflow.dag_processing.processor``.
 """
 
 from __future__ import annotations
@@ -25,9 +30,8 @@ Context = Mapping[str, Any]
 TaskCallback = Callable[[Context], None]
 
 MAX_ERROR_LENGTH = 1000
-"""Characters of an exception's text in an event: enough to see what is wrong, and small enough for
-the MLJob's status.
-"""
+"""The maximum number of characters of an exception's text in an event. They suffice to see the
+cause, and fit the MLJob's status."""
 
 _STATES = {
     EventName.TASK_RUNNING: "running",
@@ -44,34 +48,36 @@ def mljob_callbacks() -> dict[str, list[TaskCallback]]:
 
         with DAG("train", default_args={**mljob_callbacks(), "retries": 2}): ...
 
-    A callback that a task sets itself replaces the one of ``default_args``, like any argument. To
-    have both, give the task a list of both.
+    If a task sets a callback itself, this callback replaces the callback in ``default_args``, as
+    with any argument. To use both callbacks, give the task a list with both.
     """
     return {argument: [callback] for argument, callback in CALLBACKS.items()}
 
 
 def on_execute(context: Context) -> None:
-    """The task starts: a new try, after a deferral, or at a poke of a rescheduled sensor."""
+    """Send ``running``: a try has started, a deferred task resumes, or a rescheduled sensor
+    pokes.
+    """
     _publish(EventName.TASK_RUNNING, context)
 
 
 def on_success(context: Context) -> None:
-    """The task has succeeded."""
+    """Send ``success``: the task has succeeded."""
     _publish(EventName.TASK_SUCCESS, context)
 
 
 def on_failure(context: Context) -> None:
-    """The task has failed, and Airflow won't retry it."""
+    """Send ``failed``: the task has failed, and Airflow won't retry it."""
     _publish(EventName.TASK_FAILED, context)
 
 
 def on_retry(context: Context) -> None:
-    """This try has failed, and Airflow will retry the task."""
+    """Send ``up_for_retry``: this try has failed, and Airflow will retry the task."""
     _publish(EventName.TASK_UP_FOR_RETRY, context)
 
 
 def on_skipped(context: Context) -> None:
-    """The task has skipped itself."""
+    """Send ``skipped``: the task has skipped itself."""
     _publish(EventName.TASK_SKIPPED, context)
 
 
@@ -82,14 +88,14 @@ CALLBACKS: Mapping[str, TaskCallback] = {
     "on_retry_callback": on_retry,
     "on_skipped_callback": on_skipped,
 }
-"""Our callback for each of Airflow's callback arguments."""
+"""The callback for each of Airflow's callback arguments, by the argument's name."""
 
 
 def event_from_context(event: EventName, context: Context, *, source: str, now: datetime) -> TaskEvent:
     """An event about the task instance of ``context``.
 
     Args:
-        event: What happened.
+        event: The kind of the event.
         context: Airflow's task context. It must have ``ti``; ``task``, ``dag_run`` and
             ``exception`` may be missing.
         source: The name of this Airflow, ``[mljob] source``.
@@ -99,7 +105,7 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
     start_date = getattr(ti, "start_date", None)
     end_date = getattr(ti, "end_date", None)
     if end_date is None and start_date is not None and event not in (EventName.TASK_RUNNING, EventName.TASK_PROGRESS):
-        # Airflow leaves it empty when a task skips itself.
+        # Airflow sets no end date if a task skips itself.
         end_date = now
     map_index = getattr(ti, "map_index", None)
     return TaskEvent(
@@ -130,8 +136,8 @@ def mljob_of(run_id: str, conf: Mapping[str, Any] | None = None) -> MLJobRef | N
     """The MLJob that a run belongs to; ``None`` for a run that the operator did not start.
 
     Args:
-        run_id: The run's id, which names the MLJob unless the run is part of a backfill.
-        conf: The run's conf. In the runs of a backfill it has a marker that names the MLJob.
+        run_id: The run's id. The id names the MLJob, unless the run is part of a backfill.
+        conf: The run's conf. In a run of a backfill, the conf has a marker that names the MLJob.
     """
     marker = Marker.read(conf) if conf else None
     parsed = RunId.parse(marker.run_id if marker else run_id)
@@ -142,12 +148,12 @@ def _error(exception: object) -> TaskError | None:
     if exception is None:
         return None
     kind = type(exception).__name__ if isinstance(exception, BaseException) else "Error"
-    # Masked before it is cut: a cut secret would no longer be recognised.
+    # Mask the text before it is cut, because the masker does not recognise a cut secret.
     return TaskError(type=kind, message=truncated(masked(str(exception)), MAX_ERROR_LENGTH))
 
 
 def _publish(event: EventName, context: Context) -> None:
-    # Late: parsing a DAG file that only names the callbacks must not load Kafka.
+    # Imported here, because parsing a DAG file that only names the callbacks must not load Kafka.
     from mljob_airflow import settings
     from mljob_airflow.events import producer, throttle
 

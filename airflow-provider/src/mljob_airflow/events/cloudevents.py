@@ -1,8 +1,8 @@
-"""Events as Kafka messages: CloudEvents 1.0, Kafka protocol binding, binary content mode.
+"""Turns events into Kafka messages by CloudEvents 1.0: Kafka protocol binding, binary content mode.
 
-The value is the event. The CloudEvents attributes (type, source, time and others) are Kafka
-headers, so a router needs no JSON. The key is the run, so all events of a run are in one partition
-and stay in order.
+The message's value is the event as JSON. The CloudEvents attributes (type, source, time and others)
+are Kafka headers, so a router need not parse the JSON. The message's key is the DAG id and the run
+id, so all events of a run are in one partition and stay in order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mljob_contract.events import CE_TYPE_PREFIX, RunCancellation, TaskEvent
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A Kafka message, ready to be produced."""
+    """A Kafka message: the key, the value and the headers that a producer sends."""
 
     key: bytes
     value: bytes
@@ -23,7 +23,12 @@ class Message:
 
 
 def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
-    """``event`` as a message. ``event_id`` is unique for the event's source."""
+    """The message for a task event.
+
+    Args:
+        event: The event.
+        event_id: The attribute ``id``, which has to be unique for the event's source.
+    """
     subject = f"{event.dag_id}/{event.run_id}/{event.task_id}"
     if event.map_index >= 0:
         subject += f"/{event.map_index}"
@@ -35,8 +40,14 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
 
 
 def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -> Message:
-    """``cancellation`` as a message. It has the key of the cancelled run, so it follows the run's
-    events in their partition.
+    """The message for the event about a cancelled run.
+
+    The message has the key of the cancelled run, so it is in the same partition as the run's other
+    events, and behind them.
+
+    Args:
+        cancellation: The event.
+        event_id: The attribute ``id``, which has to be unique for the event's source.
     """
     subject = f"{cancellation.dag_id}/{cancellation.run_id}"
     return Message(
@@ -49,8 +60,14 @@ def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -
 
 
 def headers(event_id: str, source: str, kind: str, time: datetime, subject: str) -> list[tuple[str, bytes]]:
-    """The CloudEvents attributes of an event, as Kafka headers. ``event_id`` is unique for
-    ``source``.
+    """The CloudEvents attributes of an event, as Kafka headers.
+
+    Args:
+        event_id: The attribute ``id``, unique for ``source``.
+        source: The name of this Airflow, ``[mljob] source``.
+        kind: The attribute ``type``.
+        time: The time of the event, with a time zone.
+        subject: The attribute ``subject``, for example DAG id, run id and task id.
     """
     attributes = {
         "ce_specversion": "1.0",

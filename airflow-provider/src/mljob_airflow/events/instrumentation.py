@@ -1,4 +1,4 @@
-"""Adding the callbacks to a task that exists already."""
+"""Adds the callbacks to a task that has been created without them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ _MAKE_EMPTY_TASKS_RUN = frozenset({"on_execute_callback", "on_success_callback"}
 
 
 def instrument(task: Any) -> None:
-    """Add each callback to ``task``, an operator or a mapped operator, after the callbacks that it
-    has. A second call adds nothing.
+    """Add each callback to a task, behind the task's own callbacks. A second call adds nothing.
 
-    The scheduler marks an EmptyOperator as succeeded without running it, unless it has an execute
-    or success callback. Such a task doesn't get these two callbacks, because the task would then
-    need a worker. The operator reads its state from REST.
+    The scheduler marks an EmptyOperator as succeeded without running it, unless the task has an
+    execute or success callback. So an EmptyOperator doesn't get these two callbacks: with them the
+    task would need a worker. The MLJob operator reads the state of such a task from the REST API.
+
+    Args:
+        task: An Airflow operator or a mapped operator.
     """
     is_empty = bool(getattr(task, "inherits_from_empty_operator", False))
     for argument, callback in CALLBACKS.items():
@@ -24,6 +26,7 @@ def instrument(task: Any) -> None:
         present = getattr(task, argument, None) or []
         callbacks = [present] if callable(present) else list(present)
         if callback not in callbacks:
-            # A new list, because many tasks may share one list from default_args. A mapped operator
-            # writes the attribute to its partial_kwargs, from which Airflow makes its instances.
+            # The list is new, because many tasks may share one list from default_args. The
+            # assignment also works for a mapped operator: it stores the attribute in
+            # partial_kwargs, from which Airflow makes the task's instances.
             setattr(task, argument, [*callbacks, callback])

@@ -1,12 +1,13 @@
-"""The Kafka producer of this process. It never fails a task, and hardly delays it.
+"""The Kafka producer of this process. The producer never fails a task, and delays it by little.
 
-A process has one producer, made when the first event is sent. Sending puts the event into
-librdkafka's bounded buffer. The start and the end of a task wait until their events are delivered,
-at most :data:`DELIVERY_SECONDS`. Any error is one warning of the process and nothing else. The
-operator also reads Airflow's REST API, which makes up for lost events.
+A process has one producer, which is made when the first event is sent. Sending an event puts it
+into librdkafka's buffer, whose size is bounded. The start and the end of a task wait until their
+events are delivered, at most :data:`DELIVERY_SECONDS`. An error only leads to a warning, at most
+one in each process. Lost events do no lasting harm, because the operator also reads Airflow's REST
+API.
 
-A producer does not survive a fork, because its threads stay in the parent. So a forked child makes
-its own.
+A producer does not survive a fork, because its threads stay in the parent process. So a forked
+process makes a producer of its own.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ from mljob_contract.events import RunCancellation, TaskEvent
 log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 3.0
-"""Seconds that the start and the end of a task wait for the delivery of their events. Delivery
-takes less than a second, but longer on a machine under load. The start waits because a task that is
-deferred, rescheduled or killed ends without a callback, and events in librdkafka's buffer are lost
-with its process."""
+"""The maximum number of seconds that the start and the end of a task wait for the delivery of their
+events. Delivery usually takes less than a second, but longer on a machine under load. The start
+waits too, because a task that is deferred, rescheduled or killed ends without a callback. Its
+process then ends at once, and the events in librdkafka's buffer are lost."""
 AWAY_SECONDS = 0.3
-"""Seconds that the start and the end of a task wait when no broker can be reached."""
+"""The maximum number of seconds that the start and the end of a task wait if no broker can be
+reached."""
 
 DEFAULTS: dict[str, str | int | bool] = {
-    # The events of a task arrive once and in order.
+    # These two settings deliver the events of a task once and in order.
     "acks": "all",
     "enable.idempotence": True,
     # Long enough to send a task's last report and its end in one request, and too short to notice.
     "linger.ms": 5,
-    # The operator reads the state from REST before that.
+    # A later delivery is of no use: by then the operator has read the state from the REST API.
     "message.timeout.ms": 10_000,
     "socket.connection.setup.timeout.ms": 5_000,
     # While no broker can be reached, a task that reports for hours must not fill its memory with
@@ -47,11 +49,12 @@ DEFAULTS: dict[str, str | int | bool] = {
     "queue.buffering.max.messages": 10_000,
     "client.id": "mljob-airflow",
 }
-"""librdkafka's settings (its CONFIGURATION.md). The connection's extra overrides each of them."""
+"""The producer's properties (librdkafka's CONFIGURATION.md). The extra of the Airflow Connection
+can override each property."""
 
 
 class _State:
-    """The producer of this process, if it has one, and the problems with Kafka that it has seen."""
+    """The producer of this process, and the problems with Kafka that the process has seen."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -66,8 +69,9 @@ _state: _State | None = None
 
 
 def send(event: TaskEvent | RunCancellation) -> None:
-    """Put ``event`` into librdkafka's buffer; librdkafka delivers it from a thread of its own.
-    Returns at once.
+    """Put an event into librdkafka's buffer, and return at once.
+
+    librdkafka delivers the event in its own thread.
     """
     producer = _producer()
     if producer is None:
@@ -80,7 +84,7 @@ def send(event: TaskEvent | RunCancellation) -> None:
     producer.produce(
         settings.topic(), key=message.key, value=message.value, headers=message.headers, on_delivery=_on_delivery
     )
-    # Calls the callbacks of earlier deliveries, without waiting.
+    # This calls _on_delivery for earlier events, without waiting.
     producer.poll(0)
 
 
@@ -88,14 +92,15 @@ def flush(timeout: float) -> None:
     """Wait until all events are delivered.
 
     Args:
-        timeout: Seconds to wait at most; :data:`AWAY_SECONDS` while no broker can be reached.
+        timeout: The maximum number of seconds to wait. While no broker can be reached,
+            :data:`AWAY_SECONDS` counts instead.
     """
     state = _current_state()
     if state.producer is None:
         return
     began = time.monotonic()
-    # In small steps: librdkafka calls _on_error during a flush, which is how we learn that the
-    # brokers are away.
+    # Flush in small steps. librdkafka calls _on_error during a flush, and _on_error notes that no
+    # broker can be reached.
     while undelivered := state.producer.flush(0.05):
         waited = time.monotonic() - began
         if waited >= timeout or (state.brokers_away and waited >= AWAY_SECONDS):
@@ -108,13 +113,15 @@ class DeliveryError(Exception):
 
 
 def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
-    """Send a message and wait until Kafka has it. For a task whose purpose is to send the message,
-    and that must fail otherwise.
+    """Send a message, and wait until Kafka has stored the message.
+
+    This function is for a task whose purpose is the message: such a task has to fail if the message
+    is not delivered.
 
     Args:
         topic: The topic.
         message: The message.
-        timeout: Seconds to wait at most.
+        timeout: The maximum number of seconds to wait.
 
     Raises:
         DeliveryError: Kafka refused the message, or did not take it in time.
@@ -135,10 +142,10 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
 
 @contextmanager
 def harmless(what: str) -> Iterator[None]:
-    """Turn any exception in this block into one warning of this process.
+    """Log exceptions of the block instead of raising them, by :func:`warn_once`.
 
     Args:
-        what: What the block sends, for the warning: ``progress report``.
+        what: The block's data, as the warning names it, for example ``progress report``.
     """
     try:
         yield
@@ -147,7 +154,7 @@ def harmless(what: str) -> Iterator[None]:
 
 
 def warn_once(message: str, *args: object) -> None:
-    """Log a warning; in the same process, later calls log debug lines."""
+    """Log a warning. Later calls in the same process log with level DEBUG."""
     state = _current_state()
     log.log(logging.DEBUG if state.warned else logging.WARNING, message, *args)
     state.warned = True
@@ -156,8 +163,8 @@ def warn_once(message: str, *args: object) -> None:
 def _producer() -> Any:
     state = _current_state()
     if state.producer is None and not state.unavailable:
-        # Only one attempt: an Airflow Connection that is missing at the start of a task is also
-        # missing at its end.
+        # There is only one attempt, because an Airflow Connection that is missing at the start of a
+        # task is also missing at its end.
         state.unavailable = True
         state.producer = _connect(settings.kafka_config_id())
         state.unavailable = False
@@ -169,20 +176,22 @@ def _current_state() -> _State:
     if _state is None:
         _state = _State()
     elif _state.pid != os.getpid():
-        # Keep a reference to the parent's producer: its destructor would wait for threads that
-        # don't exist in this process.
+        # This process was forked. Keep a reference to the parent's producer, because its destructor
+        # would wait for threads that don't exist in this process.
         parent, _state = _state, _State()
         _state.inherited = (parent.producer, parent.inherited)
     return _state
 
 
 def _connect(kafka_config_id: str) -> Any:
-    # Late: this import must slow down neither the start of Airflow nor the parsing of a DAG file.
+    # Imported here, so that the import slows down neither Airflow's start nor the parsing of DAG
+    # files.
     from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
     class Hook(KafkaProducerHook):  # type: ignore[misc]
-        """The Kafka provider's hook, which handles connections and managed authentication, with our
-        defaults.
+        """The hook of Airflow's Kafka provider, with the properties in :data:`DEFAULTS`.
+
+        The hook reads the Airflow Connection, and handles the authentication of managed Kafkas.
         """
 
         def _get_client(self, config: dict[str, Any]) -> Any:
@@ -192,15 +201,16 @@ def _connect(kafka_config_id: str) -> Any:
 
 
 def make_producer(config: dict[str, Any]) -> Any:
-    """A producer with our defaults, which ``config`` overrides, by librdkafka's names."""
+    """A producer with :data:`DEFAULTS`, which the properties in ``config`` override."""
     from confluent_kafka import Producer
 
     return Producer({**DEFAULTS, "error_cb": _on_error, **config}, logger=_QuietLog())
 
 
 class _QuietLog:
-    """Logs librdkafka's lines at level debug: while a broker is away, librdkafka repeats a line
-    several times a second.
+    """Logs librdkafka's lines with level DEBUG.
+
+    While a broker is out of reach, librdkafka repeats a line several times a second.
     """
 
     def log(self, level: int, message: str, *args: object) -> None:

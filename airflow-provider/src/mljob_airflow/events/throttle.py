@@ -1,9 +1,10 @@
-"""Thinning out the progress reports of a task.
+"""Limits how many progress reports a task sends.
 
-A training loop may report after every batch, but a status needs a few reports a second at most. The
-throttle lets one report pass and then none until :data:`MIN_INTERVAL_SECONDS` have passed. It
-merges the reports in between, the newest number of each name, and adds them to the next report. The
-last ones are sent just before the event of the task's end.
+A training loop may report after every batch, but the status of an MLJob needs a few reports a
+second at most. The throttle lets one report pass, and holds further reports back until
+:data:`MIN_INTERVAL_SECONDS` have passed. It merges the reports that it holds back: the newest
+number of each name counts. The merged report is sent with the next report, or just before the event
+of the task's end.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from dataclasses import dataclass
 from mljob_contract.events import TaskEvent
 
 MIN_INTERVAL_SECONDS = 0.5
-"""Seconds between two reports of a task. A person can't tell shorter intervals apart, and the
-status is written at most twice a second.
-"""
+"""The minimum number of seconds between two reports of a task. The status is written at most twice
+a second, so more reports would have no effect."""
 MAX_METRICS = 20
-"""Metrics in one report."""
+"""The maximum number of metrics in one report."""
 
 TaskKey = tuple[str, str, str, int, int]
 
@@ -36,11 +36,13 @@ class Throttle:
         self._reported: dict[TaskKey, _Reported] = {}
 
     def offer(self, event: TaskEvent, *, now: float) -> TaskEvent | None:
-        """The report to send now; ``None`` when ``event`` has to wait.
+        """Take a progress report, and return the report to send now.
+
+        ``None``: the report has to wait.
 
         Args:
-            event: A progress report.
-            now: Seconds on a monotonic clock.
+            event: The progress report.
+            now: The time on a monotonic clock, in seconds.
         """
         key = _key(event)
         last = self._reported.get(key)
@@ -55,8 +57,10 @@ class Throttle:
         return merged
 
     def take(self, end: TaskEvent) -> TaskEvent | None:
-        """The waiting report of the task instance that ``end`` is about, or ``None``. The throttle
-        then forgets the task instance.
+        """Forget a task instance that has ended, and return its waiting report, or ``None``.
+
+        Args:
+            end: The event of the end of the task instance.
         """
         last = self._reported.pop(_key(end), None)
         return last.pending if last else None
@@ -73,8 +77,8 @@ def _merge(older: TaskEvent | None, newer: TaskEvent) -> TaskEvent:
     return newer.model_copy(
         update={
             "progress": older.progress if newer.progress is None else newer.progress,
-            # Two reports with different names may have more metrics together than one event may
-            # carry.
+            # Reports with different names may have more metrics together than one event may carry.
+            # The newest metrics are kept.
             "metrics": dict(list(metrics.items())[-MAX_METRICS:]) or None,
         }
     )

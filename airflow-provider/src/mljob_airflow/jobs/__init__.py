@@ -1,13 +1,20 @@
-"""Jobs: DAGs that are declared with typed params and outputs, and what the command line says about
-DAGs.
+"""Declares jobs, and describes DAGs for the command ``mljob-airflow``. A job is a DAG with typed
+params and outputs.
 
-:mod:`.declaration` makes a DAG of a declared job. :mod:`.param_schema` turns the job's pydantic
-models into the JSON Schemas that Airflow stores, and checks values against them;
-:mod:`.value_hints` says how to write a value that was refused.
+These modules declare jobs:
 
-The command ``mljob-airflow`` reads DAG files into a :mod:`.catalog`. From its entries
-:mod:`.explanations` describes a DAG and its params, and :mod:`.manifests` writes an MLJob to fill
-in. :mod:`.import_errors` shortens the traceback of a DAG file that Airflow can't import.
+- :mod:`.declaration` makes the DAG of a declared job.
+- :mod:`.param_schema` turns the job's pydantic models into the JSON Schemas that Airflow stores,
+  and checks values against the schemas.
+- :mod:`.value_hints` says how to write a value that a schema has refused.
+
+These modules are the parts of the command ``mljob-airflow``:
+
+- :mod:`.catalog` reads the DAGs in DAG files.
+- :mod:`.explanations` describes a DAG and its params.
+- :mod:`.manifests` writes the manifest of an MLJob, to be filled in.
+- :mod:`.import_errors` shortens the traceback of a DAG file that Airflow can't import.
+- :mod:`.suggestions` suggests names for a name that does not exist.
 """
 
 from __future__ import annotations
@@ -21,7 +28,8 @@ __all__ = ["Job"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late: the modules of this package need no declaration to be imported before them.
+    # Imported here, so that importing another module of this package does not import the
+    # declaration too.
     if name != "Job":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from mljob_airflow.jobs.declaration import Job

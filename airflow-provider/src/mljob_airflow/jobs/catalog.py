@@ -1,8 +1,9 @@
-"""The DAGs in DAG files, with their params and outputs. Airflow's own code reads the files, without
-a database or a running Airflow.
+"""Reads the DAGs in DAG files, with their params and outputs.
 
-The params of every DAG have JSON Schemas, so any DAG can be described like a declared job. Outputs
-are known of declared jobs only.
+Airflow's own code reads the files. It needs no database and no running Airflow.
+
+The params of every DAG have JSON Schemas, so any DAG can be described like a declared job. The
+outputs are known only if the DAG was declared with ``mljob_dag``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from mljob_contract.job_type import JobType
 
 @dataclass(frozen=True, slots=True)
 class DagEntry:
-    """The facts about a DAG that matter for an MLJob."""
+    """The facts about a DAG that the author of an MLJob needs."""
 
     dag_id: str
     type: JobType = JobType.CUSTOM
@@ -36,29 +37,32 @@ class DagEntry:
     """Whether the DAG was declared with ``mljob_dag``."""
 
     def param(self, name: str) -> ParamSpec | None:
-        """The param with this name; ``None`` when there is none."""
+        """The param with this name; ``None``: the DAG has no such param."""
         return next((spec for spec in self.params if spec.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """DAGs by id, and the tracebacks of DAG files that Airflow can't import, by file."""
+    """DAGs by DAG id, and the tracebacks of DAG files that Airflow can't import, by path."""
 
     dags: Mapping[str, DagEntry]
     broken: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(paths: Iterable[Path]) -> Catalog:
-    """The DAGs in files and folders; without any paths, those in the DAG bundles of Airflow's
-    configuration.
+    """Read the DAGs in files and folders.
+
+    Args:
+        paths: The DAG files, and folders of DAG files. Empty: the DAG bundles of Airflow's
+            configuration.
     """
     dags: dict[str, DagEntry] = {}
     broken: dict[str, str] = {}
-    # Airflow's log would show the traceback of a broken file twice. The variable has an effect only
-    # before Airflow is imported.
+    # Otherwise Airflow's log would show the traceback of a broken file too, which the command
+    # prints itself. The variable has an effect only before Airflow is imported.
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
-    # Airflow and DAG files may write to stdout while they are imported, and our stdout may be a
-    # manifest.
+    # Airflow and DAG files may write to stdout while they are imported. The command's own stdout
+    # may be a manifest, so these texts go to stderr.
     with contextlib.redirect_stdout(sys.stderr), _without_garbage_collection():
         for path in paths or _configured_folders():
             bag = read_dag_files(path)
@@ -69,8 +73,10 @@ def load(paths: Iterable[Path]) -> Catalog:
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Disable the garbage collector, which makes the import of Airflow (two seconds) a fifth slower
-    and frees nothing.
+    """Disable the garbage collector within this context.
+
+    The import of Airflow takes two seconds, and a fifth longer with the garbage collector, which
+    would free nothing.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -102,8 +108,8 @@ def _params(params: Any) -> Iterator[ParamSpec]:
     not_set = Param().value
     for name in params:
         param = params.get_param(name)
-        # A DAG that was written by hand marks a required param by a default that the param's own
-        # schema refuses.
+        # In a DAG that does not use mljob_dag, a default that the param's own schema refuses marks
+        # the param as required.
         given = param.value is not not_set and not problems(param.value, param.schema)
         yield ParamSpec(name, dict(param.schema), param.description, param.value if given else REQUIRED)
 

@@ -1,14 +1,18 @@
-"""Declaring a job: an on-demand DAG with an owner, and with its params and outputs as pydantic
+"""Declares jobs. A job is an on-demand DAG with an owner, whose params and outputs are pydantic
 models.
 
-:func:`mljob_dag` makes a DAG with the defaults of a job: no schedule, not paused, params that are
-validated before a run and typed in its tasks, callbacks on every task, a retry for chance failures,
-and an owner. Defaults that depend on the job type are in :data:`PROFILES`. The DAG is an ordinary
-Airflow DAG, and takes every argument of ``DAG``. A DAG that is written by hand with
-``mljob_callbacks()`` works as well.
+:func:`mljob_dag` makes a DAG with the defaults of a job:
+
+- The DAG has no schedule, and is not paused at first.
+- Params are validated before a run, and are typed in the run's tasks.
+- Every task has the callbacks that send events, and a retry for chance failures.
+
+Further defaults depend on the job type (:data:`PROFILES`). The DAG is an ordinary Airflow DAG, and
+takes every argument of ``DAG``. MLJobs can also run a DAG that is declared with Airflow's ``DAG``
+and ``mljob_callbacks()``.
 
 The DAG processor parses DAG files again and again. So this module imports Airflow only when a job
-is declared, and never Kafka.
+is declared, and never imports Kafka.
 """
 
 from __future__ import annotations
@@ -49,28 +53,30 @@ class Profile:
     """The defaults of a job type."""
 
     retries: int = 1
-    """Retries of each task, for chance failures. To retry the whole run, an MLJob has
-    ``spec.backoffLimit``.
+    """The number of retries of each task, for chance failures. ``spec.backoffLimit`` of an MLJob
+    retries the whole run.
     """
     retry_delay: timedelta = timedelta(seconds=10)
-    """Time before a retry. Airflow's default of five minutes looks like a hang to a person who
-    waits for an MLJob.
+    """The time before a retry. During Airflow's default of five minutes, the MLJob would seem to
+    hang.
     """
     max_active_runs: int | None = None
-    """Active runs of the DAG; further runs stay queued. ``None``: Airflow's ``[core]
-    max_active_runs_per_dag``, which suits the size of its machines."""
+    """The maximum number of active runs of the DAG; further runs stay queued. ``None``: Airflow's
+    ``[core] max_active_runs_per_dag``, which administrators set for the size of their machines."""
 
 
 PROFILES: Mapping[JobType, Profile] = {
-    # Many short runs, and a person or program waits for each.
+    # There are many short runs, and a person or a program waits for each run.
     JobType.INFERENCE: Profile(retries=2, retry_delay=timedelta(seconds=1), max_active_runs=100),
 }
-"""Defaults by job type. A type that is not listed has ``Profile()``."""
+"""The defaults by job type. All other types have ``Profile()``."""
 
 
 class Job(Generic[Params]):
-    """A declared job, made by :func:`mljob_dag`. Tasks in its ``with`` block belong to its DAG. A
-    running task reads its params with :meth:`params`.
+    """A declared job, made by :func:`mljob_dag`.
+
+    Tasks that are created in the ``with`` block of the job belong to the job's DAG. A running task
+    reads its params with :meth:`params`.
     """
 
     def __init__(self, dag: Any, type: JobType, params: type[Params], outputs: type[BaseModel] | None) -> None:  # noqa: A002
@@ -89,8 +95,8 @@ class Job(Generic[Params]):
     ) -> None:
         from mljob_airflow.events.instrumentation import instrument
 
-        # Now that all tasks are there, instead of by default_args: a task then keeps its own
-        # callbacks and has ours as well.
+        # The callbacks are added now, when all tasks exist, and not by default_args. So a task that
+        # has callbacks of its own keeps them.
         for task in self.dag.tasks:
             instrument(task)
         self.dag.__exit__(kind, error, traceback)
@@ -105,14 +111,14 @@ class Job(Generic[Params]):
 
         Raises:
             AirflowFailException: The model refuses the params. Airflow has validated each param
-                against its JSON Schema, but not the model's own validators. The task fails without
-                a retry, because the params stay the same.
+                against its JSON Schema, but has not called the model's own validators. The task
+                fails without a retry, because the params stay the same.
         """
         from airflow.sdk import get_current_context
 
         context = get_current_context()
         given = context["dag_run"].conf or {}
-        # context["params"] also has the params of a single task, which are not the job's.
+        # context["params"] also has params that belong to a single task. They are left out.
         names = {*given, *self.dag.params}
         try:
             return parse(self._params, {name: value for name, value in context["params"].items() if name in names})
@@ -120,16 +126,15 @@ class Job(Generic[Params]):
             raise fail_for_good(str(error)) from error
 
     def publish(self, **outputs: Any) -> None:
-        """Publish outputs, as :func:`mljob_airflow.publish_outputs` does, and log a warning for
-        each that differs from its declaration.
+        """Publish outputs, as :func:`mljob_airflow.publish_outputs` does.
 
-        Such an output is published all the same: a misspelt name must not lose the result of hours
-        of training.
+        If an output differs from its declaration, the task's log has a warning. The output is still
+        published, because a misspelt name must not lose the result of hours of training.
         """
         try:
             differences = list(self._differences(as_json(outputs)[0]))
         except Exception as error:
-            # Raised by a validator of the model.
+            # A validator of the model may raise any exception.
             differences = [
                 f"The outputs could not be validated by {self.dag.dag_id}'s model: {type(error).__name__}: {error}."
             ]
@@ -185,23 +190,24 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
     Args:
         dag_id: The DAG's id: ``spec.dagId`` of its MLJobs.
         type: The job type. It becomes a tag, and selects the defaults in :data:`PROFILES`.
-        params: The params of a run, a field for each. A field without a default is required.
+        params: A model with a field for each param. A field without a default is a required param.
         owner: The person or team to ask when the job fails.
-        outputs: The outputs of a run, a field for each. Without it, outputs are not validated.
+        outputs: A model with a field for each output of a run. ``None``: outputs are not validated.
         owner_link: How to reach the owner: an ``https:`` or ``mailto:`` address.
         description: One line; by default the first sentence of ``doc_md``.
-        doc_md: The DAG's documentation in Airflow's UI, as Markdown: often ``__doc__``. The
-            declared outputs are added to it.
-        retries: Retries of each task; by default those of the job type.
-        retry_delay: Time before a retry; by default that of the job type.
-        max_active_runs: Active runs of the DAG; by default those of the job type.
+        doc_md: The DAG's documentation in Airflow's UI, as Markdown: often ``__doc__``. The list of
+            declared outputs is appended.
+        retries: The number of retries of each task; by default as the job type says.
+        retry_delay: The time before a retry; by default as the job type says.
+        max_active_runs: The maximum number of active runs of the DAG; by default as the job type
+            says.
         tags: Tags in addition to ``mljob`` and the job type.
         default_args: Arguments for all tasks, as for a ``DAG``.
         dag_arguments: Any other argument of ``DAG``, including ``schedule``.
 
     Raises:
-        DeclarationError: Airflow can't store one of the params; the text names the param, the
-            reason and the way out. Or the type is Backfill, which is not a type of DAG.
+        DeclarationError: Airflow can't store one of the params, or the type is Backfill, which is
+            not a type of DAG. The text names the param, the reason and the way out.
     """
     from airflow.sdk import DAG, Param
 
@@ -229,8 +235,8 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         **({} if runs is None else {"max_active_runs": runs}),
         **{"schedule": None, "catchup": False, "is_paused_upon_creation": False, **dag_arguments},
     )
-    # Airflow takes the file that calls DAG() for the DAG file, and looks for templates in its
-    # folder.
+    # Airflow looks for templates in the folder of the file that calls DAG(), which is this module.
+    # So fileloc is set to the file that calls mljob_dag().
     dag.fileloc = sys._getframe(1).f_code.co_filename
     job = Job(dag, type, params, outputs)
     _declared[dag_id] = job
@@ -238,14 +244,15 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
 
 
 _declared: dict[str, Job[Any]] = {}
-"""The jobs that this process has declared, by DAG id. A later job replaces an earlier one with the
-same id, as in Airflow.
+"""The jobs that this process has declared, by DAG id. If two jobs have the same id, the later job
+counts, as in Airflow.
 """
 
 
 def job_of(dag: Any) -> Job[Any] | None:
-    """The declared job of an Airflow DAG of this process; ``None`` for a DAG that was not made with
-    :func:`mljob_dag`.
+    """The job of a DAG that this process has declared with :func:`mljob_dag`.
+
+    ``None``: the DAG was declared in another way.
     """
     job = _declared.get(dag.dag_id)
     return job if job is not None and job.dag is dag else None

@@ -1,4 +1,7 @@
-"""Explanations of a DAG and its params, like ``kubectl explain``. Pure: entries in, text out."""
+"""Explains a DAG and its params, as ``kubectl explain`` explains a resource.
+
+The functions turn entries of the catalog into texts, and do no I/O.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ WIDTH = 80
 
 
 class UnknownPath(LookupError):
-    """There is no param or field at the path. The text names those that there are."""
+    """There is no param or field at the path. The text names the params or fields that exist."""
 
 
 def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
@@ -29,7 +32,7 @@ def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """``text`` in lines of at most ``width`` characters. Its line breaks stay."""
+    """``text`` in lines of at most ``width`` characters. The line breaks of the text are kept."""
     lines: list[str] = []
     for paragraph in text.splitlines():
         lines += textwrap.wrap(paragraph, width, break_long_words=False, break_on_hyphens=False) or [""]
@@ -37,8 +40,10 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def type_name(schema: Schema) -> str:
-    """A schema's type in a word or two: ``integer``, ``[]string``, ``object``, ``string or null``;
-    ``any`` for a schema without a type.
+    """The type of a schema in a few words: ``integer``, ``[]string``, ``object``, ``string or
+    null``.
+
+    The result is ``any`` for a schema without a type.
     """
     schema = _resolved(schema, schema) | {"$defs": _other_definitions(schema, schema)}
     kinds = schema.get("type")
@@ -55,8 +60,9 @@ def type_name(schema: Schema) -> str:
 
 
 def bounds(schema: Schema) -> list[str]:
-    """The bounds of a schema besides the type, each in a few words: ``1 to 1000``, ``one of a, b``,
-    ``pattern ^a$``.
+    """The bounds that a schema sets in addition to the type, each in a few words.
+
+    For example ``1 to 1000``, ``one of a, b`` and ``pattern ^a$``.
     """
     found = []
     if "const" in schema:
@@ -164,7 +170,10 @@ def _of_param(entry: DagEntry, path: Sequence[str]) -> Iterator[str]:
 
 
 def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str]]:
-    """The param that a path starts with, and the rest of the path. The param's name may have dots."""
+    """The param at the beginning of a path, and the rest of the path.
+
+    The name of a param may have dots, and so may consist of several parts of the path.
+    """
     for end in range(len(path), 0, -1):
         spec = entry.param(".".join(path[:end]))
         if spec is not None:
@@ -173,8 +182,10 @@ def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str
 
 
 def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
-    """The fields of an object, and whether each is required. For a list, the fields of its items;
-    for a choice, the fields of all its objects.
+    """The fields of an object by name, each with its schema and whether the field is required.
+
+    For a list, the fields of the list's items. For a choice (``anyOf``, ``oneOf``), the fields of
+    all objects in the choice.
     """
     required = schema.get("required", ())
     fields = {name: (own, name in required) for name, own in schema.get("properties", {}).items()}
@@ -185,14 +196,15 @@ def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
 
 
 def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
-    """``schema`` with its reference resolved. Only schemas of recursive models have references."""
+    """``schema`` with its ``$ref`` resolved. Only schemas of recursive models have a ``$ref``."""
     target = root.get("$defs", {}).get(_referred(schema), {})
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
 def _other_definitions(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """The definitions without the one that ``schema`` refers to, so that following a recursive
-    reference comes to an end.
+    """The definitions of ``root``, without the definition that ``schema`` refers to.
+
+    So following the references of a recursive model comes to an end.
     """
     return {name: definition for name, definition in root.get("$defs", {}).items() if name != _referred(schema)}
 
@@ -225,7 +237,7 @@ def _mark(required: bool) -> str:
 
 
 def _facts(schema: Schema, *, has_default: bool = True) -> list[str]:
-    """The bounds of the schema besides the type, and its default."""
+    """The bounds of the schema (:func:`bounds`), and its default."""
     shown = has_default and "default" in schema
     return bounds(schema) + ([f"default {json.dumps(schema['default'], ensure_ascii=False)}"] if shown else [])
 

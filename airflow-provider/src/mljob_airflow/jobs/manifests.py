@@ -1,9 +1,11 @@
-"""An MLJob manifest for a DAG, to be filled in. It lists every param, with the valid values as
-comments.
+"""Writes the manifest of an MLJob for a DAG, to be filled in.
 
-A required param is a line to fill in. A param with a default is a comment, so that a manifest has
-only the values that its author chose, and the DAG's defaults for all others. Explanations start
-with ``##``; a line with a single ``#`` can be uncommented. Pure: entries in, text out.
+The manifest lists every param of the DAG, with comments about the valid values. A required param is
+a line to fill in. A param with a default is a comment: the manifest has only the values that its
+author chose, and the DAG's defaults apply to all other params. Explanations start with ``##``; a
+line with a single ``#`` can be uncommented.
+
+The functions turn entries of the catalog into texts, and do no I/O.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from mljob_airflow.jobs.suggestions import unknown
 API_VERSION, KIND = "mljob.dev/v1alpha1", "MLJob"
 WIDTH = 100
 MAX_NAME_LENGTH = 140
-"""Characters of an MLJob's name, as in the CRD."""
+"""The maximum number of characters of an MLJob's name, as in the CRD."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 class ManifestError(ValueError):
-    """The options make no valid manifest. The text says what to change."""
+    """The given name or values don't make a valid manifest. The text says what to change."""
 
 
 def manifest(
@@ -38,9 +40,9 @@ def manifest(
     Args:
         entry: The DAG.
         name: The MLJob's name; by default made from the DAG's id.
-        namespace: The MLJob's namespace; ``None``: the manifest has none, and ``kubectl`` uses its
-            own.
-        conf: Values of params.
+        namespace: The MLJob's namespace. ``None``: the manifest has no namespace, and ``kubectl``
+            uses the namespace of its context.
+        conf: The values of params, by name.
 
     Raises:
         ManifestError: The name is not valid in Kubernetes, or the DAG refuses a value.
@@ -56,7 +58,10 @@ def manifest(
 
 
 def default_name(dag_id: str) -> str:
-    """A name for an MLJob of the DAG: the DAG's id with only the characters that Kubernetes allows."""
+    """A name for an MLJob of the DAG, made from the DAG's id.
+
+    Each group of characters that Kubernetes does not allow in a name becomes a ``-``.
+    """
     return re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).strip("-.")[:MAX_NAME_LENGTH].strip("-.") or "mljob"
 
 
@@ -66,10 +71,14 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 
 
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
-    """A conf from assignments: ``param`` or ``param.field`` to a value as text.
+    """Make a conf from assignments.
 
-    The text is a string if the param's schema allows strings. Otherwise it is read as JSON, and if
-    it is not JSON, it is a string.
+    A text is taken as a string if the schema allows strings. Otherwise the text is read as JSON; a
+    text that is not JSON is taken as a string.
+
+    Args:
+        entry: The DAG.
+        assignments: A value as text for each ``param`` or ``param.field``.
 
     Raises:
         ManifestError: An assignment sets a field of a value that has no fields.
@@ -79,7 +88,7 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
         first, *rest = path.split(".")
         spec = entry.param(path)
         if spec is not None:
-            # The param's name has a dot.
+            # The name of the param has a dot, so the whole path is the name.
             first, rest = path, []
         spec = spec or entry.param(first)
         schema: Any = spec.schema if spec else {}
@@ -95,8 +104,10 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """The object whose fields are set: a copy of the param's default, because a value in the conf
-    replaces the whole default.
+    """The object of which an assignment sets a field, before the assignment.
+
+    If the object is a param, this is a copy of the param's default: a value in the conf replaces
+    the whole default, so the other fields of the default must be copied.
     """
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
         return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]
@@ -137,7 +148,7 @@ def _lines(entry: DagEntry, name: str, namespace: str | None, conf: Mapping[str,
     yield f"  dagId: {in_yaml(entry.dag_id)}"
     active = [spec for spec in entry.params if spec.required or spec.name in conf]
     if entry.params:
-        # A conf without a value would be null, which the API server refuses.
+        # A line "conf:" without any param below it would mean null, which the API server refuses.
         yield "  conf:" if active else "  # conf:"
     for spec in entry.params:
         yield from _param_lines(spec, conf)
@@ -158,8 +169,8 @@ def _param_lines(spec: ParamSpec, conf: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {key}: {in_yaml(conf[spec.name])}"
     elif spec.required:
         examples = [value for value in spec.schema.get("examples", ()) if not problems(value, spec.schema)]
-        # Without an example, a value that the DAG refuses: no run may start with a value that its
-        # author did not choose.
+        # Without an example the value is null, which the DAG refuses. So no run can start before
+        # the author has chosen a value.
         yield f"    {key}: {in_yaml(examples[0])}" if examples else f"    {key}: null  # <- fill in"
     else:
         yield f"    # {key}: {in_yaml(spec.default)}"
@@ -172,13 +183,13 @@ def _comment(text: str, *, indent: int = 0, hang: int = 0) -> Iterator[str]:
 
 
 def in_yaml(value: Any) -> str:
-    """A JSON value as YAML on one line, which YAML 1.1 and 1.2 read as the same value."""
+    """A JSON value as one line of YAML. YAML 1.1 and YAML 1.2 read the line as the same value."""
     match value:
         case str():
             plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
             return value if plain else _UNPRINTABLE.sub(_escaped, json.dumps(value, ensure_ascii=False))
         case float():
-            # In YAML 1.1, 1e-05 is a string.
+            # YAML 1.1 reads 1e-05 as a string, and 1.0e-05 as a number.
             digits = repr(value)
             return digits.replace("e", ".0e") if "e" in digits and "." not in digits else digits
         case list():

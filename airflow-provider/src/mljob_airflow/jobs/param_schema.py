@@ -1,17 +1,19 @@
-"""The JSON Schemas of a DAG's params, made from a pydantic model, and instances of the model, made
-from a run's conf.
+"""Makes the JSON Schemas of a DAG's params from a pydantic model, and instances of the model from a
+run's conf.
 
-Airflow stores one JSON Schema for each param, and validates a conf against them when a run is
-triggered; the operator validates it before that. Pydantic makes one schema with shared definitions
-for the whole model. So this module converts the schema of each field:
+Airflow stores one JSON Schema for each param. The operator validates a conf against these schemas
+before it triggers a run, and Airflow validates the conf again. Pydantic makes one schema with
+shared definitions for the whole model. So this module converts the schema of each field:
 
-- References are resolved in place, so Airflow's form and users of ``kubectl`` see which values are
-  valid. References of recursive models stay, together with their ``$defs``.
+- References are resolved in place, so that Airflow's form and users of ``kubectl`` see which values
+  are valid. References of recursive models stay, together with their ``$defs``.
 - ``X | None`` becomes ``type: [X, "null"]``, the form that Airflow's UI knows.
-- Title, default and description move to where Airflow has them.
+- Title, default and description move to the places where Airflow has them.
 
-JSON Schema can't express validators, fields that exclude each other, and most formats. The model
-itself validates these when the first task of a run asks for its params. Pure: no Airflow, no I/O.
+JSON Schema can't express a model's validators, fields that exclude each other, and most formats.
+The model itself validates these when a task of the run reads its params.
+
+This module imports no Airflow and does no I/O.
 """
 
 from __future__ import annotations
@@ -37,12 +39,13 @@ class _Required(Enum):
 
 
 REQUIRED: Final = _Required.REQUIRED
-"""The default of a param that has none: every run must have a value for it."""
+"""Stands for the missing default of a required param: every run must have a value for the param."""
 
 
 class DeclarationError(ValueError):
-    """Airflow can't store a job as it is declared. The DAG file becomes an import error with this
-    text.
+    """Airflow can't store a job as it is declared.
+
+    Airflow's UI shows the text of this error as the import error of the DAG file.
     """
 
 
@@ -56,7 +59,7 @@ class ParamSpec:
 
     name: str
     schema: Schema
-    """JSON Schema (2020-12), complete with its definitions."""
+    """A JSON Schema (2020-12), with all definitions that it refers to."""
     description: str | None = None
     default: Any | Literal[_Required.REQUIRED] = REQUIRED
     """A JSON value, or ``REQUIRED``."""
@@ -68,11 +71,11 @@ class ParamSpec:
 
 
 def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
-    """The params of ``model``, one for each field, in the order of the fields.
+    """The params of ``model``: one for each field, in the order of the fields.
 
     Raises:
-        DeclarationError: A field has no JSON Schema, or its default is not one fixed JSON value
-            that the field accepts.
+        DeclarationError: A field has no JSON Schema, or a default that is not a JSON value, changes
+            with each call, or is refused by the field.
     """
     if issubclass(model, RootModel):
         raise DeclarationError(f"{model.__name__} has no fields: use a model with a field for each param")
@@ -96,7 +99,12 @@ def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
 
 
 def outputs_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
-    """The outputs of ``model``, one for each field, as in :func:`params_of`. Defaults are ignored."""
+    """The outputs of ``model``: one for each field, in the order of the fields. Defaults are
+    ignored.
+
+    Raises:
+        DeclarationError: A field has no JSON Schema.
+    """
     schema = _schema_of(model)
     specs = []
     for name, own in schema.get("properties", {}).items():
@@ -107,9 +115,9 @@ def outputs_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
 
 
 def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
-    """An instance of ``model`` from a conf.
+    """Make an instance of ``model`` from a conf.
 
-    The conf is validated as JSON, so that a strict model accepts a string for a date.
+    Pydantic validates the conf as JSON, so a strict model accepts a string for a date.
 
     Raises:
         ConfError: The model refuses the conf. The text lists each invalid value as ``conf.<path>:
@@ -122,8 +130,11 @@ def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
 
 
 def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
-    """The reason for each of the JSON ``values`` that ``model`` refuses, by field. ``values`` may
-    lack fields of the model.
+    """The reason why ``model`` refuses a value, for each refused value, by field.
+
+    Args:
+        model: The model.
+        values: JSON values by field. Fields of the model may be missing.
     """
     try:
         model.model_validate_json(json.dumps(values))
@@ -138,10 +149,11 @@ def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]
 
 
 def problems(value: Any, schema: Schema) -> list[str]:
-    """Why a JSON value does not fit a param's schema, validated as Airflow does; empty for a valid
-    value.
+    """The reasons why a JSON value does not fit a param's schema; empty for a valid value.
+
+    The value is validated with jsonschema, as Airflow does.
     """
-    # Late: parsing a DAG file validates nothing.
+    # Imported here, because parsing a DAG file validates no value.
     from jsonschema import FormatChecker, validators
 
     validator = validators.validator_for(schema)(schema, format_checker=FormatChecker())
@@ -149,7 +161,7 @@ def problems(value: Any, schema: Schema) -> list[str]:
 
 
 def _with_hint(error: Any) -> str:
-    """An error of jsonschema, with the right way to write the value."""
+    """The text of an error of jsonschema, with a hint how to write the value."""
     hint = ""
     if error.validator == "format":
         hint = value_hints.for_format(error.validator_value)
@@ -164,14 +176,17 @@ def _as_list(kinds: str | list[str]) -> list[str]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Makes schemas without titles: Airflow's form would show a title instead of the param's name."""
+    """Makes schemas without titles, because Airflow's form would show a title instead of the
+    param's name.
+    """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """Ignore the warning of a default that is not JSON: ``_default`` raises an error that names
-        the field.
+        """Ignore pydantic's warning about a default that is not JSON.
+
+        ``_default`` raises an error for such a default, which names the field.
         """
 
 
@@ -179,13 +194,14 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
     try:
         return model.model_json_schema(schema_generator=_Generator)
     except Exception as error:
-        # PydanticInvalidForJsonSchema, or any exception of a type's own hook.
+        # This may be PydanticInvalidForJsonSchema, or any exception of a type's own hook.
         raise DeclarationError(f"{model.__name__} has no JSON Schema: {error}") from error
 
 
 def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool]]:
-    """Each field and whether it is required, by the name that a conf uses: the alias if the field
-    has one.
+    """The fields of a model by their names in a conf, and whether each field is required.
+
+    The name in a conf is the field's alias, or the field's name if it has no alias.
     """
     required = set(schema.get("required", ()))
     # The schema's properties have the order of the model's fields, and the names that a conf uses.
@@ -194,7 +210,11 @@ def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool
 
 
 def _default(model: type[BaseModel], name: str, field: Any, schema: Schema) -> Any:
-    """The field's default as a JSON value."""
+    """The field's default as a JSON value.
+
+    Raises:
+        DeclarationError: The default is not a JSON value, or changes with each call.
+    """
     way_out = "use a fixed JSON value, or None and choose the value in the task"
     if "default" in schema:
         default = schema["default"]
@@ -236,21 +256,23 @@ _REFERENCE = "#/$defs/"
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """``schema`` with its references resolved. References to recursive definitions stay, and their
-    definitions are in its ``$defs``.
+    """``schema`` with its references resolved.
+
+    References to recursive definitions stay, and the result has these definitions in ``$defs``.
     """
     kept: dict[str, Schema] = {}
 
     def resolve(node: Any) -> Any:
         if not isinstance(node, Mapping):
-            return node  # true or false
+            return node  # JSON Schema has the schemas true and false, too
         reference = node.get("$ref")
         if isinstance(reference, str):
             name = reference.removeprefix(_REFERENCE)
             if not _is_recursive(name, definitions):
                 definition = dict(definitions[name])
                 if definition.get("title") == name.rsplit("__", 1)[-1]:
-                    # Airflow's form would show the class's name as the title of the param.
+                    # The title is the name of the class. Airflow's form would show it as the name
+                    # of the param.
                     del definition["title"]
                 return resolve({**definition, **{key: value for key, value in node.items() if key != "$ref"}})
             if name not in kept:
@@ -270,7 +292,7 @@ def _inlined(schema: Schema, definitions: Schema) -> Schema:
 
 
 def _is_recursive(name: str, definitions: Schema) -> bool:
-    """Whether a definition refers to itself, directly or through others."""
+    """Whether a definition refers to itself, directly or through other definitions."""
     seen: set[str] = set()
     ahead = list(_references(definitions[name]))
     while ahead:
@@ -284,7 +306,7 @@ def _is_recursive(name: str, definitions: Schema) -> bool:
 
 
 def _references(node: Any) -> Iterator[str]:
-    """The definitions that a schema refers to."""
+    """The names of the definitions that a schema refers to."""
     if not isinstance(node, Mapping):
         return
     if isinstance(reference := node.get("$ref"), str):
@@ -301,8 +323,9 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """``anyOf: [X, null]`` as X with a type that includes null, if X has one plain type; any other
-    schema unchanged.
+    """Turn ``anyOf: [X, null]`` into X with the type ``[X's type, "null"]``.
+
+    This requires that X has one plain type. All other schemas stay unchanged.
     """
     null = {"type": "null"}
     choices = schema.get("anyOf", ())

@@ -1,4 +1,4 @@
-"""Suggestions for a name that does not exist. Pure."""
+"""Suggests a similar name for a name that does not exist. The functions do no I/O."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
     """The text of an error: ``train has no param 'epoch': did you mean 'epochs'?``.
 
     Args:
-        owner: What lacks the name, for example a DAG.
-        what: What the name should be: ``param``.
+        owner: The object in which the name does not exist, for example a DAG.
+        what: The kind of the name, for example ``param``.
         name: The name that does not exist.
-        known: The names that exist; the text lists them when none is similar.
+        known: The names that exist. If no name is similar, the text lists all of them.
     """
     text = f"{owner} has no {what} {name!r}"
     if close := closest(name, known):
@@ -22,7 +22,7 @@ def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The most similar of some names; ``None`` when none is similar."""
+    """The name in ``known`` that is most similar to ``name``; ``None`` if no name is similar."""
     return next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 

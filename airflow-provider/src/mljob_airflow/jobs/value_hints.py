@@ -1,4 +1,6 @@
-"""Hints how to write a duration or a date that a param has refused. Pure."""
+"""Gives hints how to write a duration or a date, for a value that a param has refused. The
+functions do no I/O.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ _OF_FORMATS = {
     "date": "write a date, for example 2026-01-01",
     "duration": "write a duration as in ISO 8601, for example PT2H for two hours",
 }
-"""Hints by the ``format`` of a JSON Schema."""
+"""The hints, by the ``format`` of a JSON Schema."""
 _OF_PROBLEMS = {
     "timezone_aware": _OF_FORMATS["date-time"],
     "datetime_from_date_parsing": _OF_FORMATS["date-time"],
@@ -23,12 +25,13 @@ _OF_PROBLEMS = {
     "date_parsing": _OF_FORMATS["date"],
     "time_delta_parsing": _OF_FORMATS["duration"],
 }
-"""Hints by the type of a pydantic error (pydantic docs: "Validation Errors")."""
+"""The hints, by the type of a pydantic error (pydantic's documentation, "Validation Errors")."""
 
 
 def for_number(value: object) -> str:
-    """How to write a duration such as ``2h`` for a param that is a number; empty if ``value`` is
-    not a duration.
+    """The hint for a param that is a number and got a duration such as ``2h``.
+
+    Empty if ``value`` is not a duration.
     """
     if not isinstance(value, str) or (match := _DURATION.fullmatch(value.strip())) is None:
         return ""
@@ -37,12 +40,13 @@ def for_number(value: object) -> str:
 
 
 def for_format(name: object) -> str:
-    """How to write a string of a JSON Schema's ``format``; empty for a format without a hint."""
+    """The hint for a ``format`` of a JSON Schema; empty for a format without a hint."""
     return _OF_FORMATS.get(str(name), "")
 
 
 def for_problem(kind: str, value: object) -> str:
-    """How to write a value that pydantic refuses with an error of the type ``kind``; empty for an
-    error without a hint.
+    """The hint for a value that pydantic refuses with an error of the type ``kind``.
+
+    Empty for an error without a hint.
     """
     return for_number(value) if kind.startswith(("int_", "float_")) else _OF_PROBLEMS.get(kind, "")

@@ -1,10 +1,11 @@
-"""Making a report: reads the data that :mod:`mljob_airflow.monitoring.findings` decides on, with
-few requests.
+"""Makes a report: reads data from Airflow with few requests, and passes the data to
+:mod:`mljob_airflow.monitoring.findings`, which decides what is wrong.
 
-The collector first reads the short lists (queued runs, failed, waiting and running tasks), and then
-the history of the DAGs and tasks that stand out in them, with one request for each. With 5,500 DAGs
-and 12,000 tasks a day, :func:`collect_problems` reads about sixty pages of DAGs and twenty pages of
-tasks, and makes one request for each DAG or task that stands out, up to the bounds below.
+The collector first reads short lists: queued runs, and failed, waiting and running tasks. For each
+DAG or task that stands out in these lists, the collector then reads the history, with one request
+for each. With 5,500 DAGs and 12,000 tasks a day, :func:`collect_problems` reads about sixty pages
+of DAGs and twenty pages of tasks, and makes one request for each DAG or task that stands out, up to
+the bounds below.
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, Monitorin
 from mljob_contract.run_id import RunId
 
 MAX_SUSPECTS = 200
-"""DAGs that are paused, stale or broken, whose recent runs are read."""
+"""The maximum number of DAGs whose recent runs are read because the DAGs are paused, stale or
+broken."""
 MAX_UNLISTED = 100
-"""DAGs that are read one by one."""
+"""The maximum number of DAGs that are read one by one, because the list of DAGs lacks them."""
 MAX_RECURRING = 50
-"""Tasks whose failures are compared."""
+"""The maximum number of tasks whose failures are compared with each other."""
 MAX_OUTLIERS = 300
-"""Tasks whose history is read."""
+"""The maximum number of tasks whose history is read, to judge their duration and wait."""
 HISTORY = 100
-"""Instances in the history of a task: one page."""
+"""The number of task instances in the history of a task: one page."""
 
 
 class Airflow(Protocol):
@@ -75,8 +77,8 @@ class ReportContext:
     Attributes:
         monitor: The id of the monitor's DAG.
         source: The name of this Airflow, ``[mljob] source``.
-        run_id_prefix: The first part of the ids of MLJobs' runs.
-        links: URLs of Airflow's UI.
+        run_id_prefix: The first part of the run ids of MLJobs.
+        links: Makes URLs of Airflow's UI.
         now: The time of the report.
         mutes: The entries of the Variable ``mljob_mutes``.
     """
@@ -89,7 +91,7 @@ class ReportContext:
     mutes: Mutes = field(default_factory=Mutes)
 
     def ago(self, **span: float) -> datetime:
-        """The time before :attr:`now` by a span, with the arguments of ``timedelta``."""
+        """A time before :attr:`now`. The arguments are those of ``timedelta``."""
         return self.now - timedelta(**span)
 
 
@@ -99,7 +101,7 @@ Collector = Callable[[Airflow, Thresholds, ReportContext], MonitoringReport]
 
 @dataclass
 class _Collection:
-    """The DAGs and findings of a report so far."""
+    """The DAGs and findings that were collected for a report so far."""
 
     airflow: Airflow
     thresholds: Thresholds
@@ -111,8 +113,10 @@ class _Collection:
 
     @contextmanager
     def readable(self, *kinds: FindingKind) -> Iterator[None]:
-        """Make the report incomplete for these kinds if Airflow refuses a request of the block with
-        403. Other errors end the report.
+        """Mark the report as incomplete for these kinds if Airflow answers 403 to a request of the
+        block.
+
+        All other errors are raised, so no report is made.
         """
         try:
             yield
@@ -122,18 +126,26 @@ class _Collection:
             self.mark_incomplete(str(error), *kinds)
 
     def mark_incomplete(self, why: str, *kinds: FindingKind) -> None:
-        """Note why findings of these kinds may be missing. The first reason stays."""
+        """Record why findings of these kinds may be missing. The first reason is kept."""
         for kind in kinds:
             self.incomplete.setdefault(kind, why)
 
     def mark_if_cut(self, listing: Listing[Any], what: str, *kinds: FindingKind) -> None:
-        """Make the report incomplete for these kinds if a bound has cut the listing."""
+        """Mark the report as incomplete for these kinds if a bound has cut the listing.
+
+        Args:
+            listing: The rows that were read.
+            what: The rows, as the reason names them, for example ``queued runs``.
+            kinds: The kinds of findings that depend on the listing.
+        """
         if not listing.complete:
             self.mark_incomplete(f"only the first {len(listing.rows)} {what} were read", *kinds)
 
     def dag(self, dag_id: str) -> Dag:
-        """The DAG. A DAG that is not known yet is read, up to :data:`MAX_UNLISTED`; beyond that
-        only its id is known.
+        """The DAG with this id.
+
+        A DAG that was not read before is requested. After :data:`MAX_UNLISTED` such requests, the
+        result has only the DAG's id.
         """
         if dag_id not in self.dags:
             known = None
@@ -144,8 +156,10 @@ class _Collection:
         return self.dags[dag_id]
 
     def _dags_of(self, finding: Finding) -> list[Dag]:
-        """The DAGs that a finding is about. For a DAG file that can't be imported, all its DAGs
-        that are in use.
+        """The DAGs that a finding is about.
+
+        For a finding about a DAG file that can't be imported, these are the DAGs of the file that
+        are in use.
         """
         if finding.kind is FindingKind.IMPORT_ERROR:
             return [
@@ -154,7 +168,9 @@ class _Collection:
         return [self.dags.get(finding.dag_id, Dag(finding.dag_id))] if finding.dag_id else []
 
     def report(self, tables: tuple[Table, ...] = (), series: tuple[Series, ...] = ()) -> MonitoringReport:
-        """The report: without muted findings, most severe first, and cut to :data:`MAX_FINDINGS`."""
+        """Make the report: at most :data:`MAX_FINDINGS` findings, without muted ones, most severe
+        first.
+        """
         result = apply_mutes(self.findings, self.context.mutes, self._dags_of, self.context.links, self.context.now)
         self.mark_incomplete(f"the report names only the first {MAX_FINDINGS} muted findings", *result.cut)
         ordered = sorted(result.findings, key=lambda finding: (-finding.severity.rank, finding.kind, finding.subject))
@@ -176,8 +192,10 @@ class _Collection:
 
 
 def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportContext) -> MonitoringReport:
-    """The report of ``mljob_monitor``: DAGs that are paused, stale or broken, stuck runs and tasks,
-    recurring failures, outliers.
+    """Make the report of ``mljob_monitor``.
+
+    It has findings about DAGs that are paused, stale or broken, about stuck runs and tasks, about
+    recurring failures, and about outliers.
     """
     collected = _Collection(airflow, thresholds, context)
     listing = airflow.dags_in_use(context.ago(days=thresholds.in_use_days))
@@ -196,7 +214,9 @@ def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportCo
 
 
 def collect_bottlenecks(airflow: Airflow, thresholds: Thresholds, context: ReportContext) -> MonitoringReport:
-    """The report of ``mljob_monitor_bottlenecks``: where the platform lost time."""
+    """Make the report of ``mljob_monitor_bottlenecks``, which shows where the platform lost
+    time.
+    """
     collected = _Collection(airflow, thresholds, context)
     window = bottlenecks.window_of(context.now, thresholds.bottleneck_hours)
     tasks = airflow.tasks_of_window(window.start)
@@ -229,8 +249,8 @@ def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None
         collected.mark_incomplete(why, FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
     feeds: Mapping[str, frozenset[str]] = {}
     if suspected:
-        # A user without access to assets gets fewer reasons why a DAG is needed. The report is
-        # complete otherwise.
+        # Without access to assets, one reason is missing why a DAG may be needed. The report does
+        # not count as incomplete for that.
         with collected.readable():
             feeds = airflow.asset_feeds()
     since = context.ago(days=collected.thresholds.in_use_days)
@@ -281,8 +301,9 @@ def _collect_failures(collected: _Collection) -> None:
         if len(last.failed) >= thresholds.failure_times:
             compared.append(last)
     reads = thresholds.log_reads
-    # First read as many logs of each task as it takes for a recurring error, then the rest. So a
-    # task with many failures leaves logs to read for the other tasks.
+    # The number of logs to read is limited. The first round reads failure_times logs of each task,
+    # which suffice to find a recurring error. The second round reads further logs. So a task with
+    # many failures does not use up the limit before the other tasks.
     for most in (thresholds.failure_times, thresholds.failure_runs):
         for last in compared:
             unread = [instance for instance in last.failed[:most] if instance.run_id not in last.errors][:reads]

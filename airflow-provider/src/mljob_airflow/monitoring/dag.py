@@ -1,7 +1,8 @@
-"""The DAG of a monitor: a task that makes a report, and three tasks that use it independently of
-each other.
+"""Makes the DAG of a monitor.
 
-The DAG processor parses this file again and again, so a task imports its code when it runs.
+The DAG has a task that makes a report, and three tasks that use the report independently of each
+other. The DAG processor parses DAG files again and again, so a task imports its code only when it
+runs.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ def monitor_dag(
     thresholds: tuple[str, ...],
     quiet_hours: int,
 ) -> DAG:
-    """The DAG of a monitor.
+    """Make the DAG of a monitor.
 
     Args:
-        dag_id: The DAG's id. The Variable with its thresholds has the same name.
+        dag_id: The DAG's id. The Variable with the monitor's thresholds has the same name.
         description: One line for the list of DAGs.
         doc_md: The DAG's documentation.
         schedule: A cron expression; ``None``: the DAG runs only when it is triggered.
         collect: The name of the function of :mod:`.collector` that makes the report.
         thresholds: The thresholds that this function uses. They become the DAG's params.
-        quiet_hours: The monitor's own default of this threshold.
+        quiet_hours: The monitor's default for the threshold ``quiet_hours``.
     """
     notifying = ("quiet_hours", "settle_minutes", "min_severity")
     with DAG(
@@ -44,17 +45,17 @@ def monitor_dag(
         catchup=False,
         # Installing a package must not start its DAGs.
         is_paused_upon_creation=True,
-        # Two concurrent runs would both notify owners of the same findings.
+        # Two runs at the same time would both notify owners of the same findings.
         max_active_runs=1,
         dagrun_timeout=timedelta(hours=1),
         tags=["mljob", "monitoring"],
         default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "execution_timeout": timedelta(minutes=20)},
         params={name: Param(None, **schema) for name, schema in params_schema(*thresholds, *notifying).items()},
     ) as dag:
-        # multiple_outputs: by default Airflow also stores each key of a dict as an XCom of its own.
+        # Without multiple_outputs=False, Airflow also stores each key of the dict as an XCom.
         @task(multiple_outputs=False)  # type: ignore[untyped-decorator]
         def observe() -> dict[str, Any]:
-            """Make the report, which is the return value."""
+            """Make the report. The return value is the report as a JSON object."""
             from mljob_airflow.monitoring import tasks
 
             return tasks.observe(get_current_context(), collect, quiet_hours)

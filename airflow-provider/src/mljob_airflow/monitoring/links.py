@@ -1,4 +1,4 @@
-"""URLs of pages in Airflow's UI, which the REST API does not have."""
+"""Makes URLs of pages in Airflow's UI. The REST API does not return such URLs."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ class Links:
     base_url: str
 
     def dag(self, dag_id: str) -> str:
-        """The DAG's page."""
+        """The URL of a DAG's page."""
         return f"{self.base_url.rstrip('/')}/dags/{quote(dag_id, safe='')}"
 
     def task(self, dag_id: str, task_id: str) -> str:
-        """The task's page, with its task instances of all runs."""
+        """The URL of a task's page, which shows the task instances of all runs."""
         return f"{self.dag(dag_id)}/tasks/{quote(task_id, safe='')}"
 
     def run(self, dag_id: str, run_id: str) -> str:
-        """The run's page."""
+        """The URL of a run's page."""
         return f"{self.dag(dag_id)}/runs/{quote(run_id, safe='')}"
 
     def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
-        """The task instance's page, which shows its log."""
+        """The URL of a task instance's page, which shows the log.
+
+        ``map_index`` is -1 for a task that is not mapped.
+        """
         mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
         return f"{self.run(dag_id, run_id)}/tasks/{quote(task_id, safe='')}{mapped}"
 
     def variables(self) -> str:
-        """The list of Variables."""
+        """The URL of the list of Variables."""
         return f"{self.base_url.rstrip('/')}/variables"
 
     def pools(self) -> str:
-        """The list of pools."""
+        """The URL of the list of pools."""
         return f"{self.base_url.rstrip('/')}/pools"

@@ -1,4 +1,6 @@
-"""The data that monitoring reads from Airflow. Times have a time zone, durations are in seconds."""
+"""The types of the data that monitoring reads from Airflow. Times have a time zone, durations are
+in seconds.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,18 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Row]):
-    """A list that was read from Airflow."""
+    """A list that was read from Airflow, up to a bound."""
 
     rows: Sequence[Row] = ()
     complete: bool = True
-    """Whether the rows are the whole list; ``False`` when a bound has cut it."""
+    """Whether the rows are the whole list. ``False``: the list is longer than the bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dag:
-    """A DAG as Airflow lists it. ``schedule`` is Airflow's summary of the schedule; ``None`` for a
-    DAG without one.
+    """A DAG as Airflow lists it.
+
+    ``schedule`` is Airflow's summary of the schedule; ``None``: the DAG has no schedule.
     """
 
     dag_id: str
@@ -53,12 +56,12 @@ class QueuedRun:
     dag_id: str
     run_id: str
     since: datetime
-    """When the run was queued."""
+    """The time at which the run was queued."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """A task instance. Its dates are those of its last try."""
+    """A task instance. The dates are those of the last try."""
 
     dag_id: str
     run_id: str
@@ -70,33 +73,35 @@ class TaskInstance:
     end: datetime | None = None
     duration: float | None = None
     scheduled: datetime | None = None
-    """When its dependencies were met. Since then it waits for a slot."""
+    """The time at which the task's dependencies were met. From then on the task waits for a
+    slot."""
     queued: datetime | None = None
-    """When it got a slot. Since then it waits for a worker."""
+    """The time at which the task got a slot. From then on the task waits for a worker."""
     pool: str = "default_pool"
     pool_slots: int = 1
 
     @property
     def slot_wait(self) -> float | None:
-        """Seconds that it waited for a slot: of its pool, of its DAG and of the executor."""
+        """Seconds that the task waited for a slot of its pool, its DAG and the executor."""
         return _between(self.scheduled, self.queued)
 
     @property
     def worker_wait(self) -> float | None:
-        """Seconds that it waited for a worker after it got a slot."""
+        """Seconds that the task waited for a worker after it got a slot."""
         return _between(self.queued, self.start)
 
     @property
     def wait(self) -> float | None:
-        """Seconds that it waited for a slot and a worker; ``None`` if Airflow has overwritten one
-        of the dates, as after a deferral.
+        """Seconds that the task waited for a slot and a worker.
+
+        ``None``: a date is missing, or Airflow has overwritten a date, as after a deferral.
         """
         return _between(self.scheduled or self.queued, self.start)
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool; ``slots`` is -1 for an unlimited pool."""
+    """A pool of Airflow. ``slots`` is -1 for an unlimited pool."""
 
     name: str
     slots: int

@@ -1,7 +1,7 @@
-"""The requests to Airflow's REST API that monitoring makes.
+"""Sends the requests of monitoring to Airflow's REST API.
 
-A list is read page by page up to a bound, and says whether it is complete. Errors are
-:class:`mljob_airflow.rest.client.AirflowApiError`.
+A list is read page by page up to a bound, and the result says whether the list is complete. Failed
+requests raise :class:`mljob_airflow.rest.client.AirflowApiError`.
 """
 
 from __future__ import annotations
@@ -20,21 +20,24 @@ from mljob_contract.run_id import RunId
 
 MAX_DAGS = 10_000
 MAX_RUNS = 2_000
-"""Rows of a list of runs, import errors, assets or pools."""
+"""The maximum number of rows that are read of a list of runs, import errors, assets or pools."""
 MAX_TASKS = 5_000
-"""Task instances of a list: a few hours of a busy platform."""
+"""The maximum number of task instances that are read of a list. A busy platform has about as many
+in a few hours."""
 MAX_WINDOW_TASKS = 50_000
-"""Task instances for the report about bottlenecks: a few days of a busy platform, 100 in a request."""
+"""The maximum number of task instances that are read for the report about bottlenecks, 100 in a
+request. These are a few days of a busy platform."""
 MAX_LOG_BYTES = 32 * 1024 * 1024
-"""Bytes of a task's log that are read to find its last exception. They are not all in memory at the
-same time.
-"""
+"""The maximum number of bytes of a task's log that are read to find the last exception. The log is
+read in chunks, and is never in memory as a whole."""
 
 Answer = Mapping[str, Any]
 
 
 class AirflowReader:
-    """A real Airflow; implements :class:`mljob_airflow.monitoring.collector.Airflow`."""
+    """Reads data from an Airflow. Implements
+    :class:`mljob_airflow.monitoring.collector.Airflow`.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         from airflow_client import client
@@ -49,7 +52,7 @@ class AirflowReader:
         self.requests = 0
 
     def dags_in_use(self, since: datetime) -> Listing[Dag]:
-        """The DAGs whose last run started since then, including stale DAGs."""
+        """The DAGs whose last run started at or after ``since``, including stale DAGs."""
         rows = self._by_offset(
             "list DAGs",
             self._dags.get_dags_without_preload_content,
@@ -62,12 +65,12 @@ class AirflowReader:
         return Listing([_dag(row) for row in rows.rows], rows.complete)
 
     def dag(self, dag_id: str) -> Dag | None:
-        """The DAG; ``None`` when there is no such DAG."""
+        """The DAG with this id; ``None``: the DAG does not exist."""
         row = self._found(f"get DAG {dag_id}", self._dags.get_dag_without_preload_content, dag_id)
         return None if row is None else _dag(row)
 
     def owner_links(self, dag_id: str) -> Mapping[str, str]:
-        """The DAG's ``owner_links``: links by owner."""
+        """The DAG's ``owner_links``, by owner; empty if the DAG does not exist."""
         row = self._found(f"get details of {dag_id}", self._dags.get_dag_details_without_preload_content, dag_id)
         return dict((row or {}).get("owner_links") or {})
 
@@ -89,8 +92,8 @@ class AirflowReader:
         )
 
     def asset_feeds(self) -> Mapping[str, frozenset[str]]:
-        """The DAGs that are scheduled on the assets of each DAG, by the id of the DAG that updates
-        the assets.
+        """For each DAG that updates assets, the ids of the other DAGs that are scheduled on
+        them.
         """
         rows = self._by_offset(
             "list assets", self._assets.get_assets_without_preload_content, "assets", MAX_RUNS, only_active=True
@@ -103,7 +106,7 @@ class AirflowReader:
         return {dag_id: frozenset(fed) for dag_id, fed in feeds.items() if fed}
 
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
-        """The queued runs whose time has come, oldest first."""
+        """The queued runs whose ``run_after`` is not after ``now``, oldest first."""
         rows = self._by_cursor(
             "list queued runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -134,15 +137,16 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
-        """The ids of the DAG's runs since then that belong to MLJobs. Only the newest 20 runs are
-        read.
+        """The run ids of MLJobs among the DAG's newest 20 runs at or after ``since``.
+
+        ``prefix`` is the first part of the run ids of MLJobs.
         """
         answer = self._found(
             f"list MLJobs' runs of {dag_id}",
             self._runs.get_dag_runs_without_preload_content,
             dag_id,
-            # Airflow ignores punctuation at the end of a prefix, and so finds more runs. They are
-            # filtered below.
+            # Airflow ignores punctuation at the end of a prefix, and so may return other runs too.
+            # The code below leaves them out.
             run_id_prefix_pattern=f"{prefix}.",
             run_after_gte=since,
             order_by=["-run_after"],
@@ -152,7 +156,7 @@ class AirflowReader:
         return [str(run_id) for run_id in ids if run_id is not None and run_id.prefix == prefix]
 
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]:
-        """The task instances that failed since then, newest first."""
+        """The task instances that failed at or after ``since``, newest first."""
         return self._instances(
             "list failed tasks", MAX_TASKS, state=["failed"], end_date_gte=since, order_by=["-end_date"]
         )
@@ -162,8 +166,9 @@ class AirflowReader:
         return self._instances("list waiting tasks", MAX_TASKS, state=["scheduled", "queued"])
 
     def recent_tasks(self, since: datetime) -> Listing[TaskInstance]:
-        """The task instances that succeeded since then, or are running. Of a mapped task, only the
-        first instance.
+        """The task instances that succeeded at or after ``since``, or are running.
+
+        A mapped task is represented by its first instance.
         """
         first = list(REPRESENTATIVES)
         running = self._instances("list running tasks", MAX_TASKS, state=["running"], map_index=first)
@@ -173,8 +178,9 @@ class AirflowReader:
         return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
 
     def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]:
-        """The task's last instances, newest first. Of a mapped task, only the first instance of
-        each run.
+        """The task's last instances, newest first, at most ``limit``.
+
+        A mapped task is represented by its first instance in each run.
         """
         answer = self._found(
             f"read the history of {dag_id}.{task_id}",
@@ -189,8 +195,9 @@ class AirflowReader:
         return [_instance(row) for row in (answer or {}).get("task_instances") or ()]
 
     def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
-        """All task instances that ended since then, or are running, including all instances of
-        mapped tasks.
+        """All task instances that ended at or after ``since``, or are running.
+
+        The list has all instances of mapped tasks.
         """
         running = self._instances("list running tasks", MAX_TASKS, state=["running"])
         ended = self._instances(
@@ -199,13 +206,13 @@ class AirflowReader:
         return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
 
     def pools(self) -> Listing[Pool]:
-        """The pools."""
+        """The pools of the Airflow."""
         rows = self._by_offset("list pools", self._pools.get_pools_without_preload_content, "pools", MAX_RUNS)
         return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
-        """The last exception in the task instance's log; ``None`` when the log has none, or there
-        is no log.
+        """The last error in the log of a task instance; ``None``: the log has no error, or there is
+        no log.
         """
         try:
             self.requests += 1
@@ -236,7 +243,7 @@ class AirflowReader:
         return Listing([_instance(row) for row in rows.rows], rows.complete)
 
     def _by_offset(self, what: str, method: Callable[..., Any], field: str, most: int, **query: Any) -> Listing[Answer]:
-        """Read a list that has no cursors in any version of Airflow."""
+        """Read a list that has only offsets and no cursors, in all versions of Airflow."""
         return _up_to(
             most,
             pages(field, lambda place: self._json(what, method, offset=place["offset"], limit=place["limit"], **query)),
@@ -257,7 +264,7 @@ class AirflowReader:
 
 
 def _up_to(most: int, found: Iterable[Page]) -> Listing[Answer]:
-    """The rows of the first pages, until there are at least ``most`` rows."""
+    """Read pages until they have at least ``most`` rows, and return the rows of these pages."""
     rows: list[Answer] = []
     complete = False
     for page in found:
@@ -269,7 +276,7 @@ def _up_to(most: int, found: Iterable[Page]) -> Listing[Answer]:
 
 
 def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
-    """The lines of a log that may be about an error, up to :data:`MAX_LOG_BYTES`."""
+    """The lines of a log that may be about an error, from the first :data:`MAX_LOG_BYTES`."""
     rest, size = b"", 0
     for chunk in response.stream(65536):
         size += len(chunk)
@@ -282,7 +289,7 @@ def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
 
 def _readable(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any] | str]:
     for line in lines:
-        # Most lines are not about errors. This check is faster than parsing them.
+        # Most lines are not about errors. This check is faster than parsing all lines as JSON.
         if b"rror" not in line and b"critical" not in line and b"xception" not in line:
             continue
         try:

@@ -1,5 +1,7 @@
-"""The tasks of the monitors. They read settings and Variables, and call the other modules. A task
-that is not configured skips itself, and says which setting is missing.
+"""The tasks of the monitors.
+
+The tasks read settings and Variables, and call the other modules. A task that is not configured
+skips itself, and its log says which setting is missing.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ log = logging.getLogger(__name__)
 OWNERS_VARIABLE = "mljob_owners"
 """The Variable with the Slack addresses of owners."""
 MAX_DAGS_OF_OWNER = 3
-"""For each owner, the ``owner_links`` of at most this many DAGs are read."""
+"""The maximum number of DAGs whose ``owner_links`` are read to find the Slack address of one
+owner."""
 
 
 def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
     Args:
         context: Airflow's task context.
         collect: The name of the function of :mod:`.collector` that makes the report.
-        quiet_hours: The monitor's own default of this threshold.
+        quiet_hours: The monitor's default for the threshold ``quiet_hours``.
 
     Returns:
         The report as a JSON object.
@@ -76,7 +79,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
     Args:
         context: Airflow's task context.
         report_json: The report, from :func:`observe`.
-        quiet_hours: The monitor's own default of this threshold.
+        quiet_hours: The monitor's default for the threshold ``quiet_hours``.
 
     Returns:
         The reason of each notification that was sent, by owner.
@@ -102,7 +105,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
         timedelta(hours=thresholds.quiet_hours), timedelta(minutes=thresholds.settle_minutes), thresholds.min_severity
     )
     mapping = mapping_of(Variable.get(OWNERS_VARIABLE, default=None, deserialize_json=True))
-    # The name is part of running installations.
+    # The name must not change, because installations have Variables with this name.
     variable = f"{report.monitor}_memory"
 
     def save(state: NotificationState) -> None:
@@ -148,8 +151,10 @@ def send_event(report_json: Mapping[str, Any]) -> None:
 
 
 def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], Mapping[str, str]]) -> str | None:
-    """The owner's link in the ``owner_links`` of one of the DAGs that the report is about; ``None``
-    when there is none.
+    """The owner's link in the ``owner_links`` of a DAG.
+
+    The DAGs of the owner's findings are read in turn, at most ``MAX_DAGS_OF_OWNER`` of them.
+    ``None``: none of these DAGs has a link for the owner.
 
     Args:
         owner: The owner.
@@ -167,7 +172,8 @@ def _state(variable: str, value: object) -> NotificationState:
     try:
         return states.from_json(value)
     except ValueError as error:
-        # Owners may then be notified twice, which is better than never.
+        # With an empty state, owners may be notified twice. Failing here would mean that they are
+        # never notified again.
         log.warning("The Variable %s is invalid, and is replaced by an empty one: %s", variable, error)
         return {}
 
@@ -186,7 +192,7 @@ def _dag_id(context: Mapping[str, Any]) -> str:
 
 @cache
 def _reader() -> Any:
-    """The reader of this process, which logs in once."""
+    """The reader of this process. It is cached, so that the process logs in to Airflow once."""
     from mljob_airflow.monitoring.rest_reader import AirflowReader
 
     return AirflowReader(Endpoint.configured())

@@ -1,9 +1,12 @@
 """The thresholds of the monitors.
 
-Their values come from three places, of which a later one overrides an earlier one: the defaults in
-this module; the Airflow Variable with the id of the monitor's DAG, a JSON object with some of these
-fields; the params of a run that is triggered by hand. The defaults are high, so that every
-notification is worth reading.
+The values come from three places. A later place overrides the earlier ones:
+
+1. the defaults in this module;
+2. the Airflow Variable with the id of the monitor's DAG: a JSON object with some of the thresholds;
+3. the params of a run that is triggered by hand.
+
+The defaults are high, so that every notification is worth reading.
 """
 
 from __future__ import annotations
@@ -17,24 +20,27 @@ from mljob_contract.reports import Severity
 
 
 class Thresholds(BaseModel):
-    """The thresholds of all monitors."""
+    """The thresholds of all monitors. The docstrings of the fields describe the DAGs' params."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     in_use_days: Annotated[int, Field(ge=1, le=400)] = 35
-    """A DAG is in use if a run of it started within this many days. 35 days include monthly DAGs."""
+    """A DAG is in use if a run of it started within this many days. 35 days include monthly
+    DAGs."""
     stuck_minutes: Annotated[float, Field(ge=0.1, le=10080)] = 30
     """A run or a task is stuck if it is queued for this many minutes."""
     failure_hours: Annotated[int, Field(ge=1, le=720)] = 24
-    """Failures within this many hours are compared."""
+    """The number of past hours whose failures are compared."""
     failure_times: Annotated[int, Field(ge=2, le=50)] = 3
     """A failure recurs if a task fails with the same error this many times in its last
     ``failure_runs`` runs.
     """
     failure_runs: Annotated[int, Field(ge=2, le=50)] = 10
-    """The last runs of a task in which failures are counted, see ``failure_times``."""
+    """The number of a task's last runs in which failures are counted, see ``failure_times``."""
     outlier_hours: Annotated[int, Field(ge=1, le=168)] = 1
-    """The duration and wait of a task are judged if it is running, or ended within this many hours."""
+    """The duration and wait of a task are judged if the task is running, or ended within this many
+    hours.
+    """
     slow_seconds: Annotated[int, Field(ge=1, le=604800)] = 120
     """A task that takes fewer seconds is never slow."""
     wait_seconds: Annotated[int, Field(ge=1, le=604800)] = 300
@@ -42,9 +48,10 @@ class Thresholds(BaseModel):
     outlier_history: Annotated[int, Field(ge=10, le=97)] = 20
     """A task is judged only if it has this many earlier runs."""
     bottleneck_hours: Annotated[int, Field(ge=1, le=168)] = 24
-    """Hours that the report about bottlenecks covers."""
+    """The number of hours that the report about bottlenecks covers."""
     saturated_share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """A pool is saturated if it is full for this share of the time, and tasks wait for its slots."""
+    """A pool is saturated if it is full for this share of the time, and tasks wait for its
+    slots."""
     saturated_wait_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
     """Tasks wait for a slot or a worker if one task in twenty waits this many seconds or longer."""
     retry_share: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -52,7 +59,7 @@ class Thresholds(BaseModel):
     were retried.
     """
     retry_times: Annotated[int, Field(ge=1, le=10000)] = 5
-    """The least number of retried instances, see ``retry_share``."""
+    """The minimum number of retried instances, see ``retry_share``."""
     quiet_hours: Annotated[float, Field(ge=0.01, le=720)] = 24
     """After this many hours an owner is notified again of findings that are still there."""
     settle_minutes: Annotated[float, Field(ge=0, le=1440)] = 45
@@ -62,7 +69,7 @@ class Thresholds(BaseModel):
     min_severity: Severity = Severity.WARNING
     """Findings that are less severe are on the page and on Kafka, but not in Slack."""
     log_reads: Annotated[int, Field(ge=0, le=1000)] = 60
-    """Task logs that one report reads, to compare errors."""
+    """The maximum number of task logs that one report reads, to compare errors."""
 
 
 class ThresholdsError(ValueError):
@@ -77,10 +84,11 @@ def effective(
     """The thresholds of one run.
 
     Args:
-        variable: The value of the Airflow Variable; ``None`` when there is none.
+        variable: The value of the Airflow Variable; ``None``: the Variable does not exist.
         given: The params of the run. A param that is ``None`` was not set.
         monitor: The DAG's id, which is also the Variable's name.
-        quiet_hours: The monitor's own default of this threshold.
+        quiet_hours: The monitor's default for the threshold ``quiet_hours``; ``None``: the default
+            in this module.
 
     Raises:
         ThresholdsError: A threshold is invalid.
@@ -102,10 +110,11 @@ def params_schema(*names: str) -> dict[str, dict[str, Any]]:
     """Some of the thresholds as arguments of Airflow's ``Param``.
 
     Args:
-        names: The thresholds.
+        names: The names of the thresholds.
 
     Returns:
-        By name a JSON Schema that also allows ``null``, which leaves the threshold as it is.
+        A JSON Schema for each name. The schema also allows ``null``, which stands for the value
+        from the Variable, or the default.
     """
     schema = Thresholds.model_json_schema()
     found = {}

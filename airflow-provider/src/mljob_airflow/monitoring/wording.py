@@ -1,4 +1,4 @@
-"""Numbers and lists in words, the same on the page and in Slack."""
+"""Writes numbers and lists in words. Pages and messages in Slack use the same words."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def count(number: int, thing: str, things: str | None = None) -> str:
 
 
 def some(names: list[str], limit: int = 3) -> str:
-    """The first of some names: ``a, b, c and 4 more``."""
+    """The first ``limit`` names, and the number of the others: ``a, b, c and 4 more``."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

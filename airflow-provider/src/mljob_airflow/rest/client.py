@@ -1,9 +1,9 @@
-"""Requests to Airflow's REST API, over apache-airflow-client.
+"""Sends requests to Airflow's REST API, through apache-airflow-client.
 
-Address and credentials come from an Airflow Connection. Every request has a timeout, because the
-client has none. Answers are read as JSON: the client's models refuse answers of another Airflow
-version than their own (``docs/adr/0005``). Every failed request is an :class:`AirflowApiError`,
-whose text names the request.
+The address and the credentials come from an Airflow Connection. Every request has a timeout here,
+because the client has no default timeout. Answers are read as JSON and not as the client's models,
+because the models refuse answers of newer Airflow versions (``docs/adr/0005``). Every failed
+request raises an :class:`AirflowApiError`, whose text names the request.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from mljob_airflow import settings
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 60.0
-"""A busy Airflow needs seconds to fail a batch of task instances."""
+"""The longest wait for an answer. A busy Airflow needs many seconds to set a batch of task
+instances to failed."""
 
 
 class AirflowApiError(Exception):
     """A request to Airflow's REST API failed.
 
     Attributes:
-        status: The HTTP status; ``None`` when there was no answer.
+        status: The HTTP status; ``None``: there was no answer.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -38,11 +39,11 @@ class Endpoint:
 
     Attributes:
         base_url: The API server's URL, without ``/api/v2``.
-        login: User name; ``None``: ``password`` is a bearer token.
-        password: The user's password, or the token.
+        login: The user's name; ``None``: ``password`` is a bearer token.
+        password: The user's password, or a bearer token.
         verify_tls: Whether the server's certificate is verified.
-        ca_file: PEM file of the authorities that sign the certificate; ``None``: the system's
-            authorities.
+        ca_file: The path of a PEM file with the certificate authorities for the server; ``None``:
+            the system's authorities.
     """
 
     base_url: str
@@ -62,10 +63,14 @@ class Endpoint:
     def from_connection(cls, connection: Any) -> Endpoint:
         """The endpoint of an Airflow Connection.
 
-        ``host`` is a URL (``https://airflow.example/base``), or a host name with ``schema``
-        (``http`` by default) and ``port``. ``login`` and ``password`` are the user's; without a
-        login, the password is a bearer token. The extra may have ``verify``: ``false``, or the path
-        of a PEM file with certificate authorities.
+        These fields of the Connection count:
+
+        - ``host``: a URL (``https://airflow.example/base``), or a host name. A host name is used
+          with ``schema`` (``http`` by default) and ``port``.
+        - ``login`` and ``password``: the user's name and password. Without ``login``, ``password``
+          is a bearer token.
+        - ``verify`` in the extra: ``false`` for no verification of the server's certificate, or the
+          path of a PEM file with certificate authorities.
 
         Raises:
             ValueError: The Connection has no host.
@@ -91,16 +96,16 @@ def request(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> 
     """Send a request.
 
     Args:
-        what: What the request does, for the text of an error: ``list pools``.
+        what: The request in words, for the text of an error, for example ``list pools``.
         method: A method of the client whose name ends in ``_without_preload_content``.
         path: The method's path parameters, and its body if it has one.
         query: The method's query parameters.
 
     Returns:
-        The answer as it is, a ``urllib3.HTTPResponse``.
+        The answer, a ``urllib3.HTTPResponse``.
 
     Raises:
-        AirflowApiError: There was no answer, or its status is not 200.
+        AirflowApiError: There was no answer, or the answer's status is not 200.
     """
     from urllib3.exceptions import HTTPError
 
@@ -114,13 +119,16 @@ def request(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> 
 
 
 def ask(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any]:
-    """Send a :func:`request`, and return the JSON of its answer."""
+    """Send a :func:`request`, and return the JSON object of the answer."""
     answer: Mapping[str, Any] = json.loads(request(what, method, *path, **query).data)
     return answer
 
 
 def ask_or_none(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any] | None:
-    """As :func:`ask`, but ``None`` when Airflow answers 404."""
+    """Send a :func:`request`, and return the JSON object of the answer.
+
+    ``None``: Airflow answered 404.
+    """
     try:
         return ask(what, method, *path, **query)
     except AirflowApiError as error:
@@ -135,7 +143,8 @@ def connect(endpoint: Endpoint) -> Any:
     Raises:
         AirflowApiError: The login failed.
     """
-    # Late: the client's import takes a second and 50 MB, and only some tasks need it.
+    # Imported here, because importing the client takes a second and 50 MB, and only some tasks need
+    # the client.
     from airflow_client import client
 
     configuration = client.Configuration(host=endpoint.base_url)
@@ -147,10 +156,12 @@ def connect(endpoint: Endpoint) -> Any:
 
 
 def fetch_token(endpoint: Endpoint) -> str:
-    """Exchange login and password for a token (Airflow docs: "Public API", authentication).
+    """Log in with the user's name and password, and return the token.
+
+    Source: Airflow's documentation, "Public API", authentication.
 
     Raises:
-        AirflowApiError: There was no answer, or no token.
+        AirflowApiError: There was no answer, or Airflow refused the login.
     """
     import urllib3
 
@@ -175,8 +186,9 @@ def fetch_token(endpoint: Endpoint) -> str:
 
 
 def detail(body: Any) -> str:
-    """The detail of an error that Airflow answered, or the first 200 characters of any other
-    answer.
+    """The explanation in the body of an error.
+
+    This is the field ``detail`` of Airflow's errors, or the first 200 characters of any other body.
     """
     try:
         return str(json.loads(body)["detail"])

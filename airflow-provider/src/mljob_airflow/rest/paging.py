@@ -1,4 +1,4 @@
-"""Lists that Airflow returns in pages, for Airflow 3.1 to 3.3.
+"""Reads lists that Airflow returns in pages, for Airflow 3.1 to 3.3.
 
 Airflow 3.1 ignores a cursor and uses the offset; later versions ignore the offset and use the
 cursor. So every request for a page has both, and the code doesn't need to know the version.
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 PAGE_SIZE = 100
-"""Rows that a request asks for: the default of ``[api] maximum_page_limit``. A server with a
-smaller limit returns smaller pages.
+"""The number of rows that a request asks for: the default of ``[api] maximum_page_limit``. A server
+with a lower limit returns smaller pages.
 """
 
 Row = Mapping[str, Any]
@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a list.
+    """A page of a list.
 
     Attributes:
         rows: The rows, as JSON objects.
@@ -32,13 +32,13 @@ class Page:
 
 
 def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Iterator[Page]:
-    """The pages of a list. A page is requested when the caller has used the page before it.
+    """Yield the pages of a list. Each page is requested only when the caller asks for it.
 
     Args:
         field: The field of an answer that has the rows.
-        ask: Requests a page and returns the answer's JSON. Its argument is the page's place as
-            query parameters (``cursor``, ``offset``, ``limit``). For a list without cursors in all
-            versions it may drop ``cursor``.
+        ask: Requests a page and returns the answer's JSON. The argument is the place of the page,
+            as query parameters (``cursor``, ``offset``, ``limit``). If no version of Airflow has
+            cursors for the list, ``ask`` may ignore ``cursor``.
     """
     cursor: str | None = ""
     seen = 0

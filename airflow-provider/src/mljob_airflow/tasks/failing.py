@@ -1,5 +1,5 @@
-"""Failing a task without a retry, for errors that a retry can't fix: a model that is too
-inaccurate, data that is missing.
+"""Fails a task without a retry, for errors that a retry can't fix. Examples are a model that is too
+inaccurate, and missing data.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Names of metrics and outputs, as the MLJob's status can hold them."""
+"""Makes names of metrics and outputs that the status of an MLJob can hold."""
 
 from __future__ import annotations
 
 MAX_NAME_LENGTH = 63
-"""Characters of a name in the status."""
+"""The maximum number of characters of a name in the status."""
 
 
 def status_name(name: object) -> str:

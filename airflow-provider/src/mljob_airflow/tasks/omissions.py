@@ -1,8 +1,7 @@
-"""Values that are left out, and the warning that names them in the task's log.
+"""Warns in the task's log about values that are left out.
 
-Hours of training must not fail, or lose the other numbers, because one number is NaN. So
-``report()`` and ``publish_outputs()`` check each value by itself, leave out the values that can't
-be sent, and warn.
+Hours of training must not fail, or lose all numbers, because one number is NaN. So ``report()`` and
+``publish_outputs()`` check each value by itself, leave out the values that can't be sent, and warn.
 """
 
 from __future__ import annotations
@@ -15,16 +14,19 @@ from mljob_airflow.truncation import truncated
 log = logging.getLogger(__name__)
 
 MAX_WARNINGS = 50
-"""Different warnings of one process. A loop may make a new name for each batch."""
+"""The maximum number of different warnings of one process. The limit is for loops that use a new
+name for each batch."""
 MAX_SHOWN = 80
-"""Characters of a name or a value in a warning."""
+"""The maximum number of characters of a name or a value in a warning."""
 
 _warned: set[tuple[str, str]] = set()
 
 
 def warn(what: str, why: str, *, value: object = None) -> None:
-    """Log that a value is left out. The same value with the same reason is a warning once in a
-    process, then a debug line.
+    """Log that a value is left out.
+
+    The first message about a value and a reason is a warning. Repetitions in the same process have
+    level DEBUG.
 
     Args:
         what: The value's name, for example ``report(): metric 'loss'``.
@@ -40,7 +42,7 @@ def warn(what: str, why: str, *, value: object = None) -> None:
 
 
 def shown(value: object) -> str:
-    """A name or a number as a warning shows it: its ``repr``, cut to 80 characters."""
+    """A name or a value for a warning: its ``repr``, cut to 80 characters."""
     text = f"a {kind(value)}"
     with suppress(Exception):
         text = repr(value)
@@ -48,6 +50,6 @@ def shown(value: object) -> str:
 
 
 def kind(value: object) -> str:
-    """The class of a value, as its users write it: ``str``, ``numpy.ndarray``."""
+    """The class of a value as Python code names it, for example ``str`` or ``numpy.ndarray``."""
     cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__.split('.')[0]}.{cls.__qualname__}"

@@ -1,13 +1,13 @@
-"""Publishing the outputs of a run: small results such as a model's path, its score, or a number of
-rows.
+"""Publishes the outputs of a run: small results such as the path of a model, a score, or a number
+of rows.
 
-A task's outputs are an XCom with a fixed key. The operator collects them from all tasks when the
-run has ended, and shows them in the MLJob's ``.status.outputs``. Large data belongs in files or
-tables; publish its path.
+The outputs of a task are an XCom with a fixed key. After the end of the run, the operator collects
+the outputs of all tasks, and shows them in ``.status.outputs`` of the MLJob. Large data belongs in
+files or tables; publish the path of the data.
 
-A value that can't be published is left out: the log warns, and the XCom names the value under a
-reserved key, which the operator shows in ``.status.outputsOmitted``. Publishing never fails the
-task, because the task's work is done by then.
+A value that can't be published is left out. The task's log has a warning, and the XCom has the
+value's name under a reserved key. The operator shows these names in ``.status.outputsOmitted``.
+Publishing never fails the task, because the task has done its work by then.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ log = logging.getLogger(__name__)
 
 XCOM_KEY = "mljob_outputs"
 OMITTED_KEY = "mljob_outputs_omitted"
-"""Key within the XCom: the list of the names of the outputs that are left out. No output can have
+"""The key within the XCom under which the names of omitted outputs are listed. No output can have
 this name.
 """
 MAX_BYTES = 8192
-"""Bytes of all outputs of a task as JSON: the status must hold the outputs of all tasks."""
+"""The maximum number of bytes of all outputs of a task as JSON. The status must hold the outputs of
+all tasks."""
 MAX_OMITTED = 100
-"""The XCom lists the names of at most this many omitted outputs. The status lists at most 32."""
+"""The maximum number of names of omitted outputs in the XCom. The status lists at most 32 names."""
 MAX_LEVELS = 32
-"""Levels of nested lists and objects, as in the status."""
+"""The maximum number of levels of nested lists and objects, as in the status."""
 
 _RESERVED = frozenset({"__classname__", "__id__"})
-"""Keys by which Airflow's serialisation recognises its own objects. Airflow refuses an XCom that
-has one.
-"""
+"""The keys by which Airflow's serialisation recognises its own objects. Airflow refuses an XCom
+with such a key."""
 
 
 @dataclass
 class _Published:
-    """The outputs that a task instance has published so far, and the names of the others."""
+    """The outputs that a task instance has published so far, and the names of omitted outputs."""
 
     values: dict[str, Any] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
@@ -56,11 +56,12 @@ class _Published:
 def publish_outputs(**outputs: Any) -> None:
     """Publish results of the running task, which then appear in the MLJob's ``.status.outputs``.
 
-    A second call in the same task adds outputs; the newer value of a name replaces the older one.
-    Outside of an Airflow task it publishes nothing.
+    A second call in the same task adds outputs. A newer value replaces the older value of the same
+    name. Outside of an Airflow task, the function publishes nothing.
 
-    It never raises. These outputs are left out, with a warning in the task's log, and named in the
-    MLJob's ``.status.outputsOmitted``, while the others are published:
+    The function never raises. It leaves the following outputs out, and publishes the others. The
+    task's log has a warning about each omitted output, and ``.status.outputsOmitted`` of the MLJob
+    names it:
 
     - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer of
       more than 64 bits;
@@ -88,8 +89,12 @@ def publish_outputs(**outputs: Any) -> None:
 
 
 def as_json(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The outputs as JSON values, with paths as strings and NumPy's numbers as Python's; and by
-    name the reason why each of the others can't be published.
+    """Convert outputs to JSON values. Paths become strings, and NumPy numbers become Python
+    numbers.
+
+    Returns:
+        The JSON values by name, and for each other output the reason why it can't be published, by
+        name.
     """
     values: dict[str, Any] = {}
     refused: dict[str, str] = {}
@@ -128,9 +133,12 @@ def _publish(ti: Any, values: Mapping[str, Any], refused: list[str]) -> None:
 
 
 def _fitting(values: Mapping[str, Any]) -> dict[str, Any]:
-    """As many values as fit, small values first: a model's weights must not displace its score."""
-    # Each size includes the colon, the comma and the braces, which the value needs among the
-    # others.
+    """The values that fit into ``MAX_BYTES``, small values first.
+
+    So a large value, such as the weights of a model, does not displace a score.
+    """
+    # Each size includes two braces. They stand for the colon and the comma that the value needs in
+    # the object with all values.
     sizes = {name: len(json.dumps({name: value})) for name, value in values.items()}
     room, kept = MAX_BYTES, set()
     for name in sorted(sizes, key=lambda name: sizes[name]):
@@ -142,7 +150,8 @@ def _fitting(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _published: dict[str, _Published] = {}
-"""What the task instance of this process has published, by its id, which is a new one for each try."""
+"""The outputs that the task instance of this process has published, by the task instance's id. Each
+try has a new id."""
 
 
 def _plain(value: object) -> Any:
@@ -150,7 +159,7 @@ def _plain(value: object) -> Any:
         return os.fspath(value)
     item = getattr(value, "item", None)
     if callable(item):
-        # NumPy's scalars. An array of more than one element raises an exception.
+        # This converts NumPy's scalars. An array of more than one element raises an exception.
         try:
             return item()
         except Exception:
@@ -161,7 +170,7 @@ def _plain(value: object) -> Any:
 
 
 def _check(value: Any, level: int = 0) -> None:
-    """Refuse values that Python writes as JSON, but that an XCom or the status can't store.
+    """Check that an XCom and the status can store a value that Python can write as JSON.
 
     Raises:
         ValueError: The value can't be stored; the text says why.

@@ -1,7 +1,8 @@
-"""Reporting progress and metrics of the running task.
+"""Reports progress and metrics of the running task.
 
-Each number is checked by itself. A number that can't be sent is left out and named in the task's
-log; the others are sent. :mod:`mljob_airflow.events.throttle` decides when a report is sent.
+Each number is checked by itself. A number that can't be sent is left out, with a warning in the
+task's log, and the other numbers are sent. :mod:`mljob_airflow.events.throttle` decides when a
+report is sent.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ assert_supported(installed_version())
 log = logging.getLogger(__name__)
 
 ROUNDING = 1e-6
-"""How far a sum of fractions may lie below 0 or above 1 by rounding. Such a progress is sent as 0
-or 1.
+"""A progress that is at most this much below 0 or above 1 is sent as 0 or 1. Sums of fractions may
+differ from 0 or 1 by rounding.
 """
 
 
 def report(progress: float | None = None, metrics: Mapping[str, float] | None = None) -> None:
     """Report progress and metrics of the running task.
 
-    The call is cheap enough for a loop; it never raises and never waits. Outside of an Airflow task
-    it does nothing, so the same training code runs anywhere.
+    The function never raises and never waits, so a loop can call it often. Outside of an Airflow
+    task the function does nothing, so the same training code runs anywhere.
 
     Args:
-        progress: Fraction of this task's work that is done, from 0 to 1: half of the work is 0.5.
-            ``None``: unchanged.
-        metrics: Numbers to show with the progress, such as epoch, loss or rows written: at most 20
-            names, each cut to 63 characters. NumPy's numbers are numbers.
+        progress: The fraction of this task's work that is done, from 0 to 1: half of the work is
+            0.5. ``None``: unchanged.
+        metrics: Numbers to show with the progress, such as epoch, loss or rows written. At most 20
+            names, each cut to 63 characters. NumPy numbers are allowed.
 
-    A value that can't be sent is left out, with one warning in the task's log, and the others are
-    sent. That is a value that is not a number, NaN, an infinity, a progress outside of 0 to 1 (such
-    as 50), and every metric after the 20th.
+    A value that can't be sent is left out, with one warning in the task's log, and the other values
+    are sent. These values can't be sent: a value that is not a number, NaN, an infinity, a progress
+    outside of 0 to 1 (such as 50), and every metric after the 20th.
     """
     context = _current_context()
     if context is None:
@@ -67,8 +68,9 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
 
 def clean_progress(progress: object) -> float | None:
-    """``progress`` as an event carries it, a number from 0 to 1; ``None``, with a warning, for
-    anything else.
+    """Check a progress, and return it as a number from 0 to 1 for an event.
+
+    ``None``: ``progress`` is ``None``, or is invalid. An invalid progress is logged as a warning.
     """
     if progress is None:
         return None
@@ -83,8 +85,9 @@ def clean_progress(progress: object) -> float | None:
 
 
 def clean_metrics(metrics: object) -> dict[str, float] | None:
-    """``metrics`` as an event carries them: at most 20 finite numbers, with names of at most 63
-    characters. The others are left out, with a warning. ``None`` when no metric is left.
+    """Check metrics, and return at most 20 finite numbers with names of at most 63 characters.
+
+    Other metrics are left out, with a warning. ``None``: no metric is left.
     """
     if metrics is None:
         return None
@@ -105,7 +108,7 @@ def clean_metrics(metrics: object) -> dict[str, float] | None:
 
 
 def _number(value: object) -> float:
-    """A finite number as a float: Python's, NumPy's, or a tensor's with one element.
+    """A number as a float. A NumPy number, or a tensor with one element, is a number too.
 
     Raises:
         ValueError: ``value`` is not a number, or is NaN or an infinity, which JSON doesn't have.
@@ -113,7 +116,7 @@ def _number(value: object) -> float:
     item = getattr(value, "item", None)
     try:
         plain: Any = item() if callable(item) else value
-        # A string of digits is not a number, although float() would read it.
+        # A string of digits does not count as a number, although float() would accept it.
         number = None if isinstance(plain, str | bytes | bytearray) else float(plain)
     except Exception:
         number = None
@@ -137,6 +140,6 @@ def _current_context() -> Mapping[str, object] | None:
 
         context: Mapping[str, object] = get_current_context()
     except Exception:
-        # Airflow is not installed, or no task is running.
+        # Airflow is not installed, or this code does not run in a task.
         return None
     return context

@@ -1,12 +1,12 @@
-"""Waiting for a file that another job makes, so that both jobs can be applied together: one trains
-a model, one predicts with it.
+"""Waits for a file that another job makes. So two MLJobs can be applied together, for example one
+that trains a model and one that predicts with the model.
 
-For sensors in mode ``reschedule``, which occupy no worker slot between two pokes. A run that has
-waited too long fails without a retry, and its MLJob says which job has to run first.
+The function is for sensors in mode ``reschedule``, which occupy no worker slot between two pokes. A
+task that has waited too long fails without a retry, and the error says which job has to run first.
 
 Use a ``poke_interval`` of at least ten seconds. If a loop of the scheduler takes longer than the
 ``poke_interval``, the scheduler of Airflow 3.3 queues the sensor again before it has read the
-result of the last poke, takes the task for lost, and fails it.
+result of the last poke. The scheduler then takes the task for lost, and sets it to failed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def is_there(path: os.PathLike[str] | str, *, within: float, otherwise: str) -> 
 
     Args:
         path: The file. It must be complete as soon as it exists.
-        within: Seconds after the start of the run until the sensor gives up.
-        otherwise: What to do when the file does not come. The error message ends with it.
+        within: The number of seconds, from the start of the run, after which the sensor gives up.
+        otherwise: The end of the error message: what the user should do if the file does not exist.
 
     Raises:
         AirflowFailException: The file does not exist, and the time is over.
@@ -37,7 +37,8 @@ def is_there(path: os.PathLike[str] | str, *, within: float, otherwise: str) -> 
 
     if Path(path).exists():
         return True
-    # Counted from the start of the run, because a rescheduled sensor starts anew at each poke.
+    # The time is counted from the start of the run, because a rescheduled sensor starts anew at
+    # each poke.
     waited = (datetime.now(UTC) - get_current_context()["dag_run"].start_date).total_seconds()
     if waited >= within:
         raise fail_for_good(f"{os.fspath(path)} does not exist after {waited:.0f} s: {otherwise}")

@@ -1,9 +1,9 @@
-"""Whether the Kubernetes API accepts the operator's credentials.
+"""Tracks whether the Kubernetes API accepts the operator's credentials.
 
-The kubelet renews a ServiceAccount's token in its file, so a refused request (401) succeeds at the
-next try. But a token may be revoked for good, for example if the ServiceAccount was deleted and
-created again. Then every request is refused, and only a restarted process or a new Pod gets a valid
-token.
+The kubelet renews a ServiceAccount's token in its file, so a request that was refused with 401
+usually succeeds at the next try. But a token may be revoked for good, for example because the
+ServiceAccount was deleted and created again. The API then refuses every request, and only a
+restarted process or a new Pod gets a valid token.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 PATIENCE = 120.0
-"""Seconds of refusals after which ``/livez`` fails. The kubelet renews a token in its file within a
-minute or two."""
+"""Seconds of refusals after which ``/livez`` fails, so that the kubelet restarts the operator. The
+kubelet needs one or two minutes to renew a token in its file."""
 TOLD_AFTER = 5.0
-"""Seconds of refusals after which the log says what to check; a renewed token is read sooner."""
+"""Seconds of refusals after which the log says what to check. The operator reads a renewed token
+sooner, so a renewal is not logged."""
 
 
 class Authentication:
-    """Tracks whether the credentials are accepted.
+    """Tracks whether the Kubernetes API accepts the operator's credentials.
 
     Args:
-        advice: What to check if the credentials are refused, for the log.
+        advice: A sentence for the log: what an administrator should check if the API refuses the
+            credentials.
         clock: A monotonic clock, in seconds.
         patience: Overrides :data:`PATIENCE`, for tests.
     """

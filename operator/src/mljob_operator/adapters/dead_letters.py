@@ -1,4 +1,6 @@
-"""The topic for unreadable messages. All functions run in the consumer's thread."""
+"""Sends unreadable messages to the dead-letter topic. All functions run in the thread of the
+consumer that received the messages (:mod:`.kafka`).
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,11 @@ from ..ports import Message
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
-"""Bytes of a dead letter's value, and of its key. Longer ones are cut; a header then has the size
-of the original value."""
+"""The maximum number of bytes of a dead letter's value, and of its key. Longer values and keys are
+cut. The header ``mljob_size`` then has the size of the original value."""
 KEPT_KB = 16 * 1024
-"""KiB of dead letters that no broker has accepted yet; further dead letters are dropped."""
+"""The maximum number of KiB of dead letters that wait until a broker accepts them. Further dead
+letters are dropped."""
 PROPERTIES = {"acks": "all", "queue.buffering.max.kbytes": KEPT_KB}
 
 
@@ -35,15 +38,19 @@ class DeadLetters:
     def open(self, config: Mapping[str, Any]) -> None:
         """Create the producer.
 
+        Args:
+            config: librdkafka's properties for brokers and security.
+
         Raises:
             KafkaException: A property can't be used.
         """
         self._producer = Producer({**config, **PROPERTIES})
 
     def send(self, message: Message, why: str) -> None:
-        """Send a message to the topic, without waiting and without raising.
+        """Send a message to the dead-letter topic, without waiting and without raising.
 
-        Headers have the message's position and the reason why it is unreadable.
+        The header ``mljob_source`` has the position of the message (topic/partition/offset), and
+        ``mljob_error`` the reason why the message is unreadable.
         """
         topic, number = message.partition
         value, key = message.value or b"", message.key
@@ -66,7 +73,9 @@ class DeadLetters:
             self._lost = False
 
     def serve(self) -> None:
-        """Run the producer's callbacks for errors and tokens; to be called often."""
+        """Run the producer's callbacks for errors and tokens. The consumer's thread calls this
+        often.
+        """
         if self._producer is not None:
             self._producer.poll(0)
 
@@ -77,7 +86,7 @@ class DeadLetters:
             self._producer = None
 
     def _lament(self, place: str, error: Exception) -> None:
-        """Log a lost dead letter, once until a dead letter is accepted again."""
+        """Log a lost dead letter. Further losses are logged only after a success."""
         if not self._lost:
             self._lost = True
             log.warning(

@@ -1,14 +1,13 @@
-"""The event topic, through confluent-kafka.
+"""Reads the event topic through confluent-kafka, the Python client on librdkafka.
 
 librdkafka's consumer blocks, so it runs in its own thread. The thread waits for one message, takes
 all other messages that have arrived, and passes them to the event loop. ``consume(n, timeout)``
 would wait for a full batch until the timeout; ``poll`` followed by ``consume(n, 0)`` has no such
 delay.
 
-All calls of the consumer happen in that thread: since confluent-kafka 2.16 a call from another
-thread waits until ``poll`` returns, and then finds that the next ``poll`` has begun
-(confluent-kafka-python #2322). In the event loop's thread such a call would block the whole
-operator.
+Only that thread calls the consumer. Since confluent-kafka 2.16, a call from another thread waits
+until ``poll`` returns, and the next ``poll`` may begin before the waiting call gets its turn
+(confluent-kafka-python #2322). A call from the event loop's thread would block the whole operator.
 """
 
 from __future__ import annotations
@@ -36,23 +35,27 @@ from .kafka_files import Files
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 3.0
-"""Seconds that an ending consumer waits for its last commits, and again for leaving the group."""
+"""Seconds for which the thread waits for the last commits of an ending consumer, and then again for
+the consumer to leave the group."""
 POLL_SECONDS = 0.5
-"""Seconds that the thread waits for a message before it carries out commits, or ends."""
+"""Seconds for which the thread waits for a message. Between two waits, the thread sends commits and
+checks whether it should end."""
 BATCH = 500
+"""The maximum number of messages that the thread takes at once, after the first."""
 SESSION_TIMEOUT_MS = 10_000
 """Milliseconds without a heartbeat after which another member of the group gets the partitions.
 librdkafka sends a heartbeat every 3 s."""
 
 
 RETRY_SECONDS = 10.0
-"""Seconds before the thread creates a consumer again after a failure: a certificate may be half
-written, or a token not available."""
+"""Seconds between the failure of a consumer and the next consumer. The cause may go away by itself:
+a certificate file is only partly written, or the token endpoint does not answer."""
 LOOK_AT_FILES_SECONDS = 10.0
-"""Seconds between two checks of the certificates on disk; the kubelet needs up to a minute to
-update them."""
+"""Seconds between two checks of the certificates on disk. The kubelet needs up to a minute to
+update them, so shorter intervals would gain little."""
 STATISTICS_MS = 1_000
-"""Milliseconds between librdkafka's statistics: a lost connection is noticed within this time."""
+"""Milliseconds between two statistics of librdkafka. The operator notices a lost connection within
+this time."""
 FILES = (
     "ssl.ca.location",
     "ssl.certificate.location",
@@ -60,17 +63,18 @@ FILES = (
     "ssl.keystore.location",
     "https.ca.location",
 )
-"""Properties that name files. librdkafka reads each file once per consumer."""
+"""Properties of librdkafka that name files. A consumer reads each file once, when it is created."""
 
 
 def refusal(config: Mapping[str, Any]) -> str | None:
-    """The reason why librdkafka refuses these properties; None: it accepts them.
+    """The reason why librdkafka refuses these properties; None: librdkafka accepts them.
 
     The check connects neither to the brokers nor to a token endpoint.
     """
     asked = {name: value for name, value in config.items() if name != "oauth_cb"}
     if "sasl.oauthbearer.token.endpoint.url" in asked:
-        # librdkafka would request a token at once, and closing would wait for the answer.
+        # librdkafka would request a token at once, and closing the consumer would wait for the
+        # answer. Nothing listens on this address, so there is no wait.
         asked["sasl.oauthbearer.token.endpoint.url"] = "http://127.0.0.1:9/"
     quiet = {"log_level": 0, "logger": logging.getLogger("librdkafka"), "error_cb": lambda _: None}
     try:
@@ -85,16 +89,17 @@ def refusal(config: Mapping[str, Any]) -> str | None:
 
 _CONSUMER = {
     "enable.auto.commit": False,
-    # Without a committed offset, earlier events are not needed: the operator reads the states from
-    # REST.
+    # A group without a committed offset starts at the end of the topic. The operator reads earlier
+    # states from Airflow's REST API.
     "auto.offset.reset": "latest",
     "allow.auto.create.topics": False,
     "statistics.interval.ms": STATISTICS_MS,
 }
 _CONSUMER_UNLESS_TOLD = {
     "fetch.wait.max.ms": 100,
-    # The partitions of a killed process stay assigned to it for this long. librdkafka's default is
-    # 45 s, in which statuses would come from the change feed alone.
+    # After a crash of the operator, its partitions stay assigned to the dead process for this time.
+    # Until the time is over, the new process gets no events and reads only Airflow's REST API.
+    # librdkafka's default is 45 s.
     "session.timeout.ms": SESSION_TIMEOUT_MS,
     "topic.metadata.refresh.interval.ms": 10_000,
     "reconnect.backoff.max.ms": 2_000,
@@ -111,9 +116,9 @@ class KafkaEvents:
         config: librdkafka's properties for brokers and security.
         topic: The topic.
         group_id: The consumer group; the members of a group share the partitions.
-        dead_letter_topic: The topic for unreadable messages; None: they are not sent.
-        linked: Called in the event loop when the connection to the brokers changes; with None when
-            the topic is not read any more.
+        dead_letter_topic: The topic for unreadable messages; None: unreadable messages are dropped.
+        linked: Called in the event loop with the state of the connection to the brokers, each time
+            the state changes. The argument is None when the topic is not read any more.
         look_at_files: Seconds between two checks of the certificates on disk.
     """
 
@@ -151,20 +156,26 @@ class KafkaEvents:
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Subscribe and read in a thread; both callables are called in the current event loop."""
+        """Subscribe, and read in a thread.
+
+        Args:
+            deliver: Called in the current event loop with the messages that have arrived.
+            revoked: Called in the current event loop with the partitions that this consumer loses.
+        """
         self._loop = asyncio.get_running_loop()
         self._deliver, self._revoked = deliver, revoked
         self._thread = threading.Thread(target=self._read, name="kafka", daemon=True)
         self._thread.start()
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit in the background."""
+        """Commit offsets in the background, by partition. A failure is logged."""
         positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
         self._orders.put(lambda: self._commit(positions))
 
     def pause(self, *, paused: bool) -> None:
-        """Stop or resume fetching. The thread continues to poll, so it stays a member of the
-        group.
+        """Stop or resume fetching messages.
+
+        The thread continues to poll, so the consumer stays a member of the group.
         """
         self._paused = paused
         self._orders.put(self._pause_or_resume)
@@ -177,25 +188,27 @@ class KafkaEvents:
             self._orders.put(partial(self._dead_letters.send, message, why))
 
     async def close(self) -> None:
-        """End the thread and leave the group, so that others take over at once."""
+        """End the thread and leave the group, so that another member gets the partitions at
+        once.
+        """
         self._stopping.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, 15)
         self._linked(None)
 
     def _read(self) -> None:
-        """The thread's function: run one consumer after another until the topic is closed."""
+        """Run one consumer after another until :meth:`close`. This is the thread's function."""
         while not self._stopping.is_set():
             try:
                 self._open()
                 self._consume()
             except Exception as error:
-                # librdkafka or the source of tokens may raise anything. The thread must survive it,
-                # because nothing else would read the topic again.
+                # confluent-kafka or the token callback may raise any exception. The thread must
+                # survive, because no other thread reads the topic.
                 log.debug("Kafka: the consumer has failed", exc_info=error)
                 if not isinstance(error, SystemError):
-                    # confluent-kafka raises SystemError after the token callback has failed, whose
-                    # error the connection has already.
+                    # A SystemError follows a failure of the token callback, which has reported its
+                    # own error to the connection.
                     self._connection.failed(type(error).__name__, str(error) or type(error).__name__)
                 self._connection.lost()
                 self._wait_to_retry()
@@ -230,7 +243,7 @@ class KafkaEvents:
         )
 
     def _consume(self) -> None:
-        """Read messages until the topic is closed or the certificates on disk have changed."""
+        """Read messages until :meth:`close`, or until the certificates on disk have changed."""
         assert self._loop is not None
         assert self._consumer is not None
         while not self._stopping.is_set():
@@ -251,10 +264,10 @@ class KafkaEvents:
                 return
 
     def _of_this_consumer(self, told: Callable[..., None]) -> Callable[..., None]:
-        """A callback that does nothing once this consumer is replaced.
+        """The callback ``told``, for the current consumer only.
 
-        A consumer that the brokers refuse may take long to end, and its errors don't concern the
-        next consumer.
+        A replaced consumer that the brokers refuse may take long to end. Its errors and statistics
+        say nothing about the next consumer, so they are ignored.
         """
         number = self._consumers
 
@@ -267,7 +280,7 @@ class KafkaEvents:
     def _usable(self) -> bool:
         """Whether librdkafka accepts the certificates on disk.
 
-        Certificates that it refuses may be half written; they are checked again when they change.
+        Refused certificates may be only partly written. They are checked again when they change.
         """
         why = refusal(self._config)
         if why is not None:
@@ -277,11 +290,12 @@ class KafkaEvents:
         return why is None
 
     def _leave(self) -> None:
-        """Leave the group, so that the next consumer continues from the committed offsets.
+        """Commit, and leave the group, so that the next consumer continues from the committed
+        offsets.
 
-        The brokers may accept no commit: they are unavailable, or don't trust the certificate any
-        more. The next consumer doesn't wait for this one, which ends by itself: it reads again from
-        the last committed offset.
+        Unavailable brokers, or brokers that don't trust the certificate any more, accept no commit.
+        So the next consumer doesn't wait longer than ``LEAVE_SECONDS`` for this one, and may read
+        messages behind the last committed offset again.
         """
         self._carry_out()
         try:
@@ -303,7 +317,7 @@ class KafkaEvents:
         self._consumer = None
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
-        """A commit in the background has ended."""
+        """Callback ``on_commit``: a commit in the background has succeeded or failed."""
         self._commits = max(0, self._commits - 1)
         if error is not None:
             log.info("offsets were not committed: %s", error)
@@ -314,8 +328,11 @@ class KafkaEvents:
             self._connection.look()
 
     def _explained(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
-        """The token callback, which reports its errors: librdkafka would only report that it
-        failed.
+        """The property ``oauth_cb``: the token callback, which reports its errors to the
+        connection.
+
+        librdkafka itself would only report that the callback failed, without the cause. Empty if
+        there is no token callback.
         """
         if tokens is None:
             return {}
@@ -334,11 +351,11 @@ class KafkaEvents:
             self._loop.call_soon_threadsafe(self._linked, link)
 
     def _carry_out(self, *, wait: bool = False) -> None:
-        """Carry out the event loop's orders, in the consumer's thread.
+        """Run the functions that the event loop has queued for the consumer's thread.
 
         Args:
-            wait: Whether to wait for commits, because another member is about to get the
-                partitions.
+            wait: Whether to wait until commits are done. True if another member of the group is
+                about to get the partitions.
         """
         self._waits = wait
         while True:
@@ -353,8 +370,8 @@ class KafkaEvents:
             return
         try:
             if self._waits:
-                # This call never returns if no broker accepts the commit, so it is made only when a
-                # broker has just answered.
+                # This call never returns if no broker accepts the commit. A rebalance has just
+                # begun, so a broker does answer.
                 self._consumer.commit(offsets=positions, asynchronous=False)
             else:
                 self._consumer.commit(offsets=positions, asynchronous=True)
@@ -364,7 +381,7 @@ class KafkaEvents:
 
     def _pause_or_resume(self) -> None:
         if self._consumer is None:
-            # The next consumer begins paused or not, as self._paused says.
+            # _on_assign pauses the next consumer if self._paused is set.
             return
         act = self._consumer.pause if self._paused else self._consumer.resume
         try:
@@ -384,8 +401,9 @@ class KafkaEvents:
         )
 
     def _complain(self, error: KafkaError) -> None:
-        """Librdkafka reconnects by itself; the same complaint is logged once until messages come
-        again.
+        """Log an error of the consumer, once until messages arrive again or the error changes.
+
+        No other reaction is needed, because librdkafka reconnects by itself.
         """
         if error.name() != self._last_error:
             self._last_error = error.name()
@@ -398,7 +416,7 @@ class KafkaEvents:
             consumer.pause(partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Commit what is stored before somebody else begins to read."""
+        """Commit offsets before another member of the group begins to read the partitions."""
         if consumer is self._consumer:
             self._lose(partitions, wait=True)
 

@@ -1,9 +1,10 @@
-"""Whether the brokers are connected: one log line when the connection is lost, one when it is back.
+"""Tracks whether the brokers are connected, and logs each loss and each return of the connection
+once.
 
-librdkafka logs each failed attempt to connect to each broker, many times a second. If it does not
-even start to log in, it logs nothing. So this module reads librdkafka's statistics, which say whether the group's
-coordinator is connected; without the coordinator no event is read. librdkafka's errors give the
-cause of a lost connection.
+librdkafka's own log does not serve this purpose. It has each failed attempt to connect to each
+broker, many times a second, and nothing at all if librdkafka can't start to log in. So this module
+reads librdkafka's statistics. They say whether the coordinator of the consumer group is connected,
+without which the consumer gets no message. librdkafka's errors give the cause of a lost connection.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from ..ports import Link
 log = logging.getLogger(__name__)
 
 GRACE = 30.0
-"""Seconds without a connection after which the problem is reported: brokers and operators
-restart."""
+"""Seconds without a connection after which the problem is reported. Restarts of brokers and of the
+operator take less time."""
 SETTLES = 10.0
-"""Seconds that a new consumer has to connect before the earlier connection counts as lost."""
+"""Seconds that a new consumer has to connect before the connection of the previous consumer counts
+as lost."""
 REPEAT = 60.0
-"""Seconds after a report before another cause is reported."""
+"""The minimum number of seconds between a report and the report of another cause."""
 MAX_CAUSE = 500
 _WHERE = re.compile(r"^\[thrd:[^\]]*\]: ")
 _WHEN = re.compile(r" \(after \d+ms in state .*\)$")
@@ -37,13 +39,15 @@ _TOLD_BY_ERRORS = frozenset({"FAIL", "ERROR"})
 
 
 class Connection:
-    """The connection of one consumer.
+    """The connection between the brokers and the consumer of one topic.
+
+    The connection outlives its consumers: it notices whether the next consumer connects too.
 
     Args:
-        brokers: The configured brokers, for people.
+        brokers: The configured brokers, for messages.
         topic: The topic of the consumer.
-        told: Called in the consumer's thread with each change, and with the cause once the
-            connection has been missing for ``GRACE``.
+        told: Called in the consumer's thread when the connection changes, and again with the cause
+            when the connection has been missing for ``GRACE``.
         clock: A monotonic clock, in seconds.
     """
 
@@ -65,14 +69,16 @@ class Connection:
         self._problem_at = 0.0
 
     def opened(self) -> None:
-        """A consumer was created. If it replaces another one, the connection doesn't count as lost
-        yet.
+        """Record that a consumer is created.
+
+        If the consumer replaces a connected consumer, the connection counts as lost only after
+        ``SETTLES``.
         """
         self._opened = self._clock()
         self._tell()
 
     def lost(self) -> None:
-        """The consumer has ended; if it was connected, the connection is lost."""
+        """Record that the consumer has lost its connection or has ended."""
         if self._connected:
             self._down()
 
@@ -85,24 +91,24 @@ class Connection:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
-        """Callback ``error_cb``: remember the cause. librdkafka itself retries after any error."""
+        """Callback ``error_cb``: remember the error. librdkafka itself retries after any error."""
         log.debug("Kafka: %s", error)
         if error.code() != KafkaError._ALL_BROKERS_DOWN and _NO_TOKEN not in error.str():
             self.failed(error.name(), error.str())
 
     def no_token(self, error: Exception) -> None:
-        """The source of tokens has failed. librdkafka itself would only report an exception."""
+        """Record why the token callback failed. librdkafka would report only that it raised."""
         self.failed("NoToken", f"there is no token to log in with: {error or type(error).__name__}")
 
     def failed(self, code: str, why: str) -> None:
         """Remember an error that may be the cause of the missing connection."""
         self._code = code
-        # A token endpoint may answer with any characters.
+        # The text may quote a token endpoint's answer, which may hold control characters.
         plain = "".join(letter if letter.isprintable() else "?" for letter in " ".join(why.split()))
         self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
     def look(self) -> None:
-        """Report a connection that has been missing for ``GRACE``; to be called often."""
+        """Report a connection that has been missing for ``GRACE``. The thread calls this often."""
         now = self._clock()
         if self._connected or now - self._since < GRACE:
             return
@@ -122,8 +128,9 @@ class Connection:
         self._tell()
 
     def log(self, level: int, text: str, facility: str, name: str, line: str, *_: object) -> None:
-        """Callback ``logger``. Minor messages, and those that :meth:`error` gets too, are debug
-        lines.
+        """Callback ``logger``: pass librdkafka's message to the operator's log.
+
+        Minor messages, and messages that :meth:`error` gets too, have the level DEBUG.
         """
         quiet = facility in _TOLD_BY_ERRORS or level < logging.ERROR
         log.log(logging.DEBUG if quiet else logging.WARNING, text, facility, name, line)
@@ -157,7 +164,8 @@ class Connection:
 
 
 def quietly(config: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
-    """The properties, with callbacks that pass errors and log messages to the connection.
+    """The properties ``config``, with callbacks that pass errors and log messages to the
+    connection.
 
     librdkafka's log level is 3 (errors), or 7 if the property ``debug`` is set.
     """

@@ -1,4 +1,6 @@
-"""Detects changed certificates on disk. librdkafka reads them only when a consumer is created."""
+"""Detects changed certificates on disk. librdkafka reads certificates only when it creates a
+consumer, so a change needs a new consumer.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MAX_BYTES = 4 * 1024 * 1024
-"""Bytes of a file that are compared; a bundle of all public CAs has a quarter of a MiB."""
+"""The number of bytes at the beginning of a file that are compared. A bundle of all public CAs has
+a quarter of a MiB."""
 
 
 class Files:
-    """The content of some files.
+    """Detects changes of the content of files.
 
     Args:
-        paths: The files' paths; a folder stands for the files in it.
+        paths: The files' paths. The path of a folder stands for all files in the folder.
         every: Seconds between two checks.
         clock: A monotonic clock, in seconds.
     """
@@ -28,14 +31,14 @@ class Files:
         self._looked_at = clock()
 
     def remember(self) -> None:
-        """Remember the current content as the content in use."""
+        """Remember the current content, with which :meth:`changed` compares later content."""
         self._known, self._looked_at = self._content(), self._clock()
 
     def changed(self) -> bool:
         """Whether the content has changed since the last check or :meth:`remember`.
 
-        False while a file can't be read, because it is being replaced, and within ``every`` seconds
-        of the last check.
+        False if less than ``every`` seconds have passed since the last check. Also false if a file
+        can't be read, for example while it is being replaced.
         """
         if not self._paths or self._clock() - self._looked_at < self._every:
             return False

@@ -30,7 +30,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._gone: set[str] = set()
-        """The names of deleted AirflowInstances. Their last requests must not create new series."""
+        """The names of deleted AirflowInstances. A request that ends after the deletion must not
+        create the series of the AirflowInstance again."""
         self._events = Counter(
             "mljob_events",
             "Kafka messages read, by outcome: applied, foreign, tombstone, unreadable",
@@ -112,15 +113,15 @@ class Metrics:
         )
 
     def event(self, outcome: str) -> None:
-        """Count a Kafka message."""
+        """Count a Kafka message. The outcome is applied, foreign, tombstone or unreadable."""
         self._events.labels(outcome).inc()
 
     def events_disbelieved(self, number: int) -> None:
-        """Count events that Airflow has contradicted."""
+        """Count Kafka events that Airflow's REST API has contradicted."""
         self._disbelieved.inc(number)
 
     def status_written(self, seconds: float) -> None:
-        """Record the duration of a status patch."""
+        """Record the duration of a status patch in seconds."""
         self._patches.observe(seconds)
 
     def status_refused(self) -> None:
@@ -128,21 +129,28 @@ class Metrics:
         self._refused.inc()
 
     def event_latency(self, seconds: float) -> None:
-        """Record the time from a message to the stored status."""
+        """Record the seconds from a Kafka message's timestamp to the status that holds its fact."""
         self._latency.observe(seconds)
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record the duration of a request to an Airflow."""
+        """Record the duration of an operation on an Airflow's REST API, in seconds.
+
+        Args:
+            airflow: The name of the AirflowInstance.
+            operation: The operation, such as ``submit``.
+            outcome: ``ok``, ``error``, or the reason of an error, such as ``AirflowUnavailable``.
+            seconds: The duration.
+        """
         if airflow in self._gone:
             return
         self._requests.labels(airflow, operation, outcome).observe(seconds)
 
     def job_finished(self, phase: str) -> None:
-        """Count an MLJob that has ended."""
+        """Count an MLJob that has ended in this phase."""
         self._finished.labels(phase).inc()
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """Count a pass over an Airflow's change feed."""
+        """Count a pass over an Airflow's change feed. The outcome is ``ok`` or ``failed``."""
         if airflow in self._gone:
             return
         self._resyncs.labels(airflow, outcome).inc()
@@ -152,7 +160,10 @@ class Metrics:
         self._live.set(jobs)
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Set whether an Airflow is ready. None removes all series of a deleted AirflowInstance."""
+        """Set whether an AirflowInstance is ready.
+
+        None: the AirflowInstance is deleted, so all of its series are removed.
+        """
         if ready is not None:
             self._gone.discard(airflow)
             self._ready.labels(airflow).set(ready)
@@ -162,7 +173,10 @@ class Metrics:
             metric.remove_by_labels({"airflow": airflow})
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Set the number of runs that have vanished from an Airflow at once; 0: none have."""
+        """Set the number of missing runs in an Airflow from which many runs vanished at once.
+
+        0: no runs have vanished in this way.
+        """
         if airflow in self._gone:
             return
         self._vanished.labels(airflow).set(runs)
@@ -174,32 +188,35 @@ class Metrics:
         self._orphaned.labels(airflow).set(runs)
 
     def places(self, airflow: str, active: int, waiting: int) -> None:
-        """Set how many MLJobs have a run in an AirflowInstance, and how many wait for one."""
+        """Set how many MLJobs have a run in an AirflowInstance, and how many wait for admission."""
         if airflow in self._gone:
             return
         self._active.labels(airflow).set(active)
         self._waiting.labels(airflow).set(waiting)
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Set whether a topic's brokers are connected. None removes the series of a topic that is not read any more."""
+        """Set whether a topic's brokers are connected.
+
+        None: the topic is not read any more, so its series is removed.
+        """
         if connected is None:
             self._connected.remove_by_labels({"topic": topic})
         else:
             self._connected.labels(topic).set(connected)
 
     def in_flight(self, messages: int) -> None:
-        """Set how many messages have no stored status yet."""
+        """Set the number of read Kafka messages whose facts are not in a stored status yet."""
         self._in_flight.set(messages)
 
 
 class Endpoints:
-    """The HTTP server for kubelet and Prometheus.
+    """The HTTP server for the kubelet's probes and for Prometheus.
 
     Args:
-        metrics: The answer to ``/metrics``, in the format that the request accepts.
-        alive: Whether every background task is running; the answer to ``/livez``.
-        ready: Whether MLJobs are watched and the background tasks have started; the answer to
-            ``/readyz``.
+        metrics: The metrics that ``/metrics`` returns, in the format that the request accepts.
+        alive: Whether ``/livez`` answers 200 instead of 503: every background task is running.
+        ready: Whether ``/readyz`` answers 200 instead of 503: MLJobs are watched, and the
+            background tasks have started.
     """
 
     def __init__(self, metrics: Metrics, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
@@ -212,7 +229,8 @@ class Endpoints:
         """Listen on an address.
 
         Raises:
-            CannotStart: The port is in use, or the operator may not listen there.
+            CannotStart: Another process uses the port, or the operator may not listen on the
+                address.
         """
         try:
             listener = _listen(host, port)
@@ -241,7 +259,11 @@ class Endpoints:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. ``::`` stands for every address of IPv6 and IPv4, or of IPv4 alone without IPv6."""
+    """A listening socket.
+
+    The host ``::`` stands for all addresses of IPv6 and IPv4. On a machine without IPv6, it stands
+    for all addresses of IPv4.
+    """
     if host == EVERYWHERE:
         if socket.has_dualstack_ipv6():
             return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -252,7 +274,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:
-    """The message for an address that can't be listened on."""
+    """The message of the error when the operator can't listen on an address."""
     if error.errno == errno.EADDRINUSE:
         return f"MLJOB_HTTP_PORT: another process listens on port {port} of {host} already; set another port"
     if error.errno == errno.EACCES:

@@ -1,7 +1,7 @@
 """Tokens for Amazon MSK with IAM: AWS's library signs them with the operator's AWS identity.
 
-The library depends on botocore, which is needed for nothing else. So it is the extra ``msk``, and
-is imported only when it is used.
+The library depends on botocore, which nothing else in the operator needs. So the library is the
+optional dependency ``msk``, and is imported only when :func:`tokens` is called.
 """
 
 from __future__ import annotations

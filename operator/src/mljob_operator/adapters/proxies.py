@@ -1,9 +1,10 @@
-"""The HTTP proxy for a server, from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+"""Chooses the HTTP proxy for a server from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
-Kubernetes' programs are written in Go and read NO_PROXY by Go's rule; OpenShift, for example, puts
-the cluster's networks (172.30.0.0/16) and ``.svc`` into it. Python's standard library knows neither
-networks nor ports, so this module follows the rule of ``golang.org/x/net/http/httpproxy``, which
-client-go uses, for every server.
+Kubernetes' programs are written in Go and read NO_PROXY by Go's rule. Platforms rely on that rule:
+OpenShift, for example, puts the cluster's networks (172.30.0.0/16) and ``.svc`` into NO_PROXY.
+Python's standard library supports neither networks nor ports in NO_PROXY. So this module implements
+the rule of ``golang.org/x/net/http/httpproxy``, which client-go uses, and the operator applies the
+rule to every server.
 
 The environment of a process does not change, so callers look up a server's proxy once.
 """
@@ -20,7 +21,8 @@ from urllib3 import PoolManager, ProxyManager
 from urllib3.util import make_headers
 
 VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY")
-"""The variables for https servers and for http servers."""
+"""The variable with the proxy for https servers, and the variable with the proxy for http
+servers."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -28,12 +30,12 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
     """The URL of the proxy for requests to a server; None: requests go straight to the server.
 
     Args:
-        server: URL, http or https.
+        server: The server's URL, http or https.
         environment: The environment variables. A variable in capitals takes precedence over the
             same variable in small letters.
 
     Raises:
-        ValueError: The variable is not the URL of an HTTP proxy; see :func:`problems`.
+        ValueError: The variable's value is not the URL of an HTTP proxy.
     """
     url = urlsplit(server)
     proxy = _variable(f"{url.scheme.upper()}_PROXY", environment) if url.scheme in _PORTS else ""
@@ -43,7 +45,7 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
 
 def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The problems of the variables, one sentence each, without user and password."""
+    """The invalid values of the variables: one sentence each, without user and password."""
     found = []
     for name in VARIABLES:
         try:
@@ -54,14 +56,17 @@ def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
-    """The passwords in the variables, URL-encoded and decoded."""
+    """The passwords in the variables, URL-encoded and decoded, for the redaction of logs."""
     urls = [_variable(name, environment) for name in VARIABLES]
     written = {url.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for url in urls}
     return {text for password in written for text in (password, unquote(password)) if text}
 
 
 def login_headers(proxy: str) -> dict[str, str]:
-    """The header with the proxy's user and password, because urllib3 ignores those in the URL."""
+    """The header with the proxy's user and password; empty if the URL has none.
+
+    urllib3 ignores the user and the password in a proxy's URL.
+    """
     url = urlsplit(proxy)
     if url.username is None:
         return {}
@@ -69,7 +74,7 @@ def login_headers(proxy: str) -> dict[str, str]:
 
 
 def pool_manager(proxy: str | None, **options: Any) -> PoolManager:
-    """A urllib3 connection pool, through the proxy if there is one."""
+    """A urllib3 connection pool, through the proxy unless ``proxy`` is None."""
     if proxy is None:
         return PoolManager(**options)
     return ProxyManager(proxy, proxy_headers=login_headers(proxy), **options)
@@ -87,7 +92,13 @@ def _variable(name: str, environment: Mapping[str, str]) -> str:
 
 
 def _checked(proxy: str) -> str:
-    """The proxy as a URL; ``host:port`` counts as an http URL."""
+    """Check the value of a variable, and return the proxy's URL.
+
+    ``host:port`` counts as an http URL.
+
+    Raises:
+        ValueError: The value is not the URL of an HTTP proxy.
+    """
     url = proxy if "://" in proxy else f"http://{proxy}"
     try:
         parts = urlsplit(url)
@@ -110,9 +121,13 @@ def _bypassed(url: SplitResult, no_proxy: str) -> bool:
 
 
 def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, port: int) -> bool:
-    """Whether an entry of NO_PROXY means this server.
+    """Whether an entry of NO_PROXY matches a server.
 
-    An entry is ``*``, a network, an address or a domain; addresses and domains may have a port.
+    Args:
+        entry: ``*``, a network, an address or a domain. An address or a domain may have a port.
+        host: The server's host.
+        address: The server's host as an IP address; None: the host is a name.
+        port: The server's port.
     """
     if entry == "*":
         return True
@@ -123,14 +138,17 @@ def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, p
         return False
     if (known := _address(name)) is not None or address is not None:
         return known == address
-    # A domain means itself and its subdomains; with a leading dot or asterisk, its subdomains
-    # alone.
+    # "example.com" matches example.com and its subdomains. ".example.com" and "*.example.com" match
+    # the subdomains alone.
     name = name[1:] if name.startswith("*.") else name
     return bool(name.strip(".")) and (host == name or host.endswith(f".{name.removeprefix('.')}"))
 
 
 def _split_port(entry: str) -> tuple[str, str | None]:
-    """Host and port of ``host:port``, ``[address]:port``, ``address`` or ``host``."""
+    """Split ``host:port``, ``[address]:port``, ``address`` or ``host`` into the host and the port.
+
+    None: the entry has no port.
+    """
     if _address(entry) is not None:
         return entry, None
     host, colon, port = entry.rpartition(":")

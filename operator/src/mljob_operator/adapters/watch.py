@@ -1,9 +1,9 @@
-"""The HTTP session of kopf, which tells how kopf's requests to the Kubernetes API go.
+"""Observes kopf's requests to the Kubernetes API.
 
-kopf does not report when a list is complete: an empty list makes no event. kopf requests a watch
-after it has read the whole list and passed its objects on, so the answer 200 to the watch means that
-the list is complete. The login handler gives kopf an ``aiohttp`` session of the operator's own,
-which sees all answers. No private part of kopf is used.
+kopf does not report when a list is complete: an empty list makes no event. But kopf requests a
+watch only after it has read the whole list and called the handlers with the listed objects. So the
+answer 200 to a watch means that the list is complete. The operator's login handler gives kopf an
+``aiohttp`` session with hooks that see all answers. No private part of kopf is used.
 """
 
 from __future__ import annotations
@@ -32,23 +32,26 @@ from .proxies import proxy_for
 log = logging.getLogger(__name__)
 
 LONGEST_DELAY = 10.0
-"""The most seconds between two tries."""
+"""The maximum number of seconds between two tries of a request."""
 
 
 class Patience:
-    """The seconds between tries of a request, without an end. By default kopf ends the process after a minute."""
+    """The seconds between the tries of a request: an endless series, so kopf never gives up.
+
+    With kopf's default series, kopf ends the process after a minute without an answer.
+    """
 
     def __iter__(self) -> Iterator[float]:
-        """1, 2, 4, 8, and then 10 seconds each time."""
+        """Yield 1, 2, 4, 8, and then 10 seconds each time, without an end."""
         return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(LONGEST_DELAY))
 
 
 def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
     """The credentials for kopf: the pod's ServiceAccount, or a kubeconfig.
 
-    In a pod, kopf's default server is ``kubernetes.default.svc``. The client uses the address in
-    the environment, as client-go does. Both must use one address, because NO_PROXY may name only
-    one of them.
+    In a pod, kopf's default server is ``kubernetes.default.svc``. The operator's own Kubernetes
+    client uses the address in KUBERNETES_SERVICE_HOST, as client-go does. Here kopf gets the same
+    address, because NO_PROXY may name only one of the two.
     """
     if not in_cluster():
         return kopf.login_with_kubeconfig(**kwargs)
@@ -60,8 +63,8 @@ class Watch:
     """The state of kopf's lists and watches.
 
     Args:
-        namespaces: The namespaces of the watched MLJobs; empty: all.
-        authentication: Gets the status of each answer.
+        namespaces: The namespaces whose MLJobs are watched; empty: all namespaces.
+        authentication: Gets the HTTP status of each answer.
         with_instances: Whether AirflowInstances and namespaces are watched as well.
     """
 
@@ -83,9 +86,9 @@ class Watch:
     async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
         """A session like kopf's own, with hooks for its answers and errors.
 
-        kopf requests another session when its credentials are refused. The token of a
-        ServiceAccount is renewed in its file, so the second session is made at once. Later ones
-        wait, because their credentials are likely to be refused too.
+        kopf calls this method again when the API refuses the credentials. The kubelet renews the
+        token of a ServiceAccount in its file, so the second session is made at once. Further
+        sessions are made after a pause, because the API probably refuses their credentials too.
         """
         if self._refusals > 1:
             await asyncio.sleep(min(LONGEST_DELAY, 2.0 ** min(self._refusals - 2, 8)))
@@ -125,7 +128,8 @@ class Watch:
         if answer.status == 401:
             self._refusals += 1
         if answer.status >= 400:
-            # The body of a 401 says nothing more, and kopf may close the session before it is read.
+            # The body of a 401 has no further information, and kopf may close the session while the
+            # body is being read.
             body = await answer.text(errors="replace") if answer.status != 401 else ""
             self._complain(path, explanation(answer.status, answer.reason, body))
             return
@@ -139,12 +143,13 @@ class Watch:
         self, session: aiohttp.ClientSession, __: SimpleNamespace, request: aiohttp.TraceRequestExceptionParams
     ) -> None:
         error = request.exception
-        # kopf closes the session when one of its requests is refused, which ends the others.
+        # After a refused request, kopf closes the session. The errors of the other requests in the
+        # closed session say nothing about the API.
         if isinstance(error, Exception) and not session.closed:
             self._complain(request.url.path, unanswered(error, self._proxy))
 
     def _complain(self, path: str, why: str) -> None:
-        """Log a cause once. kopf would log it at each try."""
+        """Log why a path can't be read, once for each cause. kopf would log a cause at each try."""
         if self._complaints.get(path) != why:
             self._complaints[path] = why
             log.warning("%s can't be read: %s; it is tried again until it can", path, why)
@@ -153,9 +158,10 @@ class Watch:
 def _end_what_is_read_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
     """Close all open answers when the session closes.
 
-    kopf closes the session when one of its watches is refused (401). kopf closes the answers that
-    it knows, but not an answer that arrives at the same moment: reading that one raises a
-    RuntimeError of aiohttp's instead of a ClientConnectionError, which ends kopf.
+    When the API refuses one watch (401), kopf closes the session, and the answers of the other
+    watches that kopf knows. An answer that arrives at that moment stays open. Reading this answer
+    raises aiohttp's RuntimeError instead of a ClientConnectionError, and kopf then ends the
+    process.
     """
     close = session.close
 

@@ -1,4 +1,5 @@
 """The controllers of MLJobs, AirflowInstances and orphaned runs.
 
-A controller collects the observed state, lets the core decide, and acts through the ports.
+A controller collects the observed state, asks :mod:`.core` for a decision, and acts through the
+protocols of :mod:`.ports`.
 """

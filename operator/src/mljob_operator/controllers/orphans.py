@@ -1,6 +1,7 @@
-"""Finds and reports orphaned runs (:mod:`.core.orphans`), and cancels them if the settings say so.
+"""Finds orphaned runs, reports them, and cancels them if the settings say so.
 
-The controller checks each census: the list of an Airflow's active runs.
+An orphaned run is in progress in Airflow, and no MLJob follows it (:mod:`.core.orphans`). This
+controller checks each census, which is the list of an Airflow's active runs.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from ..ports import Airflows, JobStore, Meter, OperatorStore, RunChange
 log = logging.getLogger(__name__)
 
 LOOK_UPS = 20
-"""The most MLJobs that are requested from the API server per census."""
+"""The maximum number of MLJobs that are requested from the API server per census."""
 SECONDS = 10.0
-"""The longest time in seconds that orphaned runs take per census. The change feed is read after
-that, so its delay is bounded too."""
+"""The longest time in seconds for the check of a census. The reader of the change feed waits for
+the check, so the limit bounds its delay."""
 CANCELLATIONS = 5
-"""The most orphaned runs that are cancelled per census, because users' cancellations come first."""
+"""The maximum number of orphaned runs that are cancelled per census. The limit keeps Airflow free
+for the cancellations that users ask for."""
 
 
 class Orphans:
@@ -35,8 +37,8 @@ class Orphans:
 
     Args:
         airflows: The Airflows of the runs.
-        jobs: Says whether an MLJob exists.
-        operator: Records the Events.
+        jobs: The MLJobs in the Kubernetes API.
+        operator: Records the Events about orphaned runs.
         prefix: The prefix of the operator's dag run ids.
         namespaces: The watched namespaces; empty: all. Runs of other namespaces belong to another
             operator.
@@ -95,7 +97,11 @@ class Orphans:
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
     def _noted(self, change: RunChange) -> Key | None:
-        """The MLJob for which a run was submitted, confirmed by the run's note; None: no MLJob."""
+        """The MLJob for which a run was submitted; None: the run was not submitted for an MLJob.
+
+        Both the run id and the note of the run must name the MLJob, because users of Airflow can
+        give any run such an id.
+        """
         run = RunId.parse(change.run_id)
         if run is None or run.prefix != self._prefix or (self._namespaces and run.namespace not in self._namespaces):
             return None
@@ -103,7 +109,12 @@ class Orphans:
         return key if change.note == orphans.note(key) else None
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
-        """Whether the API server has no MLJob that follows the run.
+        """Ask the API server whether no MLJob follows the run.
+
+        Args:
+            run: The run.
+            key: The MLJob for which the run was submitted.
+            at: The time of the census.
 
         Raises:
             StoreError: The API server does not answer.

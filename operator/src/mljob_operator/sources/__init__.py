@@ -1,3 +1,6 @@
-"""Where news of runs comes from: the topic with its events (:mod:`.topic`), the change feed of each Airflow (:mod:`.change_feed`), and who reads which of them
-(:mod:`.supervisor`).
+"""The sources of facts about runs.
+
+- :mod:`.topic` reads the events in a Kafka topic.
+- :mod:`.change_feed` reads the changes of runs from an Airflow's REST API.
+- :mod:`.supervisor` starts and stops these readers.
 """

@@ -1,14 +1,18 @@
 """Reads the change feed of an Airflow: all changes of runs since a watermark, from the REST API.
 
-Events may be lost, late, or never sent (airflow.listeners has no hook for queued, retry, deferred,
-upstream_failed or removed), so the states in the REST API are the level of the level-triggered
-operator. Every ``interval`` seconds two requests ask for the runs and task instances with the
-operator's prefix that have changed; the number of pages depends on the changes, not on the number
-of MLJobs. The feed is read every ``hot_interval`` while a change is expected that may come without
-an event: all tasks of a run have ended, a run is being cancelled, or its tasks are not known yet.
+Kafka events may be lost or late, and Airflow sends no event for some changes: ``airflow.listeners``
+has no hook for queued, retry, deferred, upstream_failed or removed. So the operator is
+level-triggered, and takes the states from the REST API.
 
-The watermark is a time of Airflow's clock, minus an overlap: a row has the time at which its
-transaction began, and becomes visible when the transaction ends.
+A pass over the feed is two requests, every ``interval`` seconds. They ask for the runs and task
+instances with the operator's prefix that have changed. The number of pages depends on the number of
+changes, not on the number of MLJobs. A pass follows every ``hot_interval`` seconds while a change
+may come without an event: all tasks of a run have ended, a run is being cancelled, or the tasks of
+a run are not known yet.
+
+The watermark is the time of the last pass by Airflow's clock. Each pass begins an overlap before
+the watermark, because a row has the time at which its transaction began, and becomes visible when
+the transaction ends.
 """
 
 from __future__ import annotations
@@ -37,27 +41,29 @@ from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(seconds=12)
-"""How far a pass reaches back before the last pass: longer than GRACE and the longest
-transaction."""
+"""How far before the watermark a pass begins. This must be longer than GRACE and than the longest
+transaction of Airflow."""
 SKEW = timedelta(seconds=5)
-"""The largest difference between the clocks of Airflow's hosts: one host queues a run, and others
-change its task instances."""
+"""The largest tolerated difference between the clocks of Airflow's hosts. One host queues a run,
+and others change its task instances."""
 CENSUS_INTERVAL = timedelta(seconds=60)
-"""The interval of listing the active runs (the census). The change feed doesn't contain deleted
-runs, and a run that was cleared while no operator was running is in an old part of the feed."""
+"""The interval of the census, which lists all active runs. The change feed lacks two kinds of runs:
+deleted runs, and runs that a user cleared while the operator was not running."""
 
 HALTS_EVERY = timedelta(seconds=4)
-"""The interval of requests for the DAGs of runs in progress."""
+"""The interval of checks whether the DAGs of runs in progress are halted: paused, or in no file any
+more."""
 HALTS_A_LOOK = 20
-"""The number of DAGs that are requested one by one per interval. For the others, a list of the
-paused DAGs is requested."""
+"""The number of DAGs that a check requests one by one. For further DAGs, the check requests the
+list of the paused DAGs."""
 
 assert OVERLAP > 2 * GRACE
 
 
 class ChangeFeedReader:
-    """Reads the change feed of one Airflow. Each Airflow has a reader, so no reader waits for
-    another.
+    """Reads the change feed of one Airflow.
+
+    Each Airflow has its own reader, so a slow Airflow does not delay the others.
 
     Args:
         airflow: The Airflow's name.
@@ -99,7 +105,7 @@ class ChangeFeedReader:
         self._looks = 1
 
     async def run(self) -> None:
-        """Make passes until cancelled."""
+        """Make passes over the change feed until the task is cancelled."""
         while True:
             wanted = self._queue.wanted(self._airflow)
             wanted.clear()
@@ -110,14 +116,18 @@ class ChangeFeedReader:
             try:
                 async with asyncio.timeout(delay):
                     await wanted.wait()
-                # Let a burst of first events gather before the feed is asked.
+                # A burst of new runs wakes the reader many times. After this pause, one pass covers
+                # all of them.
                 await asyncio.sleep(self._hot_interval / 4)
             except TimeoutError:
                 pass
 
     async def guarded_pass(self) -> tuple[float, bool]:
-        """Make one pass; seconds until the next pass, and whether a change is expected before
-        it.
+        """Make one pass, and record its failure if it fails.
+
+        Returns:
+            The seconds until the next pass, and whether the next pass should follow after
+            ``hot_interval`` instead.
         """
         try:
             await self.pass_once()
@@ -125,7 +135,8 @@ class ChangeFeedReader:
         except AirflowError as error:
             return self._failed(error), False
         except Exception:
-            # The next pass may fail in the same way. A defect must not end the reader.
+            # A defect must not end the reader. The traceback is logged once, because the next pass
+            # may fail in the same way.
             if not self._failures:
                 log.exception("%s: unexpected error", self._name)
             return self._failed(AirflowError("unexpected error")), False
@@ -136,7 +147,7 @@ class ChangeFeedReader:
         return self._interval, hot
 
     def _failed(self, error: AirflowError) -> float:
-        """Record a failed pass; seconds until the next pass."""
+        """Record a failed pass, and return the seconds until the next pass."""
         self._failures += 1
         if self._failures == 1:
             log.warning("%s: the change feed can't be read; statuses come from Kafka alone: %s", self._name, error)
@@ -145,10 +156,11 @@ class ChangeFeedReader:
         return max(self._interval, backoff(error, self._failures))
 
     async def pass_once(self) -> None:
-        """Read the changes since the last successful pass, and pass them to the workers.
+        """Read the changes since the last successful pass, and hand them to the MLJobs' workers.
 
         Raises:
-            AirflowError: A request failed; the watermark stays.
+            AirflowError: A request failed. The watermark stays, so the next pass reads the same
+                changes again.
         """
         lives = self._queue.live(self._airflow)
         submitted = {live.job.key: live for live in lives if live.current.active and not live.job.is_backfill}
@@ -156,8 +168,8 @@ class ChangeFeedReader:
         started = self._clock()
         since = (self._watermark or self._first(lives)) - OVERLAP
         runs = await self._dag_runs.changed_runs(since)
-        # Without a run in progress, the only change of interest is that a user cleared the run of a
-        # finished MLJob, which the list of runs shows.
+        # If no run is in progress, a user may still have cleared the run of a finished MLJob. The
+        # list of runs shows that, so the task instances are not requested.
         tasks = await self._dag_runs.changed_tasks(since) if submitted else []
 
         followed = {live.run: live for live in submitted.values()}
@@ -175,7 +187,7 @@ class ChangeFeedReader:
             live = followed[run]
             run_fact = run_facts[-1] if run_facts else live.observed_run.run
             queued_at = run_fact.queued_at if run_fact else None
-            # A run that was cleared looks young, but the feed lacks the tasks that had succeeded
+            # A cleared run has a new queued time, but the feed lacks its tasks that had succeeded
             # before.
             cleared = attempts.goes_on(live.job.status)
             self._queue.show(
@@ -185,7 +197,7 @@ class ChangeFeedReader:
                     started,
                     run=run_facts[-1] if run_facts else None,
                     tasks=tuple(task_facts),
-                    # All tasks of a run that is younger than the watermark are in the feed.
+                    # The feed has all tasks of a run that was queued after the watermark.
                     complete=queued_at is not None and queued_at > since + SKEW and bool(task_facts) and not cleared,
                 ),
             )
@@ -199,8 +211,11 @@ class ChangeFeedReader:
         )
 
     async def _follow(self, backfills: dict[RunKey, State], since: datetime, now: datetime) -> None:
-        """Runs of backfills, by one request for all of them. What is no run's (that one is paused,
-        closed, gone) is asked for by itself, seldom.
+        """Hand the changed runs of backfills to the workers. One request covers all backfills.
+
+        The request does not show whether a backfill itself was paused, closed or deleted. So at
+        each census the workers are told to look their backfills up. A worker that does not know the
+        backfill's runs yet is told so in each pass.
         """
         if not backfills:
             return
@@ -223,15 +238,20 @@ class ChangeFeedReader:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     def _first(self, lives: list[State]) -> datetime:
-        """The first watermark after a start: the submission of the oldest run in progress."""
+        """The first watermark after a start: the time of the oldest submission of a live run, or
+        now.
+
+        The time is by Airflow's clock.
+        """
         submitted = [live.job.status.submit_time for live in lives if live.job.status.submit_time]
         return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
 
     async def _look_for_halts(self, lives: list[State], now: datetime) -> None:
-        """Find out which DAGs are paused or in no file any more: their runs stop without any event.
+        """Find out which DAGs are halted: paused, or in no file any more.
 
-        One request per DAG covers all runs of the DAG. The DAGs whose runs all stand still come
-        first, then the DAGs whose last request is the longest ago.
+        Airflow sends no event about a halt, and schedules no more tasks of the DAG's runs. One
+        request per DAG covers all runs of the DAG. DAGs without a moving run come first, then the
+        DAGs whose last request is the longest ago.
         """
         watched = [live for live in lives if is_in_progress(live) or live.transient.halt is not None]
         if not watched or (self._halts_at is not None and now < self._halts_at + HALTS_EVERY):
@@ -267,10 +287,11 @@ class ChangeFeedReader:
         *,
         first_pass: bool,
     ) -> None:
-        """Compare the active runs with the MLJobs.
+        """Compare Airflow's active runs with the MLJobs, at most once per interval.
 
-        Only runs that contradict their MLJob are requested one by one. Runs that a user cleared
-        while no operator read the feed are followed again.
+        If the list lacks an MLJob's run, or not all tasks of the run are known, the MLJob's worker
+        is told to look the run up. If a user cleared the run of a finished MLJob while the operator
+        was not running, the MLJob follows the run again.
         """
         for key, live in submitted.items():
             if first_pass and live.run not in seen and not live.observed_run.complete:

@@ -1,6 +1,6 @@
 """Starts and stops the readers: a ChangeFeedReader for each Airflow, a TopicReader for each topic.
 
-The supervisor follows the AirflowInstances as users create and delete them.
+Users create and delete AirflowInstances, and so change which readers are needed.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ Do = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class SourceSupervisor:
-    """The readers of all Airflows.
+    """Keeps a reader running for each Airflow and for each topic.
 
     Args:
         airflows: The Airflows, and the topics of their events.
         orphans: Finds runs that no MLJob follows.
         subscribe: Creates the consumer of a topic; None: Kafka is not configured.
-        do: Starts a background task that must not end by itself.
+        do: Starts a background task with this name. If the task ends by itself, ``/livez`` fails.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between two reads of a change feed.
         dead_letter_topic: The topic for unreadable messages. The operator never reads this topic,
-            even if an AirflowInstance names it: unreadable messages would circulate forever.
+            even if an AirflowInstance names it, because each unreadable message would be sent to
+            the topic again.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class SourceSupervisor:
         self.follow()
 
     def follow(self) -> None:
-        """Start the readers that are missing, and stop those that are not needed any more."""
+        """Start the readers that are missing, and stop the readers that are not needed any more."""
         if not self._started:
             return
         self._adjust(self._feeds, set(self._airflows.names()), self._read_feed)

@@ -1,9 +1,12 @@
 """Reads the events of a Kafka topic and passes them to the workers of their MLJobs.
 
-The dag run id names the MLJob, so no index is needed. The offset of a message is committed when the
-status that holds the message's fact is stored. An unreadable message never stops the consumer: it
-is counted, logged with its position once for each kind, and sent to the dead-letter topic if there
-is one. A tombstone, which clears a key of a compacted topic, is counted and has no other effect.
+A message becomes a fact about a run. The dag run id holds the namespace and the name of the MLJob,
+so the reader needs no index from runs to MLJobs. The offset of a message is committed when the
+status that holds the message's fact is stored.
+
+An unreadable message never stops the consumer. The reader counts the message, logs the position of
+the first message of each kind, and sends the message to the dead-letter topic if one is set. A
+tombstone (a message without a value in a compacted topic) is counted and has no other effect.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ from ..ports import Clock, EventSource, Message, Meter
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 20_000
-"""The number of messages without a stored status above which no more messages are fetched: the
-Kubernetes API is slow or unavailable."""
+"""The maximum number of messages whose facts are not in a stored status yet. Above this number, the
+reader stops fetching messages: the Kubernetes API is slow or unavailable."""
 
 
 class TopicReader:
@@ -35,7 +38,8 @@ class TopicReader:
 
     Args:
         source: The topic.
-        origins: The Airflows that may have sent an event, by the event's source.
+        origins: Takes the ``source`` of an event, and returns the names of the Airflows that may
+            have sent the event.
         queue: Receives the facts.
         prefix: The prefix of the operator's dag run ids; events of other runs are ignored.
         commit_interval: Seconds between commits.
@@ -64,7 +68,10 @@ class TopicReader:
         self._paused = False
 
     async def run(self) -> None:
-        """Read until cancelled; then commit the offsets of stored statuses and leave the group."""
+        """Read until the task is cancelled.
+
+        Then commit the offsets of messages with a stored status, and leave the consumer group.
+        """
         self._source.start(self.deliver, self.revoked)
         try:
             while True:
@@ -76,7 +83,9 @@ class TopicReader:
             await self._source.close()
 
     def deliver(self, messages: Sequence[Message]) -> None:
-        """Take messages from the topic."""
+        """Pass messages from the topic to the workers. The consumer calls this in the event
+        loop.
+        """
         now = self._clock()
         for message in messages:
             self._offsets.read(message.partition, message.offset)
@@ -91,7 +100,11 @@ class TopicReader:
         self._throttle()
 
     def _take(self, message: Message, now: datetime) -> bool:
-        """Pass a message's fact to its MLJob; whether the offset has to wait for a stored status.
+        """Pass the fact in a message to the worker of its MLJob.
+
+        Returns:
+            Whether a worker took the fact. The offset then waits until a status with the fact is
+            stored.
 
         Raises:
             Unreadable: The message can't be read.
@@ -108,13 +121,17 @@ class TopicReader:
             self._queue.tell((run.namespace, run.name), meant, envelope.fact, done)
             concerns = True
         else:
-            # Airflow makes the ids of a backfill's runs, so they don't name the MLJob.
+            # The run may belong to a backfill. Airflow makes the ids of such runs, so the id does
+            # not name the MLJob.
             concerns = self._queue.tell_backfill(meant, envelope.fact, done)
         self._meter.event("applied" if concerns else "foreign")
         return concerns
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Commit and forget partitions that another member of the group reads from now on."""
+        """Commit the offsets of lost partitions and forget the partitions.
+
+        Another member of the consumer group reads them from now on.
+        """
         self._commit()
         for partition in partitions:
             self._offsets.revoked(partition)

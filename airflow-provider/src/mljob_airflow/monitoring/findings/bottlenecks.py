@@ -1,10 +1,14 @@
-"""Where the platform loses time: slow tasks, full pools, missing workers and retries.
+"""Finds where the platform loses time: slow tasks, full pools, missing workers and retries.
 
-Airflow knows how full a pool is now, but not how full it was. This module estimates that from the
-start, the end and the slots of tasks. Airflow has only the dates of a task's last try, so a pool
-was fuller than shown while earlier tries ran. A deferred task counts from its start, so a pool was
-emptier than shown while tasks were deferred. Therefore a pool is a finding only if tasks also
-waited for it.
+Airflow knows how full a pool is now, but not how full the pool was earlier. This module estimates
+that from the start, the end and the slots of task instances. The estimate has two errors:
+
+- Airflow has only the dates of a task's last try. So a pool was fuller than estimated while earlier
+  tries ran.
+- A deferred task counts from its start. So a pool was emptier than estimated while tasks were
+  deferred.
+
+Therefore a full pool is a finding only if tasks have also waited for a slot.
 """
 
 from __future__ import annotations
@@ -22,11 +26,11 @@ from mljob_airflow.monitoring.wording import count, duration
 from mljob_contract.reports import Finding, FindingKind, Series, Table
 
 STEPS = 96
-"""Steps of a chart. For a day, a step is a quarter of an hour."""
+"""The number of steps of a chart. In a chart of one day, a step is a quarter of an hour."""
 ROWS = 15
-"""Rows of a table."""
+"""The maximum number of rows of a table."""
 FULL = 0.95
-"""A pool is full when at least this share of its slots is occupied."""
+"""A pool is full if at least this share of its slots is occupied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,10 @@ def bottleneck_findings(
     Args:
         instances: The task instances of the window.
         pools: Airflow's pools.
-        owners: DAGs by id, for the owners of tasks with many retries.
+        owners: DAGs by DAG id, which name the owners of tasks with many retries.
         window: The time that the report covers.
-        thresholds: When something is a finding.
-        links: URLs of Airflow's UI.
+        thresholds: The thresholds of findings.
+        links: Makes URLs of Airflow's UI.
     """
     return [
         *_saturated_pools(instances, pools, window, thresholds, links),
@@ -68,7 +72,7 @@ def bottleneck_findings(
 
 
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
-    """DAG id and task id of the tasks with many retries."""
+    """The tasks with many retries, as pairs of DAG id and task id."""
     return [
         task
         for task, group in _by_task(instances).items()
@@ -80,7 +84,7 @@ def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> 
 def bottleneck_tables(
     instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window, links: Links
 ) -> tuple[Table, ...]:
-    """Tables of the slowest tasks, of the pools, and of the tasks with most retries."""
+    """Three tables: the tasks that took most time, the pools, and the tasks with most retries."""
     return (
         _slowest(instances, links),
         _pool_table(instances, pools, window),
@@ -89,8 +93,10 @@ def bottleneck_tables(
 
 
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
-    """Charts of the slots that were occupied: of each pool that was used, the fullest first, and of
-    all pools together.
+    """Charts of the occupied slots over time.
+
+    There is a chart for each pool that was used, at most six, the fullest pool first. If more than
+    one pool was used, the last chart shows all pools together.
     """
     step = window.seconds / STEPS
     charts = []
@@ -142,8 +148,9 @@ def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) ->
 
 
 def _intervals(instances: Iterable[TaskInstance], window: Window) -> list[tuple[float, float, int]]:
-    """Start and end in seconds after the window's start, and slots, of the task instances that
-    overlap the window.
+    """The task instances that overlap the window, each as a triple (start, end, slots).
+
+    Start and end are in seconds after the window's start, and are cut to the window.
     """
     found = []
     for instance in instances:
@@ -310,11 +317,11 @@ def _by_task(instances: Iterable[TaskInstance]) -> dict[tuple[str, str], list[Ta
 
 
 def _p95(values: Iterable[float | None]) -> float:
-    """The 95% quantile of the values that are not ``None``; 0 without any."""
+    """The 95% quantile of the values that are not ``None``; 0 if there is no such value."""
     known = sorted(value for value in values if value is not None)
     return quantile(known, 0.95) if known else 0.0
 
 
 def window_of(now: datetime, hours: float) -> Window:
-    """The window of the last ``hours``."""
+    """The window of the last ``hours`` before ``now``."""
     return Window(now - timedelta(hours=hours), now)

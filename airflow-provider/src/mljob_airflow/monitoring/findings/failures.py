@@ -1,7 +1,7 @@
-"""Recurring failures: a task that fails with the same error in several of its last runs.
+"""Finds recurring failures: a task that fails with the same error in several of its last runs.
 
 Airflow shows and retries each single failure, but does not show that the error is always the same.
-A mapped task that fails in a hundred instances of one run has failed once.
+A run counts as one failure of a task, even if a hundred instances of a mapped task fail in the run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from mljob_airflow.monitoring.observations import Dag, TaskInstance
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 UNKNOWN = "unknown"
-"""The variant of a finding about failures whose errors can't be read."""
+"""The variant of a finding about failures whose errors can't be read. The variant tells findings
+about the same task apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,16 @@ class Failures:
     run_ids: Sequence[str]
     """The last runs, newest first."""
     failed: Sequence[TaskInstance]
-    """A failed instance of each run in which the task failed, newest first."""
+    """One failed instance for each run in which the task failed, newest first."""
     errors: dict[str, ErrorText | None] = field(default_factory=dict)
-    """The errors that were read, by run id; ``None`` for a log without an error."""
+    """The errors that were read, by run id; ``None``: the log has no error."""
 
 
 def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str, str]]:
-    """DAG id and task id of the tasks that failed in at least ``times`` runs, most frequent first."""
+    """The tasks that failed in at least ``times`` runs, as pairs of DAG id and task id.
+
+    Tasks with most failed runs come first.
+    """
     runs: dict[tuple[str, str], set[str]] = {}
     for instance in failed:
         runs.setdefault((instance.dag_id, instance.task_id), set()).add(instance.run_id)
@@ -51,8 +55,8 @@ def last_runs(
         dag: The task's DAG.
         task_id: The task.
         history: The task's last instances, newest first.
-        failed: Further instances of the task that failed.
-        runs: The number of last runs.
+        failed: Failed instances of the task, which may be missing in the history.
+        runs: The number of last runs that count.
     """
     run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]
     bad = {instance.run_id: instance for instance in (*failed, *history) if instance.state == "failed"}
@@ -60,8 +64,10 @@ def last_runs(
 
 
 def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
-    """A finding for each error that recurs ``times`` times. If there is none, one finding for the
-    errors that could not be read.
+    """A finding for each error that occurred in at least ``times`` of the task's last runs.
+
+    If there is no such error, but at least ``times`` errors could not be read, there is one finding
+    about these failures.
     """
     groups: dict[str, list[TaskInstance]] = {}
     texts: dict[str, ErrorText] = {}

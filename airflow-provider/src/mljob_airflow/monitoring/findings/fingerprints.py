@@ -1,9 +1,11 @@
-"""Fingerprints of errors: two errors with the same fingerprint are the same error.
+"""Makes fingerprints of errors. Two errors with the same fingerprint count as the same error.
 
-The text of an error is only in the task's log: task instances in REST have no error text, and
-events on Kafka lack the failures that no callback saw. A fingerprint is made from the exception's
-class and its text. Dates, ids, memory addresses, random parts of paths and numbers, which change
-from run to run, are replaced by placeholders.
+A fingerprint is made from the class and the text of an exception. Parts of the text that change
+from run to run are replaced by placeholders: dates, ids, memory addresses, random parts of paths,
+and numbers.
+
+The texts come from task logs. Task instances in the REST API have no error text, and Kafka lacks
+the failures for which Airflow called no callback.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 from mljob_airflow.truncation import truncated
 
 MAX_TEXT = 300
-"""Characters of an error that are compared and shown."""
+"""The number of characters of an error that are compared and shown."""
 
 _CHANGING = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
@@ -35,7 +37,10 @@ _CHANGING = (
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """The error of a task: an exception, or a log line of level error, for which ``type`` is empty."""
+    """The error of a task: an exception, or a log line with level error or critical.
+
+    ``type`` is the exception's class, and empty for a log line.
+    """
 
     type: str
     message: str
@@ -46,13 +51,13 @@ class ErrorText:
 
     @property
     def fingerprint(self) -> str:
-        """Ten hexadecimal characters."""
+        """Ten hexadecimal characters, which are equal for equal errors."""
         return hashlib.sha256(f"{self.type}\n{normalised(self.message)}".encode()).hexdigest()[:10]
 
 
 def normalised(text: str) -> str:
     """``text`` with placeholders for the parts that change from run to run."""
-    # A log line may have megabytes, but the error is at its beginning.
+    # A log line may have megabytes, but the beginning suffices to recognise the error.
     text = text[: 4 * MAX_TEXT]
     for pattern, placeholder in _CHANGING:
         text = pattern.sub(placeholder, text)
@@ -65,14 +70,15 @@ def shortened(text: str, length: int = MAX_TEXT) -> str:
 
 
 def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
-    """The last exception in a task's log, or without one the last line of level error; ``None``
-    when there is neither.
+    """The last exception in a task's log; if there is no exception, the last line of level error.
+
+    ``None``: the log has neither.
 
     Args:
-        lines: The log's lines from ``GET .../logs/{try}``: objects with ``event``, ``level`` and,
-            for an exception, ``error_detail``. The first entry of ``error_detail`` is the exception
-            that was raised, the others are its causes. Some log handlers return lines of plain
-            text.
+        lines: The log's lines from ``GET .../logs/{try}``. Each is an object with ``event``,
+            ``level`` and, for an exception, ``error_detail``. The first entry of ``error_detail``
+            is the exception that was raised, the others are its causes. Some log handlers return
+            lines of plain text instead of objects.
     """
     exception: ErrorText | None = None
     error_line: ErrorText | None = None

@@ -1,9 +1,15 @@
-"""DAGs that are paused, stale or broken although something needs them.
+"""Finds DAGs that are paused, stale or broken although something needs them.
 
-Airflow does not report these: a run of a paused DAG waits, and the schedule of a stale DAG stops.
-Most paused DAGs are paused on purpose, so only a DAG that is needed is a finding: the DAG has a
-schedule and ran lately, MLJobs run it, runs of it wait, or other DAGs are scheduled on its assets.
-A DAG file that can't be imported is one finding for all its DAGs.
+Airflow does not report such DAGs: the runs of a paused DAG wait, and a stale DAG is not scheduled
+any more. Most paused DAGs are paused on purpose, so a DAG is a finding only if something needs the
+DAG. A DAG is needed in any of these cases:
+
+- The DAG has a schedule and ran lately.
+- MLJobs run the DAG.
+- Runs of the DAG are waiting.
+- Other DAGs are scheduled on assets that the DAG updates.
+
+A DAG file that can't be imported is one finding for all DAGs of the file.
 """
 
 from __future__ import annotations
@@ -22,19 +28,21 @@ from mljob_contract.reports import Finding, FindingKind, Severity
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What needs a DAG."""
+    """The runs and DAGs that need a DAG."""
 
     waiting: Sequence[QueuedRun] = ()
     """The DAG's queued runs, oldest first."""
     mljob_runs: Sequence[str] = ()
-    """Ids of the DAG's recent runs that belong to MLJobs."""
+    """The ids of the DAG's recent runs that belong to MLJobs."""
     feeds: Collection[str] = ()
-    """DAGs that are scheduled on the DAG's assets."""
+    """The ids of other DAGs that are scheduled on assets that this DAG updates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The DAGs in use, the DAG files that can't be imported, and what needs each DAG."""
+    """The DAGs in use by DAG id, the DAG files that can't be imported, and each DAG's
+    :class:`Need`.
+    """
 
     dags: Mapping[str, Dag] = field(default_factory=dict)
     broken: Sequence[BrokenFile] = ()
@@ -42,14 +50,19 @@ class Health:
 
 
 def suspects(dags: Iterable[Dag], broken: Iterable[BrokenFile]) -> list[Dag]:
-    """The DAGs that are paused, stale or broken, and are a finding if something needs them."""
+    """The DAGs that are paused or stale, or whose file can't be imported.
+
+    Such a DAG is a finding only if something needs the DAG.
+    """
     files = {(file.bundle, file.file) for file in broken}
     return [dag for dag in dags if dag.is_paused or dag.is_stale or (dag.bundle, dag.file) in files]
 
 
 def health_findings(health: Health, links: Links) -> list[Finding]:
-    """A finding for each DAG file that can't be imported, and for each other DAG that is paused or
-    stale and needed.
+    """The findings about DAG files and DAGs.
+
+    There is a finding for each DAG file that can't be imported, and a finding for each other DAG
+    that is paused or stale although something needs the DAG.
     """
     found = []
     in_broken_files: set[str] = set()
@@ -128,12 +141,12 @@ def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need
 
 
 def _mljob_runs(need: Need) -> list[str]:
-    """Ids of runs that may belong to MLJobs, waiting runs first."""
+    """The ids of runs that may belong to MLJobs, waiting runs first."""
     return [*(run.run_id for run in need.waiting), *need.mljob_runs]
 
 
 def subject_of(bundle: str | None, file: str) -> str:
-    """The subject of a finding about a DAG file."""
+    """The subject of a finding about a DAG file: the bundle's name and the file's path in it."""
     return f"{bundle}/{file}" if bundle else file
 
 
@@ -151,5 +164,5 @@ def grouped_by_dag(runs: Iterable[QueuedRun]) -> dict[str, list[QueuedRun]]:
 
 
 def minutes_since(begin: datetime, now: datetime) -> float:
-    """Minutes from ``begin`` to ``now``."""
+    """The minutes from ``begin`` to ``now``."""
     return (now - begin).total_seconds() / 60

@@ -1,6 +1,7 @@
-"""The MLJobs that a finding affects, read from the ids of its runs.
+"""Names the MLJobs that a finding affects. The names come from the ids of the finding's runs.
 
-Airflow makes the ids of a backfill's runs, which don't name an MLJob.
+Airflow itself makes the ids of a backfill's runs. These ids don't name an MLJob, so MLJobs of type
+Backfill are not named.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from mljob_airflow.monitoring.wording import some
 from mljob_contract.run_id import RunId
 
 MAX_NAMED = 10
-"""The most MLJobs that a finding has in its field ``mljobs``."""
+"""The maximum number of MLJobs that a finding has in its field ``mljobs``."""
 
 
 def mljob_name(run_id: str) -> str | None:
-    """``namespace/name`` of the MLJob that a run belongs to; ``None`` for a run that the operator
-    did not start.
+    """``namespace/name`` of the MLJob that a run belongs to; ``None``: the run id names no
+    MLJob.
     """
     parsed = RunId.parse(run_id)
     return f"{parsed.namespace}/{parsed.name}" if parsed else None
@@ -30,10 +31,10 @@ def finding_fields(
 
     Args:
         run_ids: The runs, most important first.
-        detail: The detail without the MLJobs.
-        numbers: The numbers without the number of MLJobs.
-        lead: The words before the names of the MLJobs; by default ``MLJob``, or for example ``3
-            MLJobs``.
+        detail: The text of the field ``detail``. The names of the MLJobs are put before this text.
+        numbers: The field ``numbers``. The number of MLJobs is added as ``mljobs``.
+        lead: The words before the names of the MLJobs. By default ``MLJob`` for one MLJob, and for
+            example ``3 MLJobs`` for several.
     """
     names = list(dict.fromkeys(name for run_id in run_ids if (name := mljob_name(run_id))))
     if not names:

@@ -1,15 +1,17 @@
-"""Mutes: findings that are known, for example a DAG that is paused on purpose, cause no
-notification.
+"""Mutes findings, so that known problems cause no notifications. For example, a DAG may be paused
+on purpose.
 
-A mute is in one of two places. An entry of the Variable ``mljob_mutes``, a JSON list that can be
-changed without a release, has an end, so that it is not forgotten::
+There are two kinds of mutes:
+
+- An entry of the Variable ``mljob_mutes``, which is a JSON list that can be changed without a
+  release. An entry must have an end, so that nobody forgets the mute::
 
     [{"dags": "train_*", "kinds": ["dag_paused"], "until": "2026-06-01T00:00:00Z", "reason": "the source is closed until June"}]
 
-A tag of a DAG, ``mljob-mute`` or for one kind ``mljob-mute:dag_paused``, has no end, because a tag
-is code and gets reviewed.
+- A tag of a DAG. ``mljob-mute`` mutes all findings about the DAG, and ``mljob-mute:dag_paused``
+  mutes one kind. A tag has no end, because tags are code, which gets reviewed.
 
-An invalid mute mutes nothing, and is itself a finding. The report says how many findings each mute
+An invalid mute has no effect, and is a finding itself. The report says how many findings each mute
 has muted, and which mutes have ended.
 """
 
@@ -32,11 +34,11 @@ from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, Mute
 VARIABLE = "mljob_mutes"
 TAG = "mljob-mute"
 MAX_BYTES = 256 * 1024
-"""The most characters of the Variable."""
+"""The maximum number of characters of the Variable."""
 MAX_MUTES = 100
-"""The most entries of the Variable that are read."""
+"""The maximum number of entries of the Variable that are read."""
 _SHORT = {"paused": FindingKind.DAG_PAUSED, "stale": FindingKind.DAG_STALE}
-"""Short names of kinds."""
+"""Short names of kinds of findings, which mutes may use."""
 
 
 def _listed(value: object) -> object:
@@ -52,7 +54,7 @@ def _kind(value: object) -> object:
 
 
 def _text(value: object) -> object:
-    # pydantic reads a number as seconds since 1970.
+    # pydantic would read a number as seconds since 1970, so only a text is accepted.
     if not isinstance(value, str):
         raise ValueError("a date and a time with a time zone, for example 2026-06-01T00:00:00Z")
     return value
@@ -62,7 +64,7 @@ Glob = Annotated[str, Field(min_length=1, max_length=250)]
 
 
 class Entry(BaseModel):
-    """An entry of the Variable."""
+    """An entry of the Variable ``mljob_mutes``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -80,25 +82,26 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True)
 class _Rule:
-    """An entry with its globs compiled."""
+    """An entry with compiled globs, and its place, for example ``mljob_mutes[2]``."""
 
     place: str
     entry: Entry
     globs: Sequence[re.Pattern[str]]
 
     def covers(self, kind: FindingKind, dag_id: str) -> bool:
-        """Whether the entry mutes findings of this kind about the DAG, before its end."""
+        """Whether the entry is about findings of this kind and this DAG, whatever its end is."""
         kinds = self.entry.kinds
         return (not kinds or kind in kinds) and any(glob.match(dag_id) for glob in self.globs)
 
 
 @dataclass(frozen=True)
 class Mutes:
-    """The Variable's entries.
+    """The entries of the Variable ``mljob_mutes``.
 
     Attributes:
         entries: The valid entries.
-        problems: Why an entry, or the Variable, is invalid, by its place: ``mljob_mutes[2]``.
+        problems: The reason why an entry, or the whole Variable, is invalid. The key is the place,
+            for example ``mljob_mutes[2]``.
     """
 
     entries: Sequence[_Rule] = ()
@@ -106,7 +109,7 @@ class Mutes:
 
 
 def parse(text: str | None) -> Mutes:
-    """The mutes in the text of the Variable; ``None`` when there is no such Variable."""
+    """Read the text of the Variable ``mljob_mutes``; ``None``: the Variable does not exist."""
     if text is None or not text.strip():
         return Mutes()
     way_out = "it must be a JSON list of objects with dags, until and reason"
@@ -139,9 +142,9 @@ class MuteResult:
     """The findings after muting.
 
     Attributes:
-        findings: The findings that are not muted, and findings about invalid mutes.
-        mutes: The mutes, with the findings that each has muted.
-        cut: Kinds with more muted findings than a report can name.
+        findings: The findings that are not muted, and the findings about invalid mutes.
+        mutes: The mutes, each with the findings that the mute has muted.
+        cut: The kinds of muted findings that the report can't name, because there are too many.
     """
 
     findings: Sequence[Finding]
@@ -161,9 +164,9 @@ def apply_mutes(
     Args:
         findings: All findings.
         mutes: The Variable's entries.
-        dags_of: The DAGs that a finding is about. A finding is muted if it is muted for each of
+        dags_of: Returns the DAGs that a finding is about. A finding is muted if mutes cover all of
             these DAGs. A finding about no DAG is never muted.
-        links: URLs of Airflow's UI.
+        links: Makes URLs of Airflow's UI.
         now: The current time.
     """
     kept: list[Finding] = []
@@ -188,8 +191,9 @@ def apply_mutes(
 
 
 def _place(kind: FindingKind, dag: Dag, mutes: Mutes, now: datetime) -> str | None:
-    """The place of the mute of findings of this kind about the DAG; ``None`` when they are not
-    muted.
+    """The place of the mute that covers findings of this kind about the DAG.
+
+    The place is an entry of the Variable, or a tag of the DAG. ``None``: no mute covers them.
     """
     for mute in mutes.entries:
         if now < mute.entry.until and mute.covers(kind, dag.dag_id):
@@ -215,7 +219,7 @@ def _is_misspelt(tag: str) -> bool:
 
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
-    """The finding, whose detail also says that a mute of the finding has ended."""
+    """The finding. If a mute of the finding has ended, the finding's detail says so."""
     for mute in mutes.entries:
         if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):
             end = f"{mute.entry.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,7 @@
-"""Tasks that take or wait longer than before, judged by :mod:`.statistics`.
+"""Finds tasks that take or wait longer than before. :mod:`.statistics` compares the values.
 
-The first instance (map index 0) represents a mapped task. The other instances are similar, and a
-page of the history covers more runs with one instance each.
+The first instance (map index 0) represents a mapped task. The other instances are similar. With one
+instance for each run, a page of the history covers more runs.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from mljob_airflow.monitoring.wording import duration
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 REPRESENTATIVES = (-1, 0)
-"""The map indexes of task instances that are judged: -1 for a task that is not mapped, 0 for a
-mapped one.
+"""The map indexes of the task instances that are judged: -1 for a task that is not mapped, 0 for a
+mapped task.
 """
 SHOWN = 60
-"""Values of the history in a finding."""
+"""The maximum number of values of the history in a finding."""
 
 
 def elapsed(instance: TaskInstance, now: datetime) -> float | None:
-    """Seconds that a task instance took, or has taken so far; ``None`` if it has failed, which may
-    be early, or has not started.
+    """The seconds that a task instance took, or has taken so far.
+
+    ``None``: the task instance has not started, or has failed. A failure may end a task early, so
+    its duration says nothing.
     """
     if instance.state == "running" and instance.start is not None:
         return (now - instance.start).total_seconds()
@@ -36,8 +38,9 @@ def elapsed(instance: TaskInstance, now: datetime) -> float | None:
 def candidates(
     recent: Iterable[TaskInstance], *, slow_seconds: float, wait_seconds: float, now: datetime
 ) -> list[tuple[str, str]]:
-    """DAG id and task id of the tasks that took at least ``slow_seconds`` or waited
-    ``wait_seconds``, longest first.
+    """The tasks that took at least ``slow_seconds`` or waited at least ``wait_seconds``.
+
+    Each task is a pair of DAG id and task id. The longest comes first.
     """
     size: dict[tuple[str, str], float] = {}
     for instance in recent:
@@ -60,17 +63,17 @@ def outlier_findings(
     since: datetime,
     now: datetime,
 ) -> list[Finding]:
-    """A finding if the task takes longer than before, and one if it waits longer than before.
+    """The findings about one task: it takes longer than before, or waits longer than before.
 
     Args:
         dag: The task's DAG.
         task_id: The task.
         history: The task's instances, newest first, including running ones.
-        links: URLs of Airflow's UI.
+        links: Makes URLs of Airflow's UI.
         slow_seconds: Shorter durations are never a finding.
         wait_seconds: Shorter waits are never a finding.
-        min_history: The least number of earlier runs.
-        since: A newest instance that ended before this is not judged.
+        min_history: The minimum number of earlier runs for a comparison.
+        since: The task is not judged if its newest instance ended before this time.
         now: The current time.
     """
     found = []

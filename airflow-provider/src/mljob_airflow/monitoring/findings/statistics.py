@@ -1,17 +1,19 @@
-"""Whether a task takes or waits longer than its baseline, which is made of its earlier runs.
+"""Decides whether a task takes or waits longer than its baseline. The baseline is made of the
+task's earlier runs.
 
-A task is compared with itself, never with other tasks. Durations and waits are skewed, with a long
-right tail; a few values are always outliers; and some tasks have two kinds of runs, with little and
-with much to do. So the baseline uses:
+A task is compared with itself, never with other tasks. The distribution of durations and waits has
+three properties: it is skewed, with a long right tail; a few values are always outliers; and some
+tasks have two kinds of runs, with little and with much to do. So the baseline uses:
 
-- *Logarithms.* On a logarithmic scale skewed durations are about symmetric, and "twice as long" is
+- *Logarithms.* On a logarithmic scale, skewed durations are about symmetric, and "twice as long" is
   the same distance for a minute and for an hour.
-- *Median and MAD* (median absolute deviation, times 1.4826, which makes it the standard deviation
-  of a normal distribution). Half of the values may be outliers without a large effect. With mean
-  and standard deviation, one run that hangs for an hour hides the next one.
+- *Median and MAD* (median absolute deviation, multiplied by 1.4826, so that it equals the standard
+  deviation of a normal distribution). Almost half of the values may be outliers without a large
+  effect. With mean and standard deviation, a run that hangs for an hour would raise the limit so
+  much that the next such run is not found.
 - *Earlier extremes as a second limit.* A task that takes long in every tenth run has a small MAD,
-  and such a run is normal. So a shift must also exceed the 95% quantile of the earlier runs by 25%,
-  and a single run must exceed the longest earlier run by 50%.
+  although its long runs are normal. So a shift must also exceed the 95% quantile of the earlier
+  runs by 25%, and a single run must exceed the longest earlier run by 50%.
 - *A minimum spread.* A task that always takes 60.0 s must not be reported for 61 s.
 
 A task exceeds its baseline in one of two ways:
@@ -20,9 +22,9 @@ A task exceeds its baseline in one of two ways:
   spread), 1.25 * 95% quantile)``;
 - a hang: the newest run is above ``max(median * exp(6 * spread), 1.5 * longest)``.
 
-Because of the minimum spread, a shift is at least 1.5 times the median, and a hang 2.3 times.
-``docs/monitoring.md`` states how often stable noise looks like a shift, and how soon a shift is
-noticed; ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates both.
+Because of the minimum spread, a shift is at least 1.5 times the median, and a hang at least 2.3
+times. ``docs/monitoring.md`` states how often stable noise looks like a shift, and how soon a shift
+is noticed; ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates both.
 
 Literature: Leys et al., "Detecting outliers: Do not use standard deviation around the mean, use
 absolute deviation around the median", 2013; Iglewicz and Hoaglin, "How to Detect and Handle
@@ -36,20 +38,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAD_TO_SIGMA = 1.4826
+"""The factor from the MAD to the standard deviation of a normal distribution."""
 SHIFT = 3.0
-"""Spreads above the median that a run of a shift has at least."""
+"""A run of a shift is at least this number of spreads above the median."""
 HANG = 6.0
-"""Spreads above the median that a hang has at least."""
+"""A hang is at least this number of spreads above the median."""
 ABOVE_HIGH = 1.25
-"""Multiple of the 95% quantile that a run of a shift has at least."""
+"""A run of a shift takes at least this multiple of the 95% quantile of the earlier runs."""
 ABOVE_LONGEST = 1.5
-"""Multiple of the longest earlier value that a hang has at least."""
+"""A hang takes at least this multiple of the longest earlier run."""
 MIN_SPREAD = 0.14
-"""Spread of the logarithms: about 15%."""
+"""The least spread of the logarithms. It stands for about 15% of the duration."""
 MIN_SECONDS = 1.0
-"""Shorter times count as one second: below that, Airflow's own jitter dominates."""
+"""Shorter times count as one second, because Airflow's own jitter dominates in them."""
 RECENT = 3
-"""The newest values, which are judged. The others are the baseline."""
+"""The number of newest values, which are judged. The other values make the baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,14 @@ class Baseline:
 
     median: float
     spread: float
-    """The spread of the logarithms."""
+    """The spread of the logarithms: the MAD, multiplied by ``MAD_TO_SIGMA``."""
     high: float
-    """The 95% quantile."""
+    """The 95% quantile, in seconds."""
     longest: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Baseline:
-        """The baseline of at least one value."""
+        """The baseline of earlier values in seconds, of which there must be at least one."""
         logs = sorted(math.log(max(value, MIN_SECONDS)) for value in values)
         centre = quantile(logs, 0.5)
         deviations = sorted(abs(value - centre) for value in logs)
@@ -84,12 +87,13 @@ class Baseline:
 
 
 def exceeded_baseline(values: Sequence[float], *, min_history: int) -> Baseline | None:
-    """The baseline that the newest values exceed; ``None`` when they don't, or when there are too
-    few earlier values.
+    """The baseline, if the newest values exceed it.
+
+    ``None``: the newest values don't exceed the baseline, or there are too few earlier values.
 
     Args:
-        values: Seconds, newest first.
-        min_history: The least number of earlier values.
+        values: Durations or waits in seconds, newest first.
+        min_history: The minimum number of earlier values.
     """
     recent, earlier = values[:RECENT], values[RECENT:]
     if len(earlier) < max(min_history, 1):

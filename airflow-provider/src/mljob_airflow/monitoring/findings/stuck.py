@@ -1,4 +1,4 @@
-"""Runs and tasks that don't start, and what they wait for."""
+"""Finds runs and tasks that don't start, and says what they wait for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from mljob_airflow.monitoring.wording import count, duration, some
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 TASKS = "tasks"
-"""The variant of findings about tasks. Findings about runs have no variant."""
+"""The variant of findings about tasks. It tells them apart from findings about runs of the same
+DAG, which have no variant."""
 
 
 def stuck_runs(
@@ -25,15 +26,16 @@ def stuck_runs(
     minutes: float,
     now: datetime,
 ) -> list[Finding]:
-    """A finding for each DAG with runs that are queued for too long. Paused and stale DAGs are
-    findings of :mod:`.health`.
+    """A finding for each DAG with runs that have been queued for too long.
+
+    Paused and stale DAGs are left out, because :mod:`.health` finds them.
 
     Args:
-        queued: All queued runs whose time has come.
-        dags: DAGs by id.
-        running: The number of running runs by DAG id.
-        links: URLs of Airflow's UI.
-        minutes: A run that is queued for this many minutes is stuck.
+        queued: All queued runs whose ``run_after`` has passed.
+        dags: DAGs by DAG id.
+        running: The number of running runs, by DAG id.
+        links: Makes URLs of Airflow's UI.
+        minutes: A run that has been queued for this many minutes is stuck.
         now: The current time.
     """
     found = []
@@ -73,8 +75,14 @@ def stuck_runs(
 def stuck_tasks(
     waiting: Iterable[TaskInstance], dags: Mapping[str, Dag], links: Links, *, minutes: float, now: datetime
 ) -> list[Finding]:
-    """A finding for each DAG with tasks that wait too long for a slot or a worker. The arguments
-    are as in :func:`stuck_runs`.
+    """A finding for each DAG with tasks that have waited too long for a slot or a worker.
+
+    Args:
+        waiting: All task instances in the states scheduled and queued.
+        dags: DAGs by DAG id.
+        links: Makes URLs of Airflow's UI.
+        minutes: A task that has waited for this many minutes is stuck.
+        now: The current time.
     """
     late: dict[str, list[tuple[datetime, TaskInstance]]] = {}
     for task in waiting:

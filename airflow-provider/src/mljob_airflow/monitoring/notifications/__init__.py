@@ -1,6 +1,9 @@
-"""Notifying the owners of findings in Slack.
+"""Notifies the owners of findings in Slack.
 
-:mod:`.state` is what each owner was notified of before; with a new report it yields the
-notifications that are due. :mod:`.notifier` sends these: :mod:`.owners` finds each owner's Slack
-address, :mod:`.messages` writes the message, and :mod:`.slack` posts it.
+- :mod:`.state` remembers which findings each owner was notified of, and decides which notifications
+  are due after a new report.
+- :mod:`.notifier` sends the due notifications.
+- :mod:`.owners` finds the Slack address of an owner.
+- :mod:`.messages` writes a message.
+- :mod:`.slack` posts a message.
 """

@@ -1,10 +1,11 @@
-"""The messages to owners, as Slack's Block Kit.
+"""Writes the messages to owners, in Slack's Block Kit.
 
-A message is made for a phone: a header of a few words, a short section for each finding, whose
-first line is a bold link, and one button. It has no tables and no fields side by side, which a
-phone puts below each other. Times are Slack's dates, which each reader sees in their own time zone.
+A message is made for a phone. It has a header of a few words, a short section for each finding, and
+one button. The first line of a section is a bold link. A phone shows fields below each other
+instead of side by side, so a message has neither tables nor such fields. Times are Slack's dates,
+which each reader sees in their own time zone.
 
-The limits are those of Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, 150
+The limits come from Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, 150
 characters in a header, 3,000 in the text of a section, 3,000 in a URL. Texts from Airflow are
 escaped, because ``&``, ``<`` and ``>`` are special characters in Slack.
 """
@@ -22,17 +23,20 @@ from mljob_airflow.truncation import truncated
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 MAX_SECTIONS = 12
-"""Findings that a message shows. The message counts the others by kind."""
+"""The maximum number of findings that a message shows. The message counts further findings by
+kind."""
 MAX_HEADER = 150
 MAX_URL = 3000
-# Together less than Slack's limit for a section, so that no link and no escape sequence is cut
+# The sum of the next three limits is below Slack's limit for a section, so that Slack cuts no link
+# and no escape sequence.
 MAX_TITLE = 300
 MAX_DETAIL = 1000
 MAX_LINK = 1200
 MAX_RESOLVED_TITLE = 200
 
 Message = dict[str, Any]
-"""A JSON object with ``text``, which a phone's notification shows, and ``blocks``."""
+"""A message as a JSON object. The notification on a phone shows ``text``, and Slack shows
+``blocks``."""
 
 _SIGNS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠", Severity.INFO: "🔵"}
 NAMES = {
@@ -48,7 +52,7 @@ NAMES = {
     FindingKind.MANY_RETRIES: "task with many retries",
     FindingKind.MUTE_UNREADABLE: "unreadable mute",
 }
-"""The names of the kinds, in the singular."""
+"""The names of the kinds of findings, in the singular."""
 _PLURALS = {
     FindingKind.STUCK_QUEUED: "stuck in queued",
     FindingKind.MANY_RETRIES: "tasks with many retries",
@@ -62,8 +66,8 @@ def message(notification: Notification, *, page: str | None = None, remark: str 
     Args:
         notification: The notification.
         page: The URL of the report's page.
-        remark: A remark about the message itself, for example that it was meant for another
-            channel.
+        remark: A remark about the message itself, for example that the message was meant for
+            another channel.
     """
     headline = _headline(notification)
     shown = notification.current if notification.starts_thread else notification.new
@@ -83,7 +87,7 @@ def message(notification: Notification, *, page: str | None = None, remark: str 
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """``2 paused DAGs, 1 import error``."""
+    """The number of findings of each kind, for example ``2 paused DAGs, 1 import error``."""
     kinds = Counter(finding.kind for finding in findings)
     return ", ".join(count(number, NAMES[kind], _PLURALS.get(kind)) for kind, number in kinds.most_common())
 
@@ -126,7 +130,7 @@ def _finding(finding: Finding) -> str:
     if detail := _line(finding.detail, MAX_DETAIL):
         lines.append(detail)
     if finding.since:
-        # date^<seconds>^<format>|<text for a client that can't show dates>
+        # Slack's syntax: date^<seconds>^<format>|<text for a client that can't show dates>
         fallback = finding.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
         lines.append(f"since <!date^{int(finding.since.timestamp())}^{{date_short_pretty}} {{time}}|{fallback}>")
     return "\n".join(lines)
@@ -141,7 +145,7 @@ def _resolved(notification: Notification) -> str:
 
 
 def _line(text: str, most: int) -> str:
-    """``text`` in one line, escaped, and cut to ``most`` characters after that."""
+    """``text`` in one line, escaped for Slack. The escaped text has at most ``most`` characters."""
     shown: list[str] = []
     length = 0
     for sign in " ".join(text.split()):

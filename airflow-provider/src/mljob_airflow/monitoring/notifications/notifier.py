@@ -1,8 +1,8 @@
-"""Sending the notifications that a report makes due.
+"""Sends the notifications that are due after a report.
 
-The state is saved after each message, so a retry of the task repeats no message. When the address
-of an owner can't be reached, the message goes to the fallback channel and says so. An error with
-one owner does not affect the others.
+The state is saved after each message, so a retry of the task repeats no message. If Slack can't
+post to the address of an owner, the message goes to the fallback channel, with a remark about that.
+An error with one owner does not affect the other owners.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PLATFORM_NAME = "the platform"
 
 
 class NotificationError(Exception):
-    """Some owners were not notified. A retry notifies only these."""
+    """Some owners were not notified. A retry notifies only these owners."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class OwnerDirectory:
     """The Slack addresses of owners.
 
     Attributes:
-        mapping: Addresses by owner, from the Variable.
+        mapping: Addresses by owner, from the Variable ``mljob_owners``.
         fallback: The channel for owners without an address.
-        link_of: The owner's link in the ``owner_links`` of a DAG, or ``None``. Called only for
-            owners that the mapping lacks.
+        link_of: Returns an owner's link in the ``owner_links`` of a DAG, or ``None``. Called only
+            for owners that the mapping lacks.
     """
 
     mapping: Mapping[str, str]
@@ -68,13 +68,13 @@ def notify(
     """Send the notifications that are due, and save the state.
 
     Args:
-        report: The findings.
-        state: What owners were notified of before.
-        policy: When owners are notified.
-        messenger: Slack.
+        report: The report with the findings.
+        state: The notifications that owners got before.
+        policy: The rules when owners are notified.
+        messenger: Posts messages to Slack.
         directory: The addresses of owners.
         save: Saves the state.
-        page: The URL of the report's page.
+        page: The URL of the report's page; ``None``: there is no page.
 
     Returns:
         The reason of each notification that was sent, by owner.
@@ -125,7 +125,7 @@ def _send(
         remark = f"For {notification.owner}, who could not be reached. {error}"
         fallback = Recipient(directory.fallback, is_fallback=True)
         posted = messenger.post(fallback, message(notification, page=page, remark=remark))
-    # A reply stays in the thread of its first message: its own time stamp would start another
-    # thread.
+    # The thread of a reply is the time stamp of the thread's first message. With the reply's own
+    # time stamp, the next reply would start another thread.
     thread = (reply_to.thread if reply_to else None) or posted.thread
     return Conversation(recipient.address, posted.channel, thread, report.at)

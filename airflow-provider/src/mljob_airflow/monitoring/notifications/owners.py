@@ -1,11 +1,12 @@
-"""The Slack addresses of owners.
+"""Finds the Slack addresses of owners.
 
-An owner's address comes from the first of these that has one:
+These places are searched in turn for the address of an owner:
 
 1. the Variable ``mljob_owners``, a JSON object of addresses by owner, which can be changed without
    a release;
-2. the ``owner_links`` of a DAG, which many teams have set already;
-3. the fallback channel.
+2. the ``owner_links`` of a DAG, which many teams have set already.
+
+If neither has an address, messages go to the fallback channel.
 
 An address is a channel (``#name``, or its id ``C0123456789``), a member (``U0123456789``) or a
 member's e-mail address.
@@ -40,8 +41,8 @@ def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallb
 
     Args:
         owner: The owner's name in Airflow; empty for the platform.
-        mapping: Addresses by owner, from the Variable.
-        link: The owner's entry in a DAG's ``owner_links``.
+        mapping: Addresses by owner, from the Variable ``mljob_owners``.
+        link: The owner's entry in a DAG's ``owner_links``; ``None``: there is no entry.
         fallback: The fallback channel.
     """
     address = mapping.get(owner, "").strip() or (address_in_link(link) if link else None)
@@ -49,9 +50,9 @@ def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallb
 
 
 def address_in_link(link: str) -> str | None:
-    """The Slack address in an owner's link; ``None`` for a link without one.
+    """The Slack address in an owner's link; ``None``: the link has no address.
 
-    These links have one: ``https://acme.slack.com/archives/C0123456789``,
+    These links have an address: ``https://acme.slack.com/archives/C0123456789``,
     ``https://app.slack.com/client/T0123456789/C0123456789``,
     ``https://acme.slack.com/team/U0123456789``, ``slack://channel?team=T...&id=C...`` and
     ``mailto:somebody@example.com``.
@@ -70,7 +71,7 @@ def address_in_link(link: str) -> str | None:
 
 
 def mapping_of(variable: object) -> dict[str, str]:
-    """Addresses by owner, from the value of the Variable; empty for ``None``.
+    """Addresses by owner, from the value of the Variable ``mljob_owners``; empty for ``None``.
 
     Raises:
         ValueError: The value is not a JSON object of strings.

@@ -1,14 +1,16 @@
-"""Posting messages to Slack, through the hooks of Airflow's Slack provider.
+"""Posts messages to Slack, through the hooks of Airflow's Slack provider.
 
-A Connection of type ``slack`` has a bot's token. The bot posts to members and to the channels that
-it is in, also in threads. It needs the scope ``chat:write``, and ``users:read.email`` for e-mail
-addresses. A Connection of type ``slackwebhook`` posts to the one channel of the webhook, without
-threads.
+The type of the Airflow Connection decides how messages are posted:
 
-Slack accepts about one message a second in a channel, and answers 429 with ``Retry-After`` beyond
-that: the SDK's handler waits and retries. Other errors have status 200 and ``ok: false``. An error
-about the address is an :class:`UnreachableError`, and the fallback channel may still work. With any
-other error, such as an invalid token, no address works.
+- ``slack``: The Connection has the token of a bot. The bot posts to members, and to the channels in
+  which it is a member, also in threads. The bot needs the scope ``chat:write``, and for e-mail
+  addresses also ``users:read.email``.
+- ``slackwebhook``: The webhook posts to its only channel, without threads.
+
+Slack accepts about one message a second in a channel. To further messages Slack answers 429 with
+``Retry-After``; a handler of Slack's SDK then waits and retries. Other errors have status 200 and
+``ok: false``. An error about the address raises an :class:`UnreachableError`: the fallback channel
+may still work. After any other error, such as an invalid token, no address works.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from mljob_airflow.monitoring.notifications.messages import Message
 from mljob_airflow.monitoring.notifications.owners import Recipient
 
 TIMEOUT_SECONDS = 30
-"""Seconds that a request may take."""
+"""The longest time of a request, in seconds."""
 RETRIES = 5
-"""Retries of a request after an answer 429, each after the seconds of ``Retry-After``."""
+"""The number of retries of a request after an answer 429. Before each retry, the SDK waits for the
+seconds in ``Retry-After``."""
 
 UNREACHABLE = frozenset(
     {
@@ -40,7 +43,8 @@ UNREACHABLE = frozenset(
         "thread_not_found",
     }
 )
-"""Slack's errors about the address (api.slack.com/methods/chat.postMessage, users.lookupByEmail)."""
+"""Slack's errors about the address (api.slack.com/methods/chat.postMessage,
+users.lookupByEmail)."""
 
 
 class SlackError(Exception):
@@ -58,14 +62,15 @@ class Posted:
     channel: str
     """The channel's id."""
     thread: str | None
-    """The message's time stamp, by which replies name their thread; ``None`` without threads."""
+    """The message's time stamp, which identifies the thread for replies; ``None``: the messenger
+    has no threads."""
 
 
 class Messenger(Protocol):
-    """Posts messages."""
+    """Posts messages to Slack."""
 
     threads: bool
-    """Whether a message can be a reply."""
+    """Whether a message can be a reply in a thread."""
 
     def post(
         self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
@@ -75,12 +80,12 @@ class Messenger(Protocol):
         Args:
             recipient: The recipient.
             message: The message.
-            reply_to: The message to reply to. The reply goes to the channel of that message,
-                whatever the recipient.
-            broadcast: Whether the channel shows a reply as well.
+            reply_to: The message to reply to. The reply goes to the channel of this message, even
+                if the recipient has another address. ``None``: the message is not a reply.
+            broadcast: Whether the channel shows the reply too, and not only the thread.
 
         Returns:
-            Where the message was posted.
+            The channel and the thread of the posted message.
 
         Raises:
             UnreachableError: Slack can't post to the recipient.
@@ -157,12 +162,12 @@ def messenger(conn_id: str, conn_type: str) -> Messenger:
 
     Args:
         conn_id: The Connection's id.
-        conn_type: Its type, ``slack`` or ``slackwebhook``.
+        conn_type: The Connection's type, ``slack`` or ``slackwebhook``.
 
     Raises:
         ValueError: The Connection has another type.
     """
-    # Late: only the task that posts messages needs these imports.
+    # Imported here, because only the task that posts messages needs these modules.
     from slack_sdk.http_retry.builtin_handlers import (
         ConnectionErrorRetryHandler,
         RateLimitErrorRetryHandler,

@@ -1,17 +1,25 @@
-"""What each owner was notified of, and which notifications are due after a new report.
+"""Remembers which findings each owner was notified of, and decides which notifications are due
+after a new report.
 
-An owner has one conversation: a message about all findings, and its thread. New or more severe
-findings are a reply that the channel shows as well; resolved findings are a reply in the thread
-only. While nothing changes there is no message, until the repeat period is over: then a new message
-repeats all findings. Four rules avoid needless messages:
+An owner has one conversation, which is a message about all findings and the message's thread:
 
-- A finding is resolved when no report has had it for a while, because findings may come and go.
-- A finding is not resolved by a report that is incomplete for its kind.
-- A muted finding is forgotten without a message. When the mute ends, the finding is new.
-- A finding about a single slow task run is never resolved. It is forgotten without a message.
+- New or more severe findings cause a reply in the thread that the channel shows too.
+- Resolved findings cause a reply in the thread only.
+- While nothing changes, there is no message. After the repeat period, a new message repeats all
+  findings and starts a new thread.
 
-Pure. The state is stored in an Airflow Variable, which Airflow 3.1 to 3.3 have; its size is
-bounded.
+Four rules avoid needless messages:
+
+- A finding is resolved only after no report has had the finding for a while, because findings may
+  come and go.
+- A report that is incomplete for a kind of findings does not resolve findings of this kind.
+- A muted finding is forgotten without a message. If the finding is still there when the mute ends,
+  it is new.
+- A finding about a single slow task run is forgotten without a message, and never counts as
+  resolved.
+
+The functions are pure. The caller stores the state in an Airflow Variable, because all supported
+versions of Airflow have Variables. The size of the state is bounded.
 """
 
 from __future__ import annotations
@@ -27,19 +35,18 @@ from mljob_contract.reports import Finding, FindingKind, MonitoringReport, Sever
 PLATFORM = ""
 """The owner of findings without an owner: the people who run the platform."""
 TRANSIENT = frozenset({FindingKind.SLOW_TASK, FindingKind.LONG_WAIT})
-"""Kinds of findings about an event in the past. Findings of other kinds are about a condition that
-lasts.
+"""The kinds of findings about an event in the past. Findings of other kinds are about a condition
+that lasts.
 """
 MAX_NOTIFIED = 2000
-"""Findings in the state, of all owners together. When there are more, those that were seen least
-recently are dropped.
-"""
+"""The maximum number of findings in the state, of all owners together. If there are more, the
+findings whose last report is the oldest are dropped."""
 MAX_TITLE_LENGTH = 120
-"""Characters of a finding's title in the state."""
+"""The maximum number of characters of a finding's title in the state."""
 
 
 class NotificationReason(StrEnum):
-    """Why an owner is notified."""
+    """The reason of a notification."""
 
     NEW = "new"
     """The owner had no findings before."""
@@ -63,20 +70,20 @@ class NotifiedFinding:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The messages to one owner, and the findings that they were about."""
+    """The messages to one owner, and the findings that the owner was notified of."""
 
     recipient: str
     """The Slack address of the owner."""
     channel: str
-    """The id of the channel in which the message was posted. It differs from the recipient for
-    members, and after a fallback.
+    """The id of the channel in which the message was posted. It differs from ``recipient`` if the
+    recipient is a member, or if the message went to the fallback channel.
     """
     thread: str | None
-    """The time stamp of the message that started the thread; ``None`` without threads."""
+    """The time stamp of the message that started the thread; ``None``: there are no threads."""
     notified_at: datetime
-    """When a message last had all findings."""
+    """The time of the last message with all findings."""
     findings: Mapping[str, NotifiedFinding] = field(default_factory=dict)
-    """By key of the finding."""
+    """The findings, by their keys."""
 
 
 NotificationState = Mapping[str, Conversation]
@@ -85,12 +92,12 @@ NotificationState = Mapping[str, Conversation]
 
 @dataclass(frozen=True, slots=True)
 class NotificationPolicy:
-    """When an owner is notified.
+    """The rules when an owner is notified.
 
     Attributes:
-        repeat_after: Time after which a message repeats findings that are still there.
-        settle: A finding counts as resolved when it has not occurred for this long.
-        min_severity: Findings that are less severe cause no notification.
+        repeat_after: The time after which a message repeats the findings that are still there.
+        settle: The time after which a finding counts as resolved if no report has the finding.
+        min_severity: Less severe findings cause no notification.
     """
 
     repeat_after: timedelta = timedelta(hours=24)
@@ -107,9 +114,9 @@ class Notification:
     new: tuple[Finding, ...] = ()
     """Findings that are new or more severe."""
     current: tuple[Finding, ...] = ()
-    """All findings of the report."""
+    """All findings of the owner in the report."""
     resolved: Mapping[str, str] = field(default_factory=dict)
-    """Titles of resolved findings, by key."""
+    """The titles of resolved findings, by the findings' keys."""
 
     @property
     def starts_thread(self) -> bool:
@@ -177,16 +184,19 @@ def _is_resolved(key: str, finding: NotifiedFinding, report: MonitoringReport, p
 
 
 def kind_of(key: str) -> FindingKind | None:
-    """The kind of the finding with this key; ``None`` for a kind of another version of this
-    package.
+    """The kind of the finding with this key.
+
+    ``None``: the kind is unknown, because another version of this package has stored the finding.
     """
     word = key.partition(":")[0]
     return FindingKind(word) if word in set(FindingKind) else None
 
 
 def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
-    """The state after a report: findings of the report were seen now, and findings that are muted
-    or too old are forgotten.
+    """The state after a report.
+
+    Findings in the report get the report's time as ``last_seen``. Muted findings and old transient
+    findings are forgotten.
     """
     current = findings_by_owner(report, policy.min_severity)
     after: dict[str, Conversation] = {}
@@ -216,9 +226,9 @@ def after_notification(state: NotificationState, notification: Notification, sen
     """The state after a notification was sent.
 
     Args:
-        state: The state before.
+        state: The state before the notification.
         notification: The notification.
-        sent: Where the message was posted, and when; its findings are ignored.
+        sent: The recipient, channel, thread and time of the message. Its ``findings`` are ignored.
     """
     before = state.get(notification.owner)
     findings = dict(before.findings) if before else {}
@@ -234,7 +244,7 @@ def after_notification(state: NotificationState, notification: Notification, sen
 
 
 def bounded(state: NotificationState) -> NotificationState:
-    """The state with at most :data:`MAX_NOTIFIED` findings."""
+    """The state, reduced to the :data:`MAX_NOTIFIED` findings that were seen last."""
     everything = sorted(
         (
             (finding.last_seen, owner, key)
@@ -257,7 +267,7 @@ def bounded(state: NotificationState) -> NotificationState:
 
 
 def to_json(state: NotificationState) -> dict[str, Any]:
-    """The state as a JSON object, as the Variable has it."""
+    """The state as a JSON object, for the Airflow Variable."""
     return {
         owner: {
             "target": conversation.recipient,
@@ -274,10 +284,10 @@ def to_json(state: NotificationState) -> dict[str, Any]:
 
 
 def from_json(value: object) -> NotificationState:
-    """The state of a JSON object; empty for ``None``.
+    """Read the state from a JSON object; empty for ``None``.
 
     Raises:
-        ValueError: The value is not what :func:`to_json` makes.
+        ValueError: The value is not in the format of :func:`to_json`.
     """
     if value is None:
         return {}

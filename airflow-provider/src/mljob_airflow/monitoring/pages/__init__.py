@@ -1,5 +1,6 @@
-"""Reports as web pages.
+"""Writes reports as web pages.
 
-:mod:`.page` writes a report as one HTML file, with the charts of :mod:`.plots`; :mod:`.files` keeps
-these files in a folder.
+- :mod:`.page` makes the HTML of a report.
+- :mod:`.plots` makes the charts of a page.
+- :mod:`.files` keeps the pages as files in a folder.
 """

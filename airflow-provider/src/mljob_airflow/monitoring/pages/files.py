@@ -1,8 +1,8 @@
-"""The files of report pages: ``<folder>/<monitor>/<time>.html``, and a copy of the newest one as
-``latest.html``.
+"""Keeps report pages as files ``<folder>/<monitor>/<time>.html``.
 
-The folder is served by a web server, or is a mounted bucket. It stays small, because the oldest
-pages are deleted.
+A copy of the newest page is ``<folder>/<monitor>/latest.html``. Administrators have a web server
+serve the folder, or mount a bucket there. The folder stays small, because the oldest pages are
+deleted.
 """
 
 from __future__ import annotations
@@ -14,22 +14,26 @@ from mljob_airflow.monitoring.pages.page import page
 from mljob_contract.reports import MonitoringReport
 
 KEPT = 200
-"""Pages of each monitor: two days of a monitor that runs every quarter of an hour."""
+"""The maximum number of pages that are kept for each monitor. These are the pages of two days if
+the monitor runs every quarter of an hour."""
 LATEST = "latest.html"
 
 
 def name_of(report: MonitoringReport) -> str:
-    """The name of the report's file, which is the time of the report."""
+    """The name of the report's file, made from the time of the report."""
     return f"{report.at:%Y-%m-%dT%H%M%S}.html"
 
 
 def url_of(report: MonitoringReport, base_url: str) -> str | None:
-    """The URL of the report's page; ``None`` if ``base_url``, the folder's URL, is empty."""
+    """The URL of the report's page; ``None`` if ``base_url``, the URL of the folder, is empty."""
     return f"{base_url.rstrip('/')}/{report.monitor}/{name_of(report)}" if base_url else None
 
 
 def write(report: MonitoringReport, folder: Path) -> Path:
-    """Write the report's page, and return its path. A reader never sees an incomplete file."""
+    """Write the report's page, and return the path of the file.
+
+    A reader never sees an incomplete file.
+    """
     directory = folder / report.monitor
     directory.mkdir(parents=True, exist_ok=True)
     text = page(report)

@@ -1,7 +1,7 @@
-"""A report as an HTML page, for a screen, a phone and paper.
+"""Makes the HTML page of a report. The layout fits a screen, a phone and paper.
 
-The page is one file without scripts or external resources, so a bucket, any web server or an e-mail
-can hold it.
+The page is one file without scripts or external resources, so a bucket or any web server can serve
+the page, and an e-mail can have it as an attachment.
 """
 
 from __future__ import annotations

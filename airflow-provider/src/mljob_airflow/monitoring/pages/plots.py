@@ -1,6 +1,6 @@
-"""Charts as inline SVG, without a library or a script. They scale with the page.
+"""Makes charts as inline SVG, without a library or a script. The charts scale with the page.
 
-Colours are CSS classes of the page, which has a light and a dark colour scheme.
+Colours come from CSS classes of the page, because the page has a light and a dark colour scheme.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def area(series: Series) -> str:
 
 
 def sparkline(values: Sequence[float], limit: float | None = None) -> str:
-    """A small chart of a task's earlier values, with the newest value marked and the limit as a
-    line.
+    """A small chart of a task's values as SVG; empty for fewer than two values.
+
+    The newest value is marked. The limit, if there is one, is a line.
     """
     if len(values) < 2:
         return ""

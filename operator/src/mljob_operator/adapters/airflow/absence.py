@@ -6,9 +6,9 @@ text is compared as a whole, with the ids of the request in it. If a later Airfl
 the new text proves nothing until it is added here; until then the request fails with an error that
 says so.
 
-Source: ``airflow/api_fastapi`` of 3.1.0, 3.1.8, 3.2.2 and 3.3.2; the files are named beside the
-texts. Whether fixed words begin with a capital differs between versions ("DAG", "Dag") and does not
-count.
+Source: ``airflow/api_fastapi`` of Airflow 3.1.0, 3.1.8, 3.2.2 and 3.3.2. The docstring below each
+text names the file and the function. The comparison ignores the case of all words but ids, because
+versions differ ("DAG", "Dag").
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Absence:
     """The texts by which Airflow says that the object of a request does not exist.
 
     Args:
-        texts: The texts, with the names of ids in braces.
-        ids: The ids, by name.
+        texts: The texts, with the names of ids in braces, for example ``{dag_id}``.
+        ids: The values of the ids in the request, by name.
     """
 
     def __init__(self, *texts: str, ids: Mapping[str, str] | None = None) -> None:
@@ -32,51 +32,52 @@ class Absence:
         self._ids = ids or {}
 
     def about(self, **ids: str) -> Absence:
-        """The texts for a request with these ids."""
+        """The same texts, for a request with these ids."""
         return Absence(*self.texts, ids=ids)
 
     def proved_by(self, detail: str) -> bool:
-        """Whether Airflow's detail is one of these texts with these ids."""
+        """Whether ``detail``, from a 404 answer, equals one of the texts with the request's ids."""
         return any(re.fullmatch(self._pattern(text), detail) for text in self.texts)
 
     def _pattern(self, text: str) -> str:
-        """A pattern for a text: ids match exactly, the other words in upper or lower case."""
+        """The regular expression for a text. Ids match exactly; other words match in any case."""
         parts = enumerate(_PLACE.split(text))
         return "".join(re.escape(self._ids[part]) if i % 2 else f"(?i:{re.escape(part)})" for i, part in parts if part)
 
 
 NO_SERIALIZED_DAG = "The Dag with ID: `{dag_id}` was not found"
-"""``common/dagbag.py``: many requests load the DAG, after the run if they name one."""
+"""``common/dagbag.py``. Many requests load the DAG; a request that names a run loads the run
+first."""
 
 GET_RUN = Absence("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")
-"""``routes/public/dag_run.py``, get_dag_run."""
+"""From ``routes/public/dag_run.py``, get_dag_run."""
 PATCH_RUN = Absence(*GET_RUN.texts, NO_SERIALIZED_DAG)
-"""``routes/public/dag_run.py``, patch_dag_run."""
+"""From ``routes/public/dag_run.py``, patch_dag_run."""
 CLEAR_RUN = Absence(*GET_RUN.texts, "Dag with id {dag_id} was not found")
-"""``routes/public/dag_run.py``, clear_dag_run; since 3.3 ``services/public/dag_run.py``."""
+"""From ``routes/public/dag_run.py``, clear_dag_run; since 3.3 ``services/public/dag_run.py``."""
 TRIGGER_RUN = Absence("Dag with dag_id: '{dag_id}' not found", NO_SERIALIZED_DAG)
-"""``routes/public/dag_run.py``, trigger_dag_run."""
+"""From ``routes/public/dag_run.py``, trigger_dag_run."""
 LIST_TASK_INSTANCES = Absence(
     "DagRun with run_id: `{run_id}` was not found",
     "DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found",
     NO_SERIALIZED_DAG,
 )
-"""``routes/public/task_instances.py``, get_task_instances: the first text in 3.1, the second since
-3.2."""
+"""From ``routes/public/task_instances.py``, get_task_instances: the first text in 3.1, the second
+since 3.2."""
 GET_TASK_INSTANCE = Absence(
     "The Mapped Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}`, task_id: `{task_id}`, and map_index: `{map_index}` was not found"
 )
-"""``routes/public/task_instances.py``, get_mapped_task_instance."""
+"""From ``routes/public/task_instances.py``, get_mapped_task_instance."""
 GET_DAG = Absence(NO_SERIALIZED_DAG, "Unable to obtain dag with id {dag_id} from session")
-"""``routes/public/dags.py``, get_dag and get_dag_details."""
+"""From ``routes/public/dags.py``, get_dag and get_dag_details."""
 LIST_TASKS = Absence(NO_SERIALIZED_DAG)
-"""``routes/public/tasks.py``, get_tasks."""
+"""From ``routes/public/tasks.py``, get_tasks."""
 GET_XCOM = Absence("XCom entry with key: `{key}` not found")
-"""``routes/public/xcom.py``, get_xcom_entry."""
+"""From ``routes/public/xcom.py``, get_xcom_entry."""
 CREATE_BACKFILL = Absence("Could not find dag {dag_id}")
-"""``routes/public/backfills.py``, create_backfill."""
+"""From ``routes/public/backfills.py``, create_backfill."""
 CHANGE_BACKFILL = Absence("Could not find backfill with id {backfill_id}", "Backfill not found")
-"""``routes/public/backfills.py``, pause_backfill, unpause_backfill and cancel_backfill: the first
-text before 3.3, the second since 3.3, without the id."""
+"""From ``routes/public/backfills.py``, pause_backfill, unpause_backfill and cancel_backfill: the
+first text before 3.3, the second since 3.3, without the id."""
 NEVER = Absence()
-"""For requests without such a text: lists over many DAGs are empty instead."""
+"""No text: for requests that Airflow never answers with 404, such as a list of many DAGs' runs."""

@@ -1,8 +1,8 @@
-"""Which answers count as Airflow's: JSON of a bounded size, with a status of Airflow's API.
+"""Decides whether an answer is Airflow's: JSON of a bounded size, with a status of Airflow's API.
 
-Requests may also be answered by a proxy without a backend, a login page, a cache, or another
-service at the same address. Such answers say nothing about runs and DAGs, so they mean that Airflow
-is out of reach (``docs/operations/airflow.md``, "What counts as an answer").
+A proxy without a backend, a login page, a cache, or another service at the same address may also
+answer a request. Such an answer says nothing about runs and DAGs, so it counts as "Airflow is out
+of reach" (``docs/operations/airflow.md``, "What counts as an answer").
 """
 
 from __future__ import annotations
@@ -24,43 +24,47 @@ from .absence import NEVER, Absence
 from .rows import Row
 
 MAX_PAGE_BYTES = 32 * 1024 * 1024
-"""The most bytes of a list. A page of a hundred runs, each with the largest conf of an MLJob, is
-smaller."""
+"""The maximum number of bytes of one page of a list. Even a page of a hundred runs, each with the
+largest conf that an MLJob may have, stays below this limit."""
 MAX_OBJECT_BYTES = 4 * 1024 * 1024
-"""The most bytes of a single object: a run with its conf, a DAG with its params and
+"""The maximum number of bytes of a single object: a run with its conf, a DAG with its params and
 documentation."""
 MAX_ERROR_BYTES = 64 * 1024
-"""The most bytes that are read of an error."""
+"""The maximum number of bytes that are read of the body of an error."""
 BYTES_A_VALUE = 10
-"""The least average number of bytes per value of an answer. Many small values (``[],``) take thirty
-times their bytes in memory, and reading them would block the operator for minutes."""
+"""An answer may hold one JSON value for every 10 bytes of its size limit. Many small values
+(``[],``) take thirty times their bytes in memory, and parsing them would block the operator for
+minutes."""
 FEW_VALUES = 1_000
-"""The number of values that any answer may have."""
+"""Every answer may hold this number of JSON values, even if its size limit is small."""
 MANY_VALUES = 1_000_000
-"""The most values that an answer may have."""
+"""No answer may hold more JSON values than this, even if its size limit is large."""
 MAX_BODY_SECONDS = 60.0
-"""The longest time in seconds from the first byte of an answer to the last."""
+"""The longest time in seconds for reading the body of an answer."""
 MAX_RETRY_AFTER = 120.0
-"""The longest ``Retry-After`` in seconds that is honoured: less than half of the default time that
-a deletion waits for its cancellation."""
+"""The longest ``Retry-After`` in seconds that the operator honours. It is less than half of the
+time for which the deletion of an MLJob waits by default until its run is cancelled."""
 CHUNK = 64 * 1024
 MAX_QUOTE = 100
-"""The most characters of an answer that an error quotes."""
+"""The maximum number of characters of an answer that an error quotes."""
 MAX_DETAIL = 500
-"""The most characters of an error's detail."""
+"""The maximum number of characters of :attr:`Reply.detail`, Airflow's explanation of an error."""
 MAX_KIND = 60
-"""The most characters of a content type in a message."""
+"""The maximum number of characters of a content type in a message."""
 
 _NO_RESULT = (401, 403, 404, 408, 429)
-"""Statuses that are no result of the request. 404 is a result only with a text that proves it."""
+"""Statuses that say nothing about the requested object. A 404 says that the object does not exist
+only with a text that proves it (:mod:`.absence`)."""
 _BAD_TOKEN = frozenset({"Invalid JWT token", "Token Expired"})
-"""The details of a refused token. Airflow gives them with 403 as well as with 401
+"""Airflow's explanations when it refuses a token. Airflow sends them with status 401 or 403
 (``core_api/security.py``, resolve_user_from_token)."""
 _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """An error of Airflow's API that the operation interprets, not the session.
+    """An error of Airflow's API whose meaning depends on the operation, such as a 409.
+
+    The session raises this exception, and the operation that sent the request interprets it.
 
     Attributes:
         status: The HTTP status.
@@ -80,21 +84,21 @@ class Absent(Answer):
 
 
 class TooLarge(AirflowUnreadable):
-    """The answer has too many bytes, or too many values."""
+    """The answer has too many bytes, or too many JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a request.
+    """The answer to an HTTP request.
 
     Attributes:
         url: The request's URL, without the query.
         status: The HTTP status.
         content_type: The header Content-Type; empty if absent.
         location: The header Location: the target of a redirect.
-        retry_after: The header Retry-After in seconds, bounded; 0 if absent.
-        date: The header Date, by the server's clock; None if absent.
-        body: The body, up to the allowed number of bytes.
+        retry_after: The header Retry-After in seconds, at most ``MAX_RETRY_AFTER``; 0 if absent.
+        date: The header Date in UTC, by the server's clock; None if absent.
+        body: The body. The body of an error is cut to ``MAX_ERROR_BYTES``.
     """
 
     url: str
@@ -107,12 +111,17 @@ class Reply:
 
     @classmethod
     def read(cls, response: urllib3.BaseHTTPResponse, base: str, most: int) -> Reply:
-        """Read an answer, up to ``most`` bytes.
+        """Read an answer from the connection.
+
+        Args:
+            response: The response, whose body is not read yet.
+            base: The base URL of the server. Its scheme, host and port become part of ``url``.
+            most: The maximum number of bytes of a successful answer.
 
         Raises:
-            TooLarge: The successful answer has more bytes, or more values than ``most`` bytes may
-                hold.
-            AirflowUnavailable: The answer did not end in time.
+            TooLarge: The successful answer has more than ``most`` bytes, or more JSON values than
+                ``BYTES_A_VALUE`` allows.
+            AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
             urllib3.exceptions.HTTPError: The connection broke.
         """
         parts = urlsplit(base)
@@ -144,7 +153,7 @@ class Reply:
 
         Args:
             absent: The texts by which Airflow says that the object does not exist.
-            source: The source of the credentials, for people.
+            source: The place of the credentials, such as a Secret, as messages name it.
 
         Raises:
             Absent: The object does not exist.
@@ -164,7 +173,10 @@ class Reply:
 
     @property
     def detail(self) -> str | None:
-        """FastAPI's ``detail``, in one line; None: the body is not an error of FastAPI's."""
+        """Airflow's explanation of an error: the field ``detail`` of FastAPI, in one line.
+
+        At most ``MAX_DETAIL`` characters; None: the body is not an error of FastAPI's.
+        """
         try:
             found = json.loads(self.body) if _JSON.fullmatch(self.content_type) else None
         except (ValueError, RecursionError):
@@ -186,7 +198,8 @@ class Reply:
             AirflowUnreadable: The body is not valid JSON, or is nested too deeply.
         """
         if not _JSON.fullmatch(self.content_type):
-            # A proxy may have answered after it had passed the request to Airflow.
+            # The outcome is unknown: a proxy may have passed the request to Airflow and then
+            # answered with a page of its own.
             raise AirflowUnavailable(
                 f"{self.answered} and not with JSON. Is it Airflow's api-server? A proxy or a login page in front of it answers like this.",
                 outcome_unknown=True,
@@ -200,7 +213,9 @@ class Reply:
             ) from None
 
     def _error(self, detail: str | None, source: str) -> AirflowError:
-        """The error for an answer that is neither a success nor an Answer for the operation."""
+        """The error for a failed request that the operation can't interpret (no
+        :class:`Answer`).
+        """
         told = detail or self._quote
         match self.status:
             case status if status == 401 or (status == 403 and detail in _BAD_TOKEN):
@@ -240,12 +255,12 @@ class Reply:
 
     @property
     def answered(self) -> str:
-        """The URL, the status and a quote of the answer, for people."""
+        """The URL, the status and a quote of the answer, as the beginning of a message."""
         return f"{self.url} answered {self.status} with {self._quote}"
 
     @property
     def _quote(self) -> str:
-        """A quote of the answer, for people.
+        """A quote of the answer for messages.
 
         A successful answer may hold a token or a conf, so it is quoted only if it is HTML.
         """
@@ -257,14 +272,16 @@ class Reply:
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
     def _stranger(self, detail: str | None) -> str:
-        """A hint that the answer is not Airflow's; empty if it is."""
+        """A hint for a message that the answer is not Airflow's; empty if ``detail`` is
+        Airflow's.
+        """
         return (
             "" if detail is not None else f"; this is not Airflow's answer: does a proxy at {self.url} require a login?"
         )
 
 
 def retry_after(header: str, now: datetime | None = None) -> float:
-    """The seconds of a ``Retry-After`` (RFC 9110, 10.2.3: a number or a date).
+    """The header ``Retry-After`` in seconds. Its value is a number or a date (RFC 9110, 10.2.3).
 
     At most ``MAX_RETRY_AFTER``; 0 if the header is neither a number nor a date.
     """
@@ -278,7 +295,7 @@ def retry_after(header: str, now: datetime | None = None) -> float:
 
 
 def _host(location: str) -> str:
-    """The host of a redirect, for people."""
+    """The host of a redirect, for messages."""
     try:
         return urlsplit(location).hostname or "the same host"
     except ValueError:
@@ -295,23 +312,32 @@ def _date(header: str) -> datetime | None:
 
 
 def without_user(url: str) -> str:
-    """A URL without user and password, for people."""
+    """A URL without user and password, for messages."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def clock_offset(date: datetime, now: datetime) -> timedelta:
-    """How far the clock of an answer's date is ahead of ``now``.
+    """How far the server's clock is ahead of the operator's.
 
     A difference of up to two seconds counts as none, because HTTP dates have no fractions.
+
+    Args:
+        date: The header Date of an answer.
+        now: The time by the operator's clock when the answer arrived.
     """
     offset = date - now
     return offset if abs(offset) > timedelta(seconds=2) else timedelta(0)
 
 
 def _body(response: urllib3.BaseHTTPResponse, most: int, url: str) -> tuple[bytes, bool]:
-    """The body, up to ``most`` bytes, and whether it is complete. Otherwise the connection is
-    closed.
+    """Read at most ``most`` bytes of a body. If the body is longer, close the connection.
+
+    Returns:
+        The bytes, and whether they are the whole body.
+
+    Raises:
+        AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
     """
     declared = response.headers.get("content-length", "")
     if response.status < 300 and declared.isdecimal() and int(declared) > most:
@@ -334,12 +360,15 @@ def _body(response: urllib3.BaseHTTPResponse, most: int, url: str) -> tuple[byte
 
 
 def _values(body: bytes) -> int:
-    """An upper bound of the number of JSON values: characters within strings are counted too."""
+    """An upper bound of the number of JSON values in a body, found without parsing the body.
+
+    Commas and brackets within strings are counted too.
+    """
     return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def _problem(item: Any) -> str:
-    """One of FastAPI's validation errors, as text."""
+    """One of FastAPI's validation errors, as ``field: message``."""
     if not isinstance(item, dict):
         return str(item)
     place = item.get("loc")

@@ -1,9 +1,10 @@
-"""Airflow's backfills (``/api/v2/backfills``), and the runs that are theirs.
+"""Airflow's backfills (``/api/v2/backfills``) and their runs.
 
-Airflow's answers about a run don't name the run's backfill. The operator recognises the backfill by
-the run's conf: Airflow copies the backfill's conf, with the operator's marker, to each of its runs.
-Airflow filters by the marker (``conf_contains``), so the number of pages depends on the operator's
-runs, not on all runs of the DAG.
+Airflow's answers about a run don't name the run's backfill. So the operator adds a marker to the
+conf of each backfill that it creates. The marker holds the run id and the number of an MLJob's
+attempt, and Airflow copies the backfill's conf to each of its runs. Airflow filters lists of runs
+by the marker (``conf_contains``), so the number of pages depends on the number of the operator's
+runs, and not on all runs of the DAG.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from .rows import Row, now, run_fact
 from .session import Session
 
 CREATION_TIMEOUT = (5.0, 60.0)
-"""Seconds to connect, and to wait for the answer: Airflow first creates all runs of the backfill,
-with their task instances."""
+"""Seconds to connect, and seconds to wait for the answer. The wait is long, because Airflow creates
+all runs of the backfill, with their task instances, before it answers."""
 BACKFILL = "backfill"
-"""Airflow's run type."""
+"""Airflow's run type of a run that belongs to a backfill."""
 TIMED = ("scheduled", BACKFILL)
-"""The run types with a logical date of the schedule."""
+"""The run types whose logical dates come from the DAG's schedule."""
 
 
 class AirflowBackfills:
@@ -43,7 +44,7 @@ class AirflowBackfills:
 
     Args:
         session: The session with the Airflow.
-        run: Runs requests in a lane.
+        run: Runs a function in the lane of its kind of work (:mod:`.lanes`).
         refusals: Explains why a DAG does not exist.
         prefix: The prefix of the operator's run ids.
     """
@@ -57,10 +58,10 @@ class AirflowBackfills:
         self._runs = DagRunApi(session.client)
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """``POST /backfills``, unless a backfill with this marker exists.
+        """Create a backfill (``POST /backfills``), or return the backfill that has this marker.
 
         Raises:
-            BackfillActive: Another backfill is in progress.
+            BackfillActive: Another backfill of the DAG is in progress.
             DagNotFound: The DAG does not exist (yet).
             ValidationFailed: The DAG has no schedule, the range is empty or in the future, or the
                 params refuse the conf.
@@ -71,11 +72,18 @@ class AirflowBackfills:
         return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, order)
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """``GET /backfills?dag_id=``, the newest first, until the backfill is found."""
+        """The newest backfill whose marker has this run id and attempt (``GET
+        /backfills?dag_id=``).
+
+        None: Airflow has no such backfill. With ``attempt=None``, any attempt matches.
+        """
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
     async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages."""
+        """All runs whose markers have the backfill's run id.
+
+        ``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages.
+        """
 
         def ask() -> tuple[BackfillRun, ...]:
             assert backfill.marker is not None
@@ -86,8 +94,10 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=``: the total, less
-        ``members``.
+        """The number of runs in the backfill's range that the backfill did not create.
+
+        This is the total of ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=``,
+        less ``members``, the number of runs that the backfill created.
         """
 
         def ask() -> int:
@@ -104,7 +114,7 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_range", ask)
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """``PUT /backfills/{id}/pause`` or ``/unpause``."""
+        """``PUT /backfills/{id}/pause`` or ``/unpause``; no change if the backfill is closed."""
         pause, unpause = (
             self._backfills.pause_backfill_without_preload_content,
             self._backfills.unpause_backfill_without_preload_content,
@@ -112,12 +122,15 @@ class AirflowBackfills:
         await self._run(Work.LOOKUPS, "pause_backfill", self._put, pause if paused else unpause, backfill_id)
 
     async def cancel(self, backfill_id: int) -> None:
-        """``PUT /backfills/{id}/cancel``."""
+        """``PUT /backfills/{id}/cancel``; no change if the backfill is closed."""
         cancel = self._backfills.cancel_backfill_without_preload_content
         await self._run(Work.CANCELLATIONS, "cancel_backfill", self._put, cancel, backfill_id)
 
     async def changed(self, since: datetime) -> list[MemberChange]:
-        """``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, all pages."""
+        """Runs of the operator's backfills that changed at or after ``since`` (Airflow's clock).
+
+        ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, all pages.
+        """
 
         def ask() -> list[MemberChange]:
             observed_at = now()
@@ -164,7 +177,13 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _the_active_one(self, dag_id: str, marker: Marker) -> Backfill:
-        """The active backfill, if it has this marker: an earlier request may have arrived late."""
+        """The DAG's active backfill, if it has this marker.
+
+        An earlier request may have created the backfill after its answer was given up.
+
+        Raises:
+            BackfillActive: The active backfill has another marker, or has just ended.
+        """
         active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
         if active is None:
             raise BackfillActive(f"DAG {dag_id!r} had another backfill a moment ago. Trying again.")
@@ -191,7 +210,7 @@ class AirflowBackfills:
         )
 
     def _members(self, dag_id: str, marked: str, **which: Any) -> Iterator[Row]:
-        """The runs of backfills whose conf contains this text."""
+        """The runs of backfills whose conf contains the text ``marked``."""
         return self._session.pages(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -208,7 +227,8 @@ class AirflowBackfills:
                 request, backfill_id, absent=absence.CHANGE_BACKFILL.about(backfill_id=str(backfill_id))
             )
         except Answer as answer:
-            # The backfill is closed already, or gone: it starts no more runs.
+            # A closed backfill (409) or a deleted backfill (404) starts no more runs, so there is
+            # nothing to change.
             if answer.status not in (404, 409):
                 raise
         else:
@@ -217,9 +237,10 @@ class AirflowBackfills:
 
 
 def _neighbour(ours: Marker, theirs: Marker | None) -> str | None:
-    """The name of the MLJob that created a backfill, if it is in the namespace of ``ours``.
+    """The name of the MLJob that created the backfill with the marker ``theirs``.
 
-    Other namespaces' MLJobs must not be disclosed.
+    None: the MLJob is in another namespace than the MLJob of ``ours``, or no MLJob created the
+    backfill. A tenant must not learn the names of MLJobs in other namespaces.
     """
     mine, other = RunId.parse(ours.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):
@@ -228,7 +249,9 @@ def _neighbour(ours: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> MemberChange | None:
-    """A run of a backfill of the operator's; None: the run belongs to another backfill."""
+    """The run in a row; None: the run has no marker, so the operator did not create its
+    backfill.
+    """
     marker = _marker(row, "conf")
     if marker is None:
         return None
@@ -239,7 +262,10 @@ def _change(row: Row, observed_at: datetime) -> MemberChange | None:
 
 
 def _marker(row: Row, field: str) -> Marker | None:
-    """The marker in a conf; None: there is none. The conf may have any content."""
+    """The marker in the conf in a row's field; None: the conf has no valid marker.
+
+    Any user of Airflow may have written the conf.
+    """
     conf = row.anything(field)
     return Marker.read(conf) if isinstance(conf, dict) else None
 

@@ -1,4 +1,4 @@
-"""Ends runs: by the cancellation DAG, or through REST."""
+"""Cancels dag runs, through the cancellation DAG or directly through the REST API."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from .session import PAGE, Session
 log = logging.getLogger(__name__)
 
 ONE_BY_ONE_SECONDS = 10.0
-"""Seconds for setting task instances to failed, at about 50 ms each. After that the run is set to
-failed, which ends the rest at once."""
+"""After this many seconds, no more task instances are set to failed one by one (about 50 ms each).
+The run is then set to failed, which ends the remaining task instances at once."""
 
 
 class Cancellation:
-    """Ends runs of one Airflow.
+    """Cancels dag runs of one Airflow.
 
     Args:
         session: The session with the Airflow.
@@ -59,7 +59,12 @@ class Cancellation:
         self._tasks = TaskInstanceApi(session.client)
 
     def trigger(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG, unless the DAG can't run.
+        """Trigger the cancellation DAG for a run.
+
+        Args:
+            dag_id: The DAG of the run to cancel.
+            run_id: The run to cancel.
+            reason: The reason, which becomes the note of the cancellation DAG's run.
 
         Raises:
             DagRefused: The cancellation DAG is missing, broken or paused.
@@ -77,19 +82,21 @@ class Cancellation:
         try:
             self._runs.submit(by, cancel_run_id(run_id), conf, reason)
         except (DagNotFound, DagImportError, SubmissionRefused, ValidationFailed) as error:
-            # Tenants read the DagRefused message, and the cause may quote the platform's DAG file.
+            # Tenants read the message of DagRefused. The cause may quote the platform team's DAG
+            # file, so it is logged only.
             log.warning("the cancellation DAG %s can't be run: %s", by, error)
             raise DagRefused(f"the cancellation DAG {by} can't be run ({error.reason})") from error
 
     def at_work(self, run_id: str) -> bool:
-        """Whether the cancellation DAG's task has begun.
+        """Whether the cancellation DAG's task for this run is executing.
 
-        The run's state does not say so: Airflow sets a run to running before its task gets a slot.
+        The state of the cancellation DAG's run does not tell: Airflow sets a dag run to running
+        before its task gets a pool slot.
         """
         return any(task.state in ACTIVE_TASK for task in self._runs.tasks(self._dag_id, cancel_run_id(run_id)))
 
     def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the unfinished task instances to failed, then the run, through REST."""
+        """Set the run's unfinished task instances to failed through REST, then the run itself."""
         enough = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)
         for keys in (group[start : start + PAGE] for group in groups for start in range(0, len(group), PAGE)):
@@ -106,24 +113,26 @@ class Cancellation:
                 for refused in update.rows("errors") if update is not None and update.has("errors") else ():
                     log.info("run %s: a task instance was not set to failed: %s", run_id, refused.prose("error"))
             except (Answer, AirflowUnavailable) as error:
-                # Setting the run to failed ends the task instances too. It changes one row, and not
-                # thousands.
+                # The run can still be set to failed, which ends its task instances too: that
+                # request changes one row, whereas this request changes up to a hundred.
                 log.warning("run %s: task instances were not set to failed one by one: %s", run_id, error)
                 break
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """End the cancellation run of an ended run if it is still queued: it has nothing left to
-        do.
+        """Set the cancellation DAG's run for an ended run to failed if it is still queued.
+
+        The cancelled run has ended, so the cancellation DAG's run has nothing left to do.
         """
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail(self._dag_id, cancel_run_id(run_id))
 
     def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
-        """The unfinished task instances, in groups, upstream first.
+        """The unfinished task instances in groups, upstream tasks first.
 
-        Empty if they can't be read: setting the run to failed ends them too.
+        The list is empty if the task instances can't be read. Setting the run to failed ends them
+        too.
         """
         try:
             unfinished = [
@@ -137,7 +146,9 @@ class Cancellation:
             return []
 
     def _downstream(self, dag_id: str) -> dict[str, list[str]]:
-        """The directly downstream tasks of each task of the DAG; empty if the DAG is gone."""
+        """The ids of each task's direct downstream tasks, by task id; empty if the DAG is
+        deleted.
+        """
         try:
             page = self._session.ask(
                 self._dag_tasks.get_tasks_without_preload_content,

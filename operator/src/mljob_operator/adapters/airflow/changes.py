@@ -1,4 +1,4 @@
-"""The changes of all runs with the operator's prefix, so that runs need not be read one by one."""
+"""Lists the changes of all runs with the operator's prefix, instead of reading run by run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from .rows import Row, now, run_fact, task_fact
 from .session import Session
 
 MAX_NOTE = 300
-"""The most characters of a note that are kept; the operator's own notes have at most 211."""
+"""The maximum number of characters of a run's note that are kept. Notes by the operator have at
+most 211."""
 
 
 class Changes:
-    """The changes of one Airflow's runs. Rows that can't be read are left out.
+    """The changes of one Airflow's runs. Rows that can't be read are left out and logged.
 
     Args:
         session: The session with the Airflow.
@@ -37,16 +38,23 @@ class Changes:
         self._dags = DAGApi(session.client)
 
     def runs(self, since: datetime) -> list[RunChange]:
-        """``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, all pages."""
+        """The runs that changed at or after ``since`` (Airflow's clock).
+
+        ``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, all pages.
+        """
         return self._list_runs(updated_at_gte=since)
 
     def active_runs(self) -> list[RunChange]:
-        """``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``, all pages."""
+        """The runs that are queued or running.
+
+        ``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``, all pages.
+        """
         return self._list_runs(state=[RunState.QUEUED.value, RunState.RUNNING.value])
 
     def tasks(self, since: datetime) -> list[TaskChange]:
-        """``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all
-        pages.
+        """The task instances that changed at or after ``since`` (Airflow's clock).
+
+        ``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all pages.
         """
         observed_at = now()
         rows = self._session.pages(
@@ -66,7 +74,11 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """``GET /dags/{dag_id}`` for each DAG; DAGs that the operator may not read are left out."""
+        """The reason why each DAG schedules no tasks, by DAG id; None: the DAG schedules tasks.
+
+        ``GET /dags/{dag_id}`` for each DAG. A DAG that Airflow doesn't know is stale. DAGs that the
+        operator can't read are left out.
+        """
         found: dict[str, Halt | None] = {}
         for dag_id in dag_ids:
             try:
@@ -82,7 +94,7 @@ class Changes:
         return found
 
     def paused_dags(self) -> set[str]:
-        """``GET /dags?paused=true``, all pages."""
+        """The ids of the paused DAGs (``GET /dags?paused=true``, all pages)."""
         rows = self._session.pages(
             "dags", self._dags.get_dags_without_preload_content, paused=True, order_by=["dag_id"]
         )
@@ -111,8 +123,9 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def _ours(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """The rows of runs with the operator's prefix.
+        """Keep the rows of runs with the operator's prefix.
 
-        Airflow 3.1 can't list by prefix, and later versions drop the punctuation at its end.
+        Airflow 3.1 ignores ``run_id_prefix_pattern``, and later versions ignore the prefix's last
+        dot.
         """
         return (row for row in rows if row.begins("dag_run_id", self._prefix))

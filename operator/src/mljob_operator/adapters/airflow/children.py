@@ -1,7 +1,7 @@
-"""The runs that a run's tasks have started.
+"""Finds the children of a run: the runs that its tasks have started with TriggerDagRunOperator.
 
-TriggerDagRunOperator pushes the id of each started run as XCom ``trigger_run_id``, and has the
-DAG's id in the task's rendered fields.
+TriggerDagRunOperator pushes the id of the started run as XCom ``trigger_run_id``. The id of that
+run's DAG is in the rendered fields of the task instance, as ``trigger_dag_id``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .xcom_values import plain
 RUN_ID_KEY = "trigger_run_id"
 _ID = re.compile(r"[\w.~:+-]+")
 BY_TASK = "operator"
-"""``triggered_by`` of a run that a task has started."""
+"""Airflow's value of the field ``triggered_by`` for a run that a task has started."""
 
 
 class Children:
-    """The children of one Airflow's runs.
+    """Finds the children of runs in one Airflow.
 
     Args:
         session: The session with the Airflow.
@@ -43,9 +43,10 @@ class Children:
         self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """The active children of a run, and their active children.
+        """The active children of a run, and the active children of these children.
 
-        At most ``MAX_CHILDREN`` claims of tasks are read.
+        A task with the XCom ``trigger_run_id`` claims to have started a run. At most
+        ``MAX_CHILDREN`` such claims are read.
         """
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
         queue, left = [(dag_id, run_id)], MAX_CHILDREN
@@ -60,7 +61,7 @@ class Children:
         return [child for child in found.values() if child is not None]
 
     def _claims(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
-        """The tasks, with map indexes, that claim to have started a run."""
+        """The task instances (task id, map index) that claim to have started a run."""
         rows = self._session.pages(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,
@@ -73,7 +74,10 @@ class Children:
         return ((row.text("task_id"), row.number("map_index")) for row in rows)
 
     def _claimed(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
-        """The DAG id and run id that a task claims; None: they are missing or invalid."""
+        """The DAG id and run id of the run that a task claims to have started.
+
+        None: an id is missing or invalid.
+        """
         try:
             child_run = self._value(dag_id, run_id, task_id, map_index)
             child_dag = self._dag(dag_id, run_id, task_id, map_index)
@@ -118,7 +122,7 @@ class Children:
 def _is_id(value: object) -> bool:
     """Whether a value is a valid id of a DAG or a run.
 
-    A task may claim any value, and the id becomes a part of a URL.
+    A task may push any value as an XCom, and the operator puts the id into a URL.
     """
     return (
         isinstance(value, str)

@@ -30,13 +30,14 @@ class Airflow(AirflowRuns):
         url: The base URL, without ``/api/v2``.
         meter: Records the requests.
         login: The credentials.
-        ca_file: The CA bundle for https, as a file.
-        ca_bundle: The CA bundle for https (PEM).
+        ca_file: The path of a file with the CA bundle for https.
+        ca_bundle: The CA bundle for https, as text (PEM).
         prefix: The prefix of the operator's dag run ids.
         cancel_dag_id: The id of the cancellation DAG.
 
     Attributes:
-        cancelling: The dag runs, with all requests in the lane of cancellations.
+        cancelling: The same dag runs. All requests use the lane of cancellations, so they don't
+            wait for submissions.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Airflow(AirflowRuns):
         self._versions = VersionApi(session.client)
 
     async def close(self) -> None:
-        """Wait for the requests that are being sent."""
+        """Wait for the requests that are being sent, and drop the queued requests."""
         await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._lanes.values()))
 
     async def probe(self) -> Pulse:
-        """``GET /version`` and ``GET /monitor/health``, and one request that needs a permission.
+        """Check that Airflow accepts the credentials, and return Airflow's version and health.
+
+        Requests: ``GET /version``, ``GET /dags``, ``GET /monitor/health``.
 
         Raises:
             AirflowUnavailable: No answer, or an answer that Airflow doesn't give.
@@ -83,7 +86,7 @@ class Airflow(AirflowRuns):
     def _probe(self) -> Pulse:
         ask = self._session.ask
         version = ask(self._versions.get_version_without_preload_content).text("version")
-        # The two other requests need no permission.
+        # Only this request needs a permission, so it checks what the credentials allow.
         ask(self._dags.get_dags_without_preload_content, limit=1).rows("dags")
         health = ask(self._monitor.get_health_without_preload_content)
         parts = {part: health.row_or_none(part) for part in InstanceHealth.model_fields}
@@ -95,7 +98,10 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Run a synchronous operation in a lane, record its duration, and map its errors."""
+        """Run a synchronous operation in a lane and record its duration.
+
+        An :class:`.Answer` that the operation did not interpret becomes an AirflowError.
+        """
         started = time.perf_counter()
         outcome = "error"
         try:
@@ -111,6 +117,6 @@ class Airflow(AirflowRuns):
         return result
 
     async def _in_lane_of_cancellations(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Run any operation in the lane of cancellations."""
+        """Run an operation in the lane of cancellations, whatever its own kind of work is."""
         del work
         return await self._in_lane(Work.CANCELLATIONS, operation, function, *args)

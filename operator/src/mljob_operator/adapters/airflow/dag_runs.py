@@ -1,4 +1,7 @@
-"""Implements the port for an Airflow's dag runs: each operation in the lane of its kind of work."""
+"""Implements the port :class:`.ports.DagRuns`.
+
+Each operation runs in the lane of its kind of work (:mod:`.lanes`).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class AirflowRuns:
 
     Args:
         session: The session with the Airflow.
-        run: Runs requests in a lane.
+        run: Runs a function in the lane of its kind of work (:mod:`.lanes`).
         prefix: The prefix of the operator's dag run ids.
         cancel_dag_id: The id of the cancellation DAG.
     """
@@ -48,8 +51,9 @@ class AirflowRuns:
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock is ahead of the operator's, to one second: HTTP dates have no
-        fractions.
+        """How far Airflow's clock is ahead of the operator's.
+
+        The precision is one second, because HTTP dates have no fractions.
         """
         return self._session.clock_offset
 
@@ -87,24 +91,27 @@ class AirflowRuns:
         return await self._run(Work.LOOKUPS, "questions", self._runs.questions, dag_id, run_id)
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """As :meth:`.XComOutputs.read`."""
+        """Request the outputs of a run (:meth:`.XComOutputs.read`)."""
         return await self._run(Work.LOOKUPS, "outputs", self._outputs.read, dag_id, run_id, sources)
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """As :meth:`.Cancellation.trigger`."""
+        """Trigger the cancellation DAG for a run (:meth:`.Cancellation.trigger`)."""
         trigger = self._cancellation.trigger
         await self._run(Work.CANCELLATIONS, "trigger_cancellation", trigger, dag_id, run_id, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """As :meth:`.Cancellation.at_work`."""
+        """Whether the cancellation DAG's task for a run is executing.
+
+        See :meth:`.Cancellation.at_work`.
+        """
         return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.at_work, run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """As :meth:`.Cancellation.cancel`."""
+        """Set a run and its unfinished task instances to failed (:meth:`.Cancellation.cancel`)."""
         await self._run(Work.CANCELLATIONS, "cancel", self._cancellation.cancel, dag_id, run_id)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """As :meth:`.Children.active`."""
+        """Request the active runs that a run's tasks have started (:meth:`.Children.active`)."""
         return await self._run(Work.CANCELLATIONS, "children", self._children.active, dag_id, run_id)
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
@@ -112,25 +119,27 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """As :meth:`.Cancellation.drop`."""
+        """End the cancellation DAG's queued run for an ended run (:meth:`.Cancellation.drop`)."""
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """As :meth:`.Changes.runs`."""
+        """Request the runs that changed at or after ``since`` (:meth:`.Changes.runs`)."""
         return await self._run(Work.FEED, "changed_runs", self._changes.runs, since)
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """As :meth:`.Changes.tasks`."""
+        """Request the task instances that changed at or after ``since``
+        (:meth:`.Changes.tasks`).
+        """
         return await self._run(Work.FEED, "changed_tasks", self._changes.tasks, since)
 
     async def active_runs(self) -> list[RunChange]:
-        """As :meth:`.Changes.active_runs`."""
+        """Request the queued and running runs (:meth:`.Changes.active_runs`)."""
         return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """As :meth:`.Changes.halts`."""
+        """Request the reasons why DAGs schedule no tasks (:meth:`.Changes.halts`)."""
         return await self._run(Work.FEED, "halts", self._changes.halts, dag_ids)
 
     async def paused_dags(self) -> set[str]:
-        """As :meth:`.Changes.paused_dags`."""
+        """Request the ids of the paused DAGs (:meth:`.Changes.paused_dags`)."""
         return await self._run(Work.FEED, "paused_dags", self._changes.paused_dags)

@@ -1,9 +1,11 @@
 """Lanes: each kind of work in one Airflow has its own threads, so that no kind waits for another.
 
 Requests are synchronous and may hang until their timeouts. With shared threads, a thousand
-submissions to a hanging Airflow would delay its cancellations by an hour. After several requests in
-a row without an answer, a lane lets only one request at a time through. So the number of requests
-to an Airflow that is down does not grow with the number of MLJobs.
+submissions to a hanging Airflow would delay its cancellations by an hour.
+
+A lane has a circuit breaker. After several requests in a row without an answer, the lane lets only
+one request at a time through. So the number of requests to an Airflow that is down does not grow
+with the number of MLJobs.
 """
 
 from __future__ import annotations
@@ -30,17 +32,18 @@ FAILURES = 5
 """The number of requests in a row without an answer after which a lane lets one request at a time
 through."""
 PATIENCE = 600.0
-"""Seconds after which the caller stops waiting for an operation: the operation is queued too long,
-or Airflow sends its answer byte by byte."""
+"""Seconds after which the caller of an operation gives up. An operation takes that long if it waits
+behind many others, or if Airflow sends its answer byte by byte."""
 
 
 class Work(StrEnum):
-    """The kinds of work. They don't wait for each other."""
+    """The kinds of work in an Airflow. Each kind has a lane."""
 
     SUBMISSIONS = "submissions"
     LOOKUPS = "lookups"
     """Requests for single runs, their tasks and their outputs."""
     FEED = "feed"
+    """Requests for the changes of all runs."""
     CANCELLATIONS = "cancellations"
     PROBE = "probe"
     """Probes find out whether Airflow is back, so they must not wait for other requests."""
@@ -54,22 +57,25 @@ CONNECTIONS = sum(THREADS.values())
 
 
 class Run(Protocol):
-    """Runs a synchronous operation in a lane, under a name for metrics."""
+    """Runs a synchronous function in a lane."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """The function's result."""
+        """The result of ``function(*args)`` in the lane of ``work``.
+
+        Metrics show the duration under the name ``operation``.
+        """
         ...
 
 
 class Circuit:
     """A circuit breaker for an Airflow that gives no answer.
 
-    After ``FAILURES`` failures in a row, it lets one request at a time through, with growing
-    pauses.
+    After ``FAILURES`` failures in a row, the circuit breaker lets one request at a time through,
+    with growing pauses.
 
     Args:
         clock: A monotonic clock, in seconds.
-        jitter: The jitter of :func:`.errors.backoff`.
+        jitter: Gives random numbers from 0 to 1, which vary the pauses (:func:`.errors.backoff`).
     """
 
     def __init__(
@@ -84,29 +90,30 @@ class Circuit:
         self._trial_until = 0.0
 
     def admit(self) -> None:
-        """Let a request through.
+        """Check that a request may be sent now.
 
         Raises:
-            AirflowUnavailable: The error of the last request; the new request is not sent.
+            AirflowUnavailable: The request must not be sent. The message is the message of the last
+                failure.
         """
         with self._lock:
             if self._last is None or self._failures < FAILURES:
                 return
             now = self._clock()
             if now >= max(self._closed_until, self._trial_until):
-                # If that request never ends, another one is let through after PATIENCE.
+                # If this request never ends, the next request is let through after PATIENCE.
                 self._trial_until = now + PATIENCE
                 return
             raise AirflowUnavailable(str(self._last), retry_after=max(0.0, self._closed_until - now))
 
     def answered(self) -> None:
-        """Airflow has answered a request, with any result."""
+        """Record that Airflow has answered a request: all requests are let through again."""
         with self._lock:
             self._failures, self._last = 0, None
             self._closed_until = self._trial_until = 0.0
 
     def failed(self, error: AirflowUnavailable) -> None:
-        """A request got no answer."""
+        """Record that a request got no answer."""
         with self._lock:
             self._failures += 1
             self._last = error
@@ -128,7 +135,7 @@ class Lane:
     Args:
         name: The lane's name, for threads and the log.
         threads: The number of operations that run at the same time.
-        circuit: The circuit breaker; None: every request is sent, for the rare probes.
+        circuit: The circuit breaker; None: every request is sent. Probes are rare and need none.
     """
 
     def __init__(self, name: str, threads: int, circuit: Circuit | None) -> None:
@@ -138,7 +145,7 @@ class Lane:
         self._logged: set[str] = set()
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a function that sends requests in a thread; the function's result.
+        """The result of ``function(*args)``, which runs in one of the lane's threads.
 
         Raises:
             Answer: An error of Airflow's API that the function did not interpret.
@@ -146,8 +153,8 @@ class Lane:
         """
         work = self._threads.submit(self._guarded, function, *args)
         try:
-            # Not wait_for, which loses a cancellation that arrives at the moment when the wait ends
-            # (gh-86296, fixed in Python 3.12).
+            # asyncio.wait_for would lose a cancellation that arrives at the moment when the wait
+            # ends (gh-86296 in CPython, fixed in 3.12).
             async with asyncio.timeout(PATIENCE):
                 return await asyncio.wrap_future(work)
         except TimeoutError:
@@ -157,7 +164,7 @@ class Lane:
             ) from None
 
     def close(self) -> None:
-        """Wait for the requests that are being sent."""
+        """Wait for the operations that are running, and drop the queued ones."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, function: Callable[..., T], *args: Any) -> T:
@@ -177,7 +184,10 @@ class Lane:
         return result
 
     def _mapped(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function; an unexpected exception becomes an error of this Airflow."""
+        """Call the function, and turn an unexpected exception into AirflowUnreadable.
+
+        So an answer that the code does not expect affects only this Airflow.
+        """
         try:
             return function(*args)
         except (Answer, AirflowError):
@@ -190,8 +200,9 @@ class Lane:
             ) from None
 
     def _log_once(self, error: Exception) -> None:
-        """Log a defect's traceback once, without its message, which may quote an answer or a
-        token.
+        """Log the traceback of an unexpected exception once.
+
+        The log leaves the exception's message out, because it may quote an answer or a token.
         """
         where = "".join(traceback.format_tb(error.__traceback__))
         kind = f"{type(error).__name__}\n{where}"

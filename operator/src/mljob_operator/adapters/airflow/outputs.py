@@ -1,6 +1,6 @@
-"""The outputs of a run's tasks, which are XComs.
+"""Reads the outputs of a run's tasks. An output is an XCom, or a part of an XCom.
 
-``/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries``
+REST path: ``/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries``
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ from .xcom_values import plain, stored_elsewhere
 OUTPUTS_KEY = "mljob_outputs"
 """The XCom key under which ``mljob_airflow.publish_outputs`` stores a task's outputs."""
 OMITTED_KEY = "mljob_outputs_omitted"
-"""The field of that XCom with the names of the outputs that ``publish_outputs`` left out, because
-they are not JSON or too large."""
+"""The field of the XCom ``mljob_outputs`` that lists the names of omitted outputs.
+``publish_outputs`` omits an output that is not JSON or is too large."""
 MAX_OMITTED = 100
-"""The most names of omitted outputs that are read per task. The status has 32 for all tasks
-together."""
+"""The maximum number of names of omitted outputs that are read per task. The status of an MLJob
+shows at most 32 such names."""
 MAX_XCOM_BYTES = 1024 * 1024
-"""The most bytes of one XCom. A status holds 16 KiB of outputs, but a large XCom may hold small
-outputs too."""
+"""The maximum number of bytes of one XCom. A status holds only 16 KiB of outputs, but a large XCom
+may hold some small outputs beside a large one."""
 MAX_RUN_BYTES = 8 * 1024 * 1024
-"""The most bytes of all XComs that are read for a run."""
+"""The maximum number of bytes of all XComs that are read for a run."""
 IN_A_STORE = "(in an object store)"
-"""The reason for omitting an output that an object-store XCom backend keeps: Airflow's REST API
-gives its address instead of its value."""
+"""Follows the name of an output that is omitted because an XCom backend keeps it in an object
+store. For such an XCom, Airflow's REST API returns the address instead of the value."""
 MAX_XCOMS = 1000
-"""The most XComs of one key in a run, or of one mapped task."""
+"""The maximum number of XComs with the same key that are read, from all tasks of a run or from one
+mapped task."""
 
 
 @dataclass(frozen=True, slots=True)
 class _XCom:
-    """The location of an XCom, and when it was pushed."""
+    """The task instance that pushed an XCom, and the time of the push."""
 
     task_id: str
     map_index: int
@@ -55,8 +56,8 @@ class _Reading:
     """The state of reading one run's outputs.
 
     Attributes:
-        room: The number of bytes that may still be read.
-        omitted: The names of outputs that are too large or in an object store.
+        room: The number of bytes that may still be read for this run.
+        omitted: The names of outputs that are too large or kept in an object store.
     """
 
     dag_id: str
@@ -77,12 +78,24 @@ class XComOutputs:
         self._xcoms = XComApi(session.client)
 
     def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """What all tasks published, merged in the order in which it was pushed, then the XComs that
-        are asked for.
+        """The outputs of a run.
 
-        What is too large to be read, or kept in an object store, is named in ``omitted``: an output
-        by its name, what a task published by the task's. So is what a task left out of what it
-        published, unless another task published it later.
+        Each task may publish outputs in an XCom ``mljob_outputs``. These XComs are merged in the
+        order in which they were pushed, so a later value replaces an earlier value of the same
+        name. The XComs that ``sources`` name come last.
+
+        ``omitted`` of the result names the missing outputs:
+
+        - An XCom of ``sources`` that is too large, or kept in an object store: by the output's
+          name.
+        - An XCom ``mljob_outputs`` that is too large, or kept in an object store: by the name of
+          its task.
+        - An output that ``publish_outputs`` omitted, unless a later task published this output.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            sources: The entries of ``spec.outputs``. Each names an output, a task and an XCom key.
         """
         reading = _Reading(dag_id, run_id, MAX_RUN_BYTES)
         values: dict[str, Any] = {}
@@ -104,10 +117,14 @@ class XComOutputs:
         return Outputs(values, tuple(dict.fromkeys((*reading.omitted, *left_out))))
 
     def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
-        """The XComs of a key with their values, in the order in which they were pushed.
+        """The XComs of a task that have this key, with their values, in the order of the pushes.
 
-        With ``name`` (an output of the spec), the result is empty if one of the XComs can't be
-        read.
+        Args:
+            reading: Collects the names of omitted outputs.
+            task_id: The task; ``~`` stands for all tasks of the run.
+            key: The XCom key.
+            name: The output of the spec that consists of these XComs. The result is then empty if
+                one of the XComs can't be read. None: XComs that can't be read are left out.
         """
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
@@ -115,7 +132,7 @@ class XComOutputs:
             reading.omitted.append(name or f"{OUTPUTS_KEY} of more than {MAX_XCOMS} tasks")
             if name is not None:
                 return []
-        # Airflow 3.1 ignores order_by and sorts by task id.
+        # Airflow 3.1 ignores order_by and sorts by task id, so the XComs are sorted again here.
         for xcom in sorted(xcoms[:MAX_XCOMS], key=lambda xcom: xcom.pushed):
             try:
                 value = self._value(reading, xcom, key)
@@ -164,15 +181,18 @@ class XComOutputs:
 
 
 def _names(value: Any) -> dict[str, None]:
-    """The names of omitted outputs in an XCom; values that are not strings are ignored."""
+    """The names in ``value``, as the keys of a dict that keeps their order.
+
+    Items of ``value`` that are not strings are ignored.
+    """
     names = value[:MAX_OMITTED] if isinstance(value, list) else []
     return {name: None for name in names if isinstance(name, str)}
 
 
 def _replace(place: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
-    """Add the newer entries to ``place`` and remove them from ``other``.
+    """Add the newer entries to ``place``, and remove entries of the same names from ``other``.
 
-    An output is either published or omitted, as the last task that names it says.
+    An output is either published or omitted: the last task that names the output decides.
     """
     place |= newer
     for name in newer:

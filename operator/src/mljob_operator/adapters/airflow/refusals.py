@@ -1,8 +1,8 @@
-"""The errors for DAGs that Airflow did not trigger, with the cause and the remedy.
+"""Explains why Airflow did not trigger a DAG. Each message has the cause and the remedy.
 
-The messages go into an MLJob's status, where tenants read them. So they name only the DAG's own
-file, and no other file that Airflow can't import: other files' names and tracebacks belong to other
-teams.
+The messages go into an MLJob's status, where tenants read them. So a message names only the file of
+the MLJob's own DAG. The names and tracebacks of other files that Airflow can't import belong to
+other teams.
 
 A 409 is no refusal: :mod:`.run_requests` and :mod:`.backfills` adopt what exists already.
 """
@@ -25,19 +25,21 @@ from .rows import Row
 from .session import PAGE, Session
 
 MAX_CAUSE = 300
-"""The most characters of a traceback's last line."""
+"""The maximum number of characters of a traceback's last line that a message quotes."""
 MAX_SIMILAR = 10
-"""The most similar DAG ids for a DAG that does not exist."""
+"""The largest number of similar DAG ids in the error for a DAG that does not exist."""
 MAX_PATH = 4000
-"""The most characters of a file's path; Airflow's column has 2000."""
+"""The maximum number of characters of a file's path; Airflow's column has 2000."""
 _NO_MANUAL_RUNS = "does not allow manual runs"
-"""``routes/public/dag_run.py``, trigger_dag_run, since 3.2."""
+"""Part of Airflow's message about a DAG whose ``allowed_run_types`` lacks ``manual``. Source:
+``routes/public/dag_run.py``, trigger_dag_run, since 3.2."""
 _RUN_ID = "does not match regex pattern"
-"""``serialization/definitions/dag.py``, create_dagrun: the text about a forbidden run id."""
+"""Part of Airflow's message about a run id that ``[scheduler] allowed_run_id_pattern`` forbids.
+Source: ``serialization/definitions/dag.py``, create_dagrun."""
 
 
 class Refusals:
-    """Explains the refusals of one Airflow.
+    """Explains why one Airflow did not trigger a DAG.
 
     Args:
         session: The session with the Airflow.
@@ -87,7 +89,7 @@ class Refusals:
         )
 
     def _similar(self, dag_id: str) -> list[str]:
-        """The ids of similar DAGs, the most similar first; empty if they can't be read."""
+        """The ids of DAGs with similar ids, the most similar first; empty if a request fails."""
         part = max(re.split(r"[-_.]", dag_id), key=len)
         try:
             page = self._session.ask(
@@ -101,9 +103,9 @@ class Refusals:
             return []
 
     def _import_error_of(self, dag_id: str) -> str:
-        """The DAG's file, and the last line of its traceback.
+        """The DAG's file and the last line of its traceback, as ``file: error``.
 
-        Empty if Airflow can import the file, if the file is not known, or if it can't be read.
+        Empty if Airflow can import the file, does not know the file, or does not answer.
         """
         try:
             dag = self._dag(dag_id)
@@ -134,8 +136,8 @@ class Refusals:
 def _is_of(error: Row, dag_id: str, dag: Row | None) -> bool:
     """Whether an import error concerns the DAG's file.
 
-    That is the file from which Airflow has loaded the DAG, or, if Airflow does not know the DAG,
-    the file with the DAG's name.
+    The DAG's file is the file from which Airflow has loaded the DAG. If Airflow does not know the
+    DAG (``dag`` is None), a file whose name is the DAG's id counts as its file.
     """
     file, bundle = error.text("filename", MAX_PATH), error.text_or_none("bundle_name")
     if dag is None:

@@ -15,14 +15,15 @@ from ...core.text.storable import cut, whole
 from ...errors import AirflowUnreadable
 
 MAX_ID = 1000
-"""The most characters of an id or a word. Airflow's columns have 250."""
+"""The maximum number of characters of an id or a word. Airflow's columns have 250."""
 MAX_PROSE = 4000
-"""Texts that people wrote are cut to this many characters each."""
+"""The maximum number of characters of a text that people wrote. Longer texts are cut."""
 MAX_LEVELS = 64
-"""The most nested levels of JSON from tasks and people. An MLJob's conf has at most 32 levels."""
+"""The maximum number of nested levels of a JSON value that tasks or people wrote. The conf of an
+MLJob has at most 32 levels."""
 _INT32 = 1 << 31
 _YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
-"""The years that a status can hold."""
+"""The years that a time in a status may have."""
 
 
 class Row:
@@ -31,11 +32,11 @@ class Row:
     Args:
         data: The object.
         url: The URL of the request, for messages.
-        size: The number of bytes of the answer, if the object is the whole answer.
+        size: The number of bytes of the answer. 0 for an object within an answer.
 
     Raises:
-        AirflowUnreadable: Each method raises this error if the field is missing or invalid. The
-            message does not quote the value.
+        AirflowUnreadable: ``data`` is not an object. Each method raises this error too, if the
+            field is missing or invalid. The message does not quote the value.
     """
 
     def __init__(self, data: Any, url: str, size: int = 0) -> None:
@@ -49,47 +50,50 @@ class Row:
         self.size = size
 
     def text(self, field: str, most: int = MAX_ID) -> str:
-        """An id or a word of at most ``most`` characters."""
+        """The field's value: an id or a word of at most ``most`` characters."""
         value = self._data.get(field)
         if not isinstance(value, str) or len(value) > most or whole(value) != value:
             raise self.odd(field, f"a text of at most {most} characters")
         return value
 
     def text_or_none(self, field: str, most: int = MAX_ID) -> str | None:
-        """An id or a word; None if the field is null or absent."""
+        """The field's value: an id or a word. None if the field is null or absent."""
         return None if self._data.get(field) is None else self.text(field, most)
 
     def word(self, field: str) -> str | None:
-        """A word that may be null, but not absent."""
+        """The field's value: an id or a word. None if the field is null; it must not be absent."""
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
     def prose(self, field: str, most: int | None = MAX_PROSE) -> str:
-        """A text by people, cut to ``most`` characters; empty if the field is null or absent."""
+        """The field's value: a text that people wrote, cut to ``most`` characters (None: not cut).
+
+        Empty if the field is null or absent.
+        """
         value = self._data.get(field)
         if value is not None and not isinstance(value, str):
             raise self.odd(field, "a text")
         return whole(value or "") if most is None else cut(value or "", most)
 
     def number(self, field: str) -> int:
-        """A whole number of 32 bits."""
+        """The field's value: a whole number of 32 bits."""
         value = self._data.get(field)
         if not isinstance(value, int) or isinstance(value, bool) or not -_INT32 <= value < _INT32:
             raise self.odd(field, "a whole number of 32 bits")
         return value
 
     def number_or_none(self, field: str) -> int | None:
-        """A whole number; None if the field is null or absent."""
+        """The field's value: a whole number. None if the field is null or absent."""
         return None if self._data.get(field) is None else self.number(field)
 
     def flag(self, field: str) -> bool:
-        """True or false."""
+        """The field's value: true or false."""
         value = self._data.get(field)
         if not isinstance(value, bool):
             raise self.odd(field, "true or false")
         return value
 
     def time(self, field: str) -> datetime:
-        """A time in UTC."""
+        """The field's value: a time, converted to UTC."""
         value = self._data.get(field)
         try:
             # Airflow's times are ISO 8601, with a zone.
@@ -102,36 +106,39 @@ class Row:
         return moment
 
     def time_or_none(self, field: str) -> datetime | None:
-        """A time in UTC; None if the field is null or absent."""
+        """The field's value: a time, converted to UTC. None if the field is null or absent."""
         return None if self._data.get(field) is None else self.time(field)
 
     def row(self, field: str) -> Row:
-        """A nested object."""
+        """The field's value: an object."""
         value = self._data.get(field)
         if not isinstance(value, dict):
             raise self.odd(field, "an object")
         return Row(value, self._url)
 
     def row_or_none(self, field: str) -> Row | None:
-        """A nested object; None if the field is null or absent."""
+        """The field's value: an object. None if the field is null or absent."""
         return None if self._data.get(field) is None else self.row(field)
 
     def rows(self, field: str) -> list[Row]:
-        """A list of objects."""
+        """The field's value: a list of objects."""
         value = self._data.get(field)
         if not isinstance(value, list):
             raise self.odd(field, "a list")
         return [Row(item, self._url) for item in value]
 
     def texts(self, field: str) -> list[str]:
-        """A list of ids; empty if the field is null or absent."""
+        """The field's value: a list of strings. Empty if the field is null or absent."""
         value = self._data.get(field)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             raise self.odd(field, "a list of texts")
         return value or []
 
     def content(self, field: str) -> dict[str, Any]:
-        """A JSON object from people or tasks; empty if the field is null."""
+        """The field's value: a JSON object that people or tasks wrote. Empty if the field is null.
+
+        The object has at most ``MAX_LEVELS`` nested levels.
+        """
         value = self.anything(field)
         if value is None:
             return {}
@@ -140,13 +147,13 @@ class Row:
         return value
 
     def anything(self, field: str) -> Any:
-        """A required field of any type."""
+        """The field's value, of any JSON type. The field must not be absent."""
         if field not in self._data:
             raise self.odd(field, "there")
         return self._data[field]
 
     def begins(self, field: str, prefix: str) -> bool:
-        """Whether a field is a text with this prefix."""
+        """Whether the field is a string with this prefix."""
         value = self._data.get(field)
         return isinstance(value, str) and value.startswith(prefix)
 
@@ -155,7 +162,7 @@ class Row:
         return field in self._data
 
     def odd(self, field: str, wanted: str) -> AirflowUnreadable:
-        """The error for a missing or invalid field."""
+        """The error for a missing or invalid field. ``wanted`` says what the field should be."""
         found = f"is a {_kind(self._data[field])}" if field in self._data else "is missing"
         return AirflowUnreadable(
             f"{self._url} answered with JSON in which {field} {found}, and should be {wanted}. Is it Airflow's api-server?",
@@ -164,7 +171,7 @@ class Row:
 
 
 def run_fact(row: Row, observed_at: datetime) -> RunFact:
-    """A dag run."""
+    """The state of a dag run in an answer to a request that was sent at ``seen``."""
     return RunFact(
         state=run_state(row.word("state")),
         source=StatusSource.REST,
@@ -177,7 +184,7 @@ def run_fact(row: Row, observed_at: datetime) -> RunFact:
 
 
 def task_fact(row: Row, observed_at: datetime) -> TaskFact:
-    """A task instance."""
+    """The state of a task instance in an answer to a request that was sent at ``seen``."""
     return TaskFact(
         task_id=row.text("task_id"),
         map_index=row.number("map_index"),
@@ -208,7 +215,11 @@ def assert_about(row: Row, dag_id: str, run_id: str) -> None:
 
 
 def now() -> datetime:
-    """The current time in UTC, for requests that are about to be sent."""
+    """The current time in UTC.
+
+    Callers read the clock before they send a request, so that a fact never looks newer than the
+    state that it describes.
+    """
     return datetime.now(UTC)
 
 
@@ -232,7 +243,7 @@ def _kind(value: Any) -> str:
 def _within(value: Any, levels: int) -> bool:
     """Whether a value has at most this number of nested levels.
 
-    The function is recursive, so it stops at that depth.
+    The recursion stops at that level, so deeply nested JSON can't exhaust the stack.
     """
     if not isinstance(value, dict | list):
         return True

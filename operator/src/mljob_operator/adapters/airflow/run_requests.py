@@ -1,4 +1,4 @@
-"""Dag runs and their task instances, one run at a time (``/api/v2/dags/{dag_id}/dagRuns``)."""
+"""Submits, reads and clears single dag runs (``/api/v2/dags/{dag_id}/dagRuns``)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class RunRequests:
     def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """``POST /dags/{dag_id}/dagRuns``; 409 means that the run exists, so it is adopted.
+        """Create a run (``POST /dags/{dag_id}/dagRuns``), and return the run's state.
+
+        Airflow answers 409 if a run with this id exists. The result is then the state of that run.
 
         Raises:
             DagNotFound: The DAG does not exist (yet).
@@ -93,7 +95,7 @@ class RunRequests:
         return run_fact(row, observed_at)
 
     def _of_date(self, dag_id: str, date: datetime) -> str | None:
-        """The id of a DAG's run of a logical date; None: the DAG has no such run."""
+        """The id of the DAG's run with this logical date; None: the DAG has no such run."""
         page = self._session.ask(
             self._runs.get_dag_runs_without_preload_content,
             dag_id,
@@ -105,7 +107,10 @@ class RunRequests:
         return next((row.text("dag_run_id") for row in page.rows("dag_runs")), None)
 
     def params(self, dag_id: str) -> dict[str, Any]:
-        """``GET /dags/{dag_id}/details``: the DAG's params; empty if the DAG does not exist."""
+        """The DAG's params by name (``GET /dags/{dag_id}/details``); empty if there is no such DAG.
+
+        Each param is an object with ``value``, its default, and ``schema``, its JSON schema.
+        """
         try:
             row = self._session.ask(
                 self._dags.get_dag_details_without_preload_content,
@@ -117,7 +122,7 @@ class RunRequests:
         return row.content("params")
 
     def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """``GET /dags/{dag_id}/dagRuns/{run_id}``: the run's conf.
+        """The conf of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``).
 
         Raises:
             ValidationFailed: The run does not exist.
@@ -133,8 +138,13 @@ class RunRequests:
     def clear_failed(
         self, dag_id: str, run_id: str, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``; None when Airflow
-        has no such run.
+        """Clear the failed tasks of an ended run, so that Airflow runs them again.
+
+        ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. A run that was queued
+        at or after ``since`` (Airflow's clock) has been cleared before, and is not cleared again.
+
+        Returns:
+            The state of the run after that; None: Airflow has no such run.
 
         Raises:
             NothingToClear: The run has no failed task.
@@ -145,7 +155,7 @@ class RunRequests:
         again = since is not None and before.queued_at is not None and before.queued_at >= since
         if again or before.state not in TERMINAL_RUN:
             return before
-        # Without only_new, which Airflow 3.1 refuses as an unknown field.
+        # None leaves only_new out of the request: Airflow 3.1 refuses it as an unknown field.
         body = DAGRunClearBody(dry_run=False, only_failed=True, only_new=None, run_on_latest_version=latest_version)
         row = self._session.ask(
             self._runs.clear_dag_run_without_preload_content,
@@ -162,7 +172,7 @@ class RunRequests:
         return after
 
     def set_note(self, dag_id: str, run_id: str, note: str) -> None:
-        """``PATCH /dags/{dag_id}/dagRuns/{run_id}``; no change if the run does not exist."""
+        """Set a run's note (``PATCH /dags/{dag_id}/dagRuns/{run_id}``), if the run exists."""
         body = DAGRunPatchBody(note=note)
         try:
             row = self._session.ask(
@@ -178,15 +188,19 @@ class RunRequests:
         assert_about(row, dag_id, run_id)
 
     def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """``GET /dags/{dag_id}/dagRuns/{run_id}``; None only where Airflow itself says that there
-        is no such run.
+        """The state of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``).
+
+        None: Airflow itself says that the run does not exist. A 404 from a proxy raises an error.
         """
         observed_at = now()
         row = self.row(dag_id, run_id)
         return run_fact(row, observed_at) if row is not None else None
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, all pages."""
+        """The task instances of a run; empty if the run does not exist.
+
+        ``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, all pages.
+        """
         observed_at = now()
         found = []
         try:
@@ -205,8 +219,10 @@ class RunRequests:
         return found
 
     def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all
-        pages.
+        """The open questions of the run's tasks to people, by task.
+
+        Empty if the operator may not read the questions.
+        ``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all pages.
         """
         try:
             rows = self._session.pages(
@@ -223,7 +239,7 @@ class RunRequests:
             return {}
 
     def row(self, dag_id: str, run_id: str) -> Row | None:
-        """The run's JSON object; None only if Airflow itself says that the run does not exist."""
+        """The JSON object of a run; None: Airflow itself says that the run does not exist."""
         try:
             row = self._session.ask(
                 self._runs.get_dag_run_without_preload_content,

@@ -1,8 +1,9 @@
-"""A session with Airflow's REST API: logs in, sends requests, and maps errors to the operator's.
+"""A session with Airflow's REST API logs in, sends requests and raises the operator's errors.
 
-The session does what every request needs: tokens, timeouts, pages and the clock offset.
+The session has the parts that every request needs: tokens, timeouts, pages and the clock offset.
 :mod:`.answers` interprets the answers.
-Sources: Airflow's "Public API authentication"; urllib3's exceptions for requests without an answer.
+Sources: Airflow's documentation, "Public API authentication"; urllib3's documentation of
+exceptions.
 """
 
 from __future__ import annotations
@@ -36,25 +37,28 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PAGE = 100
-"""The number of rows per page: Airflow's default ``[api] maximum_page_limit``. The limit may be set
-lower, so a page with fewer rows need not be the last page."""
+"""The number of rows per page: the default of Airflow's ``[api] maximum_page_limit``. An Airflow
+with a lower limit returns fewer rows, so a page with fewer rows need not be the last page."""
 MAX_PAGES = 2_000
-"""The most pages of one list: 200,000 rows, which take more than 100 MB. Longer lists are not read
-to the end."""
+"""The maximum number of pages of one list: 200,000 rows, which take more than 100 MB. A longer list
+raises AirflowUnreadable."""
 TIMEOUT = (5.0, 15.0)
-"""Seconds to connect, and to wait for an answer; the client has no default timeout."""
+"""Seconds to connect, and seconds to wait for an answer. The client has no default timeout."""
 MAX_CLOCK_OFFSET = timedelta(days=1)
-"""The largest offset of a clock. Dates that are further away are ignored."""
+"""The largest credible offset between Airflow's clock and the operator's. A larger offset is
+ignored."""
 MAX_CURSOR = 4096
+"""The maximum number of characters of a page's cursor."""
 
 _NOT_CONNECTED = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
     urllib3.exceptions.ProxyError,
 )
-"""urllib3's exceptions that it raises before a request is sent."""
+"""The exceptions that urllib3 raises before it sends a request."""
 _REPEATED = 100
-"""The most kinds of unreadable rows that are logged."""
+"""The largest number of different messages about rows that are left out. Further messages are not
+logged."""
 
 
 class Session:
@@ -63,8 +67,8 @@ class Session:
     Args:
         url: The base URL, without ``/api/v2``.
         login: The credentials.
-        ca_file: The CA bundle for https, as a file.
-        ca_bundle: The CA bundle for https (PEM).
+        ca_file: The path of a file with the CA bundle for https.
+        ca_bundle: The CA bundle for https, as text (PEM).
         connections: The number of connections that are kept open. A thread that finds no free
             connection opens another one without waiting.
     """
@@ -84,7 +88,7 @@ class Session:
         configuration.proxy, configuration.no_proxy = self._proxy, ""
         configuration.proxy_headers = login_headers(self._proxy) if self._proxy else None
         self.client = ApiClient(configuration)
-        """For the client's API classes."""
+        """The client that the API classes of apache-airflow-client take as their argument."""
         self.client.default_headers.update(self._headers)
         pool = self.client.rest_client.pool_manager
         # urllib3 follows redirects by default, and the client has no setting to turn this off.
@@ -94,8 +98,8 @@ class Session:
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
         self._unreadable: set[str] = set()
         self.clock_offset = timedelta(0)
-        """How far Airflow's clock is ahead of the operator's, to one second: HTTP dates have no
-        fractions."""
+        """How far Airflow's clock is ahead of the operator's. The precision is one second, because
+        HTTP dates have no fractions."""
 
     def ask(
         self,
@@ -105,17 +109,20 @@ class Session:
         most: int = MAX_OBJECT_BYTES,
         **query: Any,
     ) -> Row:
-        """Send a request, after a login if one is needed; the answer's JSON object.
+        """Send a request, and return the JSON object of the answer.
+
+        The session logs in first if it has no valid token.
 
         Args:
-            method: A method of the client's API classes that leaves the answer unread.
+            method: A method of the client's API classes that leaves the body unread
+                (``..._without_preload_content``).
             args: The method's positional arguments.
             absent: The texts by which Airflow says that the object does not exist.
-            most: The most bytes of the answer.
+            most: The maximum number of bytes of the answer.
             query: The method's keyword arguments.
 
         Raises:
-            Absent: Airflow says with such a text that the object does not exist.
+            Absent: Airflow says with a text of ``absent`` that the object does not exist.
             Answer: Another error of Airflow's API, which the operation has to interpret.
             TooLarge: The answer is larger than ``most``.
             AirflowUnavailable: No answer, a server error, or an answer that Airflow doesn't give.
@@ -137,23 +144,23 @@ class Session:
         of_many: bool = False,
         **query: Any,
     ) -> Iterator[Row]:
-        """All rows of a list, which ``field`` of each page holds. Where the list ends is Airflow's
-        to say.
+        """Request the pages of a list until Airflow says that the list ends, and yield all rows.
 
         Args:
-            field: Of a page.
-            method: As for :meth:`ask`, as all that follows.
-            args: Of the method.
-            cursors: Whether the list has cursors since Airflow 3.2. 3.1 ignores them and follows
-                the offset, which later versions ignore in turn.
-            absent: How Airflow says that what is asked for is not there.
-            of_many: Whether the rows are of many runs: a row that is too large by itself is left
-                out then, for somebody's conf must not hide the others.
-            query: Arguments of the method.
+            field: The field of a page that holds the rows.
+            method: A method of the client's API classes, as for :meth:`ask`.
+            args: The method's positional arguments.
+            cursors: Whether the list has cursors since Airflow 3.2. Requests then have a cursor and
+                an offset: Airflow 3.1 ignores the cursor, and later versions ignore the offset.
+            absent: The texts by which Airflow says that the object does not exist.
+            of_many: Whether the rows belong to many runs. A row that is too large to be read is
+                then left out, so that the conf of one run does not hide the other runs.
+            query: The method's keyword arguments.
 
         Raises:
-            AirflowUnreadable: The list does not end, or a page holds more than was asked for.
-            AirflowError: As :meth:`ask`.
+            AirflowUnreadable: The list does not end, or a page holds more rows than requested.
+            TooLarge: One row is too large, and ``of_many`` is false.
+            AirflowError: The errors of :meth:`ask`.
         """
         place: dict[str, Any] = {"limit": PAGE, "offset": 0}
         if cursors:
@@ -163,14 +170,15 @@ class Session:
                 page = self.ask(method, *args, absent=absent, most=MAX_PAGE_BYTES, **place, **query)
             except TooLarge:
                 if place["limit"] > 1:
-                    # A row is large, for example a run's conf: request fewer rows at a time.
+                    # The page has a large row, for example because of a run's conf. Fewer rows at a
+                    # time fit the limit.
                     place["limit"] = max(1, place["limit"] // 10)
                     continue
                 if not of_many:
                     raise
                 self._say_once(f"{field} of {self._at}, row {place['offset'] + 1}: it is too large to be read")
-                # A cursor leads from one row to the next, and this one can't be had. Without a
-                # cursor Airflow counts.
+                # The cursor behind this row is in the page that can't be read. Without a cursor,
+                # Airflow goes by the offset.
                 place = {"limit": PAGE, "offset": place["offset"] + 1}
                 continue
             rows = page.rows(field)
@@ -194,8 +202,10 @@ class Session:
         raise AirflowUnreadable(f"The list of {field} of {self._at} has not ended after {MAX_PAGES} pages.")
 
     def each(self, rows: Iterable[Row], read: Callable[[Row], T]) -> Iterator[T]:
-        """The rows of many runs, read one by one: one that can't be read is left out and logged,
-        once for each kind, and the others count.
+        """Call ``read`` with each row, and yield the results.
+
+        A row that can't be read is left out and logged, so that it does not hide the other rows.
+        Equal messages are logged once.
         """
         for row in rows:
             try:
@@ -206,14 +216,19 @@ class Session:
             yield found
 
     def _say_once(self, why: str) -> None:
-        """Log once that a row is left out."""
+        """Log that a row is left out, unless the same message has been logged."""
         if why not in self._unreadable and len(self._unreadable) < _REPEATED:
             self._unreadable.add(why)
             log.warning("a row is left out: %s", why)
 
     def assert_backfills(self) -> None:
-        """Raise AirflowUnsupported where this Airflow can't tell backfills apart; the next time it
-        may have been upgraded.
+        """Check that this version of Airflow can find the runs of one backfill.
+
+        After a failure, the next request asks for the version again: Airflow may have been
+        upgraded.
+
+        Raises:
+            AirflowUnsupported: The version is too old.
         """
         with _nothing_sent():
             number, version = self._supported()
@@ -224,7 +239,10 @@ class Session:
             raise
 
     def _with_token(self, method: Callable[..., Any], *args: Any, **query: Any) -> Reply:
-        """The answer to a request, which is repeated with a new token if the token was refused."""
+        """Send a request, and return the answer.
+
+        If Airflow refuses the token, the request is repeated with a new token.
+        """
         with _nothing_sent():
             token = self._use(self._tokens.token())
         reply = self._send(method, *args, **query)
@@ -239,8 +257,10 @@ class Session:
         return reply
 
     def _use(self, token: str) -> str:
-        """Send this token with all requests that follow: also with those that Airflow answers to
-        everybody, for a gateway may not.
+        """Send this token with all further requests, and return the token.
+
+        This includes requests that Airflow answers without a token, because a gateway in front of
+        Airflow may require the token.
         """
         self.client.default_headers["Authorization"] = f"Bearer {token}"
         return token
@@ -257,7 +277,14 @@ class Session:
             return Reply.read(method(*args, **query), self._at, most)
 
     def _supported(self) -> tuple[Version, str]:
-        """Airflow's version. A supported version is requested once, another one each time."""
+        """Airflow's version, as numbers and as text.
+
+        A supported version is requested once. An unsupported version is requested at each call,
+        because Airflow may be upgraded.
+
+        Raises:
+            AirflowUnsupported: The version is too old.
+        """
         return self._version or self._versions.do(self._ask_version)
 
     def _ask_version(self) -> tuple[Version, str]:
@@ -269,7 +296,7 @@ class Session:
         return found
 
     def _ask_token(self, body: Mapping[str, Any]) -> Row:
-        """Log in with Airflow's own token endpoint."""
+        """Log in with Airflow's own token endpoint, ``POST /auth/token``."""
         return self._first_answer(self._send(self._call, "POST", "/auth/token", body))
 
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
@@ -295,7 +322,7 @@ class Session:
     def _first_answer(self, reply: Reply) -> Row:
         """The answer to a login or a version request.
 
-        Operations depend on these requests and must not interpret their errors, so an Answer
+        Callers of the session can't interpret the errors of these requests, so an :class:`Answer`
         becomes an AirflowUnavailable.
         """
         if reply.status == 404:
@@ -306,10 +333,10 @@ class Session:
             raise AirflowUnavailable(f"{reply.url} answered {answer.status}: {answer.detail}") from answer
 
     def _call(self, method: str, path: str, body: Any = None, *, _request_timeout: Any) -> urllib3.BaseHTTPResponse:
-        """Send a request that the client's API classes lack, or a login, which has no token."""
+        """Send a request for the version, or a login. Only a login has a body."""
         headers = {**self.client.default_headers, "Accept": "application/json"}
         if body is not None:
-            # A login has no token: the session's token may be the refused one.
+            # A login is sent without the session's token, because Airflow may have refused it.
             headers = {**self._headers, "Accept": "application/json", "Content-Type": "application/json"}
         answer = self.client.call_api(
             method, f"{self._url}{path}", header_params=headers, body=body, _request_timeout=_request_timeout
@@ -320,10 +347,14 @@ class Session:
 
 @contextmanager
 def _reaching(who: str, proxy: str | None) -> Iterator[None]:
-    """Map the exceptions of a request without an answer; the messages name the proxy.
+    """Turn the exceptions of a request that gets no answer into AirflowUnavailable.
+
+    Args:
+        who: The server, as the beginning of the message.
+        proxy: The URL of the proxy, which the message names; None: no proxy is used.
 
     Raises:
-        AirflowUnavailable: There is no answer.
+        AirflowUnavailable: The request got no answer.
     """
     through = f" through the proxy {shown(proxy)}" if proxy else ""
     try:
@@ -331,7 +362,7 @@ def _reaching(who: str, proxy: str | None) -> Iterator[None]:
     except _NOT_CONNECTED as error:
         raise AirflowUnavailable(f"{who} can't be reached{through}: {_cause(error)}") from error
     except (ApiException, ssl.SSLError, urllib3.exceptions.SSLError) as error:
-        # Before there is an answer, the client raises its exception only for a bad certificate.
+        # Without an answer, the client raises ApiException only for a bad certificate.
         raise AirflowUnavailable(f"{who} can't be trusted: {_cause(error)}. Check the CA bundle.") from error
     except urllib3.exceptions.HTTPError as error:
         refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
@@ -344,8 +375,10 @@ def _reaching(who: str, proxy: str | None) -> Iterator[None]:
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """What fails in here fails before the request that it is for: that has certainly no effect. It
-    is needed for every other request as well.
+    """Mark errors of a login or a version request: the caller's own request was not sent.
+
+    So the caller's request has certainly had no effect. The error concerns all requests, because
+    every request needs the token and the version.
     """
     try:
         yield

@@ -14,8 +14,8 @@ T = TypeVar("T")
 class SingleFlight(Generic[T]):
     """Work that only one thread does at a time.
 
-    Threads that ask for the work while it is being done wait for its result. They don't repeat the
-    work if it fails.
+    A thread that asks for the work while another thread does it waits for the result. If the work
+    fails, the waiting threads get its exception and don't repeat the work.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,10 @@
-"""The sources of bearer tokens, and their renewal.
+"""Gets bearer tokens, and renews them.
 
-Each source gives its current token. If Airflow has refused this token, the source requests or reads
-a new one if it can. Sources: Airflow's "Public API authentication"; RFC 6749 for OAuth 2 client
+A token comes from a Secret, a file, Airflow itself or an OAuth 2 provider. Each of these has a
+class here, which returns the current token. If Airflow has refused the current token, the class
+returns a new token if it can get one.
+
+Specifications: Airflow's documentation, "Public API authentication"; RFC 6749 for OAuth 2 client
 credentials.
 """
 
@@ -27,22 +30,23 @@ from .rows import Row
 from .single_flight import SingleFlight
 
 MAX_TOKEN = 16 * 1024
-"""The most characters of a token; Airflow's own tokens have a few hundred."""
+"""The maximum number of characters of a token; Airflow's own tokens have a few hundred."""
 RENEWED_BEFORE = 60.0
-"""Seconds before its expiry at which a token is renewed. A token with a short life is renewed when
-a tenth of its life is left."""
+"""A token is renewed this many seconds before it expires. A token that lives less than ten minutes
+is renewed when a tenth of its life is left."""
 MAX_LIFE = 24 * 3600.0
-"""The longest time in seconds for which a token is used, whatever its provider says."""
+"""The longest time in seconds for which a token is used, even if its provider allows more."""
 MAX_ERROR = 200
-"""The most characters of a provider's error."""
+"""The maximum number of characters of a provider's error."""
 
 _IS_IT = "Is it the OAuth 2 provider's token endpoint?"
 
 AskAirflow = Callable[[Mapping[str, Any]], Row]
-"""``POST /auth/token`` of Airflow with this body; raises AirflowUnauthorized, AirflowForbidden and
-AirflowUnavailable."""
+"""Sends ``POST /auth/token`` with this body to Airflow, and returns the JSON object of the answer.
+Raises AirflowUnauthorized, AirflowForbidden and AirflowUnavailable."""
 Post = Callable[[str, bytes, Mapping[str, str]], Reply]
-"""Sends a body with headers to a URL that is not Airflow's; raises AirflowUnavailable."""
+"""Sends a POST request to an OAuth 2 provider. The arguments are the URL, the body and the headers.
+Raises AirflowUnavailable."""
 
 
 class Tokens(Protocol):
@@ -52,8 +56,8 @@ class Tokens(Protocol):
         """A token that fits an HTTP header.
 
         Args:
-            refused: The token that Airflow has refused. The result differs from it if the source
-                has another token.
+            refused: The token that Airflow has refused. The source returns another token if it has
+                or gets one. None: no token was refused.
 
         Raises:
             AirflowUnauthorized: The source has no token.
@@ -91,7 +95,7 @@ class FixedToken:
 
 
 class FileToken:
-    """A token in a file that another program renews. The file is read again when it has changed."""
+    """A token in a file that another program renews. A changed file is read again."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -119,7 +123,10 @@ class FileToken:
 
 
 class _RenewedToken(ABC):
-    """A token that is requested, and requested again when it was refused or is about to expire."""
+    """A token that is requested from an issuer.
+
+    A new token is requested when the current token was refused or is about to expire.
+    """
 
     def __init__(self) -> None:
         self._token: str | None = None
@@ -127,7 +134,7 @@ class _RenewedToken(ABC):
         self._asked: SingleFlight[str] = SingleFlight()
 
     def token(self, refused: str | None = None) -> str:
-        """The current token, or a new one."""
+        """The current token, or a new token if the current token was refused or expires soon."""
         token = self._token
         if token is not None and token != refused and time.monotonic() < self._until:
             return token
@@ -144,15 +151,19 @@ class _RenewedToken(ABC):
     @property
     @abstractmethod
     def _giver(self) -> str:
-        """The issuer of the token, for people."""
+        """The issuer of the token, as messages name it."""
 
     @abstractmethod
     def _ask(self) -> tuple[str, float]:
-        """A new token, and its life in seconds."""
+        """Request a new token, and return the token and its life in seconds."""
 
 
 class AirflowToken(_RenewedToken):
-    """A token from Airflow, for user and password, or for a client of Keycloak as auth manager."""
+    """A token from Airflow's ``/auth/token``.
+
+    The login is a user with a password, or an OAuth 2 client where Keycloak is Airflow's auth
+    manager.
+    """
 
     def __init__(self, login: Login, ask_airflow: AskAirflow) -> None:
         super().__init__()
@@ -231,7 +242,8 @@ class ProviderToken(_RenewedToken):
         """The error for an answer without a token (RFC 6749, 5.2)."""
         said = _oauth2_error(reply)
         if 400 <= reply.status < 500 and reply.status != 429 and said is not None:
-            # A provider may quote the request, and the secret with it.
+            # A provider may quote the request, which holds the client's secret. So the message has
+            # *** instead of the secret.
             secret = self._client.client_secret.get_secret_value()
             return AirflowUnauthorized(
                 f"{self._giver} refused client {self._client.client_id!r}: {said.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
@@ -242,8 +254,8 @@ class ProviderToken(_RenewedToken):
 def _life(row: Row) -> float:
     """The life of a token in seconds.
 
-    RFC 6749 only recommends ``expires_in``. A token without it is used until it is refused, for at
-    most ``MAX_LIFE``.
+    RFC 6749 only recommends the field ``expires_in``. Without the field, a token is used until
+    Airflow refuses it, for at most ``MAX_LIFE``.
     """
     life = row.anything("expires_in") if row.has("expires_in") else None
     if isinstance(life, bool) or not isinstance(life, int | float) or not math.isfinite(life) or life <= 0:

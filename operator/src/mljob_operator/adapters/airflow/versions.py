@@ -32,7 +32,7 @@ def supported(version: str, url: str) -> Version:
     """The major and minor number of Airflow's version.
 
     Raises:
-        AirflowUnsupported: The version is too old.
+        AirflowUnsupported: The version is too old, or is not a version number.
     """
     number = version_number(version)
     if number is None:
@@ -54,8 +54,9 @@ def warn_if_untested(number: Version, version: str, url: str) -> None:
 
 
 def without_api(answered: str) -> AirflowUnavailable:
-    """The error for a server without Airflow 3's API. A proxy without a backend answers like this
-    too.
+    """The error for a server that answers 404 to a request of Airflow 3's API.
+
+    Airflow 2 answers so, and so does a proxy without a backend.
     """
     return AirflowUnavailable(
         f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."

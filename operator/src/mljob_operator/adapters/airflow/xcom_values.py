@@ -1,8 +1,8 @@
 """Converts the stored values of XComs to plain JSON.
 
-Airflow stores JSON. It wraps values without a JSON form (tuples, sets, times, NumPy numbers,
-dataclasses) in an object that names the Python class. An XCom backend that keeps large values in an
-object store stores their addresses instead.
+Airflow stores JSON. A value without a JSON form (a tuple, a set, a time, a NumPy number, a
+dataclass) is stored as an object that names the Python class. An XCom backend may keep large values
+in an object store; Airflow then stores the address of a value instead.
 Sources: ``airflow/sdk/serde``; ``XComObjectStorageBackend`` of the provider common.io.
 """
 
@@ -15,28 +15,33 @@ from typing import Any
 
 CLASS, DATA = "__classname__", "__data__"
 MAX_LEVELS = 64
-"""The most nested levels that are unwrapped; a status holds no deeper values."""
+"""The maximum number of nested levels that are converted. A status can't hold values with more
+levels."""
 
 _TIMES = frozenset({"datetime.datetime", "pendulum.datetime.DateTime"})
 _STORED = re.compile(r"[a-z][a-z0-9+.-]*://.*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:\.\w+)?")
 
 
 def plain(value: Any) -> Any:
-    """Plain JSON: a list for a tuple or a set, a text in ISO 8601 for a time, the fields for an
-    object of a class.
+    """Convert a stored value to plain JSON.
+
+    Tuples and sets become lists, times become texts in ISO 8601, and objects of other classes
+    become their fields.
     """
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            # Rows of old versions hold JSON itself.
+            # The string is the value: rows from older versions of Airflow hold the value itself,
+            # not its JSON text.
             return value
     return _unwrapped(value, 0)
 
 
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
-    """Whether a value is the address under which an object-store backend keeps the XCom of this
-    task, and not what the task pushed.
+    """Whether a value is the address of this task's XCom in an object store.
+
+    Otherwise the value is what the task pushed.
     """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None

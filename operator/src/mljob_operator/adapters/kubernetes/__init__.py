@@ -1,4 +1,4 @@
-"""The Kubernetes API, through the asyncio part of the official client.
+"""Reads and writes objects in the Kubernetes API, through the asyncio part of the official client.
 
 - :mod:`.client`: clients of the API; :mod:`.requests`: one request, and what its errors mean;
   :mod:`.lists`: lists, read in pages.

@@ -18,16 +18,18 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 async def connect(*, for_watches: bool = False) -> client.ApiClient:
-    """Make a client, with the kubeconfig that KUBECONFIG names, the pod's ServiceAccount, or ``~/.kube/config``.
+    """Make a client for the Kubernetes API.
+
+    The address and the credentials come from the first of these that exists: the kubeconfig that
+    KUBECONFIG names, the pod's ServiceAccount, ``~/.kube/config``.
 
     Args:
-        for_watches: Make a client for watches of single objects. Each such watch keeps a
-            connection, so watches get a client of their own, which leaves the other client's
-            connections to requests. What the watches receive is discarded, so little of it is
-            buffered.
+        for_watches: Whether the client is for watches of single objects. Each watch occupies a
+            connection, so watches have their own client, and other requests keep their connections.
+            This client has small buffers, because the operator discards the data of these watches.
 
     Raises:
-        CannotStart: None of these names the Kubernetes API.
+        CannotStart: None of the sources says how to reach the Kubernetes API.
     """
     configuration = client.Configuration()
     configuration.connection_pool_maxsize = MAX_WATCHES if for_watches else 64
@@ -40,8 +42,8 @@ async def connect(*, for_watches: bool = False) -> client.ApiClient:
             api.rest_client.request = _through(configuration.proxy, api.rest_client.request)  # type: ignore[assignment, method-assign]
         return api
     except Exception as error:
-        # For a file that does not exist or is no kubeconfig, the client raises errors of many
-        # classes.
+        # The client raises exceptions of many classes if the file does not exist, or is not a
+        # kubeconfig.
         source = "the pod's ServiceAccount" if in_cluster() else os.environ.get("KUBECONFIG") or "~/.kube/config"
         raise CannotStart(
             f"KUBECONFIG: {source} does not say how to reach the Kubernetes API: {type(error).__name__}: {' '.join(str(error).split())}",
@@ -53,22 +55,27 @@ async def _configure(configuration: client.Configuration) -> None:
     if in_cluster():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
-        # Passed explicitly, because the client reads the variable at import.
+        # The path is passed explicitly, because the client reads KUBECONFIG when it is imported.
         named = os.environ.get("KUBECONFIG") or None
         await config.load_kube_config(named, client_configuration=configuration)  # type: ignore[no-untyped-call]
-    # By default aiohttp looks for a proxy and a .netrc before every request, each in another
-    # thread, which delays every status. The environment does not change, so it is read once.
+    # With trust_env, aiohttp would look for a proxy and a .netrc before every request, in other
+    # threads, which delays every status. The environment does not change, so the proxy is looked up
+    # once.
     configuration.client_session_kwargs = {"trust_env": False}
     configuration.proxy = configuration.proxy or proxy_for(configuration.host)
 
 
 def in_cluster() -> bool:
-    """Whether to use the pod's ServiceAccount. If KUBECONFIG names a kubeconfig, that file takes precedence, even in a pod."""
+    """Whether to use the pod's ServiceAccount.
+
+    False in a pod too if KUBECONFIG is set, because the kubeconfig takes precedence.
+    """
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
 
 
 def credentials_advice(namespace: str) -> str:
-    """Advice for the case that the Kubernetes API refuses the operator's credentials.
+    """A sentence for the log: what to check if the Kubernetes API refuses the operator's
+    credentials.
 
     Args:
         namespace: The operator's namespace.
@@ -82,13 +89,15 @@ def credentials_advice(namespace: str) -> str:
 
 
 def server_in_cluster() -> str:
-    """The URL of the Kubernetes API inside a pod."""
+    """The URL of the Kubernetes API for programs in a pod, from the pod's environment."""
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     return f"https://{f'[{host}]' if ':' in host else host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
 
 
 def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.ApiClient:
-    """The same client, which calls ``answered`` with the status of each answer."""
+    """Patch a client to call ``answered`` with the HTTP status of each answer, and return the
+    client.
+    """
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 
     async def request(*args: Any, **kwargs: Any) -> Any:
@@ -101,7 +110,7 @@ def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.A
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The client's ``request``, whose errors name the proxy."""
+    """The client's method ``request``, with errors that name the proxy."""
 
     async def through(*args: Any, **kwargs: Any) -> Any:
         try:

@@ -1,7 +1,8 @@
 """Objects of the operator's own kinds: what their stores have in common.
 
-Every write is a JSON merge patch that names the version it was made from (resourceVersion), so a
-stale one is refused with 409 instead of undoing somebody's change.
+Every write is a JSON merge patch that names the version from which the patch was made
+(resourceVersion). If the object has changed meanwhile, the API server refuses the patch with 409.
+So a patch never undoes the change of another client.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 class CustomObjects(Generic[T]):
-    """The objects of one custom resource of the operator's API group, and the writes that all stores share.
+    """The store of the objects of one custom resource in the operator's API group.
+
+    This base class has the writes that MLJobs and AirflowInstances have in common.
 
     Args:
+        api: The client.
         kind: The resource's kind, for Events.
         plural: The resource's name in the API.
         finalizer: The operator's finalizer.
@@ -56,20 +60,22 @@ class CustomObjects(Generic[T]):
         self._from_object: Callable[[Mapping[str, Any], T], T] = from_object
 
     async def write_status(self, stored: T, patch: Mapping[str, Any]) -> T:
-        """Patch ``/status`` of exactly this version.
+        """Patch ``/status`` of exactly this version of an object, and return the new version.
 
         Raises:
             Conflict: The object has changed.
-            Gone: The object is not there any more, or another object has its name.
+            Gone: The object does not exist any more, or another object has its name.
             Refused: The status is invalid.
             StoreUnavailable: No answer, or a server error.
         """
         return await self._patch(stored, {"metadata": exactly(stored), "status": patch}, status=True)
 
     async def set_finalizer(self, stored: T, *, present: bool) -> T | None:
-        """Add or remove the operator's finalizer; other finalizers stay.
+        """Add or remove the operator's finalizer, and return the new version. Other finalizers
+        stay.
 
-        None when the object was deleted with the finalizer.
+        None: the object does not exist any more, for example because the removal of the finalizer
+        has let Kubernetes delete it.
 
         Raises:
             Conflict: The object has changed.
@@ -85,11 +91,12 @@ class CustomObjects(Generic[T]):
         return None if updated.deleting and not updated.finalizers else updated
 
     async def record(self, stored: T, notice: KubeEvent) -> None:
-        """Create an Event about the object, for ``kubectl describe``.
+        """Create an Event about the object, which ``kubectl describe`` shows.
+
+        An Event in a namespace that is being deleted is dropped without an error.
 
         Raises:
-            StoreError: The Event was refused, or there is no answer. An Event in a namespace that
-                is being deleted is dropped.
+            StoreError: The API server refused the Event, or did not answer.
         """
         about = {"apiVersion": API_VERSION, "kind": self._kind, "name": stored.name}
         about |= {"uid": stored.uid, "resourceVersion": stored.resource_version, **self._place(stored)}
@@ -98,12 +105,13 @@ class CustomObjects(Generic[T]):
         try:
             await call(self._core.create_namespaced_event, namespace, body, _request_timeout=TIMEOUT)
         except Gone as error:
-            # The namespace is being deleted and takes no new object, so nobody would read the
-            # Event.
+            # The namespace is being deleted, and the API server accepts no new objects there.
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, notice.reason, error)
 
     def _place(self, stored: T) -> dict[str, str]:
-        """The namespace of an object, as an argument; none where the resource is cluster-scoped."""
+        """The argument ``namespace`` for requests about an object; empty for cluster-scoped
+        objects.
+        """
         return {}
 
     async def _patch(self, stored: T, body: Mapping[str, Any], *, status: bool = False) -> T:
@@ -128,16 +136,19 @@ class CustomObjects(Generic[T]):
 
 
 def exactly(stored: Job | Instance) -> dict[str, str]:
-    """The uid and resourceVersion that a write names: the API server refuses the write for another version."""
+    """The uid and resourceVersion that a write names.
+
+    With them, the API server refuses the write if the object has another version.
+    """
     return {"uid": stored.uid, "resourceVersion": stored.resource_version}
 
 
 def read_or_log(kind: str, from_object: Callable[[Mapping[str, Any]], T], body: Mapping[str, Any]) -> T | None:
-    """An object read by ``from_object``; None, with a line in the log, where ``from_object`` raises."""
+    """The result of ``from_object``; None: ``from_object`` has raised, which is logged."""
     try:
         return from_object(body)
     except Exception:
-        # Whatever is wrong with one object, the others of the list are read.
+        # One unreadable object must not make the other objects of a list unreadable.
         meta = body.get("metadata") or {}
         name = "/".join(str(meta[part]) for part in ("namespace", "name") if meta.get(part))
         log.exception("%s %s can't be read and is left alone", kind, name)

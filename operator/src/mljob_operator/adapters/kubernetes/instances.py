@@ -1,4 +1,6 @@
-"""AirflowInstances in the Kubernetes API, the Secrets that they name, and the labels of namespaces."""
+"""Reads and writes AirflowInstances in the Kubernetes API, and reads the Secrets that they name and
+the labels of namespaces.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,10 @@ from .requests import TIMEOUT, call, decoded
 
 
 class InstanceObjects(CustomObjects[Instance]):
-    """The store of AirflowInstances.
+    """The store of AirflowInstances, their Secrets and the namespaces' labels.
 
     Args:
+        api: The client for the Kubernetes API.
         credentials_namespace: The namespace of the Secrets that AirflowInstances name.
     """
 
@@ -41,12 +44,12 @@ class InstanceObjects(CustomObjects[Instance]):
         return [instance for instance in found if instance is not None]
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
-        """The labels of all namespaces."""
+        """The labels of all namespaces, by the namespaces' names."""
         found = list_objects(self._core.list_namespace_without_preload_content)
         return {item["metadata"]["name"]: item["metadata"].get("labels") or {} async for item in found}
 
     async def secret(self, name: str) -> dict[str, str]:
-        """The data of a Secret.
+        """The data of a Secret in the namespace for credentials, decoded, by key.
 
         Raises:
             ReferenceMissing: The Secret does not exist, or the operator may not read it.
@@ -74,8 +77,8 @@ class InstanceObjects(CustomObjects[Instance]):
 
 
 def read(body: Mapping[str, Any]) -> Instance | None:
-    """An AirflowInstance; None, with a line in the log, where it can't be read at all.
+    """Read an AirflowInstance from an API object; None: the object can't be read, which is logged.
 
-    What doesn't fit the API is in ``Instance.problem``.
+    If single fields don't fit the API's schema, ``Instance.problem`` names them.
     """
     return read_or_log(KIND, Instance.from_object, body)

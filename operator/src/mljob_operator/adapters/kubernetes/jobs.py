@@ -24,7 +24,8 @@ class Jobs(CustomObjects[Job]):
     """The store of MLJobs.
 
     Args:
-        namespaces: The watched namespaces; empty: all.
+        api: The client.
+        namespaces: The watched namespaces; empty: all namespaces.
     """
 
     def __init__(self, api: client.ApiClient, namespaces: Sequence[str] = ()) -> None:
@@ -32,10 +33,10 @@ class Jobs(CustomObjects[Job]):
         self._namespaces = tuple(namespaces)
 
     async def list(self) -> AsyncIterator[Job]:
-        """All MLJobs in the watched namespaces, with one page in memory at a time.
+        """Yield all MLJobs in the watched namespaces. Only one page is in memory at a time.
 
-        An MLJob that can't be read is logged and left out. An MLJob may come twice, or in a version
-        that is not its latest.
+        An MLJob that can't be read is logged and left out. The list may have an MLJob twice, or in
+        an older version.
         """
         for namespace in self._namespaces or ("",):
             async for item in list_objects(*self._lister(namespace)):
@@ -43,10 +44,12 @@ class Jobs(CustomObjects[Job]):
                     yield job
 
     async def get(self, key: Key) -> Job | None:
-        """The latest version of an MLJob; None where there is none, or its namespace is not watched.
+        """The latest version of an MLJob.
+
+        None: the MLJob does not exist, or its namespace is not watched.
 
         Raises:
-            StoreUnavailable: No answer, a server error, or an MLJob that can't be read.
+            StoreUnavailable: No answer, a server error, or the MLJob can't be read.
         """
         if self._namespaces and key[0] not in self._namespaces:
             return None
@@ -61,7 +64,9 @@ class Jobs(CustomObjects[Job]):
         return job
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """The data of a ConfigMap or Secret; None where an optional one does not exist.
+        """The data of a ConfigMap or Secret in ``spec.confFrom``.
+
+        None: the object does not exist, and the reference to it is optional.
 
         Raises:
             ReferenceMissing: The object does not exist, or the operator may not read it.
@@ -90,7 +95,7 @@ class Jobs(CustomObjects[Job]):
         return Source(f"{kind} {named.name}", data, secret)
 
     async def delete(self, job: Job) -> None:
-        """Delete exactly this version.
+        """Delete exactly this version of an MLJob.
 
         Raises:
             Conflict: The MLJob has changed.
@@ -123,7 +128,7 @@ class Jobs(CustomObjects[Job]):
 
 
 def read(body: Mapping[str, Any]) -> Job | None:
-    """An MLJob; None, with a line in the log, where it can't be read at all.
+    """Read an MLJob from an API object; None: the object can't be read, which is logged.
 
     What doesn't fit the API is in ``Job.parsed.problem``.
     """

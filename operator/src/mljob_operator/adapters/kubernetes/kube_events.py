@@ -16,12 +16,13 @@ COMPONENT = "mljob-operator"
 
 
 class OperatorEvents:
-    """Events about the operator itself.
+    """Records Events about the operator itself.
 
     Args:
+        api: The client.
         namespace: The operator's namespace.
-        pod: The name of the operator's Pod; None: the operator runs outside of a Pod, and the
-            Events are about the namespace.
+        pod: The name of the operator's Pod. None: the operator does not run in a Pod, so the Events
+            are about the namespace.
         uid: The Pod's uid.
     """
 
@@ -33,13 +34,22 @@ class OperatorEvents:
         )
 
     async def record(self, notice: KubeEvent) -> None:
-        """Create an Event about the operator."""
+        """Create an Event about the operator's Pod or namespace.
+
+        Raises:
+            StoreError: The API server refused the Event, or did not answer.
+        """
         body = event(self._about, notice)
         await call(self._core.create_namespaced_event, body["metadata"]["namespace"], body, _request_timeout=TIMEOUT)
 
 
 def event(about: Mapping[str, Any], notice: KubeEvent) -> dict[str, Any]:
-    """A Kubernetes Event. Events about cluster-scoped objects are in namespace default."""
+    """The body of a Kubernetes Event. Events about cluster-scoped objects are in namespace default.
+
+    Args:
+        about: The field ``involvedObject``.
+        notice: Type, reason and message.
+    """
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "metadata": {

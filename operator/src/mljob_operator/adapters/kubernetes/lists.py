@@ -11,22 +11,22 @@ from ...errors import StoreUnavailable
 from .requests import TIMEOUT, call, json_object
 
 PAGE = 100
-"""Objects in one answer to a list.
+"""The number of objects in a page of a list.
 
-A finished MLJob may have 64 KiB of status: a page of them is held in memory several times while it
-is read.
+A larger page would take too much memory. A finished MLJob may have a status of 64 KiB, and several
+copies of a page are in memory while the page is read.
 """
 
 
 async def list_objects(lister: Any, *place: str) -> AsyncIterator[Any]:
-    """The objects of a list in JSON, read in pages.
+    """Yield the objects of a list as JSON, read page by page.
 
-    The pages need not be of one moment: where reading takes longer than the API server keeps old
-    versions, the list continues with the current ones.
+    The API server keeps old versions for a few minutes only. If reading takes longer, the list
+    continues with the current versions, so the pages may show different moments.
 
     Args:
-        lister: The client's method without preload.
-        place: The method's arguments.
+        lister: A method of the client whose name ends in ``_without_preload_content``.
+        place: The method's positional arguments.
 
     Raises:
         StoreError: A page can't be read.
@@ -40,7 +40,11 @@ async def list_objects(lister: Any, *place: str) -> AsyncIterator[Any]:
 
 
 async def _page(lister: Any, *place: str, token: str) -> dict[str, Any]:
-    """One page of a list; empty where the continue token has expired and the API server gave a new one."""
+    """Request one page of a list.
+
+    If the continue token has expired, the API server answers 410 with a new token. The page is then
+    empty, and has the new token.
+    """
     further = {"_continue": token} if token else {}
     answer = await lister(*place, limit=PAGE, _request_timeout=TIMEOUT, **further)
     body = await answer.read()

@@ -15,13 +15,13 @@ from ...errors import Conflict, Gone, Refused, StoreError, StoreUnavailable
 from ..proxies import shown
 
 TIMEOUT = 15.0
-"""Seconds for one request."""
+"""The longest time of one request, in seconds."""
 NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
-"""The errors of aiohttp for a request without an answer."""
+"""The exceptions of aiohttp for a request that got no answer."""
 
 
 async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of the client, and map every error.
+    """Call a method of the client, and map its exceptions to the operator's errors.
 
     Raises:
         StoreError: The request failed.
@@ -37,14 +37,19 @@ async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def decoded(data: Mapping[str, str] | None) -> dict[str, str]:
-    """The data of a Secret as text."""
+    """The values of a Secret as text, by key."""
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in (data or {}).items()}
 
 
 def unanswered(error: BaseException, proxy: str | None) -> str:
-    """The message for a request without an answer, with the proxy in use."""
+    """The message for a request that got no answer.
+
+    Args:
+        error: The exception of aiohttp.
+        proxy: The URL of the proxy, which the message names; None: no proxy is used.
+    """
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        # The text of the error has the proxy's URL with user and password.
+        # str(error) would show the proxy's URL with user and password.
         cause = f"the proxy answered {error.status} {error.message}"
     else:
         cause = str(error) or type(error).__name__
@@ -55,15 +60,15 @@ def unanswered(error: BaseException, proxy: str | None) -> str:
 def explanation(status: int, reason: str | None, body: str) -> str:
     """One line about an answer with an error status.
 
-    It has the message of a Status object or the beginning of plain text, and nothing of HTML or
-    other JSON.
+    The line quotes the message of a Kubernetes Status, or the beginning of a plain text. It quotes
+    neither HTML nor other JSON.
     """
     message = json_object(body).get("message") or ("" if body.lstrip()[:1] in ("<", "{", "[") else body)
     return f"the Kubernetes API answered {status} {reason}: {cut(' '.join(str(message).split()), 300)}".rstrip(": ")
 
 
 def json_object(text: str | bytes) -> dict[str, Any]:
-    """A JSON object; an empty one for anything else."""
+    """The JSON object in a text; an empty object if the text is not a JSON object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -72,7 +77,7 @@ def json_object(text: str | bytes) -> dict[str, Any]:
 
 
 def _is_ending(answer: Mapping[str, Any]) -> bool:
-    """Whether the refusal says that the namespace is being deleted, so that nothing can be created there."""
+    """Whether the API server refused to create an object because the namespace is being deleted."""
     details = answer.get("details")
     causes = details.get("causes") if isinstance(details, Mapping) else None
     return any(isinstance(cause, Mapping) and cause.get("reason") == "NamespaceTerminating" for cause in causes or ())
@@ -82,7 +87,8 @@ def _mapped(error: ApiException) -> StoreError:
     status, body = error.status or 0, str(error.body or "")
     text = explanation(status, error.reason, body)
     if status == 404:
-        # A 404 of a proxy, or of an API server without the CRDs, says nothing about the object.
+        # Only a Status with reason NotFound says that the object does not exist. A proxy, or an API
+        # server without the CRDs, also answers 404.
         return Gone(text) if json_object(body).get("reason") == "NotFound" else StoreUnavailable(text)
     if status == 409:
         return Gone(text) if "uid" in body and "Precondition" in body else Conflict(text)

@@ -12,26 +12,28 @@ from ...ports import ConfObject
 from .requests import TIMEOUT, call
 
 WATCH = 300
-"""``timeoutSeconds`` of the watch of one object."""
+"""The query parameter ``timeoutSeconds`` of a watch: the API server ends the watch after this
+time."""
 METADATA_ALONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""The representation of an object without its data (Kubernetes API concepts, "Metadata-only fetches")."""
+"""The media type for objects without their data. Source: Kubernetes' documentation, "Kubernetes API
+Concepts", metadata-only fetches."""
 
 
 class WatchedSources:
-    """Watches of single ConfigMaps and Secrets, without their data.
+    """Watches of single ConfigMaps and Secrets, whose answers have no data of the objects.
 
-    Each piece of data from the API server counts as a change. The operator reads the object itself
-    when it makes the conf.
+    All data that arrives from the API server counts as a change. The operator reads the object
+    itself when it makes the conf.
     """
 
     def __init__(self, api: client.ApiClient) -> None:
         self._core = client.CoreV1Api(api)
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Yield at each change, as :meth:`.SourceChanges.of`.
+        """Yield at each change of an object, as :meth:`.SourceChanges.of` describes.
 
-        ``GET
-        /api/v1/namespaces/{namespace}/secrets?watch=true&fieldSelector=metadata.name={name}``.
+        Request for a Secret: ``GET /api/v1/namespaces/{namespace}/secrets`` with ``watch=true`` and
+        ``fieldSelector=metadata.name={name}``.
         """
         watch = (
             self._core.list_namespaced_secret_without_preload_content

@@ -90,10 +90,10 @@ class AirflowInstanceController:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # What arrives
+    # Input
 
     def observe(self, instance: Instance) -> None:
-        """The watch delivered a version of an AirflowInstance."""
+        """Handle a version of an AirflowInstance from the watch."""
         member = self._registry.find(instance.name)
         if member is not None and member.instance.uid != instance.uid:
             self.vanished(instance.name, member.instance.uid)
@@ -119,7 +119,9 @@ class AirflowInstanceController:
                     other.wanted.set()
 
     def vanished(self, name: str, uid: str) -> None:
-        """The watch says that an AirflowInstance is gone."""
+        """Handle the deletion of the AirflowInstance with this uid, which the watch has
+        reported.
+        """
         member = self._registry.find(name)
         if member is None or member.instance.uid != uid:
             return
@@ -134,36 +136,37 @@ class AirflowInstanceController:
                 other.wanted.set()
 
     def namespace_seen(self, name: str, labels: Mapping[str, str]) -> None:
-        """The watch delivered a namespace."""
+        """Handle a namespace from the watch: remember its labels."""
         if self._registry.namespace_seen(name, labels):
             self._changed(namespace=name)
 
     def namespace_gone(self, name: str) -> None:
-        """The watch says that a namespace is gone."""
+        """Handle the deletion of a namespace, which the watch has reported."""
         self._registry.namespace_gone(name)
 
     def _recall(self, instance: Instance) -> None:
-        """Continue with vanished runs that the previous process recorded in the status."""
+        """If the stored status reports vanished runs, remember that runs have vanished."""
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.hold(instance.name)
 
     def _learn(self, member: RegisteredInstance, answer: Instance) -> None:
-        """Keep the version in an answer, unless the watch has delivered a later version or another
-        object.
+        """Keep the version of an AirflowInstance in an answer of the API server.
+
+        The answer is dropped if the watch has delivered a later version or another object.
         """
         if answer.uid == member.instance.uid and answer.newer_than(member.instance):
             self._registry.update(member, answer)
 
-    # Looking after them
+    # Tasks
 
     def _look_after(self, member: RegisteredInstance) -> None:
         member.task = asyncio.create_task(self._tend(member), name=f"AirflowInstance {member.instance.name}")
 
     async def _tend(self, member: RegisteredInstance) -> None:
-        """Probe repeatedly, until cancelled or the AirflowInstance is gone.
+        """Reconcile an AirflowInstance repeatedly, until the task is cancelled.
 
-        The second condition is needed because Python 3.11 may lose a cancellation while it waits
-        with a timeout (gh-86296).
+        The function also returns when the AirflowInstance is deleted, because Python 3.11 may lose
+        a cancellation while it waits with a timeout (gh-86296 in CPython).
         """
         while True:
             member.wanted.clear()
@@ -179,18 +182,18 @@ class AirflowInstanceController:
                 pass
 
     async def _guarded_look(self, member: RegisteredInstance) -> float:
-        """Reconcile once; seconds until the next time."""
+        """Reconcile an AirflowInstance once, and return the seconds until the next time."""
         name = member.instance.name
         try:
             await self.look(name)
         except StoreError as error:
             member.failures += 1
             if not isinstance(error, Conflict | Gone):
-                # After a Conflict or Gone, the watch delivers the change.
+                # Conflict and Gone are not logged, because the watch delivers the change soon.
                 log.warning("AirflowInstance %s: %s", name, error)
             return backoff(error, member.failures)
         except Exception:
-            # A defect must not stop the task, and must be logged.
+            # A defect must not stop the task, so it is logged and the next reconciliation follows.
             member.failures += 1
             log.exception("AirflowInstance %s: unexpected error", name)
             return PROBE_INTERVAL
@@ -221,8 +224,8 @@ class AirflowInstanceController:
         generation = member.instance.generation
         readiness = await self._ask(member)
         if self._registry.find(name) is not member or member.instance.generation != generation:
-            # The AirflowInstance is gone, or its spec has changed: then the next reconciliation,
-            # which is due already, handles the new spec.
+            # The AirflowInstance was deleted, or its spec has changed during the probe. After a
+            # change, the next reconciliation is due already and handles the new spec.
             return
         self._accept_vanished_runs(member)
         self._conclude(member, self._unless_runs_vanished(member.instance, readiness))
@@ -255,9 +258,9 @@ class AirflowInstanceController:
         return Readiness(True, "Ready", f"Airflow {member.pulse.version} at {instance.spec.url} lets the operator in.")
 
     def _accept_vanished_runs(self, member: RegisteredInstance) -> None:
-        """Count missing runs as deleted if an administrator accepts that by the annotation.
+        """Count vanished runs as deleted if an administrator accepts their loss by the annotation.
 
-        Each value of the annotation has an effect once.
+        Each value of the annotation has an effect only once.
         """
         instance = member.instance
         known = instance.accepts in (None, member.accepted, instance.status.last_accepted_vanished_runs)
@@ -287,7 +290,9 @@ class AirflowInstanceController:
             self._changed(airflow=name)
 
     async def _tell(self, member: RegisteredInstance) -> None:
-        """Store the status if it has changed, and record the Events."""
+        """Store the AirflowInstance's status if it has changed, and record Events about the
+        change.
+        """
         instance, pulse = member.instance, member.pulse
         active, waiting = len(self._admission.active(instance.name)), self._admission.waiting(instance.name)
         self._meter.places(instance.name, active, waiting)
@@ -317,7 +322,7 @@ class AirflowInstanceController:
         self._learn(member, written)
 
     def _record(self, instance: Instance, notice: KubeEvent) -> None:
-        """Create a Kubernetes Event in the background."""
+        """Create a Kubernetes Event about an AirflowInstance in the background."""
 
         async def record() -> None:
             try:

@@ -1,5 +1,5 @@
-"""The connections to the brokers of each topic, for metrics and the statuses of
-AirflowInstances.
+"""Remembers whether the brokers of each topic are connected. Metrics and the statuses of
+AirflowInstances show that.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from ...ports import Link, Meter
 
 
 class EventLinks:
-    """The connections of all topics. Everything runs in the event loop's thread.
+    """The connections to the brokers, by topic. All methods run in the event loop's thread.
 
     Args:
-        brokers: The configured brokers; None: Kafka is not configured.
+        brokers: The configured brokers, for messages; None: Kafka is not configured.
+        meter: Gets each change, for the metric ``mljob_kafka_connected``.
         changed: Called with a topic whose connection has changed.
     """
 
@@ -24,7 +25,7 @@ class EventLinks:
         self._changed = changed
 
     def told(self, topic: str, link: Link | None) -> None:
-        """Record a topic's connection; None: the topic is not read any more."""
+        """Record the state of a topic's connection; None: the topic is not read any more."""
         if link == self._links.get(topic):
             return
         if link is None:
@@ -35,7 +36,7 @@ class EventLinks:
         self._changed(topic)
 
     def of(self, topic: str) -> Link | None:
-        """The connection of a topic; None: Kafka is not configured."""
+        """The state of a topic's connection; None: Kafka is not configured."""
         if self._brokers is None:
             return None
         return self._links.get(topic) or Link(False, self._brokers)

@@ -1,8 +1,8 @@
-"""The logins to an Airflow: reads Secrets, and keeps an adapter for each access rule with
-credentials.
+"""Reads credentials from Secrets, and keeps an adapter for each access rule with credentials.
 
-Each Airflow has an :class:`AccessLogins` for its access rules. A problem with the credentials of
-one rule concerns only the MLJobs that this rule admits: the Airflow stays ready.
+An access rule of an AirflowInstance may have credentials of its own, for the MLJobs that the rule
+admits. Each Airflow has an :class:`AccessLogins` for its access rules. If the credentials of one
+rule can't be used, only the MLJobs of that rule wait: the Airflow stays ready.
 """
 
 from __future__ import annotations
@@ -47,19 +47,20 @@ REASONS: tuple[tuple[type[OperatorError], str], ...] = (
     (AirflowUnreadable, "NotAirflow"),
     (AirflowUnavailable, "Unreachable"),
 )
-"""The reasons of conditions for errors; other errors have their own reason."""
+"""The reason in a condition, for classes of errors. For all other errors, the error's own reason is
+used."""
 
 
 def reason(error: OperatorError) -> str:
-    """The reason of the condition for an error."""
+    """The reason in a condition for an error, one CamelCase word."""
     return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
 
 
 class Logins:
-    """Reads the Secrets and token files that credentials name.
+    """Reads the Secrets that credentials name, and finds token files.
 
     Args:
-        store: Reads the Secrets.
+        store: The store that reads the Secrets.
         token_files: The folder of token files; None: credentials can't name token files.
     """
 
@@ -68,12 +69,13 @@ class Logins:
         self._token_files = token_files
 
     async def read(self, credentials: Credentials) -> Login:
-        """The login for credentials.
+        """The login for the credentials in a spec.
 
         Raises:
             ReferenceMissing: A Secret does not exist, can't be read, lacks the label for Airflow's
                 credentials, or lacks a key.
-            InvalidCredentials: A Secret holds values that can't be sent.
+            InvalidCredentials: A Secret holds values that can't be sent in an HTTP header, or the
+                credentials name a token file and there is no folder of token files.
             StoreError: The Kubernetes API fails.
         """
         login = await self._login(credentials)
@@ -120,7 +122,8 @@ class Logins:
 
     async def _values(self, secret: str, *keys: str) -> list[str]:
         data = await self._store.secret(secret)
-        # An editor's newline at the end of a file is not part of a password.
+        # An editor may have added a newline at the end of a file. The newline is not part of the
+        # password.
         values = [data.get(key, "").rstrip("\r\n") for key in keys]
         if missing := [key for key, value in zip(keys, values, strict=True) if not value]:
             raise ReferenceMissing(
@@ -131,12 +134,15 @@ class Logins:
 
 @dataclass(slots=True)
 class _Account:
-    """A login of access rules.
+    """The adapter for one set of credentials, which several access rules may share.
 
     Attributes:
-        made_of: The address and the login of the adapter.
+        airflow: The adapter; None: the Secret was not read yet, or can't be used.
+        made_of: The address and the login from which the adapter was made. If one of them changes,
+            a new adapter is made.
         suspect: Whether the last use of the login failed. A suspect login is tried at each refresh
-            until Airflow accepts it.
+            until Airflow accepts the login.
+        problem: The reason why the login can't be used; None: no problem is known.
     """
 
     airflow: Airflow | None = None
@@ -149,7 +155,7 @@ class AccessLogins:
     """The logins of one Airflow's access rules.
 
     Args:
-        read: Reads the login for credentials.
+        read: Reads the login for credentials (:meth:`Logins.read`).
     """
 
     def __init__(self, read: Callable[[Credentials], Awaitable[Login]]) -> None:
@@ -158,8 +164,9 @@ class AccessLogins:
 
     @property
     def problems(self) -> Mapping[Credentials, LoginProblem | None]:
-        """The problem of each login; None: no known problem. Logins that were not read yet are left
-        out.
+        """The problem of each login, by credentials; None: no problem is known.
+
+        Logins whose Secrets were not read yet are left out.
         """
         return {credentials: account.problem for credentials, account in self._accounts.items()}
 
@@ -178,7 +185,7 @@ class AccessLogins:
         raise AirflowInstanceNotReady(f"{capitalised(credentials.source)} has not been read yet.")
 
     def doubt(self, credentials: Credentials) -> None:
-        """Try the credentials at the next refresh: Airflow refused them, or did not answer."""
+        """Mark credentials after a failed request, so that the next refresh tries them."""
         if (account := self._accounts.get(credentials)) is not None:
             account.suspect = True
 
@@ -188,10 +195,10 @@ class AccessLogins:
         """Read all Secrets again, and try the suspect logins.
 
         Args:
-            wanted: The credentials of all rules. Other logins are dropped.
+            wanted: The credentials of all access rules. Logins with other credentials are dropped.
             connect: Creates an adapter.
-            address: The address of the Airflow. A changed address needs new adapters.
-            ask: Whether Airflow is reachable, so that logins can be tried.
+            address: The address of the Airflow. If the address changes, new adapters are made.
+            ask: Whether the Airflow is reachable. Otherwise no login is tried.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -202,7 +209,7 @@ class AccessLogins:
                 account = known.get(credentials) or _Account()
                 await self._look(account, credentials, connect, address, ask=ask)
                 found[credentials] = account
-        # The adapters of dropped logins stay open for callers that wait for their answers.
+        # The adapters of dropped logins are not closed, because callers may wait for answers.
         self._accounts = found
 
     async def _look(
@@ -227,12 +234,12 @@ class AccessLogins:
             why = f"The credentials of the access rule ({credentials.source}) can't be used. {error}"
             account.problem = LoginProblem(reason(error), why)
         except AirflowError:
-            # An unreachable Airflow says nothing about the login.
+            # Airflow did not answer, which says nothing about the login.
             pass
         except StoreError:
             raise
         except Exception:
-            # A defect with one rule must not affect the other rules.
+            # A defect with the credentials of one rule must not affect the other rules.
             log.exception("credentials of an access rule (%s): unexpected error", credentials.source)
             why = f"The credentials of the access rule ({credentials.source}) can't be used: unexpected error, see the operator's log."
             account.problem = LoginProblem("AirflowError", why)

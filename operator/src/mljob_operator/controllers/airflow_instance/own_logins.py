@@ -38,7 +38,7 @@ class OwnLogins:
             except StoreError as error:
                 log.warning("access rules of the settings: %s", error)
             except Exception:
-                # A defect must not stop the task, and must be logged.
+                # A defect must not stop the task, so it is logged and the next refresh follows.
                 log.exception("access rules of the settings: unexpected error")
             await asyncio.sleep(PROBE_AT_MOST_EVERY)
             with suppress(TimeoutError):
@@ -46,7 +46,7 @@ class OwnLogins:
                     await self._registry.own_wanted.wait()
 
     async def look(self) -> None:
-        """Read the Secrets that the settings' access rules name.
+        """Read the Secrets that the settings' access rules name, and try suspect logins.
 
         Raises:
             StoreError: The Kubernetes API fails.

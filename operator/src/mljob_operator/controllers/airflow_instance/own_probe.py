@@ -1,7 +1,8 @@
-"""Probes the Airflow of the operator's settings at intervals, for the metric of the alerts.
+"""Probes the Airflow of the operator's settings at intervals.
 
-An AirflowInstance has a status that says whether it is ready. The Airflow of the settings has no
-object, so the metric and the log say whether it is ready.
+The operator's settings (``MLJOB_AIRFLOW_URL``) may name an Airflow for which there is no
+AirflowInstance. Such an Airflow has no status. So the metric ``mljob_airflow_ready``, on which
+alerts depend, and the log say whether this Airflow is ready.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from ...ports import Airflow, Meter
 log = logging.getLogger(__name__)
 
 INTERVAL = 15.0
-"""Seconds between two probes, as for an AirflowInstance."""
+"""Seconds between two probes: the same interval as for an AirflowInstance."""
 
 
 class OwnProbe:
-    """Probes the Airflow of the settings.
+    """Probes the Airflow of the operator's settings.
 
     Args:
         airflow: The Airflow.
-        vanished: Whether many runs have vanished from the Airflow at once. Such an Airflow answers,
-            but must not be used.
+        meter: Gets the result of each probe, for the metric ``mljob_airflow_ready``.
+        vanished: Returns whether many runs have vanished from the Airflow at once. Such an Airflow
+            answers, but must not be used, so it is not ready.
     """
 
     def __init__(self, airflow: Airflow, meter: Meter, vanished: Callable[[], bool]) -> None:
@@ -36,18 +38,18 @@ class OwnProbe:
         self._told = ""
 
     async def run(self) -> None:
-        """Probe repeatedly, until cancelled."""
+        """Probe repeatedly until the task is cancelled."""
         while True:
             try:
                 await self.look()
             except Exception:
-                # A defect must not end the task, and must be logged.
+                # A defect must not end the task, so it is logged and the next probe follows.
                 log.exception("the Airflow of the settings: unexpected error")
                 self._meter.airflow_ready(SETTINGS_AIRFLOW, False)
             await asyncio.sleep(INTERVAL)
 
     async def look(self) -> None:
-        """Probe once and set the metric; each cause is logged once."""
+        """Probe once, and set the metric. A change of the result is logged."""
         why = ""
         try:
             await self._airflow.probe()

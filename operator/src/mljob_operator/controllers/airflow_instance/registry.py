@@ -35,11 +35,11 @@ class Changed(Protocol):
     """Called when Airflows, access rules or namespaces have changed."""
 
     def __call__(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Reconsider MLJobs.
+        """Wake the waiting MLJobs that may be able to continue.
 
         Args:
-            namespace: Only MLJobs of this namespace are concerned; None: of all namespaces.
-            airflow: Only MLJobs of this Airflow are concerned; None: of all Airflows.
+            namespace: Only the MLJobs of this namespace are woken; None: of all namespaces.
+            airflow: Only the MLJobs of this Airflow are woken; None: of all Airflows.
         """
         ...
 
@@ -49,9 +49,11 @@ class OwnAirflow:
     """The Airflow of the operator's settings.
 
     Attributes:
-        ui_url: The Airflow's base URL for people.
+        airflow: The adapter.
+        ui_url: The base URL of the Airflow's UI.
         access: The access rules; None: the settings have no access rules.
-        connect: Creates an adapter for the credentials of an access rule.
+        connect: Creates an adapter for the credentials of an access rule; None: no access rule may
+            have credentials.
     """
 
     airflow: Airflow
@@ -62,7 +64,22 @@ class OwnAirflow:
 
 @dataclass(slots=True)
 class RegisteredInstance:
-    """An AirflowInstance with its adapter, its logins and the result of the last probe."""
+    """An AirflowInstance, with its adapter and the result of the last probe.
+
+    Attributes:
+        instance: The latest known version of the AirflowInstance.
+        logins: The logins of its access rules.
+        airflow: The adapter; None: the Secret was not read yet, or can't be used.
+        made_of: The address and the login from which the adapter was made.
+        readiness: Whether the Airflow can be used, and why not.
+        pulse: Airflow's answer to the last probe; None: the last probe failed.
+        accepted: The value of the annotation by which an administrator has last accepted the loss
+            of vanished runs.
+        failures: The number of failed probes in a row.
+        asked_at: The time of the last probe, in seconds of the event loop's clock.
+        wanted: Set when a probe is needed before its time.
+        task: The task that probes.
+    """
 
     instance: Instance
     logins: AccessLogins
@@ -78,13 +95,13 @@ class RegisteredInstance:
 
 
 class AirflowRegistry:
-    """All Airflows. Everything runs in the event loop's thread.
+    """All Airflows. All methods run in the event loop's thread.
 
     Args:
         logins: Reads the Secrets and token files of credentials.
         connect: Creates the adapter of an AirflowInstance.
-        own: The Airflow of the settings; None: the settings have no Airflow.
-        topic: The topic of the settings.
+        own: The Airflow of the operator's settings; None: the settings name no Airflow.
+        topic: The Kafka topic in the operator's settings, for AirflowInstances that name no topic.
         reserved: Globs of DAG ids that no MLJob may run, besides the DAGs of the Airflow provider.
         watches_namespaces: Whether namespaces are watched. Otherwise access rules can select
             namespaces by name only.
@@ -208,7 +225,7 @@ class AirflowRegistry:
         """The dag runs of an Airflow.
 
         The requests use the credentials of the access rule that admits the user. If the rule has no
-        credentials, they use the Airflow's own.
+        credentials, the requests use the Airflow's own credentials.
 
         Args:
             name: The Airflow's name.
@@ -250,26 +267,26 @@ class AirflowRegistry:
         return self._around(Namespace("")).access(name)
 
     def _credentials(self, name: str, user: User | None) -> Credentials | None:
-        """The credentials of the access rule that admits the user; None: the Airflow's own.
+        """The credentials of the access rule that admits the user.
 
-        If no rule admits the user any more, runs in progress continue with the Airflow's own
-        credentials.
+        None: the Airflow's own credentials are used. This is also the case if no rule admits the
+        user any more, so that the operator can follow the user's runs to their end.
         """
         return self.catalog(user.namespace).credentials(name, user.dag_id) if user is not None else None
 
     def ui_url(self, name: str) -> str | None:
-        """An Airflow's base URL for people."""
+        """The base URL of an Airflow's UI; None: no Airflow has this name."""
         if name == SETTINGS_AIRFLOW:
             return self._own.ui_url if self._own is not None else None
         instance = self._known.get(name)
         return instance.ui_url if instance is not None else None
 
     def limits(self, name: str) -> Limits:
-        """How many runs of MLJobs may be active in an Airflow."""
+        """The limits for active runs of MLJobs in an Airflow."""
         return self._around(Namespace("")).limits(name)
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """The Airflows, access rules and logins for MLJobs in this namespace."""
+        """The Airflows, access rules and logins that concern MLJobs in this namespace."""
         known = self._namespaces.get(namespace)
         return self._around(known or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
 
@@ -287,7 +304,7 @@ class AirflowRegistry:
         )
 
     def doubt(self, name: str, user: User | None = None) -> None:
-        """Probe an Airflow soon, and try the user's credentials."""
+        """Schedule a probe of an Airflow soon, which also tries the user's credentials."""
         member = self._members.get(name)
         if name != SETTINGS_AIRFLOW and member is None:
             return
@@ -301,11 +318,14 @@ class AirflowRegistry:
         return [*own, *sorted(name for name, member in self._members.items() if member.airflow is not None)]
 
     def topics(self) -> set[str]:
-        """The topics of all Airflows' events."""
+        """The Kafka topics with events of all Airflows."""
         return {self._topic} | {self.topic_of(instance) for instance in self._known.values()}
 
     def origins(self, topic: str, source: str | None) -> frozenset[str]:
-        """The Airflows that an event on this topic with this source may have come from."""
+        """The names of the Airflows that may have sent an event with this source on this topic.
+
+        A ``source`` of None stands for an event without a source.
+        """
         found = self._origins.get((topic, source))
         if found is None:
             here = [instance for instance in self._known.values() if self.topic_of(instance) == topic]
@@ -314,13 +334,14 @@ class AirflowRegistry:
             if self._own is not None and topic == self._topic:
                 others.append(SETTINGS_AIRFLOW)
             if len(self._origins) > 1000:
-                # Producers choose the source, and may send another source with each event.
+                # Producers choose the source, and may use a new source for each event. So the cache
+                # must not grow without a bound.
                 self._origins.clear()
             found = self._origins[topic, source] = frozenset(named or others)
         return found
 
     def topic_changed(self, topic: str) -> None:
-        """Update the status of each AirflowInstance whose events are on this topic."""
+        """Schedule a status update for each AirflowInstance whose events are on this topic."""
         for member in self._members.values():
             if self.topic_of(member.instance) == topic:
                 member.wanted.set()
@@ -392,7 +413,7 @@ class AirflowRegistry:
         logins = self._access_logins(name)
         await logins.refresh(wanted, connect, address, ask=ask)
         if name != SETTINGS_AIRFLOW and (self._members.get(name) is None or self._members[name].logins is not logins):
-            # The AirflowInstance was deleted meanwhile.
+            # The AirflowInstance was deleted during the refresh.
             return False
         problems = {(name, found): problem for found, problem in logins.problems.items()}
         told = {key: problem.message if problem is not None else None for key, problem in problems.items()}

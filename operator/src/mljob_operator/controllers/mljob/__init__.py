@@ -3,9 +3,9 @@
 - :mod:`.controller`: passes input from the watch, the topics and the change feeds to each MLJob's
   worker, and wakes the worker.
 - :mod:`.worker_state`: the observed state of one MLJob, and the inbox for the next step.
-- :mod:`.steps`: a worker's step: fold the inbox, advance, write the status, acknowledge the
-  messages.
-- :mod:`.reconciler`: observe, decide and act, until there is nothing left to do but wait.
+- :mod:`.steps`: one step of a worker. The step folds the inbox into the observed state, carries out
+  actions, writes the status and acknowledges Kafka messages.
+- :mod:`.reconciler`: decides and acts, until the next action is to wait.
 - :mod:`.actions`, :mod:`.run_actions`, :mod:`.backfill_actions`: the actions in Airflow and
   Kubernetes.
 - :mod:`.status_writer`: stores statuses and records Kubernetes Events.

@@ -1,6 +1,6 @@
-"""The actions in Airflow for an MLJob: the protocol of run and backfill actions, and their context.
+"""The protocol of an MLJob's actions in Airflow, and the context that each action gets.
 
-:mod:`.run_actions` and :mod:`.backfill_actions` implement the protocol.
+:mod:`.run_actions` implements the protocol for single runs, :mod:`.backfill_actions` for backfills.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from ...ports import Airflows, DagRuns, JobStore, User
 log = redacted_logger(__name__)
 
 LATEST_FOR = 2.0
-"""Seconds for which a version counts as the latest after the API server has confirmed it. A request
-that is sent within this time has arrived at Airflow, or never will, ``UNKNOWN_FOR`` after another
-process has changed the MLJob."""
+"""Seconds for which a version of an MLJob counts as the latest after the API server has confirmed
+it. Within this time another process may change the MLJob, and this process still sends a request to
+Airflow. So the other process waits for ``UNKNOWN_FOR`` (30 s) after its change: by then, such a
+request has arrived at Airflow, or is lost."""
 
 
 class Turn:
@@ -68,10 +69,11 @@ class Turn:
 
     @property
     def operators_dag_runs(self) -> DagRuns:
-        """The dag runs of the attempt's Airflow, with the Airflow's own credentials.
+        """The dag runs of the attempt's Airflow, with the AirflowInstance's own credentials.
 
-        They are for the cancellation DAG, which acts on runs of all tenants. So no tenant's user
-        needs a permission for it.
+        Requests about the cancellation DAG use these credentials, because that DAG acts on the runs
+        of all tenants. So the Airflow user of a tenant needs no permission for the cancellation
+        DAG.
         """
         cancelling = self.state.cancellation.reason is not None
         return self._airflows.dag_runs(self.state.run.airflow, cancelling=cancelling)
@@ -83,7 +85,7 @@ class Turn:
         transient: TransientState | None = None,
         outputs: Outputs | None = None,
     ) -> TrackedJob:
-        """The result of the action: the given parts replace the known ones."""
+        """The result of the action. The given parts replace the known parts; None keeps a part."""
         known = self._known
         return replace(
             known,
@@ -93,7 +95,13 @@ class Turn:
         )
 
     def written(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
-        """The result of an action that has written the MLJob's status, sent at ``sent_at``."""
+        """The result of an action that has written the MLJob's status.
+
+        Args:
+            job: The written version.
+            sent_at: When the request was sent, in seconds of the event loop's clock.
+            transient: The transient state after the action.
+        """
         return replace(self._known, job=job, transient=transient, confirmed_at=sent_at)
 
     def changed(self, job: Job) -> TrackedJob:
@@ -105,14 +113,15 @@ class Turn:
         return replace(self._known, observed_run=observed_run, transient=transient, outputs=None)
 
     async def confirm(self) -> None:
-        """Check that this is the MLJob's latest version, before changing anything in Airflow.
+        """Check that the known version of the MLJob is the latest. Call before a change in Airflow.
 
         A list or a watch may be stale, and another process may have changed the MLJob. The check is
-        an empty patch, because the API server compares versions first. If it refuses the stored
-        object as invalid, the version has passed the comparison and is the latest.
+        an empty patch of this version, which the API server refuses if a later version exists. The
+        API server may also refuse the stored object as invalid (422). The API server compares the
+        versions before it validates, so the version is the latest in that case too.
 
         Raises:
-            Conflict: There is a later version.
+            Conflict: A later version exists.
             Gone: The MLJob does not exist any more.
         """
         sent_at = asyncio.get_running_loop().time()
@@ -141,23 +150,26 @@ class Actions(Protocol):
         ...
 
     async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
-        """Run the failed parts again: the run's failed tasks, or the backfill's failed runs."""
+        """Run the failed tasks of the run again, or the failed runs of the backfill."""
         ...
 
     async def look_up(self, turn: Turn) -> TrackedJob:
-        """Request the state from Airflow."""
+        """Request the state of the run or backfill from Airflow."""
         ...
 
     async def list_tasks(self, turn: Turn) -> TrackedJob:
-        """Request the state and all parts from Airflow; after the end, the outputs too."""
+        """Request the state from Airflow, and the tasks of the run or the runs of the backfill.
+
+        If a single run has ended, its outputs are requested too.
+        """
         ...
 
     async def cancel(self, turn: Turn) -> TrackedJob:
-        """End the run, or all runs of the backfill, through Airflow's REST API."""
+        """Cancel the run, or the backfill and its active runs, through Airflow's REST API."""
         ...
 
     async def pause(self, turn: Turn, action: Pause) -> TrackedJob:
-        """Stop or resume starting the backfill's runs."""
+        """Pause or resume the backfill: a paused backfill starts no more runs."""
         ...
 
 
@@ -168,7 +180,7 @@ def dag_runs_of(state: State, airflows: Airflows) -> DagRuns:
 
 
 def user_of(state: State) -> User:
-    """The MLJob as a user of its Airflow, for the access rules."""
+    """The namespace and the DAG by which the access rules choose credentials for the MLJob."""
     return User(state.job.namespace, state.run.dag_id)
 
 

@@ -1,8 +1,9 @@
 """The actions in Airflow for an MLJob that is a backfill.
 
-Airflow chooses a backfill's id, so a computed id can't make the creation idempotent. Instead, a
-marker in the backfill's conf names the MLJob. The operator looks for a backfill with this marker
-before it creates one. After a creation without an answer, it waits before it creates another one
+The creation of a backfill has to be idempotent. Airflow chooses the id of a backfill, so the
+operator can't compute the id as it does for a single run. Instead, the operator puts a marker with
+the MLJob's run id and attempt into the backfill's conf, and looks for a backfill with this marker
+before it creates a backfill. If a creation gets no answer, the operator waits before the next try
 (:mod:`...core.mljob.decisions`).
 """
 
@@ -39,11 +40,11 @@ class BackfillActions:
         self._clock = clock
 
     async def submit(self, turn: Turn, action: Submit) -> TrackedJob:
-        """Create the backfill."""
+        """Create the backfill that the MLJob's spec asks for."""
         return await self._create(turn, await self._order(turn, action.conf_of))
 
     async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
-        """Create another backfill of this range, in which Airflow runs the failed runs again."""
+        """Create another backfill of the same range, in which Airflow repeats the failed runs."""
         order = await self._order(turn, turn.state.run.run_id)
         return await self._create(turn, order.of_failed())
 
@@ -60,11 +61,11 @@ class BackfillActions:
         return turn.learned(observed_run=observed_run, transient=transient)
 
     async def list_tasks(self, turn: Turn) -> TrackedJob:
-        """Request the backfill and its runs: the runs are a backfill's parts."""
+        """Request the backfill and all of its runs, as :meth:`look_up` does."""
         return await self.look_up(turn)
 
     async def cancel(self, turn: Turn) -> TrackedJob:
-        """Close the backfill, so that no further run starts, then end the active runs."""
+        """Close the backfill, so that no further run starts, then cancel its active runs."""
         state = turn.state
         await turn.confirm()
         if (found := await self._find(turn)) is not None:
@@ -94,7 +95,17 @@ class BackfillActions:
         return await turn.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _order(self, turn: Turn, conf_of: str | None) -> BackfillRequest:
-        """The request for the backfill: from the spec, or from an earlier attempt's backfill."""
+        """The request that creates the backfill.
+
+        Args:
+            turn: The context of the action.
+            conf_of: The run id of an earlier attempt, whose range and conf are used again. None:
+                the range and the conf come from the spec.
+
+        Raises:
+            ValidationFailed: The earlier backfill does not exist any more, and ``runPolicy: Once``
+                forbids to use the changed spec.
+        """
         state = turn.state
         if conf_of is not None:
             earlier = await turn.dag_runs.backfills.find(state.run.dag_id, conf_of)

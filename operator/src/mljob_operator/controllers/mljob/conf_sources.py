@@ -1,9 +1,9 @@
 """Wakes MLJobs that wait for a ConfigMap or Secret of ``spec.confFrom``.
 
 The operator tries the submission again as soon as the object appears or changes. Each object has
-its own watch, like the kubelet's watches of the objects that Pods name, and only while an MLJob
-waits for the object. So the operator need not list all Secrets. Where the operator may not watch,
-it retries with the error's backoff.
+its own watch, as the kubelet has for the objects that Pods name. The watch lasts while an MLJob
+waits for the object. So the operator need not list all Secrets. If the operator has no permission
+to watch, only the error's backoff leads to further tries.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from ...ports import ConfObject, SourceChanges
 log = logging.getLogger(__name__)
 
 MAX_WATCHES = 100
-"""The most objects that are watched at a time. MLJobs that wait for other objects are retried by
-their backoff alone."""
+"""The maximum number of objects that are watched at a time. The submission of an MLJob that waits
+for any other object is retried after its backoff only."""
 MAX_WATCHES_OF_A_NAMESPACE = 20
-"""The most watched objects of one namespace, so that other namespaces get watches too."""
+"""The maximum number of watched objects of one namespace, so that other namespaces get watches
+too."""
 PAUSE = 1.0
-"""Seconds between two wakes by one object, and before a watch that has ended begins again.
+"""The first pause in seconds after a change of an object has woken MLJobs. It is also the pause
+before a watch that has ended begins again.
 
-If an object changes all the time, the pause doubles with each wake, up to ``MAX_PAUSE``, until the
-object has not changed for the length of the pause.
+If the object changes again during the pause, or within the same time after the pause, the next
+pause is twice as long, up to ``MAX_PAUSE``. Otherwise the next pause is the first pause again.
 """
 MAX_PAUSE = 60.0
 """The longest pause in seconds, and the pause after an unexpected error."""
@@ -43,6 +45,7 @@ class _Watch:
     """A watch of one object.
 
     Attributes:
+        task: The background task that watches.
         keys: The MLJobs that wait for the object.
     """
 
@@ -51,8 +54,9 @@ class _Watch:
 
 
 class ConfSources:
-    """The watches of ConfigMaps and Secrets that MLJobs wait for. Everything runs in the event
-    loop's thread.
+    """The watches of ConfigMaps and Secrets that MLJobs wait for.
+
+    All methods run in the event loop's thread.
 
     Args:
         changes: Watches an object.
@@ -67,11 +71,11 @@ class ConfSources:
         self._closed = False
 
     def follow(self, key: Key, references: Iterable[ConfObject]) -> None:
-        """Set the objects for which an MLJob waits.
+        """Set the objects for which an MLJob waits; none if it waits for no object.
 
-        An MLJob that joins an existing watch is woken once, because the object may have changed
-        since the MLJob's step has read it. A new watch does the same: its first item says that the
-        object exists.
+        The object may have changed between the MLJob's last step and this call. So the MLJob is
+        woken once after this call. If the object is watched already, a timer wakes the MLJob.
+        Otherwise the first item of the new watch wakes the MLJob, if the object exists.
         """
         if self._closed:
             return
@@ -92,7 +96,7 @@ class ConfSources:
             asyncio.get_running_loop().call_later(PAUSE, self._wake, key)
 
     async def close(self) -> None:
-        """End all watches. No watch begins after that."""
+        """End all watches. Later calls of :meth:`follow` have no effect."""
         self._closed = True
         tasks = [watch.task for watch in self._watches.values()]
         self._watches.clear()
@@ -102,7 +106,7 @@ class ConfSources:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _has_watch(self, reference: ConfObject) -> bool:
-        """Whether the object is watched; begins a watch if the limits allow another one."""
+        """Watch an object if the limits allow another watch, and return whether it is watched."""
         if reference in self._watches:
             return True
         of_namespace = Counter(other.namespace for other in self._watches)[reference.namespace]
@@ -127,14 +131,15 @@ class ConfSources:
                     )
                 await asyncio.sleep(backoff(error, failures))
             except Exception:
-                # A defect must not end the watch, and must be logged.
+                # A defect must not end the watch, so it is logged and the watch begins again.
                 log.exception("watch of %s: unexpected error", reference)
                 await asyncio.sleep(MAX_PAUSE)
             await asyncio.sleep(PAUSE)
 
     async def _wake_by(self, reference: ConfObject, changes: AsyncIterator[None]) -> None:
-        """Wake the MLJobs that wait for an object at each change; changes during a pause wake
-        once.
+        """Wake the MLJobs that wait for an object when it changes, then pause (``PAUSE``).
+
+        All changes during a pause together cause one wake after the pause.
         """
         loop, pause, since = asyncio.get_running_loop(), PAUSE, float("-inf")
         async for _ in changes:
@@ -146,9 +151,10 @@ class ConfSources:
 
 
 def waited_for(state: State) -> list[ConfObject]:
-    """The objects of ``spec.confFrom``, if the last submission failed because of them or the conf.
+    """The objects of ``spec.confFrom`` whose change may let the next submission succeed.
 
-    A change of these objects may let the next submission succeed.
+    The list is empty unless the last submission failed because of such an object or because of the
+    conf.
     """
     job, last_error = state.job, state.transient.last_error
     if last_error is None or not last_error.starting or last_error.reason not in _WAITS:

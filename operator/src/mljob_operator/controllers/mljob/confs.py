@@ -1,9 +1,10 @@
-"""The confs of runs: builds them, and knows which texts in them came from Secrets.
+"""Builds the confs of runs, and remembers which texts in the confs came from Secrets.
 
-The values from a Secret are known from two places: from the Secret, when a conf is built with it,
-and from the run's conf in Airflow, which still holds the submitted values if the Secret has changed
-or was deleted. A process that has not built the conf of a run reads it from Airflow once, before it
-shows a text of the run.
+A status, an Event or a log line must not show a value from a Secret. The operator learns these
+values in two ways. When it builds a conf, it reads the Secrets. When it has not built the conf
+itself, for example after a restart, it reads the run's conf from Airflow once, before it shows any
+text of the run. The conf in Airflow holds the submitted values even if the Secret has changed or
+was deleted.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ...errors import TRIED_AGAIN, ReferenceMissing, ValidationFailed
 from ...ports import Clock, DagRuns, JobStore
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)
-"""The time after which a conf that could not be read is read again."""
+"""The time between a failed try to read a conf from Airflow and the next try."""
 
 
 UNKNOWN = Redaction(complete=False)
@@ -33,13 +34,13 @@ UNKNOWN = Redaction(complete=False)
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The known values of one MLJob's Secrets.
+    """The values from Secrets that are known for one MLJob.
 
     Attributes:
         uid: The MLJob's uid.
-        redaction: The values to redact; complete once the conf of ``run`` has been read.
-        run: The run whose conf has been read.
-        asked_at: The time of the last try to read the conf.
+        redaction: The texts to redact. It is complete when the conf of ``run`` has been read.
+        run: The run whose conf has been read from Airflow; None: no conf has been read.
+        asked_at: The time of the last try to read the conf from Airflow; None: there was no try.
     """
 
     uid: str
@@ -49,10 +50,10 @@ class _Known:
 
 
 class Confs:
-    """Builds confs, and remembers their secret values.
+    """Builds the confs of runs, and remembers their secret values.
 
     Args:
-        jobs: Reads the ConfigMaps and Secrets.
+        jobs: The store that reads the ConfigMaps and Secrets of ``spec.confFrom``.
     """
 
     def __init__(self, jobs: JobStore, clock: Clock) -> None:
@@ -87,15 +88,14 @@ class Confs:
         return conf
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The conf of an earlier run, which is submitted again; its secret values are
-        remembered.
-        """
+        """Use the conf of an earlier run again: remember its secret values, and return the conf."""
         await self._learn_from(s.job, conf)
         return conf
 
     async def read(self, s: State, dag_runs: DagRuns) -> None:
-        """Read the run's conf from Airflow, if it may have values from Secrets and was not read
-        yet.
+        """Read the run's conf from Airflow, to learn its values from Secrets.
+
+        The conf is not read if it has no such values or was read before.
 
         Raises:
             AirflowError: The conf can't be read.
@@ -110,14 +110,16 @@ class Confs:
         await self._learn_from(s.job, conf)
         known = self._of(s.job)
         if HIDDEN in known.redaction.hidden:
-            # This Airflow masks confs (3.1 to 3.3 don't), so the run's values stay unknown.
+            # The conf has *** instead of values: this version of Airflow masks confs, unlike 3.1 to
+            # 3.3. So the run's values stay unknown.
             return
         self._known[s.job.key] = replace(known, redaction=replace(known.redaction, complete=True), run=s.run)
 
     def read_at(self, s: State) -> datetime | None:
-        """When to read the run's conf, because the status has texts that may quote it.
+        """When to read the run's conf, because the status has texts that may quote the conf.
 
-        None: the conf is known, the status has no such text, or the attempt is over.
+        None: the conf's secret values are known, the status has no such text, or the attempt is
+        over.
         """
         if not s.current.open or self.redaction(s).complete or not may_quote(s):
             return None
@@ -125,36 +127,38 @@ class Confs:
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
     def redaction(self, s: State) -> Redaction:
-        """The redaction for texts about the run."""
+        """The redaction for texts about the MLJob's run."""
         if not (self._may_have_secrets(s.job) or (s.current.submitted and s.change is not SpecChange.NONE)):
-            # The run's conf is the spec's, without values from Secrets.
+            # The run has the conf in the spec, which has no values from Secrets.
             return OPEN
         return self._of_run(s).redaction
 
     def redaction_of(self, job: Job | None) -> Redaction:
-        """The redaction for log lines about an MLJob, for all of its runs; ``job`` None: unknown
-        MLJob.
+        """The redaction for log lines about an MLJob and all of its runs.
+
+        None stands for an MLJob that was not read yet; the texts of its runs are withheld.
         """
         if job is None:
             return UNKNOWN
         return self._of(job).redaction if self._may_have_secrets(job) else OPEN
 
     def forget(self, key: Key) -> None:
-        """Forget an MLJob: no more texts about it follow."""
+        """Forget the secret values of an MLJob, about which no more texts will be shown."""
         self._known.pop(key, None)
 
     def _may_have_secrets(self, job: Job) -> bool:
-        """Whether the MLJob may have values from Secrets.
+        """Whether the confs of the MLJob's runs may have values from Secrets.
 
-        True if the spec names Secrets, has named Secrets when a conf was built, or can't be read.
+        True if the spec names Secrets, if the spec named Secrets when a conf was built, or if the
+        spec can't be read.
         """
         return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._of(job).redaction.hidden)
 
     def _of_run(self, s: State) -> _Known:
-        """The known values for the newest run.
+        """The values from Secrets that are known for the newest run.
 
-        Texts of this run can't quote an earlier run's values, and the status's texts about an
-        earlier run are redacted already.
+        The values of an earlier run are dropped: texts of the newest run can't quote them, and the
+        texts of the earlier run are redacted in the stored status.
         """
         known = self._of(s.job)
         if known.run not in (None, s.run):
@@ -184,7 +188,7 @@ class Confs:
 
 
 async def _submitted(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | None:
-    """The conf of the attempt's run or backfill in Airflow."""
+    """The conf of the attempt's run or backfill in Airflow; None: Airflow doesn't have it."""
     if s.job.is_backfill:
         found = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
         return found.conf if found is not None else None

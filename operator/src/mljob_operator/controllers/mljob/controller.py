@@ -1,10 +1,13 @@
 """The controller of MLJobs. Each MLJob has one worker, which receives all input about the MLJob.
 
-Input comes from the watch, from Kafka and from Airflow's REST API. Each status has one writer, so
-no lock is needed. Input that arrives during a step waits in the worker's inbox, and the next step
-takes all of it. So a burst of events becomes one patch: the first event of a quiet MLJob is written
-at once, and the rest with the next patch, at least ``min_interval`` later. A message's ``done`` is
-called when the status that holds the message's fact is stored.
+Input comes from the watch, from Kafka and from Airflow's REST API. Only the worker writes the
+status, so no lock is needed.
+
+Input that arrives during a step waits in the worker's inbox, and the next step takes the whole
+inbox. So a burst of events becomes one patch: the first event of a quiet MLJob is written at once,
+and the other events with the next patch, at least ``min_interval`` seconds later. Each fact from a
+Kafka message comes with a callback ``done``, which the worker calls when the status that holds the
+fact is stored.
 """
 
 from __future__ import annotations
@@ -46,16 +49,16 @@ log = redacted_logger(__name__)
 T = TypeVar("T")
 
 MAX_OTHERS = 10_000
-"""The number of runs of finished MLJobs that are remembered as checked. A run that is not
-remembered any more is checked once more when Airflow changes the run."""
+"""The maximum number of runs of finished MLJobs that are remembered as checked. A forgotten run is
+checked again when it appears in the change feed."""
 
 
 class MLJobController:
-    """The workers of all MLJobs. Everything runs in the event loop's thread.
+    """The workers of all MLJobs. All methods run in the event loop's thread.
 
     Args:
         reconciler: Decides and acts.
-        jobs: Writes the statuses.
+        jobs: The MLJobs in the Kubernetes API.
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
         admission: The MLJobs that have a run in each Airflow, and those that wait for admission.
         missing_runs: The missing runs of each Airflow.
@@ -96,10 +99,10 @@ class MLJobController:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold back all steps. While MLJobs are being listed, the number of active runs is not
-        known.
+        """Take no steps within this context.
 
-        So no MLJob may be admitted yet.
+        The operator lists the MLJobs in this context after a start. Until the list is complete, the
+        number of active runs is not known, so no MLJob may be admitted.
         """
         self._held = True
         try:
@@ -110,10 +113,10 @@ class MLJobController:
                 if worker.waiting:
                     self._wake(key)
 
-    # What arrives
+    # Input
 
     def observe(self, job: Job) -> None:
-        """The watch delivered a version of an MLJob."""
+        """Handle a version of an MLJob from the watch."""
         worker = self._workers.get(job.key)
         if worker is None:
             if job.is_done:
@@ -123,7 +126,8 @@ class MLJobController:
                 return
             worker = self._workers[job.key] = WorkerState(self._reconciler.elsewhere)
             worker.begin(job, self._reconciler.transient(job))
-            # Reserve before the first step, so that MLJobs are admitted in the order of the queue.
+            # The MLJob enters the admission queue before its first step. So MLJobs are admitted in
+            # the order of the queue, and not in the order of their first steps.
             self._of_each(self._reserve, [job.key])
             self._wake(job.key)
             return
@@ -133,12 +137,14 @@ class MLJobController:
         elif not job.newer_than(known):
             return
         elif known.uid != job.uid:
-            # The MLJob was deleted and created again with the same name while the watch was lost.
+            # The uid differs: the MLJob was deleted and created again while the watch was
+            # interrupted.
             worker.forget()
             worker.begin(job, TransientState())
         else:
             worker.see(job)
-        # Most versions come from the operator's own status patches, and need no step.
+        # Most versions are the results of the operator's own status patches, and need no step. A
+        # step is needed after a change of the spec, of the deletion or of the finalizer.
         if (
             known is None
             or worker.begun != begun
@@ -148,7 +154,7 @@ class MLJobController:
             self._wake(job.key)
 
     def vanished(self, key: Key, uid: str) -> None:
-        """The watch says that the MLJob is gone."""
+        """Handle the deletion of the MLJob with this uid, which the watch has reported."""
         self._expiries.end(key, uid)
         worker = self._workers.get(key)
         if worker is not None and worker.job is not None and worker.job.uid == uid:
@@ -162,9 +168,14 @@ class MLJobController:
             self._wake_admitted()
 
     def tell(self, key: Key, meant: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
-        """An event has a fact about one of these runs.
+        """Handle a fact from a Kafka event about an MLJob's run.
 
-        ``done`` is called when the status with the fact is stored, or when no MLJob needs the fact.
+        Args:
+            key: The MLJob that the event's run id names.
+            meant: The runs that the event may be about. An event source may belong to several
+                Airflows.
+            fact: The fact.
+            done: Called when the status with the fact is stored, or when no MLJob needs the fact.
         """
         worker = self._workers.setdefault(key, WorkerState(self._reconciler.elsewhere))
         worker.inbox.facts.append((meant, fact))
@@ -172,10 +183,15 @@ class MLJobController:
         self._wake(key)
 
     def tell_backfill(self, meant: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
-        """An event has a fact about one of these runs, whose ids don't name an MLJob.
+        """Handle a fact from a Kafka event about a run whose id does not name an MLJob.
+
+        Args:
+            meant: The runs that the event may be about.
+            fact: The fact.
+            done: As for :meth:`tell`, if the result is true.
 
         Returns:
-            Whether one of the runs belongs to a backfill in progress of an MLJob.
+            Whether the run belongs to the backfill of an MLJob, whose worker took the fact.
         """
         for airflow, dag_id, run_id in meant:
             for key in self._backfills.of(airflow, dag_id):
@@ -186,7 +202,8 @@ class MLJobController:
                     or (observed_backfill := worker.known.observed_run.observed_backfill) is None
                 ):
                     continue
-                # The run's next change may come without an event.
+                # The next change of this backfill's runs may come without an event, so the change
+                # feed is read early.
                 self.wanted(airflow).set()
                 if run_id in observed_backfill.members:
                     run = fact if isinstance(fact, RunFact) else started_by(fact)
@@ -199,17 +216,24 @@ class MLJobController:
         return False
 
     def follow(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
-        """An Airflow's REST API has facts about runs of a backfill."""
+        """Handle facts from Airflow's REST API about runs of an MLJob's backfill."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.facts += [((backfill,), member) for member in members]
             self._wake(key)
 
     def show(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
-        """An Airflow's REST API has facts about a run."""
+        """Handle facts from Airflow's REST API about a run.
+
+        Args:
+            key: The MLJob that the run id names.
+            run: The run.
+            snapshot: The facts.
+        """
         worker = self._workers.get(key)
         if worker is None and snapshot.run is not None and self._others.get(run) != snapshot.run.queued_at:
-            # The run belongs to a finished MLJob, and a user may have cleared the run in Airflow,
-            # or the run belongs to no MLJob. It is checked once per time that it was queued.
+            # Either the run belongs to a finished MLJob, and a user may have cleared the run in
+            # Airflow. Or the run belongs to no MLJob. A step finds out. The run is checked once for
+            # each time at which Airflow queued it.
             self._others[run] = snapshot.run.queued_at
             if len(self._others) > MAX_OTHERS:
                 del self._others[next(iter(self._others))]
@@ -219,7 +243,9 @@ class MLJobController:
             self._wake(key)
 
     def doubt(self, key: Key) -> None:
-        """Request a run from Airflow: it was missing in a list, or not all of its tasks are
+        """Tell the worker to request the MLJob's run from Airflow in its next step.
+
+        Callers use this method if the run was missing in a list, or if not all of its tasks are
         known.
         """
         if (worker := self._workers.get(key)) is not None:
@@ -227,17 +253,17 @@ class MLJobController:
             self._wake(key)
 
     def halt_seen(self, key: Key, halt: Halt | None) -> None:
-        """The run's DAG schedules no tasks for this reason; None: it schedules tasks."""
+        """Handle the reason why the run's DAG schedules no tasks; None: the DAG schedules tasks."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
             self._wake(key)
 
     def reconsider(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Airflows, access rules, logins or limits have changed: MLJobs that wait may continue.
+        """Wake the waiting MLJobs, because Airflows, access rules, logins or limits have changed.
 
         Args:
-            namespace: Only MLJobs of this namespace are concerned; None: of all namespaces.
-            airflow: Only MLJobs of this Airflow are concerned; None: of all Airflows.
+            namespace: Only the MLJobs of this namespace are woken; None: of all namespaces.
+            airflow: Only the MLJobs of this Airflow are woken; None: of all Airflows.
         """
 
         def concerned(worker: WorkerState) -> State | None:
@@ -247,16 +273,20 @@ class MLJobController:
             return state if airflow in (None, state.run.airflow, state.inputs.target) else None
 
         states = {key: state for key, state in self._of_each(concerned) if state is not None}
-        # Reserve before the first step, so that MLJobs are admitted in the order of the queue, by
-        # the current rules and limits.
+        # All MLJobs update their entries in the admission queue before one of them takes a step. So
+        # MLJobs are admitted in the order of the queue, by the current rules and limits.
         self._of_each(lambda worker: self._reconciler.reserve(states[_job(worker).key]), states)
         for key, waiting in self._of_each(lambda worker: _waits(states[_job(worker).key]), states):
             if waiting:
                 self._try_anew(key)
 
     def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """An Airflow has listed its active runs; the runs of the MLJobs in ``unlisted`` are
-        missing.
+        """Handle the result of a census: an Airflow has listed its active runs.
+
+        Args:
+            airflow: The Airflow's name.
+            asked_at: The time of the request.
+            unlisted: The MLJobs whose runs are in progress, but missing in the list.
         """
         self._missing_runs.census(airflow, asked_at, unlisted)
         self._tell_of_vanished()
@@ -264,20 +294,21 @@ class MLJobController:
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
     def wants_census(self, airflow: str) -> bool:
-        """Whether a run is missing, so that a census has to show whether other runs are missing
-        too.
+        """Whether a census is needed soon.
+
+        If a run is missing, a census has to show whether other runs are missing too.
         """
         return self._missing_runs.wants_census(airflow)
 
     def have_vanished(self, airflow: str) -> bool:
-        """Whether many runs have vanished from an Airflow at once: then a missing run proves
-        nothing.
+        """Whether many runs have vanished from an Airflow at once.
+
+        In that case a missing run does not prove that the run was deleted.
         """
         return self._missing_runs.have_vanished(airflow)
 
     def live(self, airflow: str) -> list[State]:
-        """The states of unfinished MLJobs that have an attempt in an Airflow, after their last
-        steps.
+        """The states of unfinished MLJobs that have an attempt in an Airflow.
 
         MLJobs that wait for their first attempt have no run yet, and are left out.
         """
@@ -295,7 +326,7 @@ class MLJobController:
 
     @property
     def tracked(self) -> Collection[Key]:
-        """The MLJobs that have a worker: unfinished ones, and finished ones with new input."""
+        """The MLJobs that have a worker: unfinished MLJobs, and finished MLJobs with new input."""
         return self._workers.keys()
 
     @property
@@ -321,7 +352,7 @@ class MLJobController:
     def users(self, airflow: str) -> list[Key]:
         """The MLJobs that still need an Airflow.
 
-        Their run is active, is being submitted, or has ended and is not completely read yet.
+        Each has a run that is active, is being submitted, or has ended and is not completely read.
         """
 
         def needs_it(worker: WorkerState) -> bool:
@@ -332,9 +363,10 @@ class MLJobController:
         answers = dict(self._of_each(needs_it))
 
         def told(worker: WorkerState) -> bool:
-            """The answer by the stored status, if a defect prevents the real answer.
+            """Whether the stored status names a run in this Airflow.
 
-            A defect must not release the MLJob's Airflow.
+            This counts if :func:`needs_it` fails because of a defect: the AirflowInstance must not
+            be released then.
             """
             status = worker.known.job.status if worker.known is not None else None
             return (
@@ -346,7 +378,7 @@ class MLJobController:
         return [key for key, worker in self._workers.items() if answers.get(key, told(worker))]
 
     def wanted(self, airflow: str) -> asyncio.Event:
-        """Set when something is worth a look at an Airflow's change feed before its time."""
+        """An event that is set when an Airflow's change feed should be read before its time."""
         return self._wanted[airflow]
 
     def stop(self) -> None:
@@ -358,7 +390,7 @@ class MLJobController:
                 worker.timer.cancel()
 
     async def close(self) -> None:
-        """Let steps under way finish, and start no more."""
+        """Start no more steps, and wait up to 5 s for the steps that are being taken."""
         self.stop()
         if under_way := self._steps_under_way():
             _, late = await asyncio.wait(under_way, timeout=5)
@@ -388,7 +420,7 @@ class MLJobController:
             worker.task = asyncio.create_task(self._run(key, worker), name=f"mljob {key[0]}/{key[1]}")
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
-        """Take steps until no new input has arrived."""
+        """Take steps for an MLJob until no new input has arrived during the last step."""
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:
@@ -423,8 +455,11 @@ class MLJobController:
             worker.timer = asyncio.get_running_loop().call_later(max(0.0, until), self._wake, key)
 
     def _tell_of_vanished(self) -> None:
-        """Wake the MLJobs of Airflows from which many runs have vanished, or whose runs are
-        back.
+        """Wake the MLJobs with missing runs, after the number of missing runs in an Airflow
+        changed.
+
+        If many runs have vanished from an Airflow, or all of them are back, log that, and wake all
+        MLJobs that wait for the Airflow.
         """
         missing_runs = self._missing_runs
         for airflow in missing_runs.changes():
@@ -442,19 +477,21 @@ class MLJobController:
                 self._wake(key)
 
     def _try_anew(self, key: Key) -> None:
-        """The cause of an MLJob's last error may be gone: forget the error and its backoff."""
+        """Tell the worker to drop the last error and its backoff, because its cause may be gone."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.anew = True
             self._wake(key)
 
     def _try_again(self, key: Key) -> None:
-        """A refused conf may be accepted now: retry at once, without resetting the backoff."""
+        """Tell the worker to retry a refused submission at once, and to keep the count of
+        failures.
+        """
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.again = True
             self._wake(key)
 
     def _drop(self, key: Key) -> None:
-        """An MLJob is gone, or has nothing more to do."""
+        """Release all that is kept for an MLJob that is deleted or has nothing more to do."""
         self._reconciler.drop(key)
         self._conf_sources.follow(key, ())
         self._backfills.remove(key)
@@ -465,9 +502,9 @@ class MLJobController:
             self._wake(key)
 
     def _follow_up(self, key: Key, worker: WorkerState) -> None:
-        """After a step, request an early read of the change feed if the state needs it.
+        """After a step, request an early pass over the change feed if the state needs one.
 
-        Also, keep the index of backfills in progress by DAG.
+        Also update the index of backfills in progress, by Airflow and DAG.
         """
         state = worker.state
         if state is None:
@@ -481,10 +518,14 @@ class MLJobController:
         self._reconciler.reserve(self._state(worker))
 
     def _of_each(self, question: Callable[[WorkerState], T], keys: Iterable[Key] | None = None) -> list[tuple[Key, T]]:
-        """The answers of all known MLJobs, or of the given ones.
+        """Call ``question`` with the worker of each known MLJob, and return the results by MLJob.
 
-        An MLJob whose answer fails because of a defect is left out, so that the defect affects no
-        other MLJob. The MLJob's own steps log the defect.
+        If ``question`` raises, the MLJob is left out: a defect with one MLJob must not affect the
+        others. The MLJob's own steps log the defect.
+
+        Args:
+            question: A function of a worker.
+            keys: The MLJobs; None: all that have a worker.
         """
         answers = []
         for key in list(self._workers if keys is None else keys):
@@ -498,7 +539,7 @@ class MLJobController:
         return answers
 
     def _state(self, worker: WorkerState) -> State:
-        """The state of an MLJob, now."""
+        """The current state of the worker's MLJob."""
         assert worker.known is not None
         return self._reconciler.state(worker.known)
 
@@ -511,7 +552,8 @@ def _job(worker: WorkerState) -> Job:
 def _waits(state: State) -> bool:
     """Whether an MLJob waits for a change of Airflows, access rules, logins or limits.
 
-    MLJobs with a run in progress don't wait, unless their AirflowInstance is gone or is back.
+    True if a run is due, if the last request failed, or if the run is missing in Airflow. Also true
+    if the AirflowInstance was deleted or created again and the status does not say so yet.
     """
     said_lost = state.job.status.reason == AIRFLOW_GONE
     troubled = state.transient.last_error is not None or state.observed_run.missed_at is not None

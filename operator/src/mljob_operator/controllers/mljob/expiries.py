@@ -19,7 +19,9 @@ class Expiry:
     """The end of a finished MLJob's time to live.
 
     Attributes:
-        timer: Wakes the MLJob's worker.
+        uid: The MLJob's uid.
+        resource_version: The version of the MLJob that set the timer.
+        timer: Wakes the MLJob's worker when the time is up.
     """
 
     uid: str
@@ -27,7 +29,7 @@ class Expiry:
     timer: asyncio.TimerHandle
 
     def knows(self, job: Job) -> bool:
-        """Whether this version of the MLJob, or a later one, was handled."""
+        """Whether the timer was set for this version of the MLJob, or for a later version."""
         return self.uid == job.uid and int(self.resource_version) >= int(job.resource_version)
 
 

@@ -1,6 +1,6 @@
-"""The reconciler of MLJobs: observe, decide and act, until there is nothing left to do but wait.
+"""The reconciler of MLJobs decides and acts, again and again, until the next action is to wait.
 
-:mod:`...core.mljob.decisions` decides, and this module carries out the actions.
+:mod:`...core.mljob.decisions` makes the decisions, and this module carries out the actions.
 """
 
 from __future__ import annotations
@@ -55,25 +55,26 @@ from .confs import Confs
 from .run_actions import RunActions
 
 UNKNOWN_FOR = timedelta(seconds=30)
-"""How long a submission without an answer may still take effect: after that, Airflow's api-server
-has given up on it."""
+"""The time for which a submission that got no answer may still create a run. Later, Airflow's
+api-server has created the run or has given up the request."""
 
 MAX_RUNS_OF_A_SPEC = 1000
-"""The most runs of a spec that are counted (runPolicy OncePerSpec). Without a limit, the operator
-would ask forever if a server answers every request with a run."""
+"""The maximum number of runs of a spec that are counted for ``runPolicy: OncePerSpec``. The limit
+ends the count if another service at Airflow's address answers every request with a run."""
 
 MAX_MEANT = 3
-"""The most DAG ids that a message suggests if ``spec.dagId`` does not exist."""
+"""The maximum number of DAG ids that a message suggests if the DAG of ``spec.dagId`` does not
+exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of an advance.
+    """The result of :meth:`Reconciler.advance`.
 
     Attributes:
-        known: The MLJob and its observed run; None: the MLJob is gone.
-        state: The state in which only ``action`` was left to do; None if ``known`` is None.
-        action: The action that the caller carries out.
+        known: The MLJob and its observed run after all actions; None: the MLJob is deleted.
+        state: The state for which ``action`` was decided; None if ``known`` is None.
+        action: The last action, which the caller has to carry out.
     """
 
     known: TrackedJob | None
@@ -142,14 +143,16 @@ class Reconciler:
     def transient(self, job: Job) -> TransientState:
         """The transient state of an MLJob that is new to this process.
 
-        A run that the status announces without a submit time may still arrive at Airflow: the
-        previous process may have crashed while it waited for the answer.
+        A status with a run id but without a submit time announces a run. The previous process may
+        have crashed while it waited for the answer to the submission. So for ``UNKNOWN_FOR`` the
+        run may still appear in Airflow.
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
     def elsewhere(self, job: Job) -> TransientState | None:
-        """The transient state for an attempt that another process has begun; None: this process
-        began it.
+        """The transient state for an MLJob whose attempt another process has begun.
+
+        None: this process has begun the attempt.
         """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
@@ -158,7 +161,7 @@ class Reconciler:
         return replace(transient, left_until=transient.unknown_until)
 
     def state(self, known: TrackedJob) -> State:
-        """The current state of an MLJob."""
+        """Classify an MLJob: its state at the current time."""
         return classify(self._inputs(known))
 
     def _inputs(self, known: TrackedJob) -> Inputs:
@@ -184,22 +187,26 @@ class Reconciler:
         return replace(inputs, catalog=replace(inputs.catalog, not_ready=not_ready, full=full))
 
     def _full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
-        """Whether an Airflow's limits don't admit the MLJob's run."""
+        """Whether the MLJob has to wait, because the Airflow has as many runs as its limits
+        allow.
+        """
         key, catalog = inputs.job.key, inputs.catalog
         if self._admission.is_admitted(key, airflow):
             return False
         return self._admission.has_to_wait(key, airflow, catalog.rule(airflow, dag_id), catalog.limits(airflow))
 
     def ui_url(self, airflow: str) -> str | None:
-        """An Airflow's base URL for people."""
+        """The base URL of an Airflow's UI; None: no Airflow has this name."""
         return self._airflows.ui_url(airflow)
 
     def doubt(self, airflow: str) -> None:
-        """Update an Airflow's status soon, because the number of its vanished runs has changed."""
+        """Schedule a probe of an AirflowInstance soon, so that its status shows vanished runs."""
         self._airflows.doubt(airflow)
 
     def reserve(self, state: State) -> None:
-        """Record the reservation of an MLJob in this state: its run, or its place in the queue."""
+        """Record whether an MLJob in this state has a run or waits for admission, and in which
+        Airflow.
+        """
         self._follow(state)
         self._admission.reserve(state.job.key, reservation(state), _created(state.job))
 
@@ -217,13 +224,13 @@ class Reconciler:
         )
 
     def drop(self, key: Key) -> None:
-        """Forget an MLJob that is gone or has nothing more to do."""
+        """Forget an MLJob that is deleted or has nothing more to do."""
         self._admission.release(key)
         self._missing_runs.forget(key)
         self._confs.forget(key)
 
     def admitted(self) -> list[Key]:
-        """The MLJobs that were admitted since the last call, and have to be woken."""
+        """The MLJobs that were admitted since the last call. The caller has to wake them."""
         for airflow in self._admission.queues():
             self._admit(airflow)
         admitted, self._admitted = self._admitted, []
@@ -233,7 +240,7 @@ class Reconciler:
         self._admitted += self._admission.admit(airflow, self._airflows.limits(airflow))
 
     def _admit_or_wait(self, known: TrackedJob) -> State:
-        """The state after the decision whether the MLJob is admitted."""
+        """Decide whether the MLJob is admitted, and return its state after that."""
         state = self.state(known)
         if self._follow(state):
             state = self.state(known)
@@ -242,12 +249,14 @@ class Reconciler:
         if wanted is None or self._admission.is_admitted(key, wanted.airflow):
             return state
         self._admit(wanted.airflow)
-        # This MLJob is taking its step already, and need not be woken.
+        # This MLJob need not be woken, because it is taking a step.
         self._admitted = [other for other in self._admitted if other != key]
         return self.state(known)
 
     async def advance(self, known: TrackedJob) -> Outcome:
-        """Carry out all actions that are possible now.
+        """Decide and act until the action is Wait, Store, Release or Expire.
+
+        The caller carries out these four actions.
 
         Raises:
             Conflict: The MLJob has changed meanwhile. The caller has to read it and advance again.
@@ -277,7 +286,8 @@ class Reconciler:
     async def redaction(self, state: State) -> Redaction:
         """The redaction for an MLJob's status.
 
-        If the status has texts of the run, the run's conf is read first, if Airflow is reachable.
+        If the status has texts of the run, the run's conf is read first, unless Airflow is out of
+        reach.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -290,7 +300,7 @@ class Reconciler:
             try:
                 await self._confs.read(state, dag_runs_of(state, self._airflows))
             except AirflowError as error:
-                # Without the error's message, because it may quote the run too.
+                # The error's message may quote the run too, so only the reason is logged.
                 log_of(
                     state,
                     logging.WARNING,
@@ -300,11 +310,11 @@ class Reconciler:
         return self._confs.redaction(state)
 
     async def _told(self, state: State) -> TransientState:
-        """The transient state with redacted texts."""
+        """The transient state, with redacted texts."""
         return disclosed(state, None, await self.redaction(state))[0].transient
 
     async def _failed(self, turn: Turn, action: Action, error: OperatorError) -> TrackedJob:
-        """Record a failed action."""
+        """Record and log a failed action, and return the tracked MLJob with the error."""
         state = turn.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
             self._airflows.doubt(state.run.airflow, user_of(state))
@@ -315,7 +325,7 @@ class Reconciler:
         return known
 
     def _of(self, turn: Turn) -> Actions:
-        """The actions for a single run, or for a backfill."""
+        """The actions for a single run or for a backfill, as the MLJob's type says."""
         return self._backfill if turn.job.is_backfill else self._single_run
 
     async def _take_over(self, turn: Turn, _: actions.TakeOver) -> TrackedJob:
@@ -323,8 +333,8 @@ class Reconciler:
         assert attempt is not None
         sent_at = asyncio.get_running_loop().time()
         taken = await self._jobs.write_status(turn.job, {"submittedBy": self._process})
-        # From now on no other process submits the run. An earlier request of another process may
-        # still arrive at Airflow.
+        # From now on, only this process submits the run. But a request that another process sent
+        # before may still arrive at Airflow.
         transient = TransientState(
             attempt=replace(attempt, submitter=self._process),
             halt=turn.transient.halt,
@@ -401,10 +411,12 @@ class Reconciler:
         return turn.learned(transient=replace(turn.transient, retention_noted=True))
 
     async def _handle_children(self, turn: Turn, _: actions.HandleChildren) -> TrackedJob:
-        """End or leave the runs that a cancelled run had started, and record an Event about them.
+        """Cancel the runs that a cancelled run had started, if the spec says so.
+
+        Events name the runs that were cancelled, and the runs that are still active.
 
         Raises:
-            AirflowError: The runs have to be ended, and Airflow fails or refuses.
+            AirflowError: The runs have to be cancelled, and Airflow fails or refuses.
         """
         ended, left = await self._end_children(turn)
         if ended or left:
@@ -422,8 +434,10 @@ class Reconciler:
         return turn.learned(transient=replace(turn.transient, children_handled=True))
 
     async def _end_children(self, turn: Turn) -> tuple[list[Child], list[Child]]:
-        """The runs that a cancelled run had started: the ones ended now, and the ones left
-        active.
+        """Cancel the runs that a cancelled run had started, if the spec says so.
+
+        Returns:
+            The runs that were cancelled, and the runs that are still active.
         """
         state = turn.state
         cancel = turn.job.spec.cancellation.children is ChildRuns.CANCEL
@@ -448,7 +462,9 @@ class Reconciler:
         return may_be_ended(child, state.run, self._prefix, allowed=allowed)
 
     def _trouble(self, error: OperatorError, action: Action, state: State) -> TransientState:
-        """Record the error, and when to try again."""
+        """The transient state after a failed action: with the error and the time of the next
+        try.
+        """
         job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
         starting = isinstance(action, actions.CountRuns | actions.Submit | actions.ClearFailed)
         if starting:
@@ -465,9 +481,9 @@ class Reconciler:
 
 
 def _message(error: OperatorError, state: State) -> str:
-    """The error's message. If the DAG does not exist, it suggests similar DAGs.
+    """The error's message. If the DAG does not exist, the message suggests similar DAGs.
 
-    Only DAGs that the namespace may run are suggested.
+    It suggests only DAGs that the MLJob's namespace may run.
     """
     if not isinstance(error, DagNotFound):
         return str(error)

@@ -22,16 +22,16 @@ from .actions import Turn
 from .confs import Confs
 
 SETTLED_AFTER = timedelta(seconds=10)
-"""How long after a run's end its list of tasks counts as final although tasks are unfinished. A
-worker may store the end of its task after the run's end, so the first list may show tasks in
-progress. But a deadlocked run has tasks that never run."""
+"""The time for which the tasks of an ended run are listed again while some are unfinished. A worker
+may store the end of its task after the end of the run, so the first list may show running tasks.
+After this time the list counts as final, because a deadlocked run has tasks that never run."""
 
 
 class RunActions:
     """Actions on a single run.
 
     Args:
-        confs: Makes the confs of runs.
+        confs: Builds the confs of runs.
     """
 
     def __init__(self, confs: Confs, clock: Clock) -> None:
@@ -98,7 +98,10 @@ class RunActions:
         return turn.learned(observed_run=observed_run, transient=transient, outputs=outputs)
 
     async def _run(self, turn: Turn) -> RunFact | None:
-        """The run's state. If Airflow has just confirmed the run's end, no new request is made."""
+        """The run's state; None: Airflow has no such run.
+
+        If Airflow has just confirmed the run's end, the known state is returned without a request.
+        """
         run, looked_at = turn.state.run, turn.transient.looked_up_at
         if turn.observed_run.over and looked_at is not None and turn.state.now < looked_at + LIST_AGAIN_AFTER:
             return turn.observed_run.run
@@ -107,7 +110,8 @@ class RunActions:
     async def cancel(self, turn: Turn) -> TrackedJob:
         """Set the run's unfinished task instances to failed, then the run.
 
-        The cancellation DAG's run for this run is not needed any more and is ended too.
+        Also end the cancellation DAG's run for this run if it is still queued, because it is not
+        needed any more.
         """
         run, now = turn.state.run, turn.state.now
         await turn.confirm()
@@ -124,13 +128,19 @@ class RunActions:
 
 
 def _answered(turn: Turn, fact: RunFact | None) -> ObservedRun:
-    """The observed run after Airflow's answer; a ``fact`` of None: Airflow has no such run."""
+    """The observed run after Airflow's answer. A ``fact`` of None: Airflow has no such run."""
     if fact is None:
         return missed(turn.observed_run, turn.state.now, turn.transient.unknown_until)
     return observe(turn.observed_run, Snapshot(turn.state.now, run=fact))
 
 
 def _are_settled(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
-    """Whether the list of an ended run's tasks is final."""
+    """Whether the list of an ended run's tasks is final (``SETTLED_AFTER``).
+
+    Args:
+        tasks: The task instances in the list.
+        over_since: The time of the first list of the ended run's tasks; None: there was no list.
+        asked_at: The time of the request for the list.
+    """
     late = over_since is not None and asked_at - over_since > SETTLED_AFTER
     return late or all(task.state in FINISHED_TASK for task in tasks)

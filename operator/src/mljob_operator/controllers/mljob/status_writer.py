@@ -37,7 +37,8 @@ class Patch:
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
-        urgent: Whether the patch has news for readers, and not only more exact times.
+        urgent: Whether the patch tells readers something new. A patch that only makes times more
+            exact is not urgent.
     """
 
     content: Mapping[str, Any]
@@ -47,8 +48,8 @@ class Patch:
 class StatusWriter:
     """Writes the statuses of MLJobs, and the Events about their changes.
 
-    The reconciler writes past this class where an action itself is a write: ``submittedBy``, which
-    takes over an attempt, and the Events about child runs.
+    Two writes don't use this class, because they are actions of the reconciler: the patch of
+    ``submittedBy`` that takes over an attempt, and the Events about child runs.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
@@ -61,11 +62,15 @@ class StatusWriter:
 
     @property
     def busy(self) -> set[asyncio.Task[None]]:
-        """Events that are being recorded."""
+        """The tasks that are recording Events."""
         return self._background
 
     async def store(self, job: Job, patch: Patch) -> Job:
-        """Store a status and record its Events; the stored MLJob.
+        """Store a status, record the Events about its changes, and return the stored MLJob.
+
+        Args:
+            job: The version of the MLJob that the patch was made from.
+            patch: The change of the status.
 
         Raises:
             StoreError: The Kubernetes API fails, or refuses the status.
@@ -77,23 +82,28 @@ class StatusWriter:
         return written
 
     def tell_of_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
-        """Count a status that the API server refused as invalid, and report the first one by an
-        Event.
+        """Count a status that the API server refused as invalid.
 
-        Further facts would not make the status valid, so the caller drops the observed run.
+        The same facts would make an invalid status again, so the caller drops the observed run.
+
+        Args:
+            job: The MLJob.
+            error: The refusal.
+            redaction: Hides values from Secrets in the error's message.
+            first: Whether the previous status was accepted. An Event then reports the refusal.
         """
         self._meter.status_refused()
         if first:
-            # The error may quote the status, which is redacted already, and the rest of the object.
+            # The error may quote the object. Its status is redacted, but other parts are not.
             why = redaction.text(str(error))
             message = f"The Kubernetes API refused a status of this MLJob. The operator drops this status and reads the run from Airflow again. {why}"
             self._record(job, KubeEvent(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
 
     async def tell_of_abandonment(self, state: State, redaction: Redaction) -> None:
-        """Report a run that may still be active although its MLJob is released.
+        """Record an Event about a run that may still be active although its MLJob is deleted.
 
-        The Event is recorded before the MLJob is gone, because the Event then is the only trace of
-        the run in Kubernetes.
+        The caller removes the finalizer after this. The Event is then the only trace of the run in
+        the Kubernetes API.
         """
         job, run = state.job, state.run
         last_error = disclosed(state, None, redaction)[0].transient.last_error
@@ -103,11 +113,18 @@ class StatusWriter:
             f"{last_error.message if last_error else 'Airflow did not end it.'}"
         )
         log.warning("%s/%s: %s", *job.key, message, extra=extra(job.key))
-        # A namespace that is being deleted refuses the Event at once.
+        # Waiting for the Event does not hold up the deletion of a namespace, because the API server
+        # refuses Events there at once.
         await self._recorded(job, KubeEvent(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE]))
 
     def tell_of_contradiction(self, state: State, count: int, *, first: bool) -> None:
-        """Count events that Airflow has contradicted, and log the first one of a run."""
+        """Count the Kafka events about a run that Airflow has contradicted, and log the first.
+
+        Args:
+            state: The state of the MLJob.
+            count: The number of events.
+            first: Whether no event about the run was contradicted before.
+        """
         self._meter.events_disbelieved(count)
         if first:
             job, run = state.job, state.run
@@ -121,7 +138,7 @@ class StatusWriter:
             )
 
     async def close(self) -> None:
-        """Wait up to 2 s for Events that are being recorded."""
+        """Wait up to 2 s for the Events that are being recorded."""
         if self._background:
             await asyncio.wait(self._background, timeout=2)
 
@@ -141,7 +158,7 @@ class StatusWriter:
             )
 
     def _record(self, job: Job, notice: KubeEvent) -> None:
-        """Create a Kubernetes Event in the background, so that it does not delay a status."""
+        """Create a Kubernetes Event in the background, so that the Event delays no status."""
         task = asyncio.create_task(self._recorded(job, notice))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -156,7 +173,15 @@ class StatusWriter:
 def difference(
     state: State, outputs: Outputs | None, *, ui_url: str | None, redaction: Redaction, entries: TaskEntries
 ) -> Patch | None:
-    """The patch from the stored status to the current status; None: there is no difference."""
+    """The patch from the stored status to the current status; None: the two are equal.
+
+    Args:
+        state: The state of the MLJob.
+        outputs: The outputs of the run; None: they were not read.
+        ui_url: The base URL of the Airflow's UI.
+        redaction: Hides values from Secrets.
+        entries: Keeps the entries of tasks between two statuses.
+    """
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, entries=entries)
     patch = merge_patch(job.stored_status, status)

@@ -1,5 +1,7 @@
-"""A step of an MLJob's worker: fold the inbox, advance, write the status, acknowledge the
-messages.
+"""One step of an MLJob's worker.
+
+The step folds the inbox into the observed run, carries out actions (an advance), writes the status,
+and acknowledges the Kafka messages whose facts are stored.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ LONGEST_PAUSE = 60.0
 
 
 class Steps:
-    """Takes steps for workers, one at a time for each.
+    """Takes steps for workers. A worker takes one step at a time.
 
     Args:
         reconciler: Decides and acts.
@@ -58,9 +60,14 @@ class Steps:
         self._clock = clock
 
     async def take(self, key: Key, worker: WorkerState) -> float | None:
-        """Take one step; seconds until the next step is due, or None.
+        """Take one step.
 
-        An error with one MLJob affects no other MLJob.
+        An error with one MLJob affects no other MLJob: it is logged, and the step is repeated after
+        a delay.
+
+        Returns:
+            The seconds until the next step is due. None: no step is due without input, or
+            ``worker.waiting`` asks for a step at once.
         """
         try:
             until = await self._step(key, worker)
@@ -78,8 +85,8 @@ class Steps:
             log.warning("%s/%s: %s; again in %.1f s", *key, error, delay, extra=extra(key))
             return delay
         except Exception:
-            # A defect must not stop the other MLJobs, and must be logged. The step is retried
-            # slowly.
+            # A defect with one MLJob must not stop the others. The step is repeated after a growing
+            # delay.
             worker.failures += 1
             log.exception("%s/%s: unexpected error", *key, extra=extra(key))
             return min(LONGEST_PAUSE, 2.0 ** min(worker.failures, 6))
@@ -87,10 +94,13 @@ class Steps:
         return until
 
     async def _read_again(self, key: Key, worker: WorkerState, refused: Conflict) -> float | None:
-        """Read the MLJob's latest version after a Conflict; seconds until the next step, None: now.
+        """Read the MLJob's latest version after a Conflict.
 
-        The API server has a later version, because it has refused the request for its version. An
-        answer without a later version, or without the MLJob, is stale.
+        A Conflict says that the API server has a later version than the worker. If the answer to
+        the read has no later version, the answer is stale, and the read is repeated after a delay.
+
+        Returns:
+            The seconds until the next step; None: the next step follows at once.
         """
         before = worker.job
         error: StoreError = refused
@@ -105,7 +115,8 @@ class Steps:
             return None
         worker.failures += 1
         if worker.failures == 1:
-            # The watch may have delivered the latest version before the refusal arrived.
+            # The watch may have delivered the latest version before the Conflict arrived, so the
+            # first repetition follows without a delay.
             return None
         delay = backoff(error, worker.failures - 1)
         log.warning(
@@ -116,7 +127,7 @@ class Steps:
     async def _step(self, key: Key, worker: WorkerState) -> float | None:
         if worker.known is None:
             found = await self._jobs.get(key)
-            # The watch may have delivered the MLJob meanwhile.
+            # Check again: the watch may have delivered the MLJob during the request.
             if found is not None and worker.known is None:
                 worker.begin(found, self._reconciler.transient(found))
         if worker.known is None:
@@ -124,7 +135,7 @@ class Steps:
             return None
         state = worker.last_state(self._reconciler.state)
         if _is_settled(worker, state):
-            # An event that arrives after the end: the stored status stays.
+            # The input arrived after the end of the MLJob, and does not change the status.
             worker.forget()
             return None
         worker.take_in(state)
@@ -145,21 +156,23 @@ class Steps:
         return self._until(worker, state, action)
 
     async def _advance(self, worker: WorkerState) -> tuple[State, Action] | None:
-        """Act and write until nothing is left to do now; the state and the last action.
+        """Advance and write the status until no action is possible now.
 
-        None: the step is over, because the MLJob or its attempt was replaced meanwhile.
+        Returns:
+            The state and the last action. None: the step is over, because the MLJob was deleted or
+            another process has begun an attempt meanwhile.
         """
         while True:
             before, begun = worker.known, worker.begun
             assert before is not None
             outcome = await self._reconciler.advance(before)
             if not worker.learn(outcome.known.job if outcome.known is not None else None, before.job):
-                # The MLJob was deleted meanwhile. If another MLJob has its name, the watch has
-                # delivered that MLJob, and the next step is about it.
+                # The MLJob was deleted meanwhile. If a new MLJob has its name, the watch has
+                # delivered the new MLJob, and the next step handles it.
                 return None
             if worker.begun != begun:
-                # Another process has begun an attempt meanwhile: this result is of an earlier
-                # attempt.
+                # Another process has begun an attempt meanwhile, so the outcome belongs to an
+                # earlier attempt and is dropped.
                 worker.waiting = True
                 return None
             assert outcome.known is not None
@@ -182,14 +195,16 @@ class Steps:
                 return None
             if stores and not changed:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
-            # The stored status may have started a deadline, or a time to live.
+            # The stored status may have started a deadline or the time to live. The next round then
+            # decides with it.
             if not stores and not (changed and _begins(before.job) != _begins(worker.known.job)):
                 return _as_stored(state, worker.known), action
 
     async def _write(self, worker: WorkerState, state: State, *, at_once: bool) -> bool:
-        """Store the status if it has changed; whether it was stored.
+        """Store the status if it has changed, and return whether the status was stored.
 
-        A change that only makes values more exact may wait for ``REFINEMENT_WAITS``.
+        A change that only makes values more exact waits for up to ``REFINEMENT_WAITS``, unless
+        ``at_once`` is set.
         """
         job = state.job
         redaction = await self._reconciler.redaction(state)
@@ -246,7 +261,7 @@ class Steps:
         return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
 
     def _until(self, worker: WorkerState, state: State, action: Action) -> float | None:
-        """Seconds until the next step is due without input; None: no step is due."""
+        """Seconds until the next step is due even if no input arrives; None: no step is due."""
         times = [
             action.until if isinstance(action, Wait) else None,
             worker.refined_at + REFINEMENT_WAITS if worker.refined_at is not None else None,
@@ -257,17 +272,24 @@ class Steps:
 
 
 def _is_settled(worker: WorkerState, state: State) -> bool:
-    """Whether no input matters any more: the MLJob has finished, and has no time to live."""
+    """Whether no step is needed: the MLJob is finished, and its status need not change any more.
+
+    A finished MLJob still needs steps if it has a time to live, if Airflow's REST API has a
+    snapshot of its run, or if its run has appeared late in Airflow.
+    """
     ttl = state.job.spec.ttl_seconds_after_finished
     return state.job.is_done and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
 
 
 def _as_stored(state: State, known: TrackedJob) -> State:
-    """The state with the MLJob as stored: a refined status doesn't change the classification."""
+    """The state with the MLJob as it is stored now.
+
+    The state is not classified again, because the stored status only shows what the state says.
+    """
     inputs = replace(state.inputs, job=known.job, observed_run=known.observed_run, transient=known.transient)
     return replace(state, inputs=inputs)
 
 
 def _begins(job: Job) -> tuple[datetime | None, bool]:
-    """When the deadlines begin, and whether the time to live has begun."""
+    """The time at which the deadlines begin, and whether the time to live has begun."""
     return job.status.active_since, job.is_done

@@ -35,10 +35,10 @@ class Inbox:
         halts: The last observation of the run's DAG: the reason why it schedules no tasks, or None
             if it schedules tasks. Empty: there was no observation.
         doubt: Whether to request the run from Airflow.
-        anew: Whether the cause of the last error may be gone, so that the error and its backoff are
+        anew: Whether the cause of the last error may be gone. The error and its backoff are then
             dropped.
-        again: Whether a refused request may be accepted now, so that it is sent before the end of
-            its backoff.
+        again: Whether a refused request may be accepted now. The request is then repeated before
+            the end of its backoff.
     """
 
     facts: list[tuple[Collection[RunKey], TaskFact | RunFact | BackfillRun]] = field(default_factory=list)
@@ -54,23 +54,24 @@ class WorkerState:
     """The state of one MLJob's worker.
 
     Attributes:
-        elsewhere: Gives the transient state for an attempt that another process has begun; None:
-            this process has begun the attempt.
+        elsewhere: Called with a version of the MLJob. Returns the transient state if another
+            process has begun the attempt in this version, and None if this process has begun it.
         known: The MLJob with its observed run; None: the MLJob was not read yet.
         state: The state at the end of the last step; None: no step has ended since ``begin``.
         inbox: The input since the last step.
-        entries: Entries of tasks that were made for the last status.
-        disbelieved: The events that Airflow has contradicted and that are counted already.
-        done: Callbacks for the facts in the inbox, to be called when the facts are stored.
-        owed: Callbacks for facts that are folded, but not stored yet.
+        entries: The entries of tasks in the last status, which the next status can use again.
+        disbelieved: The events that Airflow has contradicted and that the metrics have counted.
+        done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
+        owed: Callbacks for facts that are part of the observed run, but not stored yet.
         waiting: Whether another step is needed.
         task: The task that takes the steps; None: no step is being taken.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
-        refined_at: Since when the stored status only lacks more exact values; None: it lacks
-            nothing, or more than that.
+        refined_at: Since when a patch that only makes values more exact has been waiting; None: no
+            such patch is waiting.
         failures: The number of failed steps in a row.
-        begun: How many times ``begin`` was called.
+        begun: How many times ``begin`` was called. A change shows that the MLJob or its attempt was
+            replaced.
     """
 
     elsewhere: Callable[[Job], TransientState | None]
@@ -91,7 +92,7 @@ class WorkerState:
 
     @property
     def job(self) -> Job | None:
-        """The MLJob as last read or written; None: it was not read yet."""
+        """The MLJob as last read or written; None: the MLJob was not read yet, or is deleted."""
         return self.known.job if self.known is not None else None
 
     @property
@@ -100,8 +101,10 @@ class WorkerState:
         return self.known is not None and self.known.job.status.phase in TERMINAL_PHASES
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
-        """The state at the end of the last step, or the current state if the known state has
-        changed.
+        """The state at the end of the last step.
+
+        If the MLJob, its observed run or its transient state has changed since, ``classify`` makes
+        the current state.
         """
         state, known = self.state, self.known
         assert known is not None
@@ -112,8 +115,9 @@ class WorkerState:
         return state
 
     def begin(self, job: Job, transient: TransientState) -> None:
-        """Start to track this MLJob, or a new attempt of it. The inbox stays: it may concern the
-        MLJob.
+        """Start to track an MLJob, or an attempt that another process has begun.
+
+        The inbox stays, because its input may be about this MLJob.
         """
         self.known = TrackedJob(job, remember(job.status), transient)
         self.state = None
@@ -137,11 +141,11 @@ class WorkerState:
     def learn(self, answer: Job | None, of: Job) -> bool:
         """Take the answer to a request about an MLJob.
 
-        The watch may be faster than the answer. It may have delivered a later version, the
-        deletion, or another MLJob with this name; then the answer is dropped.
+        The watch may be faster than the answer. If the watch has delivered a later version, the
+        deletion, or another MLJob with this name, the answer is dropped.
 
         Args:
-            answer: The MLJob in the answer; None: the MLJob is gone.
+            answer: The MLJob in the answer; None: the MLJob is deleted.
             of: The version that the request was about.
 
         Returns:
@@ -162,16 +166,16 @@ class WorkerState:
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
-        """Take the result of an advance, but keep the latest known version of the MLJob."""
+        """Take the result of an advance, with the latest known version of the MLJob."""
         assert self.known is not None
         self.known = after if self.known.job is after.job else replace(after, job=self.known.job)
         return self.known
 
     def take_in(self, state: State) -> None:
-        """Fold the inbox into the observed run.
+        """Fold the inbox into the observed run and the transient state.
 
-        Input about other runs has no effect: runs of earlier attempts, or of another MLJob with
-        this name.
+        Input about other runs than ``state.run`` has no effect. Such runs belong to earlier
+        attempts, or to an earlier MLJob with this name.
         """
         assert self.known is not None
         inbox, self.inbox = self.inbox, Inbox()
@@ -197,9 +201,9 @@ class WorkerState:
             self.known = replace(self.known, observed_run=observed_run, transient=transient)
 
     def start_over(self) -> None:
-        """Drop the observed run, because its status can't be stored, and ask Airflow again.
+        """Drop the observed run, because the API server refused the status made from it.
 
-        The stored status stays.
+        The next step reads the run from Airflow again. The stored status stays.
         """
         assert self.known is not None
         job, transient = self.known.job, self.known.transient
@@ -209,13 +213,15 @@ class WorkerState:
         self.acknowledge()
 
     def acknowledge(self) -> None:
-        """Call the callbacks of the folded facts: the facts are stored."""
+        """Call the callbacks of the facts that are stored now."""
         owed, self.owed = self.owed, []
         for done in owed:
             done()
 
     def forget(self) -> None:
-        """Drop the inbox and call all callbacks: no MLJob needs the input."""
+        """Drop the inbox, cancel the timer, and call all callbacks, because no MLJob needs the
+        input.
+        """
         self.owed += self.done
         self.done = []
         self.inbox.facts, self.inbox.snapshots = [], []
