@@ -3,6 +3,7 @@
 - :mod:`.job`: the object in the Kubernetes API.
 - :mod:`.spec`: its spec, and the hash of the spec.
 - :mod:`.identity`: the dag run id.
+- :mod:`.capabilities`: what Airflow can do with a run, and what with a backfill.
 - :mod:`.attempts`: the attempts. Each has a new dag run, or clears the run of an earlier attempt.
 - :mod:`.transient_state`: what this process has tried.
 - :mod:`.remembered`: what a stored status says about the run.

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, Phase
 
+from .capabilities import capabilities
 from .current import CurrentAttempt
 from .deadlines import Deadlines
 from .inputs import Inputs
@@ -53,13 +54,14 @@ class Cancellation:
     def of(cls, inputs: Inputs, current: CurrentAttempt, change: SpecChange, deadlines: Deadlines) -> Cancellation:
         """Return the cancellation that follows from these inputs."""
         job = inputs.job
-        pausable = job.is_backfill and current.active
+        able = capabilities(job)
+        pausable = able.pausable and current.active
         announced = _announced(inputs, current)
         return cls(
             reason=_reason(inputs, current, change, deadlines, announced, pausable=pausable),
             announced=announced,
             pausable=pausable,
-            by_dag=job.spec.cancellation.strategy is CancellationStrategy.DAG and not job.is_backfill,
+            by_dag=job.spec.cancellation.strategy is CancellationStrategy.DAG and able.cancelled_by_dag,
             asked_in_vain=_asked_in_vain(inputs),
         )
 

@@ -13,6 +13,7 @@ from mljob_contract.mljob import Phase
 from ..run.observed_run import ObservedRun
 from ..run.states import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
 from . import attempts
+from .capabilities import capabilities
 from .current import CurrentAttempt
 from .inputs import Inputs
 from .job import Job
@@ -86,7 +87,7 @@ def _pre_running(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
     seconds, since = job.spec.pre_running_deadline_seconds, current.status.active_since
     if seconds is None or since is None or current.finished:
         return None
-    if current.open and _has_started(inputs.observed_run, is_backfill=job.is_backfill):
+    if current.open and _has_started(inputs.observed_run, has_tasks=capabilities(job).has_tasks):
         return None
     if history := job.status.history:
         last = history[-1]
@@ -95,13 +96,13 @@ def _pre_running(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
     return since + timedelta(seconds=seconds)
 
 
-def _has_started(observed_run: ObservedRun, *, is_backfill: bool) -> bool:
+def _has_started(observed_run: ObservedRun, *, has_tasks: bool) -> bool:
     """Return whether, according to Airflow's REST API, a task of the run or a run of the backfill
     has started.
     """
     run = observed_run.run
-    if observed_run.over or (is_backfill and run is not None and run.state is not RunState.QUEUED):
-        return True
+    if observed_run.over or not has_tasks:
+        return run is not None and run.state is not RunState.QUEUED
     return any(fact.shown_state in _STARTED and not fact.unconfirmed for fact in observed_run.tasks.values())
 
 

@@ -47,6 +47,7 @@ from .actions import (
 from .afterwards import arrived_late, was_cleared
 from .airflow_use import is_reachable, needs_airflow
 from .attempts import same_run
+from .capabilities import capabilities
 from .confirmation import LIST_AGAIN_AFTER
 from .spec_change import SpecChange
 from .starting import Start
@@ -122,7 +123,7 @@ def let_deletion_through(s: State) -> Action | None:
         return Wait()
     ended = not s.current.open or s.ending.over or s.observed_run.over
     if s.job.spec.deletion_policy is DeletionPolicy.RETAIN:
-        takes_note = not ended and needs_airflow(s) and not s.job.is_backfill and is_reachable(s)
+        takes_note = not ended and needs_airflow(s) and capabilities(s.job).has_note and is_reachable(s)
         return NoteRetention() if takes_note and not s.transient.retention_noted else Release()
     if ended:
         return Release()
@@ -331,7 +332,7 @@ def _replace(s: State, start: Start) -> Action:
 
 def _submit(s: State) -> Action:
     unknown_until = s.transient.unknown_until
-    if s.job.is_backfill and unknown_until is not None and not s.presence.absent:
+    if not capabilities(s.job).has_chosen_id and unknown_until is not None and not s.presence.absent:
         # Airflow assigns the ids of backfills, so a repeated request would create a second
         # backfill. The operator first finds out whether the earlier request took effect.
         return LookUpRun()

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from ..run.states import RunState
 from .cancellation import Cancellation, CancelReason
+from .capabilities import capabilities
 from .current import CurrentAttempt
 from .deadlines import Deadlines
 from .inputs import Inputs
@@ -78,7 +79,7 @@ def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines,
     job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:
         return False
-    if job.is_backfill or inputs.transient.children_handled:
+    if not capabilities(job).has_children or inputs.transient.children_handled:
         return False
     patience = timedelta(seconds=job.spec.cancellation.timeout_seconds)
     return not deadlines.overdue and inputs.now < (run.end or run.occurred_at) + patience

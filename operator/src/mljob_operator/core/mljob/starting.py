@@ -12,6 +12,7 @@ from ..run.states import TERMINAL_PHASES
 from . import attempts
 from .attempts import Attempt
 from .cancellation import Cancellation
+from .capabilities import capabilities
 from .current import CurrentAttempt
 from .inputs import Inputs
 from .presence import Presence
@@ -63,7 +64,7 @@ class Start:
         announced = current.attempt if current.open and not superseded else None
         attempt = announced or _next_attempt(inputs, current, change)
         at = _start_at(inputs, current, change)
-        once_per_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and not job.is_backfill
+        once_per_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and capabilities(job).has_chosen_id
         return cls(
             attempt=attempt,
             at=at,

@@ -11,6 +11,7 @@ from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatu
 
 from ..mljob.backfill_pause import RESUMING, BackfillPause
 from ..mljob.cancellation import CancelReason
+from ..mljob.state import State
 from ..run import halt
 from ..run.backfill import BackfillRun, ObservedBackfill, as_one_run
 from ..run.observed_run import ObservedRun
@@ -61,6 +62,10 @@ class BackfillOfRuns:
         if stopped is not None and run.state is RunState.QUEUED:
             return StatusSummary(Phase.QUEUED, stopped, halt.told(stopped, state.run.dag_id, self.noun))
         return under_way(observed_backfill)
+
+    def cancelling(self, state: State) -> str:
+        """Airflow's REST API cancels the backfill and each of its runs."""
+        return "Cancelling the backfill and its runs through Airflow's REST API."
 
     def collecting(self, context: Context) -> StatusSummary:
         """Return the same summary as :meth:`in_progress`, because the operator reads no outputs of

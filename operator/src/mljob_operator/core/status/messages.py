@@ -123,15 +123,9 @@ def _cancelling(context: Context) -> StatusSummary:
 
 def _how_cancelled(context: Context) -> str:
     state = context.state
-    noun, requests = workload(state.job).noun, state.transient.cancel_requests
     if not state.current.submitted:
-        return f"Checking Airflow for a {noun} to cancel."
-    if state.job.is_backfill:
-        return "Cancelling the backfill and its runs through Airflow's REST API."
-    if state.cancellation.by_dag and requests.dag_refused is None and requests.sent_at is None:
-        return "Cancelling the run by the cancellation DAG."
-    why = f" ({requests.dag_refused})" if requests.dag_refused else ""
-    return f"Cancelling the run through Airflow's REST API{why}."
+        return f"Checking Airflow for a {workload(state.job).noun} to cancel."
+    return workload(state.job).cancelling(state)
 
 
 def _running(context: Context) -> StatusSummary:

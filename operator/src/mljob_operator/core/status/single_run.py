@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from mljob_contract.mljob import Phase
 
+from ..mljob.state import State
 from ..run import halt
 from ..run.facts import TaskFact, TaskKey
 from ..run.observed_run import ObservedRun
@@ -46,6 +47,14 @@ class SingleRun:
         if phase is Phase.QUEUED:
             return StatusSummary(phase, "Queued", "Airflow has accepted the run; its first task has not started.")
         return _running(context)
+
+    def cancelling(self, state: State) -> str:
+        """The cancellation DAG cancels the run, or else Airflow's REST API."""
+        requests = state.transient.cancel_requests
+        if state.cancellation.by_dag and requests.dag_refused is None and requests.sent_at is None:
+            return "Cancelling the run by the cancellation DAG."
+        why = f" ({requests.dag_refused})" if requests.dag_refused else ""
+        return f"Cancelling the run through Airflow's REST API{why}."
 
     def collecting(self, context: Context) -> StatusSummary:
         """Return the summary of an ended run whose tasks and outputs are being read."""

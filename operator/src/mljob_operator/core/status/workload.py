@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from ..mljob.state import State
 from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
 from .context import Context
@@ -32,6 +33,10 @@ class Workload(Protocol):
 
     def in_progress(self, context: Context) -> StatusSummary:
         """Return the summary while Airflow says that the workload is in progress."""
+        ...
+
+    def cancelling(self, state: State) -> str:
+        """How it is being cancelled, as a sentence."""
         ...
 
     def collecting(self, context: Context) -> StatusSummary:

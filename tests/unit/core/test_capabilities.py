@@ -1,0 +1,15 @@
+"""What Airflow can do with a single run, and with a backfill."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from mljob_operator.core.mljob.capabilities import BACKFILL, SINGLE_RUN, Capabilities
+
+
+def test_run_and_backfill_differ_in_every_capability() -> None:
+    """A capability that both have, or none, is no difference and needs no field."""
+    same = [
+        field.name for field in fields(Capabilities) if getattr(BACKFILL, field.name) is getattr(SINGLE_RUN, field.name)
+    ]
+    assert same == []
