@@ -18,13 +18,14 @@ class Capabilities:
 
     Attributes:
         pausable: Whether Airflow can pause and resume it. If not, suspending the MLJob cancels it.
-        has_chosen_id: Whether the operator chooses its id. Then a second submission does no harm, and
-            runs of an earlier MLJob are found by their ids.
+        has_chosen_id: Whether the operator chooses its id. Then a second submission does no harm,
+            and runs of an earlier MLJob are found by their ids.
         has_tasks: Whether its tasks are followed, so that a started task can be told from a started
             run. If not, a run in progress counts as started.
         has_note: Whether it has a note, which can say that it continues without its MLJob.
         cancelled_by_dag: Whether the cancellation DAG can cancel it. If not, Airflow's REST API does.
-        has_children: Whether the runs that its tasks have started are looked for after a cancellation.
+        has_children: Whether the runs that its tasks have started are looked for after a
+            cancellation.
     """
 
     pausable: bool
