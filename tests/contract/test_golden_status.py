@@ -81,7 +81,8 @@ def test_both_producers_together_report_what_either_alone_reports(run: str, rng:
         assert fact.start == min((one.start for one in known if one.start), default=None)
         assert fact.end == min((one.end for one in known if one.end and one.rank == fact.rank), default=None)
         for name in ("progress", "metrics"):
-            assert getattr(fact, name) == next((found for one in known if (found := getattr(one, name))), None)
+            reports = [report for one in known if (report := getattr(one.details, name))]
+            assert getattr(fact.details, name) == next(iter(reports), None)
         failure = fact.details.failure
         failures = [one.details.failure for one in known if one.details.failure is not None]
         assert (failure in failures) if failures else failure is None
