@@ -1,4 +1,4 @@
-"""The adapter of Airflow, and a server that says what it is told to."""
+"""Fixtures: the adapter for Airflow, and a server with scripted answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes.meter import SilentMeter
 from tests.scripted_airflow import CANCEL_DAG, ScriptedAirflow
 
 SOON = (5.0, 0.2)
-"""Seconds to connect, and to wait for an answer that does not come."""
+"""Timeouts in seconds: for the connection, and for the answer of a request that hangs."""
 
 Connect = Callable[..., Airflow]
 
@@ -27,7 +27,7 @@ def server() -> Iterator[ScriptedAirflow]:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Makes adapters, and closes them."""
+    """A function that makes an adapter for a server. The fixture closes all adapters at the end."""
     made: list[Airflow] = []
 
     def connect(server: ScriptedAirflow, **how: Any) -> Airflow:

@@ -1,4 +1,6 @@
-"""What counts as an answer: every answer that may come, to every request that the operator makes."""
+"""How the adapter reads answers of Airflow: a table of every request that the operator makes and
+every answer that a server or a proxy may give.
+"""
 
 from __future__ import annotations
 
@@ -103,14 +105,14 @@ UNREADABLE = {
     "200 nested without end",
     "200 huge",
 }
-"""Answers in JSON that are not what Airflow answers; THE_THING where Airflow has no such text for the request."""
+"""JSON answers that Airflow doesn't give. THE_THING is one for requests without a detail of their own."""
 CERTAIN = {"401", "403", "429 with Retry-After", THE_THING}
-"""Answers that say that a request took no effect."""
+"""Answers that prove that the request had no effect."""
 EVERY = {*ANSWERS, THE_THING}
 
 Ask = Callable[[Airflow], Awaitable[Any]]
 Outcome = type[AirflowError] | Callable[[Any], bool]
-"""What is raised, or what is said of the result."""
+"""The class of the expected error, or a check of the result."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,16 @@ class Cell:
     """An operation, and one of the requests that it makes.
 
     Attributes:
-        operation: A public method of the adapter.
-        request: By its name.
+        operation: The name of a public method of the adapter.
+        request: The name of the request in ``REQUESTS``.
         ask: Calls the operation.
-        given: What the other requests are answered.
-        detail: How Airflow says that what the request names is not there; empty where it has no text for that.
-        absent: What that means.
-        otherwise: What other answers mean where the rule does not hold.
-        changes: Whether the operation's outcome is unknown if this request's is.
+        given: Scripted answers to the operation's other requests, by name of the request.
+        detail: The detail of Airflow's 404 if the object of the request doesn't exist; empty if
+            Airflow has no such detail for this request.
+        absent: The outcome of that 404.
+        otherwise: Outcomes of answers to which the general rule doesn't apply, by name of the
+            answer.
+        changes: Whether an unknown outcome of this request makes the operation's outcome unknown.
     """
 
     operation: str
@@ -143,7 +147,7 @@ def equals(wanted: Any) -> Outcome:
 
 
 def fine(_: Any) -> bool:
-    """The request's answer makes no difference."""
+    """Accept any result, because the answer to this request doesn't matter."""
     return True
 
 
@@ -252,7 +256,7 @@ CELLS = [
         "children", "get run", lambda a: a.children(DAG, RUN), detail=NO_RUN.replace(RUN, CHILD_RUN), absent=equals([])
     ),
     Cell("set_note", "patch run", lambda a: a.set_note(DAG, RUN, "a note"), detail=NO_RUN, absent=fine),
-    # Setting the run failed ends its tasks too.
+    # A failure here doesn't matter: Airflow also ends the tasks when the run is set to failed.
     Cell("cancel", "patch tasks", lambda a: a.cancel(DAG, RUN), otherwise=dict.fromkeys(EVERY - REFUSED.keys(), fine)),
     Cell("changed_runs", "list changed runs", lambda a: a.changed_runs(DAY)),
     Cell("changed_tasks", "list changed tasks", lambda a: a.changed_tasks(DAY)),
@@ -268,7 +272,7 @@ CELLS = [
     ),
     Cell("probe", "version", lambda a: a.probe(), otherwise=ANY_404),
     Cell("probe", "list dags", lambda a: a.probe()),
-    # An Airflow that is asked for its health alone may have none of the parts.
+    # An Airflow may report the health of none of its components.
     Cell("probe", "health", lambda a: a.probe(), otherwise={"200 {}": fine}),
     Cell("backfills.create", "list backfills", lambda a: a.backfills.create(BACKFILL_DAG, MARKER, ORDER)),
     Cell(
@@ -296,7 +300,7 @@ CELLS = [
 
 
 def expected(cell: Cell, name: str) -> Outcome:
-    """The rule."""
+    """The outcome of this answer: the cell's own outcome, or else the general rule."""
     if name == THE_THING and cell.detail:
         return cell.absent
     if (other := cell.otherwise.get(name)) is not None:
@@ -305,7 +309,7 @@ def expected(cell: Cell, name: str) -> Outcome:
 
 
 async def outcome(ask: Ask, airflow: Airflow) -> Any:
-    """The result, or the error."""
+    """The result of the operation, or its error."""
     try:
         return await ask(airflow)
     except AirflowError as error:
@@ -313,7 +317,7 @@ async def outcome(ask: Ask, airflow: Airflow) -> Any:
 
 
 def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up soon on this request; the others have the time that they need on a busy machine."""
+    """Shorten the timeouts of this request only, so that a busy machine doesn't make others fail."""
     (request,) = (request for request in REQUESTS if request.name == name)
     send = Session._send
 
@@ -335,7 +339,7 @@ def shared() -> Iterator[ScriptedAirflow]:
 
 @pytest.mark.parametrize("name", [*ANSWERS, THE_THING])
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.operation}-{cell.request}")
-async def test_every_answer_to_every_request_means_what_the_rule_says(
+async def test_answer_has_the_expected_outcome(
     cell: Cell,
     name: str,
     shared: ScriptedAirflow,
@@ -366,8 +370,8 @@ async def test_every_answer_to_every_request_means_what_the_rule_says(
         assert found.outcome_unknown is (cell.given is THERE or name not in CERTAIN), found
 
 
-async def test_every_operation_works_where_airflow_answers(server: ScriptedAirflow, connect: Connect) -> None:
-    """So that what fails above fails for its answer."""
+async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
+    """The errors of the table therefore come from its answers."""
     airflow = connect(server)
     for cell in CELLS:
         server.told = dict(cell.given)
@@ -377,7 +381,7 @@ async def test_every_operation_works_where_airflow_answers(server: ScriptedAirfl
     assert set(server.asked) == {request.name for request in REQUESTS}
 
 
-def test_the_table_has_every_operation_and_every_request() -> None:
+def test_cells_cover_every_operation_and_every_request() -> None:
     def operations(port: type, prefix: str = "") -> set[str]:
         found = inspect.getmembers(port, inspect.iscoroutinefunction)
         return {prefix + name for name, _ in found if not name.startswith("_") and name != "close"}

@@ -1,5 +1,5 @@
-"""Credentials that the Kubernetes API refuses: a moment is nothing, and for good is said and makes
-the operator end.
+"""Refused credentials of the Kubernetes API: the operator ignores short refusals, logs longer ones,
+and fails its liveness probe after ``PATIENCE``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def authentication(clock: Clock) -> Authentication:
     return Authentication("Check the ServiceAccount", clock)
 
 
-def test_refused_for_good_the_credentials_are_lost_and_the_log_says_once_what_to_check(
+def test_lasting_refusal_loses_the_credentials_and_is_logged_once(
     authentication: Authentication, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(int(PATIENCE)):
@@ -42,7 +42,7 @@ def test_refused_for_good_the_credentials_are_lost_and_the_log_says_once_what_to
     assert "Check the ServiceAccount. After 120 s of refusals /livez answers 503" in told.getMessage()
 
 
-def test_a_token_that_is_renewed_in_time_is_no_news(
+def test_refusals_before_a_token_is_renewed_are_ignored(
     authentication: Authentication, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(int(PATIENCE)):
@@ -54,7 +54,7 @@ def test_a_token_that_is_renewed_in_time_is_no_news(
 
 
 @pytest.mark.parametrize("status", [200, 403, 404, 500])
-def test_whatever_else_is_answered_the_credentials_count(
+def test_other_answers_prove_that_the_credentials_are_valid(
     authentication: Authentication, clock: Clock, status: int
 ) -> None:
     authentication.answered(401)

@@ -1,4 +1,4 @@
-"""What Airflow's answers may hold: their size, their pages, their fields, their headers."""
+"""Bounds of what the adapter accepts in an answer: size, pages, fields and headers."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("request_name", ["version", "login", "get run", "trigger", "list dags", "get xcom"])
-async def test_no_redirect_is_followed(
+async def test_redirect_is_not_followed(
     status: int, request_name: str, server: ScriptedAirflow, connect: Connect
 ) -> None:
-    """Where it leads gets neither the token nor a conf."""
+    """The target of a redirect receives neither the token nor a conf."""
     elsewhere = ScriptedAirflow()
     airflow = connect(server)
     server.told[request_name] = Says(status, "", "", {"Location": f"{elsewhere.url}/api/v2/version"})
@@ -62,7 +62,7 @@ async def test_no_redirect_is_followed(
 @pytest.mark.parametrize(
     ("location", "where"), [("", "the same host"), ("/login", "the same host"), ("http://[::", "no host")]
 )
-async def test_a_redirect_to_nowhere_is_one(
+async def test_redirect_without_a_valid_target_is_an_error(
     location: str, where: str, server: ScriptedAirflow, connect: Connect
 ) -> None:
     server.told["get run"] = Says(302, "", "", {"Location": location})
@@ -73,25 +73,23 @@ async def test_a_redirect_to_nowhere_is_one(
 # Bytes
 
 
-async def test_an_answer_without_end_is_cut(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_endless_answer_is_read_up_to_the_limit(server: ScriptedAirflow, connect: Connect) -> None:
     server.told["get run"] = POURS
     with pytest.raises(AirflowUnreadable, match="answered with more than 4194304 bytes"):
         await connect(server).get(DAG, RUN)
 
 
 @pytest.mark.parametrize("filling", ["[],", "{},", "1,", '{"a":1},', '"",'])
-async def test_an_answer_of_very_many_values_is_not_read(
-    filling: str, server: ScriptedAirflow, connect: Connect
-) -> None:
-    """They would take many times the answer's bytes in memory, and all the time that there is."""
+async def test_answer_with_too_many_values_is_refused(filling: str, server: ScriptedAirflow, connect: Connect) -> None:
+    """Parsing that many values would need many times the answer's size in memory, and much time."""
     many = filling * (4_000_000 // len(filling))
     server.told["get run"] = Says(200, f'{{"conf": [{many}1]}}')
     with pytest.raises(AirflowUnreadable, match="answered with more than 419430 values"):
         await connect(server).get(DAG, RUN)
 
 
-async def test_a_page_of_very_many_values_is_asked_for_in_parts(server: ScriptedAirflow, connect: Connect) -> None:
-    """A tenant's conf may have as many values as there is room for."""
+async def test_page_with_too_many_values_is_requested_in_parts(server: ScriptedAirflow, connect: Connect) -> None:
+    """The conf of a run in Airflow may have any number of values."""
     conf = {"key": [1] * 120_000}
 
     every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf=conf) for number in range(1, 21)]
@@ -104,7 +102,7 @@ async def test_a_page_of_very_many_values_is_asked_for_in_parts(server: Scripted
     assert len(await connect(server).changed_runs(DAY)) == 20
 
 
-async def test_an_answer_that_drips_is_not_waited_for(
+async def test_answer_that_arrives_too_slowly_is_given_up(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "MAX_BODY_SECONDS", 0.1)
@@ -114,7 +112,7 @@ async def test_an_answer_that_drips_is_not_waited_for(
     assert caught.value.outcome_unknown
 
 
-async def test_a_large_error_page_is_an_error_all_the_same(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_large_error_page_is_reported_by_its_status(server: ScriptedAirflow, connect: Connect) -> None:
     server.told["get run"] = Says(500, "<html>" + "x" * 1_000_000, "text/html")
     with pytest.raises(AirflowUnavailable, match="answered 500") as caught:
         await connect(server).get(DAG, RUN)
@@ -128,7 +126,7 @@ def xcoms(*task_ids: str) -> Says:
     return page("xcom_entries", *({"task_id": name, "map_index": -1, "timestamp": AT} for name in task_ids))
 
 
-async def test_an_output_that_is_too_large_is_named_and_the_others_are_there(
+async def test_output_that_is_too_large_is_named_and_the_others_are_read(
     server: ScriptedAirflow, connect: Connect
 ) -> None:
     answers: Iterator[Told] = iter([said(200, value='{"score": 0.9}'), POURS])
@@ -139,7 +137,7 @@ async def test_an_output_that_is_too_large_is_named_and_the_others_are_there(
     assert bounded(found.values, found.omitted) == found, "and so the status says"
 
 
-async def test_what_a_task_left_out_of_its_outputs_is_named(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_outputs_that_a_task_omitted_are_named(server: ScriptedAirflow, connect: Connect) -> None:
     values = iter([{"a": 1, "b": 1, "mljob_outputs_omitted": ["c", "d"]}, {"c": 3, "mljob_outputs_omitted": ["b"]}])
     server.told["list xcoms"] = xcoms("fit", "fit")
     server.told["get xcom"] = lambda _: said(200, value=json.dumps(next(values)))
@@ -147,7 +145,7 @@ async def test_what_a_task_left_out_of_its_outputs_is_named(server: ScriptedAirf
     assert found == Outputs({"a": 1, "c": 3}, ("d", "b")), "the later XCom's word counts"
 
 
-async def test_an_xcom_that_is_asked_for_is_there_though_the_task_left_out_an_output_of_its_name(
+async def test_requested_xcom_is_read_even_if_the_task_omitted_an_output_of_that_name(
     server: ScriptedAirflow, connect: Connect
 ) -> None:
     values = iter([{"mljob_outputs_omitted": ["score"]}, 0.9])
@@ -159,21 +157,21 @@ async def test_an_xcom_that_is_asked_for_is_there_though_the_task_left_out_an_ou
 
 
 @pytest.mark.parametrize("omitted", [None, 1, "abc", {"a": 1}, [1, None, ["x"]]], ids=repr)
-async def test_names_of_what_was_left_out_that_are_no_names_count_as_none(
+async def test_invalid_names_of_omitted_outputs_are_ignored(
     omitted: object, server: ScriptedAirflow, connect: Connect
 ) -> None:
     server.told["get xcom"] = said(200, value=json.dumps({"a": 1, "mljob_outputs_omitted": omitted}))
     assert await connect(server).outputs(DAG, RUN, []) == Outputs({"a": 1})
 
 
-async def test_names_of_what_was_left_out_are_bounded(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_number_of_omitted_names_is_bounded(server: ScriptedAirflow, connect: Connect) -> None:
     server.told["get xcom"] = said(200, value=json.dumps({"mljob_outputs_omitted": [f"o{n}" for n in range(1000)]}))
     found = await connect(server).outputs(DAG, RUN, [])
     assert len(found.omitted) == outputs.MAX_OMITTED
     assert len(bounded(found.values, found.omitted).omitted) == 32
 
 
-async def test_all_xcoms_of_a_run_together_are_bounded(
+async def test_total_size_of_the_xcoms_of_a_run_is_bounded(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outputs, "MAX_RUN_BYTES", 150)
@@ -185,7 +183,7 @@ async def test_all_xcoms_of_a_run_together_are_bounded(
     assert found.omitted == ("mljob_outputs of fit",)
 
 
-async def test_no_more_xcoms_are_read_than_make_sense(
+async def test_number_of_xcoms_that_are_read_is_bounded(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outputs, "MAX_XCOMS", 2)
@@ -196,7 +194,7 @@ async def test_no_more_xcoms_are_read_than_make_sense(
     assert server.asked.count("get xcom") == 2
 
 
-async def test_a_deeply_nested_output_is_left_out_of_the_status(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_deeply_nested_output_is_omitted_from_the_status(server: ScriptedAirflow, connect: Connect) -> None:
     server.told["get xcom"] = said(200, value='{"deep": ' + "[" * 500 + "]" * 500 + ', "a": 1}')
     found = await connect(server).outputs(DAG, RUN, [])
     assert bounded(found.values, found.omitted) == Outputs({"a": 1}, ("deep",))
@@ -208,10 +206,10 @@ async def test_a_deeply_nested_output_is_left_out_of_the_status(server: Scripted
 @pytest.mark.parametrize("limit", [7, 100])
 @pytest.mark.parametrize("total", [0, 7, 150, 200])
 @pytest.mark.parametrize("field", ["dags", "hitl_details", "backfills", "xcom_entries"])
-async def test_a_short_page_is_not_the_last_one(
+async def test_pages_are_read_to_the_end_even_if_each_is_short(
     field: str, total: int, limit: int, server: ScriptedAirflow, connect: Connect
 ) -> None:
-    """``[api] maximum_page_limit`` may be lower than what is asked for."""
+    """``[api] maximum_page_limit`` may be lower than the limit in the request."""
     rows = {
         "dags": lambda number: {"dag_id": f"dag-{number}"},
         "hitl_details": lambda number: {"task_instance": task_row(map_index=number), "subject": "?"},
@@ -262,7 +260,7 @@ async def test_a_short_page_is_not_the_last_one(
         ({"dag_runs": [5], "total_entries": 1}, "number where Airflow gives an object"),
     ],
 )
-async def test_pages_that_do_not_end_or_are_none_are_refused(
+async def test_endless_or_invalid_pages_are_refused(
     answer: dict[str, Any],
     says: str,
     server: ScriptedAirflow,
@@ -276,15 +274,15 @@ async def test_pages_that_do_not_end_or_are_none_are_refused(
 
 
 @pytest.mark.parametrize("cursors", [False, True])
-async def test_a_run_that_is_too_large_by_itself_hides_no_other(
+async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
     cursors: bool,
     server: ScriptedAirflow,
     connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whoever may trigger a DAG in Airflow may give the run any conf, and an id that looks like
-    ours.
+    """Users who may trigger a DAG in Airflow may give the run any conf, and an id like those of the
+    operator.
     """
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     names = [f"mljob.a.b.aaaaaaaaaa-{number}" for number in range(1, 8)]
@@ -310,10 +308,10 @@ async def test_a_run_that_is_too_large_by_itself_hides_no_other(
     ]
 
 
-async def test_pages_that_are_too_large_are_asked_for_in_parts(
+async def test_page_that_is_too_large_is_requested_in_parts(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run of somebody else's may have a large conf, and Airflow 3.1 lists everybody's."""
+    """Runs that the operator didn't submit may have a large conf, and Airflow 3.1 lists all runs."""
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf={"x": "x" * 3000}) for number in range(12)]
 
@@ -351,7 +349,7 @@ def odd(fields: Mapping[str, list[Any]]) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize(("name", "value"), odd(ODD_RUNS), ids=lambda value: ascii(value)[:30])
-async def test_an_odd_run_is_an_error_and_left_out_of_the_feed(
+async def test_run_with_an_invalid_field_is_an_error_and_omitted_from_the_feed(
     name: str, value: Any, server: ScriptedAirflow, connect: Connect
 ) -> None:
     airflow = connect(server)
@@ -372,7 +370,7 @@ async def test_an_odd_run_is_an_error_and_left_out_of_the_feed(
 
 
 @pytest.mark.parametrize(("name", "value"), odd(ODD_TASKS), ids=lambda value: ascii(value)[:30])
-async def test_an_odd_task_is_an_error_of_its_run_and_left_out_of_the_feed(
+async def test_task_with_an_invalid_field_is_an_error_and_omitted_from_the_feed(
     name: str, value: Any, server: ScriptedAirflow, connect: Connect
 ) -> None:
     airflow = connect(server)
@@ -386,9 +384,7 @@ async def test_an_odd_task_is_an_error_of_its_run_and_left_out_of_the_feed(
     assert "patch run" in server.asked, "a run whose tasks can't be read is cancelled all the same"
 
 
-async def test_a_field_that_a_later_airflow_adds_is_none_of_our_business(
-    server: ScriptedAirflow, connect: Connect
-) -> None:
+async def test_fields_and_states_of_a_later_airflow_are_accepted(server: ScriptedAirflow, connect: Connect) -> None:
     server.told["get run"] = said(200, **run_row(state="contemplating", from_the_future={}))
     assert await connect(server).get(DAG, RUN) is not None
 
@@ -396,14 +392,16 @@ async def test_a_field_that_a_later_airflow_adds_is_none_of_our_business(
 @pytest.mark.parametrize(
     "conf", [5, [], "text", json.loads("[" * 100 + "]" * 100), {"a": json.loads("[" * 90 + "]" * 90)}]
 )
-async def test_a_conf_of_another_shape_is_an_error(conf: Any, server: ScriptedAirflow, connect: Connect) -> None:
+async def test_conf_that_is_not_a_json_object_of_bounded_depth_is_an_error(
+    conf: Any, server: ScriptedAirflow, connect: Connect
+) -> None:
     server.told["get run"] = said(200, **run_row(conf=conf))
     with pytest.raises(AirflowUnreadable, match="conf"):
         await connect(server).conf(DAG, RUN)
 
 
 @pytest.mark.parametrize("conf", [5, [], "text", {"mljob": 5}, {"a": json.loads("[" * 90 + "]" * 90)}, None])
-async def test_somebody_elses_backfill_may_have_any_conf(conf: Any, server: ScriptedAirflow, connect: Connect) -> None:
+async def test_backfills_with_an_unknown_conf_are_skipped(conf: Any, server: ScriptedAirflow, connect: Connect) -> None:
     server.told["list backfills"] = page("backfills", backfill_row(dag_run_conf=conf), backfill_row(id=6))
     found = await connect(server).backfills.find(BACKFILL_DAG, RUN)
     assert found is not None
@@ -411,14 +409,14 @@ async def test_somebody_elses_backfill_may_have_any_conf(conf: Any, server: Scri
 
 
 @pytest.mark.parametrize("version", [5, None, {}, "x" * 2000, ["3.3.2"]])
-async def test_a_version_that_is_none_is_not_airflows(version: Any, server: ScriptedAirflow, connect: Connect) -> None:
+async def test_invalid_version_is_an_error(version: Any, server: ScriptedAirflow, connect: Connect) -> None:
     server.told["version"] = said(200, version=version)
     with pytest.raises(AirflowUnreadable, match="version"):
         await connect(server).probe()
 
 
 @pytest.mark.parametrize("token", [5, None, {}, "", "a-secret\nof two lines", "x" * 20_000, "ümlaut-secret"])
-async def test_a_token_that_cannot_be_sent_is_an_error_and_not_told(
+async def test_invalid_token_of_a_login_is_an_error_that_does_not_quote_it(
     token: Any, server: ScriptedAirflow, connect: Connect
 ) -> None:
     server.told["login"] = said(201, access_token=token)
@@ -429,7 +427,7 @@ async def test_a_token_that_cannot_be_sent_is_an_error_and_not_told(
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
-async def test_a_token_in_an_answer_that_is_cut_off_is_not_told(
+async def test_error_of_a_truncated_login_does_not_quote_the_token(
     content_type: str, server: ScriptedAirflow, connect: Connect
 ) -> None:
     server.told["login"] = Says(201, '{"access_token": "a-secret', content_type)
@@ -439,7 +437,7 @@ async def test_a_token_in_an_answer_that_is_cut_off_is_not_told(
 
 
 @pytest.mark.parametrize("token", ["", "   ", "a-secret\nof two lines", "a-secret\x00"])
-async def test_a_given_token_that_cannot_be_sent_is_wrong_credentials(
+async def test_invalid_configured_token_is_reported_as_wrong_credentials(
     token: str, server: ScriptedAirflow, connect: Connect
 ) -> None:
     with pytest.raises(AirflowUnauthorized, match="Check the Secret") as caught:
@@ -447,7 +445,7 @@ async def test_a_given_token_that_cannot_be_sent_is_wrong_credentials(
     assert "secret\n" not in str(caught.value)
 
 
-async def test_the_newline_at_the_end_of_a_token_is_an_editors(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_newline_at_the_end_of_a_token_is_removed(server: ScriptedAirflow, connect: Connect) -> None:
     assert await connect(server, token="a-token\n").get(DAG, RUN) is not None
 
 
@@ -474,11 +472,11 @@ async def test_the_newline_at_the_end_of_a_token_is_an_editors(server: ScriptedA
         ("Fri, 31 Dec 9999 23:59:59 -2359", 0),
     ],
 )
-def test_retry_after_is_bounded_and_what_is_none_is_ignored(header: str, seconds: float) -> None:
+def test_retry_after_is_bounded_and_ignored_if_invalid(header: str, seconds: float) -> None:
     assert retry_after(header, DAY) == seconds
 
 
-async def test_a_clock_is_taken_from_airflows_answers_alone(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_clock_offset_comes_from_valid_dates_of_airflow_only(server: ScriptedAirflow, connect: Connect) -> None:
     airflow = connect(server)
     ahead = datetime.now(UTC) + timedelta(minutes=10)
 

@@ -1,4 +1,4 @@
-"""Which runs a run's tasks claim to have started."""
+"""Child runs: which runs the tasks of a run name in their XComs as started by them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Connect = Callable[..., Airflow]
 
 
 @pytest.mark.parametrize(("triggered_by", "by_task"), [("operator", True), ("ui", False), (None, False)])
-async def test_a_run_in_progress_is_found_with_who_started_it(
+async def test_child_run_in_progress_is_found_with_its_trigger(
     triggered_by: str | None, by_task: bool, server: ScriptedAirflow, connect: Connect
 ) -> None:
     server.told["get run"] = said(200, **run_row(DAG, CHILD_RUN, state="running", triggered_by=triggered_by))
@@ -24,7 +24,9 @@ async def test_a_run_in_progress_is_found_with_who_started_it(
 
 
 @pytest.mark.parametrize("claim", ["../../secrets", "a/b", "~", "", "..", "x" * 251, 5, None, {"a": 1}])
-async def test_a_claim_that_is_no_id_is_not_asked_for(claim: Any, server: ScriptedAirflow, connect: Connect) -> None:
+async def test_xcom_that_is_not_a_valid_id_causes_no_request(
+    claim: Any, server: ScriptedAirflow, connect: Connect
+) -> None:
     server.told["get child xcom"] = said(200, value=json.dumps(claim))
     assert await connect(server).children(DAG, RUN) == []
     assert "get run" not in server.asked
@@ -33,7 +35,7 @@ async def test_a_claim_that_is_no_id_is_not_asked_for(claim: Any, server: Script
     assert "get run" not in server.asked
 
 
-async def test_of_very_many_claims_so_many_are_looked_at(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_number_of_child_runs_that_are_looked_up_is_bounded(server: ScriptedAirflow, connect: Connect) -> None:
     entries = [{"task_id": "fit", "map_index": -1, "timestamp": AT} for _ in range(100)]
     numbers = iter(range(10_000))
     server.told = {

@@ -1,4 +1,6 @@
-"""Where the endpoints listen: on every address of the pod, whichever families its cluster has. In which format they serve the metrics."""
+"""The HTTP endpoints: they listen on every address of the Pod, IPv4 and IPv6, and serve metrics in
+the format that a client accepts.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from mljob_operator.adapters.metrics import EVERYWHERE, Endpoints, Metrics
 
 
 async def answers(host: str, url_host: str, port: int) -> int:
-    """What ``/livez`` of endpoints on this host answers at another."""
+    """The status of ``/livez`` at ``url_host`` while the endpoints listen on ``host``."""
     endpoints = Endpoints(Metrics(), alive=lambda: True, ready=lambda: True)
 
     def ask() -> int:
@@ -35,19 +37,21 @@ def port(tmp_path: Path) -> int:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
-async def test_everywhere_is_ipv4_and_ipv6(port: int, address: str) -> None:
+async def test_default_host_listens_on_ipv4_and_ipv6(port: int, address: str) -> None:
     if not socket.has_dualstack_ipv6() and address == "[::1]":
         pytest.skip("this machine has no IPv6")
     assert await answers(EVERYWHERE, address, port) == 200
 
 
-async def test_without_ipv6_everywhere_is_ipv4(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_default_host_listens_on_ipv4_on_a_machine_without_ipv6(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
     assert await answers(EVERYWHERE, "127.0.0.1", port) == 200
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_an_address_of_its_own_may_be_named(port: int, host: str) -> None:
+async def test_host_may_be_one_address_or_name(port: int, host: str) -> None:
     assert await answers(host, host, port) == 200
 
 
@@ -59,7 +63,7 @@ async def test_an_address_of_its_own_may_be_named(port: int, host: str) -> None:
         ("*/*", "text/plain; version=0.0.4"),
     ],
 )
-async def test_metrics_come_in_the_format_that_is_accepted(port: int, accepted: str, served: str) -> None:
+async def test_metrics_are_served_in_the_requested_format(port: int, accepted: str, served: str) -> None:
     metrics = Metrics()
     metrics.event("applied")
     endpoints = Endpoints(metrics, alive=lambda: True, ready=lambda: True)

@@ -1,4 +1,6 @@
-"""What is told of a connection: one line when it is lost, one when it is back, and the cause once it has lasted."""
+"""What the operator logs about its connection to Kafka: a line when the connection is lost, a line
+when it is restored, and the cause if the loss lasts.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed
 
 
 class Heard:
-    """A connection in a time of the test's own, and what it has told."""
+    """A connection with a clock of its own; keeps the links that the connection has reported."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -50,7 +52,7 @@ def told(lines: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     return [(record.levelno, record.getMessage()) for record in lines.records]
 
 
-def test_a_loss_is_one_line_and_the_return_another(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
+def test_lost_and_restored_connections_are_logged_once_each(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
     heard.state("up")
     heard.after(60)
     for _ in range(50):
@@ -78,7 +80,7 @@ def test_a_loss_is_one_line_and_the_return_another(heard: Heard, lines: pytest.L
     ]
 
 
-def test_brokers_that_were_never_connected_are_told_with_the_cause_once_it_has_lasted(
+def test_failing_first_connection_is_logged_with_its_cause_after_a_grace_period(
     heard: Heard, lines: pytest.LogCaptureFixture
 ) -> None:
     heard.fails(KafkaError._SSL, UNTRUSTED)
@@ -101,9 +103,7 @@ def test_brokers_that_were_never_connected_are_told_with_the_cause_once_it_has_l
     assert heard.links[-1] == Link(True, "kafka:9092")
 
 
-def test_another_cause_is_told_but_not_each_time_that_two_take_turns(
-    heard: Heard, lines: pytest.LogCaptureFixture
-) -> None:
+def test_new_cause_is_logged_at_most_once_per_interval(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
     heard.after(GRACE)
     assert "librdkafka reports no error" in (heard.links[-1].problem or "")
     for _ in range(int(REPEAT) - 1):
@@ -116,7 +116,9 @@ def test_another_cause_is_told_but_not_each_time_that_two_take_turns(
     assert "certificate verify failed" in (heard.links[-1].problem or "")
 
 
-def test_that_a_loss_lasts_is_no_further_line_but_is_told(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
+def test_cause_of_a_lasting_loss_is_reported_without_another_log_line(
+    heard: Heard, lines: pytest.LogCaptureFixture
+) -> None:
     heard.state("up")
     heard.after(SETTLES)
     heard.fails(KafkaError._TRANSPORT, REFUSED)
@@ -126,7 +128,7 @@ def test_that_a_loss_lasts_is_no_further_line_but_is_told(heard: Heard, lines: p
     assert heard.links[-1].problem == "kafka:9092/1: Connect failed: Connection refused"
 
 
-def test_a_new_consumer_is_no_loss_of_the_connection(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
+def test_new_consumer_does_not_count_as_a_lost_connection(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
     heard.state("up")
     heard.after(60)
     heard.connection.opened()
@@ -141,14 +143,14 @@ def test_a_new_consumer_is_no_loss_of_the_connection(heard: Heard, lines: pytest
     assert not heard.links[-1].connected
 
 
-def test_the_cause_of_a_missing_token_is_not_hidden_by_librdkafkas_word_for_it(heard: Heard) -> None:
+def test_cause_of_a_missing_token_is_kept_when_librdkafka_reports_a_general_error(heard: Heard) -> None:
     heard.connection.no_token(LookupError("AWS gives the operator no credentials"))
     heard.fails(KafkaError._AUTHENTICATION, "Failed to acquire SASL OAUTHBEARER token: OAuth callback raised exception")
     heard.after(GRACE)
     assert heard.links[-1].problem == "there is no token to log in with: AWS gives the operator no credentials"
 
 
-def test_a_cause_is_one_line_of_bounded_length(heard: Heard) -> None:
+def test_cause_is_one_line_of_bounded_length(heard: Heard) -> None:
     heard.fails(KafkaError._AUTHENTICATION, "no\n\x1b[31mentry: " + "x" * 10_000)
     heard.after(GRACE)
     problem = heard.links[-1].problem or ""
@@ -156,7 +158,7 @@ def test_a_cause_is_one_line_of_bounded_length(heard: Heard) -> None:
     assert len(problem) == MAX_CAUSE
 
 
-def test_what_else_librdkafka_has_to_say_is_a_line(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
+def test_critical_messages_of_librdkafka_are_logged(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
     heard.connection.log(logging.CRITICAL, "%s [%s] %s", "MAXPOLL", "rdkafka#1", "left the group")
     heard.connection.log(logging.WARNING, "%s [%s] %s", "CONFWARN", "rdkafka#1", "of no use")
     assert told(lines) == [(logging.WARNING, "MAXPOLL [rdkafka#1] left the group")]

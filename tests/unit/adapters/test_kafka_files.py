@@ -1,4 +1,6 @@
-"""Certificates on disk are others when their content is, and not while they are on their way."""
+"""Certificates on disk have changed if their content differs; a file that is missing while it is
+replaced hasn't changed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from mljob_operator.adapters.kafka_files import Files
 
 
 class Watched:
-    """Files in a time of the test's own."""
+    """Watched files with a clock of their own."""
 
     def __init__(self, *paths: Path) -> None:
         self.now = 0.0
@@ -29,7 +31,7 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_change_of_content_is_told_once_and_not_before_its_time(file: Path) -> None:
+def test_changed_content_is_reported_once_at_the_next_check(file: Path) -> None:
     watched = Watched(file)
     assert not watched.changed()
     file.write_text("two")
@@ -38,15 +40,15 @@ def test_a_change_of_content_is_told_once_and_not_before_its_time(file: Path) ->
     assert not watched.changed()
 
 
-def test_the_same_content_in_a_new_file_is_no_change(file: Path) -> None:
-    """The kubelet makes new links for a Secret of which something else has changed."""
+def test_new_file_with_the_same_content_is_no_change(file: Path) -> None:
+    """The kubelet replaces the links of a Secret if any of the Secret's keys has changed."""
     watched = Watched(file)
     file.unlink()
     file.write_text("one")
     assert not watched.changed()
 
 
-def test_a_file_that_is_missing_for_a_moment_is_no_change(file: Path) -> None:
+def test_file_that_is_missing_temporarily_is_no_change(file: Path) -> None:
     watched = Watched(file)
     file.unlink()
     assert not watched.changed()
@@ -54,11 +56,11 @@ def test_a_file_that_is_missing_for_a_moment_is_no_change(file: Path) -> None:
     assert watched.changed()
 
 
-def test_a_folder_counts_with_what_is_in_it(file: Path, tmp_path: Path) -> None:
+def test_new_file_in_a_watched_folder_is_a_change(file: Path, tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     (tmp_path / "another.crt").write_text("more")
     assert watched.changed()
 
 
-def test_without_files_nothing_changes() -> None:
+def test_without_files_there_is_no_change() -> None:
     assert not Watched().changed()

@@ -1,4 +1,6 @@
-"""No kind of work waits behind another, and an Airflow that gives no answer is not asked by everybody."""
+"""Lanes keep kinds of work from waiting for each other, and send few requests to an Airflow that
+doesn't answer.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Have requests hang, more of them than there are threads."""
+    """Start more hanging requests than the lane has threads."""
     server.told[request] = HANGS
     tasks = [asyncio.create_task(ask) for ask in asking]
     await until(lambda: server.asked.count(request) >= 4)
@@ -37,7 +39,7 @@ async def release(server: ScriptedAirflow, tasks: list[asyncio.Task[Any]]) -> No
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_submissions_that_hang_hold_up_no_cancellation_no_feed_and_no_probe(
+async def test_hanging_submissions_do_not_delay_cancellations_the_feed_or_probes(
     server: ScriptedAirflow, connect: Connect
 ) -> None:
     airflow = connect(server)
@@ -52,7 +54,7 @@ async def test_submissions_that_hang_hold_up_no_cancellation_no_feed_and_no_prob
     await release(server, hanging)
 
 
-async def test_lookups_that_hang_hold_up_none_of_an_mljob_that_is_being_cancelled(
+async def test_hanging_lookups_do_not_delay_lookups_of_a_cancellation(
     server: ScriptedAirflow, connect: Connect
 ) -> None:
     airflow = connect(server)
@@ -63,7 +65,7 @@ async def test_lookups_that_hang_hold_up_none_of_an_mljob_that_is_being_cancelle
     await release(server, hanging)
 
 
-async def test_an_airflow_that_is_down_is_not_asked_by_everybody(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_few_requests_are_sent_to_an_airflow_that_is_down(server: ScriptedAirflow, connect: Connect) -> None:
     airflow = connect(server)
     server.told["get run"] = Says(502, "bad gateway", "text/plain", {"Retry-After": "200"})
     found = await asyncio.gather(*(airflow.get(DAG, RUN) for _ in range(100)), return_exceptions=True)
@@ -73,8 +75,8 @@ async def test_an_airflow_that_is_down_is_not_asked_by_everybody(server: Scripte
     assert await airflow.params(DAG) == {}, "other lanes are open"
 
 
-async def test_an_answer_that_cannot_be_read_closes_no_lane(server: ScriptedAirflow, connect: Connect) -> None:
-    """It may be about that run alone."""
+async def test_unreadable_answers_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
+    """An unreadable answer may concern that run only."""
     airflow = connect(server)
     server.told["get run"] = Says(200, "{}")
     for _ in range(2 * FAILURES):
@@ -84,7 +86,7 @@ async def test_an_answer_that_cannot_be_read_closes_no_lane(server: ScriptedAirf
 
 
 class Clock:
-    """Seconds that only grow when they are told to."""
+    """A clock in seconds that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -101,7 +103,7 @@ def admits(circuit: Circuit) -> bool:
     return True
 
 
-def test_a_circuit_closes_after_failures_in_a_row_and_then_lets_one_at_a_time_through() -> None:
+def test_circuit_blocks_after_consecutive_failures_and_then_admits_one_request_at_a_time() -> None:
     clock = Clock()
     circuit, error = Circuit(clock, jitter=lambda: 0.0), AirflowUnavailable("no answer")
     for _ in range(FAILURES - 1):
@@ -123,7 +125,7 @@ def test_a_circuit_closes_after_failures_in_a_row_and_then_lets_one_at_a_time_th
     assert admits(circuit)
 
 
-def test_a_circuit_says_when_it_opens_and_keeps_to_what_airflow_asks_for() -> None:
+def test_error_of_a_blocked_request_has_the_remaining_retry_after() -> None:
     clock = Clock()
     circuit = Circuit(clock, jitter=lambda: 0.0)
     for _ in range(FAILURES):
@@ -136,7 +138,7 @@ def test_a_circuit_says_when_it_opens_and_keeps_to_what_airflow_asks_for() -> No
 
 
 class Counted:
-    """A lock that says how often it was taken."""
+    """A lock that counts how often it is acquired."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -150,7 +152,7 @@ class Counted:
         self._lock.release()
 
 
-async def test_a_login_that_hangs_is_made_once_and_all_who_wait_get_what_comes_of_it() -> None:
+async def test_callers_share_one_login_and_its_error() -> None:
     flight: SingleFlight[str] = SingleFlight()
     flight._lock = Counted()  # type: ignore[assignment]
     end, begun = threading.Event(), []
@@ -169,14 +171,14 @@ async def test_a_login_that_hangs_is_made_once_and_all_who_wait_get_what_comes_o
     assert len({id(error) for error in found}) == 4, "each may change its own"
 
 
-async def test_the_token_is_asked_for_once_by_all_lanes(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_all_lanes_share_one_login(server: ScriptedAirflow, connect: Connect) -> None:
     airflow = connect(server)
     await airflow.get(DAG, RUN)
     await asyncio.gather(airflow.params(DAG), airflow.cancelling.get(DAG, RUN), airflow.paused_dags(), airflow.probe())
     assert server.asked.count("login") == 1
 
 
-async def test_what_is_unexpected_is_an_error_of_that_airflow_and_logged_once_without_its_words(
+async def test_unexpected_exception_is_logged_once_without_its_text(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     lane = Lane("airflow prod lookups", 1, Circuit())
@@ -195,7 +197,7 @@ async def test_what_is_unexpected_is_an_error_of_that_airflow_and_logged_once_wi
     lane.close()
 
 
-async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_time_out_in_a_lane_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "PATIENCE", 0.05)
     lane, end, begun = Lane("airflow prod lookups", 1, None), threading.Event(), threading.Event()
 
@@ -216,7 +218,7 @@ async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     ("failures", "retry_after", "shortest", "longest"),
     [(1, 0, 0.8, 1), (3, 0, 3.2, 4), (50, 0, 12, 15), (1, 2, 2, 2.4), (5, 10, 12, 15), (1, 300, 300, 360)],
 )
-def test_delays_vary_and_are_never_shorter_than_airflow_asks_for(
+def test_delays_vary_and_are_never_shorter_than_retry_after(
     failures: int, retry_after: float, shortest: float, longest: float
 ) -> None:
     error = AirflowUnavailable("no answer", retry_after=retry_after)
@@ -225,12 +227,12 @@ def test_delays_vary_and_are_never_shorter_than_airflow_asks_for(
     assert max(found) == pytest.approx(longest)
 
 
-def test_by_default_two_who_fail_together_do_not_try_again_together() -> None:
+def test_delays_are_random_by_default() -> None:
     assert len({backoff(OperatorError(), 10) for _ in range(20)}) > 1
 
 
-async def test_what_fails_of_one_request_closes_no_lane(server: ScriptedAirflow, connect: Connect) -> None:
-    """Airflow fails at somebody's DAG, again and again; others submit in the same lane."""
+async def test_failures_of_one_request_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
+    """Airflow may always fail for one DAG; runs of other DAGs are submitted in the same lane."""
     airflow = connect(server)
     server.told["trigger"] = Says(500, "Internal Server Error", "text/plain")
     for _ in range(2 * FAILURES):

@@ -1,4 +1,6 @@
-"""The series of an AirflowInstance go with it, and come back with another of its name."""
+"""The metric series of an AirflowInstance: deleted with it, and created again for a new
+AirflowInstance of the same name.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ def metrics() -> Metrics:
 
 
 def everything(metrics: Metrics, airflow: str) -> None:
-    """All that is told of an Airflow."""
+    """Record every metric that has the label of an Airflow."""
     metrics.airflow_request(airflow, "probe", "ok", 0.1)
     metrics.resync(airflow, "ok")
     metrics.runs_vanished(airflow, 0)
@@ -23,7 +25,7 @@ def everything(metrics: Metrics, airflow: str) -> None:
 
 
 def series(metrics: Metrics, airflow: str) -> set[str]:
-    """The names of the metrics that have a series of that Airflow."""
+    """The names of the metrics that have a series of this Airflow."""
     return {
         sample.name
         for family in metrics.registry.collect()
@@ -32,7 +34,7 @@ def series(metrics: Metrics, airflow: str) -> set[str]:
     }
 
 
-def test_all_series_of_a_deleted_airflow_go_and_the_others_stay(metrics: Metrics) -> None:
+def test_series_of_a_deleted_airflow_are_removed_and_the_others_stay(metrics: Metrics) -> None:
     for airflow in ("prod", "staging"):
         metrics.airflow_ready(airflow, True)
         everything(metrics, airflow)
@@ -49,7 +51,7 @@ def test_all_series_of_a_deleted_airflow_go_and_the_others_stay(metrics: Metrics
     assert len(labelled) == len(metrics._of_airflows), "a metric of an Airflow that is not told of above"
 
 
-def test_what_the_last_requests_of_a_deleted_airflow_bring_makes_no_series(metrics: Metrics) -> None:
+def test_late_requests_of_a_deleted_airflow_create_no_series(metrics: Metrics) -> None:
     metrics.airflow_ready("prod", True)
     metrics.airflow_ready("prod", None)
 
@@ -58,7 +60,7 @@ def test_what_the_last_requests_of_a_deleted_airflow_bring_makes_no_series(metri
     assert series(metrics, "prod") == set()
 
 
-def test_another_airflow_of_that_name_has_series_again(metrics: Metrics) -> None:
+def test_new_airflow_with_the_name_of_a_deleted_one_has_series(metrics: Metrics) -> None:
     metrics.airflow_ready("prod", None)
     metrics.airflow_ready("prod", False)
     everything(metrics, "prod")

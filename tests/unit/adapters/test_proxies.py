@@ -1,4 +1,6 @@
-"""The way to a server by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read as Go reads them (golang.org/x/net/http/httpproxy)."""
+"""Proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read as Go reads them
+(golang.org/x/net/http/httpproxy).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ API = "https://172.30.0.1:443"
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy but what a test sets."""
+    """Remove the machine's own proxies from the environment."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -98,19 +100,19 @@ def test_no_proxy_is_read_as_client_go_reads_it(no_proxy: str, server: str, expe
         ({"HTTPS_PROXY": ""}, "https://a.example", None),
     ],
 )
-def test_each_scheme_has_its_variable(environment: dict[str, str], server: str, expected: str | None) -> None:
+def test_each_scheme_has_its_own_variable(environment: dict[str, str], server: str, expected: str | None) -> None:
     assert proxy_for(server, environment) == expected
 
 
 @pytest.mark.parametrize(
     "value", ["socks5://me:s3cret@proxy:1080", "http://", "http://me:s3cret@proxy:port", "http://proxy:0"]
 )
-def test_a_variable_that_names_no_http_proxy_is_a_sentence_without_its_password(value: str) -> None:
+def test_error_of_an_invalid_proxy_names_the_variable_and_not_the_password(value: str) -> None:
     (problem,) = problems({"HTTPS_PROXY": value})
     assert problem == "HTTPS_PROXY: is not the URL of an HTTP proxy such as http://proxy.example.com:3128"
 
 
-def test_messages_have_a_proxy_without_user_and_password() -> None:
+def test_messages_show_a_proxy_without_its_user_and_password() -> None:
     assert shown("http://me:s3cret@proxy.example:3128") == PROXY
     assert shown("http://me:s3cret@[fd00::1]:3128") == "http://[fd00::1]:3128"
     assert passwords({"HTTPS_PROXY": "http://me:s%20cret@proxy"}) == {"s%20cret", "s cret"}
@@ -118,7 +120,7 @@ def test_messages_have_a_proxy_without_user_and_password() -> None:
 
 @pytest.fixture
 def trusted(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
-    """A certificate for kubernetes.default.svc, and its CA."""
+    """The TLS context of a server for kubernetes.default.svc, and the file of its CA."""
     authority = Authority()
     return authority.server("kubernetes.default.svc"), authority.write_certificate(tmp_path / "ca.crt")
 
@@ -134,7 +136,7 @@ def session(url: str) -> Session:
     return Session(url, Login(user="mljob", password=SecretStr("right")), ca_file=None, ca_bundle=None)
 
 
-def test_airflow_is_asked_through_the_proxy_with_its_login_unless_no_proxy_says_otherwise(
+def test_requests_to_airflow_use_the_proxy_unless_no_proxy_excludes_it(
     airflow: ScriptedAirflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with HttpProxy({"airflow.example:8080": int(airflow.url.rpartition(":")[2])}) as proxy:
@@ -146,8 +148,10 @@ def test_airflow_is_asked_through_the_proxy_with_its_login_unless_no_proxy_says_
         assert proxy.asked == []
 
 
-def test_the_token_endpoint_has_a_way_of_its_own(airflow: ScriptedAirflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow may be in the cluster, and the provider outside."""
+def test_token_endpoint_may_use_the_proxy_while_airflow_does_not(
+    airflow: ScriptedAirflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow may be inside the cluster, and the OAuth 2 provider outside."""
     client = OAuth2Client("mljob", SecretStr("s"), "http://login.example/token")
     with HttpProxy({}) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -157,9 +161,7 @@ def test_the_token_endpoint_has_a_way_of_its_own(airflow: ScriptedAirflow, monke
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_an_airflow_that_a_proxy_does_not_reach_is_told_with_the_proxy(
-    monkeypatch: pytest.MonkeyPatch, scheme: str
-) -> None:
+def test_error_of_an_unreachable_airflow_names_the_proxy(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     with HttpProxy({}) as proxy:
         monkeypatch.setenv(f"{scheme.upper()}_PROXY", proxy.url)
     with pytest.raises(AirflowUnavailable) as refused:
@@ -178,7 +180,7 @@ def test_an_airflow_that_a_proxy_does_not_reach_is_told_with_the_proxy(
     ],
     ids=["reached", "not reached", "not let in"],
 )
-async def test_the_kubernetes_api_is_asked_through_the_proxy_and_an_error_names_the_proxy(
+async def test_requests_to_the_kubernetes_api_use_the_proxy_and_errors_name_it(
     trusted: tuple[ssl.SSLContext, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -208,10 +210,10 @@ async def test_the_kubernetes_api_is_asked_through_the_proxy_and_an_error_names_
 
 
 @pytest.mark.parametrize("host", ["172.30.0.1", "fd00:10:96::1"])
-async def test_in_a_pod_the_watch_asks_the_same_address_as_every_other_request(
+async def test_in_a_pod_the_watch_uses_the_same_address_as_every_other_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
 ) -> None:
-    """kopf would ask kubernetes.default.svc, which NO_PROXY may not have."""
+    """kopf's default is kubernetes.default.svc, which NO_PROXY may not list."""
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")

@@ -1,4 +1,6 @@
-"""How the operator logs in: by a token, a file, an OAuth 2 client, with a gateway in front of Airflow that wants something as well."""
+"""How the operator logs in to Airflow: with a token, a token file or an OAuth 2 client; also through
+a gateway with an authentication of its own.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ CLIENT_ID, CLIENT_SECRET = "mljob:operator", "s3cr3t+/ü"
 
 
 def only_with(token: str) -> Guard:
-    """A gateway that lets in whoever has this token, whatever they ask for."""
+    """A guard of a gateway: every request needs this bearer token."""
 
     def guard(headers: Mapping[str, str]) -> Answer | None:
         if headers.get("authorization") == f"Bearer {token}":
@@ -41,10 +43,11 @@ def only_with(token: str) -> Guard:
 
 
 class Provider(LoopbackServer):
-    """A token endpoint that gives ``tokens`` one after the other, or says what it is told to.
+    """A token endpoint that issues ``tokens`` in their order, or gives a scripted answer.
 
     Attributes:
-        says: What it says instead.
+        life: ``expires_in`` of each token, in seconds.
+        says: The scripted answer; None to issue tokens.
         asked: Form and headers of each request; header names are in lower case.
     """
 
@@ -82,15 +85,15 @@ def client(url: str | None, **fields: Any) -> OAuth2Client:
     return OAuth2Client(CLIENT_ID, SecretStr(CLIENT_SECRET), url, **fields)
 
 
-async def test_a_gateway_may_want_the_token_with_every_request(server: ScriptedAirflow, connect: Connect) -> None:
-    """Airflow tells its version to everybody; this one does not."""
+async def test_token_is_sent_with_every_request(server: ScriptedAirflow, connect: Connect) -> None:
+    """Airflow serves its version without authentication; a gateway may require the token there."""
     with HttpGateway(server.url, guard=only_with("a-token")) as gateway:
         assert (await connect(gateway, token="a-token").probe()).version == "3.3.2"
         with pytest.raises(AirflowUnauthorized, match=r"refused the operator's credentials: .*does a proxy at"):
             await connect(gateway, token="another").probe()
 
 
-async def test_a_redirect_to_a_login_page_is_named(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_error_of_a_redirect_to_a_login_page_names_its_host(server: ScriptedAirflow, connect: Connect) -> None:
     page = Answer(302, b"", "text/html", {"Location": "https://login.example.com/realms/ml"})
     with (
         HttpGateway(server.url, guard=lambda _: page) as gateway,
@@ -107,7 +110,7 @@ async def test_a_redirect_to_a_login_page_is_named(server: ScriptedAirflow, conn
         pytest.param(403, "Forbidden", AirflowForbidden, id="a permission is missing"),
     ],
 )
-async def test_a_wrong_token_is_told_from_a_missing_permission(
+async def test_wrong_token_is_distinguished_from_a_missing_permission(
     status: int, detail: str, means: type[Exception], server: ScriptedAirflow, connect: Connect
 ) -> None:
     server.told["list dags"] = refused(status, detail)
@@ -118,7 +121,9 @@ async def test_a_wrong_token_is_told_from_a_missing_permission(
     assert "Secret prod" in str(caught.value)
 
 
-async def test_headers_go_with_every_request_also_with_the_login(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_configured_headers_are_sent_with_the_login_and_every_request(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
     seen: list[str | None] = []
 
     def key(headers: Mapping[str, str]) -> Answer | None:
@@ -134,7 +139,7 @@ async def test_headers_go_with_every_request_also_with_the_login(server: Scripte
     assert len(seen) == len(server.asked)
 
 
-async def test_a_token_file_is_read_again_when_it_changes(
+async def test_token_file_is_read_again_after_a_change(
     server: ScriptedAirflow, connect: Connect, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
@@ -159,7 +164,7 @@ async def test_a_token_file_is_read_again_when_it_changes(
         pytest.param(b"x" * 20_000, "holds no token: it is empty or too large", id="too large"),
     ],
 )
-async def test_a_token_file_that_holds_none_is_named(
+async def test_error_of_an_invalid_token_file_names_the_file(
     content: bytes | None, says: str, server: ScriptedAirflow, connect: Connect, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
@@ -172,7 +177,7 @@ async def test_a_token_file_that_holds_none_is_named(
 
 
 @pytest.mark.parametrize("authentication", ClientAuthentication)
-async def test_an_oauth2_client_gets_a_token_and_uses_it_until_it_ends(
+async def test_oauth2_client_requests_one_token_and_reuses_it(
     authentication: ClientAuthentication, server: ScriptedAirflow, connect: Connect, provider: Provider
 ) -> None:
     oauth2 = client(provider.url, scopes=("airflow", "openid"), audience="ml", authentication=authentication)
@@ -193,7 +198,7 @@ async def test_an_oauth2_client_gets_a_token_and_uses_it_until_it_ends(
     assert "x-api-key" not in headers, "what is for the gateway is for nobody else"
 
 
-async def test_it_gets_another_one_when_airflow_refuses_the_one_it_has(
+async def test_oauth2_client_requests_another_token_when_airflow_refuses_the_first(
     server: ScriptedAirflow, connect: Connect, provider: Provider
 ) -> None:
     with HttpGateway(server.url, guard=only_with("first")) as gateway:
@@ -217,7 +222,7 @@ async def test_it_gets_another_one_when_airflow_refuses_the_one_it_has(
         (-5, 80_000, False),
     ],
 )
-async def test_it_is_renewed_a_little_before_it_ends(
+async def test_oauth2_token_is_renewed_shortly_before_it_expires(
     life: Any,
     passed: float,
     renewed: bool,
@@ -262,7 +267,7 @@ async def test_it_is_renewed_a_little_before_it_ends(
         ),
     ],
 )
-async def test_what_a_provider_says_wrong_is_said_without_the_secret(
+async def test_error_of_a_token_endpoint_does_not_quote_the_secret(
     says: Says, means: type[Exception], words: str, server: ScriptedAirflow, connect: Connect, provider: Provider
 ) -> None:
     provider.says = says
@@ -273,14 +278,16 @@ async def test_what_a_provider_says_wrong_is_said_without_the_secret(
     assert not server.asked
 
 
-async def test_a_provider_out_of_reach_is_named(server: ScriptedAirflow, connect: Connect, provider: Provider) -> None:
+async def test_error_of_an_unreachable_token_endpoint_names_its_url(
+    server: ScriptedAirflow, connect: Connect, provider: Provider
+) -> None:
     provider.close()
     with pytest.raises(AirflowUnavailable, match=r"The token endpoint http://\S+/token can't be reached") as caught:
         await connect(server, oauth2=client(provider.url)).submit("train", "mljob.a.b.aaaaaaaaaa-1", {}, "")
     assert not caught.value.outcome_unknown, "nothing was asked of Airflow"
 
 
-async def test_a_provider_is_trusted_by_the_same_bundle(server: ScriptedAirflow, connect: Connect) -> None:
+async def test_ca_bundle_also_applies_to_the_token_endpoint(server: ScriptedAirflow, connect: Connect) -> None:
     authority = Authority()
     with Provider(authority.server()) as provider:
         airflow = connect(server, oauth2=client(provider.url), ca_bundle=authority.certificate.decode())
@@ -289,10 +296,10 @@ async def test_a_provider_is_trusted_by_the_same_bundle(server: ScriptedAirflow,
             await connect(server, oauth2=client(provider.url)).probe()
 
 
-async def test_without_a_provider_airflow_itself_takes_client_credentials(
+async def test_without_a_token_endpoint_the_client_logs_in_at_airflow(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where Keycloak is its auth manager."""
+    """Airflow with Keycloak as its auth manager accepts client credentials."""
     bodies: list[Any] = []
     answer = server.answer
 

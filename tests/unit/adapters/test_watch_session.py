@@ -1,4 +1,6 @@
-"""The session that kopf watches with: whoever reads an answer learns of the session's end by an error that kopf expects."""
+"""The HTTP session of kopf's watches: reading from a closed session raises an error that kopf
+handles.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,10 @@ from mljob_operator.adapters.watch import Watch
 from tests.fakes.kubernetes_api import MLJOBS, KubernetesApi
 
 
-async def test_the_reader_of_an_answer_that_kopf_does_not_know_yet_is_told_of_the_end() -> None:
-    """kopf ends with the RuntimeError that aiohttp would raise, and with kopf the operator: one refused request (401) was enough."""
+async def test_reading_from_a_closed_session_raises_an_error_that_kopf_expects() -> None:
+    """aiohttp would raise a RuntimeError, which ends kopf and the operator. kopf closes the session
+    after a single refused request (401).
+    """
     with KubernetesApi() as api:
         watch = Watch((), Authentication("Check the token"), with_instances=False)
         info = await watch.session(kopf.ConnectionInfo(server=api.url))

@@ -1,4 +1,6 @@
-"""Outputs are plain JSON, whatever Airflow makes of a Python value; what is in an object store is named."""
+"""Values of XComs: Airflow's serialised Python values become plain JSON, and values in an object
+store are named as omitted.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +52,11 @@ UTC_ZONE = wrapped("builtins.tuple", ["UTC", "pendulum.tz.timezone.FixedTimezone
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_value_is_plain_json(stored: Any, value: Any) -> None:
+def test_serialised_value_becomes_plain_json(stored: Any, value: Any) -> None:
     assert plain(json.dumps(stored)) == value
 
 
-def test_one_that_is_wrapped_very_often_ends_nothing() -> None:
+def test_deeply_nested_serialised_value_is_read() -> None:
     value: Any = 1
     for _ in range(5000):
         value = wrapped("builtins.tuple", [value])
@@ -65,7 +67,9 @@ STORED = f"file:///xcoms/{DAG}/{RUN}/fit/0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 @pytest.mark.parametrize("address", [STORED, f"{STORED}.gz", STORED.replace("file://", "s3://aws@bucket")])
-async def test_what_is_in_an_object_store_is_named(address: str, server: ScriptedAirflow, connect: Connect) -> None:
+async def test_output_in_an_object_store_is_named_as_omitted(
+    address: str, server: ScriptedAirflow, connect: Connect
+) -> None:
     server.told["get xcom"] = said(200, value=json.dumps(address))
     found = await connect(server).outputs(DAG, RUN, [])
     assert (found.values, found.omitted) == ({}, ("mljob_outputs of fit (in an object store)",))
@@ -80,7 +84,7 @@ async def test_what_is_in_an_object_store_is_named(address: str, server: Scripte
         f"see {STORED}",
     ],
 )
-async def test_an_address_that_a_task_has_returned_is_its_output(
+async def test_address_that_a_task_returned_is_its_output(
     value: str, server: ScriptedAirflow, connect: Connect
 ) -> None:
     server.told["get xcom"] = said(200, value=json.dumps(value))
@@ -88,10 +92,8 @@ async def test_an_address_that_a_task_has_returned_is_its_output(
     assert found.values["model"] == value
 
 
-async def test_the_xcoms_of_an_airflow_with_short_pages_are_read_to_the_end(
-    server: ScriptedAirflow, connect: Connect
-) -> None:
-    """As with ``[api] maximum_page_limit = 5``."""
+async def test_xcoms_on_short_pages_are_all_read(server: ScriptedAirflow, connect: Connect) -> None:
+    """With ``[api] maximum_page_limit = 5``, a page has fewer entries than requested."""
     entries = [{"task_id": "fit", "map_index": index, "timestamp": AT} for index in range(12)]
 
     def listed(query: Any) -> Any:

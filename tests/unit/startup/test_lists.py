@@ -1,4 +1,4 @@
-"""Lists of the Kubernetes API are read in pages, and a page that can't be had is said in one line."""
+"""Lists of the Kubernetes API: read in pages; the error of a failed page is one line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def names(client: ApiClient, *namespaces: str) -> list[str]:
     return [job.name async for job in Jobs(client, namespaces).list()]
 
 
-async def test_every_mljob_comes_once_from_pages_of_a_hundred(api: KubernetesApi, client: ApiClient) -> None:
+async def test_mljobs_are_listed_once_each_in_pages(api: KubernetesApi, client: ApiClient) -> None:
     assert await names(client) == NAMES
     assert [query for _, query in api.lists] == [
         {"limit": str(PAGE)},
@@ -56,7 +56,7 @@ async def test_every_mljob_comes_once_from_pages_of_a_hundred(api: KubernetesApi
     ]
 
 
-async def test_a_page_is_asked_for_when_the_one_before_has_been_seen(api: KubernetesApi, client: ApiClient) -> None:
+async def test_next_page_is_requested_when_the_previous_one_is_used_up(api: KubernetesApi, client: ApiClient) -> None:
     listing = Jobs(client).list()
     assert isinstance(listing, AsyncGenerator)
     for _ in range(PAGE):
@@ -67,7 +67,7 @@ async def test_a_page_is_asked_for_when_the_one_before_has_been_seen(api: Kubern
     await listing.aclose()
 
 
-async def test_each_namespace_has_its_own_pages(api: KubernetesApi, client: ApiClient) -> None:
+async def test_each_namespace_is_listed_in_its_own_pages(api: KubernetesApi, client: ApiClient) -> None:
     for name in ("a", "b"):
         path = f"/apis/mljob.dev/v1alpha1/namespaces/{name}/mljobs"
         api.objects[path] = [finished(f"{name}-{number}", name) for number in range(PAGE + 1)]
@@ -75,9 +75,7 @@ async def test_each_namespace_has_its_own_pages(api: KubernetesApi, client: ApiC
     assert len(api.lists) == 4
 
 
-async def test_a_list_that_took_too_long_goes_on_with_the_token_that_it_is_given(
-    api: KubernetesApi, client: ApiClient
-) -> None:
+async def test_list_with_an_expired_token_continues_with_the_new_token(api: KubernetesApi, client: ApiClient) -> None:
     expired = {str(PAGE)}
 
     def refuse(_: str, query: Query) -> Answer | None:
@@ -122,7 +120,7 @@ async def test_a_list_that_took_too_long_goes_on_with_the_token_that_it_is_given
     ],
 )
 @pytest.mark.parametrize("page", ["the first page", "a later page"])
-async def test_an_answer_that_is_no_page_is_an_error_of_the_store(
+async def test_invalid_answer_to_a_list_is_a_store_error(
     api: KubernetesApi, client: ApiClient, page: str, answer: Answer, error: type[StoreError], says: str
 ) -> None:
     api.refuse = lambda _, query: answer if ("continue" in query) == (page == "a later page") else None
@@ -134,7 +132,7 @@ async def test_an_answer_that_is_no_page_is_an_error_of_the_store(
     assert "<" not in str(raised.value)
 
 
-async def test_airflow_instances_and_namespaces_come_in_pages_too(api: KubernetesApi, client: ApiClient) -> None:
+async def test_airflow_instances_and_namespaces_are_listed_in_pages(api: KubernetesApi, client: ApiClient) -> None:
     api.objects[INSTANCES] = [
         {
             "metadata": {"name": f"airflow-{number}", "uid": str(number), "resourceVersion": "1"},

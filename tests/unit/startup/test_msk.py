@@ -1,4 +1,6 @@
-"""Tokens for Amazon MSK, with what ``requirements/msk.txt`` locks, and which is in no environment of this repository: no AWS is asked."""
+"""Tokens for Amazon MSK. The tests install the packages that ``requirements/msk.txt`` locks, because
+no environment of this repository has them, and send no request to AWS.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def ask(library: str, **identity: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_token_is_a_request_to_connect_that_is_signed_for_the_region(library: str) -> None:
+def test_token_is_a_connect_request_signed_for_the_region(library: str) -> None:
     asked = ask(library, AWS_ACCESS_KEY_ID="AKIAEXAMPLE", AWS_SECRET_ACCESS_KEY="geheim-und-lang")
     assert asked.returncode == 0, asked.stderr
     token, expires = json.loads(asked.stdout)
@@ -47,7 +49,7 @@ def test_a_token_is_a_request_to_connect_that_is_signed_for_the_region(library: 
     assert "geheim" not in url.geturl()
 
 
-def test_without_an_identity_the_error_says_what_is_missing(library: str) -> None:
+def test_error_without_an_aws_identity_says_what_the_service_account_needs(library: str) -> None:
     asked = ask(library)
     assert (
         asked.stderr.strip()

@@ -1,4 +1,6 @@
-"""The operator beside kopf's watch: a duty that ends is seen, and it can be stopped from any state."""
+"""The part of the operator that runs beside kopf's watch: a background task that ends fails the
+liveness probe, and the operator can be stopped in any state.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ async def returns() -> None:
 
 
 @pytest.mark.parametrize("duty", [fails, returns])
-async def test_a_duty_that_ends_by_itself_is_in_the_log_and_the_operator_is_not_alive(
+async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
     settings: Settings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -69,10 +71,10 @@ async def test_a_duty_that_ends_by_itself_is_in_the_log_and_the_operator_is_not_
     await operator.stop()
 
 
-async def test_an_operator_whose_credentials_are_refused_for_good_is_not_alive(
+async def test_lasting_refusal_of_the_credentials_fails_the_liveness_probe(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both ways to the Kubernetes API count: kopf's, and that of every other request."""
+    """Both clients of the Kubernetes API count: kopf's, and the one of all other requests."""
     with KubernetesApi() as api:
         api.refuse = lambda _path, _query: status(401, "Unauthorized")
         operator = await an_operator(settings, tmp_path, monkeypatch, api.url)
@@ -88,7 +90,7 @@ async def test_an_operator_whose_credentials_are_refused_for_good_is_not_alive(
 
 
 @pytest.mark.parametrize("state", ["made", "listening", "learning", "begun", "without a port"])
-async def test_it_can_be_stopped_from_any_state_and_more_than_once(
+async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     before = asyncio.all_tasks()

@@ -1,4 +1,4 @@
-"""The operator's process, as the kubelet sees it: what it answers while it starts, and how it ends."""
+"""The operator's process as the kubelet sees it: its probes while it starts, and its exit codes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 class Process:
-    """``python -m mljob_operator`` with this environment."""
+    """A process of ``python -m mljob_operator`` with these environment variables."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.port = int(environment.get("MLJOB_HTTP_PORT") or Ports(directory)["operator"])
@@ -50,7 +50,7 @@ class Process:
         self._http = urllib3.PoolManager(retries=False, timeout=10)
 
     def answers(self, path: str) -> int:
-        """The status of an endpoint; 0 where nothing listens."""
+        """The HTTP status of an endpoint; 0 if nothing listens."""
         assert self._process.poll() is None, self.log
         try:
             return self._http.request("GET", f"http://{HOST}:{self.port}{path}").status
@@ -58,7 +58,7 @@ class Process:
             return 0
 
     def metrics(self) -> str:
-        """What Prometheus reads."""
+        """The metrics in Prometheus' format."""
         return self._http.request("GET", f"http://{HOST}:{self.port}/metrics").data.decode()
 
     @property
@@ -66,11 +66,11 @@ class Process:
         return self._errors.read_text()
 
     def lines(self, *parts: str) -> list[str]:
-        """Lines of the log with all of these in them."""
+        """The lines of the log that contain all of these parts."""
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
 
     def told_to_end(self) -> int:
-        """The exit code when it is told to end, again and again until it does."""
+        """Send SIGTERM until the process ends; return its exit code."""
 
         def tell() -> bool:
             self._process.send_signal(signal.SIGTERM)
@@ -80,7 +80,7 @@ class Process:
         return self._process.returncode
 
     def exit_code(self) -> int:
-        """Of the process, which is to end by itself."""
+        """Wait until the process ends by itself; return its exit code."""
         return self._process.wait(WITHIN)
 
     def end(self) -> None:
@@ -91,13 +91,13 @@ class Process:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> int:
-    """A port on which nobody listens."""
+    """A port on which nothing listens."""
     return Ports(tmp_path)["kubernetes"]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Start the operator with a kubeconfig for this URL, and with variables."""
+    """A function that starts the operator with a kubeconfig for a URL, and with variables."""
     started: list[Process] = []
 
     def start(url: str, **environment: str) -> Process:
@@ -110,7 +110,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
         process.end()
 
 
-def test_while_the_kubernetes_api_is_away_the_operator_is_alive_and_not_ready(
+def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable(
     start: Callable[..., Process], closed: int
 ) -> None:
     operator = start(f"http://{HOST}:{closed}")
@@ -128,8 +128,8 @@ def test_while_the_kubernetes_api_is_away_the_operator_is_alive_and_not_ready(
     assert "Traceback" not in operator.log
 
 
-def test_answers_that_are_errors_are_waited_out_and_each_is_said_once(start: Callable[..., Process]) -> None:
-    """From the first list to the watch: what is told of one is no JSON, and no traceback."""
+def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
+    """Lists and watches alike. A log line of an error has neither JSON nor a traceback."""
     refusals: dict[str, Answer] = {
         "list 401": status(401, "Unauthorized"),
         "list 403": status(403, "namespaces is forbidden"),
@@ -178,8 +178,10 @@ def test_answers_that_are_errors_are_waited_out_and_each_is_said_once(start: Cal
     assert "{" not in operator.log
 
 
-def test_a_user_whom_the_image_does_not_know_may_run_it(start: Callable[..., Process], tmp_path: Path) -> None:
-    """As in a Pod: the user is a number, on OpenShift one of the namespace's, and /etc/passwd has neither a name nor a home for it."""
+def test_operator_runs_as_a_user_without_an_entry_in_passwd(start: Callable[..., Process], tmp_path: Path) -> None:
+    """In a Pod the user is a number, on OpenShift a number from the range of the namespace, and
+    /etc/passwd has neither a name nor a home directory for that number.
+    """
     (tmp_path / "sitecustomize.py").write_text(
         "import pwd\ndef unknown(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = unknown\n"
     )
@@ -192,7 +194,7 @@ def test_a_user_whom_the_image_does_not_know_may_run_it(start: Callable[..., Pro
         assert operator.told_to_end() == 0
 
 
-def test_a_token_that_is_revoked_is_said_in_words(start: Callable[..., Process]) -> None:
+def test_revoked_token_is_logged_with_what_to_check(start: Callable[..., Process]) -> None:
     with KubernetesApi() as api:
         operator = start(api.url)
         eventually(
@@ -217,15 +219,17 @@ def test_a_token_that_is_revoked_is_said_in_words(start: Callable[..., Process])
     assert "Traceback" not in operator.log
 
 
-def test_the_operator_ends_when_it_is_told_to_before_it_has_begun(start: Callable[..., Process], closed: int) -> None:
+def test_sigterm_ends_the_operator_while_it_starts(start: Callable[..., Process], closed: int) -> None:
     operator = start(f"http://{HOST}:{closed}")
     eventually(lambda: operator.lines("can't be listed"), "it waits for the API", within=WITHIN)
     assert operator.told_to_end() == 0
     assert "Traceback" not in operator.log
 
 
-def test_the_watch_goes_through_the_proxy_as_well(start: Callable[..., Process], tmp_path: Path) -> None:
-    """The name of the API can be resolved by the proxy alone: an operator that is ready has listed and watched through the proxy."""
+def test_watch_uses_the_proxy(start: Callable[..., Process], tmp_path: Path) -> None:
+    """Only the proxy can resolve the name of the API. So an operator that is ready has listed and
+    watched through the proxy.
+    """
     authority = Authority()
     url = "https://kubernetes.default.svc:6443"
     config = kubeconfig(tmp_path / "proxied", url, authority=authority.write_certificate(tmp_path / "ca.crt"))
@@ -245,21 +249,23 @@ def test_the_watch_goes_through_the_proxy_as_well(start: Callable[..., Process],
     assert proxy.PASSWORD not in operator.log
 
 
-def test_a_proxy_that_is_away_is_named_without_its_password(start: Callable[..., Process], closed: int) -> None:
+def test_error_of_an_unreachable_proxy_names_it_without_its_password(
+    start: Callable[..., Process], closed: int
+) -> None:
     operator = start("https://kubernetes.default.svc:6443", HTTPS_PROXY=f"http://me:s3cret@{HOST}:{closed}")
     told = f"the Kubernetes API did not answer through the proxy http://{HOST}:{closed} "
     eventually(lambda: operator.lines(told), told, within=WITHIN, evidence=lambda: operator.log)
     assert "s3cret" not in operator.log
 
 
-def test_a_proxy_that_is_none_ends_the_operator_with_a_sentence(start: Callable[..., Process], closed: int) -> None:
+def test_invalid_proxy_ends_the_operator_with_an_error_message(start: Callable[..., Process], closed: int) -> None:
     operator = start(f"http://{HOST}:{closed}", HTTPS_PROXY=f"socks5://me:s3cret@{HOST}:{closed}")
     assert operator.exit_code() == 2
     assert operator.lines("HTTPS_PROXY: is not the URL of an HTTP proxy")
     assert "s3cret" not in operator.log
 
 
-def test_a_port_that_is_taken_ends_the_operator_with_a_sentence(start: Callable[..., Process], closed: int) -> None:
+def test_port_in_use_ends_the_operator_with_an_error_message(start: Callable[..., Process], closed: int) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
@@ -270,14 +276,16 @@ def test_a_port_that_is_taken_ends_the_operator_with_a_sentence(start: Callable[
     assert "Traceback" not in operator.log
 
 
-def test_without_a_kubeconfig_the_operator_ends_with_a_sentence(start: Callable[..., Process], tmp_path: Path) -> None:
+def test_missing_kubeconfig_ends_the_operator_with_an_error_message(
+    start: Callable[..., Process], tmp_path: Path
+) -> None:
     operator = start("http://nowhere", KUBECONFIG=str(tmp_path / "nothing"))
     assert operator.exit_code() == 2
     assert operator.lines("the operator can't start: KUBECONFIG", str(tmp_path / "nothing"))
     assert "Traceback" not in operator.log
 
 
-def test_brokers_that_are_away_are_a_metric_and_keep_nobody_from_being_ready(
+def test_unreachable_brokers_show_in_a_metric_and_the_operator_is_ready(
     start: Callable[..., Process], closed: int, tmp_path: Path
 ) -> None:
     brokers = f"{HOST}:{Ports(tmp_path)['kafka']}"

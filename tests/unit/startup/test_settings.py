@@ -1,5 +1,5 @@
-"""Settings: white space is no part of them, a mistake is a sentence that names the variable, and a
-secret is never shown.
+"""Settings: white space around a value is ignored, an error names the variable, and no secret is
+shown.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def setting(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Setti
 
 
 @pytest.mark.parametrize("padded", ["{}\n", "{}\r\n", "{} ", " {}\t", "\n{}\n\n"])
-def test_white_space_around_a_value_is_removed(monkeypatch: pytest.MonkeyPatch, padded: str) -> None:
+def test_white_space_around_a_value_is_ignored(monkeypatch: pytest.MonkeyPatch, padded: str) -> None:
     login = {"AIRFLOW_URL": "http://airflow:8080", "AIRFLOW_USER": "mljob", "AIRFLOW_PASSWORD": SECRET}
     given = login | SASL | {"HTTP_PORT": "8081", "NAMESPACES": "a,b"}
     assert setting(monkeypatch, {name: padded.format(value) for name, value in given.items()}) == setting(
@@ -59,7 +59,7 @@ def test_white_space_around_a_value_is_removed(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n"])
-def test_a_blank_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+def test_blank_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
     blanks = dict.fromkeys(
         ("AIRFLOW_URL", "AIRFLOW_TOKEN", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_GROUP_ID", "HTTP_PORT", "LOG_LEVEL"), blank
     )
@@ -287,7 +287,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("variables", "sentence"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_mistake_is_a_sentence_that_names_the_variable_and_exit_code_2(
+def test_invalid_setting_ends_the_operator_with_an_error_that_names_the_variable(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], sentence: str
 ) -> None:
     for name, value in variables.items():
@@ -299,25 +299,27 @@ def test_a_mistake_is_a_sentence_that_names_the_variable_and_exit_code_2(
     assert SECRET not in told
 
 
-def test_every_mistake_has_its_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_invalid_setting_has_a_line_in_the_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("MLJOB_AIRFLOW_TOKEN", f"{SECRET}\r{SECRET}")
     monkeypatch.setenv("MLJOB_HTTP_PORT", "http")
     assert composition.main() == 2
     assert capsys.readouterr().err.count("\n  MLJOB_") == 2
 
 
-def test_a_secret_is_not_in_the_error_itself_either(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_error_does_not_quote_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError) as refused:
         setting(monkeypatch, {"AIRFLOW_TOKEN": f"{SECRET}\r{SECRET}", "KAFKA_SECURITY_PROTOCOL": SECRET})
     assert SECRET not in f"{refused.value!r} {refused.value}"
 
 
 @pytest.mark.parametrize("brokers", ["kafka:9092", "kafka", "a:9092, b:9093,", "[::1]:9092", "SASL_SSL://kafka:9092"])
-def test_brokers_may_be_written_as_librdkafka_takes_them(monkeypatch: pytest.MonkeyPatch, brokers: str) -> None:
+def test_brokers_may_have_every_form_that_librdkafka_accepts(monkeypatch: pytest.MonkeyPatch, brokers: str) -> None:
     assert setting(monkeypatch, {"KAFKA_BOOTSTRAP_SERVERS": brokers}).kafka_bootstrap_servers == brokers
 
 
-def test_a_token_endpoint_may_have_any_path_and_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_endpoint_may_have_any_path_and_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = "https://login.example/tenant/api/v2?p=policy"
     given = {
         "AIRFLOW_URL": "http://airflow",
@@ -328,13 +330,13 @@ def test_a_token_endpoint_may_have_any_path_and_a_query(monkeypatch: pytest.Monk
     assert setting(monkeypatch, given).airflow_oauth2_token_url == endpoint
 
 
-def test_secrets_are_not_in_what_is_printed_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_printed_settings_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = setting(monkeypatch, AIRFLOW | SASL | {"AIRFLOW_PASSWORD": SECRET})
     assert SECRET not in f"{settings!r} {settings}"
     assert settings.kafka()["sasl.password"] == SECRET
 
 
-def test_what_the_operator_depends_on_is_refused_in_every_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_properties_that_the_operator_sets_are_refused_under_every_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in HELD:
         with pytest.raises(ValidationError, match="can't be set"):
             setting(monkeypatch, KAFKA | {"KAFKA_EXTRA_CONFIG": json.dumps({name: "1"})})
@@ -343,7 +345,7 @@ def test_what_the_operator_depends_on_is_refused_in_every_spelling(monkeypatch: 
             setting(monkeypatch, KAFKA | {"KAFKA_EXTRA_CONFIG": json.dumps({name: "1"})})
 
 
-def test_further_properties_come_from_json_and_from_a_file_which_wins(
+def test_extra_properties_come_from_json_and_from_a_file_that_takes_precedence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "kafka.properties"
@@ -363,7 +365,7 @@ def test_further_properties_come_from_json_and_from_a_file_which_wins(
     assert sorted(secrets(given)) == ["a=b", SECRET]
 
 
-def test_the_client_of_an_openid_provider_is_told_to_librdkafka(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_for_oidc_become_properties_of_librdkafka(monkeypatch: pytest.MonkeyPatch) -> None:
     extensions = {"KAFKA_OIDC_SCOPE": "kafka", "KAFKA_OIDC_EXTENSIONS": "logicalCluster=lkc-1"}
     settings = setting(monkeypatch, OAUTH | OIDC | extensions)
     assert settings.kafka() == {
@@ -382,7 +384,7 @@ def test_the_client_of_an_openid_provider_is_told_to_librdkafka(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("password", "refused"), [("geheim", False), ("wrong", True), (None, True)])
-def test_an_encrypted_key_needs_its_password(
+def test_encrypted_key_needs_its_password(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, password: str | None, refused: bool
 ) -> None:
     authority = Authority()
