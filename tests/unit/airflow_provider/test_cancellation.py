@@ -193,7 +193,7 @@ def test_thousands_of_task_instances_end_with_the_run() -> None:
     assert runs.clock.now < 30
 
 
-def test_a_task_that_the_dag_has_lost_does_not_keep_the_run_open() -> None:
+def test_a_task_that_was_removed_from_the_dag_does_not_keep_the_run_open() -> None:
     states = {("fit", -1): "running", ("gone", -1): None}
     runs = FakeRuns(dag=[Task("fit")], states=states, unknown=frozenset({"gone"}), forgotten=("gone",))
     summary = cancel(runs)
@@ -202,7 +202,7 @@ def test_a_task_that_the_dag_has_lost_does_not_keep_the_run_open() -> None:
     assert summary.as_dict()["errors"] == summary.errors
 
 
-def test_a_run_that_stays_open_is_not_over_and_says_so() -> None:
+def test_a_run_that_stays_open_is_reported_as_not_over() -> None:
     summary = cancel(FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}, run_can_fail=False))
     assert (summary.outcome, summary.state) == (CancellationOutcome.NOT_OVER, "running")
     assert summary.errors == ["15 s after the run was set failed, the run is running"]
@@ -256,7 +256,7 @@ def test_an_immediate_cancellation_of_a_large_run_fails_its_teardown_tasks() -> 
     assert runs.states["release", -1] == "failed"
 
 
-def test_a_run_that_has_not_started_has_no_wait_for_teardown_tasks() -> None:
+def test_a_run_that_has_not_started_does_not_wait_for_teardown_tasks() -> None:
     """The queued run of a paused DAG never runs."""
     runs = with_teardown(work=None, release=None)
     runs.run, runs.teardown_ends = "queued", False

@@ -142,7 +142,9 @@ def test_the_operator_reads_the_end_of_a_run_from_the_event(outcome: str, state:
 
 
 class FakeRuns:
-    """An Airflow in which the DAG's id is the state of its run. No run can be cancelled."""
+    """An Airflow in which the run of DAG ``over`` has succeeded, the run of DAG ``away`` can't be
+    read, and all other runs don't exist.
+    """
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
         if dag_id == "away":
@@ -194,7 +196,7 @@ def test_each_run_that_is_not_over_is_named() -> None:
     assert not_over(left, 5) == f"2 of 5 run(s) are not over: train/{RUN_ID}: still running; train/b: queued"
 
 
-def test_without_kafka_runs_are_cancelled_all_the_same(
+def test_runs_are_cancelled_while_kafka_is_unreachable(
     sent: list[RunCancellation], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def unreachable(event: RunCancellation) -> None:

@@ -148,7 +148,7 @@ def test_every_json_value_is_one_line_of_yaml_that_reads_back(value: Any) -> Non
     text = in_yaml(value)
     assert "\n" not in text
     assert yaml.safe_load(text) == value
-    # As a value in the manifest, in a comment that somebody uncomments too.
+    # The text also reads back at its place in a manifest, as after a default is uncommented.
     assert yaml.safe_load(f"a:\n  b: {text}\n") == {"a": {"b": value}}
 
 

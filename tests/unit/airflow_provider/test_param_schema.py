@@ -35,7 +35,7 @@ from mljob_airflow.jobs.param_schema import (
 )
 
 Kind = tuple[Any, st.SearchStrategy[Any]]
-"""Types, each with a strategy for JSON values that the type accepts."""
+"""A type, and a strategy for JSON values that the type accepts."""
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True).filter(lambda name: not hasattr(BaseModel, name))
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
@@ -110,7 +110,7 @@ def models(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], max_size: int = 4) -
         else:
             fields[name], required[name] = (annotation, ...), values
     config = ConfigDict(extra=draw(st.sampled_from(["ignore", "forbid"])))
-    # Named alike, as classes in different functions may be: their definitions must not be mixed up.
+    # Models share names, like classes in different functions, to show that definitions aren't mixed up.
     model = create_model(draw(st.sampled_from(["Inner", "Other"])), __config__=config, **fields)
     return model, st.fixed_dictionaries(required, optional=optional)
 
@@ -124,8 +124,8 @@ JSON = st.recursive(
 
 
 def refusals(model: type[BaseModel], conf: dict[str, Any]) -> list[str]:
-    """Whether Airflow accepts the conf: it validates each param's value, or its default, against
-    the schema.
+    """Why Airflow refuses the conf; empty if Airflow accepts it. Airflow validates each param's
+    value, or its default, against the schema.
     """
     found = []
     for spec in params_of(model):

@@ -41,7 +41,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """librdkafka's mock broker, in this process."""
     made = producer.make_producer({"bootstrap.servers": "ignored", "test.mock.num.brokers": 1})
-    # Only the metadata has the address of the mock cluster's broker.
+    # Only the metadata has the address on which the broker of the mock cluster listens.
     address = next(iter(made.list_topics(timeout=10).brokers.values()))
     servers = f"{address.host}:{address.port}"
     monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer({"bootstrap.servers": servers}))

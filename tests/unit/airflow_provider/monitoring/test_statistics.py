@@ -80,7 +80,7 @@ def test_the_unit_of_the_values_does_not_matter(past: list[float], factor: float
 
 
 @given(pasts)
-def test_a_value_of_every_tenth_run_is_no_shift(past: list[float]) -> None:
+def test_a_duration_that_every_tenth_run_reaches_is_no_shift(past: list[float]) -> None:
     usual = sorted(past)[-len(past) // 10 - 1]
     assert not exceeds([usual, usual, usual, *past])
 
@@ -91,7 +91,7 @@ def test_a_single_run_far_above_the_longest_is_a_hang(past: list[float]) -> None
 
 
 @given(pasts)
-def test_outliers_are_no_shift_when_the_newest_run_is_usual(past: list[float]) -> None:
+def test_outliers_are_no_shift_if_the_newest_run_is_as_usual(past: list[float]) -> None:
     assert not exceeds([min(past), max(past) * 1000, max(past) * 1000, *past])
 
 
