@@ -223,7 +223,7 @@ def test_an_operator_of_one_namespace_has_the_needed_rights_there_only(
     assert cluster.rules(bound_release.user, team) - cluster.rules(nobody, team) == NEEDED
     for where in ("kube-system", "default"):
         assert cluster.rules(bound_release.user, where) == cluster.rules(nobody, where)
-    # For Events about the operator itself.
+    # The operator records Events about itself in its own namespace.
     own = cluster.rules(bound_release.user, bound_release.namespace) - cluster.rules(nobody, bound_release.namespace)
     assert own == {("", "events", "create")}
 
@@ -273,7 +273,7 @@ def test_a_right_in_all_namespaces_is_granted_or_denied(
 
 
 def test_the_operators_token_allows_all_requests_for_an_mljob(cluster: Cluster, operator: Cluster, team: str) -> None:
-    """From the finalizer to the removal of the finalizer."""
+    """The requests begin with adding the finalizer, and end with removing it."""
     name, where = unique("job"), f"--namespace={team}"
     cluster.apply(
         {

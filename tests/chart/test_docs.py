@@ -1,4 +1,6 @@
-"""Helm takes what the documentation says: each command that installs or upgrades, and each file of values."""
+"""The chart renders with every `helm install` and `helm upgrade` in the documentation, and with every
+file of values there.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ def test_a_documented_installation_renders(words: Sequence[str], render: Render)
         f"{name}={value}"
         for name, value in zip(words, [*words[1:], ""], strict=True)
         if name in ("--set", "--values")
-        # A time that the shell fills in.
+        # The shell replaces this part with the current time.
         if "$(" not in value
     ]
 

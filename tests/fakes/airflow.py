@@ -71,7 +71,7 @@ class FakeUser:
 
     @property
     def cancelling(self) -> FakeUser:
-        """The adapter for cancellations, which is the same."""
+        """The adapter for cancellations: this object itself."""
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -98,14 +98,14 @@ class FakeAirflow:
         paused: The ids of paused DAGs.
         stale: The ids of DAGs that are in no file any more.
         daily: The ids of DAGs with a schedule.
-        runs: By DAG id and run id.
+        runs: The runs, by DAG id and run id.
         down: Whether no request gets an answer.
         locked: Whether the credentials are refused.
         version: Airflow's version.
         unhealthy: The components that are not healthy.
-        down_for: By name, how many next requests get no answer.
-        lose_answers: How many next submissions take effect without an answer.
-        denies: How many next requests are told that an existing run does not exist.
+        down_for: How many of the next requests get no answer, by name of the request.
+        lose_answers: How many of the next submissions take effect without an answer.
+        denies: How many of the next requests are answered as if an existing run did not exist.
         calls: The names of all requests, in order.
     """
 
@@ -131,7 +131,7 @@ class FakeAirflow:
 
     @property
     def cancelling(self) -> FakeAirflow:
-        """The adapter for cancellations, which is the same: no request of the fake waits."""
+        """The adapter for cancellations: this object itself, because no request of the fake waits."""
         return self
 
     # DagRuns
@@ -325,7 +325,7 @@ class FakeAirflow:
         return run if run is not None and not self.denied() else None
 
     def denied(self) -> bool:
-        """Whether this request is told that a run does not exist; counts ``denies`` down."""
+        """Whether the answer denies an existing run; counts ``denies`` down."""
         if self.denies > 0:
             self.denies -= 1
             return True

@@ -349,17 +349,17 @@ class AirflowApi:
 
     @_route("PUT", "/backfills/{}/pause")
     def pause_backfill(self, request: Request) -> Answer:
-        """No other run of it starts."""
+        """Pause a backfill, so that no other run of the backfill starts."""
         return self._set_backfill(request, self.airflow.backfills.pause(int(request.parts[0]), paused=True))
 
     @_route("PUT", "/backfills/{}/unpause")
     def unpause_backfill(self, request: Request) -> Answer:
-        """Its runs may start again."""
+        """Unpause a backfill, so that its runs may start again."""
         return self._set_backfill(request, self.airflow.backfills.pause(int(request.parts[0]), paused=False))
 
     @_route("PUT", "/backfills/{}/cancel")
     def cancel_backfill(self, request: Request) -> Answer:
-        """Its queued runs fail, and it is closed."""
+        """Fail the queued runs of a backfill, and complete the backfill."""
         return self._set_backfill(request, self.airflow.backfills.cancel(int(request.parts[0])))
 
     # Helpers

@@ -22,7 +22,7 @@ class FakeBackfills:
 
     Attributes:
         made: All backfills by id.
-        lose_answers: How many next creations take effect without an answer.
+        lose_answers: How many of the next creations take effect without an answer.
     """
 
     def __init__(self, airflow: FakeAirflow, clock: Clock) -> None:

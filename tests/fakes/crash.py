@@ -6,9 +6,9 @@ from mljob_operator.wiring import Parts
 
 
 def crash(parts: Parts) -> None:
-    """End at once: no step begins any more, and requests that are being sent are cancelled.
+    """End at once: no further step begins, and requests in flight are cancelled.
 
-    The tasks that were started through ``do`` are the caller's.
+    The caller cancels the tasks that were started through ``do``.
     """
     parts.queue.stop()
     for task in [*parts.queue.tasks, *parts.instances.tasks]:

@@ -21,7 +21,7 @@ class FakeInstances(StoredObjects[str]):
         secrets: The data of Secrets, by name.
         unlabelled: The names of Secrets without the label for credentials.
         labels: The labels of namespaces, by name.
-        notices: All Events with the names of their AirflowInstances.
+        kube_events: All Events with the names of their AirflowInstances.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def user_deletes(self, name: str) -> Instance | None:
-        """Delete an AirflowInstance, as a user does. None where no finalizer keeps it."""
+        """Delete an AirflowInstance, as a user does. Returns None if no finalizer keeps it."""
         return self.get(name) if self._delete(name, "2026-01-01T00:00:00Z") else None
 
     # InstanceStore

@@ -21,12 +21,12 @@ class FakeJobs(StoredObjects[Key]):
     """MLJobs, and the ConfigMaps and Secrets that they name.
 
     Attributes:
-        notices: All Events with the names of their MLJobs.
+        kube_events: All Events with the names of their MLJobs.
         reads: How many times an MLJob was read.
-        overtake: How many next writes are overtaken by another writer's change.
-        fail: The error of every write; None: writes succeed.
-        refuse: Whether a status is invalid, beside statuses with numbers that Go has no type for;
-            None: all others are valid.
+        overtake: How many of the next writes are overtaken by another writer's change.
+        fail: The error of every write; None if writes succeed.
+        refuse: Called with a status; True refuses the status as invalid. Statuses with integers of
+            more than 64 bits are always refused.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name.
         watchers: The queues of watches of ConfigMaps and Secrets, by kind and name.
@@ -57,7 +57,7 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(key)
 
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
-        """Delete an MLJob, as a user does. None where no finalizer keeps it."""
+        """Delete an MLJob, as a user does. Returns None if no finalizer keeps it."""
         return self._read(key) if self._delete(key, at.isoformat()) else None
 
     def put(self, kind: str, name: str, data: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ class FakeOperator:
     """Keeps the Events about the operator.
 
     Attributes:
-        notices: The Events, in order.
+        kube_events: The Events, in order.
     """
 
     def __init__(self) -> None:

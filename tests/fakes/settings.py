@@ -1,4 +1,4 @@
-"""The operator's settings from arguments alone, whatever the environment says."""
+"""The operator's settings from arguments only, independent of the environment."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from .jobs import FakeJobs
 
 
 class FakeSourceChanges:
-    """Tells of the changes by :meth:`FakeJobs.put`.
+    """Reports the changes that :meth:`FakeJobs.put` makes.
 
     Attributes:
         watched: The objects with an open watch.
@@ -22,7 +22,7 @@ class FakeSourceChanges:
         self.watched: list[ConfObject] = []
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Yield at each change of an object, and at the start where the object exists."""
+        """Yield at each change of an object, and once at the start if the object exists."""
         known = (reference.kind, reference.name)
         news: asyncio.Queue[None] = asyncio.Queue()
         self._jobs.watchers.setdefault(known, []).append(news)

@@ -188,7 +188,7 @@ TABLE: dict[Scenario, tuple[Phase | None, tuple[str, str, str]]] = {
     running: (Phase.RUNNING, WAIT),
     cancelling: (Phase.CANCELLING, WAIT),
     suspending: (Phase.CANCELLING, WAIT),
-    # Whoever ended the run, a client that waits for its results must not continue without them.
+    # A client that waits for results must not continue without them, also if a user cancelled the run.
     cancelled: (Phase.CANCELLED, BAD),
     suspended: (Phase.SUSPENDED, HELD),
     resumed: (Phase.QUEUED, WAIT),
@@ -199,7 +199,7 @@ TABLE: dict[Scenario, tuple[Phase | None, tuple[str, str, str]]] = {
     edited_after_success: (Phase.SUCCEEDED, WAIT),
     edited_after_failure: (Phase.FAILED, WAIT),
     runs_again_after_failure: (Phase.QUEUED, WAIT),
-    # Git's spec was applied, but the run was of another spec.
+    # The spec from Git was applied, but the run used an earlier spec.
     edit_refused: (Phase.SUCCEEDED, BAD),
     edit_refused_in_mid_run: (Phase.RUNNING, WAIT),
     edit_refused_and_taken_back: (Phase.SUCCEEDED, GOOD),

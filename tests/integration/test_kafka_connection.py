@@ -248,7 +248,7 @@ async def test_token_source_is_asked_again_and_its_failure_is_reported(broker: B
 async def test_login_with_a_password_over_tls_with_a_private_ca(
     broker: Broker, read: Read, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As in a Strimzi cluster."""
+    """A Kafka cluster of Strimzi requires this login."""
     user = UserScramCredentialUpsertion(
         "mljob", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), SECRET.encode(), b"salt-and-more-of-it"
     )

@@ -1,4 +1,4 @@
-"""Airflow's REST API for tests, without the operator: the truth that statuses are compared with."""
+"""Airflow's REST API for tests, without the operator. Tests compare statuses with its answers."""
 
 from __future__ import annotations
 

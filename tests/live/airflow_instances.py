@@ -1,4 +1,4 @@
-"""AirflowInstances for tests, made as a platform engineer makes them."""
+"""AirflowInstances for tests, created with kubectl like those of a platform engineer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator, which kills itself right before or right after one of its calls to Kubernetes, Airflow or Kafka.
+"""An operator that kills itself right before or right after a call to Kubernetes, Airflow or Kafka.
 
 ``python crashing_operator.py before "trigger the run"``. The module wraps one method of the real
 adapters. ``CALLS`` lists the calls.
@@ -20,7 +20,7 @@ from mljob_operator.main import main
 TERMINAL = ("Succeeded", "Failed", "Cancelled")
 
 Which = Callable[..., bool]
-"""Whether a call of the method is the one to die at, by the call's arguments."""
+"""Whether the process dies at a call of the method, by the call's arguments."""
 
 
 def _patch(holds: Callable[[Mapping[str, Any]], bool]) -> Which:

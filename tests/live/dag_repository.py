@@ -47,7 +47,7 @@ class DagRepository:
         return self._git("rev-parse", "HEAD").strip()
 
     def remove(self, file: str) -> None:
-        """Commit that a file is gone."""
+        """Commit the removal of a file."""
         self._git("rm", "--quiet", "--", file)
         self._git("commit", "--quiet", f"--message=Remove {file}")
 
@@ -55,7 +55,7 @@ class DagRepository:
         done = subprocess.run(
             ("git", *arguments),
             cwd=self.directory,
-            # Nothing else: GIT_DIR, which git sets for its hooks, would lead to another repository.
+            # No other variable: GIT_DIR, which git sets for its hooks, would lead to another repository.
             env={"PATH": os.environ["PATH"], **IDENTITY, **WITHOUT_CONFIGURATION},
             capture_output=True,
             text=True,

@@ -54,7 +54,9 @@ async def until(
     within: float = 60.0,
     evidence: Callable[[], object] | None = None,
 ) -> T:
-    """Do as ``eventually``, while the event loop runs: for a condition that tasks or threads of this process fulfil."""
+    """Like ``eventually``, without blocking the event loop. For conditions that tasks or threads of
+    this process fulfil.
+    """
     wait = _Wait(question, what, within, INTERVAL_IN_PROCESS, evidence)
     while not (answer := wait.ask()):  # noqa: ASYNC110 - the question may be about anything, and nothing sets an Event for it
         await asyncio.sleep(wait.pause)

@@ -1,4 +1,4 @@
-"""HTTP servers of the tests' own on loopback."""
+"""HTTP servers for tests, on loopback."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class LoopbackServer:
         self._server = _Server((HOST, port), handler)
         self._scheme = "https" if tls is not None else "http"
         if tls is not None:
-            # The handshake is the first read of the request's thread, so a client that does not
-            # shake hands keeps no other waiting.
+            # The request's thread makes the handshake, so a client without a handshake doesn't
+            # block other clients.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 

@@ -1,4 +1,4 @@
-"""Operators of the tests' own, as real processes."""
+"""Operators that tests start, as real processes."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class OperatorProcess:
         return times.user + times.system
 
     def get(self, path: str) -> tuple[int, str]:
-        """The status and the body of an endpoint; status 0 where there is no answer."""
+        """The HTTP status and the body of an endpoint; status 0 if there is no answer."""
         try:
             answer = self._http.request("GET", self.url + path)
         except urllib3.exceptions.HTTPError as error:

@@ -1,4 +1,6 @@
-"""The token endpoint of an OpenID Connect provider, on loopback: the grant client_credentials, and unsigned tokens."""
+"""The token endpoint of an OpenID Connect provider, on loopback. It supports the grant
+client_credentials, and issues unsigned tokens.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ OURS, AIRFLOWS = "ours", "Airflow's"
 
 @dataclass(frozen=True)
 class Told:
-    """A message.
+    """A message on the topic.
 
     Attributes:
         producer: ``OURS`` or ``AIRFLOWS``, by the message's format.
@@ -36,7 +36,7 @@ class Told:
 
     @property
     def state(self) -> str:
-        """The state that the event tells of: the last part of its kind."""
+        """The state that the event reports: the last part of its kind."""
         return self.event.rpartition(".")[2]
 
 
