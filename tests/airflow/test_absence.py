@@ -28,8 +28,8 @@ FILES = {
 
 
 def absence() -> ModuleType:
-    """The operator's module. The operator is not installed in this environment, and the module
-    imports nothing of it.
+    """The operator's module, loaded from its file. The operator is not installed in this environment,
+    and the module imports no other part of the operator.
     """
     spec = importlib.util.spec_from_file_location("absence", MODULE)
     assert spec is not None
@@ -50,7 +50,7 @@ def sources(*parts: str) -> str:
 
 
 @pytest.mark.parametrize(("constant", "file"), FILES.items())
-def test_airflow_answers_with_this_text(constant: str, file: str) -> None:
+def test_the_source_of_airflow_has_the_text_of_its_answer(constant: str, file: str) -> None:
     module = absence()
     texts = [text for text in getattr(module, constant).texts if text != module.NO_SERIALIZED_DAG]
     said = sources(f"core_api/routes/public/{file}.py", f"core_api/services/public/{file}.py", "core_api/security.py")
@@ -61,7 +61,7 @@ def test_airflow_has_the_text_for_a_dag_that_is_not_serialized() -> None:
     assert plain(absence().NO_SERIALIZED_DAG) in sources("common/dagbag.py")
 
 
-def test_each_text_is_looked_for_in_a_file() -> None:
+def test_each_text_is_searched_for_in_a_file() -> None:
     module = absence()
     named = {name for name, value in vars(module).items() if isinstance(value, module.Absence)}
     assert named - {"NEVER", "LIST_TASKS"} == FILES.keys()

@@ -172,7 +172,7 @@ def test_a_file_that_airflow_cannot_import_is_a_warning_and_fails_the_command(tm
         f"warning: Airflow can't import {tmp_path}/broken_dag.py: line 1: ImportError: cannot import name"
         in done.stderr
     )
-    # Before it is what Airflow logs, which was imported with its own settings.
+    # Airflow's own log lines come before the warning, because Airflow configures its own logging.
     assert "Traceback" not in done.stderr.partition("warning: ")[2]
     assert "team.import" in done.stdout
 

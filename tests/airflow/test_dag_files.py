@@ -43,7 +43,7 @@ def test_the_dags_import_and_run_only_when_triggered(folder: Path) -> None:
     assert bag.import_errors == {}
     assert bag.dags
     for dag in bag.dags.values():
-        # One that can be backfilled has a schedule, which has ended.
+        # A DAG for backfills needs a schedule, so its schedule has ended.
         assert dag.schedule is None or (dag.end_date < datetime.now(UTC) and not dag.catchup)
         assert dag.is_paused_upon_creation is (dag.dag_id in PAUSED)
 
@@ -121,7 +121,7 @@ def params_of(dag: DAG, conf: dict[str, Any]) -> Any:
         pytest.param({"targets": [RUN, {**RUN, "dag_run_id": "other"}], "mode": "immediate"}, id="several"),
     ],
 )
-def test_the_cancellation_dag_accepts(canceller: DAG, conf: dict[str, Any]) -> None:
+def test_the_cancellation_dag_accepts_valid_params(canceller: DAG, conf: dict[str, Any]) -> None:
     assert params_of(canceller, conf) == {**DEFAULTS, **conf}
 
 
@@ -136,6 +136,6 @@ def test_the_cancellation_dag_accepts(canceller: DAG, conf: dict[str, Any]) -> N
         pytest.param({**RUN, "teardown_seconds": -1}, id="a time before now"),
     ],
 )
-def test_the_cancellation_dag_refuses(canceller: DAG, conf: dict[str, Any]) -> None:
+def test_the_cancellation_dag_refuses_invalid_params(canceller: DAG, conf: dict[str, Any]) -> None:
     with pytest.raises(ParamValidationError):
         params_of(canceller, conf)

@@ -1,4 +1,4 @@
-"""``mljob-airflow`` does what the documentation says: each command that a page has runs on the example DAGs."""
+"""Every ``mljob-airflow`` command in the documentation succeeds on the example DAGs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_a_documented_command_succeeds(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    # What an earlier command of a page leaves in the variable.
+    # An earlier command on the page sets this variable.
     monkeypatch.setenv("version", "0123456789ab")
-    # Readers have a folder of their own, and write into a file.
+    # Readers name their own folder of DAGs, and redirect the output into a file.
     arguments = [EXAMPLES if word == "dags/" else os.path.expandvars(word) for word in arguments]
     if ">" in arguments:
         arguments = arguments[: arguments.index(">")]

@@ -1,5 +1,5 @@
-"""The imports of a DAG file: nothing of Kafka before the first event is sent, and no other package
-for the import of this one.
+"""The imports of a DAG file: no module of Kafka before the first event is sent, and no other package
+together with ``mljob_airflow``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def test_importing_the_package_imports_no_other_package() -> None:
 
 
 @pytest.mark.parametrize("program", [NAME_CALLBACKS, PARSE], ids=["naming the callbacks", "parsing the examples"])
-def test_kafka_is_not_loaded_by(program: str) -> None:
+def test_kafka_is_not_loaded_before_the_first_event(program: str) -> None:
     assert not [name for name in loaded_by(program) if name.startswith(KAFKA)]
 
 
@@ -48,8 +48,8 @@ def test_sending_task_events_does_not_load_the_models_of_reports() -> None:
 
 
 def test_the_models_of_events_are_made_without_reading_their_source() -> None:
-    """Each task process makes them, and reading docstrings from the source takes most of that time
-    when as many modules are loaded as in Airflow.
+    """Each task's process makes the models. With as many modules as Airflow loads, most of that time
+    would be spent on reading docstrings from the source.
     """
     no_source = "import inspect; inspect.getmodule = inspect.findsource = None"
     assert "mljob_contract.events" in loaded_by(f"{no_source}; import mljob_airflow.events.producer")

@@ -213,7 +213,7 @@ def test_parsing_a_job_again_makes_no_new_version() -> None:
     assert first == second
 
 
-def test_a_dag_that_is_written_by_hand_is_no_job_and_works() -> None:
+def test_a_plain_dag_with_callbacks_is_not_a_declared_job() -> None:
     with DAG("train", params={"n": Param(1, type="integer")}, default_args={**mljob_callbacks(), "retries": 2}) as dag:
 
         @task

@@ -117,7 +117,7 @@ def test_each_threshold_is_a_param_of_some_monitor(dags: dict[str, DAG]) -> None
     assert set(Thresholds.model_fields) == {name for dag_id in MONITORS for name in dags[dag_id].params}
 
 
-def test_parsing_the_dags_loads_nothing_heavy() -> None:
+def test_parsing_the_dags_loads_no_large_library() -> None:
     program = (
         "import sys, mljob_airflow.dags.mljob_monitor, mljob_airflow.dags.mljob_monitor_bottlenecks; "
         "print([m for m in ('airflow_client', 'slack_sdk', 'confluent_kafka', 'mljob_airflow.monitoring.collector') if m in sys.modules])"
@@ -183,12 +183,12 @@ def test_a_webhook_posts_without_threads(monkeypatch: pytest.MonkeyPatch, slack:
     assert "churn is paused" in slack.messages[0].words
 
 
-def test_a_webhook_that_refuses_is_an_error(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
+def test_a_message_that_a_webhook_refuses_is_an_error(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     with pytest.raises(SlackError, match="webhook"):
         connect(monkeypatch, slack, "slackwebhook").post(Recipient("#a"), {"text": "", "blocks": [{"type": "none"}]})
 
 
-def test_no_connection_to_slack_is_an_error(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
+def test_an_unreachable_slack_is_an_error(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     bot = connect(monkeypatch, slack)
     monkeypatch.setenv(
         "AIRFLOW_CONN_SLACK_TESTS",

@@ -35,10 +35,10 @@ def may(role: str, requests: list[tuple[str, Any]]) -> bool:
 
 
 @pytest.mark.parametrize("requests", [CANCELLATION, OPERATOR], ids=["cancellation", "operator"])
-def test_the_least_role_is_user(requests: list[tuple[str, Any]]) -> None:
+def test_user_is_the_least_role_with_the_needed_permissions(requests: list[tuple[str, Any]]) -> None:
     assert [role for role in ("viewer", "user", "op", "admin") if may(role, requests)] == ["user", "op", "admin"]
     assert "| `SimpleAuthManager` | role `user`" in OPERATIONS
 
 
-def test_a_viewer_reads() -> None:
+def test_role_viewer_may_make_all_read_requests() -> None:
     assert may("viewer", [request for request in OPERATOR if request[0] == "GET"])

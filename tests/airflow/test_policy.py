@@ -57,7 +57,7 @@ def callbacks_of(operator: Any) -> dict[str, Any]:
     return {name: [value] if callable(value) else list(value) for name, value in found.items()}
 
 
-def test_no_task_is_instrumented_unless_the_configuration_says_so() -> None:
+def test_no_task_is_instrumented_unless_the_setting_is_on() -> None:
     for operator in dag_of_all_kinds().tasks:
         assert not {callback for found in callbacks_of(operator).values() for callback in found} - {users_own}
 

@@ -37,7 +37,7 @@ ENOUGH_RETRIES = 20
 KEPT = ("suspend", "cancel", "activeDeadlineSeconds", "preRunningDeadlineSeconds", "backoffLimit", "outputs", "type")
 """Fields that an edit keeps."""
 STOPPED = {"Suspended", "DeadlineExceeded", "PreRunningDeadlineExceeded", "CancelRequested"}
-"""Reasons of an end that came to a run from outside, in whatever state it was."""
+"""Reasons of MLJobs that were ended from outside, in whatever state their run was."""
 OUTCOMES = {
     "AirflowInstanceNotFound",
     "BackoffLimitExceeded",
@@ -96,8 +96,8 @@ two MLJobs.
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """A spec whose MLJob ends alike in whatever order things happen: a run or a deadline, one
-    backfill or another, a retry or an observation.
+    """A spec whose MLJob reaches the same state in any order of events: of a run's end and a
+    deadline, of two backfills, of a retry and an observation.
     """
     spec = dict(spec)
     for name in LEFT_OUT:
