@@ -1,7 +1,8 @@
-"""The CPU time of one step of an MLJob: an event comes in, and a status patch goes out.
+"""The CPU time of one step of an MLJob, from an event in the worker's inbox to a status patch.
 
-The step is the operator's own, from the worker's inbox to the patch, with stand-ins for the network: an API server that merges the patch, and no Airflow. The
-floor is the JSON that no operator can do without: encoding the patch, and decoding the API server's answer. The clock is the process's CPU time.
+The step runs the operator's own code. A stand-in for the API server merges the patch, and there is
+no Airflow. The floor is the JSON work that every operator has to do: encoding the patch, and
+decoding the API server's answer. The benchmark measures CPU time of the process.
 """
 
 from __future__ import annotations
@@ -34,18 +35,19 @@ from mljob_operator.core.run.vanishing import MissingRuns
 from mljob_operator.ports import Airflows, JobStore, Meter, SourceChanges
 
 SIZES = (5, 100)
-"""Tasks of the MLJob."""
+"""How many tasks the MLJob has."""
 STEPS = 300
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """CPU time of a step, in microseconds: the 10th percentile, which the machine's other work disturbs least.
+    """CPU time of a step in microseconds: the 10th percentile, which other load of the machine
+    affects least.
 
     Attributes:
         operator: The whole step, by the MLJob's number of tasks.
-        floor: Encoding its patch and decoding the answer, likewise.
+        floor: Encoding the step's patch and decoding the answer, by the MLJob's number of tasks.
     """
 
     operator: Mapping[int, float]
@@ -162,11 +164,11 @@ class _Clock:
 
 
 class _Server:
-    """The API server: merges each patch.
+    """A stand-in for the API server, which merges each patch.
 
     Attributes:
-        seconds: CPU time that it took for the last request, which is not the operator's.
-        floor: Of that, encoding the patch and decoding the answer.
+        seconds: CPU time of the stand-in for the last request. The operator's time excludes it.
+        floor: The part of ``seconds`` for encoding the patch and decoding the answer.
     """
 
     def __init__(self, body: dict[str, Any]) -> None:
@@ -189,14 +191,14 @@ class _Server:
         return Job.from_object(decoded, job)
 
     async def record(self, *_: object) -> None:
-        """Events are not counted here."""
+        """Ignore Events."""
 
     async def get(self, *_: object) -> None:
         raise AssertionError("nothing is read anew")
 
 
 def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """RFC 7396."""
+    """Apply a merge patch (RFC 7396)."""
     merged = dict(old)
     for name, value in patch.items():
         if value is None:
@@ -207,7 +209,7 @@ def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _NoAirflow:
-    """An Airflow that nobody has to ask."""
+    """The Airflows of an operator that sends no requests to Airflow."""
 
     def catalog(self, namespace: str) -> AirflowCatalog:
         return AirflowCatalog()
@@ -220,7 +222,7 @@ class _NoAirflow:
 
 
 class _NoMeter:
-    """Counts nothing."""
+    """A meter that ignores all measurements."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None

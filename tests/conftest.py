@@ -47,10 +47,14 @@ DAGS_FOLDERS = (ROOT / "tests" / "e2e" / "dags", ROOT / "tests" / "e2e" / "dags_
 REMOVABLE = "removable_dags"
 """A folder of DAGs in the stack's directory, for tests that add and remove DAG files."""
 DAG_REPOSITORY = "versioned_dags"
-"""A git repository of DAGs in the stack's directory, for tests that change a DAG while its runs keep their version."""
+"""A git repository of DAGs in the stack's directory, for tests that change a DAG while its runs
+keep their version.
+"""
 DEFAULT_TIMEOUT = 600
 SESSION = "MLJOB_TEST_SESSION"
-"""The environment variable with the session's id. It tells the stack of this session from one of an earlier session."""
+"""The environment variable with the session's id. It tells the stack of this session from one of an
+earlier session.
+"""
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
 
@@ -139,7 +143,9 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the log ends of a failed test's operators and of components that are not ready, each text once."""
+    """Add the log ends of a failed test's operators and of components that are not ready, each text
+    once.
+    """
     report = yield
     if report.failed:
         shown = item.session.stash.setdefault(SHOWN_LOGS, set())
@@ -208,7 +214,9 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
 
 
 def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
-    """The git repositories with DAGs. The oldest Airflow has none: its environment lacks the provider for git."""
+    """The git repositories with DAGs. The oldest Airflow has none: its environment lacks the
+    provider for git.
+    """
     if airflow == OLDEST:
         return ()
     repository = DagRepository(directory / DAG_REPOSITORY)

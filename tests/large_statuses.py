@@ -48,7 +48,9 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
 
 
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
-    """All parts of a status at their bounds at once, and the outputs. ``attempts``: the length of its history."""
+    """All parts of a status at their bounds at once, and the outputs. ``attempts``: the length of
+    its history.
+    """
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]
     tasks += [fact("mapped", i, TaskState.RUNNING, text) for i in range(5000)]

@@ -80,7 +80,9 @@ def rest(
 def event(
     task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
 ) -> TaskFact:
-    """A task's event that is read ``seconds`` after the epoch; ``more``: fields of the fact or of its details."""
+    """A task's event that is read ``seconds`` after the epoch; ``more``: fields of the fact or of
+    its details.
+    """
     at = EPOCH + timedelta(seconds=seconds)
     details = {field.name: more.pop(field.name) for field in fields(Details) if field.name in more}
     more = {"observed_at": at, "details": Details(**details), **more}  # type: ignore[arg-type]

@@ -25,8 +25,8 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 @pytest.fixture(scope="module")
 def dags() -> Iterator[dict[str, DAG]]:
     with pytest.MonkeyPatch.context() as patch:
-        # Airflow adds a bundle's folder to the import path, so that its DAG files can import modules
-        # of the folder.
+        # Airflow adds a bundle's folder to the import path, so that its DAG files can import
+        # modules of the folder.
         patch.setattr("sys.path", [*sys.path, str(EXAMPLES)])
         yield read_dag_files(EXAMPLES).dags
 

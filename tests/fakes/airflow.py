@@ -131,7 +131,7 @@ class FakeAirflow:
 
     @property
     def cancelling(self) -> FakeAirflow:
-        """The adapter for cancellations: this object itself, because no request of the fake waits."""
+        """The adapter for cancellations: this object, because no request of the fake waits."""
         return self
 
     # DagRuns
@@ -139,7 +139,9 @@ class FakeAirflow:
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """Create a run, or adopt the existing one. Refuses an unknown DAG and an invalid conf, as Airflow does."""
+        """Create a run, or adopt the existing one. Refuses an unknown DAG and an invalid conf, as
+        Airflow does.
+        """
         self.asked("submit")
         if dag_id not in self.dags:
             raise DagNotFound(f"no DAG {dag_id}", get_close_matches(dag_id, self.dags))

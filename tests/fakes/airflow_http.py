@@ -1,4 +1,5 @@
-"""Airflow's REST API in front of a :class:`FakeAirflow`, as far as the operator's adapter uses the API.
+"""Airflow's REST API in front of a :class:`FakeAirflow`, as far as the operator's adapter uses the
+API.
 
 Answers have the fields of Airflow 3.3 that the operator or a test reads. ``tests/contract`` runs
 the same suite with the adapter in front of this server and in front of a real Airflow.
@@ -216,7 +217,9 @@ class AirflowApi:
 
     @_route("PATCH", "/dags/{}/dagRuns/{}")
     def set_run(self, request: Request) -> Answer:
-        """Set a run's note or state. With the state, running tasks become failed and tasks without a state skipped."""
+        """Set a run's note or state. With the state, running tasks become failed and tasks without
+        a state skipped.
+        """
         run = self._run(request)
         if "note" in request.body:
             _now(self.airflow.set_note(run.dag_id, run.run_id, request.body["note"]))

@@ -144,7 +144,9 @@ DISCOVERY: dict[str, dict[str, Any]] = {
 
 
 def kubeconfig(path: Path, url: str, *, authority: Path | None = None, **user: str) -> Path:
-    """Write a kubeconfig for a Kubernetes API at this URL whose certificate this authority has signed."""
+    """Write a kubeconfig for a Kubernetes API at this URL whose certificate this authority has
+    signed.
+    """
     cluster = {"server": url, **({"certificate-authority": str(authority)} if authority else {})}
     config = {
         "apiVersion": "v1",

@@ -23,7 +23,9 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Split an adapter's arguments into the login, by default from ``default``, and those that begin with ``ca_``."""
+    """Split an adapter's arguments into the login, by default from ``default``, and those that
+    begin with ``ca_``.
+    """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}
     return login(**(given or default)), ca

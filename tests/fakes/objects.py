@@ -1,6 +1,7 @@
 """Objects of one kind in memory, as the API server stores them.
 
-They have generations, resourceVersions, finalizers and uids. Writes are merge patches and can conflict.
+They have generations, resourceVersions, finalizers and uids. Writes are merge patches and can
+conflict.
 """
 
 from __future__ import annotations

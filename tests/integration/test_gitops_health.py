@@ -188,7 +188,8 @@ TABLE: dict[Scenario, tuple[Phase | None, tuple[str, str, str]]] = {
     running: (Phase.RUNNING, WAIT),
     cancelling: (Phase.CANCELLING, WAIT),
     suspending: (Phase.CANCELLING, WAIT),
-    # A client that waits for results must not continue without them, also if a user cancelled the run.
+    # A client that waits for results must not continue without them, also if a user cancelled the
+    # run.
     cancelled: (Phase.CANCELLED, BAD),
     suspended: (Phase.SUSPENDED, HELD),
     resumed: (Phase.QUEUED, WAIT),

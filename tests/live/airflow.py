@@ -47,7 +47,9 @@ class AirflowRest:
         return self._token
 
     def request(self, method: str, path: str, body: object = None, **query: object) -> tuple[int, Any]:
-        """Send a request to ``/api/v2<path>`` with a JSON body. Returns the status and the JSON of the answer."""
+        """Send a request to ``/api/v2<path>`` with a JSON body. Returns the status and the JSON of
+        the answer.
+        """
         if self._token is None:
             answer = self._http.request("POST", f"{self.url}/auth/token", json=self._credentials)
             self._token = answer.json()["access_token"]

@@ -37,7 +37,9 @@ class Platform:
         return f"{short}-{self._suffix}"
 
     def secret(self, short: str, password: str | None = None, token: str | None = None) -> None:
-        """Create or change the instance's Secret: the stack's user with its password or another one, or a token."""
+        """Create or change the instance's Secret: the stack's user with its password or another
+        one, or a token.
+        """
         data = {"user": self._env["AIRFLOW_USER"], "password": password or self._env["AIRFLOW_PASSWORD"]}
         if token is not None:
             data = {"token": token}
@@ -59,7 +61,8 @@ class Platform:
         token: str | None = None,
         **spec: Any,
     ) -> TcpProxy:
-        """Create an AirflowInstance with a Secret. Every namespace may use it, unless ``access`` is given.
+        """Create an AirflowInstance with a Secret. Every namespace may use it, unless ``access`` is
+        given.
 
         Returns:
             The proxy between the operator and Airflow, of this instance alone.
@@ -118,7 +121,9 @@ class Platform:
         return [line.split() for line in self._kubectl("get", "afi").splitlines()]
 
     def close(self) -> None:
-        """Delete the AirflowInstances and their Secrets. An operator has to be running, to remove the finalizers."""
+        """Delete the AirflowInstances and their Secrets. An operator has to be running, to remove
+        the finalizers.
+        """
         for short in self._made:
             self._kubectl("delete", "airflowinstance", self.name(short), "--ignore-not-found", "--timeout=60s")
             self._kubectl.within(CREDENTIALS)("delete", "secret", self.name(short), "--ignore-not-found")
@@ -127,7 +132,9 @@ class Platform:
 
 @contextmanager
 def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """AirflowInstances for one operator. At the end the operator's MLJobs are removed, then the AirflowInstances."""
+    """AirflowInstances for one operator. At the end the operator's MLJobs are removed, then the
+    AirflowInstances.
+    """
     platform = Platform(kubectl, stack)
     yield platform
     installation.jobs.remove_all()

@@ -1,4 +1,6 @@
-"""A certificate authority for tests, by trustme: certificates of servers, Kafka brokers and Kafka clients."""
+"""A certificate authority for tests, by trustme: certificates of servers, Kafka brokers and Kafka
+clients.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ IDENTITY = {
     for field, value in {"NAME": "Tests", "EMAIL": "tests@example.com"}.items()
 }
 WITHOUT_CONFIGURATION = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-"""A commit must not depend on the configuration of the person who runs the tests, for example on signing."""
+"""A commit must not depend on the configuration of the person who runs the tests, for example on
+signing.
+"""
 
 
 class DagRepository:
@@ -32,7 +34,9 @@ class DagRepository:
         self.directory = directory
 
     def create(self) -> None:
-        """Make the repository, unless there is one, with an empty commit, so that Airflow can clone its branch."""
+        """Make the repository, unless there is one, with an empty commit, so that Airflow can clone
+        its branch.
+        """
         if (self.directory / ".git").exists():
             return
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -40,7 +44,9 @@ class DagRepository:
         self._git("commit", "--quiet", "--allow-empty", "--message=Begin")
 
     def commit(self, file: str, content: str) -> str:
-        """Commit a file with this content. Returns the commit's id, which is Airflow's ``bundle_version``."""
+        """Commit a file with this content. Returns the commit's id, which is Airflow's
+        ``bundle_version``.
+        """
         (self.directory / file).write_text(content)
         self._git("add", "--", file)
         self._git("commit", "--quiet", f"--message=Change {file}")
@@ -55,7 +61,8 @@ class DagRepository:
         done = subprocess.run(
             ("git", *arguments),
             cwd=self.directory,
-            # No other variable: GIT_DIR, which git sets for its hooks, would lead to another repository.
+            # No other variable: GIT_DIR, which git sets for its hooks, would lead to another
+            # repository.
             env={"PATH": os.environ["PATH"], **IDENTITY, **WITHOUT_CONFIGURATION},
             capture_output=True,
             text=True,

@@ -24,7 +24,8 @@ from devstack.processes import Command
 
 
 class PreloadedOperators:
-    """Forks operators while the block runs; ``launch`` is for :meth:`devstack.processes.ManagedProcess.start`.
+    """Forks operators while the block runs; ``launch`` is for
+    :meth:`devstack.processes.ManagedProcess.start`.
 
     Args:
         environment: Variables that libraries read at import (KUBECONFIG).

@@ -1,13 +1,14 @@
-"""Two hundred MLJobs at once with the example DAGs, some cancelled at random moments.
+"""Two hundred MLJobs run the example DAGs at the same time, and some are cancelled at random
+moments.
 
 `make soak` takes most of an hour on two cores.
 
-Not a part of `make test`. The test checks that each MLJob ends as Airflow says and that no run,
-process or finalizer is left, and measures the operator's share of the time. The figures go to
+`make test` does not include this test. It checks that each MLJob ends as Airflow says and that no
+run, process or finalizer is left, and measures the operator's share of the time. The figures go to
 benchmarks/results/soak.json.
 
-``MLJOB_SOAK_JOBS`` changes the number of MLJobs, ``MLJOB_SOAK_SEED`` which of them are cancelled.
-Only 200 MLJobs write the file.
+``MLJOB_SOAK_JOBS`` sets the number of MLJobs, and ``MLJOB_SOAK_SEED`` the choice of the cancelled
+ones. Only a test with 200 MLJobs writes the file.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ class Victim:
 
 @dataclass
 class Lives:
-    """What `kubectl get mljobs --watch` has printed so far: times by name, and the number of changes."""
+    """What `kubectl get mljobs --watch` has printed so far: times by name, and the number of
+    changes.
+    """
 
     of: dict[str, Life] = field(default_factory=dict)
     changes: int = 0
@@ -163,7 +166,9 @@ def victims(names: list[str], chance: random.Random) -> dict[str, Victim]:
 
 
 def task_processes(stack: Stack) -> list[psutil.Process]:
-    """The processes of tasks: the scheduler's children are the executor's workers, and theirs the tasks."""
+    """The processes of tasks. The scheduler's children are the executor's workers, whose children
+    are the tasks.
+    """
     scheduler = psutil.Process(stack.pid("airflow-scheduler"))
     return [task for worker in scheduler.children() for task in worker.children(recursive=True)]
 
@@ -278,7 +283,9 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """The time that the operator adds between MLJob and run, and between the run's end and the status with it."""
+    """The time that the operator adds from the creation of an MLJob to its run, and from the end of
+    the run to the status that shows the end.
+    """
     before, after, whole = [], [], []
     for name, life in lives.of.items():
         if name in to_cancel:

@@ -1,4 +1,6 @@
-"""Unit tests have no deadline per example: the machines are noisy, and time is measured in benchmarks."""
+"""Settings of unit tests. Examples of Hypothesis have no deadline, because no test may depend on
+the speed of the machine; benchmarks measure time.
+"""
 
 import gc
 from collections.abc import Generator
@@ -14,8 +16,8 @@ settings.load_profile("noisy")
 def pytest_runtest_call() -> Generator[None, object, object]:
     """Run each test without callbacks in the garbage collector.
 
-    Hypothesis leaves one there. While JSON that is nested without end is read, that callback finds
-    no stack left, and pytest reports its RecursionError as an error of the test.
+    Hypothesis registers such a callback. While a test reads endlessly nested JSON, no stack is left
+    for the callback, and pytest reports its RecursionError as an error of the test.
     """
     callbacks = gc.callbacks[:]
     gc.callbacks.clear()

@@ -1,4 +1,6 @@
-"""The documentation says what the code says: lists are derived from the code, so a new field, reason or setting without a word of it fails here."""
+"""The documentation agrees with the code. The expected lists come from the code, so a new field,
+reason or setting without documentation fails here.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 
 
 def section(text: str, title: str) -> str:
-    """A heading's text, up to the next heading of its level or a higher one."""
+    """The text below a heading, up to the next heading of the same or a higher level."""
     match = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
     assert match, f"there is no heading {title!r}"
     rest = text[match.end() :]
@@ -68,12 +70,12 @@ def section(text: str, title: str) -> str:
 
 
 def first_cells(text: str) -> set[str]:
-    """What stands in backticks at the beginning of a table's rows, as a link or not."""
+    """The names in backticks at the beginning of the rows of tables, as links or not."""
     return set(re.findall(r"^\| \[?`([^`]+)`(?:\]\([^)]*\))? \|", text, re.MULTILINE))
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The model's fields by their names in YAML, nested ones with their path."""
+    """The paths of the model's fields and nested fields, with their names in YAML."""
     for name, field in model.model_fields.items():
         path = prefix + (field.alias or name)
         yield path
@@ -118,7 +120,7 @@ def definition(plural: str) -> dict[str, Any]:
 
 
 def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """The fields below a node of a definition, with what ``kubectl explain`` says of them."""
+    """The paths of the fields below a node of a CRD, with their descriptions."""
     for name, field in node.get("properties", {}).items():
         yield f"{path}.{name}", field.get("description", "")
         yield from described(field, f"{path}.{name}")
@@ -126,7 +128,7 @@ def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "crds").glob("*.yaml")), ids=lambda file: file.stem)
-def test_kubectl_explain_has_words_for_every_field(file: Path) -> None:
+def test_every_field_has_a_description_for_kubectl_explain(file: Path) -> None:
     schema = yaml.safe_load(file.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for part in ("spec", "status"):
         fields = dict(described(schema["properties"][part], part))
@@ -134,7 +136,7 @@ def test_kubectl_explain_has_words_for_every_field(file: Path) -> None:
 
 
 @pytest.mark.parametrize("page", reference.PAGES, ids=lambda page: page.stem)
-def test_the_tables_of_fields_are_what_would_be_generated(page: Path) -> None:
+def test_the_tables_of_fields_are_up_to_date(page: Path) -> None:
     current = page.read_text()
     assert reference.filled(current, yaml.safe_load(reference.PAGES[page].read_text())) == current
 
@@ -177,13 +179,13 @@ def test_each_phase_is_explained() -> None:
     assert [phase for phase in Phase if f"`{phase}`" not in described] == []
 
 
-def test_the_state_diagram_has_the_transitions_of_the_core_and_no_other() -> None:
+def test_the_state_diagram_has_exactly_the_transitions_of_the_core() -> None:
     assert drawn_transitions(section(API, "Phases")) == {
         (str(before or "[*]"), str(after)) for before, phases in TRANSITIONS.items() for after in phases
     }
 
 
-def test_the_table_of_phases_names_what_may_follow_each() -> None:
+def test_the_table_of_phases_names_the_phases_that_may_follow() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (.*?) ?\|$", section(API, "Phases"), re.MULTILINE))
     told = {phase: {word for word in re.findall(r"\w+", text) if word in set(Phase)} for phase, text in rows.items()}
     follows = {str(before): {str(phase) for phase in phases} for before, phases in TRANSITIONS.items() if before}
@@ -191,7 +193,9 @@ def test_the_table_of_phases_names_what_may_follow_each() -> None:
 
 
 def drawn_transitions(text: str) -> set[tuple[str, str]]:
-    """Arrows of a mermaid state diagram; one from or to a box stands for one from or to each state in it."""
+    """The arrows of a mermaid state diagram as pairs of states. An arrow from or to a box stands
+    for an arrow from or to each state in the box.
+    """
     diagram = re.search(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
     assert diagram, "there is no state diagram"
     boxes: dict[str, set[str]] = {}
@@ -275,7 +279,7 @@ def test_each_metric_is_explained_with_its_type() -> None:
 
 
 @pages
-def test_links_lead_somewhere(page: Path) -> None:
+def test_targets_of_links_exist(page: Path) -> None:
     broken = []
     for target in re.findall(r"\]\((?!https?://)([^)]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text())):
         path, _, anchor = target.partition("#")
@@ -286,7 +290,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Headings as GitHub makes anchors of them."""
+    """The anchors that GitHub makes from the headings of a page."""
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     return {reference.anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 
@@ -309,7 +313,7 @@ def test_folders_in_backticks_exist(page: Path) -> None:
 def test_the_site_has_every_page_in_its_navigation() -> None:
     site = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text())["project"]
     listed = list(pages_in(site["nav"]))
-    # The records are reached from their list.
+    # The navigation has the list of decisions (ADRs), which links to each of them.
     expected = {str(page.relative_to(ROOT)) for page in PAGES if not re.match(r"\d", page.name)}
     assert set(listed) == expected
     assert len(listed) == len(set(listed))
@@ -321,7 +325,7 @@ def pages_in(navigation: list[dict[str, Any]]) -> Iterator[str]:
             yield from [target] if isinstance(target, str) else pages_in(target)
 
 
-def test_the_site_keeps_links_between_pages_and_drops_those_to_other_files() -> None:
+def test_the_site_keeps_links_between_pages_and_drops_links_to_other_files() -> None:
     page = ROOT / "docs" / "README.md"
     text = "[a](compatibility.md#x), [b](../Makefile), [`c`](../examples), [d](nowhere.md) and `[e](../Makefile)`"
     assert on_site(text, page) == "[a](compatibility.md#x), b, `c`, [d](nowhere.md) and `[e](../Makefile)`"
@@ -332,7 +336,7 @@ def test_alerts_are_explained_one_by_one() -> None:
     assert set(re.findall(r"\{alert: (\w+)", text)) == first_cells(section(text, "Alerts"))
 
 
-def test_the_stages_and_their_policies_are_listed_as_they_are() -> None:
+def test_the_page_lists_the_stages_with_their_policies() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     shared = re.search(r"\*\*After an attempt\*\* stands for (.*?)\.\n", text, re.DOTALL)
     assert shared is not None

@@ -1,7 +1,9 @@
-"""The blocks of code in the documentation: what can't run in a unit test is parsed, and what it names exists.
+"""The code blocks in the documentation. Blocks that can't run in a unit test are parsed, and the
+names in them exist.
 
-``tests/chart/test_docs.py`` renders the chart with the documented values, ``tests/airflow/test_docs.py`` runs ``mljob-airflow`` as documented, and
-``tests/e2e/test_docs.py`` the first job.
+``tests/chart/test_docs.py`` renders the chart with the documented values,
+``tests/airflow/test_docs.py`` runs the documented ``mljob-airflow`` commands, and
+``tests/e2e/test_docs.py`` runs the first job.
 """
 
 from __future__ import annotations
@@ -38,19 +40,22 @@ MAKEFILE = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MU
 
 CHECKED = {"console", "sh", "yaml", "json", "python", "ini"}
 WITHOUT_MEANING = {"text", "mermaid"}
-"""What a program printed, and diagrams: nobody types them in. A test of its own compares the diagram of phases with the code."""
+"""Languages of blocks that readers don't type: output of programs, and diagrams. Another test
+compares the diagram of phases with the code.
+"""
 
 OTHER_PROGRAMS = {".", "alias", "acls", "cosign", "curl", "docker", "done", "for", "gh", "jq", "oc"}
-"""Of these, only the shell's syntax is checked."""
+"""Programs whose commands are checked for the syntax of the shell only."""
 
 KUBERNETES = {"configmap", "crd", "deployment", "events", "namespace", "secret"}
-"""Resources of Kubernetes itself that the pages name."""
+"""Kubernetes' own resources in the pages' commands."""
 EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}
-"""Fields that Events can be selected by."""
+"""Fields by which Events can be selected."""
 
 NO_VALUES = {"airflow.events", "airflow.cfg", "operator.txt"}
-"""A topic and files: what is in backticks and looks like a value of the chart. So do Python's modules."""
+"""A topic and files whose names look like values of the chart."""
 MODULES = ("airflow.sdk.", "airflow.dag_processing.")
+"""Prefixes of Python modules whose names look like values of the chart."""
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -61,7 +66,7 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 
 def kind_of(resource: str) -> str | None:
-    """Our kind that kubectl knows by a name; None for Kubernetes' own."""
+    """The kind of this project with this name in kubectl; None for other resources."""
     for kind, definition in DEFINITIONS.items():
         names = definition["spec"]["names"]
         if resource in (names["plural"], names["singular"], *names["shortNames"], *names["categories"]):
@@ -70,7 +75,7 @@ def kind_of(resource: str) -> str | None:
 
 
 @pages
-def test_every_block_is_of_a_language_that_is_checked_or_says_why_it_is_not(page: Path) -> None:
+def test_every_block_is_checked_or_says_why_not(page: Path) -> None:
     unknown = {block.where: block.language for block in blocks(page) if not block.why_unchecked}
     assert {where: word for where, word in unknown.items() if word not in CHECKED | WITHOUT_MEANING} == {}
 
@@ -79,7 +84,7 @@ def test_every_block_is_of_a_language_that_is_checked_or_says_why_it_is_not(page
 
 
 @pages
-def test_yaml_fits_what_it_is_for(page: Path) -> None:
+def test_yaml_is_valid_for_its_kind(page: Path) -> None:
     for block in blocks(page, "yaml"):
         for document in yaml.safe_load_all(block.text):
             checker = yaml_checker(document)
@@ -105,7 +110,9 @@ def assert_fits_the_api(kind: str, document: dict[str, Any], block: Block) -> No
 
 
 def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
-    """Pydantic ignores fields that it doesn't know; an example must not have any."""
+    """The paths of fields that the schema doesn't have. Pydantic ignores such fields, and an
+    example must not have any.
+    """
     if isinstance(value, list):
         return [found for item in value for found in unknown_fields(item, schema.get("items", {}), f"{path}[]")]
     known = schema.get("properties")
@@ -118,7 +125,7 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
 
 
 def assert_fits_the_chart(document: dict[str, Any], block: Block) -> None:
-    """The values exist; that Helm takes them, tests/chart/test_docs.py shows."""
+    """Assert that the chart has these values, with which tests/chart/test_docs.py renders it."""
     for path in leaves(document):
         assert has_value(path), f"{block.where}: the chart has no value {path}"
 
@@ -132,7 +139,9 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def has_value(path: str) -> bool:
-    """Whether the chart has a value. Below one that is free (an empty map, or nothing) anything may be."""
+    """Whether the chart has a value. Below a value without a fixed structure (an empty map, or
+    null) any path is valid.
+    """
     node: Any = VALUES
     for part in path.split("."):
         if node is None or node == {}:
@@ -162,7 +171,7 @@ def test_json_and_ini_can_be_read(page: Path) -> None:
 
 
 @pages
-def test_python_compiles_and_imports_what_the_provider_has(page: Path) -> None:
+def test_python_compiles_and_imports_existing_names_of_the_provider(page: Path) -> None:
     package = ROOT / "airflow-provider" / "src" / "mljob_airflow"
     for block in blocks(page, "python"):
         for node in ast.walk(ast.parse(block.text)):
@@ -174,7 +183,7 @@ def test_python_compiles_and_imports_what_the_provider_has(page: Path) -> None:
 
 
 @pages
-def test_shells_can_parse_what_is_typed(page: Path) -> None:
+def test_a_shell_can_parse_the_commands(page: Path) -> None:
     texts = [line for block in blocks(page, "console") for line in typed(block)]
     texts += [block.text for block in blocks(page, "sh")]
     # A placeholder such as <name> would be a redirection.
@@ -187,7 +196,7 @@ def test_shells_can_parse_what_is_typed(page: Path) -> None:
 
 
 @pages
-def test_commands_name_what_exists(page: Path) -> None:
+def test_resources_fields_and_files_in_commands_exist(page: Path) -> None:
     wrong = {}
     for block in blocks(page, "console"):
         for words in commands(block):
@@ -202,7 +211,7 @@ def test_every_console_block_has_a_prompt(page: Path) -> None:
 
 
 def problems(words: Sequence[str]) -> Iterator[str]:
-    """What is wrong with a command. Variables before it (``KEEP=1 program``) are skipped."""
+    """The problems of a command. Variables before the program (``KEEP=1 program``) are skipped."""
     while words and re.fullmatch(r"\w+=.*", words[0]):
         words = words[1:]
     if not words:
@@ -218,7 +227,7 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an option and its value, whether they are one word or two."""
+    """Pairs of an option and its value, written as one word or as two."""
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):
             name, separator, value = option.partition("=")
@@ -260,7 +269,7 @@ def is_resource(word: str) -> bool:
 
 
 def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
-    """Fields in a JSONPath or the like that none of the kinds has."""
+    """Problems for fields in a JSONPath or a similar expression that none of the kinds has."""
     for part, name in re.findall(r"\.(spec|status)\.([A-Za-z]+)", text):
         if not any(name in schema_of(kind)["properties"][part]["properties"] for kind in kinds):
             yield f"no field {part}.{name}"
@@ -294,7 +303,7 @@ def selectable(kinds: set[str]) -> set[str]:
 
 
 def conditions(kinds: set[str]) -> set[str]:
-    """The conditions that the pages of the kinds explain; a test compares these with the code."""
+    """The documented conditions of the kinds. Another test compares the documentation and the code."""
     found = set()
     for kind in kinds:
         text = (ROOT / "docs" / "spec" / f"{kind.lower()}.md").read_text()
@@ -314,8 +323,8 @@ def of_helm(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_mljob_airflow(arguments: Sequence[str]) -> Iterator[str]:
-    """Only the folder: tests/airflow/test_docs.py runs the command."""
-    # dags/ is a folder of the reader's.
+    """Check the folder only, because tests/airflow/test_docs.py runs the command."""
+    # dags/ stands for the reader's own folder.
     folders = {value for name, value in options(arguments) if name == "--dags"} - {"dags/"}
     yield from (f"there is no folder {folder}" for folder in folders if not (ROOT / folder).exists())
 
@@ -344,7 +353,9 @@ def test_settings_exist(page: Path) -> None:
 
 @pages
 def test_values_of_the_chart_exist(page: Path) -> None:
-    """In backticks, with a dot, and beginning as a value does: ``kafka.tls.ca``. Fields of a spec may begin alike."""
+    """A value is in backticks, has a dot, and begins with a key of values.yaml: ``kafka.tls.ca``.
+    Fields of a spec may begin with the same word.
+    """
     fields = {
         path
         for kind in DEFINITIONS

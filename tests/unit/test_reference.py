@@ -1,4 +1,4 @@
-"""The field tables of the API's pages, from a definition to a row."""
+"""The tables of fields in the API's pages, generated from a CRD."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFINITION = {
 
 
 def table(mark: str, page: str = "") -> list[str]:
-    """The rows that a mark is filled with, without the head."""
+    """The generated rows for a mark, without the head of the table."""
     text = reference.filled(f"{page}<!-- fields: {mark} -->\nold\n<!-- end of fields -->\n", DEFINITION)
     return [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| Field")]
 
@@ -52,7 +52,7 @@ def test_a_field_with_a_heading_links_to_it() -> None:
     assert table("spec", "### `dagId`\n")[0].startswith("| [`dagId`](#dagid) |")
 
 
-def test_filling_again_changes_nothing() -> None:
+def test_generating_the_tables_again_changes_nothing() -> None:
     page = reference.filled("<!-- fields: spec -->\n<!-- end of fields -->\ntext\n", DEFINITION)
     assert reference.filled(page, DEFINITION) == page
     assert page.endswith("<!-- end of fields -->\ntext\n")
@@ -75,5 +75,5 @@ def test_filling_again_changes_nothing() -> None:
         ),
     ],
 )
-def test_types_are_told_in_words(field: dict[str, Any], shown: str) -> None:
+def test_types_are_described_in_words(field: dict[str, Any], shown: str) -> None:
     assert reference.type_of(field) == shown

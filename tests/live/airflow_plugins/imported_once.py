@@ -1,5 +1,5 @@
-"""Imports the modules that every task needs. Airflow's scheduler imports its plugins before it forks
-the processes of tasks, so the tasks don't import these modules again.
+"""Imports the modules that every task needs. Airflow's scheduler imports its plugins before it
+forks the processes of tasks, so the tasks don't import these modules again.
 """
 
 Airflow's scheduler imports its plugins before it forks the processes that run tasks. So the

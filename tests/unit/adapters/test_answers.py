@@ -105,7 +105,9 @@ UNREADABLE = {
     "200 nested without end",
     "200 huge",
 }
-"""JSON answers that Airflow doesn't give. THE_THING is one for requests without a detail of their own."""
+"""JSON answers that Airflow doesn't give. THE_THING is one for requests without a detail of their
+own.
+"""
 CERTAIN = {"401", "403", "429 with Retry-After", THE_THING}
 """Answers that prove that the request had no effect."""
 EVERY = {*ANSWERS, THE_THING}
@@ -317,7 +319,7 @@ async def outcome(ask: Ask, airflow: Airflow) -> Any:
 
 
 def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the timeouts of this request only, so that a busy machine doesn't make others fail."""
+    """Shorten the timeouts of this request only, so that others succeed on a busy machine."""
     (request,) = (request for request in REQUESTS if request.name == name)
     send = Session._send
 

@@ -1,5 +1,5 @@
-"""How the operator logs in to Airflow: with a token, a token file or an OAuth 2 client; also through
-a gateway with an authentication of its own.
+"""How the operator logs in to Airflow: with a token, a token file or an OAuth 2 client; also
+through a gateway with an authentication of its own.
 """
 
 from __future__ import annotations

@@ -110,7 +110,8 @@ def models(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], max_size: int = 4) -
         else:
             fields[name], required[name] = (annotation, ...), values
     config = ConfigDict(extra=draw(st.sampled_from(["ignore", "forbid"])))
-    # Models share names, like classes in different functions, to show that definitions aren't mixed up.
+    # Models share names, like classes in different functions, to show that definitions aren't mixed
+    # up.
     model = create_model(draw(st.sampled_from(["Inner", "Other"])), __config__=config, **fields)
     return model, st.fixed_dictionaries(required, optional=optional)
 

@@ -1,4 +1,6 @@
-"""A program from a wheel is used where it runs and reports the right version. Otherwise the program is built."""
+"""The stack uses a program from a wheel if the program runs and reports the right version.
+Otherwise the program is built.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ BUILT = Path("/built")
 
 @pytest.fixture(autouse=True)
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that the wheel supports and that has none of the programs. Building takes no time."""
+    """A machine that the wheel supports, without any of the programs. Nothing is really built."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(binaries, "_on_this_machine", lambda _: None)

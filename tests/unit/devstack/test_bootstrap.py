@@ -1,4 +1,4 @@
-"""The real pip and the real uv with a package index behind a company's own certificate authority."""
+"""The real pip and uv with a package index whose certificate is from a company's own authority."""
 
 from __future__ import annotations
 
@@ -98,9 +98,7 @@ def test_pip_and_uv_trust_the_file_that_a_variable_names(
     assert index.asked
 
 
-def test_uv_uses_the_certificates_of_the_system_where_there_are_any(
-    index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uv_uses_the_certificates_of_the_system_if_there_are_any(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     the_systems(monkeypatch)
     assert "UV_SYSTEM_CERTS" not in bootstrap.uv_environment()
     the_systems(monkeypatch, index.authority)

@@ -1,4 +1,4 @@
-"""An entry of the cache is made completely or not at all, and once."""
+"""Entries of the cache are made once, and completely or not at all."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_interruption_leaves_no_incomplete_entry(tmp_path: Path) -> None:
 
 
 def test_directories_without_write_permission_are_removed_too(tmp_path: Path) -> None:
-    """Go makes its module cache that way."""
+    """Go's module cache has such directories."""
     module = tmp_path / "mod" / "example.com"
     module.mkdir(parents=True)
     (module / "file.go").touch(mode=0o400)
@@ -63,7 +63,7 @@ def test_directories_without_write_permission_are_removed_too(tmp_path: Path) ->
     assert not (tmp_path / "mod").exists()
 
 
-def test_a_used_lock_is_not_unused(tmp_path: Path) -> None:
+def test_a_lock_is_unused_only_after_every_user_has_released_it(tmp_path: Path) -> None:
     with used(tmp_path / "lock"), used(tmp_path / "lock"), unused(tmp_path / "lock") as free:
         assert not free
     with unused(tmp_path / "lock") as free:

@@ -38,7 +38,7 @@ def test_a_running_task_is_shown_with_its_progress_and_its_metrics() -> None:
     )
 
 
-def test_metrics_stay_in_sight_when_the_next_task_has_none_yet() -> None:
+def test_metrics_stay_visible_until_the_next_task_reports_metrics() -> None:
     status = FITTING["status"] | {"currentTask": "evaluate"}
     assert dict(moment(job(**status)).metrics) == {"epoch": 12, "loss": 0.21345}
 
@@ -48,7 +48,7 @@ def test_a_waiting_job_says_what_it_waits_for() -> None:
     assert line(1, waiting).endswith("Airflow has no DAG train_model.")
 
 
-def test_a_running_job_with_a_task_that_failed_and_is_tried_again_says_so() -> None:
+def test_the_retry_of_a_failed_task_is_shown() -> None:
     retrying = moment(
         job(phase="Running", reason="TaskRetrying", message="Task fit failed at try 1 and will be retried.")
     )
@@ -59,7 +59,7 @@ def test_a_job_that_makes_progress_shows_no_message() -> None:
     assert moment(FITTING).trouble == ""
 
 
-def test_a_status_with_another_time_stamp_only_is_no_change() -> None:
+def test_a_status_that_differs_only_in_a_timestamp_is_no_change() -> None:
     again = job(**FITTING["status"], lastEventTime="2026-01-01T00:01:00Z")
     assert moment(again) == moment(FITTING)
 
@@ -74,7 +74,7 @@ def test_any_other_phase_does_not_end_the_view(phase: str) -> None:
     assert not moment(job(phase=phase)).is_over
 
 
-def test_a_line_replaces_the_one_of_the_same_phase_and_task_only() -> None:
+def test_a_line_replaces_only_a_line_of_the_same_phase_and_task() -> None:
     earlier = moment(FITTING)
     assert moment(job(**FITTING["status"] | {"percent": 60})).supersedes(earlier)
     assert not moment(job(**FITTING["status"] | {"currentTask": "evaluate"})).supersedes(earlier)
@@ -118,7 +118,7 @@ def test_a_description_without_events_shows_nothing(description: str) -> None:
     assert live_view.events(description) == []
 
 
-def test_outputs_are_listed_one_a_line() -> None:
+def test_each_output_has_a_line() -> None:
     assert live_view.outputs(job(outputs={"accuracy": 0.98, "model_id": "digits"})) == [
         "accuracy  0.98",
         "model_id  digits",

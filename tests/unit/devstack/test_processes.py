@@ -82,10 +82,10 @@ def test_stop_ends_children_that_outlived_the_process(managed: ManagedProcess) -
     until_it_is_gone(child)
 
 
-def test_a_record_whose_id_another_process_has_is_ignored(
+def test_a_record_with_the_id_of_another_process_is_ignored(
     managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """As after a reboot."""
+    """Process ids are assigned again after a reboot."""
     record(managed, tmp_path, pid=stranger.pid, began="another-boot:1")
     assert managed.pid is None
     managed.stop()
@@ -96,7 +96,9 @@ def test_a_record_whose_id_another_process_has_is_ignored(
 def test_stop_ends_orphans_and_not_another_process_with_the_id(
     managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """In the same boot another process has got the id, while a child of the dead process still runs."""
+    """In the same boot another process has got the id, while a child of the dead process still
+    runs.
+    """
     managed.start(SLEEP)
     orphan = psutil.Process(managed.pid)
     boot = json.loads((tmp_path / "processes" / "sleeper.json").read_text())["began"].partition(":")[0]
@@ -114,7 +116,7 @@ def test_an_unreadable_record_is_ignored(managed: ManagedProcess, tmp_path: Path
     assert managed.pid is None
 
 
-def test_a_process_without_a_record_is_stopped_by_its_mark(
+def test_a_process_without_a_record_is_found_by_its_mark_and_stopped(
     managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     managed.start(SLEEP)

@@ -63,7 +63,7 @@ def test_independent_parts_run_at_the_same_time(run: Callable[..., None]) -> Non
     run(Step("one", meet), Step("other", meet))
 
 
-def test_a_part_whose_need_does_not_exist_is_named(run: Callable[..., None]) -> None:
+def test_the_error_names_a_part_that_needs_an_unknown_part(run: Callable[..., None]) -> None:
     with pytest.raises(StackError, match="operator"):
         run(Step("operator", lambda: None, needs=("airflow",)))
 
@@ -84,7 +84,7 @@ def test_the_failure_of_one_part_does_not_wait_for_the_others(run: Callable[...,
     assert bare_stack.pid("slow") is not None, "the next `up` continues with this component"
 
 
-def test_a_part_that_is_interrupted_interrupts_the_others(run: Callable[..., None], bare_stack: Stack) -> None:
+def test_interrupting_a_part_interrupts_the_others(run: Callable[..., None], bare_stack: Stack) -> None:
     def interrupt() -> None:
         eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=60)
         raise KeyboardInterrupt
@@ -122,7 +122,7 @@ def test_down_stops_every_component_and_keeps_the_data(run: Callable[..., None],
     assert bare_stack.log("kafka").exists()
 
 
-def test_down_does_nothing_where_nothing_was_started(bare_stack: Stack) -> None:
+def test_down_does_nothing_if_nothing_was_started(bare_stack: Stack) -> None:
     bare_stack.down()
     assert not bare_stack.directory.exists()
 
@@ -169,7 +169,7 @@ def test_a_stack_runs_the_airflow_that_it_was_started_with(started: Stack, airfl
     assert airflow_of(started) == str(airflows[NEWEST] / "bin" / "airflow")
 
 
-def test_an_older_airflow_is_refused_a_database_of_a_newer_one(started: Stack) -> None:
+def test_an_older_airflow_does_not_start_with_the_database_of_a_newer_one(started: Stack) -> None:
     started.up(operator=False)
     with pytest.raises(StackError, match=r"with `make clean`, or start another stack with DEV_DIR=stack-oldest"):
         started.up(operator=False, airflow=OLDEST)

@@ -11,11 +11,11 @@ from devstack import progress, terminal
 from devstack.terminal import Lines
 
 ERASED = "\r\x1b[2K"
-"""What erases the line that the cursor is in."""
+"""The control sequence that erases the line of the cursor."""
 
 
 def printed(*, on_terminal: bool) -> str:
-    """What comes of a line, the line that replaces it, and another line."""
+    """The output of a line, a line that replaces it, and another line."""
     output = io.StringIO()
     console = Console(
         file=output, force_terminal=on_terminal, width=40, color_system=None, markup=False, soft_wrap=True
@@ -27,7 +27,7 @@ def printed(*, on_terminal: bool) -> str:
     return output.getvalue()
 
 
-def test_on_a_terminal_a_line_takes_the_place_of_the_one_before() -> None:
+def test_on_a_terminal_a_line_replaces_the_previous_line() -> None:
     rows = [row.rpartition(ERASED)[2] for row in printed(on_terminal=True).split("\n")]
     assert rows == ["fit 60%", "evaluate", "\x1b[?25h"], "the last shows the cursor again"
 
@@ -38,7 +38,7 @@ def test_a_redrawn_line_takes_one_row_of_the_terminal() -> None:
     assert first.endswith("…")
 
 
-def test_a_file_gets_every_line_whole() -> None:
+def test_a_file_receives_every_line_in_full() -> None:
     assert printed(on_terminal=False) == f"fit 50% {'x' * 200}\nfit 60%\nevaluate\n"
 
 

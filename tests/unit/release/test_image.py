@@ -1,4 +1,4 @@
-"""The image is built from files that its build may read, and from locked ones alone."""
+"""The image is built only from files that the build context has, and from locked packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOCKS = [path for path in COPIED if path.startswith("requirements/")]
 
 
 @pytest.mark.parametrize("path", COPIED)
-def test_what_the_build_copies_is_there_and_not_ignored(path: str) -> None:
+def test_each_copied_file_exists_and_is_not_ignored(path: str) -> None:
     allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
 
     assert (ROOT / path).exists()
@@ -29,7 +29,7 @@ def test_every_lock_of_the_image_has_hashes(path: str) -> None:
 
 
 def test_every_installation_is_locked_or_local() -> None:
-    """A dependency that pip would look up by itself, a build back-end among them, has no hash."""
+    """pip would install any other dependency, such as a build back-end, without a hash."""
     commands = re.findall(r"pip (?:install|wheel) [^\\|&\n]+", DOCKERFILE)
 
     assert len(commands) == 4

@@ -1,4 +1,4 @@
-"""The version stands in ``VERSION``, and every file that repeats it follows."""
+"""The version is in ``VERSION``, and every file that repeats the version is written from there."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_new_version_reaches_every_file(tree: Path) -> None:
     assert "tag: 12.34.56-msk" in files["docs/environments/msk.md"]
 
 
-def test_a_file_without_its_line_is_named(tree: Path) -> None:
+def test_the_error_names_a_file_without_the_line_of_the_version(tree: Path) -> None:
     (tree / "contract/pyproject.toml").write_text("[project]\n")
 
     with pytest.raises(VersionError, match=r"contract/pyproject\.toml has 0 lines"):
