@@ -60,7 +60,7 @@ def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
 
 def test_status_counts_the_ended_runs_of_a_backfill(jobs: MLJobs, airflow: AirflowRest) -> None:
     with jobs.watch() as watch:
-        # One at a time: of two runs that end at the same moment, one status tells.
+        # One run at a time, because a single status reports two runs that end at the same moment.
         jobs.apply(backfill("followed", "backfill_followed", 6, {"seconds": 1}, backfill={"maxActiveRuns": 1}))
         status = jobs.until_finished("followed")["followed"]["status"]
         eventually(lambda: watch.statuses("followed")[-1].get("phase") == "Succeeded", "the watch has seen its end")

@@ -4,12 +4,11 @@ Tests of decisions, statuses and Events describe a situation and ask one of thre
 
     decided(job(suspend=True), run=running(), announced="Suspending")   # the next action
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
-    events(old_status, new_status)                                      # Kubernetes Events: (type,
-    reason, message)
+    events(old_status, new_status)                                      # (type, reason, message)
 
-These tests take everything from here, the actions included. They know the fields of an action, such
-as ``Wait.until``, and no other class of the operator's, so a change of the operator's classes
-changes this module alone.
+These tests import everything from this module, including the actions. They know the fields of
+actions, such as ``Wait.until``, and no other class of the operator. So a change of the operator's
+classes changes only this module.
 """
 
 from __future__ import annotations
@@ -128,22 +127,22 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PREFIX, NAMESPACE, NAME, UID = "mljob", "team-a", "train", "uid-1"
 UI_URL = "https://airflow.example.com"
 NO_DEFAULT = NO_AIRFLOW
-"""The default Airflow if there is none."""
+"""The value of ``default`` without a default Airflow."""
 
 
 def ago(seconds: float) -> datetime:
-    """This many seconds before now."""
+    """The time this many seconds before ``NOW``."""
     return NOW - timedelta(seconds=seconds)
 
 
 def later(seconds: float) -> datetime:
-    """This many seconds after now."""
+    """The time this many seconds after ``NOW``."""
     return NOW + timedelta(seconds=seconds)
 
 
 CREATED, ACTIVE, QUEUED, STARTED = ago(3600), ago(600), ago(590), ago(580)
-"""When the MLJob was created, became active, and when its run was queued and started, unless a test
-says otherwise.
+"""The default times at which the MLJob was created and became active, and its run was queued and
+started.
 """
 MINUTES_AGO, A_WHILE_AGO, LATELY, JUST_NOW, SOON = ago(300), ago(50), ago(5), ago(1), later(5)
 
@@ -156,9 +155,9 @@ class MLJob:
     """An MLJob without its status.
 
     Attributes:
-        spec: As in a manifest.
-        has_finalizer: Whether the operator's finalizer is on the object.
-        deleted: When deletion was asked for.
+        spec: The spec as in a manifest.
+        has_finalizer: Whether the object has the operator's finalizer.
+        deleted: The time of the deletion request.
     """
 
     spec: Mapping[str, Any]
@@ -206,10 +205,10 @@ class Numbered:
     """An attempt.
 
     Attributes:
-        number: Counted from 1.
-        run: The number in its run's id.
-        ran: The fields of the spec that were different when it began.
-        airflow: The AirflowInstance; empty: the Airflow of the operator's settings.
+        number: The number of the attempt, from 1.
+        run: The number in the id of the attempt's run.
+        ran: The fields of the spec that had other values when the attempt began.
+        airflow: The AirflowInstance; empty for the Airflow of the operator's settings.
         by: The operator process that submits the run.
     """
 
@@ -248,16 +247,16 @@ def ended(
     at: datetime = LATELY,
     message: str = FAILURE,
 ) -> Ended:
-    """An attempt that is over."""
+    """An attempt in the history."""
     return Ended(attempt(number, run=run, ran=ran), phase, reason, message, at)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What the stored status says of the newest attempt.
+    """The stored status of the newest attempt.
 
     Attributes:
-        submitted: When its run was queued; None: it was not submitted as far as the status says.
+        submitted: When the run was queued; None if the status reports no submission.
         completed: When the MLJob ended.
         fields: Other fields of the status, as JSON.
     """
@@ -275,27 +274,27 @@ class Stored:
 
 
 def new(**more: Any) -> Stored:
-    """No attempt was begun."""
+    """The status of an MLJob without an attempt."""
     return Stored(None, active=more.pop("active", None), fields=_camel(more))
 
 
 def submitting(number: int = 1, *, phase: str = "Pending", reason: str = "Submitting", **more: Any) -> Stored:
-    """The attempt is announced, and nothing says that its run was submitted."""
+    """The status announces the attempt, and doesn't report that its run was submitted."""
     return _stored(number, phase, reason, {"submitted": None, **more})
 
 
 def under_way(number: int = 1, *, phase: str = "Running", reason: str = "Running", **more: Any) -> Stored:
-    """The attempt's run was submitted."""
+    """The status reports that the attempt's run was submitted."""
     return _stored(number, phase, reason, more)
 
 
 def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
-    """The run is being cancelled for this reason."""
+    """The status announces that the run is cancelled for this reason."""
     return _stored(number, "Cancelling", reason, more)
 
 
 def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 1, **more: Any) -> Stored:
-    """The MLJob has ended."""
+    """The status of a finished MLJob."""
     usual, message = {
         "Succeeded": ("Succeeded", "The run succeeded (1/1 tasks finished)."),
         "Failed": ("TaskFailed", FAILURE),
@@ -305,14 +304,14 @@ def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 
 
 
 def retrying(number: int = 1, *, failures: int = 1, at: datetime = LATELY, **more: Any) -> Stored:
-    """The attempt has failed, and another one is to follow."""
+    """The status after a failed attempt that is to be retried."""
     entry = ended(number, at=at, run=more.get("run", 1), ran=more.get("ran"))
     earlier = tuple(more.pop("history", ()))
     return _stored(number, "Pending", "RetryBackoff", {"failures": failures, "history": (*earlier, entry), **more})
 
 
 def suspended(number: int = 1, *, at: datetime = A_WHILE_AGO, **more: Any) -> Stored:
-    """The run was cancelled because the MLJob was suspended."""
+    """The status of a suspended MLJob whose run was cancelled."""
     entry = ended(number, "Cancelled", "Suspending", at=at, message="The MLJob was suspended.")
     return _stored(number, "Suspended", "Suspended", {"history": (entry,), "active": None, **more})
 
@@ -369,7 +368,7 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
-    """The attempt as it was begun under the spec of its time."""
+    """The attempt, begun with the spec that was valid then."""
     then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
     return attempts.Attempt(
@@ -408,14 +407,14 @@ def task(  # noqa: PLR0913  # a task has many properties
     """A task instance.
 
     Args:
-        index: Its map index.
-        tries: How many tries it has; None: not known.
+        index: The map index.
+        tries: The maximum of tries; None if it isn't known.
         read: When the operator read the event, or sent the request.
         error: The exception's class and text.
-        asks: The question, where it awaits a person's answer; ``asked`` False: Airflow was not
-            asked for it yet.
-        event: Whether only an event says so; otherwise Airflow's REST API does.
-        certain: False: a failure that a retry may follow, for all that the event says.
+        asks: The question to a person, in state awaiting_input.
+        asked: Whether the operator has read the question from Airflow.
+        event: Whether the source is an event; otherwise the source is Airflow's REST API.
+        certain: False for a failure of which the event doesn't say whether a retry follows.
     """
     waits = state == "awaiting_input"
     return TaskFact(
@@ -439,51 +438,55 @@ def task(  # noqa: PLR0913  # a task has many properties
 
 
 def run_event(state: str, read: datetime = JUST_NOW) -> RunFact:
-    """An event says this of the run."""
+    """A fact about the run from an event."""
     return RunFact(RunState(state), StatusSource.KAFKA, read, read)
 
 
 def queued(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """Airflow has accepted the run."""
+    """A queued run."""
     return _run("queued", tasks, more)
 
 
 def running(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """The run is in progress; ``more`` as for :func:`_run`."""
+    """A running run; ``more`` as for :func:`_run`."""
     return _run("running", tasks, more)
 
 
 def succeeded(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """The run has reached success, a second ago."""
+    """A run that succeeded a second ago."""
     return _run("success", tasks, {"end": ago(1), **more})
 
 
 def failed(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """The run has failed, a second ago."""
+    """A run that failed a second ago."""
     return _run("failed", tasks, {"end": ago(1), **more})
 
 
 def unread(*tasks: TaskFact, heard: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
-    """Airflow's REST API has not been asked for the run."""
+    """A run that the operator has not read from Airflow's REST API."""
     return ObservedRun(heard=heard, tasks=_by_key(tasks), since=since)
 
 
 def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None = None) -> ObservedRun:
-    """Airflow has answered that it has no such run; with ``again``, twice, long enough apart.
-    ``after``: what was known before.
+    """A run that Airflow doesn't have, according to its answer.
+
+    Args:
+        since: The time of the first such answer.
+        again: Whether Airflow has answered so twice, with enough time between the answers.
+        after: The run as observed before.
     """
     return replace(after or ObservedRun(), missed_at=since, not_found=again)
 
 
 def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> ObservedRun:
-    """A run as Airflow's REST API has it.
+    """A run as Airflow's REST API reports it.
 
     Args:
-        state: Airflow's word.
-        tasks: Its task instances.
-        more: ``queued_at``: when it was queued; ``start``, ``end``; ``read``: when the operator
-            asked; ``heard``: what events say beyond it; ``complete``: whether all its tasks are
-            known; ``listed``: whether all of them were read after its end.
+        state: Airflow's name of the state.
+        tasks: The run's task instances.
+        more: ``queued_at``, ``start`` and ``end``: times of the run; ``read``: the time of the
+            operator's request; ``heard``: what events report in addition; ``complete``: whether all
+            task instances are known; ``listed``: whether all were read after the end of the run.
     """
     more = dict(more)
     queued_at, start = more.pop("queued_at", QUEUED), more.pop("start", STARTED if state != "queued" else None)
@@ -508,15 +511,15 @@ def backfill(
     listed: bool = False,
     ended_as: str | None = None,
 ) -> ObservedRun:
-    """A backfill as Airflow's REST API has it.
+    """A backfill as Airflow's REST API reports it.
 
     Args:
-        runs: Airflow's word for each run, by its date.
-        heard: What events say beyond that.
-        not_created: How many runs of the range were there already.
-        completed: When Airflow closed it.
-        number: The attempt that made the runs.
-        ended_as: How the backfill was first seen to end; None: as its runs say.
+        runs: Airflow's name of the state of each run, by date.
+        heard: The states that events report, by date.
+        not_created: How many runs in the range existed before the backfill.
+        completed: When Airflow completed the backfill.
+        number: The attempt that created the runs.
+        ended_as: The first observed end state of the backfill; None to derive it from the runs.
     """
     first, last = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 3, tzinfo=UTC)
     marker = Marker("backfill", number)
@@ -542,7 +545,7 @@ def backfill(
     return ObservedRun(run=run, heard=shown, observed_backfill=observed_backfill, complete=True, listed=listed)
 
 
-# What this process has tried
+# Requests of this process
 
 
 def error(
@@ -555,16 +558,16 @@ def error(
     starting: bool = False,
     stalls: bool = False,
 ) -> LastError:
-    """The last request failed; ``starting``: it was to start the run."""
+    """The error of the last request; ``starting``: whether that request was to start the run."""
     return LastError(reason, message, generation, again, failures, starting, stalls)
 
 
-# What is around the MLJob
+# Airflows and the namespace
 
 
 def instance(**spec: Any) -> dict[str, Any]:
-    """An AirflowInstance's spec that lets every namespace run every DAG; ``deleting=True``: it is
-    being deleted.
+    """The spec of an AirflowInstance in which every namespace may run every DAG. With
+    ``deleting=True`` the AirflowInstance is being deleted.
     """
     usable = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "token"}}, "access": [{}]}
     return usable | _camel(spec)
@@ -582,19 +585,19 @@ def catalog(
     labels_pending: bool = False,
     logins: Mapping[tuple[str, str], str | None] | None = None,
 ) -> AirflowCatalog:
-    """The Airflows that there are, and the MLJob's namespace.
+    """The existing Airflows, and the MLJob's namespace.
 
     Args:
         instances: Specs of AirflowInstances by name.
         not_ready: Why an Airflow can't be used, by name; the empty name is the Airflow of the
             operator's settings.
         settings_airflow: Whether the operator's settings name an Airflow.
-        settings_access: Its access rules.
-        default: The Airflow of MLJobs that name none.
-        full: Airflows that have as many active runs as they may.
+        settings_access: The access rules of the settings.
+        default: The Airflow of MLJobs without an airflowRef.
+        full: Airflows that have reached their limit of active runs.
         labels_pending: Whether the namespace's labels are still being read.
         logins: Why the credentials of an access rule can't be used, by Airflow and token Secret;
-            None: they can.
+            None for usable credentials.
     """
     rules = [AccessRule.model_validate(rule) for rule in settings_access] if settings_access is not None else None
     read = {
@@ -622,7 +625,7 @@ def _instance(name: str, spec: Mapping[str, Any]) -> Instance:
     return Instance.from_object({"metadata": metadata, "spec": manifest})
 
 
-# All of it
+# All inputs together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -630,34 +633,34 @@ class Given:
     """All inputs of a decision and a status.
 
     Attributes:
-        status: What is stored; as JSON, or in words.
-        run: What is known of the run.
+        status: The stored status: a :class:`Stored`, or JSON.
+        run: The observed run.
         begun: An attempt that this process has begun and not stored yet.
-        restarted: Whether the process began after the attempt was announced, and has not taken it
-            over.
-        error: What failed last.
-        kept_by: What last kept the run from being started.
-        newest: How many runs there are of the spec (OncePerSpec); None: not counted yet.
-        counted_at: When Airflow first said that there are no more.
+        restarted: Whether the process began after the attempt was announced, and has not taken the
+            attempt over.
+        error: The error of the last request.
+        kept_by: The last blocker that prevented the start of the run.
+        newest: The number of runs of the spec (OncePerSpec); None before the runs are counted.
+        counted_at: When Airflow first answered that there are no more runs.
         unknown_until: Until when a submission without an answer may take effect.
         left_until: Until when the attempt is left to another process.
-        nothing_to_clear: Whether Airflow said that the run has no failed task to clear.
+        nothing_to_clear: Whether Airflow answered that the run has no failed task to clear.
         cancel_dag_at: When the cancellation DAG was triggered.
-        cancel_dag_checked: When its run was last looked at.
-        cancel_dag_running: Whether its run had begun.
+        cancel_dag_checked: When the operator last read the run of the cancellation DAG.
+        cancel_dag_running: Whether the run of the cancellation DAG had begun.
         cancel_dag_refused: Why the cancellation DAG can't be used.
         cancelled_at: When the run was cancelled through REST.
-        noted: Whether the run's note says that it goes on without its MLJob.
-        children_seen: Whether runs that the cancelled run had started were looked for.
-        looked_up: When the run was last asked for.
-        read_at: When the ended run's tasks and outputs were first read.
-        doubt: Whether the run is to be asked for.
-        resumed: The generation for which Airflow has let the backfill go on.
-        halt: Why the DAG schedules nothing: DagPaused or DagStale.
+        noted: Whether the run's note says that the run continues without its MLJob.
+        children_seen: Whether the operator has looked for child runs of the cancelled run.
+        looked_up: When the operator last requested the run.
+        read_at: When the operator first read the tasks and outputs of the ended run.
+        doubt: Whether the operator has to request the run.
+        resumed: The generation for which Airflow has unpaused the backfill.
+        halt: Why the DAG schedules no tasks: DagPaused or DagStale.
         refused: Whether the API server refused the last status.
         vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
-        outputs: What the run's tasks published.
-        ui_url: Airflow's address for people; None: not known any more.
+        outputs: The outputs that the run's tasks published.
+        ui_url: The URL of Airflow's UI; None if it isn't known any more.
     """
 
     job: MLJob
@@ -708,9 +711,9 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
     Args:
         job: The MLJob.
-        announced: The reason of a cancellation that the stored status tells of.
-        known: The fields of :class:`Given`. Without a status, the status says that the run, if
-            there is one, is under way.
+        announced: The reason of a cancellation that the stored status announces.
+        known: The fields of :class:`Given`. The default of ``status`` reports the submission of
+            the run, if a run is given.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None

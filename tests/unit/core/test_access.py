@@ -85,7 +85,7 @@ def test_a_rule_without_dags_allows_every_dag() -> None:
         pytest.param("a.b", "aXb", False, id="a dot is a dot"),
     ],
 )
-def test_globs(glob: str, dag_id: str, matches: bool) -> None:
+def test_globs_select_dags(glob: str, dag_id: str, matches: bool) -> None:
     assert allows([rule([glob])], {}, dag_id) is matches
 
 
@@ -215,5 +215,7 @@ def test_a_refusal_says_that_there_are_no_rules_at_all() -> None:
         pytest.param([EVERYBODY, rule(team="a")], False, id="a later one does"),
     ],
 )
-def test_labels_count_where_the_first_rule_for_the_dag_asks_for_them(rules: list[AccessRule], depends: bool) -> None:
+def test_labels_are_needed_if_the_first_rule_for_the_dag_selects_by_them(
+    rules: list[AccessRule], depends: bool
+) -> None:
     assert depends_on_labels(rules, "train") is depends

@@ -124,7 +124,7 @@ def test_namespaces_take_turns(queue: Queue) -> None:
     ]
 
 
-def test_a_thousand_mljobs_do_not_hold_up_another_namespace(queue: Queue) -> None:
+def test_a_thousand_mljobs_do_not_delay_another_namespace(queue: Queue) -> None:
     """The next free place goes to the other namespace, although all of the thousand MLJobs are
     older.
     """
@@ -157,7 +157,7 @@ def test_a_higher_priority_goes_first(queue: Queue) -> None:
     assert queue.next(3) == [key(2, "team-b"), key(1, "team-a"), key(3, "team-c")]
 
 
-def test_a_full_rule_does_not_hold_up_other_rules(queue: Queue) -> None:
+def test_a_full_rule_does_not_delay_other_rules(queue: Queue) -> None:
     queue.waits(1, 2, access=0, priority=9)
     queue.waits(3, 4, access=1)
     assert queue.next(3, 1, None) == [key(1), key(3), key(4)]
@@ -238,7 +238,7 @@ class CountedOrder:
 
 
 @pytest.mark.parametrize("namespaces", [pytest.param(1, id="of one namespace"), pytest.param(10_000, id="of as many")])
-def test_each_of_ten_thousand_waiting_mljobs_costs_little(namespaces: int) -> None:
+def test_a_queue_of_ten_thousand_mljobs_needs_few_comparisons_for_each(namespaces: int) -> None:
     count, order, queue = 10_000, CountedOrder(), AdmissionQueue()
     for number in range(count):
         name = (f"team-{number * 7919 % namespaces}", f"job-{number}")
@@ -257,7 +257,7 @@ NAMESPACES = ("team-a", "team-b", "team-c")
 
 
 class Life(RuleBasedStateMachine):
-    """MLJobs come, run where they may, fail, end, and go; the first rule has the higher priority."""
+    """MLJobs arrive, are admitted, fail, end and leave. The first rule has the higher priority."""
 
     @initialize(limit=st.integers(1, LIMIT))
     def begin(self, limit: int) -> None:

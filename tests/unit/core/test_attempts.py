@@ -117,7 +117,7 @@ def begun(situation: Given) -> Any:
         ),
     ],
 )
-def test_the_next_attempt(situation: Given, number: int, run: int) -> None:
+def test_the_next_attempt_has_its_number_and_its_run(situation: Given, number: int, run: int) -> None:
     found = begun(situation)
     assert (found.number, run_number(found.run_id)) == (number, run)
 
@@ -203,7 +203,7 @@ def test_a_change_of_other_fields_begins_no_attempt(changes: dict[str, Any]) -> 
         pytest.param(1000, 360, id="for good"),
     ],
 )
-def test_how_long_a_retry_waits(failures: int, seconds: int) -> None:
+def test_a_retry_waits_for_its_backoff(failures: int, seconds: int) -> None:
     waiting = given(job(backoff_limit=1000), status=retrying(failures=failures, at=NOW))
     due = NOW + timedelta(seconds=seconds)
     assert decided(waiting) == Wait(due)
@@ -228,7 +228,7 @@ def test_a_resumed_mljob_does_not_wait() -> None:
         pytest.param(2, 2, "Failed", "BackoffLimitExceeded", id="none is left"),
     ],
 )
-def test_backoff_limit(limit: int, failures: int | None, phase: str, reason: str) -> None:
+def test_backoff_limit_bounds_the_failed_attempts(limit: int, failures: int | None, phase: str, reason: str) -> None:
     over = failed(task("fit", "failed"), listed=True)
     status = reported(job(backoff_limit=limit), status=submitting(submitted=ago(590), failures=failures), run=over)
     assert (status["phase"], status["reason"]) == (phase, reason)

@@ -82,7 +82,7 @@ class TestSources:
         with pytest.raises(ValueError, match=f"^Secret warehouse: .*{says}"):
             merged({}, [secret({"more.json": text})])
 
-    def test_all_of_it_together_is_refused_and_the_message_names_each_source(self) -> None:
+    def test_a_merged_conf_that_is_too_large_is_refused_and_each_source_is_named(self) -> None:
         sources = [secret({"a": "x" * 200_000}), Source("ConfigMap more", {"b": "x" * 200_000}, False)]
         said = excess(merged({"c": 1}, sources), sources)
         assert said is not None

@@ -175,7 +175,7 @@ def conditions(situation: Given) -> dict[str, tuple[str, str]]:
         ),
     ],
 )
-def test_conditions(situation: Given, expected: dict[str, tuple[str, str]]) -> None:
+def test_each_state_has_its_conditions(situation: Given, expected: dict[str, tuple[str, str]]) -> None:
     assert conditions(situation) == expected
 
 
@@ -229,7 +229,7 @@ PAUSED: dict[str, Any] = {"status": under_way(phase="Suspended")}
         ),
     ],
 )
-def test_conditions_of_a_backfill(situation: Given, expected: dict[str, tuple[str, str]]) -> None:
+def test_each_state_of_a_backfill_has_its_conditions(situation: Given, expected: dict[str, tuple[str, str]]) -> None:
     assert conditions(situation) == expected
 
 
@@ -309,7 +309,7 @@ def test_conditions_of_a_backfill(situation: Given, expected: dict[str, tuple[st
         ),
     ],
 )
-def test_conditions_after_a_change_of_the_spec(situation: Given, expected: dict[str, tuple[str, str]]) -> None:
+def test_a_change_of_the_spec_has_its_conditions(situation: Given, expected: dict[str, tuple[str, str]]) -> None:
     assert conditions(situation) == expected
 
 
@@ -334,7 +334,7 @@ def test_the_transition_time_changes_only_with_the_status() -> None:
     assert set(_times(third).values()) == {"2026-01-01T12:02:00Z"}
 
 
-def test_condition_that_reads_as_before_is_kept() -> None:
+def test_an_unchanged_condition_is_kept() -> None:
     wanted = [DesiredCondition("Reconciling", True, "TaskRunning", "Task fit is running.")]
     first = transition(None, wanted, generation=1, now=NOW)
     again, edited = (transition(first, wanted, generation, now=later(60)) for generation in (1, 2))

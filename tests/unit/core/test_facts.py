@@ -1,4 +1,4 @@
-"""Facts about a run: a run that was queued again is told apart from clocks that differ."""
+"""Facts about a run: a run that was queued again is distinguished from clocks that differ."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def at(seconds: float) -> datetime:
         pytest.param(0, None, 10, False, id="before its end, no queuing is known"),
     ],
 )
-def test_queued_again(queued_at: float, queued: float | None, ended: float, again: bool) -> None:
+def test_a_run_that_was_queued_again_is_recognised_by_its_times(
+    queued_at: float, queued: float | None, ended: float, again: bool
+) -> None:
     known = at(queued) if queued is not None else None
     assert queued_again(at(queued_at), known, at(ended)) is again
 

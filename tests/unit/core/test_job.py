@@ -81,7 +81,7 @@ class TestSpec:
         ],
         ids=lambda value: str(value)[:40],
     )
-    def test_what_does_not_fit_is_named(self, spec: object, says: str) -> None:
+    def test_an_invalid_field_is_named(self, spec: object, says: str) -> None:
         job = job_of(spec)
         assert re.search(says, job.parsed.problem or ""), job.parsed.problem
         assert len(job.parsed.problem or "") < 1000
@@ -207,7 +207,7 @@ class TestTimes:
         st.sampled_from("+-"),
         st.sampled_from(["", ".5", ".123456789"]),
     )
-    def test_every_time_that_the_crds_rules_let_through_is_read(
+    def test_every_time_that_the_rules_of_the_crd_accept_is_read(
         self, seconds: int, hours: int, minutes: int, sign: str, fraction: str
     ) -> None:
         offset = timedelta(hours=hours, minutes=minutes) * (1 if sign == "+" else -1)
@@ -217,7 +217,7 @@ class TestTimes:
         assert read.replace(microsecond=0) == utc
 
     def test_an_offset_does_not_change_what_identifies_a_backfill(self) -> None:
-        """It goes into the hash of the spec as it was written: another spelling is another
+        """The hash of the spec contains a time as it was written. So another spelling means another
         backfill, also after an upgrade.
         """
         spec = MLJobSpec.model_validate(

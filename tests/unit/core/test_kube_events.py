@@ -119,7 +119,7 @@ RETRYING = status("Pending", "RetryBackoff", **SUBMITTED)
         pytest.param(SUSPENDED, RUNNING | {"submitTime": None}, [("Normal", "Resumed")], id="a backfill goes on"),
     ],
 )
-def test_events_of_phases(old: Status, new: Status, expected: list[tuple[str, str]]) -> None:
+def test_phases_create_their_events(old: Status, new: Status, expected: list[tuple[str, str]]) -> None:
     assert kinds(old, {name: value for name, value in new.items() if value is not None}) == expected
 
 
@@ -358,7 +358,7 @@ def test_a_run_that_was_cleared_in_airflow_creates_an_event() -> None:
         ),
     ],
 )
-def test_messages_of_events(old: Status, new: Status, reason: str, message: str) -> None:
+def test_events_have_their_messages(old: Status, new: Status, reason: str, message: str) -> None:
     assert [each[1:] for each in events(old, new)] == [(reason, message)]
 
 
@@ -424,6 +424,6 @@ def test_a_cancellation_from_beginning_to_end() -> None:
         ),
     ],
 )
-def test_no_event(before: Any, after: Any) -> None:
+def test_these_changes_create_no_event(before: Any, after: Any) -> None:
     first = reported(before)
     assert events(first, reported(stored(after, first))) == []

@@ -61,13 +61,13 @@ def test_a_task_never_goes_back_within_a_try_by_events(events: list[TaskFact], o
 
 
 @given(st.lists(task_events(), max_size=6))
-def test_an_observed_run_is_a_value(events: list[TaskFact]) -> None:
+def test_folding_does_not_change_the_observed_run_itself(events: list[TaskFact]) -> None:
     observed_run = ObservedRun()
     fold(observed_run, events)
     assert observed_run == ObservedRun()
 
 
-def test_a_higher_try_wins_whatever_the_clock_says() -> None:
+def test_a_higher_try_counts_even_if_its_time_is_earlier() -> None:
     observed_run = fold(
         ObservedRun(), [event("fit", TaskState.FAILED, seconds=50), event("fit", TaskState.RUNNING, try_number=2)]
     )
@@ -237,7 +237,7 @@ def test_a_running_task_shows_that_its_run_is_running() -> None:
     assert observed_run.shown_run.state is RunState.RUNNING
 
 
-def test_a_run_settles_when_every_task_has_ended_and_it_has_not() -> None:
+def test_a_run_is_settling_once_every_task_has_ended_until_the_run_ends() -> None:
     observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS), event("score", TaskState.RUNNING)])
     assert not observed_run.settling
     observed_run = fold(observed_run, [event("score", TaskState.SUCCESS, seconds=1)])

@@ -212,7 +212,7 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
         ),
     ],
 )
-def test_pending(situation: Given, reason: str, words: list[str]) -> None:
+def test_message_while_pending(situation: Given, reason: str, words: list[str]) -> None:
     says(situation, "Pending", reason, words)
 
 
@@ -362,7 +362,7 @@ FIT = task("fit", started=ago(60))
         ),
     ],
 )
-def test_a_run_in_progress(situation: Given, phase: str, reason: str, words: list[str]) -> None:
+def test_message_while_the_run_is_in_progress(situation: Given, phase: str, reason: str, words: list[str]) -> None:
     says(situation, phase, reason, words)
 
 
@@ -422,7 +422,7 @@ def test_a_run_in_progress(situation: Given, phase: str, reason: str, words: lis
         ),
     ],
 )
-def test_cancelling(situation: Given, reason: str, words: list[str]) -> None:
+def test_message_while_cancelling(situation: Given, reason: str, words: list[str]) -> None:
     says(situation, "Cancelling", reason, words)
 
 
@@ -521,7 +521,7 @@ def over(spec: dict[str, Any], announced: str) -> Given:
         ),
     ],
 )
-def test_the_end(situation: Given, phase: str, reason: str, words: list[str]) -> None:
+def test_message_after_the_end(situation: Given, phase: str, reason: str, words: list[str]) -> None:
     says(situation, phase, reason, words)
 
 
@@ -559,7 +559,7 @@ def test_the_note_about_missing_outputs_disappears_once_they_are_read() -> None:
         ),
     ],
 )
-def test_an_mljob_that_is_stopped_before_it_has_a_run(
+def test_message_if_the_mljob_is_stopped_before_its_first_run(
     situation: Given, phase: str, reason: str, words: list[str]
 ) -> None:
     says(situation, phase, reason, words)
@@ -703,7 +703,7 @@ def test_an_mljob_that_is_stopped_before_it_has_a_run(
         ),
     ],
 )
-def test_a_backfill(situation: Given, phase: str, reason: str, words: list[str]) -> None:
+def test_message_of_a_backfill(situation: Given, phase: str, reason: str, words: list[str]) -> None:
     says(situation, phase, reason, words)
 
 
@@ -726,7 +726,7 @@ def test_running_failed_runs_again_does_not_change_the_end() -> None:
         ),
     ],
 )
-def test_a_change_without_effect(situation: Given, words: list[str]) -> None:
+def test_message_after_a_change_without_effect(situation: Given, words: list[str]) -> None:
     (told,) = [each for each in reported(situation)["conditions"] if each["type"] == "SpecApplied"]
     assert not [word for word in words if word not in told["message"]], told["message"]
 

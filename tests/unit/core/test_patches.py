@@ -32,7 +32,7 @@ def applied(target: Any, patch: Any) -> Any:
 
 
 @given(objects, objects)
-def test_a_patch_turns_the_old_into_the_new(old: dict[str, Any], new: dict[str, Any]) -> None:
+def test_the_patch_turns_the_old_object_into_the_new_one(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert applied(old, merge_patch(old, new)) == new
 
 

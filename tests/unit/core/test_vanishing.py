@@ -1,4 +1,4 @@
-"""Runs that vanish: how many count as many, and when the absence of a run counts."""
+"""Runs that vanish: how many missing runs are many, and when a missing run counts as deleted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Runs:
 
     @property
     def counting(self) -> list[tuple[str, str]]:
-        """Those whose absence counts."""
+        """The MLJobs whose missing run counts as deleted."""
         return [key for key in self.known.missing("prod") if not self.known.withholds(key)]
 
 
@@ -53,7 +53,9 @@ class Runs:
         (0, 0, False),
     ],
 )
-def test_many_is_three_and_half_of_those_that_are_followed(missing: int, followed: int, *, is_many: bool) -> None:
+def test_many_means_at_least_three_runs_and_half_of_the_followed_runs(
+    missing: int, followed: int, *, is_many: bool
+) -> None:
     assert many(missing, followed) is is_many
 
 
@@ -108,7 +110,7 @@ class TestManyThatAreMissing:
             runs.missed(key, 2)
         return runs
 
-    def test_none_of_them_counts_and_their_number_is_known(self) -> None:
+    def test_do_not_count_as_deleted_and_are_reported_with_their_number(self) -> None:
         runs = self.vanished()
         assert runs.counting == []
         vanished = runs.known.vanished("prod")

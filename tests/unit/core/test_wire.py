@@ -207,8 +207,8 @@ def test_an_expensive_message_is_unreadable(value: bytes, kind: str) -> None:
 @pytest.mark.parametrize(
     ("form", "error"), [(OURS, {"type": "T\udce4" * 99, "message": "e\udce4" * 9999}), (OFFICIAL, "e\udce4" * 9999)]
 )
-def test_the_text_of_an_error_is_cut_and_made_whole(form: dict[str, Any], error: object) -> None:
-    """Python has halves of surrogate pairs in file names. The event is read even so."""
+def test_the_text_of_an_error_is_cut_and_made_valid_unicode(form: dict[str, Any], error: object) -> None:
+    """Python's file names may contain unpaired surrogates. An event with such a name is still read."""
     fact = fact_of({**form, "event": "task_instance.failed", "error": error})
     assert isinstance(fact, TaskFact)
     assert fact.details.failure is not None
