@@ -171,7 +171,7 @@ def _not_ready(stack: Stack) -> Iterator[tuple[str, str, str]]:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The development stack without an operator. The first worker that needs the stack starts it."""
+    """The development stack without an operator, started by the first worker that needs it."""
     directory = _directory(request.config)
     with pytest.MonkeyPatch.context() as environment:
         # The folder for the example DAGs' datasets and models, which Airflow's processes inherit.
@@ -225,7 +225,7 @@ def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
 
 
 def _session_of(directory: Path) -> list[str]:
-    """The id of the session that has started the stack in a directory, and its state: begun or up."""
+    """The id of the session that has started a directory's stack, and its state: begun or up."""
     of_session = directory / "session"
     return of_session.read_text().split() if of_session.exists() else []
 

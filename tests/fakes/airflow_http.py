@@ -292,7 +292,7 @@ class AirflowApi:
 
     @_route("GET", "/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries")
     def xcoms(self, request: Request) -> Answer:
-        """The XComs with a key of one task or of all (``~``); none for a run that does not exist."""
+        """The XComs with a key of one task or of all (``~``); none for a run that doesn't exist."""
         dag_id, run_id, task_id = request.parts
         run, wanted = self.airflow.runs.get((dag_id, run_id)), request.one("xcom_key")
         if run is None:

@@ -131,7 +131,7 @@ class FakeJobs(StoredObjects[Key]):
 
 
 def beyond_go(value: Any) -> bool:
-    """Whether the value has an integer that does not fit into 64 bits, Go's largest integer type."""
+    """Whether the value has an integer of more than 64 bits, Go's largest integer type."""
     match value:
         case dict():
             return any(map(beyond_go, value.values()))

@@ -108,6 +108,6 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 200
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that go away early or don't trust the certificate; report any other error."""
+        """Ignore clients that go away or don't trust the certificate; report any other error."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

@@ -303,7 +303,7 @@ def selectable(kinds: set[str]) -> set[str]:
 
 
 def conditions(kinds: set[str]) -> set[str]:
-    """The documented conditions of the kinds. Another test compares the documentation and the code."""
+    """The documented conditions of the kinds, which another test compares with the code."""
     found = set()
     for kind in kinds:
         text = (ROOT / "docs" / "spec" / f"{kind.lower()}.md").read_text()

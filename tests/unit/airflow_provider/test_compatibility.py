@@ -38,7 +38,7 @@ def test_a_newer_airflow_and_no_airflow_are_accepted(version: str | None) -> Non
 
 @pytest.fixture
 def beside_an_old_airflow(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """A function that runs a program in an environment with the package metadata of Airflow 3.0.6."""
+    """A function that runs a program in an environment with the metadata of Airflow 3.0.6."""
     metadata = tmp_path / "apache_airflow_core-3.0.6.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text("Metadata-Version: 2.4\nName: apache-airflow-core\nVersion: 3.0.6\n")

@@ -1,4 +1,4 @@
-"""Facts about a run: a run that was queued again is distinguished from clocks that differ."""
+"""Facts about a run: a run that was queued again is recognised, even if clocks differ."""
 
 from __future__ import annotations
 

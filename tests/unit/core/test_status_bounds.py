@@ -48,8 +48,8 @@ states = st.sampled_from(list(TaskState))
 
 @st.composite
 def observed_runs(draw: st.DrawFn) -> ObservedRun:
-    """A few hundred tasks of all kinds, made from few draws, so that Hypothesis varies kinds of tasks
-    instead of each single task.
+    """A few hundred tasks of all kinds, made from few draws, so that Hypothesis varies kinds of
+    tasks instead of each single task.
     """
     text = draw(texts)
     tasks: list[TaskFact] = []

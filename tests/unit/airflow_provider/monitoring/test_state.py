@@ -1,4 +1,4 @@
-"""The notifications that are due: first all findings, then only new, more severe and resolved ones."""
+"""Due notifications: first about all findings, then about new, more severe and resolved ones."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ pasts = st.lists(st.floats(30, 90), min_size=20, max_size=97)
 
 @given(pasts, st.floats(0.01, 10_000))
 def test_the_unit_of_the_values_does_not_matter(past: list[float], factor: float) -> None:
-    """The result is the same in hours and in seconds, if all values are above Airflow's own jitter."""
+    """The result is the same in hours and seconds, if all values are above Airflow's own jitter."""
     values = [value * 200 for value in [200.0, 200.0, 200.0, *past]]
     assert exceeds(values) == exceeds([value * max(factor, 0.01) for value in values])
 
