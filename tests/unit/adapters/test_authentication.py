@@ -28,7 +28,7 @@ def authentication(clock: Clock) -> Authentication:
     return Authentication("Check the ServiceAccount", clock)
 
 
-def test_lasting_refusal_loses_the_credentials_and_is_logged_once(
+def test_credentials_count_as_lost_after_a_lasting_refusal_that_is_logged_once(
     authentication: Authentication, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(int(PATIENCE)):
@@ -42,7 +42,7 @@ def test_lasting_refusal_loses_the_credentials_and_is_logged_once(
     assert "Check the ServiceAccount. After 120 s of refusals /livez answers 503" in told.getMessage()
 
 
-def test_refusals_before_a_token_is_renewed_are_ignored(
+def test_short_refusals_until_a_token_is_renewed_are_ignored(
     authentication: Authentication, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(int(PATIENCE)):

@@ -336,7 +336,7 @@ def test_printed_settings_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -
     assert settings.kafka()["sasl.password"] == SECRET
 
 
-def test_properties_that_the_operator_sets_are_refused_under_every_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_properties_that_the_operator_depends_on_are_refused_under_every_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in HELD:
         with pytest.raises(ValidationError, match="can't be set"):
             setting(monkeypatch, KAFKA | {"KAFKA_EXTRA_CONFIG": json.dumps({name: "1"})})
