@@ -2,9 +2,9 @@
 processes.
 
 After each step, the promises hold: each MLJob has at most one active run, no run lacks its MLJob,
-phases change only as ``core.phases.TRANSITIONS`` allows, a terminal phase is final for its attempt,
-and history is only added to. At the end everything is repaired: each status must then agree with
-Airflow, and each deletion and cancellation must complete.
+phases change only as ``core.run.states.TRANSITIONS`` allows, a terminal phase is final for its
+attempt, and history is only added to. At the end everything is repaired: each status must then
+agree with Airflow, and each deletion and cancellation must complete.
 
 ``PROMISES_EXAMPLES`` searches longer, and ``PROMISES_SEED`` searches elsewhere.
 """
