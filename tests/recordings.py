@@ -83,7 +83,7 @@ class Recording:
         self._end(run, clock())
         clock.tick(5)
         await world.look()
-        await world.queue.close()
+        await world.job_controller.close()
 
     def _end(self, run: FakeRun, now: datetime) -> None:
         run.tasks = {fact.key: fact for fact in (task_fact(Row(row, "a recording"), now) for row in self.rows)}

@@ -10,6 +10,6 @@ def crash(parts: Parts) -> None:
 
     The caller cancels the tasks that were started through ``do``.
     """
-    parts.queue.stop()
-    for task in [*parts.queue.tasks, *parts.instances.tasks]:
+    parts.job_controller.stop()
+    for task in [*parts.job_controller.tasks, *parts.instances.tasks]:
         task.cancel()

@@ -254,7 +254,7 @@ async def told(story: Scenario) -> dict[str, Any]:
         await story(world)
         return deepcopy(world.jobs.objects[KEY])
     finally:
-        await world.queue.close()
+        await world.job_controller.close()
 
 
 @stories

@@ -106,13 +106,18 @@ async def play(recording: Recording, who: str, namespace: str, store: Jobs, topi
     """Play a recorded run again for the MLJob of that name."""
     world = World(store)
     pipeline = TopicReader(
-        topic.events, world.queue, world.clock, SilentMeter(), origins=lambda _: {SETTINGS_AIRFLOW}, prefix="mljob"
+        topic.events,
+        world.job_controller,
+        world.clock,
+        SilentMeter(),
+        origins=lambda _: {SETTINGS_AIRFLOW},
+        prefix="mljob",
     )
 
     async def begin() -> None:
         job = await store.get((namespace, name_of(recording.run, who)))
         assert job is not None
-        world.queue.observe(job)
+        world.job_controller.observe(job)
         await world.settle()
 
     async def tell(message: dict[str, Any]) -> None:

@@ -168,7 +168,7 @@ class Process:
             events_topic=world.topic.name, kafka_bootstrap_servers="kafka:9092", orphaned_runs="Cancel"
         )
         self.parts = wire(settings, ports, do=self._do, process=f"operator-{next(world.numbers)}")
-        self.instances, self.queue = self.parts.instances, self.parts.queue
+        self.instances, self.job_controller = self.parts.instances, self.parts.job_controller
         self._seen = world.cluster.watchable
         self._news = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []
@@ -193,7 +193,7 @@ class Process:
         for instance in instances:
             self.instances.observe(instance)
         for job in jobs:
-            self.queue.observe(job)
+            self.job_controller.observe(job)
         self.parts.start()
         self._do(self._watch(), "watch")
         self._do(self._watch_instances(), "watch AirflowInstances")
@@ -211,9 +211,9 @@ class Process:
                 self._seen += 1
                 job = Job.from_object(deepcopy(body))
                 if kind == "DELETED":
-                    self.queue.vanished(job.key, job.uid)
+                    self.job_controller.vanished(job.key, job.uid)
                 else:
-                    self.queue.observe(job)
+                    self.job_controller.observe(job)
 
     async def _watch_instances(self) -> None:
         """Deliver the changes of AirflowInstances."""
@@ -242,7 +242,7 @@ class Process:
         self._seen = self.world.cluster.watchable
         self.watching = True
         for body in self.world.cluster.readable.values():
-            self.queue.observe(Job.from_object(deepcopy(body)))
+            self.job_controller.observe(Job.from_object(deepcopy(body)))
 
     def end(self) -> None:
         """SIGKILL."""

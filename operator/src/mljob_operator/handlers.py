@@ -36,7 +36,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Operator(Protocol):
     """The part of :class:`.main.Operator` that the handlers use."""
 
-    queue: MLJobController
+    job_controller: MLJobController
     instances: AirflowInstanceController
     watch: Watch
 
@@ -89,9 +89,9 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
             if job is None:
                 return
             if type == "DELETED":
-                operator.queue.vanished(job.key, job.uid)
+                operator.job_controller.vanished(job.key, job.uid)
             else:
-                operator.queue.observe(job)
+                operator.job_controller.observe(job)
 
     if with_instances:
         _watch_instances(registry, operator)

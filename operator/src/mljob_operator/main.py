@@ -89,7 +89,7 @@ class Operator:
         )
         process = f"{socket.gethostname()}-{secrets.token_hex(3)}"
         self._parts = wire(settings, ports, do=self.do, process=process)
-        self.queue, self.instances = self._parts.queue, self._parts.instances
+        self.job_controller, self.instances = self._parts.job_controller, self._parts.instances
         self.watch = Watch(settings.namespaces, self._authentication, with_instances=settings.airflow_instances)
         self._endpoints = Endpoints(self._metrics, alive=self._alive, ready=self._ready)
         self._duties: list[asyncio.Task[None]] = []
@@ -192,15 +192,15 @@ class Operator:
                 self.instances.observe(instance)
             for name, labels in (await _patiently(self._instance_objects.namespaces, "Namespaces")).items():
                 self.instances.namespace_seen(name, labels)
-        with self.queue.held():
+        with self.job_controller.held():
             there = await _patiently(self._observe_all, "MLJobs")
-        log.info("watching MLJobs: %d there, %d of them not finished", there, self.queue.count())
+        log.info("watching MLJobs: %d there, %d of them not finished", there, self.job_controller.count())
 
     async def _observe_all(self) -> int:
         """Pass every MLJob to the controller. Return the number of MLJobs."""
         there = 0
         async for job in self._jobs.list():
-            self.queue.observe(job)
+            self.job_controller.observe(job)
             there += 1
         return there
 
@@ -230,7 +230,7 @@ class Operator:
     async def _heartbeat(self) -> None:
         while True:
             self._beat = time.monotonic()
-            self._metrics.live(self.queue.count())
+            self._metrics.live(self.job_controller.count())
             await asyncio.sleep(1)
 
     def _alive(self) -> bool:

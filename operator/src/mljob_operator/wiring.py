@@ -76,7 +76,7 @@ class Parts:
         instances: The controller of AirflowInstances.
         own_probe: Probes the Airflow of the settings; None: the settings have no Airflow.
         own_logins: Refreshes the logins of the settings' access rules; None: the rules have none.
-        queue: The controller of MLJobs.
+        job_controller: The controller of MLJobs.
         orphans: Finds orphaned runs.
         sources: The readers of the topics and of the change feeds.
         do: Starts a background task that must not end by itself.
@@ -87,7 +87,7 @@ class Parts:
     instances: AirflowInstanceController
     own_probe: OwnProbe | None
     own_logins: OwnLogins | None
-    queue: MLJobController
+    job_controller: MLJobController
     orphans: Orphans
     sources: SourceSupervisor
     do: Do
@@ -110,7 +110,7 @@ class Parts:
 
         The tasks that ``do`` has started are the caller's.
         """
-        await self.queue.close()
+        await self.job_controller.close()
         await self.instances.close()
         await self.airflows.close()
 
@@ -146,7 +146,7 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
         cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
         process=process,
     )
-    queue = MLJobController(
+    job_controller = MLJobController(
         reconciler,
         ports.jobs,
         ports.clock,
@@ -172,7 +172,7 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
 
     sources = SourceSupervisor(
         airflows,
-        queue,
+        job_controller,
         ports.clock,
         ports.meter,
         orphans,
@@ -185,7 +185,7 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
 
     def changed(*, namespace: str | None = None, airflow: str | None = None) -> None:
         sources.follow()
-        queue.reconsider(namespace=namespace, airflow=airflow)
+        job_controller.reconsider(namespace=namespace, airflow=airflow)
 
     instances = AirflowInstanceController(
         airflows,
@@ -195,7 +195,7 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
         links=links,
         admission=admission,
         missing_runs=missing_runs,
-        users=queue.users,
+        users=job_controller.users,
         changed=changed,
     )
     own_probe = own_logins = None
@@ -204,4 +204,4 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
         own_probe = OwnProbe(ports.own.airflow, ports.meter, has_vanished)
         if any(rule.credentials is not None for rule in ports.own.access or ()):
             own_logins = OwnLogins(airflows, changed)
-    return Parts(airflows, links, instances, own_probe, own_logins, queue, orphans, sources, do)
+    return Parts(airflows, links, instances, own_probe, own_logins, job_controller, orphans, sources, do)

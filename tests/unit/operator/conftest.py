@@ -100,14 +100,25 @@ class World:
         )
         self.duties: list[asyncio.Task[None]] = []
         self.parts = wire(settings, ports, do=self._do, process=secrets.token_hex(4))
-        self.registry, self.instances, self.queue = self.parts.airflows, self.parts.instances, self.parts.queue
+        self.registry, self.instances, self.job_controller = (
+            self.parts.airflows,
+            self.parts.instances,
+            self.parts.job_controller,
+        )
         self.links, self.orphans = self.parts.links, self.parts.orphans
         self.resync = self.resync_of(SETTINGS_AIRFLOW)
 
     def resync_of(self, airflow: str) -> ChangeFeedReader:
         """The reader of the change feed of one Airflow."""
         return ChangeFeedReader(
-            airflow, self.registry, self.queue, self.clock, SilentMeter(), self.orphans, prefix="mljob", interval=5
+            airflow,
+            self.registry,
+            self.job_controller,
+            self.clock,
+            SilentMeter(),
+            self.orphans,
+            prefix="mljob",
+            interval=5,
         )
 
     def _do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -192,7 +203,7 @@ class World:
         for name, labels in self.instance_objects.labels.items():
             self.instances.namespace_seen(name, labels)
         async for job in self.jobs.list():
-            self.queue.observe(job)
+            self.job_controller.observe(job)
         await self.settle()
 
     async def apply(self, **spec: Any) -> None:
@@ -209,7 +220,7 @@ class World:
         """Deliver events from Kafka."""
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
-            self.queue.tell(KEY, {run}, fact, lambda: self.done.append(1))
+            self.job_controller.tell(KEY, {run}, fact, lambda: self.done.append(1))
         await self.settle()
 
     async def look(self) -> None:
@@ -220,12 +231,12 @@ class World:
     async def later(self, seconds: float) -> None:
         """Advance the clock and run every step that is due by then."""
         self.clock.tick(seconds)
-        self.queue.wake_all()
+        self.job_controller.wake_all()
         await self.settle()
 
     async def settle(self) -> None:
         """Wait until every worker's step has ended."""
-        await self.queue.idle()
+        await self.job_controller.idle()
 
     @property
     def status(self) -> MLJobStatus:
@@ -262,5 +273,5 @@ async def world() -> AsyncIterator[World]:
     """A new world."""
     world = World()
     yield world
-    await world.queue.close()
+    await world.job_controller.close()
     assert not world.jobs.broken

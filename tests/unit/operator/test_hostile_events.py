@@ -370,7 +370,9 @@ class TestMessages:
         def origins(_: str | None) -> Collection[str]:
             return {SETTINGS_AIRFLOW}
 
-        pipeline = TopicReader(FakeTopic(), world.queue, world.clock, SilentMeter(), origins=origins, prefix="mljob")
+        pipeline = TopicReader(
+            FakeTopic(), world.job_controller, world.clock, SilentMeter(), origins=origins, prefix="mljob"
+        )
         messages: Sequence[Message] = [Message(PARTITION, n, None, value.encode(), 0) for n, value in enumerate(values)]
         pipeline.deliver(messages)
 

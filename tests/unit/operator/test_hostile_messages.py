@@ -107,7 +107,7 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
     topic, meter = Topic(), CountingMeter()
     pipeline = TopicReader(
         topic,
-        world.queue,
+        world.job_controller,
         world.clock,
         meter,
         origins=lambda source: world.registry.origins(TOPIC, source),
@@ -158,20 +158,20 @@ async def test_every_valid_message_is_in_its_status_and_nothing_stops(caplog: py
     }
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
     assert sum("unreadable message" in record.message for record in caplog.records) == 4, "each kind is logged once"
-    assert len(world.queue.tracked) == JOBS, "nobody is remembered who is not there"
+    assert len(world.job_controller.tracked) == JOBS, "nobody is remembered who is not there"
 
 
 async def test_error_in_one_message_does_not_affect_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world = await world_with_runs()
     good = good_messages(world)
-    tell = world.queue.tell
+    tell = world.job_controller.tell
 
     def breaks(key: Any, meant: Any, fact: Any, done: Any) -> None:
         if key[1] == "job-0":
             raise RecursionError("as nobody expected")
         tell(key, meant, fact, done)
 
-    monkeypatch.setattr(world.queue, "tell", breaks)
+    monkeypatch.setattr(world.job_controller, "tell", breaks)
     topic, meter = await deliver(world, [json.dumps(message).encode() for message in good])
     assert topic.committed == {(TOPIC, n): len(range(n, len(good), 3)) for n in range(3)}
     assert (meter.outcomes["applied"], meter.outcomes["unreadable"]) == (len(good) - TASKS, TASKS)

@@ -84,7 +84,7 @@ async def test_handler_does_not_pass_errors_to_kopf(caplog: pytest.LogCaptureFix
     """kopf would deliver the object again, and log the error in its own format."""
 
     class Broken:
-        queue = instances = None
+        job_controller = instances = None
 
     made = registry(Broken(), lambda: None, with_instances=True)  # type: ignore[arg-type]
     handlers: list[Any] = [handler.fn for handler in made._watching.get_all_handlers()]

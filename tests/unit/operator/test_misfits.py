@@ -117,7 +117,7 @@ class TestInProgress:
         assert world.status.phase is Phase.SUCCEEDED
         assert world.condition("Stalled") == "True", "it has not done what its spec says"
         assert world.status.observed_generation == 2
-        assert not world.queue.tracked
+        assert not world.job_controller.tracked
 
     async def test_deletion_cancels_the_run_also_after_a_restart(self, world: World) -> None:
         await world.apply()
@@ -209,16 +209,16 @@ async def test_defect_in_one_mljob_does_not_affect_queries_over_all_mljobs(
     monkeypatch.setattr(Reconciler, "state", broken)
     world.jobs.create("broken", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
     async for job in world.jobs.list():
-        world.queue.observe(job)
+        world.job_controller.observe(job)
     while not any("broken: unexpected error" in record.message for record in caplog.records):
-        assert "mljob team-a/broken" in [task.get_name() for task in world.queue.tasks]
+        assert "mljob team-a/broken" in [task.get_name() for task in world.job_controller.tasks]
         await asyncio.sleep(0)
-    assert [live.job.name for live in world.queue.live(SETTINGS_AIRFLOW)] == ["churn"]
-    assert world.queue.users(SETTINGS_AIRFLOW) == [KEY]
-    world.queue.reconsider()
+    assert [live.job.name for live in world.job_controller.live(SETTINGS_AIRFLOW)] == ["churn"]
+    assert world.job_controller.users(SETTINGS_AIRFLOW) == [KEY]
+    world.job_controller.reconsider()
     await world.resync.pass_once()
     stored = asyncio.Event()
-    world.queue.tell(
+    world.job_controller.tell(
         KEY,
         {RunKey(SETTINGS_AIRFLOW, "train", newest(world).run_id)},
         event("fit", TaskState.SUCCESS, seconds=5),

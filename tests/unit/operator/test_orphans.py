@@ -34,7 +34,7 @@ class Cancelling(World):
 async def cancelling() -> AsyncIterator[World]:
     world = Cancelling()
     yield world
-    await world.queue.close()
+    await world.job_controller.close()
 
 
 async def minutes(world: World, number: int = 2) -> None:

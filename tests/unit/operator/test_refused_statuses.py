@@ -29,7 +29,9 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 async def poison(world: World) -> None:
     fact = event("extract", TaskState.RUNNING, try_number=POISON, seconds=5)
-    world.queue.tell(KEY, {RunKey(SETTINGS_AIRFLOW, "train", newest(world).run_id)}, fact, lambda: world.done.append(1))
+    world.job_controller.tell(
+        KEY, {RunKey(SETTINGS_AIRFLOW, "train", newest(world).run_id)}, fact, lambda: world.done.append(1)
+    )
     await world.settle()
 
 
@@ -89,7 +91,7 @@ class TestEveryStatusRefused:
         world.jobs.refuse = lambda _: True
         world.jobs.user_deletes(KEY, world.clock())
         async for job in world.jobs.list():
-            world.queue.observe(job)
+            world.job_controller.observe(job)
         await until(world, lambda: not world.exists)
         assert newest(world).state is RunState.FAILED
         assert world.event_reasons.count("StatusRefused") == 1
@@ -140,5 +142,5 @@ async def until(world: World, holds: Any) -> None:
         if holds():
             return
         world.clock.tick(1)
-        world.queue.wake_all()
+        world.job_controller.wake_all()
     raise AssertionError(world.status)

@@ -98,7 +98,7 @@ class ClusterWithInstance(Cluster):
 async def started(world: Cluster) -> AsyncIterator[Cluster]:
     await world.begin()
     yield world
-    await world.queue.close()
+    await world.job_controller.close()
     assert not world.jobs.broken
 
 

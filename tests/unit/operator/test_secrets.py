@@ -144,7 +144,7 @@ async def an_exception_in_the_operator(world: World, text: str) -> None:
     await failed.wait()
     # The operator waits two seconds before it retries; here, whatever arrives next begins a new
     # step.
-    (step,) = world.queue.tasks
+    (step,) = world.job_controller.tasks
     step.cancel()
     await world.settle()
 
@@ -408,7 +408,7 @@ class TestWithheld:
             await world.look()
             await world.later(1)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
-        assert not world.queue.tracked
+        assert not world.job_controller.tracked
 
     async def test_nothing_is_shown_if_airflow_masks_the_conf(
         self, world: World, caplog: pytest.LogCaptureFixture

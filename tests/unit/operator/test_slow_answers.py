@@ -25,9 +25,9 @@ def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happe
         answer = await method(*args, **kwargs)
         monkeypatch.setattr(world.jobs, request, method)
         if (job := happens()) is not None:
-            world.queue.observe(job)
+            world.job_controller.observe(job)
         else:
-            world.queue.vanished(KEY, args[0].uid)
+            world.job_controller.vanished(KEY, args[0].uid)
         return answer
 
     monkeypatch.setattr(world.jobs, request, slow)
@@ -69,5 +69,5 @@ async def test_deleted_mljob_is_not_tracked_again(world: World, monkeypatch: pyt
 
     meanwhile(world, monkeypatch, "write_status", goes)
     await world.tell(event("extract", TaskState.RUNNING))
-    assert KEY not in world.queue.tracked
+    assert KEY not in world.job_controller.tracked
     assert world.done == [1], "nobody is left who needs the event"

@@ -223,7 +223,7 @@ def test_status_never_contradicts_an_earlier_status(spec: dict[str, Any], names:
         for name in names:
             await STEPS[name](world)
             assert not forever, f"Airflow was asked for {forever} without end"
-        await world.queue.close()
+        await world.job_controller.close()
         return stored
 
     stored = asyncio.run(story())

@@ -62,14 +62,14 @@ class TestWriting:
         await world.apply()
         await world.look()
         world.jobs.fail = StoreUnavailable("etcd is away")
-        world.queue.tell(
+        world.job_controller.tell(
             KEY,
             {RunKey(SETTINGS_AIRFLOW, "train", world.airflow.only_run().run_id)},
             event("extract", TaskState.RUNNING),
             lambda: world.done.append(1),
         )
         while sum("etcd is away" in record.message for record in caplog.records) < 2:
-            assert world.queue.tasks
+            assert world.job_controller.tasks
             await asyncio.sleep(0)
         assert world.done == []
         world.jobs.fail = None

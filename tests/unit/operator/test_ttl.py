@@ -58,17 +58,17 @@ class TestExpiry:
     async def test_only_the_expiry_of_a_finished_mljob_is_kept_in_memory(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        assert not world.queue.tracked
+        assert not world.job_controller.tracked
         await world.restart()
-        assert not world.queue.tracked
-        assert list(world.queue.expiring) == [KEY]
+        assert not world.job_controller.tracked
+        assert list(world.job_controller.expiring) == [KEY]
 
     async def test_known_version_of_a_finished_mljob_is_not_parsed_again(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        kept = world.queue.expiring[KEY]
+        kept = world.job_controller.expiring[KEY]
         await world.see_all()
-        assert world.queue.expiring[KEY] is kept
+        assert world.job_controller.expiring[KEY] is kept
 
     async def test_edit_of_the_ttl_moves_the_expiry(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
@@ -86,8 +86,8 @@ class TestExpiry:
     async def test_expiry_of_a_deleted_mljob_is_forgotten(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        world.queue.vanished(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
-        assert not world.queue.expiring
+        world.job_controller.vanished(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
+        assert not world.job_controller.expiring
         await world.later(100)
         assert world.exists
 

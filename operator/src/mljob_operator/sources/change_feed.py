@@ -68,7 +68,7 @@ class ChangeFeedReader:
     Args:
         airflow: The Airflow's name.
         airflows: Gives access to the Airflow.
-        queue: Receives the changes.
+        controller: Receives the changes.
         orphans: Checks each census for orphaned runs.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between passes.
@@ -79,7 +79,7 @@ class ChangeFeedReader:
         self,
         airflow: str,
         airflows: Airflows,
-        queue: MLJobController,
+        controller: MLJobController,
         clock: Clock,
         meter: Meter,
         orphans: Orphans,
@@ -90,7 +90,7 @@ class ChangeFeedReader:
     ) -> None:
         self._airflow = airflow
         self._airflows = airflows
-        self._queue = queue
+        self._controller = controller
         self._clock = clock
         self._meter = meter
         self._orphans = orphans
@@ -107,7 +107,7 @@ class ChangeFeedReader:
     async def run(self) -> None:
         """Make passes over the change feed until the task is cancelled."""
         while True:
-            wanted = self._queue.wanted(self._airflow)
+            wanted = self._controller.wanted(self._airflow)
             wanted.clear()
             delay, hot = await self.guarded_pass()
             if hot:
@@ -131,7 +131,7 @@ class ChangeFeedReader:
         """
         try:
             await self.pass_once()
-            hot = any(is_hot(live, self._clock()) for live in self._queue.live(self._airflow))
+            hot = any(is_hot(live, self._clock()) for live in self._controller.live(self._airflow))
         except AirflowError as error:
             return self._failed(error), False
         except Exception:
@@ -162,7 +162,7 @@ class ChangeFeedReader:
             AirflowError: A request failed. The watermark stays, so the next pass reads the same
                 changes again.
         """
-        lives = self._queue.live(self._airflow)
+        lives = self._controller.live(self._airflow)
         submitted = {live.job.key: live for live in lives if live.current.active and not live.job.is_backfill}
         backfills = {live.run: live for live in lives if live.current.active and live.job.is_backfill}
         started = self._clock()
@@ -179,7 +179,7 @@ class ChangeFeedReader:
             if run in followed:
                 of_run[run][0].append(change.fact)
             elif key is not None and key not in submitted:
-                self._queue.show(key, run, Snapshot(started, run=change.fact))
+                self._controller.show(key, run, Snapshot(started, run=change.fact))
         for task in tasks:
             if (run := self._run(task)) in followed:
                 of_run[run][1].append(task.fact)
@@ -190,7 +190,7 @@ class ChangeFeedReader:
             # A cleared run has a new queued time, but the feed lacks its tasks that had succeeded
             # before.
             cleared = attempts.goes_on(live.job.status)
-            self._queue.show(
+            self._controller.show(
                 live.job.key,
                 run,
                 Snapshot(
@@ -225,9 +225,9 @@ class ChangeFeedReader:
         due = self._census_at is None or now >= self._census_at + CENSUS_INTERVAL
         for backfill, live in backfills.items():
             if backfill in members:
-                self._queue.follow(live.job.key, backfill, members[backfill])
+                self._controller.follow(live.job.key, backfill, members[backfill])
             if due or live.observed_run.observed_backfill is None or not live.observed_run.observed_backfill.made:
-                self._queue.doubt(live.job.key)
+                self._controller.doubt(live.job.key)
 
     @property
     def _dag_runs(self) -> DagRuns:
@@ -275,7 +275,7 @@ class ChangeFeedReader:
             else:
                 continue
             if seen is not live.transient.halt:
-                self._queue.halt_seen(live.job.key, seen)
+                self._controller.halt_seen(live.job.key, seen)
 
     async def _take_census(
         self,
@@ -295,8 +295,8 @@ class ChangeFeedReader:
         """
         for key, live in submitted.items():
             if first_pass and live.run not in seen and not live.observed_run.complete:
-                self._queue.doubt(key)
-        every = ABSENCE_TAKES if self._queue.wants_census(self._airflow) else CENSUS_INTERVAL
+                self._controller.doubt(key)
+        every = ABSENCE_TAKES if self._controller.wants_census(self._airflow) else CENSUS_INTERVAL
         if self._census_at is not None and now < self._census_at + every:
             return
         active = await self._dag_runs.active_runs()
@@ -305,16 +305,16 @@ class ChangeFeedReader:
             of = self._key(change.run_id)
             found = of is not None and of in submitted and submitted[of].observed_run.missed_at is not None
             if of is not None and (found or of not in submitted):
-                self._queue.show(of, self._run(change), Snapshot(now, run=change.fact))
+                self._controller.show(of, self._run(change), Snapshot(now, run=change.fact))
         there = {self._run(change) for change in active}
         unlisted = [live.job.key for live in in_progress if live.job.is_backfill or live.run not in there]
-        self._queue.census(self._airflow, now, unlisted)
+        self._controller.census(self._airflow, now, unlisted)
         for key, live in submitted.items():
             age = now - (live.job.status.submit_time or now)
             missing = live.run not in there and not live.observed_run.over
             if age > OVERLAP and (missing or not live.observed_run.complete):
-                self._queue.doubt(key)
-        if not self._queue.have_vanished(self._airflow):
+                self._controller.doubt(key)
+        if not self._controller.have_vanished(self._airflow):
             await self._orphans.census(self._airflow, now, active, followed)
 
     def _run(self, change: RunChange | TaskChange) -> RunKey:

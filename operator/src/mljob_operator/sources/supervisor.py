@@ -41,7 +41,7 @@ class SourceSupervisor:
     def __init__(
         self,
         airflows: AirflowRegistry,
-        queue: MLJobController,
+        controller: MLJobController,
         clock: Clock,
         meter: Meter,
         orphans: Orphans,
@@ -53,7 +53,7 @@ class SourceSupervisor:
         dead_letter_topic: str | None = None,
     ) -> None:
         self._airflows = airflows
-        self._queue = queue
+        self._controller = controller
         self._clock = clock
         self._meter = meter
         self._orphans = orphans
@@ -101,7 +101,7 @@ class SourceSupervisor:
         resync = ChangeFeedReader(
             airflow,
             self._airflows,
-            self._queue,
+            self._controller,
             self._clock,
             self._meter,
             self._orphans,
@@ -113,7 +113,7 @@ class SourceSupervisor:
     def _read_topic(self, subscribe: Callable[[str], EventSource], topic: str) -> asyncio.Task[None]:
         pipeline = TopicReader(
             subscribe(topic),
-            self._queue,
+            self._controller,
             self._clock,
             self._meter,
             origins=partial(self._airflows.origins, topic),

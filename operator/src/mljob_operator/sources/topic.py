@@ -40,7 +40,7 @@ class TopicReader:
         source: The topic.
         origins: Takes the ``source`` of an event, and returns the names of the Airflows that may
             have sent the event.
-        queue: Receives the facts.
+        controller: Receives the facts.
         prefix: The prefix of the operator's dag run ids; events of other runs are ignored.
         commit_interval: Seconds between commits.
     """
@@ -48,7 +48,7 @@ class TopicReader:
     def __init__(
         self,
         source: EventSource,
-        queue: MLJobController,
+        controller: MLJobController,
         clock: Clock,
         meter: Meter,
         *,
@@ -57,7 +57,7 @@ class TopicReader:
         commit_interval: float = 1.0,
     ) -> None:
         self._source = source
-        self._queue = queue
+        self._controller = controller
         self._clock = clock
         self._meter = meter
         self._origins = origins
@@ -118,12 +118,12 @@ class TopicReader:
         if envelope.fact is None or not meant:
             concerns = False
         elif run is not None and run.prefix == self._prefix:
-            self._queue.tell((run.namespace, run.name), meant, envelope.fact, done)
+            self._controller.tell((run.namespace, run.name), meant, envelope.fact, done)
             concerns = True
         else:
             # The run may belong to a backfill. Airflow makes the ids of such runs, so the id does
             # not name the MLJob.
-            concerns = self._queue.tell_backfill(meant, envelope.fact, done)
+            concerns = self._controller.tell_backfill(meant, envelope.fact, done)
         self._meter.event("applied" if concerns else "foreign")
         return concerns
 

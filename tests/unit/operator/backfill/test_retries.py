@@ -69,7 +69,9 @@ class TestRetrying:
         world.airflow.backfills.close(1)
         await world.later(10)
         late = RunFact(RunState.FAILED, StatusSource.KAFKA, failed_at, world.clock())
-        world.queue.tell_backfill([RunKey(SETTINGS_AIRFLOW, DAYS, runs(world, 2)[0].run_id)], late, lambda: None)
+        world.job_controller.tell_backfill(
+            [RunKey(SETTINGS_AIRFLOW, DAYS, runs(world, 2)[0].run_id)], late, lambda: None
+        )
         await world.settle()
         assert (world.status.phase, counts(world).failed) == (Phase.QUEUED, 0)
 

@@ -65,7 +65,7 @@ async def world() -> AsyncIterator[Platform]:
     world = Platform()
     await world.set_up()
     yield world
-    await world.queue.close()
+    await world.job_controller.close()
 
 
 async def limited(world: Platform, count: int, limit: int = 2, **spec: Any) -> None:

@@ -223,7 +223,7 @@ async def test_access_rules_of_the_settings_may_have_credentials() -> None:
     await world.look()
     assert world.status.phase is Phase.SUCCEEDED
     assert "outputs" in calls(world)
-    await world.queue.close()
+    await world.job_controller.close()
 
 
 async def test_defect_in_checking_one_rule_affects_only_that_rule(world: World) -> None:

@@ -44,4 +44,4 @@ async def test_unusable_url_is_reported(
     assert status == "False"
     assert "spec.url" in message
     assert "unexpected error" not in caplog.text
-    await world.queue.close()
+    await world.job_controller.close()

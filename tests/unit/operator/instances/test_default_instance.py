@@ -58,7 +58,7 @@ async def test_airflow_of_the_settings_is_the_default_until_an_instance_is() -> 
     await world.see_all()
     assert world.jobs.objects["team-a", "second"]["status"]["airflowInstance"] == "prod"
     assert len(world.airflow.runs) == 1
-    await world.queue.close()
+    await world.job_controller.close()
 
 
 async def test_mljobs_report_that_their_airflow_was_removed_from_the_settings() -> None:
@@ -72,4 +72,4 @@ async def test_mljobs_report_that_their_airflow_was_removed_from_the_settings() 
     await world.restart()
     await world.look()
     assert world.status.reason == "Queued"
-    await world.queue.close()
+    await world.job_controller.close()

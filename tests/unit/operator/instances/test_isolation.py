@@ -51,7 +51,7 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
 
     readers = SourceSupervisor(
         world.registry,
-        world.queue,
+        world.job_controller,
         world.clock,
         SilentMeter(),
         world.orphans,
@@ -70,7 +70,7 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
     for name in ("stuck", "prod"):
         world.jobs.create(f"in-{name}", {"dagId": "train", "airflowRef": {"name": name}})
     async for job in world.jobs.list():
-        world.queue.observe(job)
+        world.job_controller.observe(job)
     await until(lambda: bool(world.prod.runs))
     run = world.prod.only_run()
     for task_id, _ in list(run.tasks):
@@ -135,7 +135,7 @@ async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
 
     readers = SourceSupervisor(
         world.registry,
-        world.queue,
+        world.job_controller,
         world.clock,
         SilentMeter(),
         world.orphans,
@@ -159,7 +159,7 @@ async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
     assert not any(duty.done() for duty in duties)
     world.jobs.create("in-prod", {"dagId": "train", "airflowRef": {"name": "prod"}})
     async for job in world.jobs.list():
-        world.queue.observe(job)
+        world.job_controller.observe(job)
     await until(lambda: bool(world.prod.runs))
     for task in duties:
         task.cancel()
@@ -184,7 +184,7 @@ async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
     ]
     world.airflows["http://prod:8080"].__class__ = FakeAirflow
     assert (await resync.guarded_pass())[0] == 5
-    await world.queue.close()
+    await world.job_controller.close()
 
 
 async def test_change_of_one_airflow_wakes_no_mljob_of_another(

@@ -88,7 +88,7 @@ async def test_cancelled_mljob_makes_room_for_the_next(world: Platform) -> None:
     await world.look_everywhere()
     assert active(world) == ["job-1"]
     world.jobs.user_deletes(("team-a", "job-2"), world.clock())
-    world.queue.vanished(("team-a", "job-2"), "uid-3")
+    world.job_controller.vanished(("team-a", "job-2"), "uid-3")
     await end_run_of(world, "job-1")
     assert active(world) == []
 
@@ -211,7 +211,7 @@ async def test_mljob_whose_status_kubernetes_refuses_does_not_block_others(world
     create(world, "team-b", "b-0", day=3)
     create(world, "team-a", "a-1", day=2)
     async for job in world.jobs.list():
-        world.queue.observe(job)
+        world.job_controller.observe(job)
     world.prod.end(world.prod.only_run(), RunState.SUCCESS)
     await world.resync_of("prod").pass_once()
     await until(lambda: active(world) == ["b-0"])

@@ -42,7 +42,7 @@ async def test_dead_letter_topic_is_never_read_as_an_event_topic(
 
     readers = SourceSupervisor(
         world.registry,
-        world.queue,
+        world.job_controller,
         world.clock,
         SilentMeter(),
         world.orphans,
@@ -73,7 +73,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
 
     readers = SourceSupervisor(
         world.registry,
-        world.queue,
+        world.job_controller,
         world.clock,
         SilentMeter(),
         world.orphans,

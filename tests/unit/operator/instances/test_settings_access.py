@@ -26,7 +26,7 @@ async def new_world(access: list[dict[str, Any]] | None = None, **settings: Any)
     kind = type("Set", (World,), {"own_access": rules, **settings})
     world: World = kind()
     yield world
-    await world.queue.close()
+    await world.job_controller.close()
 
 
 def said(world: World) -> tuple[Phase | None, str | None]:
@@ -90,14 +90,14 @@ async def test_rules_select_namespaces_by_name_when_namespaces_are_not_watched()
     async with new_world([GOLD], watches_namespaces=False) as world:
         world.jobs.create(KEY[1], {"dagId": "train"})
         async for job in world.jobs.list():
-            world.queue.observe(job)
+            world.job_controller.observe(job)
         await world.settle()
         assert said(world) == (Phase.PENDING, "ValidationFailed")
         assert "does not watch namespaces" in world.message
     async with new_world([GOLD, TEAM_A], watches_namespaces=False) as world:
         world.jobs.create(KEY[1], {"dagId": "train"})
         async for job in world.jobs.list():
-            world.queue.observe(job)
+            world.job_controller.observe(job)
         await world.settle()
         assert world.airflow.only_run()
 
@@ -118,14 +118,14 @@ async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
     async with new_world([{"maxActiveRuns": 1}]) as world:
         world.jobs.create("second", {"dagId": "train"})
         await world.see_all()
-        await world.queue.close()
+        await world.job_controller.close()
         world.start()
         world.jobs.create("first", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
-        with world.queue.held():
+        with world.job_controller.held():
             for name in ("first", "second"):
                 job = await world.jobs.get(("team-a", name))
                 assert job is not None
-                world.queue.observe(job)
+                world.job_controller.observe(job)
                 await world.settle()
         await world.settle()
         assert len(world.airflow.runs) == 1

@@ -29,4 +29,4 @@ async def test_run_is_not_an_orphan_in_either_instance() -> None:
         await world.later(5)
     assert run.state is RunState.RUNNING
     assert not world.operator.kube_events
-    await world.queue.close()
+    await world.job_controller.close()
