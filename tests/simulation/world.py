@@ -211,7 +211,7 @@ class Process:
                 self._seen += 1
                 job = Job.from_object(deepcopy(body))
                 if kind == "DELETED":
-                    self.job_controller.vanished(job.key, job.uid)
+                    self.job_controller.observe_deletion(job.key, job.uid)
                 else:
                     self.job_controller.observe(job)
 
@@ -225,7 +225,7 @@ class Process:
             now = {name: self.world.instance_objects.get(name) for name in self.world.instance_objects.objects}
             for name, instance in there.items():
                 if name not in now or now[name].uid != instance.uid:
-                    self.instances.vanished(name, instance.uid)
+                    self.instances.observe_deletion(name, instance.uid)
             for instance in now.values():
                 self.instances.observe(instance)
             there = now

@@ -65,7 +65,7 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
     @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
-        await _take_signals(stop)
+        await _handle_signals(stop)
         try:
             await operator.start()
         except BaseException:
@@ -83,13 +83,13 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
         await operator.stop()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
-        with _by_itself(body):
+    async def mljob_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
+        with _isolated(body):
             job = read(dict(body))
             if job is None:
                 return
             if type == "DELETED":
-                operator.job_controller.vanished(job.key, job.uid)
+                operator.job_controller.observe_deletion(job.key, job.uid)
             else:
                 operator.job_controller.observe(job)
 
@@ -100,27 +100,27 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
 
 def _watch_instances(registry: kopf.OperatorRegistry, operator: Operator) -> None:
     @kopf.on.event(GROUP, VERSION, airflow_instance.PLURAL, registry=registry)
-    async def instance_seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
-        with _by_itself(body):
+    async def airflow_instance_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
+        with _isolated(body):
             instance = instance_objects.read(dict(body))
             if instance is None:
                 return
             if type == "DELETED":
-                operator.instances.vanished(instance.name, instance.uid)
+                operator.instances.observe_deletion(instance.name, instance.uid)
             else:
                 operator.instances.observe(instance)
 
     @kopf.on.event("v1", "namespaces", registry=registry)
-    async def namespace_seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
-        with _by_itself(body):
+    async def namespace_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
+        with _isolated(body):
             if type == "DELETED":
-                operator.instances.namespace_gone(body.metadata["name"])
+                operator.instances.observe_namespace_deletion(body.metadata["name"])
             else:
-                operator.instances.namespace_seen(body.metadata["name"], dict(body.metadata.labels))
+                operator.instances.observe_namespace(body.metadata["name"], dict(body.metadata.labels))
 
 
 @contextmanager
-def _by_itself(body: kopf.Body) -> Iterator[None]:
+def _isolated(body: kopf.Body) -> Iterator[None]:
     """Log an unexpected error in the handling of one object, so that kopf does not deliver the same
     event again.
     """
@@ -131,7 +131,7 @@ def _by_itself(body: kopf.Body) -> Iterator[None]:
         log.exception("%s %s/%s: unexpected error", body.get("kind"), meta.get("namespace"), meta.get("name"))
 
 
-async def _take_signals(stop: Callable[[], None]) -> None:
+async def _handle_signals(stop: Callable[[], None]) -> None:
     """Stop at SIGINT and SIGTERM. kopf's own signal handler fails on the second signal."""
     # Give kopf time to set its own signal handlers first.
     await asyncio.sleep(0)
@@ -166,10 +166,10 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = Patience()
-    settings.persistence.diffbase_storage = _NothingKept()
+    settings.persistence.diffbase_storage = _NoDiffBase()
 
 
-class _NothingKept(kopf.DiffBaseStorage):
+class _NoDiffBase(kopf.DiffBaseStorage):
     """A storage for kopf that stores nothing. kopf's default storage keeps the last version of each
     object.
 

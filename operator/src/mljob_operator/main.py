@@ -191,8 +191,8 @@ class Operator:
             for instance in await _patiently(self._instance_objects.list, "AirflowInstances"):
                 self.instances.observe(instance)
             for name, labels in (await _patiently(self._instance_objects.namespaces, "Namespaces")).items():
-                self.instances.namespace_seen(name, labels)
-        with self.job_controller.held():
+                self.instances.observe_namespace(name, labels)
+        with self.job_controller.hold_steps():
             there = await _patiently(self._observe_all, "MLJobs")
         log.info("watching MLJobs: %d there, %d of them not finished", there, self.job_controller.count())
 

@@ -185,7 +185,7 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
 
     def changed(*, namespace: str | None = None, airflow: str | None = None) -> None:
         sources.follow()
-        job_controller.reconsider(namespace=namespace, airflow=airflow)
+        job_controller.wake_waiting(namespace=namespace, airflow=airflow)
 
     instances = AirflowInstanceController(
         airflows,

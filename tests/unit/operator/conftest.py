@@ -201,7 +201,7 @@ class World:
         for instance in await self.instance_objects.list():
             self.instances.observe(instance)
         for name, labels in self.instance_objects.labels.items():
-            self.instances.namespace_seen(name, labels)
+            self.instances.observe_namespace(name, labels)
         async for job in self.jobs.list():
             self.job_controller.observe(job)
         await self.settle()
@@ -220,7 +220,7 @@ class World:
         """Deliver events from Kafka."""
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
-            self.job_controller.tell(KEY, {run}, fact, lambda: self.done.append(1))
+            self.job_controller.observe_event(KEY, {run}, fact, lambda: self.done.append(1))
         await self.settle()
 
     async def look(self) -> None:

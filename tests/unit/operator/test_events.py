@@ -61,7 +61,7 @@ async def test_event_of_an_earlier_run_changes_nothing(world: World) -> None:
 
 
 async def test_event_of_a_deleted_mljob_is_acknowledged(world: World) -> None:
-    world.job_controller.tell(
+    world.job_controller.observe_event(
         ("team-a", "stranger"),
         {RunKey(SETTINGS_AIRFLOW, "train", "mljob.team-a.stranger.aaaaaaaaaa-1")},
         event("fit", TaskState.RUNNING),

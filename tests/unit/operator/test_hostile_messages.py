@@ -164,14 +164,14 @@ async def test_every_valid_message_is_in_its_status_and_nothing_stops(caplog: py
 async def test_error_in_one_message_does_not_affect_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world = await world_with_runs()
     good = good_messages(world)
-    tell = world.job_controller.tell
+    tell = world.job_controller.observe_event
 
     def breaks(key: Any, meant: Any, fact: Any, done: Any) -> None:
         if key[1] == "job-0":
             raise RecursionError("as nobody expected")
         tell(key, meant, fact, done)
 
-    monkeypatch.setattr(world.job_controller, "tell", breaks)
+    monkeypatch.setattr(world.job_controller, "observe_event", breaks)
     topic, meter = await deliver(world, [json.dumps(message).encode() for message in good])
     assert topic.committed == {(TOPIC, n): len(range(n, len(good), 3)) for n in range(3)}
     assert (meter.outcomes["applied"], meter.outcomes["unreadable"]) == (len(good) - TASKS, TASKS)

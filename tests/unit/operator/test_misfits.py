@@ -213,12 +213,12 @@ async def test_defect_in_one_mljob_does_not_affect_queries_over_all_mljobs(
     while not any("broken: unexpected error" in record.message for record in caplog.records):
         assert "mljob team-a/broken" in [task.get_name() for task in world.job_controller.tasks]
         await asyncio.sleep(0)
-    assert [live.job.name for live in world.job_controller.live(SETTINGS_AIRFLOW)] == ["churn"]
+    assert [live.job.name for live in world.job_controller.unfinished(SETTINGS_AIRFLOW)] == ["churn"]
     assert world.job_controller.users(SETTINGS_AIRFLOW) == [KEY]
-    world.job_controller.reconsider()
+    world.job_controller.wake_waiting()
     await world.resync.pass_once()
     stored = asyncio.Event()
-    world.job_controller.tell(
+    world.job_controller.observe_event(
         KEY,
         {RunKey(SETTINGS_AIRFLOW, "train", newest(world).run_id)},
         event("fit", TaskState.SUCCESS, seconds=5),

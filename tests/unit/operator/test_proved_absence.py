@@ -27,7 +27,7 @@ async def followed(world: World) -> None:
     await world.apply(backoffLimit=1, retryStrategy="NewRun")
     await world.look()
     await begin(world)
-    world.job_controller.doubt(KEY)
+    world.job_controller.request_look_up(KEY)
 
 
 async def deleted(world: World) -> None:
@@ -78,7 +78,7 @@ async def test_run_that_is_reported_missing_once_costs_one_more_request(world: W
     await followed(world)
     await world.later(1)
     world.airflow.denies = 1
-    world.job_controller.doubt(KEY)
+    world.job_controller.request_look_up(KEY)
     calls = len(world.airflow.calls)
     for _ in range(30):
         await world.later(1)
@@ -90,7 +90,7 @@ async def test_missing_run_is_given_up_after_the_second_request(world: World) ->
     await followed(world)
     await world.later(1)
     world.airflow.runs.clear()
-    world.job_controller.doubt(KEY)
+    world.job_controller.request_look_up(KEY)
     await world.later(0)
     await world.later(2)
     assert (world.status.phase, world.status.attempts, runs(world)) == (Phase.RUNNING, 1, [])
@@ -102,7 +102,7 @@ async def test_absence_is_not_concluded_from_requests_around_an_airflow_outage(w
     await followed(world)
     await world.later(1)
     world.airflow.denies = 1
-    world.job_controller.doubt(KEY)
+    world.job_controller.request_look_up(KEY)
     await world.later(0)
     world.airflow.down = True
     for _ in range(60):
@@ -206,7 +206,7 @@ async def test_backfill_that_is_reported_missing_once_is_not_created_twice(world
         return denials.pop() if denials else await find(*args, **named)
 
     world.airflow.backfills.find = denied_once
-    world.job_controller.doubt(KEY)
+    world.job_controller.request_look_up(KEY)
     for _ in range(20):
         await world.later(1)
     assert not denials

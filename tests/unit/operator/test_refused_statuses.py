@@ -29,7 +29,7 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 async def poison(world: World) -> None:
     fact = event("extract", TaskState.RUNNING, try_number=POISON, seconds=5)
-    world.job_controller.tell(
+    world.job_controller.observe_event(
         KEY, {RunKey(SETTINGS_AIRFLOW, "train", newest(world).run_id)}, fact, lambda: world.done.append(1)
     )
     await world.settle()

@@ -62,7 +62,7 @@ class TestWriting:
         await world.apply()
         await world.look()
         world.jobs.fail = StoreUnavailable("etcd is away")
-        world.job_controller.tell(
+        world.job_controller.observe_event(
             KEY,
             {RunKey(SETTINGS_AIRFLOW, "train", world.airflow.only_run().run_id)},
             event("extract", TaskState.RUNNING),

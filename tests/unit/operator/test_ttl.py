@@ -86,7 +86,7 @@ class TestExpiry:
     async def test_expiry_of_a_deleted_mljob_is_forgotten(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        world.job_controller.vanished(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
+        world.job_controller.observe_deletion(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
         assert not world.job_controller.expiring
         await world.later(100)
         assert world.exists

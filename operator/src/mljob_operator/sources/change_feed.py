@@ -107,15 +107,15 @@ class ChangeFeedReader:
     async def run(self) -> None:
         """Make passes over the change feed until the task is cancelled."""
         while True:
-            wanted = self._controller.wanted(self._airflow)
-            wanted.clear()
+            early_pass = self._controller.early_pass(self._airflow)
+            early_pass.clear()
             delay, hot = await self.guarded_pass()
             if hot:
                 await asyncio.sleep(self._hot_interval)
                 continue
             try:
                 async with asyncio.timeout(delay):
-                    await wanted.wait()
+                    await early_pass.wait()
                 # A burst of new runs wakes the reader many times. After this pause, one pass covers
                 # all of them.
                 await asyncio.sleep(self._hot_interval / 4)
@@ -131,7 +131,7 @@ class ChangeFeedReader:
         """
         try:
             await self.pass_once()
-            hot = any(is_hot(live, self._clock()) for live in self._controller.live(self._airflow))
+            hot = any(is_hot(live, self._clock()) for live in self._controller.unfinished(self._airflow))
         except AirflowError as error:
             return self._failed(error), False
         except Exception:
@@ -162,7 +162,7 @@ class ChangeFeedReader:
             AirflowError: A request failed. The watermark stays, so the next pass reads the same
                 changes again.
         """
-        lives = self._controller.live(self._airflow)
+        lives = self._controller.unfinished(self._airflow)
         submitted = {live.job.key: live for live in lives if live.current.active and not live.job.is_backfill}
         backfills = {live.run: live for live in lives if live.current.active and live.job.is_backfill}
         started = self._clock()
@@ -179,7 +179,7 @@ class ChangeFeedReader:
             if run in followed:
                 of_run[run][0].append(change.fact)
             elif key is not None and key not in submitted:
-                self._controller.show(key, run, Snapshot(started, run=change.fact))
+                self._controller.observe_run(key, run, Snapshot(started, run=change.fact))
         for task in tasks:
             if (run := self._run(task)) in followed:
                 of_run[run][1].append(task.fact)
@@ -190,7 +190,7 @@ class ChangeFeedReader:
             # A cleared run has a new queued time, but the feed lacks its tasks that had succeeded
             # before.
             cleared = attempts.goes_on(live.job.status)
-            self._controller.show(
+            self._controller.observe_run(
                 live.job.key,
                 run,
                 Snapshot(
@@ -225,9 +225,9 @@ class ChangeFeedReader:
         due = self._census_at is None or now >= self._census_at + CENSUS_INTERVAL
         for backfill, live in backfills.items():
             if backfill in members:
-                self._controller.follow(live.job.key, backfill, members[backfill])
+                self._controller.observe_backfill_runs(live.job.key, backfill, members[backfill])
             if due or live.observed_run.observed_backfill is None or not live.observed_run.observed_backfill.made:
-                self._controller.doubt(live.job.key)
+                self._controller.request_look_up(live.job.key)
 
     @property
     def _dag_runs(self) -> DagRuns:
@@ -275,7 +275,7 @@ class ChangeFeedReader:
             else:
                 continue
             if seen is not live.transient.halt:
-                self._controller.halt_seen(live.job.key, seen)
+                self._controller.observe_halt(live.job.key, seen)
 
     async def _take_census(
         self,
@@ -295,7 +295,7 @@ class ChangeFeedReader:
         """
         for key, live in submitted.items():
             if first_pass and live.run not in seen and not live.observed_run.complete:
-                self._controller.doubt(key)
+                self._controller.request_look_up(key)
         every = ABSENCE_TAKES if self._controller.wants_census(self._airflow) else CENSUS_INTERVAL
         if self._census_at is not None and now < self._census_at + every:
             return
@@ -305,7 +305,7 @@ class ChangeFeedReader:
             of = self._key(change.run_id)
             found = of is not None and of in submitted and submitted[of].observed_run.missed_at is not None
             if of is not None and (found or of not in submitted):
-                self._controller.show(of, self._run(change), Snapshot(now, run=change.fact))
+                self._controller.observe_run(of, self._run(change), Snapshot(now, run=change.fact))
         there = {self._run(change) for change in active}
         unlisted = [live.job.key for live in in_progress if live.job.is_backfill or live.run not in there]
         self._controller.census(self._airflow, now, unlisted)
@@ -313,7 +313,7 @@ class ChangeFeedReader:
             age = now - (live.job.status.submit_time or now)
             missing = live.run not in there and not live.observed_run.over
             if age > OVERLAP and (missing or not live.observed_run.complete):
-                self._controller.doubt(key)
+                self._controller.request_look_up(key)
         if not self._controller.have_vanished(self._airflow):
             await self._orphans.census(self._airflow, now, active, followed)
 

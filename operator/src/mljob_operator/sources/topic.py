@@ -114,16 +114,16 @@ class TopicReader:
             return False
         envelope, done = read(message.value, now), partial(self._done, message)
         run = RunId.parse(envelope.run_id)
-        meant = in_any_of(self._origins(envelope.source), envelope.dag_id, envelope.run_id)
-        if envelope.fact is None or not meant:
+        candidates = in_any_of(self._origins(envelope.source), envelope.dag_id, envelope.run_id)
+        if envelope.fact is None or not candidates:
             concerns = False
         elif run is not None and run.prefix == self._prefix:
-            self._controller.tell((run.namespace, run.name), meant, envelope.fact, done)
+            self._controller.observe_event((run.namespace, run.name), candidates, envelope.fact, done)
             concerns = True
         else:
             # The run may belong to a backfill. Airflow makes the ids of such runs, so the id does
             # not name the MLJob.
-            concerns = self._controller.tell_backfill(meant, envelope.fact, done)
+            concerns = self._controller.observe_backfill_event(candidates, envelope.fact, done)
         self._meter.event("applied" if concerns else "foreign")
         return concerns
 

@@ -99,7 +99,7 @@ class TestFollowing:
             replace(event("work", TaskState.RUNNING), occurred_at=at, observed_at=at),
             RunFact(RunState.SUCCESS, StatusSource.KAFKA, at + timedelta(seconds=1), at),
         ):
-            assert world.job_controller.tell_backfill(
+            assert world.job_controller.observe_backfill_event(
                 [RunKey(SETTINGS_AIRFLOW, DAYS, first.run_id)], fact, lambda: world.done.append(1)
             )
             await world.settle()
@@ -107,13 +107,13 @@ class TestFollowing:
         assert world.status.status_source is StatusSource.KAFKA
         assert world.done == [1, 1]
         assert len(world.airflow.calls) == calls, "an event costs no request of its own"
-        assert world.job_controller.wanted(SETTINGS_AIRFLOW).is_set(), "what follows may come without an event"
+        assert world.job_controller.early_pass(SETTINGS_AIRFLOW).is_set(), "what follows may come without an event"
 
     async def test_other_runs_of_the_dag_are_not_counted(self, world: World) -> None:
         await apply(world)
         fact = RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock())
         for dag_id, run_id in ((DAYS, "scheduled__2025-12-31T00:00:00+00:00"), ("train", runs(world)[0].run_id)):
-            assert not world.job_controller.tell_backfill(
+            assert not world.job_controller.observe_backfill_event(
                 [RunKey(SETTINGS_AIRFLOW, dag_id, run_id)], fact, lambda: None
             )
         assert counts(world).failed == 0
@@ -188,7 +188,9 @@ class TestHostileEvents:
         before = world.status
         for n, run in enumerate(runs(world), start=1):
             forged = RunFact(state, StatusSource.KAFKA, world.clock(), world.clock())
-            world.job_controller.tell_backfill([RunKey(SETTINGS_AIRFLOW, DAYS, run.run_id)], forged, lambda: None)
+            world.job_controller.observe_backfill_event(
+                [RunKey(SETTINGS_AIRFLOW, DAYS, run.run_id)], forged, lambda: None
+            )
             await world.settle()
             assert world.status.progress == f"{n}/4"
         for _ in range(15):
@@ -205,7 +207,7 @@ class TestHostileEvents:
         await begin(world, *runs(world))
         forged = RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock())
         calls = len(world.airflow.calls)
-        world.job_controller.tell_backfill(
+        world.job_controller.observe_backfill_event(
             [RunKey(SETTINGS_AIRFLOW, DAYS, runs(world)[0].run_id)], forged, lambda: None
         )
         await world.settle()

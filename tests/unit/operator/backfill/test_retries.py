@@ -69,7 +69,7 @@ class TestRetrying:
         world.airflow.backfills.close(1)
         await world.later(10)
         late = RunFact(RunState.FAILED, StatusSource.KAFKA, failed_at, world.clock())
-        world.job_controller.tell_backfill(
+        world.job_controller.observe_backfill_event(
             [RunKey(SETTINGS_AIRFLOW, DAYS, runs(world, 2)[0].run_id)], late, lambda: None
         )
         await world.settle()

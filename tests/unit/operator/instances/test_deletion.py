@@ -54,7 +54,7 @@ async def test_removed_instance_is_not_reconciled_when_the_cancellation_of_its_t
     (task,) = [task for task in world.instances.tasks if task.get_name() == "AirflowInstance prod"]
     await asked.wait()
     uid = world.instance_objects.objects.pop("prod")["metadata"]["uid"]
-    world.instances.vanished("prod", uid)
+    world.instances.observe_deletion("prod", uid)
     await asyncio.wait([task], timeout=60)
     assert task.done()
     assert "unexpected error" not in caplog.text
@@ -84,7 +84,7 @@ async def test_mljobs_report_a_forcibly_removed_instance_and_resume_when_it_is_r
     await world.run_in("prod")
     url, uid = world.status.dag_run_url, world.instance_objects.objects["prod"]["metadata"]["uid"]
     del world.instance_objects.objects["prod"]
-    world.instances.vanished("prod", uid)
+    world.instances.observe_deletion("prod", uid)
     await world.settle()
     assert world.says == (Phase.QUEUED, "AirflowInstanceNotFound")
     assert world.status.dag_run_url == url
@@ -101,7 +101,7 @@ async def test_deletion_of_an_mljob_without_its_instance_waits_only_for_the_time
     await world.run_in("prod", cancellation={"timeoutSeconds": 60})
     uid = world.instance_objects.objects["prod"]["metadata"]["uid"]
     del world.instance_objects.objects["prod"]
-    world.instances.vanished("prod", uid)
+    world.instances.observe_deletion("prod", uid)
     await world.delete()
     await world.later(30)
     assert world.exists

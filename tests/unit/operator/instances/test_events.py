@@ -20,7 +20,7 @@ async def test_event_reaches_the_mljob_of_its_airflow(world: Platform) -> None:
     await world.run_in("prod")
     await world.look_everywhere()
     meant = in_any_of({"prod"}, "train", world.status.dag_run_id or "")
-    world.job_controller.tell(KEY, meant, event("extract", TaskState.RUNNING), lambda: None)
+    world.job_controller.observe_event(KEY, meant, event("extract", TaskState.RUNNING), lambda: None)
     await world.settle()
     assert world.status.current_task == "extract"
 
@@ -29,11 +29,11 @@ async def test_event_of_another_airflow_changes_nothing(world: Platform) -> None
     await world.run_in("prod")
     run_id = world.status.dag_run_id or ""
     told = RunFact(RunState.RUNNING, StatusSource.KAFKA, world.clock(), world.clock())
-    world.job_controller.tell(KEY, in_any_of({"staging"}, "train", run_id), told, lambda: world.done.append(1))
+    world.job_controller.observe_event(KEY, in_any_of({"staging"}, "train", run_id), told, lambda: world.done.append(1))
     await world.settle()
     assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 1)
     assert world.done == [1], "it is done with all the same"
-    world.job_controller.tell(KEY, in_any_of({"prod", "staging"}, "train", run_id), told, lambda: None)
+    world.job_controller.observe_event(KEY, in_any_of({"prod", "staging"}, "train", run_id), told, lambda: None)
     await world.settle()
     assert world.status.phase is Phase.RUNNING
 

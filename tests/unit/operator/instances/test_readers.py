@@ -99,7 +99,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
     world.instance_objects.user_deletes("third")
     await world.see_all()
     await world.instances.look("third")
-    world.instances.vanished("third", uid)
+    world.instances.observe_deletion("third", uid)
     readers.follow()
     await until(lambda: len(running) == 3)
     assert closed == ["third.events"]

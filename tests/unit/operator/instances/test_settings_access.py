@@ -72,7 +72,7 @@ async def test_airflow_of_the_settings_opens_again_when_the_last_instance_is_rem
         await world.apply()
         assert said(world) == (Phase.PENDING, "ValidationFailed")
         uid = world.instance_objects.objects.pop("prod")["metadata"]["uid"]
-        world.instances.vanished("prod", uid)
+        world.instances.observe_deletion("prod", uid)
         await world.settle()
         assert world.airflow.only_run()
 
@@ -121,7 +121,7 @@ async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
         await world.job_controller.close()
         world.start()
         world.jobs.create("first", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
-        with world.job_controller.held():
+        with world.job_controller.hold_steps():
             for name in ("first", "second"):
                 job = await world.jobs.get(("team-a", name))
                 assert job is not None

@@ -96,7 +96,7 @@ class AirflowInstanceController:
         """Handle a version of an AirflowInstance from the watch."""
         member = self._registry.find(instance.name)
         if member is not None and member.instance.uid != instance.uid:
-            self.vanished(instance.name, member.instance.uid)
+            self.observe_deletion(instance.name, member.instance.uid)
             member = None
         if member is None:
             member = self._registry.add(instance)
@@ -118,7 +118,7 @@ class AirflowInstanceController:
                 if other is member or other.instance.annotated:
                     other.wanted.set()
 
-    def vanished(self, name: str, uid: str) -> None:
+    def observe_deletion(self, name: str, uid: str) -> None:
         """Handle the deletion of the AirflowInstance with this uid, which the watch has
         reported.
         """
@@ -135,14 +135,14 @@ class AirflowInstanceController:
             if other.instance.annotated:
                 other.wanted.set()
 
-    def namespace_seen(self, name: str, labels: Mapping[str, str]) -> None:
+    def observe_namespace(self, name: str, labels: Mapping[str, str]) -> None:
         """Handle a namespace from the watch: remember its labels."""
-        if self._registry.namespace_seen(name, labels):
+        if self._registry.set_namespace(name, labels):
             self._changed(namespace=name)
 
-    def namespace_gone(self, name: str) -> None:
+    def observe_namespace_deletion(self, name: str) -> None:
         """Handle the deletion of a namespace, which the watch has reported."""
-        self._registry.namespace_gone(name)
+        self._registry.remove_namespace(name)
 
     def _recall(self, instance: Instance) -> None:
         """If the stored status reports vanished runs, remember that runs have vanished."""

@@ -207,7 +207,7 @@ class AirflowRegistry:
         """All namespaces by name."""
         return self._namespaces
 
-    def namespace_seen(self, name: str, labels: Mapping[str, str]) -> bool:
+    def set_namespace(self, name: str, labels: Mapping[str, str]) -> bool:
         """Take the labels of a namespace; whether they have changed."""
         namespace = Namespace(name, dict(labels))
         if self._namespaces.get(name) == namespace:
@@ -215,7 +215,7 @@ class AirflowRegistry:
         self._namespaces[name] = namespace
         return True
 
-    def namespace_gone(self, name: str) -> None:
+    def remove_namespace(self, name: str) -> None:
         """Remove a namespace."""
         self._namespaces.pop(name, None)
 

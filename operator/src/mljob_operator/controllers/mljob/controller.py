@@ -48,7 +48,7 @@ log = redacted_logger(__name__)
 
 T = TypeVar("T")
 
-MAX_OTHERS = 10_000
+MAX_CHECKED_RUNS = 10_000
 """The maximum number of runs of finished MLJobs that are remembered as checked. A forgotten run is
 checked again when it appears in the change feed."""
 
@@ -87,28 +87,28 @@ class MLJobController:
         self._meter = meter
         self._min_interval = min_interval
         self._writer = StatusWriter(jobs, meter)
-        self._conf_sources = ConfSources(changes, self._try_again)
+        self._conf_sources = ConfSources(changes, self._retry_now)
         self._steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
         self._workers: dict[Key, WorkerState] = {}
         self._expiries = Expiries(self._wake)
-        self._others: dict[RunKey, datetime | None] = {}
+        self._checked_runs: dict[RunKey, datetime | None] = {}
         self._backfills = BackfillIndex()
-        self._closing = self._held = False
-        self._wanted: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._closing = self._holds_steps = False
+        self._early_passes: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._vanished: set[str] = set()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold_steps(self) -> Iterator[None]:
         """Take no steps within this context.
 
         The operator lists the MLJobs in this context after a start. Until the list is complete, the
         number of active runs is not known, so no MLJob may be admitted.
         """
-        self._held = True
+        self._holds_steps = True
         try:
             yield
         finally:
-            self._held = False
+            self._holds_steps = False
             for key, worker in list(self._workers.items()):
                 if worker.waiting:
                     self._wake(key)
@@ -153,47 +153,47 @@ class MLJobController:
         ):
             self._wake(job.key)
 
-    def vanished(self, key: Key, uid: str) -> None:
+    def observe_deletion(self, key: Key, uid: str) -> None:
         """Handle the deletion of the MLJob with this uid, which the watch has reported."""
         self._expiries.end(key, uid)
         worker = self._workers.get(key)
         if worker is not None and worker.job is not None and worker.job.uid == uid:
             worker.forget()
             self._drop(key)
-            self._tell_of_vanished()
+            self._report_vanished_runs()
             if worker.task is None:
                 del self._workers[key]
             else:
                 worker.known = None
             self._wake_admitted()
 
-    def tell(self, key: Key, meant: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
+    def observe_event(self, key: Key, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
         """Handle a fact from a Kafka event about an MLJob's run.
 
         Args:
             key: The MLJob that the event's run id names.
-            meant: The runs that the event may be about. An event source may belong to several
+            candidates: The runs that the event may be about. An event source may belong to several
                 Airflows.
             fact: The fact.
             done: Called when the status with the fact is stored, or when no MLJob needs the fact.
         """
         worker = self._workers.setdefault(key, WorkerState(self._reconciler.elsewhere))
-        worker.inbox.facts.append((meant, fact))
+        worker.inbox.facts.append((candidates, fact))
         worker.done.append(done)
         self._wake(key)
 
-    def tell_backfill(self, meant: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
+    def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
         """Handle a fact from a Kafka event about a run whose id does not name an MLJob.
 
         Args:
-            meant: The runs that the event may be about.
+            candidates: The runs that the event may be about.
             fact: The fact.
-            done: As for :meth:`tell`, if the result is true.
+            done: As for :meth:`observe_event`, if the result is true.
 
         Returns:
             Whether the run belongs to the backfill of an MLJob, whose worker took the fact.
         """
-        for airflow, dag_id, run_id in meant:
+        for airflow, dag_id, run_id in candidates:
             for key in self._backfills.of(airflow, dag_id):
                 worker = self._workers.get(key)
                 if (
@@ -204,7 +204,7 @@ class MLJobController:
                     continue
                 # The next change of this backfill's runs may come without an event, so the change
                 # feed is read early.
-                self.wanted(airflow).set()
+                self.early_pass(airflow).set()
                 if run_id in observed_backfill.members:
                     run = fact if isinstance(fact, RunFact) else started_by(fact)
                     worker.inbox.facts.append(
@@ -215,13 +215,13 @@ class MLJobController:
                     return True
         return False
 
-    def follow(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
+    def observe_backfill_runs(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
         """Handle facts from Airflow's REST API about runs of an MLJob's backfill."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.facts += [((backfill,), member) for member in members]
             self._wake(key)
 
-    def show(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
+    def observe_run(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
         """Handle facts from Airflow's REST API about a run.
 
         Args:
@@ -230,19 +230,19 @@ class MLJobController:
             snapshot: The facts.
         """
         worker = self._workers.get(key)
-        if worker is None and snapshot.run is not None and self._others.get(run) != snapshot.run.queued_at:
+        if worker is None and snapshot.run is not None and self._checked_runs.get(run) != snapshot.run.queued_at:
             # Either the run belongs to a finished MLJob, and a user may have cleared the run in
             # Airflow. Or the run belongs to no MLJob. A step finds out. The run is checked once for
             # each time at which Airflow queued it.
-            self._others[run] = snapshot.run.queued_at
-            if len(self._others) > MAX_OTHERS:
-                del self._others[next(iter(self._others))]
+            self._checked_runs[run] = snapshot.run.queued_at
+            if len(self._checked_runs) > MAX_CHECKED_RUNS:
+                del self._checked_runs[next(iter(self._checked_runs))]
             worker = self._workers[key] = WorkerState(self._reconciler.elsewhere)
         if worker is not None:
             worker.inbox.snapshots.append((run, snapshot))
             self._wake(key)
 
-    def doubt(self, key: Key) -> None:
+    def request_look_up(self, key: Key) -> None:
         """Tell the worker to request the MLJob's run from Airflow in its next step.
 
         Callers use this method if the run was missing in a list, or if not all of its tasks are
@@ -252,13 +252,13 @@ class MLJobController:
             worker.inbox.doubt = True
             self._wake(key)
 
-    def halt_seen(self, key: Key, halt: Halt | None) -> None:
+    def observe_halt(self, key: Key, halt: Halt | None) -> None:
         """Handle the reason why the run's DAG schedules no tasks; None: the DAG schedules tasks."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
             self._wake(key)
 
-    def reconsider(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
+    def wake_waiting(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
         """Wake the waiting MLJobs, because Airflows, access rules, logins or limits have changed.
 
         Args:
@@ -266,19 +266,19 @@ class MLJobController:
             airflow: Only the MLJobs of this Airflow are woken; None: of all Airflows.
         """
 
-        def concerned(worker: WorkerState) -> State | None:
+        def concerned_state(worker: WorkerState) -> State | None:
             if namespace not in (None, _job(worker).namespace):
                 return None
             state = self._state(worker)
             return state if airflow in (None, state.run.airflow, state.inputs.target) else None
 
-        states = {key: state for key, state in self._of_each(concerned) if state is not None}
+        states = {key: state for key, state in self._of_each(concerned_state) if state is not None}
         # All MLJobs update their entries in the admission queue before one of them takes a step. So
         # MLJobs are admitted in the order of the queue, by the current rules and limits.
         self._of_each(lambda worker: self._reconciler.reserve(states[_job(worker).key]), states)
         for key, waiting in self._of_each(lambda worker: _waits(states[_job(worker).key]), states):
             if waiting:
-                self._try_anew(key)
+                self._forget_last_error(key)
 
     def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
         """Handle the result of a census: an Airflow has listed its active runs.
@@ -289,7 +289,7 @@ class MLJobController:
             unlisted: The MLJobs whose runs are in progress, but missing in the list.
         """
         self._missing_runs.census(airflow, asked_at, unlisted)
-        self._tell_of_vanished()
+        self._report_vanished_runs()
         vanished = self._missing_runs.vanished(airflow)
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
@@ -307,18 +307,18 @@ class MLJobController:
         """
         return self._missing_runs.have_vanished(airflow)
 
-    def live(self, airflow: str) -> list[State]:
+    def unfinished(self, airflow: str) -> list[State]:
         """The states of unfinished MLJobs that have an attempt in an Airflow.
 
         MLJobs that wait for their first attempt have no run yet, and are left out.
         """
 
-        def shown(worker: WorkerState) -> State | None:
+        def unfinished_state(worker: WorkerState) -> State | None:
             state = worker.last_state(self._reconciler.state)
             attempt = state.current.attempt
             return None if worker.finished or attempt is None or attempt.airflow != airflow else state
 
-        return [state for _, state in self._of_each(shown) if state is not None]
+        return [state for _, state in self._of_each(unfinished_state) if state is not None]
 
     def count(self) -> int:
         """The number of MLJobs that are not finished."""
@@ -355,17 +355,17 @@ class MLJobController:
         Each has a run that is active, is being submitted, or has ended and is not completely read.
         """
 
-        def needs_it(worker: WorkerState) -> bool:
+        def is_user(worker: WorkerState) -> bool:
             state = worker.last_state(self._reconciler.state)
             busy = state.current.open and worker.task is not None
             return state.run.airflow == airflow and (needs_airflow(state) or busy)
 
-        answers = dict(self._of_each(needs_it))
+        answers = dict(self._of_each(is_user))
 
-        def told(worker: WorkerState) -> bool:
+        def is_named(worker: WorkerState) -> bool:
             """Whether the stored status names a run in this Airflow.
 
-            This counts if :func:`needs_it` fails because of a defect: the AirflowInstance must not
+            This counts if :func:`is_user` fails because of a defect: the AirflowInstance must not
             be released then.
             """
             status = worker.known.job.status if worker.known is not None else None
@@ -375,11 +375,11 @@ class MLJobController:
                 and (status.airflow_instance or SETTINGS_AIRFLOW) == airflow
             )
 
-        return [key for key, worker in self._workers.items() if answers.get(key, told(worker))]
+        return [key for key, worker in self._workers.items() if answers.get(key, is_named(worker))]
 
-    def wanted(self, airflow: str) -> asyncio.Event:
+    def early_pass(self, airflow: str) -> asyncio.Event:
         """An event that is set when an Airflow's change feed should be read before its time."""
-        return self._wanted[airflow]
+        return self._early_passes[airflow]
 
     def stop(self) -> None:
         """Start no more steps."""
@@ -416,7 +416,7 @@ class MLJobController:
         if worker.timer is not None:
             worker.timer.cancel()
             worker.timer = None
-        if worker.task is None and not self._held:
+        if worker.task is None and not self._holds_steps:
             worker.task = asyncio.create_task(self._run(key, worker), name=f"mljob {key[0]}/{key[1]}")
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
@@ -435,7 +435,7 @@ class MLJobController:
                 if worker.failures:
                     self._admission.step_aside(key)
                 self._wake_admitted()
-                self._tell_of_vanished()
+                self._report_vanished_runs()
                 if worker.failures and until is not None:
                     # Sleep here instead of setting the timer: new input must not cut the backoff
                     # short.
@@ -454,7 +454,7 @@ class MLJobController:
         elif until is not None and not self._closing:
             worker.timer = asyncio.get_running_loop().call_later(max(0.0, until), self._wake, key)
 
-    def _tell_of_vanished(self) -> None:
+    def _report_vanished_runs(self) -> None:
         """Wake the MLJobs with missing runs, after the number of missing runs in an Airflow
         changed.
 
@@ -472,17 +472,17 @@ class MLJobController:
                 else:
                     log.info("%s: no run is missing any more", name)
                 self._reconciler.doubt(airflow)
-                self.reconsider(airflow=airflow)
+                self.wake_waiting(airflow=airflow)
             for key in missing_runs.missing(airflow):
                 self._wake(key)
 
-    def _try_anew(self, key: Key) -> None:
+    def _forget_last_error(self, key: Key) -> None:
         """Tell the worker to drop the last error and its backoff, because its cause may be gone."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.anew = True
             self._wake(key)
 
-    def _try_again(self, key: Key) -> None:
+    def _retry_now(self, key: Key) -> None:
         """Tell the worker to retry a refused submission at once, and to keep the count of
         failures.
         """
@@ -511,20 +511,20 @@ class MLJobController:
             return
         vanished = state.presence.vanished and self._missing_runs.needs_census(key)
         if vanished or is_hot(state, self._clock()):
-            self.wanted(state.run.airflow).set()
+            self.early_pass(state.run.airflow).set()
         self._backfills.update(state)
 
     def _reserve(self, worker: WorkerState) -> None:
         self._reconciler.reserve(self._state(worker))
 
-    def _of_each(self, question: Callable[[WorkerState], T], keys: Iterable[Key] | None = None) -> list[tuple[Key, T]]:
-        """Call ``question`` with the worker of each known MLJob, and return the results by MLJob.
+    def _of_each(self, function: Callable[[WorkerState], T], keys: Iterable[Key] | None = None) -> list[tuple[Key, T]]:
+        """Call ``function`` with the worker of each known MLJob, and return the results by MLJob.
 
-        If ``question`` raises, the MLJob is left out: a defect with one MLJob must not affect the
+        If ``function`` raises, the MLJob is left out: a defect with one MLJob must not affect the
         others. The MLJob's own steps log the defect.
 
         Args:
-            question: A function of a worker.
+            function: A function of a worker.
             keys: The MLJobs; None: all that have a worker.
         """
         answers = []
@@ -533,7 +533,7 @@ class MLJobController:
             if worker.job is None:
                 continue
             try:
-                answers.append((key, question(worker)))
+                answers.append((key, function(worker)))
             except Exception:
                 log.debug("%s/%s: unexpected error", *key, exc_info=True)
         return answers
@@ -555,6 +555,6 @@ def _waits(state: State) -> bool:
     True if a run is due, if the last request failed, or if the run is missing in Airflow. Also true
     if the AirflowInstance was deleted or created again and the status does not say so yet.
     """
-    said_lost = state.job.status.reason == AIRFLOW_GONE
-    troubled = state.transient.last_error is not None or state.observed_run.missed_at is not None
-    return state.start is not None or troubled or is_lost(state) is not said_lost
+    reports_lost = state.job.status.reason == AIRFLOW_GONE
+    failed = state.transient.last_error is not None or state.observed_run.missed_at is not None
+    return state.start is not None or failed or is_lost(state) is not reports_lost

@@ -62,7 +62,7 @@ MAX_RUNS_OF_A_SPEC = 1000
 """The maximum number of runs of a spec that are counted for ``runPolicy: OncePerSpec``. The limit
 ends the count if another service at Airflow's address answers every request with a run."""
 
-MAX_MEANT = 3
+MAX_SUGGESTED = 3
 """The maximum number of DAG ids that a message suggests if the DAG of ``spec.dagId`` does not
 exist."""
 
@@ -487,8 +487,8 @@ def _message(error: OperatorError, state: State) -> str:
     """
     if not isinstance(error, DagNotFound):
         return str(error)
-    meant = [dag_id for dag_id in error.similar if state.catalog.may_run(state.run.airflow, dag_id)]
-    return f"{error} Did you mean {' or '.join(meant[:MAX_MEANT])}?" if meant else str(error)
+    allowed = [dag_id for dag_id in error.similar if state.catalog.may_run(state.run.airflow, dag_id)]
+    return f"{error} Did you mean {' or '.join(allowed[:MAX_SUGGESTED])}?" if allowed else str(error)
 
 
 def _announced(job: Job) -> bool:

@@ -185,9 +185,9 @@ class WorkerState:
         observed_run, transient = self.known.observed_run, self.known.transient
         if observed_run.since != since:
             observed_run = replace(observed_run, since=since)
-        observed_run = fold(observed_run, (fact for meant, fact in inbox.facts if state.run in meant))
-        for meant, snapshot in inbox.snapshots:
-            if meant == state.run:
+        observed_run = fold(observed_run, (fact for candidates, fact in inbox.facts if state.run in candidates))
+        for run, snapshot in inbox.snapshots:
+            if run == state.run:
                 observed_run = observe(observed_run, snapshot)
         if inbox.halts:
             transient = replace(transient, halt=inbox.halts[-1])
