@@ -122,8 +122,8 @@ def _tenth(seconds: list[float]) -> float:
 
 
 def _known(worker: WorkerState) -> Any:
-    assert worker.known is not None
-    return worker.known
+    assert worker.tracked is not None
+    return worker.tracked
 
 
 def _fact(number: int, clock: _Clock, progress: float = 0.0) -> TaskFact:

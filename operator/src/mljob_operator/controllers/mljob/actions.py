@@ -33,14 +33,14 @@ class Turn:
     """The context of one action for one MLJob.
 
     Args:
-        known: The MLJob and its observed run before the action.
+        tracked: The MLJob and its observed run before the action.
         state: The state for which the action was decided.
         airflows: The Airflows.
         jobs: The MLJobs in the Kubernetes API.
     """
 
-    def __init__(self, known: TrackedJob, state: State, airflows: Airflows, jobs: JobStore) -> None:
-        self._known = known
+    def __init__(self, tracked: TrackedJob, state: State, airflows: Airflows, jobs: JobStore) -> None:
+        self._tracked = tracked
         self.state = state
         self._airflows = airflows
         self._jobs = jobs
@@ -48,17 +48,17 @@ class Turn:
     @property
     def job(self) -> Job:
         """The MLJob."""
-        return self._known.job
+        return self._tracked.job
 
     @property
     def observed_run(self) -> ObservedRun:
         """The observed state of the MLJob's run."""
-        return self._known.observed_run
+        return self._tracked.observed_run
 
     @property
     def transient(self) -> TransientState:
         """The transient state of the MLJob's attempt."""
-        return self._known.transient
+        return self._tracked.transient
 
     @property
     def dag_runs(self) -> DagRuns:
@@ -86,12 +86,12 @@ class Turn:
         outputs: Outputs | None = None,
     ) -> TrackedJob:
         """The result of the action. The given parts replace the known parts; None keeps a part."""
-        known = self._known
+        tracked = self._tracked
         return replace(
-            known,
-            observed_run=observed_run if observed_run is not None else known.observed_run,
-            transient=transient if transient is not None else known.transient,
-            outputs=outputs if outputs is not None else known.outputs,
+            tracked,
+            observed_run=observed_run if observed_run is not None else tracked.observed_run,
+            transient=transient if transient is not None else tracked.transient,
+            outputs=outputs if outputs is not None else tracked.outputs,
         )
 
     def written(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
@@ -102,15 +102,15 @@ class Turn:
             sent_at: When the request was sent, in seconds of the event loop's clock.
             transient: The transient state after the action.
         """
-        return replace(self._known, job=job, transient=transient, confirmed_at=sent_at)
+        return replace(self._tracked, job=job, transient=transient, confirmed_at=sent_at)
 
     def changed(self, job: Job) -> TrackedJob:
         """The result of an action that has written the MLJob's metadata."""
-        return replace(self._known, job=job)
+        return replace(self._tracked, job=job)
 
     def begun(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
         """The result of starting an attempt with a new run."""
-        return replace(self._known, observed_run=observed_run, transient=transient, outputs=None)
+        return replace(self._tracked, observed_run=observed_run, transient=transient, outputs=None)
 
     async def confirm(self) -> None:
         """Check that the known version of the MLJob is the latest. Call before a change in Airflow.
@@ -125,13 +125,13 @@ class Turn:
             Gone: The MLJob does not exist any more.
         """
         sent_at = asyncio.get_running_loop().time()
-        if sent_at - self._known.confirmed_at <= LATEST_FOR:
+        if sent_at - self._tracked.confirmed_at <= LATEST_FOR:
             return
         try:
             latest = await self._jobs.write_status(self.job, {})
         except Refused:
             latest = self.job
-        self._known = replace(self._known, job=latest, confirmed_at=sent_at)
+        self._tracked = replace(self._tracked, job=latest, confirmed_at=sent_at)
 
     def log(self, level: int, message: str, *args: object) -> None:
         """Log a line with the names of the MLJob and its run."""

@@ -131,12 +131,12 @@ class MLJobController:
             self._of_each(self._reserve, [job.key])
             self._wake(job.key)
             return
-        known, begun = worker.job, worker.begun
-        if known is None:
+        current, begun = worker.job, worker.begun
+        if current is None:
             worker.begin(job, self._reconciler.transient(job))
-        elif not job.newer_than(known):
+        elif not job.newer_than(current):
             return
-        elif known.uid != job.uid:
+        elif current.uid != job.uid:
             # The uid differs: the MLJob was deleted and created again while the watch was
             # interrupted.
             worker.forget()
@@ -146,9 +146,9 @@ class MLJobController:
         # Most versions are the results of the operator's own status patches, and need no step. A
         # step is needed after a change of the spec, of the deletion or of the finalizer.
         if (
-            known is None
+            current is None
             or worker.begun != begun
-            or (known.generation, known.deleted_at, known.has_finalizer)
+            or (current.generation, current.deleted_at, current.has_finalizer)
             != (job.generation, job.deleted_at, job.has_finalizer)
         ):
             self._wake(job.key)
@@ -164,7 +164,7 @@ class MLJobController:
             if worker.task is None:
                 del self._workers[key]
             else:
-                worker.known = None
+                worker.tracked = None
             self._wake_admitted()
 
     def observe_event(self, key: Key, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
@@ -198,8 +198,8 @@ class MLJobController:
                 worker = self._workers.get(key)
                 if (
                     worker is None
-                    or worker.known is None
-                    or (observed_backfill := worker.known.observed_run.observed_backfill) is None
+                    or worker.tracked is None
+                    or (observed_backfill := worker.tracked.observed_run.observed_backfill) is None
                 ):
                     continue
                 # The next change of this backfill's runs may come without an event, so the change
@@ -322,7 +322,7 @@ class MLJobController:
 
     def count(self) -> int:
         """The number of MLJobs that are not finished."""
-        return sum(worker.known is not None and not worker.finished for worker in self._workers.values())
+        return sum(worker.tracked is not None and not worker.finished for worker in self._workers.values())
 
     @property
     def tracked(self) -> Collection[Key]:
@@ -368,7 +368,7 @@ class MLJobController:
             This counts if :func:`is_user` fails because of a defect: the AirflowInstance must not
             be released then.
             """
-            status = worker.known.job.status if worker.known is not None else None
+            status = worker.tracked.job.status if worker.tracked is not None else None
             return (
                 status is not None
                 and status.dag_run_id is not None
@@ -540,13 +540,13 @@ class MLJobController:
 
     def _state(self, worker: WorkerState) -> State:
         """The current state of the worker's MLJob."""
-        assert worker.known is not None
-        return self._reconciler.state(worker.known)
+        assert worker.tracked is not None
+        return self._reconciler.state(worker.tracked)
 
 
 def _job(worker: WorkerState) -> Job:
-    assert worker.known is not None
-    return worker.known.job
+    assert worker.tracked is not None
+    return worker.tracked.job
 
 
 def _waits(state: State) -> bool:

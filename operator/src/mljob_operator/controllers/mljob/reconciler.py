@@ -72,12 +72,12 @@ class Outcome:
     """The result of :meth:`Reconciler.advance`.
 
     Attributes:
-        known: The MLJob and its observed run after all actions; None: the MLJob is deleted.
-        state: The state for which ``action`` was decided; None if ``known`` is None.
+        tracked: The MLJob and its observed run after all actions; None: the MLJob is deleted.
+        state: The state for which ``action`` was decided; None if ``tracked`` is None.
         action: The last action, which the caller has to carry out.
     """
 
-    known: TrackedJob | None
+    tracked: TrackedJob | None
     state: State | None
     action: Wait | Store | Release | Expire
 
@@ -160,23 +160,23 @@ class Reconciler:
         transient = self.transient(job)
         return replace(transient, left_until=transient.unknown_until)
 
-    def state(self, known: TrackedJob) -> State:
+    def state(self, tracked: TrackedJob) -> State:
         """Classify an MLJob: its state at the current time."""
-        return classify(self._inputs(known))
+        return classify(self._inputs(tracked))
 
-    def _inputs(self, known: TrackedJob) -> Inputs:
-        job = known.job
+    def _inputs(self, tracked: TrackedJob) -> Inputs:
+        job = tracked.job
         inputs = Inputs(
             job,
-            known.observed_run,
-            known.transient,
+            tracked.observed_run,
+            tracked.transient,
             self._clock(),
             prefix=self._prefix,
             cancel_fallback=self._cancel_fallback,
             catalog=self._airflows.catalog(job.namespace),
             absence_withheld=self._missing_runs.withholds(job.key),
         )
-        attempt = known.transient.attempt or attempts.current(job.status)
+        attempt = tracked.transient.attempt or attempts.current(job.status)
         dag_id = attempt.dag_id if attempt is not None else job.spec.dag_id
         airflows = {attempt.airflow, inputs.target} if attempt is not None else {inputs.target}
         vanished = {airflow: explained(airflow) for airflow in airflows if self._missing_runs.have_vanished(airflow)}
@@ -239,11 +239,11 @@ class Reconciler:
     def _admit(self, airflow: str) -> None:
         self._admitted += self._admission.admit(airflow, self._airflows.limits(airflow))
 
-    def _admit_or_wait(self, known: TrackedJob) -> State:
+    def _admit_or_wait(self, tracked: TrackedJob) -> State:
         """Decide whether the MLJob is admitted, and return its state after that."""
-        state = self.state(known)
+        state = self.state(tracked)
         if self._follow(state):
-            state = self.state(known)
+            state = self.state(tracked)
         key, wanted = state.job.key, reservation(state)
         self._admission.reserve(key, wanted, _created(state.job))
         if wanted is None or self._admission.is_admitted(key, wanted.airflow):
@@ -251,9 +251,9 @@ class Reconciler:
         self._admit(wanted.airflow)
         # This MLJob need not be woken, because it is taking a step.
         self._admitted = [other for other in self._admitted if other != key]
-        return self.state(known)
+        return self.state(tracked)
 
-    async def advance(self, known: TrackedJob) -> Outcome:
+    async def advance(self, tracked: TrackedJob) -> Outcome:
         """Decide and act until the action is Wait, Store, Release or Expire.
 
         The caller carries out these four actions.
@@ -263,21 +263,21 @@ class Reconciler:
             StoreError: The Kubernetes API fails.
         """
         while True:
-            state = self._admit_or_wait(known)
+            state = self._admit_or_wait(tracked)
             action = decide(state)
             if isinstance(action, Wait | Store | Release | Expire):
-                return Outcome(known, state, action)
-            turn = Turn(known, state, self._airflows, self._jobs)
+                return Outcome(tracked, state, action)
+            turn = Turn(tracked, state, self._airflows, self._jobs)
             if isinstance(action, actions.Submit | actions.ClearFailed):
                 self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
             try:
                 after = await self._carry_out[type(action)](turn, action)
             except (AirflowError, ReferenceMissing) as error:
-                known = await self._failed(turn, action, error)
+                tracked = await self._failed(turn, action, error)
                 continue
             if after is None:
                 return Outcome(None, None, Wait())
-            known = (
+            tracked = (
                 after
                 if after.transient.last_error is None
                 else replace(after, transient=replace(after.transient, last_error=None))
@@ -318,11 +318,11 @@ class Reconciler:
         state = turn.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
             self._airflows.doubt(state.run.airflow, user_of(state))
-        known = turn.learned(transient=self._trouble(error, action, state))
-        told = await self._told(self.state(known))
+        tracked = turn.learned(transient=self._trouble(error, action, state))
+        told = await self._told(self.state(tracked))
         if told.last_error is not None:
             turn.log(logging.WARNING, "%s: %s", told.last_error.reason, told.last_error.message)
-        return known
+        return tracked
 
     def _of(self, turn: Turn) -> Actions:
         """The actions for a single run or for a backfill, as the MLJob's type says."""
@@ -390,10 +390,10 @@ class Reconciler:
             await turn.operators_dag_runs.trigger_cancellation(state.run.dag_id, state.run.run_id, reason)
         except DagRefused as error:
             refused = replace(turn.transient.cancel_requests, dag_refused=str(error))
-            known = turn.learned(transient=replace(turn.transient, cancel_requests=refused))
-            told = await self._told(self.state(known))
+            tracked = turn.learned(transient=replace(turn.transient, cancel_requests=refused))
+            told = await self._told(self.state(tracked))
             turn.log(logging.WARNING, "cancelling through REST: %s", told.cancel_requests.dag_refused)
-            return known
+            return tracked
         triggered = replace(turn.transient.cancel_requests, dag_triggered_at=state.now)
         return turn.learned(transient=replace(turn.transient, cancel_requests=triggered))
 

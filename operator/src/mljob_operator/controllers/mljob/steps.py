@@ -74,7 +74,7 @@ class Steps:
         except Conflict as conflict:
             return await self._read_again(key, worker, conflict)
         except Gone:
-            worker.known = None
+            worker.tracked = None
             worker.forget()
             return None
         except StoreError as error:
@@ -125,12 +125,12 @@ class Steps:
         return delay
 
     async def _step(self, key: Key, worker: WorkerState) -> float | None:
-        if worker.known is None:
+        if worker.tracked is None:
             found = await self._jobs.get(key)
             # Check again: the watch may have delivered the MLJob during the request.
-            if found is not None and worker.known is None:
+            if found is not None and worker.tracked is None:
                 worker.begin(found, self._reconciler.transient(found))
-        if worker.known is None:
+        if worker.tracked is None:
             worker.forget()
             return None
         state = worker.last_state(self._reconciler.state)
@@ -163,10 +163,10 @@ class Steps:
             another process has begun an attempt meanwhile.
         """
         while True:
-            before, begun = worker.known, worker.begun
+            before, begun = worker.tracked, worker.begun
             assert before is not None
             outcome = await self._reconciler.advance(before)
-            if not worker.learn(outcome.known.job if outcome.known is not None else None, before.job):
+            if not worker.learn(outcome.tracked.job if outcome.tracked is not None else None, before.job):
                 # The MLJob was deleted meanwhile. If a new MLJob has its name, the watch has
                 # delivered the new MLJob, and the next step handles it.
                 return None
@@ -175,10 +175,10 @@ class Steps:
                 # earlier attempt and is dropped.
                 worker.waiting = True
                 return None
-            assert outcome.known is not None
+            assert outcome.tracked is not None
             assert outcome.state is not None
-            known = worker.keep(outcome.known)
-            state = outcome.state if known is outcome.known else self._reconciler.state(known)
+            tracked = worker.keep(outcome.tracked)
+            state = outcome.state if tracked is outcome.tracked else self._reconciler.state(tracked)
             action = outcome.action
             stores = isinstance(action, Store)
             try:
@@ -191,14 +191,14 @@ class Steps:
                 # The MLJob is being deleted, so its status is not needed any more.
                 self._start_over(worker, error)
                 return state, action
-            if worker.known is None or worker.known.job.uid != before.job.uid:
+            if worker.tracked is None or worker.tracked.job.uid != before.job.uid:
                 return None
             if stores and not changed:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
             # The stored status may have started a deadline or the time to live. The next round then
             # decides with it.
-            if not stores and not (changed and _begins(before.job) != _begins(worker.known.job)):
-                return _as_stored(state, worker.known), action
+            if not stores and not (changed and _begins(before.job) != _begins(worker.tracked.job)):
+                return _as_stored(state, worker.tracked), action
 
     async def _write(self, worker: WorkerState, state: State, *, at_once: bool) -> bool:
         """Store the status if it has changed, and return whether the status was stored.
@@ -208,10 +208,10 @@ class Steps:
         """
         job = state.job
         redaction = await self._reconciler.redaction(state)
-        assert worker.known is not None
+        assert worker.tracked is not None
         patch = difference(
             state,
-            worker.known.outputs,
+            worker.tracked.outputs,
             ui_url=self._reconciler.ui_url(state.run.airflow),
             redaction=redaction,
             entries=worker.entries,
@@ -228,31 +228,31 @@ class Steps:
         written = await self._writer.store(job, patch)
         worker.learn(written, job)
         worker.written_at = asked_at
-        if worker.known is not None:
-            transient = worker.known.transient
+        if worker.tracked is not None:
+            transient = worker.tracked.transient
             if transient.refused:
                 transient = replace(transient, refused=False)
-            worker.known = replace(worker.known, transient=transient, confirmed_at=asked_at)
+            worker.tracked = replace(worker.tracked, transient=transient, confirmed_at=asked_at)
         return True
 
     def _start_over(self, worker: WorkerState, error: Refused) -> None:
-        if worker.known is None:
+        if worker.tracked is None:
             return
-        job, refused_before = worker.known.job, worker.known.transient.refused
+        job, refused_before = worker.tracked.job, worker.tracked.transient.refused
         redaction = self._confs.redaction_of(job)
         self._writer.tell_of_refusal(job, error, redaction, first=not refused_before)
         worker.start_over()
 
     def _complain(self, worker: WorkerState, state: State) -> None:
         """Count the events that Airflow has contradicted, and log the first one of each run."""
-        known, worker.disbelieved = worker.disbelieved, state.observed_run.contradicted
-        if new := worker.disbelieved - known:
-            self._writer.tell_of_contradiction(state, len(new), first=not known)
+        before, worker.disbelieved = worker.disbelieved, state.observed_run.contradicted
+        if new := worker.disbelieved - before:
+            self._writer.tell_of_contradiction(state, len(new), first=not before)
 
     async def _release(self, worker: WorkerState, state: State, action: Release) -> float | None:
-        if worker.known is None:
+        if worker.tracked is None:
             return None
-        job = worker.known.job
+        job = worker.tracked.job
         if action.abandoned:
             await self._writer.tell_of_abandonment(state, self._confs.redaction(state))
         if job.has_finalizer:
@@ -281,12 +281,12 @@ def _is_settled(worker: WorkerState, state: State) -> bool:
     return state.job.is_done and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
 
 
-def _as_stored(state: State, known: TrackedJob) -> State:
+def _as_stored(state: State, tracked: TrackedJob) -> State:
     """The state with the MLJob as it is stored now.
 
     The state is not classified again, because the stored status only shows what the state says.
     """
-    inputs = replace(state.inputs, job=known.job, observed_run=known.observed_run, transient=known.transient)
+    inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)
     return replace(state, inputs=inputs)
 
 

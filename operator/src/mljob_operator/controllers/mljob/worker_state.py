@@ -56,7 +56,7 @@ class WorkerState:
     Attributes:
         elsewhere: Called with a version of the MLJob. Returns the transient state if another
             process has begun the attempt in this version, and None if this process has begun it.
-        known: The MLJob with its observed run; None: the MLJob was not read yet.
+        tracked: The MLJob with its observed run; None: the MLJob was not read yet.
         state: The state at the end of the last step; None: no step has ended since ``begin``.
         inbox: The input since the last step.
         entries: The entries of tasks in the last status, which the next status can use again.
@@ -75,7 +75,7 @@ class WorkerState:
     """
 
     elsewhere: Callable[[Job], TransientState | None]
-    known: TrackedJob | None = None
+    tracked: TrackedJob | None = None
     state: State | None = None
     inbox: Inbox = field(default_factory=Inbox)
     entries: TaskEntries = field(default_factory=TaskEntries)
@@ -93,12 +93,12 @@ class WorkerState:
     @property
     def job(self) -> Job | None:
         """The MLJob as last read or written; None: the MLJob was not read yet, or is deleted."""
-        return self.known.job if self.known is not None else None
+        return self.tracked.job if self.tracked is not None else None
 
     @property
     def finished(self) -> bool:
         """Whether the status has a terminal phase."""
-        return self.known is not None and self.known.job.status.phase in TERMINAL_PHASES
+        return self.tracked is not None and self.tracked.job.status.phase in TERMINAL_PHASES
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
         """The state at the end of the last step.
@@ -106,12 +106,14 @@ class WorkerState:
         If the MLJob, its observed run or its transient state has changed since, ``classify`` makes
         the current state.
         """
-        state, known = self.state, self.known
-        assert known is not None
+        state, tracked = self.state, self.tracked
+        assert tracked is not None
         if state is None or not (
-            state.job is known.job and state.observed_run is known.observed_run and state.transient is known.transient
+            state.job is tracked.job
+            and state.observed_run is tracked.observed_run
+            and state.transient is tracked.transient
         ):
-            state = self.state = classify(known)
+            state = self.state = classify(tracked)
         return state
 
     def begin(self, job: Job, transient: TransientState) -> None:
@@ -119,7 +121,7 @@ class WorkerState:
 
         The inbox stays, because its input may be about this MLJob.
         """
-        self.known = TrackedJob(job, remember(job.status), transient)
+        self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None
         self.written_at = float("-inf")
         self.begun += 1
@@ -130,11 +132,11 @@ class WorkerState:
         If another process has begun an attempt in this version, the observed run belongs to an
         earlier attempt and is dropped.
         """
-        assert self.known is not None
-        same = attempts.current(job.status) == attempts.current(self.known.job.status)
+        assert self.tracked is not None
+        same = attempts.current(job.status) == attempts.current(self.tracked.job.status)
         transient = None if same else self.elsewhere(job)
         if transient is None:
-            self.known = replace(self.known, job=job)
+            self.tracked = replace(self.tracked, job=job)
         else:
             self.begin(job, transient)
 
@@ -151,12 +153,12 @@ class WorkerState:
         Returns:
             Whether the worker still tracks the MLJob of the request.
         """
-        known = self.job
-        if known is None or known.uid != of.uid:
+        current = self.job
+        if current is None or current.uid != of.uid:
             return False
         if answer is None:
-            self.known = None
-        elif not answer.newer_than(known):
+            self.tracked = None
+        elif not answer.newer_than(current):
             pass
         elif answer.uid != of.uid:
             self.forget()
@@ -167,9 +169,9 @@ class WorkerState:
 
     def keep(self, after: TrackedJob) -> TrackedJob:
         """Take the result of an advance, with the latest known version of the MLJob."""
-        assert self.known is not None
-        self.known = after if self.known.job is after.job else replace(after, job=self.known.job)
-        return self.known
+        assert self.tracked is not None
+        self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)
+        return self.tracked
 
     def take_in(self, state: State) -> None:
         """Fold the inbox into the observed run and the transient state.
@@ -177,12 +179,12 @@ class WorkerState:
         Input about other runs than ``state.run`` has no effect. Such runs belong to earlier
         attempts, or to an earlier MLJob with this name.
         """
-        assert self.known is not None
+        assert self.tracked is not None
         inbox, self.inbox = self.inbox, Inbox()
         self.owed += self.done
         self.done = []
         since = attempts.run_facts_since(state.current.status)
-        observed_run, transient = self.known.observed_run, self.known.transient
+        observed_run, transient = self.tracked.observed_run, self.tracked.transient
         if observed_run.since != since:
             observed_run = replace(observed_run, since=since)
         observed_run = fold(observed_run, (fact for candidates, fact in inbox.facts if state.run in candidates))
@@ -197,18 +199,18 @@ class WorkerState:
             transient = replace(transient, last_error=None)
         if inbox.again and transient.last_error is not None:
             transient = replace(transient, last_error=replace(transient.last_error, retry_at=LONG_AGO))
-        if observed_run is not self.known.observed_run or transient is not self.known.transient:
-            self.known = replace(self.known, observed_run=observed_run, transient=transient)
+        if observed_run is not self.tracked.observed_run or transient is not self.tracked.transient:
+            self.tracked = replace(self.tracked, observed_run=observed_run, transient=transient)
 
     def start_over(self) -> None:
         """Drop the observed run, because the API server refused the status made from it.
 
         The next step reads the run from Airflow again. The stored status stays.
         """
-        assert self.known is not None
-        job, transient = self.known.job, self.known.transient
+        assert self.tracked is not None
+        job, transient = self.tracked.job, self.tracked.transient
         transient = replace(transient, doubt=True, refused=True, over_since=None)
-        self.known = replace(self.known, observed_run=remember(job.status), transient=transient, outputs=None)
+        self.tracked = replace(self.tracked, observed_run=remember(job.status), transient=transient, outputs=None)
         self.refined_at = None
         self.acknowledge()
 
