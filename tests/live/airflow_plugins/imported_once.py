@@ -1,6 +1,4 @@
-"""Imports the modules that every task needs. Airflow's scheduler imports its plugins before it
-forks the processes of tasks, so the tasks don't import these modules again.
-"""
+"""The modules that tasks import.
 
 Airflow's scheduler imports its plugins before it forks the processes that run tasks. So the
 scheduler imports these modules once, instead of each task. They took more than half of the

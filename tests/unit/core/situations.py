@@ -654,7 +654,7 @@ class Given:
         children_seen: Whether the operator has looked for child runs of the cancelled run.
         looked_up: When the operator last requested the run.
         read_at: When the operator first read the tasks and outputs of the ended run.
-        doubt: Whether the operator has to request the run.
+        needs_look_up: Whether the operator has to request the run.
         resumed: The generation for which Airflow has unpaused the backfill.
         halt: Why the DAG schedules no tasks: DagPaused or DagStale.
         refused: Whether the API server refused the last status.
@@ -684,7 +684,7 @@ class Given:
     children_seen: bool = False
     looked_up: datetime | None = None
     read_at: datetime | None = None
-    doubt: bool = False
+    needs_look_up: bool = False
     resumed: int | None = None
     halt: str | None = None
     refused: bool = False
@@ -781,7 +781,7 @@ def _transient(told: Given, job: Job) -> TransientState:
         children_handled=told.children_seen,
         looked_up_at=told.looked_up,
         over_since=told.read_at,
-        doubt=told.doubt,
+        needs_look_up=told.needs_look_up,
         resumed=told.resumed,
         halt=Halt(told.halt) if told.halt is not None else None,
         refused=told.refused,

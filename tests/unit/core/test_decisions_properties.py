@@ -201,7 +201,7 @@ tried = some_of(
         "children_seen": st.just(True),
         "looked_up": TIMES,
         "read_at": TIMES,
-        "doubt": st.just(True),
+        "needs_look_up": st.just(True),
         "resumed": st.sampled_from([1, 2]),
         "halt": st.sampled_from(["DagPaused", "DagStale"]),
         "refused": st.just(True),

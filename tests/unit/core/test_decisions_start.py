@@ -261,7 +261,9 @@ def test_with_once_a_later_attempt_runs_the_spec_of_the_first() -> None:
 @pytest.mark.parametrize(
     ("situation", "expected"),
     [
-        pytest.param(given(job(), run=running(), doubt=True), ListTasks(), id="it is doubted that the run is there"),
+        pytest.param(
+            given(job(), run=running(), needs_look_up=True), ListTasks(), id="it is doubted that the run is there"
+        ),
         pytest.param(
             given(job(), run=queued(heard=run_event("running", ago(30)))),
             ListTasks(),
@@ -295,7 +297,7 @@ def test_with_once_a_later_attempt_runs_the_spec_of_the_first() -> None:
             id="waits for preRunningDeadlineSeconds",
         ),
         pytest.param(
-            given(job(), run=running(), doubt=True, error=error(again=later(5))),
+            given(job(), run=running(), needs_look_up=True, error=error(again=later(5))),
             Wait(later(5)),
             id="waits until what failed is tried again",
         ),

@@ -50,7 +50,7 @@ class BackfillActions:
 
     async def look_up(self, turn: Turn) -> TrackedJob:
         """Request the backfill and all of its runs from Airflow."""
-        transient = replace(turn.transient, looked_up_at=turn.state.now, doubt=False)
+        transient = replace(turn.transient, looked_up_at=turn.state.now, needs_look_up=False)
         found = await self._find(turn)
         if found is None:
             observed_run = missed(turn.observed_run, turn.state.now, transient.unknown_until)

@@ -110,7 +110,7 @@ class MLJobController:
         finally:
             self._holds_steps = False
             for key, worker in list(self._workers.items()):
-                if worker.waiting:
+                if worker.needs_step:
                     self._wake(key)
 
     # Input
@@ -124,14 +124,14 @@ class MLJobController:
                 if expires is not None and not self._expiries.knows(job):
                     self._expiries.begin((expires - self._clock()).total_seconds(), job)
                 return
-            worker = self._workers[job.key] = WorkerState(self._reconciler.elsewhere)
+            worker = self._workers[job.key] = WorkerState(self._reconciler.taken_over)
             worker.begin(job, self._reconciler.transient(job))
             # The MLJob enters the admission queue before its first step. So MLJobs are admitted in
             # the order of the queue, and not in the order of their first steps.
             self._of_each(self._reserve, [job.key])
             self._wake(job.key)
             return
-        current, begun = worker.job, worker.begun
+        current, begin_count = worker.job, worker.begin_count
         if current is None:
             worker.begin(job, self._reconciler.transient(job))
         elif not job.newer_than(current):
@@ -142,12 +142,12 @@ class MLJobController:
             worker.forget()
             worker.begin(job, TransientState())
         else:
-            worker.see(job)
+            worker.update(job)
         # Most versions are the results of the operator's own status patches, and need no step. A
         # step is needed after a change of the spec, of the deletion or of the finalizer.
         if (
             current is None
-            or worker.begun != begun
+            or worker.begin_count != begin_count
             or (current.generation, current.deleted_at, current.has_finalizer)
             != (job.generation, job.deleted_at, job.has_finalizer)
         ):
@@ -177,7 +177,7 @@ class MLJobController:
             fact: The fact.
             done: Called when the status with the fact is stored, or when no MLJob needs the fact.
         """
-        worker = self._workers.setdefault(key, WorkerState(self._reconciler.elsewhere))
+        worker = self._workers.setdefault(key, WorkerState(self._reconciler.taken_over))
         worker.inbox.facts.append((candidates, fact))
         worker.done.append(done)
         self._wake(key)
@@ -237,7 +237,7 @@ class MLJobController:
             self._checked_runs[run] = snapshot.run.queued_at
             if len(self._checked_runs) > MAX_CHECKED_RUNS:
                 del self._checked_runs[next(iter(self._checked_runs))]
-            worker = self._workers[key] = WorkerState(self._reconciler.elsewhere)
+            worker = self._workers[key] = WorkerState(self._reconciler.taken_over)
         if worker is not None:
             worker.inbox.snapshots.append((run, snapshot))
             self._wake(key)
@@ -249,7 +249,7 @@ class MLJobController:
         known.
         """
         if (worker := self._workers.get(key)) is not None:
-            worker.inbox.doubt = True
+            worker.inbox.look_up = True
             self._wake(key)
 
     def observe_halt(self, key: Key, halt: Halt | None) -> None:
@@ -408,11 +408,11 @@ class MLJobController:
         if self._closing:
             return
         if self._expiries.end(key):
-            self._workers.setdefault(key, WorkerState(self._reconciler.elsewhere))
+            self._workers.setdefault(key, WorkerState(self._reconciler.taken_over))
         worker = self._workers.get(key)
         if worker is None:
             return
-        worker.waiting = True
+        worker.needs_step = True
         if worker.timer is not None:
             worker.timer.cancel()
             worker.timer = None
@@ -424,12 +424,12 @@ class MLJobController:
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:
-            while worker.waiting and not self._closing:
-                worker.waiting = False
+            while worker.needs_step and not self._closing:
+                worker.needs_step = False
                 pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
                 if pause > 0:
                     await asyncio.sleep(pause)
-                    worker.waiting = False
+                    worker.needs_step = False
                 until = await self._steps.take(key, worker)
                 self._follow_up(key, worker)
                 if worker.failures:
@@ -440,7 +440,7 @@ class MLJobController:
                     # Sleep here instead of setting the timer: new input must not cut the backoff
                     # short.
                     await asyncio.sleep(until)
-                    worker.waiting = True
+                    worker.needs_step = True
         finally:
             worker.task = None
         if self._workers.get(key) is not worker:
@@ -479,7 +479,7 @@ class MLJobController:
     def _forget_last_error(self, key: Key) -> None:
         """Tell the worker to drop the last error and its backoff, because its cause may be gone."""
         if (worker := self._workers.get(key)) is not None:
-            worker.inbox.anew = True
+            worker.inbox.forget_error = True
             self._wake(key)
 
     def _retry_now(self, key: Key) -> None:
@@ -487,7 +487,7 @@ class MLJobController:
         failures.
         """
         if (worker := self._workers.get(key)) is not None:
-            worker.inbox.again = True
+            worker.inbox.retry_now = True
             self._wake(key)
 
     def _drop(self, key: Key) -> None:

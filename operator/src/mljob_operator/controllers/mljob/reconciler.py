@@ -149,7 +149,7 @@ class Reconciler:
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
-    def elsewhere(self, job: Job) -> TransientState | None:
+    def taken_over(self, job: Job) -> TransientState | None:
         """The transient state for an MLJob whose attempt another process has begun.
 
         None: this process has begun the attempt.

@@ -79,7 +79,7 @@ class RunActions:
         """Request the run's state and tasks from Airflow; after the run's end, its outputs too."""
         run, now = turn.state.run, turn.state.now
         fact = await self._run(turn)
-        transient = replace(turn.transient, looked_up_at=now, doubt=False)
+        transient = replace(turn.transient, looked_up_at=now, needs_look_up=False)
         observed_run = _answered(turn, fact)
         if fact is None:
             return turn.learned(observed_run=observed_run, transient=transient)

@@ -67,7 +67,7 @@ class Steps:
 
         Returns:
             The seconds until the next step is due. None: no step is due without input, or
-            ``worker.waiting`` asks for a step at once.
+            ``worker.needs_step`` asks for a step at once.
         """
         try:
             until = await self._step(key, worker)
@@ -109,8 +109,8 @@ class Steps:
         except StoreError as failed:
             latest, error = None, failed
         if before is not None and latest is not None:
-            worker.learn(latest, before)
-        worker.waiting = True
+            worker.accept(latest, before)
+        worker.needs_step = True
         if worker.job is not before:
             return None
         worker.failures += 1
@@ -134,11 +134,11 @@ class Steps:
             worker.forget()
             return None
         state = worker.last_state(self._reconciler.state)
-        if _is_settled(worker, state):
+        if _needs_no_step(worker, state):
             # The input arrived after the end of the MLJob, and does not change the status.
             worker.forget()
             return None
-        worker.take_in(state)
+        worker.fold_inbox(state)
         ended = await self._advance(worker)
         if ended is None:
             return None
@@ -163,17 +163,17 @@ class Steps:
             another process has begun an attempt meanwhile.
         """
         while True:
-            before, begun = worker.tracked, worker.begun
+            before, begin_count = worker.tracked, worker.begin_count
             assert before is not None
             outcome = await self._reconciler.advance(before)
-            if not worker.learn(outcome.tracked.job if outcome.tracked is not None else None, before.job):
+            if not worker.accept(outcome.tracked.job if outcome.tracked is not None else None, before.job):
                 # The MLJob was deleted meanwhile. If a new MLJob has its name, the watch has
                 # delivered the new MLJob, and the next step handles it.
                 return None
-            if worker.begun != begun:
+            if worker.begin_count != begin_count:
                 # Another process has begun an attempt meanwhile, so the outcome belongs to an
                 # earlier attempt and is dropped.
-                worker.waiting = True
+                worker.needs_step = True
                 return None
             assert outcome.tracked is not None
             assert outcome.state is not None
@@ -197,8 +197,8 @@ class Steps:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
             # The stored status may have started a deadline or the time to live. The next round then
             # decides with it.
-            if not stores and not (changed and _begins(before.job) != _begins(worker.tracked.job)):
-                return _as_stored(state, worker.tracked), action
+            if not stores and not (changed and _start_times(before.job) != _start_times(worker.tracked.job)):
+                return _with_stored_job(state, worker.tracked), action
 
     async def _write(self, worker: WorkerState, state: State, *, at_once: bool) -> bool:
         """Store the status if it has changed, and return whether the status was stored.
@@ -217,16 +217,16 @@ class Steps:
             entries=worker.entries,
         )
         if patch is None:
-            worker.refined_at = None
+            worker.refining_since = None
             return False
         if not at_once and not patch.urgent:
-            worker.refined_at = worker.refined_at or self._clock()
-            if self._clock() < worker.refined_at + REFINEMENT_WAITS:
+            worker.refining_since = worker.refining_since or self._clock()
+            if self._clock() < worker.refining_since + REFINEMENT_WAITS:
                 return False
-        worker.refined_at = None
+        worker.refining_since = None
         asked_at = asyncio.get_running_loop().time()
         written = await self._writer.store(job, patch)
-        worker.learn(written, job)
+        worker.accept(written, job)
         worker.written_at = asked_at
         if worker.tracked is not None:
             transient = worker.tracked.transient
@@ -245,8 +245,8 @@ class Steps:
 
     def _complain(self, worker: WorkerState, state: State) -> None:
         """Count the events that Airflow has contradicted, and log the first one of each run."""
-        before, worker.disbelieved = worker.disbelieved, state.observed_run.contradicted
-        if new := worker.disbelieved - before:
+        before, worker.contradicted = worker.contradicted, state.observed_run.contradicted
+        if new := worker.contradicted - before:
             self._writer.tell_of_contradiction(state, len(new), first=not before)
 
     async def _release(self, worker: WorkerState, state: State, action: Release) -> float | None:
@@ -256,7 +256,7 @@ class Steps:
         if action.abandoned:
             await self._writer.tell_of_abandonment(state, self._confs.redaction(state))
         if job.has_finalizer:
-            worker.learn(await self._jobs.set_finalizer(job, present=False), job)
+            worker.accept(await self._jobs.set_finalizer(job, present=False), job)
         # A finished MLJob with a time to live needs another step.
         return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
 
@@ -264,14 +264,14 @@ class Steps:
         """Seconds until the next step is due even if no input arrives; None: no step is due."""
         times = [
             action.until if isinstance(action, Wait) else None,
-            worker.refined_at + REFINEMENT_WAITS if worker.refined_at is not None else None,
+            worker.refining_since + REFINEMENT_WAITS if worker.refining_since is not None else None,
             self._confs.read_at(state),
         ]
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, (due - self._clock()).total_seconds())
 
 
-def _is_settled(worker: WorkerState, state: State) -> bool:
+def _needs_no_step(worker: WorkerState, state: State) -> bool:
     """Whether no step is needed: the MLJob is finished, and its status need not change any more.
 
     A finished MLJob still needs steps if it has a time to live, if Airflow's REST API has a
@@ -281,7 +281,7 @@ def _is_settled(worker: WorkerState, state: State) -> bool:
     return state.job.is_done and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
 
 
-def _as_stored(state: State, tracked: TrackedJob) -> State:
+def _with_stored_job(state: State, tracked: TrackedJob) -> State:
     """The state with the MLJob as it is stored now.
 
     The state is not classified again, because the stored status only shows what the state says.
@@ -290,6 +290,6 @@ def _as_stored(state: State, tracked: TrackedJob) -> State:
     return replace(state, inputs=inputs)
 
 
-def _begins(job: Job) -> tuple[datetime | None, bool]:
+def _start_times(job: Job) -> tuple[datetime | None, bool]:
     """The time at which the deadlines begin, and whether the time to live has begun."""
     return job.status.active_since, job.is_done

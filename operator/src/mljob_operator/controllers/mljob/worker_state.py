@@ -34,19 +34,19 @@ class Inbox:
         snapshots: Facts from Airflow's REST API, each with its run.
         halts: The last observation of the run's DAG: the reason why it schedules no tasks, or None
             if it schedules tasks. Empty: there was no observation.
-        doubt: Whether to request the run from Airflow.
-        anew: Whether the cause of the last error may be gone. The error and its backoff are then
-            dropped.
-        again: Whether a refused request may be accepted now. The request is then repeated before
-            the end of its backoff.
+        look_up: Whether to request the run from Airflow.
+        forget_error: Whether the cause of the last error may be gone. The error and its backoff are
+            then dropped.
+        retry_now: Whether a refused request may be accepted now. The request is then repeated
+            before the end of its backoff.
     """
 
     facts: list[tuple[Collection[RunKey], TaskFact | RunFact | BackfillRun]] = field(default_factory=list)
     snapshots: list[tuple[RunKey, Snapshot]] = field(default_factory=list)
     halts: tuple[Halt | None, ...] = ()
-    doubt: bool = False
-    anew: bool = False
-    again: bool = False
+    look_up: bool = False
+    forget_error: bool = False
+    retry_now: bool = False
 
 
 @dataclass(slots=True)
@@ -54,41 +54,41 @@ class WorkerState:
     """The state of one MLJob's worker.
 
     Attributes:
-        elsewhere: Called with a version of the MLJob. Returns the transient state if another
+        taken_over: Called with a version of the MLJob. Returns the transient state if another
             process has begun the attempt in this version, and None if this process has begun it.
         tracked: The MLJob with its observed run; None: the MLJob was not read yet.
         state: The state at the end of the last step; None: no step has ended since ``begin``.
         inbox: The input since the last step.
         entries: The entries of tasks in the last status, which the next status can use again.
-        disbelieved: The events that Airflow has contradicted and that the metrics have counted.
+        contradicted: The events that Airflow has contradicted and that the metrics have counted.
         done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
-        owed: Callbacks for facts that are part of the observed run, but not stored yet.
-        waiting: Whether another step is needed.
+        unstored: Callbacks for facts that are part of the observed run, but not stored yet.
+        needs_step: Whether another step is needed.
         task: The task that takes the steps; None: no step is being taken.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
-        refined_at: Since when a patch that only makes values more exact has been waiting; None: no
-            such patch is waiting.
+        refining_since: Since when a patch that only makes values more exact has been waiting; None:
+            no such patch is waiting.
         failures: The number of failed steps in a row.
-        begun: How many times ``begin`` was called. A change shows that the MLJob or its attempt was
-            replaced.
+        begin_count: How many times ``begin`` was called. A change shows that the MLJob or its
+            attempt was replaced.
     """
 
-    elsewhere: Callable[[Job], TransientState | None]
+    taken_over: Callable[[Job], TransientState | None]
     tracked: TrackedJob | None = None
     state: State | None = None
     inbox: Inbox = field(default_factory=Inbox)
     entries: TaskEntries = field(default_factory=TaskEntries)
-    disbelieved: frozenset[EventId] = frozenset()
+    contradicted: frozenset[EventId] = frozenset()
     done: list[Done] = field(default_factory=list)
-    owed: list[Done] = field(default_factory=list)
-    waiting: bool = False
+    unstored: list[Done] = field(default_factory=list)
+    needs_step: bool = False
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     written_at: float = float("-inf")
-    refined_at: datetime | None = None
+    refining_since: datetime | None = None
     failures: int = 0
-    begun: int = 0
+    begin_count: int = 0
 
     @property
     def job(self) -> Job | None:
@@ -124,9 +124,9 @@ class WorkerState:
         self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None
         self.written_at = float("-inf")
-        self.begun += 1
+        self.begin_count += 1
 
-    def see(self, job: Job) -> None:
+    def update(self, job: Job) -> None:
         """Take a later version of the MLJob.
 
         If another process has begun an attempt in this version, the observed run belongs to an
@@ -134,13 +134,13 @@ class WorkerState:
         """
         assert self.tracked is not None
         same = attempts.current(job.status) == attempts.current(self.tracked.job.status)
-        transient = None if same else self.elsewhere(job)
+        transient = None if same else self.taken_over(job)
         if transient is None:
             self.tracked = replace(self.tracked, job=job)
         else:
             self.begin(job, transient)
 
-    def learn(self, answer: Job | None, of: Job) -> bool:
+    def accept(self, answer: Job | None, of: Job) -> bool:
         """Take the answer to a request about an MLJob.
 
         The watch may be faster than the answer. If the watch has delivered a later version, the
@@ -164,7 +164,7 @@ class WorkerState:
             self.forget()
             self.begin(answer, TransientState())
         else:
-            self.see(answer)
+            self.update(answer)
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
@@ -173,7 +173,7 @@ class WorkerState:
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)
         return self.tracked
 
-    def take_in(self, state: State) -> None:
+    def fold_inbox(self, state: State) -> None:
         """Fold the inbox into the observed run and the transient state.
 
         Input about other runs than ``state.run`` has no effect. Such runs belong to earlier
@@ -181,7 +181,7 @@ class WorkerState:
         """
         assert self.tracked is not None
         inbox, self.inbox = self.inbox, Inbox()
-        self.owed += self.done
+        self.unstored += self.done
         self.done = []
         since = attempts.run_facts_since(state.current.status)
         observed_run, transient = self.tracked.observed_run, self.tracked.transient
@@ -193,11 +193,11 @@ class WorkerState:
                 observed_run = observe(observed_run, snapshot)
         if inbox.halts:
             transient = replace(transient, halt=inbox.halts[-1])
-        if inbox.doubt:
-            transient = replace(transient, doubt=True)
-        if inbox.anew:
+        if inbox.look_up:
+            transient = replace(transient, needs_look_up=True)
+        if inbox.forget_error:
             transient = replace(transient, last_error=None)
-        if inbox.again and transient.last_error is not None:
+        if inbox.retry_now and transient.last_error is not None:
             transient = replace(transient, last_error=replace(transient.last_error, retry_at=LONG_AGO))
         if observed_run is not self.tracked.observed_run or transient is not self.tracked.transient:
             self.tracked = replace(self.tracked, observed_run=observed_run, transient=transient)
@@ -209,22 +209,22 @@ class WorkerState:
         """
         assert self.tracked is not None
         job, transient = self.tracked.job, self.tracked.transient
-        transient = replace(transient, doubt=True, refused=True, over_since=None)
+        transient = replace(transient, needs_look_up=True, refused=True, over_since=None)
         self.tracked = replace(self.tracked, observed_run=remember(job.status), transient=transient, outputs=None)
-        self.refined_at = None
+        self.refining_since = None
         self.acknowledge()
 
     def acknowledge(self) -> None:
         """Call the callbacks of the facts that are stored now."""
-        owed, self.owed = self.owed, []
-        for done in owed:
+        unstored, self.unstored = self.unstored, []
+        for done in unstored:
             done()
 
     def forget(self) -> None:
         """Drop the inbox, cancel the timer, and call all callbacks, because no MLJob needs the
         input.
         """
-        self.owed += self.done
+        self.unstored += self.done
         self.done = []
         self.inbox.facts, self.inbox.snapshots = [], []
         self.acknowledge()

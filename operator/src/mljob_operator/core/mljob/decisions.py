@@ -367,7 +367,7 @@ def follow(s: State) -> Action | None:
         return None
     doubt_at, missed = s.confirmation.doubt_at, s.current.submitted and s.presence.ask_again_at is not None
     doubted = doubt_at is not None and s.now >= doubt_at
-    if s.transient.doubt or doubted or missed or s.deadlines.start_unconfirmed:
+    if s.transient.needs_look_up or doubted or missed or s.deadlines.start_unconfirmed:
         return ListTasks()
     if s.current.submitted and s.cancellation.reason is None and unasked(s.observed_run):
         return ReadQuestions()

@@ -82,7 +82,7 @@ class TransientState:
             have started, and has cancelled these runs if the spec says so.
         looked_up_at: When the operator last asked Airflow for the run.
         over_since: When the operator first read the tasks and outputs of the ended run.
-        doubt: Whether the run may be missing or not all of its tasks are known, so that the
+        needs_look_up: Whether the run may be missing or not all of its tasks are known, so that the
             operator must ask Airflow for both.
         resumed: The generation of the spec for which Airflow has resumed the backfill.
         halt: Why the DAG of the run schedules no task, or None if it schedules tasks.
@@ -104,7 +104,7 @@ class TransientState:
     children_handled: bool = False
     looked_up_at: datetime | None = None
     over_since: datetime | None = None
-    doubt: bool = False
+    needs_look_up: bool = False
     resumed: int | None = None
     halt: Halt | None = None
     refused: bool = False
