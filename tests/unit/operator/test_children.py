@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.run.children import Child, may_be_ended
+from mljob_operator.core.run.children import Child, may_be_cancelled
 from mljob_operator.core.run.run_key import RunKey
 from mljob_operator.core.run.states import RunState
 from tests.fakes.airflow import FakeRun
@@ -107,4 +107,4 @@ async def test_child_runs_are_left_alone_when_their_parent_ends_by_itself(world:
 )
 def test_false_report_of_a_child_run_ends_no_run_of_another_mljob(child: Child, allowed: bool, ended: bool) -> None:
     parent = RunKey("", "train", "mljob.team-a.churn.aaaaaaaaaa-1")
-    assert may_be_ended(child, parent, "mljob", allowed=allowed) is ended
+    assert may_be_cancelled(child, parent, "mljob", allowed=allowed) is ended

@@ -29,7 +29,7 @@ Airflow. So the other process waits for ``UNKNOWN_FOR`` (30 s) after its change:
 request has arrived at Airflow, or is lost."""
 
 
-class Turn:
+class ActionContext:
     """The context of one action for one MLJob.
 
     Args:
@@ -78,7 +78,7 @@ class Turn:
         cancelling = self.state.cancellation.reason is not None
         return self._airflows.dag_runs(self.state.run.airflow, cancelling=cancelling)
 
-    def learned(
+    def with_result(
         self,
         *,
         observed_run: ObservedRun | None = None,
@@ -94,7 +94,7 @@ class Turn:
             outputs=outputs if outputs is not None else tracked.outputs,
         )
 
-    def written(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
+    def with_status(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
         """The result of an action that has written the MLJob's status.
 
         Args:
@@ -104,11 +104,11 @@ class Turn:
         """
         return replace(self._tracked, job=job, transient=transient, confirmed_at=sent_at)
 
-    def changed(self, job: Job) -> TrackedJob:
+    def with_metadata(self, job: Job) -> TrackedJob:
         """The result of an action that has written the MLJob's metadata."""
         return replace(self._tracked, job=job)
 
-    def begun(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
+    def with_new_run(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
         """The result of starting an attempt with a new run."""
         return replace(self._tracked, observed_run=observed_run, transient=transient, outputs=None)
 
@@ -145,30 +145,30 @@ class Actions(Protocol):
     has changed.
     """
 
-    async def submit(self, turn: Turn, action: Submit) -> TrackedJob:
+    async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
         """Start the run, or create the backfill."""
         ...
 
-    async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
+    async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Run the failed tasks of the run again, or the failed runs of the backfill."""
         ...
 
-    async def look_up(self, turn: Turn) -> TrackedJob:
+    async def look_up(self, context: ActionContext) -> TrackedJob:
         """Request the state of the run or backfill from Airflow."""
         ...
 
-    async def list_tasks(self, turn: Turn) -> TrackedJob:
+    async def list_tasks(self, context: ActionContext) -> TrackedJob:
         """Request the state from Airflow, and the tasks of the run or the runs of the backfill.
 
         If a single run has ended, its outputs are requested too.
         """
         ...
 
-    async def cancel(self, turn: Turn) -> TrackedJob:
+    async def cancel(self, context: ActionContext) -> TrackedJob:
         """Cancel the run, or the backfill and its active runs, through Airflow's REST API."""
         ...
 
-    async def pause(self, turn: Turn, action: Pause) -> TrackedJob:
+    async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
         """Pause or resume the backfill: a paused backfill starts no more runs."""
         ...
 

@@ -24,7 +24,7 @@ from ...core.run.backfill import Backfill, BackfillRequest, BackfillSnapshot
 from ...core.run.observed_run import ObservedRun, missed, survey
 from ...errors import ValidationFailed, after_effect
 from ...ports import Clock
-from .actions import Turn
+from .actions import ActionContext
 from .confs import Confs
 
 
@@ -39,66 +39,66 @@ class BackfillActions:
         self._confs = confs
         self._clock = clock
 
-    async def submit(self, turn: Turn, action: Submit) -> TrackedJob:
+    async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
         """Create the backfill that the MLJob's spec asks for."""
-        return await self._create(turn, await self._order(turn, action.conf_of))
+        return await self._create(context, await self._request(context, action.conf_of))
 
-    async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
+    async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Create another backfill of the same range, in which Airflow repeats the failed runs."""
-        order = await self._order(turn, turn.state.run.run_id)
-        return await self._create(turn, order.of_failed())
+        request = await self._request(context, context.state.run.run_id)
+        return await self._create(context, request.of_failed())
 
-    async def look_up(self, turn: Turn) -> TrackedJob:
+    async def look_up(self, context: ActionContext) -> TrackedJob:
         """Request the backfill and all of its runs from Airflow."""
-        transient = replace(turn.transient, looked_up_at=turn.state.now, needs_look_up=False)
-        found = await self._find(turn)
+        transient = replace(context.transient, looked_up_at=context.state.now, needs_look_up=False)
+        found = await self._find(context)
         if found is None:
-            observed_run = missed(turn.observed_run, turn.state.now, transient.unknown_until)
-            return turn.learned(observed_run=observed_run, transient=transient)
-        observed_run = await self._survey(turn, found)
+            observed_run = missed(context.observed_run, context.state.now, transient.unknown_until)
+            return context.with_result(observed_run=observed_run, transient=transient)
+        observed_run = await self._survey(context, found)
         if observed_run.over:
             transient = replace(transient, over_since=transient.over_since or self._clock())
-        return turn.learned(observed_run=observed_run, transient=transient)
+        return context.with_result(observed_run=observed_run, transient=transient)
 
-    async def list_tasks(self, turn: Turn) -> TrackedJob:
+    async def list_tasks(self, context: ActionContext) -> TrackedJob:
         """Request the backfill and all of its runs, as :meth:`look_up` does."""
-        return await self.look_up(turn)
+        return await self.look_up(context)
 
-    async def cancel(self, turn: Turn) -> TrackedJob:
+    async def cancel(self, context: ActionContext) -> TrackedJob:
         """Close the backfill, so that no further run starts, then cancel its active runs."""
-        state = turn.state
-        await turn.confirm()
-        if (found := await self._find(turn)) is not None:
-            await turn.dag_runs.backfills.cancel(found.id)
-            active = [member.run_id for member in await turn.dag_runs.backfills.survey(found) if not member.over]
-            await asyncio.gather(*(turn.dag_runs.cancel(state.run.dag_id, run_id) for run_id in active))
-        look_at_once = state.now - LOOK_UP_EVERY
-        sent = replace(turn.transient.cancel_requests, sent_at=state.now)
-        transient = replace(turn.transient, cancel_requests=sent, looked_up_at=look_at_once)
-        return turn.learned(transient=transient)
+        state = context.state
+        await context.confirm()
+        if (found := await self._find(context)) is not None:
+            await context.dag_runs.backfills.cancel(found.id)
+            active = [member.run_id for member in await context.dag_runs.backfills.survey(found) if not member.over]
+            await asyncio.gather(*(context.dag_runs.cancel(state.run.dag_id, run_id) for run_id in active))
+        looked_up_at = state.now - LOOK_UP_EVERY
+        sent = replace(context.transient.cancel_requests, sent_at=state.now)
+        transient = replace(context.transient, cancel_requests=sent, looked_up_at=looked_up_at)
+        return context.with_result(transient=transient)
 
-    async def pause(self, turn: Turn, action: Pause) -> TrackedJob:
+    async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
         """Pause or resume the backfill."""
-        observed_backfill = turn.observed_run.observed_backfill
+        observed_backfill = context.observed_run.observed_backfill
         if observed_backfill is None:
-            return turn.learned()
-        await turn.confirm()
-        await turn.dag_runs.backfills.pause(observed_backfill.backfill.id, paused=action.paused)
+            return context.with_result()
+        await context.confirm()
+        await context.dag_runs.backfills.pause(observed_backfill.backfill.id, paused=action.paused)
         backfill = replace(observed_backfill.backfill, paused=action.paused)
-        return turn.learned(
-            observed_run=replace(turn.observed_run, observed_backfill=replace(observed_backfill, backfill=backfill)),
-            transient=replace(turn.transient, resumed=None if action.paused else turn.job.generation),
+        return context.with_result(
+            observed_run=replace(context.observed_run, observed_backfill=replace(observed_backfill, backfill=backfill)),
+            transient=replace(context.transient, resumed=None if action.paused else context.job.generation),
         )
 
-    async def _find(self, turn: Turn) -> Backfill | None:
-        state = turn.state
-        return await turn.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
+    async def _find(self, context: ActionContext) -> Backfill | None:
+        state = context.state
+        return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
-    async def _order(self, turn: Turn, conf_of: str | None) -> BackfillRequest:
+    async def _request(self, context: ActionContext, conf_of: str | None) -> BackfillRequest:
         """The request that creates the backfill.
 
         Args:
-            turn: The context of the action.
+            context: The context of the action.
             conf_of: The run id of an earlier attempt, whose range and conf are used again. None:
                 the range and the conf come from the spec.
 
@@ -106,33 +106,33 @@ class BackfillActions:
             ValidationFailed: The earlier backfill does not exist any more, and ``runPolicy: Once``
                 forbids to use the changed spec.
         """
-        state = turn.state
+        state = context.state
         if conf_of is not None:
-            earlier = await turn.dag_runs.backfills.find(state.run.dag_id, conf_of)
+            earlier = await context.dag_runs.backfills.find(state.run.dag_id, conf_of)
             if earlier is not None:
                 await self._confs.reuse(state, earlier.conf)
-                return BackfillRequest.like(earlier, turn.job.spec)
+                return BackfillRequest.like(earlier, context.job.spec)
         if state.change is SpecChange.REFUSED:
             raise ValidationFailed(
                 f"Airflow has no backfill of {conf_of} any more, so its range and conf are not known, and runPolicy Once refuses the changed spec. "
                 "Create an MLJob with another name."
             )
-        conf: Mapping[str, Any] = await self._confs.make(state, turn.dag_runs)
-        return BackfillRequest.of(turn.job.spec, conf)
+        conf: Mapping[str, Any] = await self._confs.make(state, context.dag_runs)
+        return BackfillRequest.of(context.job.spec, conf)
 
-    async def _create(self, turn: Turn, order: BackfillRequest) -> TrackedJob:
-        state = turn.state
-        await turn.confirm()
+    async def _create(self, context: ActionContext, request: BackfillRequest) -> TrackedJob:
+        state = context.state
+        await context.confirm()
         marker = Marker(state.run.run_id, state.current.number)
-        backfill = await turn.dag_runs.backfills.create(state.run.dag_id, marker, order)
+        backfill = await context.dag_runs.backfills.create(state.run.dag_id, marker, request)
         with after_effect():
-            return turn.learned(observed_run=await self._survey(turn, backfill))
+            return context.with_result(observed_run=await self._survey(context, backfill))
 
-    async def _survey(self, turn: Turn, backfill: Backfill) -> ObservedRun:
-        backfills = turn.dag_runs.backfills
+    async def _survey(self, context: ActionContext, backfill: Backfill) -> ObservedRun:
+        backfills = context.dag_runs.backfills
         members = await backfills.survey(backfill)
-        others = await backfills.not_created(backfill, len(members))
-        observed_run = survey(turn.observed_run, BackfillSnapshot(backfill, members, others))
+        not_created = await backfills.not_created(backfill, len(members))
+        observed_run = survey(context.observed_run, BackfillSnapshot(backfill, members, not_created))
         if observed_run.over and all(member.over for member in members):
-            return survey(turn.observed_run, BackfillSnapshot(backfill, members, others, final=True))
+            return survey(context.observed_run, BackfillSnapshot(backfill, members, not_created, final=True))
         return observed_run

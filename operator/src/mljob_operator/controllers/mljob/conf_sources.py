@@ -79,20 +79,20 @@ class ConfSources:
         """
         if self._closed:
             return
-        before, wanted = self._followed.pop(key, frozenset()), frozenset(references)
-        for reference in before - wanted:
+        before, needed = self._followed.pop(key, frozenset()), frozenset(references)
+        for reference in before - needed:
             watch = self._watches[reference]
             watch.keys.discard(key)
             if not watch.keys:
                 watch.task.cancel()
                 del self._watches[reference]
-        joins = wanted & self._watches.keys() - before
-        followed = frozenset(reference for reference in sorted(wanted) if self._has_watch(reference))
+        joined = needed & self._watches.keys() - before
+        followed = frozenset(reference for reference in sorted(needed) if self._has_watch(reference))
         for reference in followed:
             self._watches[reference].keys.add(key)
         if followed:
             self._followed[key] = followed
-        if joins:
+        if joined:
             asyncio.get_running_loop().call_later(PAUSE, self._wake, key)
 
     async def close(self) -> None:

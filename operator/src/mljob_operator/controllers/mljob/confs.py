@@ -33,7 +33,7 @@ UNKNOWN = Redaction(complete=False)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownSecrets:
     """The values from Secrets that are known for one MLJob.
 
     Attributes:
@@ -59,7 +59,7 @@ class Confs:
     def __init__(self, jobs: JobStore, clock: Clock) -> None:
         self._jobs = jobs
         self._clock = clock
-        self._known: dict[Key, _Known] = {}
+        self._known_secrets: dict[Key, _KnownSecrets] = {}
 
     async def make(self, s: State, dag_runs: DagRuns) -> dict[str, Any]:
         """Build the conf from the spec, and check it against the DAG's params.
@@ -70,7 +70,7 @@ class Confs:
             AirflowError: The params can't be read from Airflow.
         """
         job, dag_id = s.job, s.run.dag_id
-        self._of_run(s)
+        self._secrets_of_run(s)
         sources = [
             source for ref in job.spec.conf_from if (source := await self._jobs.source(job.namespace, ref)) is not None
         ]
@@ -81,9 +81,9 @@ class Confs:
             raise ReferenceMissing(str(error)) from error
         if (over := excess(conf, sources)) is not None:
             raise ValidationFailed(over)
-        if found := problems(conf, await dag_runs.params(dag_id)):
+        if invalid := problems(conf, await dag_runs.params(dag_id)):
             raise ValidationFailed(
-                f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join(found)}. Change it, or the DAG's params. {TRIED_AGAIN}"
+                f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join(invalid)}. Change it, or the DAG's params. {TRIED_AGAIN}"
             )
         return conf
 
@@ -102,18 +102,18 @@ class Confs:
         """
         if self.redaction(s).complete:
             return
-        self._known[s.job.key] = replace(self._of(s.job), asked_at=self._clock())
+        self._known_secrets[s.job.key] = replace(self._secrets_of(s.job), asked_at=self._clock())
         conf = await _submitted(s, dag_runs)
         if conf is None:
             # The run does not exist any more, so its conf stays unknown.
             return
         await self._learn_from(s.job, conf)
-        known = self._of(s.job)
-        if HIDDEN in known.redaction.hidden:
+        found = self._secrets_of(s.job)
+        if HIDDEN in found.redaction.hidden:
             # The conf has *** instead of values: this version of Airflow masks confs, unlike 3.1 to
             # 3.3. So the run's values stay unknown.
             return
-        self._known[s.job.key] = replace(known, redaction=replace(known.redaction, complete=True), run=s.run)
+        self._known_secrets[s.job.key] = replace(found, redaction=replace(found.redaction, complete=True), run=s.run)
 
     def read_at(self, s: State) -> datetime | None:
         """When to read the run's conf, because the status has texts that may quote the conf.
@@ -123,7 +123,7 @@ class Confs:
         """
         if not s.current.open or self.redaction(s).complete or not may_quote(s):
             return None
-        asked_at = self._of(s.job).asked_at
+        asked_at = self._secrets_of(s.job).asked_at
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
     def redaction(self, s: State) -> Redaction:
@@ -131,7 +131,7 @@ class Confs:
         if not (self._may_have_secrets(s.job) or (s.current.submitted and s.change is not SpecChange.NONE)):
             # The run has the conf in the spec, which has no values from Secrets.
             return OPEN
-        return self._of_run(s).redaction
+        return self._secrets_of_run(s).redaction
 
     def redaction_of(self, job: Job | None) -> Redaction:
         """The redaction for log lines about an MLJob and all of its runs.
@@ -140,11 +140,11 @@ class Confs:
         """
         if job is None:
             return UNKNOWN
-        return self._of(job).redaction if self._may_have_secrets(job) else OPEN
+        return self._secrets_of(job).redaction if self._may_have_secrets(job) else OPEN
 
     def forget(self, key: Key) -> None:
         """Forget the secret values of an MLJob, about which no more texts will be shown."""
-        self._known.pop(key, None)
+        self._known_secrets.pop(key, None)
 
     def _may_have_secrets(self, job: Job) -> bool:
         """Whether the confs of the MLJob's runs may have values from Secrets.
@@ -152,22 +152,22 @@ class Confs:
         True if the spec names Secrets, if the spec named Secrets when a conf was built, or if the
         spec can't be read.
         """
-        return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._of(job).redaction.hidden)
+        return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._secrets_of(job).redaction.hidden)
 
-    def _of_run(self, s: State) -> _Known:
+    def _secrets_of_run(self, s: State) -> _KnownSecrets:
         """The values from Secrets that are known for the newest run.
 
         The values of an earlier run are dropped: texts of the newest run can't quote them, and the
         texts of the earlier run are redacted in the stored status.
         """
-        known = self._of(s.job)
-        if known.run not in (None, s.run):
-            known = self._known[s.job.key] = _Known(s.job.uid)
-        return known
+        found = self._secrets_of(s.job)
+        if found.run not in (None, s.run):
+            found = self._known_secrets[s.job.key] = _KnownSecrets(s.job.uid)
+        return found
 
-    def _of(self, job: Job) -> _Known:
-        known = self._known.get(job.key)
-        return known if known is not None and known.uid == job.uid else _Known(job.uid)
+    def _secrets_of(self, job: Job) -> _KnownSecrets:
+        found = self._known_secrets.get(job.key)
+        return found if found is not None and found.uid == job.uid else _KnownSecrets(job.uid)
 
     async def _learn_from(self, job: Job, conf: Mapping[str, Any]) -> None:
         sources: list[Source] = []
@@ -181,17 +181,17 @@ class Confs:
         self._learn(job, secrets(sources) | not_public(conf, job.spec.conf, sources))
 
     def _learn(self, job: Job, texts: Iterable[str]) -> None:
-        known = self._of(job)
-        hidden = known.redaction.hidden | frozenset(texts)
-        if hidden != known.redaction.hidden:
-            self._known[job.key] = replace(known, redaction=replace(known.redaction, hidden=hidden))
+        found = self._secrets_of(job)
+        hidden = found.redaction.hidden | frozenset(texts)
+        if hidden != found.redaction.hidden:
+            self._known_secrets[job.key] = replace(found, redaction=replace(found.redaction, hidden=hidden))
 
 
 async def _submitted(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | None:
     """The conf of the attempt's run or backfill in Airflow; None: Airflow doesn't have it."""
     if s.job.is_backfill:
-        found = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
-        return found.conf if found is not None else None
+        backfill = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
+        return backfill.conf if backfill is not None else None
     try:
         return await dag_runs.conf(s.run.dag_id, s.run.run_id)
     except ValidationFailed:

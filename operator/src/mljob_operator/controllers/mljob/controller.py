@@ -121,7 +121,7 @@ class MLJobController:
         if worker is None:
             if job.is_done:
                 expires = expires_at(job)
-                if expires is not None and not self._expiries.knows(job):
+                if expires is not None and not self._expiries.covers(job):
                     self._expiries.begin((expires - self._clock()).total_seconds(), job)
                 return
             worker = self._workers[job.key] = WorkerState(self._reconciler.taken_over)
@@ -492,7 +492,7 @@ class MLJobController:
 
     def _drop(self, key: Key) -> None:
         """Release all that is kept for an MLJob that is deleted or has nothing more to do."""
-        self._reconciler.drop(key)
+        self._reconciler.forget(key)
         self._conf_sources.follow(key, ())
         self._backfills.remove(key)
 

@@ -28,7 +28,7 @@ class Expiry:
     resource_version: str
     timer: asyncio.TimerHandle
 
-    def knows(self, job: Job) -> bool:
+    def covers(self, job: Job) -> bool:
         """Whether the timer was set for this version of the MLJob, or for a later version."""
         return self.uid == job.uid and int(self.resource_version) >= int(job.resource_version)
 
@@ -49,10 +49,10 @@ class Expiries:
         """All expiries by MLJob."""
         return self._expiries
 
-    def knows(self, job: Job) -> bool:
+    def covers(self, job: Job) -> bool:
         """Whether there is an expiry for this version of the MLJob, or for a later one."""
         expiry = self._expiries.get(job.key)
-        return expiry is not None and expiry.knows(job)
+        return expiry is not None and expiry.covers(job)
 
     def begin(self, seconds: float, job: Job) -> None:
         """Wake the MLJob after this many seconds."""

@@ -28,7 +28,7 @@ from ...core.mljob.job import Job
 from ...core.mljob.state import State, classify
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import LastError, TransientState
-from ...core.run.children import Child, may_be_ended
+from ...core.run.children import Child, may_be_cancelled
 from ...core.run.observed_run import ABSENCE_TAKES, ObservedRun, ask
 from ...core.run.run_key import Key, RunKey
 from ...core.run.states import TERMINAL_PHASES
@@ -49,7 +49,7 @@ from ...errors import (
     backoff,
 )
 from ...ports import Airflows, Clock, JobStore
-from .actions import Actions, Turn, dag_runs_of, log_of, user_of
+from .actions import ActionContext, Actions, dag_runs_of, log_of, user_of
 from .backfill_actions import BackfillActions
 from .confs import Confs
 from .run_actions import RunActions
@@ -122,20 +122,20 @@ class Reconciler:
         self._confs = confs
         self._admitted: list[Key] = []
         self._single_run, self._backfill = RunActions(self._confs, clock), BackfillActions(self._confs, clock)
-        self._carry_out: dict[type[Action], Callable[[Turn, Any], Awaitable[TrackedJob | None]]] = {
+        self._carry_out: dict[type[Action], Callable[[ActionContext, Any], Awaitable[TrackedJob | None]]] = {
             actions.TakeOver: self._take_over,
             actions.AddFinalizer: self._add_finalizer,
             actions.CountRuns: self._count_runs,
             actions.BeginAttempt: self._begin_attempt,
-            actions.Submit: lambda turn, action: self._of(turn).submit(turn, action),
-            actions.ClearFailed: lambda turn, action: self._of(turn).clear_failed(turn, action),
-            actions.Pause: lambda turn, action: self._of(turn).pause(turn, action),
-            actions.LookUpRun: lambda turn, _: self._of(turn).look_up(turn),
-            actions.ListTasks: lambda turn, _: self._of(turn).list_tasks(turn),
+            actions.Submit: lambda context, action: self._actions_of(context).submit(context, action),
+            actions.ClearFailed: lambda context, action: self._actions_of(context).clear_failed(context, action),
+            actions.Pause: lambda context, action: self._actions_of(context).pause(context, action),
+            actions.LookUpRun: lambda context, _: self._actions_of(context).look_up(context),
+            actions.ListTasks: lambda context, _: self._actions_of(context).list_tasks(context),
             actions.ReadQuestions: self._read_questions,
             actions.TriggerCancellation: self._trigger_cancellation,
             actions.CheckCancellation: self._check_cancellation,
-            actions.CancelDirectly: lambda turn, _: self._of(turn).cancel(turn),
+            actions.CancelDirectly: lambda context, _: self._actions_of(context).cancel(context),
             actions.HandleChildren: self._handle_children,
             actions.NoteRetention: self._note_retention,
         }
@@ -180,13 +180,13 @@ class Reconciler:
         dag_id = attempt.dag_id if attempt is not None else job.spec.dag_id
         airflows = {attempt.airflow, inputs.target} if attempt is not None else {inputs.target}
         vanished = {airflow: explained(airflow) for airflow in airflows if self._missing_runs.have_vanished(airflow)}
-        full = [airflow for airflow in airflows if self._full(inputs, airflow, dag_id)]
+        full = [airflow for airflow in airflows if self._is_full(inputs, airflow, dag_id)]
         if not vanished and not full:
             return inputs
         not_ready = {**inputs.catalog.not_ready, **vanished}
         return replace(inputs, catalog=replace(inputs.catalog, not_ready=not_ready, full=full))
 
-    def _full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
+    def _is_full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
         """Whether the MLJob has to wait, because the Airflow has as many runs as its limits
         allow.
         """
@@ -223,7 +223,7 @@ class Reconciler:
             submitted_at=state.job.status.submit_time,
         )
 
-    def drop(self, key: Key) -> None:
+    def forget(self, key: Key) -> None:
         """Forget an MLJob that is deleted or has nothing more to do."""
         self._admission.release(key)
         self._missing_runs.forget(key)
@@ -244,11 +244,11 @@ class Reconciler:
         state = self.state(tracked)
         if self._follow(state):
             state = self.state(tracked)
-        key, wanted = state.job.key, reservation(state)
-        self._admission.reserve(key, wanted, _created(state.job))
-        if wanted is None or self._admission.is_admitted(key, wanted.airflow):
+        key, reserved = state.job.key, reservation(state)
+        self._admission.reserve(key, reserved, _created(state.job))
+        if reserved is None or self._admission.is_admitted(key, reserved.airflow):
             return state
-        self._admit(wanted.airflow)
+        self._admit(reserved.airflow)
         # This MLJob need not be woken, because it is taking a step.
         self._admitted = [other for other in self._admitted if other != key]
         return self.state(tracked)
@@ -267,13 +267,13 @@ class Reconciler:
             action = decide(state)
             if isinstance(action, Wait | Store | Release | Expire):
                 return Outcome(tracked, state, action)
-            turn = Turn(tracked, state, self._airflows, self._jobs)
+            context = ActionContext(tracked, state, self._airflows, self._jobs)
             if isinstance(action, actions.Submit | actions.ClearFailed):
                 self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
             try:
-                after = await self._carry_out[type(action)](turn, action)
+                after = await self._carry_out[type(action)](context, action)
             except (AirflowError, ReferenceMissing) as error:
-                tracked = await self._failed(turn, action, error)
+                tracked = await self._failed(context, action, error)
                 continue
             if after is None:
                 return Outcome(None, None, Wait())
@@ -309,47 +309,47 @@ class Reconciler:
                 )
         return self._confs.redaction(state)
 
-    async def _told(self, state: State) -> TransientState:
+    async def _redacted(self, state: State) -> TransientState:
         """The transient state, with redacted texts."""
         return disclosed(state, None, await self.redaction(state))[0].transient
 
-    async def _failed(self, turn: Turn, action: Action, error: OperatorError) -> TrackedJob:
+    async def _failed(self, context: ActionContext, action: Action, error: OperatorError) -> TrackedJob:
         """Record and log a failed action, and return the tracked MLJob with the error."""
-        state = turn.state
+        state = context.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
             self._airflows.doubt(state.run.airflow, user_of(state))
-        tracked = turn.learned(transient=self._trouble(error, action, state))
-        told = await self._told(self.state(tracked))
-        if told.last_error is not None:
-            turn.log(logging.WARNING, "%s: %s", told.last_error.reason, told.last_error.message)
+        tracked = context.with_result(transient=self._after_failure(error, action, state))
+        redacted = await self._redacted(self.state(tracked))
+        if redacted.last_error is not None:
+            context.log(logging.WARNING, "%s: %s", redacted.last_error.reason, redacted.last_error.message)
         return tracked
 
-    def _of(self, turn: Turn) -> Actions:
+    def _actions_of(self, context: ActionContext) -> Actions:
         """The actions for a single run or for a backfill, as the MLJob's type says."""
-        return self._backfill if turn.job.is_backfill else self._single_run
+        return self._backfill if context.job.is_backfill else self._single_run
 
-    async def _take_over(self, turn: Turn, _: actions.TakeOver) -> TrackedJob:
-        attempt = turn.state.current.attempt
+    async def _take_over(self, context: ActionContext, _: actions.TakeOver) -> TrackedJob:
+        attempt = context.state.current.attempt
         assert attempt is not None
         sent_at = asyncio.get_running_loop().time()
-        taken = await self._jobs.write_status(turn.job, {"submittedBy": self._process})
+        taken = await self._jobs.write_status(context.job, {"submittedBy": self._process})
         # From now on, only this process submits the run. But a request that another process sent
         # before may still arrive at Airflow.
         transient = TransientState(
             attempt=replace(attempt, submitter=self._process),
-            halt=turn.transient.halt,
+            halt=context.transient.halt,
             unknown_until=self._clock() + UNKNOWN_FOR,
         )
-        return turn.written(taken, sent_at, transient)
+        return context.with_status(taken, sent_at, transient)
 
-    async def _add_finalizer(self, turn: Turn, _: actions.AddFinalizer) -> TrackedJob | None:
-        job = await self._jobs.set_finalizer(turn.job, present=True)
-        return turn.changed(job) if job is not None else None
+    async def _add_finalizer(self, context: ActionContext, _: actions.AddFinalizer) -> TrackedJob | None:
+        job = await self._jobs.set_finalizer(context.job, present=True)
+        return context.with_metadata(job) if job is not None else None
 
-    async def _count_runs(self, turn: Turn, _: actions.CountRuns) -> TrackedJob:
-        transient, now = turn.transient, turn.state.now
+    async def _count_runs(self, context: ActionContext, _: actions.CountRuns) -> TrackedJob:
+        transient, now = context.transient, context.state.now
         counted = transient.counted
-        while await self._is_there(turn, counted + 1):
+        while await self._has_run(context, counted + 1):
             counted += 1
             if counted >= MAX_RUNS_OF_A_SPEC:
                 raise AirflowUnreadable(
@@ -357,60 +357,66 @@ class Reconciler:
                 )
         since = transient.counted_at if counted == transient.counted and transient.counted_at is not None else now
         newest = counted if now >= since + ABSENCE_TAKES else None
-        return turn.learned(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
+        return context.with_result(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
 
-    async def _is_there(self, turn: Turn, number: int) -> bool:
+    async def _has_run(self, context: ActionContext, number: int) -> bool:
         """Whether Airflow has the ``number``-th run of the MLJob's spec."""
-        run = first_attempt(turn.state.inputs, number)
-        return await turn.dag_runs.get(run.dag_id, run.run_id) is not None
+        run = first_attempt(context.state.inputs, number)
+        return await context.dag_runs.get(run.dag_id, run.run_id) is not None
 
-    async def _begin_attempt(self, turn: Turn, action: actions.BeginAttempt) -> TrackedJob:
-        state, observed_run = turn.state, turn.observed_run
+    async def _begin_attempt(self, context: ActionContext, action: actions.BeginAttempt) -> TrackedJob:
+        state, observed_run = context.state, context.observed_run
         attempt = replace(action.attempt, submitter=self._process)
-        begun = TransientState(attempt=attempt, halt=turn.transient.halt, unknown_until=turn.transient.unknown_until)
+        begun = TransientState(
+            attempt=attempt, halt=context.transient.halt, unknown_until=context.transient.unknown_until
+        )
         another = RunKey(attempt.airflow, attempt.dag_id, attempt.run_id) != state.run
         if another or state.current.attempt is None:
-            return turn.begun(ObservedRun(), begun)
+            return context.with_new_run(ObservedRun(), begun)
         run = observed_run.run if was_cleared(state) else None
         observed_run = replace(
             observed_run, run=run, heard=None, listed=False, missed_at=None, not_found=False, observed_backfill=None
         )
-        return turn.learned(observed_run=observed_run, transient=begun)
+        return context.with_result(observed_run=observed_run, transient=begun)
 
-    async def _read_questions(self, turn: Turn, _: actions.ReadQuestions) -> TrackedJob:
-        run = turn.state.run
-        await self._confs.read(turn.state, turn.dag_runs)
-        return turn.learned(observed_run=ask(turn.observed_run, await turn.dag_runs.questions(run.dag_id, run.run_id)))
+    async def _read_questions(self, context: ActionContext, _: actions.ReadQuestions) -> TrackedJob:
+        run = context.state.run
+        await self._confs.read(context.state, context.dag_runs)
+        return context.with_result(
+            observed_run=ask(context.observed_run, await context.dag_runs.questions(run.dag_id, run.run_id))
+        )
 
-    async def _trigger_cancellation(self, turn: Turn, _: actions.TriggerCancellation) -> TrackedJob:
-        state, job = turn.state, turn.job
+    async def _trigger_cancellation(self, context: ActionContext, _: actions.TriggerCancellation) -> TrackedJob:
+        state, job = context.state, context.job
         reason = f"MLJob {job.namespace}/{job.name}: {state.cancellation.reason}"
-        await turn.confirm()
+        await context.confirm()
         try:
-            await turn.operators_dag_runs.trigger_cancellation(state.run.dag_id, state.run.run_id, reason)
+            await context.operators_dag_runs.trigger_cancellation(state.run.dag_id, state.run.run_id, reason)
         except DagRefused as error:
-            refused = replace(turn.transient.cancel_requests, dag_refused=str(error))
-            tracked = turn.learned(transient=replace(turn.transient, cancel_requests=refused))
-            told = await self._told(self.state(tracked))
-            turn.log(logging.WARNING, "cancelling through REST: %s", told.cancel_requests.dag_refused)
+            refused = replace(context.transient.cancel_requests, dag_refused=str(error))
+            tracked = context.with_result(transient=replace(context.transient, cancel_requests=refused))
+            redacted = await self._redacted(self.state(tracked))
+            context.log(logging.WARNING, "cancelling through REST: %s", redacted.cancel_requests.dag_refused)
             return tracked
-        triggered = replace(turn.transient.cancel_requests, dag_triggered_at=state.now)
-        return turn.learned(transient=replace(turn.transient, cancel_requests=triggered))
+        triggered = replace(context.transient.cancel_requests, dag_triggered_at=state.now)
+        return context.with_result(transient=replace(context.transient, cancel_requests=triggered))
 
-    async def _check_cancellation(self, turn: Turn, _: actions.CheckCancellation) -> TrackedJob:
-        running = await turn.operators_dag_runs.cancellation_runs(turn.state.run.run_id)
-        checked = replace(turn.transient.cancel_requests, dag_checked_at=turn.state.now, dag_running=running)
-        return turn.learned(transient=replace(turn.transient, cancel_requests=checked))
+    async def _check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
+        running = await context.operators_dag_runs.cancellation_runs(context.state.run.run_id)
+        checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
+        return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
-    async def _note_retention(self, turn: Turn, _: actions.NoteRetention) -> TrackedJob:
-        run = turn.state.run
+    async def _note_retention(self, context: ActionContext, _: actions.NoteRetention) -> TrackedJob:
+        run = context.state.run
         try:
-            await turn.dag_runs.set_note(run.dag_id, run.run_id, orphans.note_of_retained(turn.job.key))
+            await context.dag_runs.set_note(run.dag_id, run.run_id, orphans.note_of_retained(context.job.key))
         except AirflowError as error:
-            turn.log(logging.WARNING, "the run's note could not be changed to say that the run is retained: %s", error)
-        return turn.learned(transient=replace(turn.transient, retention_noted=True))
+            context.log(
+                logging.WARNING, "the run's note could not be changed to say that the run is retained: %s", error
+            )
+        return context.with_result(transient=replace(context.transient, retention_noted=True))
 
-    async def _handle_children(self, turn: Turn, _: actions.HandleChildren) -> TrackedJob:
+    async def _handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
         """Cancel the runs that a cancelled run had started, if the spec says so.
 
         Events name the runs that were cancelled, and the runs that are still active.
@@ -418,50 +424,52 @@ class Reconciler:
         Raises:
             AirflowError: The runs have to be cancelled, and Airflow fails or refuses.
         """
-        ended, left = await self._end_children(turn)
+        ended, left = await self._cancel_children(context)
         if ended or left:
             # A task may have put a value from a Secret into the id of a run.
-            told = (await self.redaction(turn.state)).outside
+            redact = (await self.redaction(context.state)).outside
             ended, left = (
-                [Child(told(child.dag_id), told(child.run_id), child.by_task) for child in group]
+                [Child(redact(child.dag_id), redact(child.run_id), child.by_task) for child in group]
                 for group in (ended, left)
             )
-            for notice in of_children(ended, left, turn.state.run.run_id):
+            for notice in of_children(ended, left, context.state.run.run_id):
                 try:
-                    await self._jobs.record(turn.job, notice)
+                    await self._jobs.record(context.job, notice)
                 except StoreError as error:
-                    turn.log(logging.WARNING, "event %s was not recorded: %s", notice.reason, error)
-        return turn.learned(transient=replace(turn.transient, children_handled=True))
+                    context.log(logging.WARNING, "event %s was not recorded: %s", notice.reason, error)
+        return context.with_result(transient=replace(context.transient, children_handled=True))
 
-    async def _end_children(self, turn: Turn) -> tuple[list[Child], list[Child]]:
+    async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
         """Cancel the runs that a cancelled run had started, if the spec says so.
 
         Returns:
             The runs that were cancelled, and the runs that are still active.
         """
-        state = turn.state
-        cancel = turn.job.spec.cancellation.children is ChildRuns.CANCEL
+        state = context.state
+        cancel = context.job.spec.cancellation.children is ChildRuns.CANCEL
         try:
-            found = await turn.dag_runs.children(state.run.dag_id, state.run.run_id)
+            found = await context.dag_runs.children(state.run.dag_id, state.run.run_id)
             if not found:
                 return [], []
-            await self._confs.read(state, turn.dag_runs)
+            await self._confs.read(state, context.dag_runs)
         except AirflowError as error:
             if cancel:
                 raise
-            turn.log(logging.WARNING, "the runs that the cancelled run had started could not be read: %s", error)
+            context.log(logging.WARNING, "the runs that the cancelled run had started could not be read: %s", error)
             return [], []
-        ended = [child for child in found if cancel and self._may_end(state, child)]
+        ended = [child for child in found if cancel and self._may_cancel(state, child)]
         for child in ended:
-            await turn.dag_runs.cancel(child.dag_id, child.run_id)
-            turn.log(logging.INFO, "cancelled run %s of DAG %s, which the run had started", child.run_id, child.dag_id)
+            await context.dag_runs.cancel(child.dag_id, child.run_id)
+            context.log(
+                logging.INFO, "cancelled run %s of DAG %s, which the run had started", child.run_id, child.dag_id
+            )
         return ended, [child for child in found if child not in ended]
 
-    def _may_end(self, state: State, child: Child) -> bool:
+    def _may_cancel(self, state: State, child: Child) -> bool:
         allowed = state.catalog.may_run(state.run.airflow, child.dag_id)
-        return may_be_ended(child, state.run, self._prefix, allowed=allowed)
+        return may_be_cancelled(child, state.run, self._prefix, allowed=allowed)
 
-    def _trouble(self, error: OperatorError, action: Action, state: State) -> TransientState:
+    def _after_failure(self, error: OperatorError, action: Action, state: State) -> TransientState:
         """The transient state after a failed action: with the error and the time of the next
         try.
         """

@@ -18,10 +18,10 @@ from ...core.run.outputs import bounded
 from ...core.run.states import FINISHED_TASK
 from ...errors import NothingToClear
 from ...ports import Clock
-from .actions import Turn
+from .actions import ActionContext
 from .confs import Confs
 
-SETTLED_AFTER = timedelta(seconds=10)
+FINAL_AFTER = timedelta(seconds=10)
 """The time for which the tasks of an ended run are listed again while some are unfinished. A worker
 may store the end of its task after the end of the run, so the first list may show running tasks.
 After this time the list counts as final, because a deadlocked run has tasks that never run."""
@@ -38,109 +38,109 @@ class RunActions:
         self._confs = confs
         self._clock = clock
 
-    async def submit(self, turn: Turn, action: Submit) -> TrackedJob:
+    async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
         """Build the conf, check it against the DAG's params, and trigger the run."""
-        state, run = turn.state, turn.state.run
+        state, run = context.state, context.state.run
         if action.conf_of is not None:
-            conf = await self._confs.reuse(state, await turn.dag_runs.conf(run.dag_id, action.conf_of))
+            conf = await self._confs.reuse(state, await context.dag_runs.conf(run.dag_id, action.conf_of))
         else:
-            conf = await self._confs.make(state, turn.dag_runs)
-        await turn.confirm()
-        note = orphans.note(turn.job.key)
-        fact = await turn.dag_runs.submit(run.dag_id, run.run_id, conf, note, turn.job.spec.logical_date)
-        turn.log(logging.INFO, "submitted run %s of DAG %s", run.run_id, run.dag_id)
-        return turn.learned(observed_run=observe(turn.observed_run, Snapshot(state.now, run=fact)))
+            conf = await self._confs.make(state, context.dag_runs)
+        await context.confirm()
+        note = orphans.note(context.job.key)
+        fact = await context.dag_runs.submit(run.dag_id, run.run_id, conf, note, context.job.spec.logical_date)
+        context.log(logging.INFO, "submitted run %s of DAG %s", run.run_id, run.dag_id)
+        return context.with_result(observed_run=observe(context.observed_run, Snapshot(state.now, run=fact)))
 
-    async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
+    async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Clear the run's failed tasks, and the tasks that could not run because of them."""
-        run, job = turn.state.run, turn.job
-        await turn.confirm()
+        run, job = context.state.run, context.job
+        await context.confirm()
         try:
-            fact = await turn.dag_runs.clear_failed(
+            fact = await context.dag_runs.clear_failed(
                 run.dag_id,
                 run.run_id,
                 since=attempts.run_facts_since(job.status),
                 latest_version=job.spec.retry_on_latest_version,
             )
         except NothingToClear:
-            return turn.learned(transient=replace(turn.transient, cleared_nothing=True))
+            return context.with_result(transient=replace(context.transient, cleared_nothing=True))
         if fact is not None:
-            turn.log(logging.INFO, "cleared the failed tasks of run %s of DAG %s", run.run_id, run.dag_id)
-        return turn.learned(observed_run=_answered(turn, fact))
+            context.log(logging.INFO, "cleared the failed tasks of run %s of DAG %s", run.run_id, run.dag_id)
+        return context.with_result(observed_run=_observed(context, fact))
 
-    async def look_up(self, turn: Turn) -> TrackedJob:
+    async def look_up(self, context: ActionContext) -> TrackedJob:
         """Request the run's state from Airflow."""
-        run = turn.state.run
-        fact = await turn.dag_runs.get(run.dag_id, run.run_id)
-        transient = replace(turn.transient, looked_up_at=turn.state.now)
-        return turn.learned(observed_run=_answered(turn, fact), transient=transient)
+        run = context.state.run
+        fact = await context.dag_runs.get(run.dag_id, run.run_id)
+        transient = replace(context.transient, looked_up_at=context.state.now)
+        return context.with_result(observed_run=_observed(context, fact), transient=transient)
 
-    async def list_tasks(self, turn: Turn) -> TrackedJob:
+    async def list_tasks(self, context: ActionContext) -> TrackedJob:
         """Request the run's state and tasks from Airflow; after the run's end, its outputs too."""
-        run, now = turn.state.run, turn.state.now
-        fact = await self._run(turn)
-        transient = replace(turn.transient, looked_up_at=now, needs_look_up=False)
-        observed_run = _answered(turn, fact)
+        run, now = context.state.run, context.state.now
+        fact = await self._run(context)
+        transient = replace(context.transient, looked_up_at=now, needs_look_up=False)
+        observed_run = _observed(context, fact)
         if fact is None:
-            return turn.learned(observed_run=observed_run, transient=transient)
+            return context.with_result(observed_run=observed_run, transient=transient)
         asked_at = self._clock()
-        tasks = tuple(await turn.dag_runs.tasks(run.dag_id, run.run_id))
-        final = fact.ended and _are_settled(tasks, transient.over_since, asked_at)
+        tasks = tuple(await context.dag_runs.tasks(run.dag_id, run.run_id))
+        final = fact.ended and _are_final(tasks, transient.over_since, asked_at)
         observed_run = observe(observed_run, Snapshot(asked_at, tasks=tasks, complete=True, final=final))
         if not observed_run.over:
-            return turn.learned(observed_run=observed_run, transient=transient)
-        await self._confs.read(turn.state, turn.dag_runs)
-        read = await turn.dag_runs.outputs(run.dag_id, run.run_id, turn.job.spec.outputs)
+            return context.with_result(observed_run=observed_run, transient=transient)
+        await self._confs.read(context.state, context.dag_runs)
+        read = await context.dag_runs.outputs(run.dag_id, run.run_id, context.job.spec.outputs)
         outputs = bounded(read.values, read.omitted)
         if outputs.omitted:
-            turn.log(logging.WARNING, "outputs that are left out: %s", ", ".join(outputs.omitted))
+            context.log(logging.WARNING, "outputs that are left out: %s", ", ".join(outputs.omitted))
         transient = replace(transient, over_since=transient.over_since or asked_at)
-        return turn.learned(observed_run=observed_run, transient=transient, outputs=outputs)
+        return context.with_result(observed_run=observed_run, transient=transient, outputs=outputs)
 
-    async def _run(self, turn: Turn) -> RunFact | None:
+    async def _run(self, context: ActionContext) -> RunFact | None:
         """The run's state; None: Airflow has no such run.
 
         If Airflow has just confirmed the run's end, the known state is returned without a request.
         """
-        run, looked_at = turn.state.run, turn.transient.looked_up_at
-        if turn.observed_run.over and looked_at is not None and turn.state.now < looked_at + LIST_AGAIN_AFTER:
-            return turn.observed_run.run
-        return await turn.dag_runs.get(run.dag_id, run.run_id)
+        run, looked_at = context.state.run, context.transient.looked_up_at
+        if context.observed_run.over and looked_at is not None and context.state.now < looked_at + LIST_AGAIN_AFTER:
+            return context.observed_run.run
+        return await context.dag_runs.get(run.dag_id, run.run_id)
 
-    async def cancel(self, turn: Turn) -> TrackedJob:
+    async def cancel(self, context: ActionContext) -> TrackedJob:
         """Set the run's unfinished task instances to failed, then the run.
 
         Also end the cancellation DAG's run for this run if it is still queued, because it is not
         needed any more.
         """
-        run, now = turn.state.run, turn.state.now
-        await turn.confirm()
-        await turn.dag_runs.cancel(run.dag_id, run.run_id)
-        await turn.operators_dag_runs.drop_cancellation(run.run_id)
-        turn.log(logging.INFO, "cancelled run %s through REST", run.run_id)
-        sent = replace(turn.transient.cancel_requests, sent_at=now)
-        transient = replace(turn.transient, cancel_requests=sent, looked_up_at=now - LOOK_UP_EVERY)
-        return turn.learned(transient=transient)
+        run, now = context.state.run, context.state.now
+        await context.confirm()
+        await context.dag_runs.cancel(run.dag_id, run.run_id)
+        await context.operators_dag_runs.drop_cancellation(run.run_id)
+        context.log(logging.INFO, "cancelled run %s through REST", run.run_id)
+        sent = replace(context.transient.cancel_requests, sent_at=now)
+        transient = replace(context.transient, cancel_requests=sent, looked_up_at=now - LOOK_UP_EVERY)
+        return context.with_result(transient=transient)
 
-    async def pause(self, turn: Turn, action: Pause) -> TrackedJob:
+    async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
         """Do nothing: a suspended single run is cancelled, not paused."""
-        return turn.learned()
+        return context.with_result()
 
 
-def _answered(turn: Turn, fact: RunFact | None) -> ObservedRun:
+def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
     """The observed run after Airflow's answer. A ``fact`` of None: Airflow has no such run."""
     if fact is None:
-        return missed(turn.observed_run, turn.state.now, turn.transient.unknown_until)
-    return observe(turn.observed_run, Snapshot(turn.state.now, run=fact))
+        return missed(context.observed_run, context.state.now, context.transient.unknown_until)
+    return observe(context.observed_run, Snapshot(context.state.now, run=fact))
 
 
-def _are_settled(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
-    """Whether the list of an ended run's tasks is final (``SETTLED_AFTER``).
+def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
+    """Whether the list of an ended run's tasks is final (``FINAL_AFTER``).
 
     Args:
         tasks: The task instances in the list.
         over_since: The time of the first list of the ended run's tasks; None: there was no list.
         asked_at: The time of the request for the list.
     """
-    late = over_since is not None and asked_at - over_since > SETTLED_AFTER
+    late = over_since is not None and asked_at - over_since > FINAL_AFTER
     return late or all(task.state in FINISHED_TASK for task in tasks)

@@ -32,7 +32,7 @@ class Child:
     by_task: bool
 
 
-def may_be_ended(child: Child, parent: RunKey, prefix: str, *, allowed: bool) -> bool:
+def may_be_cancelled(child: Child, parent: RunKey, prefix: str, *, allowed: bool) -> bool:
     """Return whether a child may be cancelled together with its parent.
 
     A task can claim to have started any run. So three conditions must hold: the MLJob's namespace
