@@ -122,7 +122,7 @@ def test_mljobs_are_not_judged_while_many_runs_have_vanished(
     jobs.apply(in_instance(platform, "moved", "later", 0))
     jobs.until("later", lambda status: status.get("reason") == "AirflowInstanceNotReady", "it waits")
     looks = asked(instances, "active_runs")
-    eventually(lambda: asked(instances, "active_runs") >= looks + 2, "another census is taken")
+    eventually(lambda: asked(instances, "active_runs") >= looks + 2, "another relist is taken")
     assert not another.runs
     for name in names:
         status = jobs.status(name)

@@ -55,7 +55,7 @@ def test_run_of_many_tasks_costs_no_more_requests_than_a_run_of_two(
 ) -> None:
     few, many = run(counted, "few", 2), run(counted, "many", MANY)
 
-    # The census lists the runs once a minute, and the change feed is read at most once a second.
+    # The relist lists the runs once a minute, and the change feed is read at most once a second.
     minutes = many.seconds / 60
     assert many.of_its_own <= few.of_its_own + 2 * minutes + 2, (few.requests, many.requests)
     assert many.requests["tasks"] <= few.requests["tasks"] + 1

@@ -391,7 +391,7 @@ class Machine(RuleBasedStateMachine):
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:
-        """Let time pass beyond every backoff, census and deadline, while the cancellation
+        """Let time pass beyond every backoff, relist and deadline, while the cancellation
         DAG works.
         """
         for _ in range(10):

@@ -425,7 +425,7 @@ class World:
 
         If a submission arrives later than the operator waits for it, and its MLJob is deleted, the
         operator can't know the run in time. In the end the operator must find such a run, but not a
-        backfill, because the census doesn't list backfills.
+        backfill, because the relist doesn't list backfills.
         """
         backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
         too_early = self.late & backfills if in_the_end else self.late

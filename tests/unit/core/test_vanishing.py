@@ -31,8 +31,8 @@ class Runs:
     def missed(self, key: tuple[str, str], seconds: float) -> None:
         self.known.follow(key, "prod", missed_at=at(seconds), answered_at=at(seconds), submitted_at=T0)
 
-    def census(self, seconds: float, *unlisted: tuple[str, str]) -> None:
-        self.known.census("prod", at(seconds), unlisted)
+    def relist(self, seconds: float, *unlisted: tuple[str, str]) -> None:
+        self.known.relist("prod", at(seconds), unlisted)
 
     @property
     def counting(self) -> list[tuple[str, str]]:
@@ -65,27 +65,27 @@ class TestOneThatIsMissing:
         runs = Runs(followed)
         runs.missed(runs.keys[0], 1)
         assert runs.counting == [runs.keys[0]]
-        assert not runs.known.wants_census("prod")
+        assert not runs.known.wants_relist("prod")
 
     def test_does_not_count_before_a_census(self) -> None:
         runs = Runs(5)
         runs.missed(runs.keys[0], 1)
         assert runs.counting == []
-        assert runs.known.wants_census("prod")
-        runs.census(2, runs.keys[0])
+        assert runs.known.wants_relist("prod")
+        runs.relist(2, runs.keys[0])
         assert runs.counting == [runs.keys[0]]
-        assert not runs.known.wants_census("prod")
+        assert not runs.known.wants_relist("prod")
 
     def test_does_not_count_if_the_census_listed_it(self) -> None:
         runs = Runs(5)
-        runs.census(1)
+        runs.relist(1)
         runs.missed(runs.keys[0], 2)
         assert runs.counting == []
 
     def test_does_not_count_until_all_unlisted_runs_were_looked_up(self) -> None:
         runs = Runs(6)
         gone, ended, third, *_ = runs.keys
-        runs.census(1, gone, ended, third)
+        runs.relist(1, gone, ended, third)
         runs.missed(gone, 2)
         assert runs.counting == []
         assert not runs.known.surveyed("prod")
@@ -97,7 +97,7 @@ class TestOneThatIsMissing:
 
     def test_an_answer_from_before_the_census_does_not_count_as_found(self) -> None:
         runs = Runs(3)
-        runs.census(5, *runs.keys)
+        runs.relist(5, *runs.keys)
         runs.found(runs.keys[0], 4)
         assert not runs.known.surveyed("prod")
 
@@ -105,7 +105,7 @@ class TestOneThatIsMissing:
 class TestManyThatAreMissing:
     def vanished(self, missing: int = 4, followed: int = 5) -> Runs:
         runs = Runs(followed)
-        runs.census(1, *runs.keys[:missing])
+        runs.relist(1, *runs.keys[:missing])
         for key in runs.keys[:missing]:
             runs.missed(key, 2)
         return runs
@@ -121,7 +121,7 @@ class TestManyThatAreMissing:
     def test_of_one_namespace_among_several_count_as_deleted(self) -> None:
         runs = Runs(6)
         runs.found(("team-b", "job"), 0)
-        runs.census(60, *runs.keys)
+        runs.relist(60, *runs.keys)
         for key in runs.keys:
             runs.missed(key, 61)
         assert not runs.known.have_vanished("prod")
@@ -132,7 +132,7 @@ class TestManyThatAreMissing:
         others = [("team-b", "job"), ("team-c", "job")]
         for other in others:
             runs.found(other, 0)
-        runs.census(60, *runs.keys, others[0])
+        runs.relist(60, *runs.keys, others[0])
         for key in (*runs.keys, others[0]):
             runs.missed(key, 61)
         assert runs.known.have_vanished("prod")
@@ -160,7 +160,7 @@ class TestManyThatAreMissing:
     def test_runs_missed_later_are_not_accepted(self) -> None:
         runs = self.vanished(missing=4, followed=8)
         runs.known.accept("prod")
-        runs.census(3, *runs.keys)
+        runs.relist(3, *runs.keys)
         for key in runs.keys[4:]:
             runs.missed(key, 4)
         assert runs.counting == runs.keys[:4]
@@ -175,7 +175,7 @@ class TestManyThatAreMissing:
 
     def test_runs_submitted_before_the_accepted_time_are_lost(self) -> None:
         runs = Runs(4, prod=at(60))
-        runs.census(1, *runs.keys)
+        runs.relist(1, *runs.keys)
         for key in runs.keys:
             runs.missed(key, 2)
         assert runs.counting == runs.keys
@@ -183,7 +183,7 @@ class TestManyThatAreMissing:
 
     def test_runs_submitted_after_the_accepted_time_are_not_lost(self) -> None:
         runs = Runs(4, prod=T0)
-        runs.census(1, *runs.keys)
+        runs.relist(1, *runs.keys)
         for key in runs.keys:
             runs.missed(key, 2)
         assert runs.counting == []
@@ -192,7 +192,7 @@ class TestManyThatAreMissing:
         runs = Runs(3)
         runs.known.hold("prod")
         assert runs.known.have_vanished("prod")
-        runs.census(1)
+        runs.relist(1)
         assert not runs.known.have_vanished("prod")
 
     def test_changes_are_reported_once(self) -> None:

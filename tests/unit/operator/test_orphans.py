@@ -1,4 +1,4 @@
-"""Orphans are active runs that no MLJob follows. The census finds them, reports them, and cancels
+"""Orphans are active runs that no MLJob follows. The relist finds them, reports them, and cancels
 them if the settings say so. Other runs are left alone.
 """
 
@@ -38,7 +38,7 @@ async def cancelling() -> AsyncIterator[World]:
 
 
 async def minutes(world: World, number: int = 2) -> None:
-    """Let this many minutes pass, with a census each minute."""
+    """Let this many minutes pass, with a relist each minute."""
     for _ in range(12 * number + 1):
         await world.look()
         await world.later(5)

@@ -21,7 +21,7 @@ Situation = Callable[[World], Awaitable[None]]
 
 
 async def followed(world: World) -> None:
-    """A run is active, and the operator checks whether it exists: the census did not find it, or a
+    """A run is active, and the operator checks whether it exists: the relist did not find it, or a
     task is in doubt.
     """
     await world.apply(backoffLimit=1, retryStrategy="NewRun")

@@ -1,7 +1,7 @@
 """Finds orphaned runs, reports them, and cancels them if the settings say so.
 
 An orphaned run is in progress in Airflow, and no MLJob follows it (:mod:`.core.orphans`). This
-controller checks each census, which is the list of an Airflow's active runs.
+controller checks each relist, which is the list of an Airflow's active runs.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ..ports import Airflows, JobStore, Meter, OperatorStore, RunChange
 log = logging.getLogger(__name__)
 
 LOOK_UPS = 20
-"""The maximum number of MLJobs that are requested from the API server per census."""
+"""The maximum number of MLJobs that are requested from the API server per relist."""
 SECONDS = 10.0
-"""The longest time in seconds for the check of a census. The reader of the change feed waits for
+"""The longest time in seconds for the check of a relist. The reader of the change feed waits for
 the check, so the limit bounds its delay."""
 CANCELLATIONS = 5
-"""The maximum number of orphaned runs that are cancelled per census. The limit keeps Airflow free
+"""The maximum number of orphaned runs that are cancelled per relist. The limit keeps Airflow free
 for the cancellations that users ask for."""
 
 
@@ -65,7 +65,7 @@ class Orphans:
         self._cancel = cancel
         self._suspects: defaultdict[str, Suspects] = defaultdict(Suspects)
 
-    async def census(
+    async def relist(
         self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
     ) -> None:
         """Check the active runs of an Airflow.
@@ -93,7 +93,7 @@ class Orphans:
                     for run in suspects.next_to_end(CANCELLATIONS, at):
                         await self._end(run, keys[run], at)
         except (StoreError, TimeoutError) as error:
-            log.debug("the remaining orphaned runs are checked in the next census: %s", error or "out of time")
+            log.debug("the remaining orphaned runs are checked in the next relist: %s", error or "out of time")
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
     def _noted(self, change: RunChange) -> Key | None:
@@ -114,7 +114,7 @@ class Orphans:
         Args:
             run: The run.
             key: The MLJob for which the run was submitted.
-            at: The time of the census.
+            at: The time of the relist.
 
         Raises:
             StoreError: The API server does not answer.

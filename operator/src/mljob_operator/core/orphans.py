@@ -7,7 +7,7 @@ A run is orphaned in two cases:
 - The operator gave up a cancellation (CancellationAbandoned).
 
 In both cases, only Airflow's list of active runs shows the run. The Kubernetes API has no trace of
-it. The operator reads this list periodically, which is called a census.
+it. The operator reads this list periodically, which is called a relist.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from .status.events import WARNING, KubeEvent
 
 SEEN_FOR = timedelta(seconds=60)
-"""How long censuses must list a run without a known MLJob before the operator asks the API server
+"""How long relists must list a run without a known MLJob before the operator asks the API server
 for the MLJob. The time is long enough for the watch to report the MLJob of a new run.
 """
 
@@ -87,7 +87,7 @@ class Suspects:
     """Runs of one Airflow that may be orphaned.
 
     Attributes:
-        since: Since when each run has been under suspicion: when a census first listed the run, or
+        since: Since when each run has been under suspicion: when a relist first listed the run, or
             when the API server last said that an MLJob follows the run.
         orphaned: The runs that, according to the API server, no MLJob follows.
         tried: When the operator last tried to cancel each orphaned run.
@@ -98,7 +98,7 @@ class Suspects:
     tried: dict[RunKey, datetime] = field(default_factory=dict)
 
     def listed(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
-        """Replace the suspects by the runs that a census listed and that no known MLJob follows.
+        """Replace the suspects by the runs that a relist listed and that no known MLJob follows.
 
         Returns:
             list: The runs whose MLJobs the caller must look up in the API server, the longest

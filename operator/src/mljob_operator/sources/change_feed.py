@@ -46,8 +46,8 @@ transaction of Airflow."""
 SKEW = timedelta(seconds=5)
 """The largest tolerated difference between the clocks of Airflow's hosts. One host queues a run,
 and others change its task instances."""
-CENSUS_INTERVAL = timedelta(seconds=60)
-"""The interval of the census, which lists all active runs. The change feed lacks two kinds of runs:
+RELIST_INTERVAL = timedelta(seconds=60)
+"""The interval of the relist, which lists all active runs. The change feed lacks two kinds of runs:
 deleted runs, and runs that a user cleared while the operator was not running."""
 
 HALTS_EVERY = timedelta(seconds=4)
@@ -69,7 +69,7 @@ class ChangeFeedReader:
         airflow: The Airflow's name.
         airflows: Gives access to the Airflow.
         controller: Receives the changes.
-        orphans: Checks each census for orphaned runs.
+        orphans: Checks each relist for orphaned runs.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between passes.
         hot_interval: Seconds between passes while a change is expected at any moment.
@@ -98,7 +98,7 @@ class ChangeFeedReader:
         self._interval = interval
         self._hot_interval = min(hot_interval, interval)
         self._watermark: datetime | None = None
-        self._census_at: datetime | None = None
+        self._relisted_at: datetime | None = None
         self._failures = 0
         self._halts_at: datetime | None = None
         self._halts_asked: dict[str, int] = {}
@@ -206,15 +206,13 @@ class ChangeFeedReader:
         self._watermark = started + self._dag_runs.clock_offset
         await self._look_for_halts(lives, started)
         in_progress = [live for live in lives if live.current.active and not live.observed_run.over]
-        await self._take_census(
-            submitted, in_progress, started, of_run, {live.run for live in lives}, first_pass=first_pass
-        )
+        await self._relist(submitted, in_progress, started, of_run, {live.run for live in lives}, first_pass=first_pass)
 
     async def _follow(self, backfills: dict[RunKey, State], since: datetime, now: datetime) -> None:
         """Hand the changed runs of backfills to the workers. One request covers all backfills.
 
         The request does not show whether a backfill itself was paused, closed or deleted. So at
-        each census the workers are told to look their backfills up. A worker that does not know the
+        each relist the workers are told to look their backfills up. A worker that does not know the
         backfill's runs yet is told so in each pass.
         """
         if not backfills:
@@ -222,7 +220,7 @@ class ChangeFeedReader:
         members: dict[RunKey, list[BackfillRun]] = defaultdict(list)
         for change in await self._dag_runs.backfills.changed(since):
             members[RunKey(self._airflow, change.dag_id, change.marker.run_id)].append(change.member)
-        due = self._census_at is None or now >= self._census_at + CENSUS_INTERVAL
+        due = self._relisted_at is None or now >= self._relisted_at + RELIST_INTERVAL
         for backfill, live in backfills.items():
             if backfill in members:
                 self._controller.observe_backfill_runs(live.job.key, backfill, members[backfill])
@@ -277,7 +275,7 @@ class ChangeFeedReader:
             if seen is not live.transient.halt:
                 self._controller.observe_halt(live.job.key, seen)
 
-    async def _take_census(
+    async def _relist(
         self,
         submitted: dict[Key, State],
         in_progress: Collection[State],
@@ -296,11 +294,11 @@ class ChangeFeedReader:
         for key, live in submitted.items():
             if first_pass and live.run not in seen and not live.observed_run.complete:
                 self._controller.request_look_up(key)
-        every = ABSENCE_TAKES if self._controller.wants_census(self._airflow) else CENSUS_INTERVAL
-        if self._census_at is not None and now < self._census_at + every:
+        every = ABSENCE_TAKES if self._controller.wants_relist(self._airflow) else RELIST_INTERVAL
+        if self._relisted_at is not None and now < self._relisted_at + every:
             return
         active = await self._dag_runs.active_runs()
-        self._census_at = now
+        self._relisted_at = now
         for change in active:
             of = self._key(change.run_id)
             found = of is not None and of in submitted and submitted[of].observed_run.missed_at is not None
@@ -308,14 +306,14 @@ class ChangeFeedReader:
                 self._controller.observe_run(of, self._run(change), Snapshot(now, run=change.fact))
         there = {self._run(change) for change in active}
         unlisted = [live.job.key for live in in_progress if live.job.is_backfill or live.run not in there]
-        self._controller.census(self._airflow, now, unlisted)
+        self._controller.relist(self._airflow, now, unlisted)
         for key, live in submitted.items():
             age = now - (live.job.status.submit_time or now)
             missing = live.run not in there and not live.observed_run.over
             if age > OVERLAP and (missing or not live.observed_run.complete):
                 self._controller.request_look_up(key)
         if not self._controller.have_vanished(self._airflow):
-            await self._orphans.census(self._airflow, now, active, followed)
+            await self._orphans.relist(self._airflow, now, active, followed)
 
     def _run(self, change: RunChange | TaskChange) -> RunKey:
         return RunKey(self._airflow, change.dag_id, change.run_id)

@@ -280,25 +280,25 @@ class MLJobController:
             if waiting:
                 self._forget_last_error(key)
 
-    def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Handle the result of a census: an Airflow has listed its active runs.
+    def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
+        """Handle the result of a relist: an Airflow has listed its active runs.
 
         Args:
             airflow: The Airflow's name.
             asked_at: The time of the request.
             unlisted: The MLJobs whose runs are in progress, but missing in the list.
         """
-        self._missing_runs.census(airflow, asked_at, unlisted)
+        self._missing_runs.relist(airflow, asked_at, unlisted)
         self._report_vanished_runs()
         vanished = self._missing_runs.vanished(airflow)
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
-    def wants_census(self, airflow: str) -> bool:
-        """Whether a census is needed soon.
+    def wants_relist(self, airflow: str) -> bool:
+        """Whether a relist is needed soon.
 
-        If a run is missing, a census has to show whether other runs are missing too.
+        If a run is missing, a relist has to show whether other runs are missing too.
         """
-        return self._missing_runs.wants_census(airflow)
+        return self._missing_runs.wants_relist(airflow)
 
     def have_vanished(self, airflow: str) -> bool:
         """Whether many runs have vanished from an Airflow at once.
@@ -509,7 +509,7 @@ class MLJobController:
         state = worker.state
         if state is None:
             return
-        vanished = state.presence.vanished and self._missing_runs.needs_census(key)
+        vanished = state.presence.vanished and self._missing_runs.needs_relist(key)
         if vanished or is_hot(state, self._clock()):
             self.early_pass(state.run.airflow).set()
         self._backfills.update(state)

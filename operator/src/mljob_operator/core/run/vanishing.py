@@ -11,9 +11,9 @@ If only the runs of one namespace among several are missing, they do count as de
 the runs of the other namespaces, so a team has deleted its own runs. Otherwise one team could block
 all other teams.
 
-A census is a periodic list of all active runs of an Airflow. Where the operator follows three or
-more runs in an Airflow, a missing run counts as deleted only after a census that did not list the
-run, because this census shows whether other runs are missing too. A run that the census did not
+A relist is a periodic list of all active runs of an Airflow. Where the operator follows three or
+more runs in an Airflow, a missing run counts as deleted only after a relist that did not list the
+run, because this relist shows whether other runs are missing too. A run that the relist did not
 list is treated as missing until the operator has looked it up, so that the first look-ups alone
 decide nothing.
 """
@@ -69,10 +69,10 @@ class _Airflow:
     Attributes:
         followed: The runs that the operator follows.
         missing: For each missing run, when Airflow first answered that it has no such run.
-        unlisted: The runs that the last census did not list and that have not been found since.
-        unanswered: The unlisted runs that the operator has not looked up since the census.
+        unlisted: The runs that the last relist did not list and that have not been found since.
+        unanswered: The unlisted runs that the operator has not looked up since the relist.
         accepted: The missing runs whose loss an administrator has accepted.
-        census_at: When the last census was requested, or None if there was no census.
+        relisted_at: When the last relist was requested, or None if there was no relist.
         vanished: Whether many runs have been missing, and some of them still are.
     """
 
@@ -81,7 +81,7 @@ class _Airflow:
     unlisted: set[Key] = field(default_factory=set)
     unanswered: set[Key] = field(default_factory=set)
     accepted: set[Key] = field(default_factory=set)
-    census_at: datetime | None = None
+    relisted_at: datetime | None = None
     vanished: bool = False
 
     @property
@@ -118,7 +118,7 @@ class _Airflow:
         """
         if self._are_many(self.lost, self.missing.keys()):
             self.vanished = True
-        elif self.census_at is not None and not self.lost and not self.unanswered:
+        elif self.relisted_at is not None and not self.lost and not self.unanswered:
             self.vanished = False
 
     def drop(self, key: Key) -> None:
@@ -180,7 +180,7 @@ class MissingRuns:
         else:
             there.missing.pop(key, None)
             there.accepted.discard(key)
-            if there.census_at is not None and answered_at is not None and answered_at >= there.census_at:
+            if there.relisted_at is not None and answered_at is not None and answered_at >= there.relisted_at:
                 there.unlisted.discard(key)
                 there.unanswered.discard(key)
         self._reckon(airflow)
@@ -195,12 +195,12 @@ class MissingRuns:
         self._reckon(airflow)
         return True
 
-    def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
+    def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
         """Note which runs Airflow did not list. ``asked_at`` is the time when Airflow was asked for
         all active runs.
         """
         there = self._airflows[airflow]
-        there.census_at = asked_at
+        there.relisted_at = asked_at
         there.unlisted = {key for key in unlisted if key in there.followed}
         there.unanswered = there.unlisted - there.missing.keys()
         self._reckon(airflow)
@@ -221,15 +221,15 @@ class MissingRuns:
         return lost
 
     def surveyed(self, airflow: str) -> bool:
-        """Return whether the operator knows which runs are missing: there was a census, and the
+        """Return whether the operator knows which runs are missing: there was a relist, and the
         operator has looked up the runs that it did not list.
         """
         there = self._airflows[airflow]
-        return there.census_at is not None and not there.unanswered
+        return there.relisted_at is not None and not there.unanswered
 
-    def wants_census(self, airflow: str) -> bool:
-        """Return whether a missing run can count as deleted only after another census."""
-        return any(self.needs_census(key) for key in self._airflows[airflow].missing)
+    def wants_relist(self, airflow: str) -> bool:
+        """Return whether a missing run can count as deleted only after another relist."""
+        return any(self.needs_relist(key) for key in self._airflows[airflow].missing)
 
     def withholds(self, key: Key) -> bool:
         """Return whether this MLJob's run does not count as deleted although Airflow answers that
@@ -241,10 +241,10 @@ class MissingRuns:
         there = self._airflows[airflow]
         if key in there.accepted:
             return False
-        return self.needs_census(key) or there.doubtful
+        return self.needs_relist(key) or there.doubtful
 
-    def needs_census(self, key: Key) -> bool:
-        """Return whether this MLJob's run can count as deleted only after a census, because other
+    def needs_relist(self, key: Key) -> bool:
+        """Return whether this MLJob's run can count as deleted only after a relist, because other
         runs may be missing too.
         """
         there = self._airflows[self._airflow_of[key]]
