@@ -50,10 +50,10 @@ RELIST_INTERVAL = timedelta(seconds=60)
 """The interval of the relist, which lists all active runs. The change feed lacks two kinds of runs:
 deleted runs, and runs that a user cleared while the operator was not running."""
 
-HALTS_EVERY = timedelta(seconds=4)
+HALT_CHECK_INTERVAL = timedelta(seconds=4)
 """The interval of checks whether the DAGs of runs in progress are halted: paused, or in no file any
 more."""
-HALTS_A_LOOK = 20
+HALTS_PER_CHECK = 20
 """The number of DAGs that a check requests one by one. For further DAGs, the check requests the
 list of the paused DAGs."""
 
@@ -100,9 +100,9 @@ class ChangeFeedReader:
         self._watermark: datetime | None = None
         self._relisted_at: datetime | None = None
         self._failures = 0
-        self._halts_at: datetime | None = None
-        self._halts_asked: dict[str, int] = {}
-        self._looks = 1
+        self._halts_checked_at: datetime | None = None
+        self._last_checks: dict[str, int] = {}
+        self._checks = 1
 
     async def run(self) -> None:
         """Make passes over the change feed until the task is cancelled."""
@@ -131,7 +131,7 @@ class ChangeFeedReader:
         """
         try:
             await self.pass_once()
-            hot = any(is_hot(live, self._clock()) for live in self._controller.unfinished(self._airflow))
+            hot = any(is_hot(state, self._clock()) for state in self._controller.unfinished(self._airflow))
         except AirflowError as error:
             return self._failed(error), False
         except Exception:
@@ -162,17 +162,17 @@ class ChangeFeedReader:
             AirflowError: A request failed. The watermark stays, so the next pass reads the same
                 changes again.
         """
-        lives = self._controller.unfinished(self._airflow)
-        submitted = {live.job.key: live for live in lives if live.current.active and not live.job.is_backfill}
-        backfills = {live.run: live for live in lives if live.current.active and live.job.is_backfill}
+        states = self._controller.unfinished(self._airflow)
+        submitted = {state.job.key: state for state in states if state.current.active and not state.job.is_backfill}
+        backfills = {state.run: state for state in states if state.current.active and state.job.is_backfill}
         started = self._clock()
-        since = (self._watermark or self._first(lives)) - OVERLAP
+        since = (self._watermark or self._first(states)) - OVERLAP
         runs = await self._dag_runs.changed_runs(since)
         # If no run is in progress, a user may still have cleared the run of a finished MLJob. The
         # list of runs shows that, so the task instances are not requested.
         tasks = await self._dag_runs.changed_tasks(since) if submitted else []
 
-        followed = {live.run: live for live in submitted.values()}
+        followed = {state.run: state for state in submitted.values()}
         of_run: dict[RunKey, tuple[list[RunFact], list[TaskFact]]] = defaultdict(lambda: ([], []))
         for change in runs:
             run, key = self._run(change), self._key(change.run_id)
@@ -184,14 +184,14 @@ class ChangeFeedReader:
             if (run := self._run(task)) in followed:
                 of_run[run][1].append(task.fact)
         for run, (run_facts, task_facts) in of_run.items():
-            live = followed[run]
-            run_fact = run_facts[-1] if run_facts else live.observed_run.run
+            state = followed[run]
+            run_fact = run_facts[-1] if run_facts else state.observed_run.run
             queued_at = run_fact.queued_at if run_fact else None
             # A cleared run has a new queued time, but the feed lacks its tasks that had succeeded
             # before.
-            cleared = attempts.goes_on(live.job.status)
+            cleared = attempts.goes_on(state.job.status)
             self._controller.observe_run(
-                live.job.key,
+                state.job.key,
                 run,
                 Snapshot(
                     started,
@@ -204,9 +204,11 @@ class ChangeFeedReader:
         await self._follow(backfills, since, started)
         first_pass = self._watermark is None
         self._watermark = started + self._dag_runs.clock_offset
-        await self._look_for_halts(lives, started)
-        in_progress = [live for live in lives if live.current.active and not live.observed_run.over]
-        await self._relist(submitted, in_progress, started, of_run, {live.run for live in lives}, first_pass=first_pass)
+        await self._check_halts(states, started)
+        in_progress = [state for state in states if state.current.active and not state.observed_run.over]
+        await self._relist(
+            submitted, in_progress, started, of_run, {state.run for state in states}, first_pass=first_pass
+        )
 
     async def _follow(self, backfills: dict[RunKey, State], since: datetime, now: datetime) -> None:
         """Hand the changed runs of backfills to the workers. One request covers all backfills.
@@ -221,11 +223,11 @@ class ChangeFeedReader:
         for change in await self._dag_runs.backfills.changed(since):
             members[RunKey(self._airflow, change.dag_id, change.marker.run_id)].append(change.member)
         due = self._relisted_at is None or now >= self._relisted_at + RELIST_INTERVAL
-        for backfill, live in backfills.items():
+        for backfill, state in backfills.items():
             if backfill in members:
-                self._controller.observe_backfill_runs(live.job.key, backfill, members[backfill])
-            if due or live.observed_run.observed_backfill is None or not live.observed_run.observed_backfill.made:
-                self._controller.request_look_up(live.job.key)
+                self._controller.observe_backfill_runs(state.job.key, backfill, members[backfill])
+            if due or state.observed_run.observed_backfill is None or not state.observed_run.observed_backfill.made:
+                self._controller.request_look_up(state.job.key)
 
     @property
     def _dag_runs(self) -> DagRuns:
@@ -235,52 +237,52 @@ class ChangeFeedReader:
     def _name(self) -> str:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
-    def _first(self, lives: list[State]) -> datetime:
+    def _first(self, states: list[State]) -> datetime:
         """The first watermark after a start: the time of the oldest submission of a live run, or
         now.
 
         The time is by Airflow's clock.
         """
-        submitted = [live.job.status.submit_time for live in lives if live.job.status.submit_time]
+        submitted = [state.job.status.submit_time for state in states if state.job.status.submit_time]
         return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
 
-    async def _look_for_halts(self, lives: list[State], now: datetime) -> None:
+    async def _check_halts(self, states: list[State], now: datetime) -> None:
         """Find out which DAGs are halted: paused, or in no file any more.
 
         Airflow sends no event about a halt, and schedules no more tasks of the DAG's runs. One
         request per DAG covers all runs of the DAG. DAGs without a moving run come first, then the
         DAGs whose last request is the longest ago.
         """
-        watched = [live for live in lives if is_in_progress(live) or live.transient.halt is not None]
-        if not watched or (self._halts_at is not None and now < self._halts_at + HALTS_EVERY):
+        followed = [state for state in states if is_in_progress(state) or state.transient.halt is not None]
+        if not followed or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):
             return
-        self._halts_at = now
-        moving = {live.run.dag_id for live in watched if not is_still(live)}
-        dag_ids = {live.run.dag_id for live in watched}
-        self._halts_asked = {dag_id: self._halts_asked.get(dag_id, 0) for dag_id in dag_ids}
-        ordered = sorted(dag_ids, key=lambda dag_id: (dag_id in moving, self._halts_asked[dag_id], dag_id))
-        first, others = ordered[:HALTS_A_LOOK], set(ordered[HALTS_A_LOOK:])
+        self._halts_checked_at = now
+        active = {state.run.dag_id for state in followed if not is_still(state)}
+        dag_ids = {state.run.dag_id for state in followed}
+        self._last_checks = {dag_id: self._last_checks.get(dag_id, 0) for dag_id in dag_ids}
+        ordered = sorted(dag_ids, key=lambda dag_id: (dag_id in active, self._last_checks[dag_id], dag_id))
+        first, remaining = ordered[:HALTS_PER_CHECK], set(ordered[HALTS_PER_CHECK:])
         found = await self._dag_runs.halts(first)
-        self._halts_asked |= dict.fromkeys(first, self._looks)
-        self._looks += 1
-        paused = await self._dag_runs.paused_dags() if others else set()
-        for live in watched:
-            dag_id = live.run.dag_id
+        self._last_checks |= dict.fromkeys(first, self._checks)
+        self._checks += 1
+        paused = await self._dag_runs.paused_dags() if remaining else set()
+        for state in followed:
+            dag_id = state.run.dag_id
             if dag_id in found:
-                seen = found[dag_id]
-            elif dag_id in others and Halt.STALE is not live.transient.halt:
-                seen = Halt.PAUSED if dag_id in paused else None
+                halt = found[dag_id]
+            elif dag_id in remaining and Halt.STALE is not state.transient.halt:
+                halt = Halt.PAUSED if dag_id in paused else None
             else:
                 continue
-            if seen is not live.transient.halt:
-                self._controller.observe_halt(live.job.key, seen)
+            if halt is not state.transient.halt:
+                self._controller.observe_halt(state.job.key, halt)
 
     async def _relist(
         self,
         submitted: dict[Key, State],
         in_progress: Collection[State],
         now: datetime,
-        seen: Collection[RunKey],
+        changed: Collection[RunKey],
         followed: Collection[RunKey],
         *,
         first_pass: bool,
@@ -291,26 +293,26 @@ class ChangeFeedReader:
         is told to look the run up. If a user cleared the run of a finished MLJob while the operator
         was not running, the MLJob follows the run again.
         """
-        for key, live in submitted.items():
-            if first_pass and live.run not in seen and not live.observed_run.complete:
+        for key, state in submitted.items():
+            if first_pass and state.run not in changed and not state.observed_run.complete:
                 self._controller.request_look_up(key)
-        every = ABSENCE_TAKES if self._controller.wants_relist(self._airflow) else RELIST_INTERVAL
-        if self._relisted_at is not None and now < self._relisted_at + every:
+        interval = ABSENCE_TAKES if self._controller.wants_relist(self._airflow) else RELIST_INTERVAL
+        if self._relisted_at is not None and now < self._relisted_at + interval:
             return
         active = await self._dag_runs.active_runs()
         self._relisted_at = now
         for change in active:
-            of = self._key(change.run_id)
-            found = of is not None and of in submitted and submitted[of].observed_run.missed_at is not None
-            if of is not None and (found or of not in submitted):
-                self._controller.observe_run(of, self._run(change), Snapshot(now, run=change.fact))
-        there = {self._run(change) for change in active}
-        unlisted = [live.job.key for live in in_progress if live.job.is_backfill or live.run not in there]
+            owner = self._key(change.run_id)
+            is_back = owner is not None and owner in submitted and submitted[owner].observed_run.missed_at is not None
+            if owner is not None and (is_back or owner not in submitted):
+                self._controller.observe_run(owner, self._run(change), Snapshot(now, run=change.fact))
+        listed = {self._run(change) for change in active}
+        unlisted = [state.job.key for state in in_progress if state.job.is_backfill or state.run not in listed]
         self._controller.relist(self._airflow, now, unlisted)
-        for key, live in submitted.items():
-            age = now - (live.job.status.submit_time or now)
-            missing = live.run not in there and not live.observed_run.over
-            if age > OVERLAP and (missing or not live.observed_run.complete):
+        for key, state in submitted.items():
+            age = now - (state.job.status.submit_time or now)
+            missing = state.run not in listed and not state.observed_run.over
+            if age > OVERLAP and (missing or not state.observed_run.complete):
                 self._controller.request_look_up(key)
         if not self._controller.have_vanished(self._airflow):
             await self._orphans.relist(self._airflow, now, active, followed)

@@ -16,13 +16,13 @@ class Halt(StrEnum):
     STALE = "DagStale"
 
 
-def told(halt: Halt, dag_id: str, what: str) -> str:
-    """Return the message for a halted DAG: the cause, and what to do. ``what`` is "run" or
+def message_of(halt: Halt, dag_id: str, noun: str) -> str:
+    """Return the message for a halted DAG: the cause, and what to do. ``noun`` is "run" or
     "backfill".
     """
     if halt is Halt.PAUSED:
-        return f"DAG {dag_id} is paused: running tasks of the {what} finish, and no other task starts. Unpause the DAG in Airflow's UI."
+        return f"DAG {dag_id} is paused: running tasks of the {noun} finish, and no other task starts. Unpause the DAG in Airflow's UI."
     return (
-        f"Airflow finds DAG {dag_id} in no DAG file any more: running tasks of the {what} finish, and no other task starts. Put the DAG back into its "
+        f"Airflow finds DAG {dag_id} in no DAG file any more: running tasks of the {noun} finish, and no other task starts. Put the DAG back into its "
         "file, or cancel the MLJob."
     )

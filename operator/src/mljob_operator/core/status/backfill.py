@@ -60,7 +60,7 @@ class BackfillOfRuns:
             if state.backfill_pause.wanted:
                 return _suspended(observed_backfill)
         if stopped is not None and run.state is RunState.QUEUED:
-            return StatusSummary(Phase.QUEUED, stopped, halt.told(stopped, state.run.dag_id, self.noun))
+            return StatusSummary(Phase.QUEUED, stopped, halt.message_of(stopped, state.run.dag_id, self.noun))
         return under_way(observed_backfill)
 
     def cancelling(self, state: State) -> str:

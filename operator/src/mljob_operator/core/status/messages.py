@@ -246,7 +246,7 @@ def _why(context: Context, reason: CancelReason) -> str:
         case CancelReason.PRE_RUNNING:
             why, stopped = state.transient.kept_by, state.transient.halt
             if why is None and stopped is not None:
-                why = halt.told(stopped, state.run.dag_id, workload(state.job).noun)
+                why = halt.message_of(stopped, state.run.dag_id, workload(state.job).noun)
             seconds = spec.pre_running_deadline_seconds
             return f"No task had started after preRunningDeadlineSeconds ({seconds} s). {why or ''}".rstrip()
         case CancelReason.SUSPEND:

@@ -43,7 +43,7 @@ class SingleRun:
         run, stopped = state.observed_run.shown_run, state.transient.halt
         phase = Phase.QUEUED if run is not None and run.state is RunState.QUEUED else Phase.RUNNING
         if stopped is not None:
-            return StatusSummary(phase, stopped, halt.told(stopped, state.run.dag_id, self.noun))
+            return StatusSummary(phase, stopped, halt.message_of(stopped, state.run.dag_id, self.noun))
         if phase is Phase.QUEUED:
             return StatusSummary(phase, "Queued", "Airflow has accepted the run; its first task has not started.")
         return _running(context)
