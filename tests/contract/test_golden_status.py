@@ -92,6 +92,6 @@ def test_both_producers_together_report_what_either_alone_reports(run: str, rng:
 def test_airflows_own_producer_reports_the_end_of_the_run(run: str) -> None:
     answer = json.loads((GOLDEN / "rest" / f"{run}.run.json").read_text(encoding="utf-8"))
     observed_run = fold(ObservedRun(), facts(run, PRODUCERS["official"]))
-    assert observed_run.heard is not None
-    if observed_run.heard.state in TERMINAL_RUN:
-        assert observed_run.heard.state == answer["state"]
+    assert observed_run.reported is not None
+    if observed_run.reported.state in TERMINAL_RUN:
+        assert observed_run.reported.state == answer["state"]

@@ -57,7 +57,7 @@ from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
-from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, TaskFact, heard_of_run
+from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, TaskFact, latest_report
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.observed_run import ObservedRun
 from mljob_operator.core.run.outputs import Outputs
@@ -502,7 +502,7 @@ def _by_key(tasks: Sequence[TaskFact]) -> dict[tuple[str, int], TaskFact]:
 def backfill(
     runs: Mapping[str, str] | None = None,
     *,
-    heard: Mapping[str, str] | None = None,
+    reported: Mapping[str, str] | None = None,
     paused: bool = False,
     not_created: int = 0,
     created: datetime = QUEUED,
@@ -532,17 +532,17 @@ def backfill(
         at = ago(1) if over else STARTED
         start = STARTED if state != "queued" else None
         told = RunFact(RunState(state), StatusSource.REST, at, ago(1), start, at if over else None, created)
-        hint = run_event((heard or {}).get(date, state))
+        hint = run_event((reported or {}).get(date, state))
         day = datetime.fromisoformat(date).replace(tzinfo=UTC)
         run_id = f"backfill__{date}"
         members[run_id] = BackfillRun(
-            run_id, told, day, number, heard=heard_of_run(told, None, hint) if heard else None
+            run_id, told, day, number, reported=latest_report(told, None, hint) if reported else None
         )
     observed_backfill = ObservedBackfill(made, members, not_created)
     run = as_one_run(observed_backfill)
     run = run if ended_as is None else replace(run, state=RunState(ended_as))
-    shown = heard_of_run(run, None, as_one_run(observed_backfill.shown))
-    return ObservedRun(run=run, heard=shown, observed_backfill=observed_backfill, complete=True, listed=listed)
+    shown = latest_report(run, None, as_one_run(observed_backfill.shown))
+    return ObservedRun(run=run, reported=shown, observed_backfill=observed_backfill, complete=True, listed=listed)
 
 
 # Requests of this process

@@ -41,7 +41,7 @@ from .situations import (
 
 def heard(state: str, seconds: float) -> Any:
     """A run in progress, and an event about it that was read ``seconds`` ago."""
-    return running(heard=run_event(state, ago(seconds)))
+    return running(reported=run_event(state, ago(seconds)))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,9 @@ def heard(state: str, seconds: float) -> Any:
             id="also while it is being cancelled",
         ),
         pytest.param(
-            given(job(), status=under_way(), run=unread(heard=run_event("success"))), LookUpRun(), id="after a restart"
+            given(job(), status=under_way(), run=unread(reported=run_event("success"))),
+            LookUpRun(),
+            id="after a restart",
         ),
         pytest.param(
             given(job(), run=heard("success", 2), looked_up=ago(0.4)),
@@ -81,12 +83,12 @@ def heard(state: str, seconds: float) -> Any:
             id="passes: Airflow says that it has no such run",
         ),
         pytest.param(
-            given(job(), run=queued(heard=run_event("running", ago(10)))),
+            given(job(), run=queued(reported=run_event("running", ago(10)))),
             Wait(later(20)),
             id="passes: an event says that it runs",
         ),
         pytest.param(
-            given(job(), status=submitting(), run=unread(heard=run_event("running")), unknown_until=ago(1)),
+            given(job(), status=submitting(), run=unread(reported=run_event("running")), unknown_until=ago(1)),
             LookUpRun(),
             id="passes: nothing was submitted",
         ),

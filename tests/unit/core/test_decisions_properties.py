@@ -133,11 +133,11 @@ def runs(draw: st.DrawFn) -> Any:
     rows = draw(tasks)
     match draw(st.sampled_from(["unread", "queued", "running", "succeeded", "failed", "cleared"])):
         case "unread":
-            known = s.unread(*rows, heard=draw(heard))
+            known = s.unread(*rows, reported=draw(heard))
         case "queued":
-            known = s.queued(*rows, heard=draw(heard))
+            known = s.queued(*rows, reported=draw(heard))
         case "running":
-            known = s.running(*rows, heard=draw(heard))
+            known = s.running(*rows, reported=draw(heard))
         case "succeeded":
             known = s.succeeded(*rows, **ends)
         case "failed":
@@ -154,7 +154,7 @@ dates = st.sampled_from(["2025-12-01", "2025-12-02", "2025-12-03"])
 backfills = st.builds(
     s.backfill,
     st.dictionaries(dates, words, max_size=3),
-    heard=maybe(st.dictionaries(dates, words, max_size=2)),
+    reported=maybe(st.dictionaries(dates, words, max_size=2)),
     paused=st.booleans(),
     not_created=st.integers(0, 1),
     completed=maybe(TIMES),

@@ -265,7 +265,7 @@ def test_with_once_a_later_attempt_runs_the_spec_of_the_first() -> None:
             given(job(), run=running(), needs_look_up=True), ListTasks(), id="it is doubted that the run is there"
         ),
         pytest.param(
-            given(job(), run=queued(heard=run_event("running", ago(30)))),
+            given(job(), run=queued(reported=run_event("running", ago(30)))),
             ListTasks(),
             id="an event on the run is doubted",
         ),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.run.facts import RunFact, heard_of_run, later_run, queued_again
+from mljob_operator.core.run.facts import RunFact, later_run, latest_report, queued_again
 from mljob_operator.core.run.states import RunState
 from tests.strategies import EPOCH
 
@@ -58,8 +58,8 @@ def test_a_run_that_was_cleared_before_its_end_was_known_is_queued() -> None:
     assert begun.state is RunState.RUNNING
     assert later_run(begun, cleared) is cleared
     assert later_run(cleared, running) is cleared, "an answer from before that comes late"
-    assert heard_of_run(cleared, None, told_late) is None, "an event from before that comes late"
-    assert heard_of_run(cleared, None, runs_again) is runs_again
+    assert latest_report(cleared, None, told_late) is None, "an event from before that comes late"
+    assert latest_report(cleared, None, runs_again) is runs_again
 
 
 def test_clearing_a_task_of_a_run_in_progress_leaves_it_running() -> None:

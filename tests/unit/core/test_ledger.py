@@ -43,7 +43,7 @@ def test_events_that_come_twice_change_nothing(events: list[TaskFact | RunFact],
     once = fold(ObservedRun(), events)
     twice = fold(once, again)
     assert dict(twice.tasks) == dict(once.tasks)
-    assert twice.heard == once.heard
+    assert twice.reported == once.reported
 
 
 @given(st.lists(task_events(), max_size=12), st.integers(0, 12))
@@ -239,10 +239,12 @@ def test_a_running_task_shows_that_its_run_is_running() -> None:
 
 def test_a_run_is_settling_once_every_task_has_ended_until_the_run_ends() -> None:
     observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS), event("score", TaskState.RUNNING)])
-    assert not observed_run.settling
+    assert not observed_run.all_tasks_ended
     observed_run = fold(observed_run, [event("score", TaskState.SUCCESS, seconds=1)])
-    assert observed_run.settling
-    assert not observe(observed_run, Snapshot(AT, run=RunFact(RunState.SUCCESS, StatusSource.REST, AT, AT))).settling
+    assert observed_run.all_tasks_ended
+    assert not observe(
+        observed_run, Snapshot(AT, run=RunFact(RunState.SUCCESS, StatusSource.REST, AT, AT))
+    ).all_tasks_ended
 
 
 def test_the_failure_that_names_its_exception_is_kept() -> None:

@@ -239,7 +239,7 @@ FIT = task("fit", started=ago(60))
         ),
         pytest.param(given(job(), run=running()), "Running", "Running", ["in progress"], id="running"),
         pytest.param(
-            given(job(), run=queued(heard=run_event("running"))),
+            given(job(), run=queued(reported=run_event("running"))),
             "Running",
             "Running",
             [],
@@ -326,14 +326,14 @@ FIT = task("fit", started=ago(60))
             id="the tasks can't be read",
         ),
         pytest.param(
-            given(job(), run=running(heard=run_event("success"))),
+            given(job(), run=running(reported=run_event("success"))),
             "Running",
             "EndUnconfirmed",
             ["success", "confirm the end"],
             id="an event tells of the end",
         ),
         pytest.param(
-            given(job(), run=running(heard=run_event("failed")), error=error(message="No answer in 5 s.")),
+            given(job(), run=running(reported=run_event("failed")), error=error(message="No answer in 5 s.")),
             "Running",
             "EndUnconfirmed",
             ["failed", "No answer in 5 s."],
@@ -591,7 +591,7 @@ def test_message_if_the_mljob_is_stopped_before_its_first_run(
             id="a run has failed",
         ),
         pytest.param(
-            given(backfill_job(), run=backfill(RUNS, heard={"2025-12-02": "success", "2025-12-03": "running"})),
+            given(backfill_job(), run=backfill(RUNS, reported={"2025-12-02": "success", "2025-12-03": "running"})),
             "Running",
             "RunsInProgress",
             ["1 of 3 runs", "2 finished"],

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from mljob_contract.mljob import StatusSource
 from mljob_operator.core.run.facts import END_GRACE, NO_DETAILS, Failure, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import (
-    ABSENCE_TAKES,
+    ABSENCE_CONFIRMED_AFTER,
     CONFIRMED_WITHIN,
     GRACE,
     MAX_DENIED,
     ObservedRun,
     fold,
-    missed,
     observe,
+    observe_absence,
 )
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import EPOCH, event, rest, task_events
@@ -63,7 +63,7 @@ class TestRuns:
         observed_run = fold(before, [heard(said)])
         assert not observed_run.over
         assert observed_run.run == before.run
-        assert observed_run.heard_end is not None
+        assert observed_run.reported_end is not None
         assert observed_run.shown_run == before.run, "not for people either"
 
     @pytest.mark.parametrize("said", list(RunState))
@@ -76,7 +76,7 @@ class TestRuns:
     def test_rest_decides_how_a_run_ended(self, said: RunState, true: RunState) -> None:
         observed_run = observe(fold(running(), [heard(said)]), answer(true, 0.1))
         assert observed_run.over
-        assert (observed_run.run and observed_run.run.state, observed_run.heard, observed_run.denied) == (
+        assert (observed_run.run and observed_run.run.state, observed_run.reported, observed_run.denied) == (
             true,
             None,
             (),
@@ -100,7 +100,7 @@ class TestRuns:
         before = observe(ObservedRun(), answer(true, -50))
         event_of_it = heard(said)
         observed_run = observe(fold(before, [event_of_it]), answer(true, asked))
-        assert (observed_run.heard is not None) is stands
+        assert (observed_run.reported is not None) is stands
         assert (observed_run.denied == ()) is stands
         assert observed_run.run is not None
         assert observed_run.run.state is true
@@ -113,18 +113,18 @@ class TestRuns:
     def test_a_later_end_counts_again(self) -> None:
         observed_run = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
         observed_run = fold(observed_run, [heard(SUCCESS, 90)])
-        assert observed_run.heard_end is not None
+        assert observed_run.reported_end is not None
         assert observe(observed_run, answer(SUCCESS, 91)).over
 
     def test_an_event_from_before_the_run_was_cleared_changes_nothing(self) -> None:
         cleared = observe(running(), answer(QUEUED, 20, queued_at=19))
         assert fold(cleared, [heard(SUCCESS, 10)]) == cleared
         before = fold(running(), [heard(SUCCESS, 10)])
-        assert observe(before, answer(QUEUED, 20, queued_at=19)).heard is None
+        assert observe(before, answer(QUEUED, 20, queued_at=19)).reported is None
 
     @given(st.permutations([heard(state, second) for state in (RUNNING, SUCCESS, FAILED) for second in (0, 3)]))
     def test_the_order_of_events_does_not_matter(self, events: list[RunFact]) -> None:
-        assert fold(running(), events).heard == heard(SUCCESS, 3)
+        assert fold(running(), events).reported == heard(SUCCESS, 3)
 
     def test_the_number_of_remembered_events_is_bounded(self) -> None:
         observed_run = running()
@@ -253,7 +253,7 @@ class TestAbsence:
         [
             pytest.param([0], None, False, id="said once"),
             pytest.param([0, 1], None, False, id="twice at once"),
-            pytest.param([0, ABSENCE_TAKES.total_seconds()], None, True, id="twice, seconds apart"),
+            pytest.param([0, ABSENCE_CONFIRMED_AFTER.total_seconds()], None, True, id="twice, seconds apart"),
             pytest.param([0, 3, 20], 30, True, id="before a submission has arrived: known to the situation"),
             pytest.param([0, 30], 30, False, id="once before it could arrive, once after"),
             pytest.param([0, 30, 33], 30, True, id="twice after it could arrive"),
@@ -262,9 +262,9 @@ class TestAbsence:
     def test_absence_needs_two_answers(self, looks: list[float], arrives_by: float | None, gone: bool) -> None:
         observed_run = running()
         for second in looks:
-            observed_run = missed(observed_run, at(second), at(arrives_by) if arrives_by is not None else None)
+            observed_run = observe_absence(observed_run, at(second), at(arrives_by) if arrives_by is not None else None)
         assert observed_run.not_found is gone
 
     def test_a_run_that_is_found_again_is_not_missed(self) -> None:
-        observed_run = observe(missed(running(), at(0), None), answer(RUNNING, 1))
-        assert (observed_run.missed_at, missed(observed_run, at(4), None).not_found) == (None, False)
+        observed_run = observe(observe_absence(running(), at(0), None), answer(RUNNING, 1))
+        assert (observed_run.missed_at, observe_absence(observed_run, at(4), None).not_found) == (None, False)

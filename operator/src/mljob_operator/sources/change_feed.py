@@ -33,7 +33,7 @@ from ..core.mljob.state import State
 from ..core.run.backfill import BackfillRun
 from ..core.run.facts import RunFact, Snapshot, TaskFact
 from ..core.run.halt import Halt
-from ..core.run.observed_run import ABSENCE_TAKES, GRACE
+from ..core.run.observed_run import ABSENCE_CONFIRMED_AFTER, GRACE
 from ..core.run.run_key import Key, RunKey
 from ..errors import AirflowError, backoff
 from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
@@ -296,7 +296,7 @@ class ChangeFeedReader:
         for key, state in submitted.items():
             if first_pass and state.run not in changed and not state.observed_run.complete:
                 self._controller.request_look_up(key)
-        interval = ABSENCE_TAKES if self._controller.wants_relist(self._airflow) else RELIST_INTERVAL
+        interval = ABSENCE_CONFIRMED_AFTER if self._controller.wants_relist(self._airflow) else RELIST_INTERVAL
         if self._relisted_at is not None and now < self._relisted_at + interval:
             return
         active = await self._dag_runs.active_runs()

@@ -21,7 +21,7 @@ from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.backfill import Backfill, BackfillRequest, BackfillSnapshot
-from ...core.run.observed_run import ObservedRun, missed, survey
+from ...core.run.observed_run import ObservedRun, observe_absence, survey
 from ...errors import ValidationFailed, after_effect
 from ...ports import Clock
 from .actions import ActionContext
@@ -53,7 +53,7 @@ class BackfillActions:
         transient = replace(context.transient, looked_up_at=context.state.now, needs_look_up=False)
         found = await self._find(context)
         if found is None:
-            observed_run = missed(context.observed_run, context.state.now, transient.unknown_until)
+            observed_run = observe_absence(context.observed_run, context.state.now, transient.unknown_until)
             return context.with_result(observed_run=observed_run, transient=transient)
         observed_run = await self._survey(context, found)
         if observed_run.over:

@@ -29,7 +29,7 @@ from ...core.mljob.state import State, classify
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import LastError, TransientState
 from ...core.run.children import Child, may_be_cancelled
-from ...core.run.observed_run import ABSENCE_TAKES, ObservedRun, ask
+from ...core.run.observed_run import ABSENCE_CONFIRMED_AFTER, ObservedRun, add_questions
 from ...core.run.run_key import Key, RunKey
 from ...core.run.states import TERMINAL_PHASES
 from ...core.run.vanishing import MissingRuns, explained
@@ -356,7 +356,7 @@ class Reconciler:
                     f"Airflow answers that it has {counted} or more runs of this spec, which can't be. Is it Airflow's api-server?"
                 )
         since = transient.counted_at if counted == transient.counted and transient.counted_at is not None else now
-        newest = counted if now >= since + ABSENCE_TAKES else None
+        newest = counted if now >= since + ABSENCE_CONFIRMED_AFTER else None
         return context.with_result(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
 
     async def _has_run(self, context: ActionContext, number: int) -> bool:
@@ -375,7 +375,7 @@ class Reconciler:
             return context.with_new_run(ObservedRun(), begun)
         run = observed_run.run if was_cleared(state) else None
         observed_run = replace(
-            observed_run, run=run, heard=None, listed=False, missed_at=None, not_found=False, observed_backfill=None
+            observed_run, run=run, reported=None, listed=False, missed_at=None, not_found=False, observed_backfill=None
         )
         return context.with_result(observed_run=observed_run, transient=begun)
 
@@ -383,7 +383,7 @@ class Reconciler:
         run = context.state.run
         await self._confs.read(context.state, context.dag_runs)
         return context.with_result(
-            observed_run=ask(context.observed_run, await context.dag_runs.questions(run.dag_id, run.run_id))
+            observed_run=add_questions(context.observed_run, await context.dag_runs.questions(run.dag_id, run.run_id))
         )
 
     async def _trigger_cancellation(self, context: ActionContext, _: actions.TriggerCancellation) -> TrackedJob:

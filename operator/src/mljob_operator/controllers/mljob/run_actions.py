@@ -13,7 +13,7 @@ from ...core.mljob.confirmation import LIST_AGAIN_AFTER
 from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact, Snapshot, TaskFact
-from ...core.run.observed_run import ObservedRun, missed, observe
+from ...core.run.observed_run import ObservedRun, observe, observe_absence
 from ...core.run.outputs import bounded
 from ...core.run.states import FINISHED_TASK
 from ...errors import NothingToClear
@@ -130,7 +130,7 @@ class RunActions:
 def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
     """The observed run after Airflow's answer. A ``fact`` of None: Airflow has no such run."""
     if fact is None:
-        return missed(context.observed_run, context.state.now, context.transient.unknown_until)
+        return observe_absence(context.observed_run, context.state.now, context.transient.unknown_until)
     return observe(context.observed_run, Snapshot(context.state.now, run=fact))
 
 

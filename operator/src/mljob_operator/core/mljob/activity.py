@@ -34,7 +34,7 @@ def is_hot(state: State, now: datetime) -> bool:
     observed_run = state.observed_run
     cancelling = state.cancellation.reason is not None
     unlisted = observed_run.run is not None and not observed_run.complete
-    return cancelling or unlisted or observed_run.settling or _is_stirred(state, now)
+    return cancelling or unlisted or observed_run.all_tasks_ended or _is_stirred(state, now)
 
 
 def _is_stirred(state: State, now: datetime) -> bool:

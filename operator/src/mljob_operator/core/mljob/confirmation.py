@@ -39,12 +39,14 @@ class Confirmation:
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
         """Return which events of the newest attempt's run need confirmation."""
         observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
-        heard = observed_run.heard_end
-        unasked = heard if heard is not None and (looked_at is None or looked_at < heard.observed_at) else None
+        reported = observed_run.reported_end
+        unconfirmed_end = (
+            reported if reported is not None and (looked_at is None or looked_at < reported.observed_at) else None
+        )
         end_at = None
-        if heard is not None and current.active and observed_run.missed_at is None:
-            end_at = heard.observed_at if looked_at is None or unasked else looked_at + LIST_AGAIN_AFTER
+        if reported is not None and current.active and observed_run.missed_at is None:
+            end_at = reported.observed_at if looked_at is None or unconfirmed_end else looked_at + LIST_AGAIN_AFTER
             end_at = max(end_at, retry_at or end_at)
         since = observed_run.unconfirmed_since
         doubted = since is not None and current.active and not observed_run.over
-        return cls(end_at, unasked, since + CONFIRMED_WITHIN if doubted and since is not None else None)
+        return cls(end_at, unconfirmed_end, since + CONFIRMED_WITHIN if doubted and since is not None else None)

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 
 from mljob_contract.mljob import DeletionPolicy
 
-from ..run.observed_run import ABSENCE_TAKES, unasked
+from ..run.observed_run import ABSENCE_CONFIRMED_AFTER, has_unread_question
 from .actions import (
     Action,
     AddFinalizer,
@@ -351,7 +351,7 @@ def _count_runs(s: State) -> Action:
     further run. With one wrong answer, the MLJob might take over an older run and its result.
     """
     counted_at = s.transient.counted_at
-    again_at = counted_at + ABSENCE_TAKES if counted_at is not None else s.now
+    again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now
     return CountRuns() if s.now >= again_at else Wait(again_at)
 
 
@@ -369,7 +369,7 @@ def follow(s: State) -> Action | None:
     doubted = doubt_at is not None and s.now >= doubt_at
     if s.transient.needs_look_up or doubted or missed or s.deadlines.start_unconfirmed:
         return ListTasks()
-    if s.current.submitted and s.cancellation.reason is None and unasked(s.observed_run):
+    if s.current.submitted and s.cancellation.reason is None and has_unread_question(s.observed_run):
         return ReadQuestions()
     return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..run.observed_run import ABSENCE_TAKES
+from ..run.observed_run import ABSENCE_CONFIRMED_AFTER
 from .current import CurrentAttempt
 from .inputs import Inputs
 
@@ -77,4 +77,4 @@ def _ask_again_at(inputs: Inputs, *, vanished: bool) -> datetime | None:
         return unknown_until
     if vanished and inputs.observed_run.not_found:
         return (inputs.transient.looked_up_at or missed_at) + VANISHED_LOOK_UP_EVERY
-    return missed_at + ABSENCE_TAKES
+    return missed_at + ABSENCE_CONFIRMED_AFTER

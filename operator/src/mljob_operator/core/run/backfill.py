@@ -17,7 +17,7 @@ from typing import Any
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import MLJobSpec, ReprocessBehavior, StatusSource
 
-from .facts import EventId, RunFact, denies, heard_after_answer, heard_of_run, later_run
+from .facts import EventId, RunFact, denies, later_run, latest_report, report_after_answer
 from .states import RunState
 
 
@@ -100,7 +100,7 @@ class BackfillRun:
         date: The logical date of the run, or None if the fact comes from an event without the date.
         attempt: The attempt that created the run or ran it again, or None if the fact comes from an
             event without the attempt.
-        heard: The event that reports a later state than the REST API, or None. It is a hint: the
+        reported: The event that reports a later state than the REST API, or None. It is a hint: the
             status may show it, and no decision depends on it.
         denied: The last event of the run that the REST API has contradicted, or None.
     """
@@ -109,7 +109,7 @@ class BackfillRun:
     run: RunFact
     date: datetime | None = None
     attempt: int | None = None
-    heard: RunFact | None = None
+    reported: RunFact | None = None
     denied: EventId | None = None
 
     @property
@@ -212,7 +212,7 @@ def joined(observed_backfill: ObservedBackfill, member: BackfillRun) -> Observed
     if member.run.source is StatusSource.KAFKA:
         if old is None or old.denied == member.run.event_id:
             return observed_backfill
-        new = replace(old, heard=heard_of_run(old.run, old.heard, member.run))
+        new = replace(old, reported=latest_report(old.run, old.reported, member.run))
         stirred = max(filter(None, (stirred, member.run.observed_at)))
     elif old is not None and (member.attempt or 0) < (old.attempt or 0):
         return observed_backfill
@@ -230,19 +230,19 @@ def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) ->
     # to an earlier attempt then.
     if new.attempt is not None and old.attempt is not None and new.attempt > old.attempt:
         run = new.run
-    contradicted = old.heard is not None and denies(new.run, old.heard, asked_at)
+    contradicted = old.reported is not None and denies(new.run, old.reported, asked_at)
     return replace(
         new,
         run=run,
         date=new.date or old.date,
         attempt=new.attempt or old.attempt,
-        heard=heard_after_answer(old.heard, run, new.run, asked_at),
-        denied=old.heard.event_id if old.heard is not None and contradicted else old.denied,
+        reported=report_after_answer(old.reported, run, new.run, asked_at),
+        denied=old.reported.event_id if old.reported is not None and contradicted else old.denied,
     )
 
 
 def _shown(member: BackfillRun) -> BackfillRun:
-    return replace(member, run=later_run(member.run, member.heard), heard=None) if member.heard else member
+    return replace(member, run=later_run(member.run, member.reported), reported=None) if member.reported else member
 
 
 def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:

@@ -68,13 +68,18 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     """
     if old is None:
         return new
-    known, queued = old.queued_at, new.queued_at
-    if known is not None and _is_past(new, known, old.observed_at):
+    queued_before, queued_now = old.queued_at, new.queued_at
+    if queued_before is not None and _is_outdated(new, queued_before, old.observed_at):
         return old
     ended = (old.end or old.occurred_at) if old.ended else None
-    if ended is not None and queued is not None and queued_again(queued, known, ended):
+    if ended is not None and queued_now is not None and queued_again(queued_now, queued_before, ended):
         return new
-    if ended is None and known is not None and queued is not None and queued > max(known, old.occurred_at):
+    if (
+        ended is None
+        and queued_before is not None
+        and queued_now is not None
+        and queued_now > max(queued_before, old.occurred_at)
+    ):
         # The run was cleared after an end that no fact reported.
         return new
     base = new if RUN_RANK[new.state] > RUN_RANK[old.state] else old
@@ -84,31 +89,31 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     return replace(base, start=start, end=end, queued_at=queued_at)
 
 
-def heard_of_run(run: RunFact | None, heard: RunFact | None, event: RunFact) -> RunFact | None:
+def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact) -> RunFact | None:
     """Return the event that reports a later state of a run than the REST API, or None if no event
     does. The order in which events arrive does not matter.
 
     Args:
         run: What the REST API says.
-        heard: The event that reported the latest state so far, or None.
+        reported: The event that reported the latest state so far, or None.
         event: Another event.
     """
-    latest = event if heard is None else max(heard, event, key=_run_order)
-    return latest if _says_more(latest, run) else None
+    latest = event if reported is None else max(reported, event, key=_run_order)
+    return latest if _is_later(latest, run) else None
 
 
 def _run_order(fact: RunFact) -> tuple[int, datetime, str]:
     return RUN_RANK[fact.state], fact.occurred_at, fact.state
 
 
-def heard_after_answer(
-    heard: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
+def report_after_answer(
+    reported: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
     """Decide whether an event stays relevant after a new answer of the REST API. It does if it
     reports a later state than the REST API and the answer does not contradict it.
 
     Args:
-        heard: The event that reported a later state before the answer, or None.
+        reported: The event that reported a later state before the answer, or None.
         run: What the REST API says, including the answer.
         answer: The answer.
         asked_at: When the request was sent, on the operator's clock.
@@ -116,20 +121,20 @@ def heard_after_answer(
     Returns:
         RunFact: The event, or None if it is not relevant any more.
     """
-    if heard is None or not _says_more(heard, run) or denies(answer, heard, asked_at):
+    if reported is None or not _is_later(reported, run) or denies(answer, reported, asked_at):
         return None
-    return heard
+    return reported
 
 
-def denies(answer: RunFact, heard: RunFact, asked_at: datetime) -> bool:
+def denies(answer: RunFact, reported: RunFact, asked_at: datetime) -> bool:
     """Return whether an answer of the REST API contradicts an event. The request must have been
     sent at least ``END_GRACE`` after the event was read, so that Airflow has had time to store the
     change.
     """
-    return RUN_RANK[answer.state] < RUN_RANK[heard.state] and asked_at >= heard.observed_at + END_GRACE
+    return RUN_RANK[answer.state] < RUN_RANK[reported.state] and asked_at >= reported.observed_at + END_GRACE
 
 
-def _says_more(event: RunFact, run: RunFact | None) -> bool:
+def _is_later(event: RunFact, run: RunFact | None) -> bool:
     """Return whether an event reports a later state than the REST API. Events from before the run
     was queued don't count.
     """
@@ -145,11 +150,11 @@ def is_before_queuing(event: RunFact | TaskFact, run: RunFact) -> bool:
     return run.queued_at is not None and event.occurred_at < run.queued_at
 
 
-def _is_past(fact: RunFact, queued: datetime, seen: datetime) -> bool:
+def _is_outdated(fact: RunFact, queued_at: datetime, observed_at: datetime) -> bool:
     """Return whether a fact is from before the run was last queued: it names an earlier time of
     queueing, and the operator observed it earlier.
     """
-    return fact.queued_at is not None and fact.queued_at < queued and fact.observed_at < seen
+    return fact.queued_at is not None and fact.queued_at < queued_at and fact.observed_at < observed_at
 
 
 def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool:

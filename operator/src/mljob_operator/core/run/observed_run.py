@@ -2,7 +2,7 @@
 
 Facts come from events and from Airflow's REST API. An event is a hint: the status shows it at once,
 and no decision depends on it. The state of the run (``ObservedRun.run``) comes from the REST API
-alone. A later state that an event reports is kept separately (``ObservedRun.heard``).
+alone. A later state that an event reports is kept separately (``ObservedRun.reported``).
 
 The events of a task instance are ordered by try, then by the rank of the state within the try, then
 by Airflow's clock. So the result is the same if events arrive twice, late or in another order.
@@ -41,10 +41,10 @@ from .facts import (
     TaskFact,
     TaskKey,
     denies,
-    heard_after_answer,
-    heard_of_run,
     is_before_queuing,
     later_run,
+    latest_report,
+    report_after_answer,
 )
 from .states import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState
 
@@ -56,7 +56,7 @@ CONFIRMED_WITHIN = timedelta(seconds=30)
 """How long an event is shown without confirmation by the REST API. This is several times the
 interval of the change feed, which confirms most events.
 """
-ABSENCE_TAKES = timedelta(seconds=3)
+ABSENCE_CONFIRMED_AFTER = timedelta(seconds=3)
 """The time between two answers of Airflow that it has no such run. The run counts as not found
 after the second answer.
 """
@@ -82,15 +82,16 @@ class ObservedRun:
     Attributes:
         run: The state of the run according to the REST API, or None if the REST API was not asked
             yet.
-        heard: The event that reports a later state than ``run``, or None. It is a hint: the status
-            may show it, and no decision depends on it.
+        reported: The event that reports a later state than ``run``, or None. It is a hint: the
+            status may show it, and no decision depends on it.
         tasks: The task instances by task id and map index.
         listed: Whether all task instances were listed after the run had ended. Another list would
             bring nothing new.
         complete: Whether all task instances of the run are known, so that their counts are totals.
         missed_at: When Airflow first answered that it has no such run, on the operator's clock.
             None if its last answer had the run.
-        not_found: Whether Airflow has given this answer twice, at least ``ABSENCE_TAKES`` apart.
+        not_found: Whether Airflow has given this answer twice, at least ``ABSENCE_CONFIRMED_AFTER``
+            apart.
         denied: The events that the REST API has contradicted. Contradicted events of a backfill's
             runs are kept with these runs.
         since: The time before which facts are about an earlier attempt, whose run was cleared. None
@@ -100,7 +101,7 @@ class ObservedRun:
     """
 
     run: RunFact | None = None
-    heard: RunFact | None = None
+    reported: RunFact | None = None
     tasks: Mapping[TaskKey, TaskFact] = field(default_factory=dict)
     listed: bool = False
     complete: bool = False
@@ -116,16 +117,16 @@ class ObservedRun:
         return self.run is not None and self.run.ended
 
     @property
-    def heard_end(self) -> RunFact | None:
+    def reported_end(self) -> RunFact | None:
         """The end of the run that only an event reports, or None if there is no such event."""
-        return self.heard if self.heard is not None and self.heard.ended else None
+        return self.reported if self.reported is not None and self.reported.ended else None
 
     @property
     def shown_run(self) -> RunFact | None:
         """The state of the run that the status shows. An event may show that the run has started,
         but not that it has ended.
         """
-        return self.heard if self.heard is not None and not self.heard.ended else self.run
+        return self.reported if self.reported is not None and not self.reported.ended else self.run
 
     @property
     def unconfirmed_since(self) -> datetime | None:
@@ -133,16 +134,16 @@ class ObservedRun:
         clock. An event of the run's end is left out, because the operator asks about the end at
         once.
         """
-        seen = [fact.observed_at for fact in self.tasks.values() if fact.unconfirmed]
-        if self.heard is not None and self.heard_end is None:
-            seen.append(self.heard.observed_at)
+        observed = [fact.observed_at for fact in self.tasks.values() if fact.unconfirmed]
+        if self.reported is not None and self.reported_end is None:
+            observed.append(self.reported.observed_at)
         if self.observed_backfill is not None:
-            seen += [
-                member.heard.observed_at
+            observed += [
+                member.reported.observed_at
                 for member in self.observed_backfill.members.values()
-                if member.heard is not None
+                if member.reported is not None
             ]
-        return min(seen, default=None)
+        return min(observed, default=None)
 
     @property
     def contradicted(self) -> frozenset[EventId]:
@@ -153,7 +154,7 @@ class ObservedRun:
         return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
 
     @property
-    def settling(self) -> bool:
+    def all_tasks_ended(self) -> bool:
         """Whether every known task has ended and the run has not. The run will end soon, perhaps
         without an event to report its end.
         """
@@ -164,7 +165,7 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
     """Add events, and changes of a backfill's runs from the change feed. Repeated facts, or the
     same facts in another order, give the same observed run.
     """
-    heard = observed_run.heard
+    reported = observed_run.reported
     tasks: dict[TaskKey, TaskFact] | None = None
     observed_backfill = observed_run.observed_backfill
     for fact in facts:
@@ -172,36 +173,38 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
             observed_backfill = joined(observed_backfill, fact) if observed_backfill is not None else None
             continue
         if isinstance(fact, RunFact):
-            heard = _heard(observed_run, heard, fact)
+            reported = _report(observed_run, reported, fact)
             continue
         if fact.event_id in observed_run.denied:
             continue
-        heard = _heard(observed_run, heard, started_by(fact))
+        reported = _report(observed_run, reported, started_by(fact))
         known = observed_run.tasks if tasks is None else tasks
         old = known.get(fact.key)
         if old is None and len(known) >= MAX_TASKS:
             continue
-        new = fact if old is None else _merge(old, fact, past=_of_before(fact, observed_run.run))
+        new = fact if old is None else _merge(old, fact, past=_is_outdated_event(fact, observed_run.run))
         if new is not old:
             if tasks is None:
                 tasks = dict(observed_run.tasks)
             tasks[fact.key] = new
     if observed_backfill is not observed_run.observed_backfill and observed_backfill is not None:
         return _with_course(observed_run, observed_backfill)
-    if heard is observed_run.heard and tasks is None:
+    if reported is observed_run.reported and tasks is None:
         return observed_run
     return replace(
-        observed_run, heard=heard, tasks=observed_run.tasks if tasks is None else _without_placeholders(tasks)
+        observed_run, reported=reported, tasks=observed_run.tasks if tasks is None else _without_placeholders(tasks)
     )
 
 
-def _heard(observed_run: ObservedRun, heard: RunFact | None, event: RunFact) -> RunFact | None:
+def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact) -> RunFact | None:
     """Return the event that reports a later state of the run than the REST API, after one more
     event. An event about an earlier attempt, or an event that the REST API has contradicted,
     changes nothing.
     """
-    past = observed_run.since is not None and _moment(event) < observed_run.since
-    return heard if past or event.event_id in observed_run.denied else heard_of_run(observed_run.run, heard, event)
+    past = observed_run.since is not None and _attempt_time(event) < observed_run.since
+    return (
+        reported if past or event.event_id in observed_run.denied else latest_report(observed_run.run, reported, event)
+    )
 
 
 def survey(observed_run: ObservedRun, found: BackfillSnapshot) -> ObservedRun:
@@ -219,40 +222,40 @@ def _with_course(observed_run: ObservedRun, observed_backfill: ObservedBackfill)
         observed_run,
         observed_backfill=observed_backfill,
         run=run,
-        heard=heard_of_run(run, None, as_one_run(observed_backfill.shown)),
+        reported=latest_report(run, None, as_one_run(observed_backfill.shown)),
     )
 
 
 def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
     """Add a snapshot of the run and its task instances from the REST API."""
-    run, heard, answer = observed_run.run, observed_run.heard, snapshot.run
+    run, reported, answer = observed_run.run, observed_run.reported, snapshot.run
     contradicted: list[EventId] = []
     if answer is not None:
         run = _later_run(run, answer, observed_run.since)
-        if heard is not None and denies(answer, heard, snapshot.requested_at):
-            contradicted.append(heard.event_id)
-        heard = heard_after_answer(heard, run, answer, snapshot.requested_at)
+        if reported is not None and denies(answer, reported, snapshot.requested_at):
+            contradicted.append(reported.event_id)
+        reported = report_after_answer(reported, run, answer, snapshot.requested_at)
     tasks = dict(observed_run.tasks)
     for fact in snapshot.tasks:
         old = tasks.get(fact.key)
         if old is None:
             tasks[fact.key] = fact
             continue
-        past = _of_before(old, run)
-        settled = tasks[fact.key] = _settle(old, fact, final=snapshot.final or past)
-        if old.unconfirmed and not past and (settled.try_number, settled.rank) < (old.try_number, old.rank):
+        past = _is_outdated_event(old, run)
+        merged = tasks[fact.key] = _merge_answer(old, fact, final=snapshot.final or past)
+        if old.unconfirmed and not past and (merged.try_number, merged.rank) < (old.try_number, old.rank):
             contradicted.append(old.event_id)
     if snapshot.complete:
-        present = {fact.key for fact in snapshot.tasks}
-        lacking = {key: fact for key, fact in tasks.items() if key not in present}
-        for key, fact in lacking.items():
-            if snapshot.final or not _stands(fact, snapshot.requested_at):
+        listed = {fact.key for fact in snapshot.tasks}
+        unlisted = {key: fact for key, fact in tasks.items() if key not in listed}
+        for key, fact in unlisted.items():
+            if snapshot.final or not _is_recent(fact, snapshot.requested_at):
                 del tasks[key]
                 contradicted += [fact.event_id] if fact.unconfirmed else []
     return replace(
         observed_run,
         run=run,
-        heard=heard,
+        reported=reported,
         tasks=_without_placeholders(tasks),
         complete=observed_run.complete or snapshot.complete,
         listed=observed_run.listed or (snapshot.complete and snapshot.final),
@@ -262,11 +265,11 @@ def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
     )
 
 
-def missed(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
+def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
     """Add Airflow's answer that it has no such run.
 
     One such answer may be wrong, and its consequences can't be undone. So the run counts as not
-    found only when Airflow repeats the answer at least ``ABSENCE_TAKES`` later.
+    found only when Airflow repeats the answer at least ``ABSENCE_CONFIRMED_AFTER`` later.
 
     Args:
         observed_run: What the operator knows of the run.
@@ -277,25 +280,25 @@ def missed(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime |
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
         first = asked_at
-    return replace(observed_run, missed_at=first, not_found=asked_at >= first + ABSENCE_TAKES)
+    return replace(observed_run, missed_at=first, not_found=asked_at >= first + ABSENCE_CONFIRMED_AFTER)
 
 
-def unasked(observed_run: ObservedRun) -> bool:
+def has_unread_question(observed_run: ObservedRun) -> bool:
     """Return whether a task awaits input, and Airflow was not asked for its question yet."""
-    return any(map(_is_unasked, observed_run.tasks.values()))
+    return any(map(_awaits_question, observed_run.tasks.values()))
 
 
-def _is_unasked(fact: TaskFact) -> bool:
+def _awaits_question(fact: TaskFact) -> bool:
     return fact.awaits_input and fact.details.question is None
 
 
-def ask(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
+def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
     """Add the questions of tasks that await input. A task whose question Airflow did not return
     gets an unknown question, so that Airflow is asked only once for each task.
     """
     tasks = dict(observed_run.tasks)
     for key, fact in observed_run.tasks.items():
-        if _is_unasked(fact):
+        if _awaits_question(fact):
             question = questions.get(key) or Question(fact.try_number)
             tasks[key] = replace(fact, details=replace(fact.details, question=question))
     return replace(observed_run, tasks=tasks)
@@ -315,10 +318,10 @@ def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> Run
     ``since`` is ignored, unless both answers have queue times that tell which of them is later.
     """
     compared = old is not None and old.queued_at is not None and new.queued_at is not None
-    return old if since is not None and not compared and _moment(new) < since else later_run(old, new)
+    return old if since is not None and not compared and _attempt_time(new) < since else later_run(old, new)
 
 
-def _moment(fact: RunFact) -> datetime:
+def _attempt_time(fact: RunFact) -> datetime:
     """Return the time that decides which attempt a fact is about: when the run was queued, if the
     fact says so; otherwise the end of the run, or the time of its state.
     """
@@ -332,7 +335,7 @@ def started_by(fact: TaskFact) -> RunFact:
     return RunFact(RunState.RUNNING, fact.source, fact.occurred_at, fact.observed_at)
 
 
-def _of_before(fact: TaskFact, run: RunFact | None) -> bool:
+def _is_outdated_event(fact: TaskFact, run: RunFact | None) -> bool:
     """Return whether a fact is an event from before the run was last queued."""
     return fact.source is StatusSource.KAFKA and run is not None and is_before_queuing(fact, run)
 
@@ -341,14 +344,14 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
     """Combine two events of one task instance: the later state, with the latest report and failure
     of both. ``past`` says that ``new`` is from before the run was cleared, so its state is ignored.
     """
-    told = (old,) if past else (old, new)
-    winner = max(told, key=lambda fact: fact.order)
-    starts = [fact.start for fact in told if fact.start and fact.try_number == winner.try_number]
-    ends = [fact.end for fact in told if fact.end and (fact.try_number, fact.rank) == (winner.try_number, winner.rank)]
-    same = (old.try_number, old.state, old.certain) == (winner.try_number, winner.state, winner.certain)
+    facts = (old,) if past else (old, new)
+    latest = max(facts, key=lambda fact: fact.order)
+    starts = [fact.start for fact in facts if fact.start and fact.try_number == latest.try_number]
+    ends = [fact.end for fact in facts if fact.end and (fact.try_number, fact.rank) == (latest.try_number, latest.rank)]
+    same = (old.try_number, old.state, old.certain) == (latest.try_number, latest.state, latest.certain)
     merged = replace(
-        winner,
-        confirmed=winner.confirmed or (winner is not old and same and not old.unconfirmed),
+        latest,
+        confirmed=latest.confirmed or (latest is not old and same and not old.unconfirmed),
         max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
         start=min(starts, default=None),
         # Airflow's own producer reports an end a moment after the MLJob provider does, and its
@@ -358,61 +361,61 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
             progress=_latest(old.details.progress, new.details.progress),
             metrics=_latest(old.details.metrics, new.details.metrics),
             failure=_best_failure(old.details.failure, new.details.failure),
-            question=winner.details.question,
+            question=latest.details.question,
         ),
     )
     return old if merged == old else merged
 
 
-def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
+def _merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
     """Combine what is known of a task instance with an answer of the REST API."""
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
     else:
         ahead = (rest.try_number, rest.rank) >= (old.try_number, old.rank) and not _overtaken(old, rest)
-        accepted = final or ahead or not (_stands(old, rest.observed_at) or _unstored_end(old, rest))
+        accepted = final or ahead or not (_is_recent(old, rest.observed_at) or _unstored_end(old, rest))
     base = rest if accepted else old
     if accepted and (old.state, old.try_number, old.certain) == (rest.state, rest.try_number, rest.certain):
         # The answer says nothing new, so the source that reported the state first stays.
-        heard_first = old.source is StatusSource.KAFKA
+        event_first = old.source is StatusSource.KAFKA
         base = replace(
             rest,
             source=old.source,
             occurred_at=old.occurred_at,
-            observed_at=old.observed_at if heard_first else rest.observed_at,
-            confirmed=heard_first,
+            observed_at=old.observed_at if event_first else rest.observed_at,
+            confirmed=event_first,
         )
-    known = _without_what_is_denied(old.details, rest) if accepted else old.details
+    details = _without_contradicted(old.details, rest) if accepted else old.details
     is_asked = base.awaits_input and base.try_number == old.try_number
     return replace(
         base,
         max_tries=rest.max_tries if rest.max_tries is not None else old.max_tries,
         details=Details(
-            progress=known.progress,
-            metrics=known.metrics,
-            failure=_best_failure(known.failure, rest.details.failure),
+            progress=details.progress,
+            metrics=details.metrics,
+            failure=_best_failure(details.failure, rest.details.failure),
             question=old.details.question if is_asked else None,
         ),
     )
 
 
-def _without_what_is_denied(details: Details, rest: TaskFact) -> Details:
+def _without_contradicted(details: Details, rest: TaskFact) -> Details:
     """Return the details without what the REST API contradicts: reports of tries that have not
     begun, and the failure of a try that is still in progress.
     """
-    tried = rest.try_number
+    try_number = rest.try_number
 
-    def had(report: Report | None) -> Report | None:
-        return report if report is not None and report.try_number <= tried else None
+    def reached(report: Report | None) -> Report | None:
+        return report if report is not None and report.try_number <= try_number else None
 
-    last_failed = tried if rest.rank >= RETRY_RANK else tried - 1
+    last_failed = try_number if rest.rank >= RETRY_RANK else try_number - 1
     failure = details.failure
     if failure is not None and failure.try_number > last_failed:
         failure = None
-    return replace(details, progress=had(details.progress), metrics=had(details.metrics), failure=failure)
+    return replace(details, progress=reached(details.progress), metrics=reached(details.metrics), failure=failure)
 
 
-def _stands(fact: TaskFact, requested_at: datetime) -> bool:
+def _is_recent(fact: TaskFact, requested_at: datetime) -> bool:
     """Return whether an event is so recent that an answer of the REST API may not include it."""
     return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
 
