@@ -46,13 +46,13 @@ async def test_backfill_is_created_as_requested(made: Backfill, backfills: Backf
     assert (made.dag_id, made.start, made.end, made.max_active_runs) == (DAG, FIRST, LAST, 2)
     assert (made.reprocess, made.conf) == (ReprocessBehavior.COMPLETED, {"seconds": 0})
     assert not made.paused
-    assert made.completed is None
+    assert made.completed_at is None
     assert made.marker is not None
     assert await backfills.find(DAG, made.marker.run_id) == made
 
 
 async def test_runs_of_a_backfill_exist_at_once(made: Backfill, backfills: Backfills) -> None:
-    members = await backfills.survey(made)
+    members = await backfills.list_runs(made)
     assert sorted(member.date for member in members if member.date) == DAYS
     assert {member.run.state for member in members} == {RunState.QUEUED}
     assert {member.attempt for member in members} == {1}
@@ -63,7 +63,7 @@ async def test_runs_of_a_backfill_exist_at_once(made: Backfill, backfills: Backf
 async def test_run_has_the_conf_of_its_backfill(
     made: Backfill, backfills: Backfills, airflow_world: AirflowWorld
 ) -> None:
-    member, *_ = await backfills.survey(made)
+    member, *_ = await backfills.list_runs(made)
     assert made.marker is not None
     assert await airflow_world.submitted_conf(DAG, member.run_id) == {"seconds": 0, **made.marker.as_conf()}
 
@@ -120,18 +120,18 @@ async def test_closing_a_backfill_fails_its_queued_runs(made: Backfill, backfill
     assert made.marker is not None
     found = await backfills.find(DAG, made.marker.run_id)
     assert found is not None
-    assert found.completed is not None
-    assert {member.run.state for member in await backfills.survey(found)} == {RunState.FAILED}
+    assert found.completed_at is not None
+    assert {member.run.state for member in await backfills.list_runs(found)} == {RunState.FAILED}
     await backfills.pause(made.id, paused=False)
 
 
 async def test_failed_runs_are_created_again_by_the_next_attempt(made: Backfill, backfills: Backfills) -> None:
     assert made.marker is not None
-    before = await backfills.survey(made)
+    before = await backfills.list_runs(made)
     await backfills.cancel(made.id)
-    again = await backfills.create(DAG, replace(made.marker, attempt=2), ORDER.of_failed())
+    again = await backfills.create(DAG, replace(made.marker, attempt=2), ORDER.for_failed_runs())
     assert again.id != made.id
-    members = await backfills.survey(again)
+    members = await backfills.list_runs(again)
     assert {member.run_id for member in members} == {member.run_id for member in before}
     assert {(member.attempt, member.run.state) for member in members} == {(2, RunState.QUEUED)}
     created = {member.run_id: member.run.queued_at for member in before}
@@ -144,7 +144,7 @@ async def test_existing_runs_that_are_kept_are_counted(made: Backfill, backfills
     other = await backfills.create(
         DAG, Marker(new_run_id(), 1), replace(ORDER, reprocess=ReprocessBehavior.NONE, end=LAST + timedelta(days=1))
     )
-    members = await backfills.survey(other)
+    members = await backfills.list_runs(other)
     in_range = len(members) + await backfills.not_created(other, len(members))
     assert (len(members) <= 1, in_range) == (True, 4)
     await backfills.cancel(other.id)

@@ -339,7 +339,7 @@ class AirflowApi:
             {key: value for key, value in conf.items() if key != CONF_KEY},
         )
         backfills = self.airflow.backfills
-        if any(one.dag_id == body["dag_id"] and one.completed is None for one in backfills.made.values()):
+        if any(one.dag_id == body["dag_id"] and one.completed_at is None for one in backfills.made.values()):
             raise Refused(409, f"There is already a running backfill for dag {body['dag_id']}")
         try:
             return 200, _backfill_row(_now(backfills.post(body["dag_id"], marker, order)))
@@ -369,7 +369,7 @@ class AirflowApi:
 
     def _set_backfill(self, request: Request, change: Coroutine[Any, Any, None]) -> Answer:
         backfill = self.airflow.backfills.made.get(int(request.parts[0]))
-        if backfill is None or backfill.completed is not None:
+        if backfill is None or backfill.completed_at is not None:
             change.close()
             raise Refused(404 if backfill is None else 409, "Backfill is already completed")
         _now(change)
@@ -490,8 +490,8 @@ def _backfill_row(one: Backfill) -> Json:
         "is_paused": one.paused,
         "reprocess_behavior": one.reprocess.value.lower(),
         "max_active_runs": one.max_active_runs,
-        "created_at": _text(one.created),
-        "completed_at": _text(one.completed),
+        "created_at": _text(one.created_at),
+        "completed_at": _text(one.completed_at),
     }
 
 

@@ -11,7 +11,7 @@ from mljob_contract.mljob import ReprocessBehavior
 from mljob_operator.core.run.backfill import Backfill, BackfillRequest, BackfillRun
 from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import AirflowUnavailable, BackfillActive, DagNotFound, ValidationFailed
-from mljob_operator.ports import Clock, MemberChange
+from mljob_operator.ports import BackfillRunChange, Clock
 
 if TYPE_CHECKING:
     from .airflow import FakeAirflow, FakeRun
@@ -49,7 +49,7 @@ class FakeBackfills:
             raise DagNotFound(f"no DAG {dag_id}")
         if dag_id not in self._airflow.daily:
             raise ValidationFailed(f"{dag_id} has a non-periodic schedule that does not support backfills")
-        if active := [made for made in self.made.values() if made.dag_id == dag_id and made.completed is None]:
+        if active := [made for made in self.made.values() if made.dag_id == dag_id and made.completed_at is None]:
             if active[0].marker == marker:
                 return active[0]
             raise BackfillActive(f"DAG {dag_id!r} has another backfill in progress")
@@ -67,7 +67,7 @@ class FakeBackfills:
         found = self._found(dag_id, run_id, attempt)
         return found if found is not None and not self._airflow.denied() else None
 
-    async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
+    async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
         """The runs with the backfill's marker."""
         self._airflow.asked("backfill_runs")
         assert backfill.marker is not None
@@ -87,19 +87,19 @@ class FakeBackfills:
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
         """Pause or unpause a backfill that is not completed."""
         self._airflow.asked("pause_backfill")
-        if self.made[backfill_id].completed is None:
+        if self.made[backfill_id].completed_at is None:
             self.set(backfill_id, paused=paused)
 
     async def cancel(self, backfill_id: int) -> None:
         """Fail the queued runs and complete the backfill."""
         self._airflow.asked("cancel_backfill")
-        if self.made[backfill_id].completed is None:
+        if self.made[backfill_id].completed_at is None:
             for run in self.runs(backfill_id):
                 if run.state is RunState.QUEUED:
                     self._airflow.end(run, RunState.FAILED)
-            self.set(backfill_id, paused=True, completed=self._clock())
+            self.set(backfill_id, paused=True, completed_at=self._clock())
 
-    async def changed(self, since: datetime) -> list[MemberChange]:
+    async def changed(self, since: datetime) -> list[BackfillRunChange]:
         """The runs of backfills that changed since a time."""
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
@@ -121,7 +121,7 @@ class FakeBackfills:
             order.reprocess,
             order.max_active_runs,
             paused=False,
-            created=self._clock(),
+            created_at=self._clock(),
         )
         self.made[number] = backfill
         for date in self._dates(order):
@@ -145,7 +145,7 @@ class FakeBackfills:
 
     def close(self, backfill_id: int) -> None:
         """Complete a backfill, as the scheduler does when all runs have ended."""
-        self.set(backfill_id, completed=self._clock())
+        self.set(backfill_id, completed_at=self._clock())
 
     def set(self, backfill_id: int, **change: Any) -> None:
         """Change fields of a backfill."""
@@ -163,9 +163,9 @@ class FakeBackfills:
                 return made
         return None
 
-    def _member(self, run: FakeRun) -> MemberChange | None:
+    def _member(self, run: FakeRun) -> BackfillRunChange | None:
         marker = Marker.read(run.conf)
         if marker is None:
             return None
         member = BackfillRun(run.run_id, self._airflow.fact(run), run.date, marker.attempt)
-        return MemberChange(run.dag_id, marker, member)
+        return BackfillRunChange(run.dag_id, marker, member)

@@ -55,7 +55,7 @@ class BusyBackfills(FakeBackfills):
     def close_ended(self) -> None:
         """Close ended backfills, as the scheduler does every 30 s."""
         for backfill in self.made.values():
-            if backfill.completed is None and not any(_active(run) for run in self.runs(backfill.id)):
+            if backfill.completed_at is None and not any(_active(run) for run in self.runs(backfill.id)):
                 self.close(backfill.id)
 
     def members(self, run_id: str) -> list[FakeRun]:

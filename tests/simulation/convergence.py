@@ -121,14 +121,14 @@ def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator
             yield "it has ended, and the status does not say so"
         return
     states = Counter(str(run.state) for run in backfills.members(run_id))
-    if states["queued"] and made[-1].paused and not made[-1].completed and not spec.suspend:
+    if states["queued"] and made[-1].paused and not made[-1].completed_at and not spec.suspend:
         yield "it is paused, and spec.suspend is false"
     if states["queued"] or states["running"]:
         wanted = {Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED}
     elif states["failed"]:
         wanted = _PHASES[RunState.FAILED]
     else:
-        wanted = {Phase.SUCCEEDED} if made[-1].completed or states else {Phase.QUEUED}
+        wanted = {Phase.SUCCEEDED} if made[-1].completed_at or states else {Phase.QUEUED}
     if status.phase not in wanted:
         yield f"Airflow says {dict(states)}"
     told = status.backfill.runs.model_dump() if status.backfill else {}

@@ -15,7 +15,7 @@ from mljob_contract.backfill_marker import Marker
 from mljob_operator.core.run.backfill import BackfillRequest, BackfillRun
 from mljob_operator.core.run.facts import RunFact, TaskFact
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
-from mljob_operator.ports import MemberChange, RunChange, TaskChange
+from mljob_operator.ports import BackfillRunChange, RunChange, TaskChange
 
 ONE_WAY = 0.005
 """Seconds that a request takes from the operator to a server, and that a response takes back."""
@@ -250,7 +250,7 @@ def _seen(answer: Any, at: datetime) -> Any:
             return replace(answer, fact=_seen(answer.fact, at))
         case BackfillRun():
             return replace(answer, run=_seen(answer.run, at))
-        case MemberChange():
+        case BackfillRunChange():
             return replace(answer, member=_seen(answer.member, at))
         case list() | tuple():
             return type(answer)(_seen(item, at) for item in answer)

@@ -90,7 +90,7 @@ class WorkingAirflow:
             elif run.dag_id not in self.fake.paused and self._has_room(run):
                 self._go_on(run)
         for backfill in list(self.fake.backfills.made.values()):
-            if backfill.completed is None and all(
+            if backfill.completed_at is None and all(
                 run.state in TERMINAL_RUN for run in self.fake.backfills.runs(backfill.id)
             ):
                 self.fake.backfills.close(backfill.id)

@@ -287,7 +287,7 @@ CELLS = [
         changes=True,
     ),
     Cell("backfills.find", "list backfills", lambda a: a.backfills.find(BACKFILL_DAG, RUN)),
-    Cell("backfills.survey", "list runs of a backfill", lambda a: a.backfills.survey(MADE)),
+    Cell("backfills.survey", "list runs of a backfill", lambda a: a.backfills.list_runs(MADE)),
     Cell("backfills.not_created", "count runs of a range", lambda a: a.backfills.not_created(MADE, 0)),
     *(
         Cell(f"backfills.{name}", f"{verb} backfill", ask, detail="Backfill not found", absent=fine)

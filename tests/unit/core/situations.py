@@ -524,7 +524,7 @@ def backfill(
     first, last = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 3, tzinfo=UTC)
     marker = Marker("backfill", number)
     made = Backfill(
-        7, "train", marker, first, last, {}, ReprocessBehavior.NONE, 10, paused, created, completed=completed
+        7, "train", marker, first, last, {}, ReprocessBehavior.NONE, 10, paused, created, completed_at=completed
     )
     members = {}
     for date, state in (runs or {}).items():

@@ -18,8 +18,8 @@ from mljob_operator.core.run.backfill import (
     BackfillSnapshot,
     ObservedBackfill,
     as_one_run,
-    joined,
-    surveyed,
+    with_change,
+    with_snapshot,
 )
 from mljob_operator.core.run.facts import RunFact
 from mljob_operator.core.run.states import TERMINAL_RUN, RunState
@@ -33,7 +33,17 @@ def backfill(*, attempt: int = 1, paused: bool = False, completed: datetime | No
     marker = Marker("mljob.team-a.nightly.aaaaaaaaaa-1", attempt)
     end = FIRST + timedelta(days=9)
     return Backfill(
-        7, "days", marker, FIRST, end, {}, ReprocessBehavior.NONE, 10, paused, created=CREATED, completed=completed
+        7,
+        "days",
+        marker,
+        FIRST,
+        end,
+        {},
+        ReprocessBehavior.NONE,
+        10,
+        paused,
+        created_at=CREATED,
+        completed_at=completed,
     )
 
 
@@ -63,7 +73,7 @@ def member(
 
 
 def observed_backfill(*members: BackfillRun, of: Backfill | None = None, not_created: int = 0) -> ObservedBackfill:
-    return surveyed(None, BackfillSnapshot(of or backfill(), members, not_created))
+    return with_snapshot(None, BackfillSnapshot(of or backfill(), members, not_created))
 
 
 QUEUED, RUNNING, SUCCESS, FAILED = RunState
@@ -121,35 +131,35 @@ class TestJoining:
     """Facts from events and the change feed are added to a backfill."""
 
     def test_an_event_moves_a_run_forward(self) -> None:
-        after = joined(observed_backfill(member(1, RUNNING)), member(1, SUCCESS, at=20, source=StatusSource.KAFKA))
+        after = with_change(observed_backfill(member(1, RUNNING)), member(1, SUCCESS, at=20, source=StatusSource.KAFKA))
         (only,) = after.members.values()
         assert (only.run.state, only.date, only.attempt) == (RUNNING, FIRST, 1)
         assert after.shown.members[only.run_id].run.state is SUCCESS
         assert not after.over, "an event ends nothing"
-        assert after.stirred == CREATED + timedelta(seconds=20)
+        assert after.last_event_at == CREATED + timedelta(seconds=20)
 
     def test_an_event_of_an_unknown_run_changes_nothing(self) -> None:
         before = observed_backfill(member(1, QUEUED))
-        assert joined(before, member(2, RUNNING, source=StatusSource.KAFKA)) is before
+        assert with_change(before, member(2, RUNNING, source=StatusSource.KAFKA)) is before
 
     def test_the_change_feed_adds_unknown_runs(self) -> None:
-        assert len(joined(observed_backfill(member(1, QUEUED)), member(2, QUEUED)).members) == 2
+        assert len(with_change(observed_backfill(member(1, QUEUED)), member(2, QUEUED)).members) == 2
 
     def test_an_event_from_before_a_retry_changes_nothing(self) -> None:
         before = observed_backfill(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
-        assert joined(before, member(1, FAILED, at=30, source=StatusSource.KAFKA)).shown.members == before.members
+        assert with_change(before, member(1, FAILED, at=30, source=StatusSource.KAFKA)).shown.members == before.members
 
     def test_an_answer_from_before_a_retry_changes_nothing(self) -> None:
         before = observed_backfill(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
-        assert joined(before, member(1, FAILED, at=30, attempt=1)) is before
+        assert with_change(before, member(1, FAILED, at=30, attempt=1)) is before
 
     def test_a_run_that_a_person_clears_is_in_progress_again(self) -> None:
         before = observed_backfill(member(1, FAILED, at=10), member(2, RUNNING))
-        assert not joined(before, member(1, QUEUED, at=30, created=25)).failed
+        assert not with_change(before, member(1, QUEUED, at=30, created=25)).failed
 
     def test_a_run_that_is_missing_in_a_full_list_is_removed(self) -> None:
         before = observed_backfill(member(1, SUCCESS), member(2, QUEUED))
-        assert list(surveyed(before, BackfillSnapshot(backfill(), (member(2, QUEUED),), 0)).members) == [
+        assert list(with_snapshot(before, BackfillSnapshot(backfill(), (member(2, QUEUED),), 0)).members) == [
             member(2, QUEUED).run_id
         ]
 
@@ -164,9 +174,9 @@ class TestJoining:
     )
     def test_duplicate_and_reordered_events_give_the_same_backfill(self, events: list[BackfillRun]) -> None:
         start = observed_backfill(member(1, QUEUED), member(2, QUEUED))
-        in_sequence = reduce(joined, events, start)
+        in_sequence = reduce(with_change, events, start)
         assert {found.run.state for found in in_sequence.shown.members.values()} == {SUCCESS}
-        assert reduce(joined, events, in_sequence).members == in_sequence.members
+        assert reduce(with_change, events, in_sequence).members == in_sequence.members
 
 
 class TestReport:

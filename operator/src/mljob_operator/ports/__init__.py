@@ -5,7 +5,7 @@ Their methods raise only errors of :mod:`mljob_operator.errors`.
 
 from __future__ import annotations
 
-from .airflow import Airflow, Airflows, Backfills, DagRuns, MemberChange, Pulse, RunChange, TaskChange, User
+from .airflow import Airflow, Airflows, BackfillRunChange, Backfills, DagRuns, Pulse, RunChange, TaskChange, User
 from .clock import Clock
 from .kafka import EventSource, Link, Message
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
@@ -14,6 +14,7 @@ from .metrics import Meter
 __all__ = [
     "Airflow",
     "Airflows",
+    "BackfillRunChange",
     "Backfills",
     "Clock",
     "ConfObject",
@@ -22,7 +23,6 @@ __all__ = [
     "InstanceStore",
     "JobStore",
     "Link",
-    "MemberChange",
     "Message",
     "Meter",
     "OperatorStore",

@@ -44,7 +44,7 @@ class TaskChange:
 
 
 @dataclass(frozen=True, slots=True)
-class MemberChange:
+class BackfillRunChange:
     """A run in Airflow's change feed (the list of recent changes) that belongs to an MLJob's
     backfill.
     """
@@ -59,7 +59,7 @@ class Backfills(Protocol):
     belongs.
     """
 
-    async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
+    async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
         """Create a backfill, or adopt the backfill that has this marker.
 
         Raises:
@@ -79,7 +79,7 @@ class Backfills(Protocol):
         """
         ...
 
-    async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
+    async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
         """Return all runs of the backfill. Runs of earlier attempts whose markers have the same run
         id are included.
         """
@@ -107,7 +107,7 @@ class Backfills(Protocol):
         """
         ...
 
-    async def changed(self, since: datetime) -> list[MemberChange]:
+    async def changed(self, since: datetime) -> list[BackfillRunChange]:
         """Return the runs of MLJobs' backfills that changed at or after ``since``, on Airflow's
         clock.
         """

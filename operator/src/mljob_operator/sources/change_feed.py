@@ -226,7 +226,7 @@ class ChangeFeedReader:
         for backfill, state in backfills.items():
             if backfill in members:
                 self._controller.observe_backfill_runs(state.job.key, backfill, members[backfill])
-            if due or state.observed_run.observed_backfill is None or not state.observed_run.observed_backfill.made:
+            if due or state.observed_run.observed_backfill is None or not state.observed_run.observed_backfill.created:
                 self._controller.request_look_up(state.job.key)
 
     @property

@@ -22,7 +22,7 @@ class TestEnding:
         assert (world.status.phase, world.status.reason) == (Phase.CANCELLED, "CancelRequested")
         assert counts(world) == BackfillRuns(total=4, success=1, failed=3)
         assert second.state is RunState.FAILED
-        assert world.airflow.backfills.made[1].completed is not None
+        assert world.airflow.backfills.made[1].completed_at is not None
         assert "trigger_cancellation" not in world.airflow.calls
 
     async def test_deletion_waits_until_the_runs_have_ended(self, world: World) -> None:
@@ -60,4 +60,4 @@ class TestEnding:
         await world.delete()
         assert not world.exists
         assert runs(world)[0].state is RunState.RUNNING
-        assert world.airflow.backfills.made[1].completed is None
+        assert world.airflow.backfills.made[1].completed_at is None

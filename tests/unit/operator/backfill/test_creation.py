@@ -68,7 +68,7 @@ class TestCreating:
         await world.later(60)
         await world.later(3)
         first, second = world.airflow.backfills.made.values()
-        assert first.completed is not None, "it was found, and cancelled"
+        assert first.completed_at is not None, "it was found, and cancelled"
         assert (second.end.day, counts(world).total, counts(world).not_created) == (5, 1, 4)
 
     @pytest.mark.parametrize("restarted", [False, True], ids=["same-process", "restarted"])

@@ -22,7 +22,7 @@ from mljob_contract.run_id import RunId
 from ...core.run.backfill import Backfill, BackfillRequest, BackfillRun
 from ...core.text.sentences import sentence
 from ...errors import TRIED_AGAIN, AirflowError, BackfillActive, ValidationFailed
-from ...ports import MemberChange
+from ...ports import BackfillRunChange
 from . import absence
 from .answers import Answer
 from .lanes import Run, Work
@@ -57,7 +57,7 @@ class AirflowBackfills:
         self._backfills = BackfillApi(session.client)
         self._runs = DagRunApi(session.client)
 
-    async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
+    async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
         """Create a backfill (``POST /backfills``), or return the backfill that has this marker.
 
         Raises:
@@ -69,7 +69,7 @@ class AirflowBackfills:
             AirflowUnavailable: No answer; ``outcome_unknown`` if Airflow may have created the
                 backfill.
         """
-        return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, order)
+        return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, request)
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
         """The newest backfill whose marker has this run id and attempt (``GET
@@ -79,7 +79,7 @@ class AirflowBackfills:
         """
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
-    async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
+    async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
         """All runs whose markers have the backfill's run id.
 
         ``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages.
@@ -126,13 +126,13 @@ class AirflowBackfills:
         cancel = self._backfills.cancel_backfill_without_preload_content
         await self._run(Work.CANCELLATIONS, "cancel_backfill", self._put, cancel, backfill_id)
 
-    async def changed(self, since: datetime) -> list[MemberChange]:
+    async def changed(self, since: datetime) -> list[BackfillRunChange]:
         """Runs of the operator's backfills that changed at or after ``since`` (Airflow's clock).
 
         ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, all pages.
         """
 
-        def ask() -> list[MemberChange]:
+        def ask() -> list[BackfillRunChange]:
             observed_at = now()
             rows = self._members("~", self._prefix + ".", updated_at_gte=since)
             changes = self._session.each(rows, lambda row: _change(row, observed_at))
@@ -140,18 +140,18 @@ class AirflowBackfills:
 
         return await self._run(Work.FEED, "changed_backfill_runs", ask)
 
-    def _create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
+    def _create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
         self._session.assert_backfills()
-        if (there := self._find(dag_id, marker.run_id, marker.attempt)) is not None:
-            return there
+        if (existing := self._find(dag_id, marker.run_id, marker.attempt)) is not None:
+            return existing
         body = BackfillPostBody(
             dag_id=dag_id,
-            from_date=order.start,
-            to_date=order.end,
-            run_backwards=order.backwards,
-            dag_run_conf={**order.conf, **marker.as_conf()},
-            reprocess_behavior=ReprocessBehavior(order.reprocess.value.lower()),
-            max_active_runs=order.max_active_runs,
+            from_date=request.start,
+            to_date=request.end,
+            run_backwards=request.backwards,
+            dag_run_conf={**request.conf, **marker.as_conf()},
+            reprocess_behavior=ReprocessBehavior(request.reprocess.value.lower()),
+            max_active_runs=request.max_active_runs,
         )
         try:
             row = self._session.ask(
@@ -162,11 +162,11 @@ class AirflowBackfills:
             )
         except Answer as answer:
             if answer.status == 409:
-                return self._the_active_one(dag_id, marker)
-            raise self._why_not(dag_id, answer) from answer
+                return self._active_backfill(dag_id, marker)
+            raise self._error_of(dag_id, answer) from answer
         return _backfill(row)
 
-    def _why_not(self, dag_id: str, answer: Answer) -> AirflowError:
+    def _error_of(self, dag_id: str, answer: Answer) -> AirflowError:
         """The error for a refused backfill, with the cause and the remedy."""
         if answer.status == 404:
             return self._refusals.no_dag(dag_id)
@@ -176,7 +176,7 @@ class AirflowBackfills:
             )
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
-    def _the_active_one(self, dag_id: str, marker: Marker) -> Backfill:
+    def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
         """The DAG's active backfill, if it has this marker.
 
         An earlier request may have created the backfill after its answer was given up.
@@ -190,7 +190,7 @@ class AirflowBackfills:
         found = _backfill(active)
         if found.marker == marker:
             return found
-        owner = _neighbour(marker, found.marker)
+        owner = _owner_in_namespace(marker, found.marker)
         raise BackfillActive(
             f"DAG {dag_id!r} has another backfill in progress{f', of MLJob {owner}' if owner else ''}, and Airflow allows one at a time. "
             "Waiting for its end. The DAG's page in Airflow shows the backfill, and can cancel it."
@@ -209,7 +209,7 @@ class AirflowBackfills:
             "backfills", self._backfills.list_backfills_without_preload_content, dag_id, order_by=["-id"]
         )
 
-    def _members(self, dag_id: str, marked: str, **which: Any) -> Iterator[Row]:
+    def _members(self, dag_id: str, marked: str, **query: Any) -> Iterator[Row]:
         """The runs of backfills whose conf contains the text ``marked``."""
         return self._session.pages(
             "dag_runs",
@@ -218,7 +218,7 @@ class AirflowBackfills:
             cursors=True,
             run_type=[BACKFILL],
             conf_contains=marked,
-            **which,
+            **query,
         )
 
     def _put(self, request: Callable[..., Any], backfill_id: int) -> None:
@@ -236,19 +236,19 @@ class AirflowBackfills:
                 raise row.odd("id", f"{backfill_id}, which was asked for")
 
 
-def _neighbour(ours: Marker, theirs: Marker | None) -> str | None:
+def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
     """The name of the MLJob that created the backfill with the marker ``theirs``.
 
-    None: the MLJob is in another namespace than the MLJob of ``ours``, or no MLJob created the
+    None: the MLJob is in another namespace than the MLJob of ``own``, or no MLJob created the
     backfill. A tenant must not learn the names of MLJobs in other namespaces.
     """
-    mine, other = RunId.parse(ours.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
+    mine, other = RunId.parse(own.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):
         return None
     return other.name
 
 
-def _change(row: Row, observed_at: datetime) -> MemberChange | None:
+def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
     """The run in a row; None: the run has no marker, so the operator did not create its
     backfill.
     """
@@ -258,7 +258,7 @@ def _change(row: Row, observed_at: datetime) -> MemberChange | None:
     member = BackfillRun(
         row.text("dag_run_id"), run_fact(row, observed_at), row.time_or_none("logical_date"), marker.attempt
     )
-    return MemberChange(row.text("dag_id"), marker, member)
+    return BackfillRunChange(row.text("dag_id"), marker, member)
 
 
 def _marker(row: Row, field: str) -> Marker | None:
@@ -285,6 +285,6 @@ def _backfill(row: Row) -> Backfill:
         reprocess=mljob.ReprocessBehavior(behavior),
         max_active_runs=row.number("max_active_runs"),
         paused=row.flag("is_paused"),
-        created=row.time("created_at"),
-        completed=row.time_or_none("completed_at"),
+        created_at=row.time("created_at"),
+        completed_at=row.time_or_none("completed_at"),
     )

@@ -100,7 +100,7 @@ class Changes:
         )
         return set(self._session.each(rows, lambda row: row.text("dag_id")))
 
-    def _list_runs(self, **which: Any) -> list[RunChange]:
+    def _list_runs(self, **query: Any) -> list[RunChange]:
         observed_at = now()
         rows = self._session.pages(
             "dag_runs",
@@ -109,7 +109,7 @@ class Changes:
             cursors=True,
             of_many=True,
             run_id_prefix_pattern=self._prefix,
-            **which,
+            **query,
         )
 
         def change(row: Row) -> RunChange:

@@ -21,7 +21,7 @@ from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.backfill import Backfill, BackfillRequest, BackfillSnapshot
-from ...core.run.observed_run import ObservedRun, observe_absence, survey
+from ...core.run.observed_run import ObservedRun, observe_absence, observe_backfill
 from ...errors import ValidationFailed, after_effect
 from ...ports import Clock
 from .actions import ActionContext
@@ -46,7 +46,7 @@ class BackfillActions:
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Create another backfill of the same range, in which Airflow repeats the failed runs."""
         request = await self._request(context, context.state.run.run_id)
-        return await self._create(context, request.of_failed())
+        return await self._create(context, request.for_failed_runs())
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
         """Request the backfill and all of its runs from Airflow."""
@@ -55,7 +55,7 @@ class BackfillActions:
         if found is None:
             observed_run = observe_absence(context.observed_run, context.state.now, transient.unknown_until)
             return context.with_result(observed_run=observed_run, transient=transient)
-        observed_run = await self._survey(context, found)
+        observed_run = await self._observe(context, found)
         if observed_run.over:
             transient = replace(transient, over_since=transient.over_since or self._clock())
         return context.with_result(observed_run=observed_run, transient=transient)
@@ -70,7 +70,7 @@ class BackfillActions:
         await context.confirm()
         if (found := await self._find(context)) is not None:
             await context.dag_runs.backfills.cancel(found.id)
-            active = [member.run_id for member in await context.dag_runs.backfills.survey(found) if not member.over]
+            active = [member.run_id for member in await context.dag_runs.backfills.list_runs(found) if not member.over]
             await asyncio.gather(*(context.dag_runs.cancel(state.run.dag_id, run_id) for run_id in active))
         looked_up_at = state.now - LOOK_UP_EVERY
         sent = replace(context.transient.cancel_requests, sent_at=state.now)
@@ -111,7 +111,7 @@ class BackfillActions:
             earlier = await context.dag_runs.backfills.find(state.run.dag_id, conf_of)
             if earlier is not None:
                 await self._confs.reuse(state, earlier.conf)
-                return BackfillRequest.like(earlier, context.job.spec)
+                return BackfillRequest.repeating(earlier, context.job.spec)
         if state.change is SpecChange.REFUSED:
             raise ValidationFailed(
                 f"Airflow has no backfill of {conf_of} any more, so its range and conf are not known, and runPolicy Once refuses the changed spec. "
@@ -126,13 +126,13 @@ class BackfillActions:
         marker = Marker(state.run.run_id, state.current.number)
         backfill = await context.dag_runs.backfills.create(state.run.dag_id, marker, request)
         with after_effect():
-            return context.with_result(observed_run=await self._survey(context, backfill))
+            return context.with_result(observed_run=await self._observe(context, backfill))
 
-    async def _survey(self, context: ActionContext, backfill: Backfill) -> ObservedRun:
+    async def _observe(self, context: ActionContext, backfill: Backfill) -> ObservedRun:
         backfills = context.dag_runs.backfills
-        members = await backfills.survey(backfill)
+        members = await backfills.list_runs(backfill)
         not_created = await backfills.not_created(backfill, len(members))
-        observed_run = survey(context.observed_run, BackfillSnapshot(backfill, members, not_created))
+        observed_run = observe_backfill(context.observed_run, BackfillSnapshot(backfill, members, not_created))
         if observed_run.over and all(member.over for member in members):
-            return survey(context.observed_run, BackfillSnapshot(backfill, members, not_created, final=True))
+            return observe_backfill(context.observed_run, BackfillSnapshot(backfill, members, not_created, final=True))
         return observed_run

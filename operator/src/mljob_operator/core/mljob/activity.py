@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ..run.states import ACTIVE_TASK
 from .state import State
 
-STIRRED_FOR = timedelta(seconds=3)
+CHANGE_FOLLOWS_WITHIN = timedelta(seconds=3)
 """How long after an event of a backfill's run the operator expects a change that no event reports.
 Such changes are the end of the run, if only tasks send events, and the start of the next run.
 """
@@ -34,13 +34,13 @@ def is_hot(state: State, now: datetime) -> bool:
     observed_run = state.observed_run
     cancelling = state.cancellation.reason is not None
     unlisted = observed_run.run is not None and not observed_run.complete
-    return cancelling or unlisted or observed_run.all_tasks_ended or _is_stirred(state, now)
+    return cancelling or unlisted or observed_run.all_tasks_ended or _has_recent_event(state, now)
 
 
-def _is_stirred(state: State, now: datetime) -> bool:
+def _has_recent_event(state: State, now: datetime) -> bool:
     observed_backfill = state.observed_run.observed_backfill
     return (
         observed_backfill is not None
-        and observed_backfill.stirred is not None
-        and now - observed_backfill.stirred < STIRRED_FOR
+        and observed_backfill.last_event_at is not None
+        and now - observed_backfill.last_event_at < CHANGE_FOLLOWS_WITHIN
     )

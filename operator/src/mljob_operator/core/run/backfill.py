@@ -42,20 +42,25 @@ class BackfillRequest:
     def of(cls, spec: MLJobSpec, conf: Mapping[str, Any]) -> BackfillRequest:
         """Return the request for the backfill of a spec."""
         assert spec.backfill is not None, "the CRD's rules hold type Backfill and spec.backfill together"
-        wanted = spec.backfill
+        backfill = spec.backfill
         return cls(
-            wanted.from_, wanted.to, wanted.reprocess_behavior, wanted.max_active_runs, wanted.run_backwards, conf
+            backfill.from_,
+            backfill.to,
+            backfill.reprocess_behavior,
+            backfill.max_active_runs,
+            backfill.run_backwards,
+            conf,
         )
 
     @classmethod
-    def like(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
+    def repeating(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
         """Return a request with the range and the settings of an existing backfill. The direction
         comes from the spec, because Airflow does not return it.
         """
         backwards = spec.backfill is not None and spec.backfill.run_backwards
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
-    def of_failed(self) -> BackfillRequest:
+    def for_failed_runs(self) -> BackfillRequest:
         """Return a request for the same range that runs failed runs again and creates missing
         ones.
         """
@@ -73,8 +78,8 @@ class Backfill:
         end: The last logical date, inclusive.
         conf: The conf of each run, without the marker.
         paused: Whether the backfill is paused, so that Airflow starts no further run of it.
-        created: When the backfill was created, on Airflow's clock.
-        completed: When Airflow closed the backfill, or None if it is open. Airflow closes a
+        created_at: When the backfill was created, on Airflow's clock.
+        completed_at: When Airflow closed the backfill, or None if it is open. Airflow closes a
             backfill when it is cancelled, or up to 30 s after its last run has ended.
     """
 
@@ -87,8 +92,8 @@ class Backfill:
     reprocess: ReprocessBehavior
     max_active_runs: int
     paused: bool
-    created: datetime
-    completed: datetime | None = None
+    created_at: datetime
+    completed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +131,14 @@ class ObservedBackfill:
     Attributes:
         members: The runs of the backfill by their ids.
         not_created: How many runs of the range existed before and are left as they are.
-        stirred: When the operator last read an event of one of the runs, on the operator's clock.
-            Changes that no event reports may follow.
+        last_event_at: When the operator last read an event of one of the runs, on the operator's
+            clock. Changes that no event reports may follow.
     """
 
     backfill: Backfill
     members: Mapping[str, BackfillRun] = field(default_factory=dict)
     not_created: int = 0
-    stirred: datetime | None = None
+    last_event_at: datetime | None = None
 
     @property
     def shown(self) -> ObservedBackfill:
@@ -154,7 +159,7 @@ class ObservedBackfill:
         return sorted(failed, key=lambda member: (member.date is None, member.date, member.run_id))
 
     @property
-    def made(self) -> bool:
+    def created(self) -> bool:
         """Whether Airflow has created the runs of the newest attempt.
 
         Airflow creates the runs of an attempt in one transaction, so either all of them are visible
@@ -162,12 +167,14 @@ class ObservedBackfill:
         backfill.
         """
         attempt = self.backfill.marker.attempt if self.backfill.marker else None
-        return self.backfill.completed is not None or any(member.attempt == attempt for member in self.members.values())
+        return self.backfill.completed_at is not None or any(
+            member.attempt == attempt for member in self.members.values()
+        )
 
     @property
     def over(self) -> bool:
         """Whether all runs of the backfill have ended."""
-        return self.made and not self.active
+        return self.created and not self.active
 
     @property
     def empty(self) -> bool:
@@ -194,31 +201,38 @@ class BackfillSnapshot:
     final: bool = False
 
 
-def surveyed(old: ObservedBackfill | None, survey: BackfillSnapshot) -> ObservedBackfill:
+def with_snapshot(old: ObservedBackfill | None, snapshot: BackfillSnapshot) -> ObservedBackfill:
     """Add a snapshot of the whole backfill. A known run that the snapshot lacks was deleted, or
     belongs to another backfill now.
     """
-    before = old.members if old is not None else {}
-    now = {member.run_id: _later(before.get(member.run_id), member, final=survey.final) for member in survey.members}
-    return ObservedBackfill(survey.backfill, now, survey.not_created, old.stirred if old is not None else None)
+    old_members = old.members if old is not None else {}
+    members = {
+        member.run_id: _later(old_members.get(member.run_id), member, final=snapshot.final)
+        for member in snapshot.members
+    }
+    return ObservedBackfill(
+        snapshot.backfill, members, snapshot.not_created, old.last_event_at if old is not None else None
+    )
 
 
-def joined(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
+def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
     """Add the change of one run that an event or the change feed (the list of recent changes in
     Airflow) reports. An event of an unknown run is ignored, because an event does not say to which
     backfill its run belongs.
     """
-    old, stirred = observed_backfill.members.get(member.run_id), observed_backfill.stirred
+    old, last_event_at = observed_backfill.members.get(member.run_id), observed_backfill.last_event_at
     if member.run.source is StatusSource.KAFKA:
         if old is None or old.denied == member.run.event_id:
             return observed_backfill
         new = replace(old, reported=latest_report(old.run, old.reported, member.run))
-        stirred = max(filter(None, (stirred, member.run.observed_at)))
+        last_event_at = max(filter(None, (last_event_at, member.run.observed_at)))
     elif old is not None and (member.attempt or 0) < (old.attempt or 0):
         return observed_backfill
     else:
         new = _later(old, member)
-    return replace(observed_backfill, members={**observed_backfill.members, member.run_id: new}, stirred=stirred)
+    return replace(
+        observed_backfill, members={**observed_backfill.members, member.run_id: new}, last_event_at=last_event_at
+    )
 
 
 def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) -> BackfillRun:
@@ -254,20 +268,20 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
     """
     backfill, runs = observed_backfill.backfill, [member.run for member in observed_backfill.members.values()]
     newest = max(runs, key=lambda run: run.occurred_at, default=None)
-    begun = [run for run in runs if run.state is RunState.RUNNING or _ended_since(run, backfill.created)]
+    started = [run for run in runs if run.state is RunState.RUNNING or _ended_since(run, backfill.created_at)]
     if observed_backfill.over:
         state = RunState.FAILED if observed_backfill.failed or observed_backfill.empty else RunState.SUCCESS
     else:
-        state = RunState.RUNNING if begun else RunState.QUEUED
-    ends = [run.end or run.occurred_at for run in begun]
+        state = RunState.RUNNING if started else RunState.QUEUED
+    ends = [run.end or run.occurred_at for run in started]
     return RunFact(
         state=state,
         source=newest.source if newest else StatusSource.REST,
-        occurred_at=newest.occurred_at if newest else backfill.created,
-        observed_at=max((run.observed_at for run in runs), default=backfill.created),
-        start=min((run.start for run in begun if run.start is not None), default=None),
-        end=max(ends, default=backfill.completed) if observed_backfill.over else None,
-        queued_at=backfill.created,
+        occurred_at=newest.occurred_at if newest else backfill.created_at,
+        observed_at=max((run.observed_at for run in runs), default=backfill.created_at),
+        start=min((run.start for run in started if run.start is not None), default=None),
+        end=max(ends, default=backfill.completed_at) if observed_backfill.over else None,
+        queued_at=backfill.created_at,
     )
 
 

@@ -29,7 +29,7 @@ from typing import TypeVar
 
 from mljob_contract.mljob import StatusSource
 
-from .backfill import BackfillRun, BackfillSnapshot, ObservedBackfill, as_one_run, joined, surveyed
+from .backfill import BackfillRun, BackfillSnapshot, ObservedBackfill, as_one_run, with_change, with_snapshot
 from .facts import (
     Details,
     EventId,
@@ -170,7 +170,7 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
     observed_backfill = observed_run.observed_backfill
     for fact in facts:
         if isinstance(fact, BackfillRun):
-            observed_backfill = joined(observed_backfill, fact) if observed_backfill is not None else None
+            observed_backfill = with_change(observed_backfill, fact) if observed_backfill is not None else None
             continue
         if isinstance(fact, RunFact):
             reported = _report(observed_run, reported, fact)
@@ -188,7 +188,7 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
                 tasks = dict(observed_run.tasks)
             tasks[fact.key] = new
     if observed_backfill is not observed_run.observed_backfill and observed_backfill is not None:
-        return _with_course(observed_run, observed_backfill)
+        return _with_backfill(observed_run, observed_backfill)
     if reported is observed_run.reported and tasks is None:
         return observed_run
     return replace(
@@ -207,15 +207,15 @@ def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact)
     )
 
 
-def survey(observed_run: ObservedRun, found: BackfillSnapshot) -> ObservedRun:
+def observe_backfill(observed_run: ObservedRun, snapshot: BackfillSnapshot) -> ObservedRun:
     """Add a snapshot of a backfill from the REST API."""
-    observed_run = _with_course(observed_run, surveyed(observed_run.observed_backfill, found))
+    observed_run = _with_backfill(observed_run, with_snapshot(observed_run.observed_backfill, snapshot))
     return replace(
-        observed_run, complete=True, listed=observed_run.listed or found.final, missed_at=None, not_found=False
+        observed_run, complete=True, listed=observed_run.listed or snapshot.final, missed_at=None, not_found=False
     )
 
 
-def _with_course(observed_run: ObservedRun, observed_backfill: ObservedBackfill) -> ObservedRun:
+def _with_backfill(observed_run: ObservedRun, observed_backfill: ObservedBackfill) -> ObservedRun:
     run = as_one_run(observed_backfill)
     run = later_run(observed_run.run, run) if observed_run.over else run
     return replace(
