@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mljob_operator.core.run.vanishing import MissingRuns, many, reported
+from mljob_operator.core.run.vanishing import MissingRuns, are_many, vanished_report
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = [("team-a", f"job-{number}") for number in range(10)]
@@ -88,18 +88,18 @@ class TestOneThatIsMissing:
         runs.relist(1, gone, ended, third)
         runs.missed(gone, 2)
         assert runs.counting == []
-        assert not runs.known.surveyed("prod")
+        assert not runs.known.knows_missing("prod")
         runs.found(third, 2)
         assert runs.counting == [gone]
         runs.known.forget(ended)
         assert runs.counting == [gone]
-        assert runs.known.surveyed("prod")
+        assert runs.known.knows_missing("prod")
 
     def test_an_answer_from_before_the_census_does_not_count_as_found(self) -> None:
         runs = Runs(3)
         runs.relist(5, *runs.keys)
         runs.found(runs.keys[0], 4)
-        assert not runs.known.surveyed("prod")
+        assert not runs.known.knows_missing("prod")
 
 
 class TestManyThatAreMissing:
@@ -116,7 +116,7 @@ class TestManyThatAreMissing:
         vanished = runs.known.vanished("prod")
         assert vanished is not None
         assert (vanished.missing, vanished.followed, vanished.since) == (4, 5, at(2))
-        assert "4 of the 5 MLJobs" in reported("prod", vanished, "http://prod")
+        assert "4 of the 5 MLJobs" in vanished_report("prod", vanished, "http://prod")
 
     def test_of_one_namespace_among_several_count_as_deleted(self) -> None:
         runs = Runs(6)
@@ -190,14 +190,14 @@ class TestManyThatAreMissing:
 
     def test_a_new_process_waits_for_its_own_census(self) -> None:
         runs = Runs(3)
-        runs.known.hold("prod")
+        runs.known.assume_vanished("prod")
         assert runs.known.have_vanished("prod")
         runs.relist(1)
         assert not runs.known.have_vanished("prod")
 
     def test_changes_are_reported_once(self) -> None:
         runs = self.vanished()
-        assert runs.known.changes() == ["prod"]
-        assert runs.known.changes() == []
+        assert runs.known.take_changes() == ["prod"]
+        assert runs.known.take_changes() == []
         runs.known.accept("prod")
-        assert runs.known.changes() == ["prod"]
+        assert runs.known.take_changes() == ["prod"]

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from mljob_operator.controllers import orphans
-from mljob_operator.controllers.orphans import CANCELLATIONS
+from mljob_operator.controllers.orphans import MAX_CANCELLATIONS
 from mljob_operator.core.mljob.identity import dag_run_id, pin
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
@@ -105,10 +105,10 @@ class TestOrphan:
         assert active(cancelling) == 1
 
     async def test_many_orphans_are_cancelled_a_few_at_a_time(self, cancelling: World) -> None:
-        for number in range(2 * CANCELLATIONS + 1):
+        for number in range(2 * MAX_CANCELLATIONS + 1):
             stray(cancelling, f"job-{number}")
         await minutes(cancelling, 1)
-        assert active(cancelling) == CANCELLATIONS + 1
+        assert active(cancelling) == MAX_CANCELLATIONS + 1
         await minutes(cancelling, 2)
         assert active(cancelling) == 0
 
@@ -136,7 +136,7 @@ class TestOrphan:
 
         monkeypatch.setattr(cancelling.airflow, "cancel", of_most)
         cancelling.airflow.dags |= dict.fromkeys(("forbidden", "gone"), cancelling.airflow.dags["train"])
-        for number in range(CANCELLATIONS):
+        for number in range(MAX_CANCELLATIONS):
             stray(cancelling, f"a-{number}", dag_id="forbidden")
             stray(cancelling, f"b-{number}", dag_id="gone")
         run = stray(cancelling, "z")
@@ -149,7 +149,7 @@ class TestOrphan:
         async def hangs(*_: str) -> None:
             await asyncio.sleep(3600)
 
-        monkeypatch.setattr(orphans, "SECONDS", 0.05)
+        monkeypatch.setattr(orphans, "TIMEOUT_SECONDS", 0.05)
         with monkeypatch.context() as patch:
             patch.setattr(cancelling.airflow, "cancel", hangs)
             runs = [stray(cancelling, name) for name in ("one", "two")]

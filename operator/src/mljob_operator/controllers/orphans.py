@@ -22,12 +22,12 @@ from ..ports import Airflows, JobStore, Meter, OperatorStore, RunChange
 
 log = logging.getLogger(__name__)
 
-LOOK_UPS = 20
+MAX_LOOK_UPS = 20
 """The maximum number of MLJobs that are requested from the API server per relist."""
-SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 """The longest time in seconds for the check of a relist. The reader of the change feed waits for
 the check, so the limit bounds its delay."""
-CANCELLATIONS = 5
+MAX_CANCELLATIONS = 5
 """The maximum number of orphaned runs that are cancelled per relist. The limit keeps Airflow free
 for the cancellations that users ask for."""
 
@@ -80,23 +80,23 @@ class Orphans:
         keys = {
             RunKey(airflow, change.dag_id, change.run_id): key
             for change in active
-            if (key := self._noted(change)) is not None
+            if (key := self._mljob_of(change)) is not None
         }
-        due = suspects.listed(keys.keys() - set(followed), at)[:LOOK_UPS]
+        due = suspects.update(keys.keys() - set(followed), at)[:MAX_LOOK_UPS]
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 for run in due:
                     if await self._is_orphaned(run, keys[run], at):
                         suspects.orphaned.add(run)
                         await self._report(run, keys[run])
                 if self._cancel:
-                    for run in suspects.next_to_end(CANCELLATIONS, at):
-                        await self._end(run, keys[run], at)
+                    for run in suspects.next_to_cancel(MAX_CANCELLATIONS, at):
+                        await self._cancel_run(run, keys[run], at)
         except (StoreError, TimeoutError) as error:
             log.debug("the remaining orphaned runs are checked in the next relist: %s", error or "out of time")
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
-    def _noted(self, change: RunChange) -> Key | None:
+    def _mljob_of(self, change: RunChange) -> Key | None:
         """The MLJob for which a run was submitted; None: the run was not submitted for an MLJob.
 
         Both the run id and the note of the run must name the MLJob, because users of Airflow can
@@ -126,14 +126,14 @@ class Orphans:
         return False
 
     async def _report(self, run: RunKey, key: Key) -> None:
-        notice = orphans.reported(run, key, cancelled=self._cancel)
+        notice = orphans.orphan_event(run, key, cancelled=self._cancel)
         log.warning("%s", notice.message, extra={"namespace": key[0], "job": key[1], "run_id": run.run_id})
         try:
             await self._operator.record(notice)
         except OperatorError as error:
             log.warning("event %s was not recorded: %s", notice.reason, error)
 
-    async def _end(self, run: RunKey, key: Key, at: datetime) -> None:
+    async def _cancel_run(self, run: RunKey, key: Key, at: datetime) -> None:
         """Cancel an orphaned run, unless an MLJob has begun to follow it."""
         if not await self._is_orphaned(run, key, at):
             return

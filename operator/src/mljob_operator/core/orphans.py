@@ -24,7 +24,7 @@ from .mljob.job import Job
 from .run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from .status.events import WARNING, KubeEvent
 
-SEEN_FOR = timedelta(seconds=60)
+SUSPECTED_FOR = timedelta(seconds=60)
 """How long relists must list a run without a known MLJob before the operator asks the API server
 for the MLJob. The time is long enough for the watch to report the MLJob of a new run.
 """
@@ -62,14 +62,14 @@ def follows(job: Job, run: RunKey) -> bool:
     return any(entry.dag_run_id == run.run_id and entry.start_time is not None for entry in job.status.history or ())
 
 
-def reported(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
+def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
     """Return the Event that reports an orphaned run."""
     where = (
         f"AirflowInstance {run.airflow}"
         if run.airflow != SETTINGS_AIRFLOW
         else "the Airflow of the operator's settings"
     )
-    what_next = (
+    remedy = (
         "The operator cancels it."
         if cancelled
         else "Cancel it in Airflow, or set operator.orphanedRuns to Cancel in the chart's values so that the operator cancels orphaned runs."
@@ -78,7 +78,7 @@ def reported(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
         WARNING,
         "OrphanedRun",
         f"Run {run.run_id} of DAG {run.dag_id} is in progress in {where}, and no MLJob follows it: MLJob {key[0]}/{key[1]} was deleted or has another run. "
-        f"The submission reached Airflow late, or the operator gave up cancelling the run. {what_next}",
+        f"The submission reached Airflow late, or the operator gave up cancelling the run. {remedy}",
     )
 
 
@@ -90,14 +90,14 @@ class Suspects:
         since: Since when each run has been under suspicion: when a relist first listed the run, or
             when the API server last said that an MLJob follows the run.
         orphaned: The runs that, according to the API server, no MLJob follows.
-        tried: When the operator last tried to cancel each orphaned run.
+        cancelled_at: When the operator last tried to cancel each orphaned run.
     """
 
     since: dict[RunKey, datetime] = field(default_factory=dict)
     orphaned: set[RunKey] = field(default_factory=set)
-    tried: dict[RunKey, datetime] = field(default_factory=dict)
+    cancelled_at: dict[RunKey, datetime] = field(default_factory=dict)
 
-    def listed(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
+    def update(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
         """Replace the suspects by the runs that a relist listed and that no known MLJob follows.
 
         Returns:
@@ -106,16 +106,20 @@ class Suspects:
         """
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()
-        self.tried = {run: tried for run, tried in self.tried.items() if run in self.orphaned}
-        due = [run for run, since in self.since.items() if at - since >= SEEN_FOR and run not in self.orphaned]
+        self.cancelled_at = {
+            run: cancelled_at for run, cancelled_at in self.cancelled_at.items() if run in self.orphaned
+        }
+        due = [run for run, since in self.since.items() if at - since >= SUSPECTED_FOR and run not in self.orphaned]
         return sorted(due, key=lambda run: self.since[run])
 
-    def next_to_end(self, most: int, at: datetime) -> list[RunKey]:
-        """Return at most ``most`` orphaned runs to cancel now. Runs whose cancellation was tried
+    def next_to_cancel(self, count: int, at: datetime) -> list[RunKey]:
+        """Return at most ``count`` orphaned runs to cancel now. Runs whose cancellation was tried
         before come last, because the cancellation may be impossible.
         """
-        found = sorted(self.orphaned, key=lambda run: (run in self.tried, self.tried.get(run, at), run))[:most]
-        self.tried |= dict.fromkeys(found, at)
+        found = sorted(self.orphaned, key=lambda run: (run in self.cancelled_at, self.cancelled_at.get(run, at), run))[
+            :count
+        ]
+        self.cancelled_at |= dict.fromkeys(found, at)
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:

@@ -17,7 +17,7 @@ from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.airflow_instance.instance import Instance
 from ...core.run.run_key import Key
 from ...core.run.vanishing import REASON as RUNS_VANISHED
-from ...core.run.vanishing import MissingRuns, reported
+from ...core.run.vanishing import MissingRuns, vanished_report
 from ...core.status.airflow_instance import Readiness, View, events_of, report
 from ...core.status.events import KubeEvent
 from ...core.status.patches import merge_patch
@@ -147,7 +147,7 @@ class AirflowInstanceController:
     def _recall(self, instance: Instance) -> None:
         """If the stored status reports vanished runs, remember that runs have vanished."""
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
-            self._missing_runs.hold(instance.name)
+            self._missing_runs.assume_vanished(instance.name)
 
     def _learn(self, member: RegisteredInstance, answer: Instance) -> None:
         """Keep the version of an AirflowInstance in an answer of the API server.
@@ -264,7 +264,7 @@ class AirflowInstanceController:
         """
         instance = member.instance
         known = instance.accepts in (None, member.accepted, instance.status.last_accepted_vanished_runs)
-        if known or not self._missing_runs.surveyed(instance.name):
+        if known or not self._missing_runs.knows_missing(instance.name):
             return
         member.accepted = instance.accepts
         if self._missing_runs.vanished(instance.name) is None:
@@ -278,7 +278,7 @@ class AirflowInstanceController:
         vanished = self._missing_runs.vanished(instance.name)
         if not readiness.ready or vanished is None:
             return readiness
-        return Readiness(False, "RunsVanished", reported(instance.name, vanished, instance.spec.url))
+        return Readiness(False, "RunsVanished", vanished_report(instance.name, vanished, instance.spec.url))
 
     def _conclude(self, member: RegisteredInstance, readiness: Readiness) -> None:
         name, before = member.instance.name, member.readiness

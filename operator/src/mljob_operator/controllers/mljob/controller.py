@@ -32,7 +32,7 @@ from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
 from ...core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
-from ...core.run.vanishing import MissingRuns, explained
+from ...core.run.vanishing import MissingRuns, vanished_message
 from ...logs import redacted_logger, redacting
 from ...ports import Clock, JobStore, Meter, SourceChanges
 from .backfill_index import BackfillIndex
@@ -462,13 +462,13 @@ class MLJobController:
         MLJobs that wait for the Airflow.
         """
         missing_runs = self._missing_runs
-        for airflow in missing_runs.changes():
+        for airflow in missing_runs.take_changes():
             vanished = missing_runs.have_vanished(airflow)
             if vanished is not (airflow in self._vanished):
                 self._vanished ^= {airflow}
                 name = f"AirflowInstance {airflow}" if airflow else "Airflow"
                 if vanished:
-                    log.warning("%s is not ready. %s", name, explained(airflow))
+                    log.warning("%s is not ready. %s", name, vanished_message(airflow))
                 else:
                     log.info("%s: no run is missing any more", name)
                 self._reconciler.doubt(airflow)

@@ -32,7 +32,7 @@ from ...core.run.children import Child, may_be_cancelled
 from ...core.run.observed_run import ABSENCE_CONFIRMED_AFTER, ObservedRun, add_questions
 from ...core.run.run_key import Key, RunKey
 from ...core.run.states import TERMINAL_PHASES
-from ...core.run.vanishing import MissingRuns, explained
+from ...core.run.vanishing import MissingRuns, vanished_message
 from ...core.status.disclosure import disclosed
 from ...core.status.events import of_children
 from ...errors import (
@@ -174,12 +174,14 @@ class Reconciler:
             prefix=self._prefix,
             cancel_fallback=self._cancel_fallback,
             catalog=self._airflows.catalog(job.namespace),
-            absence_withheld=self._missing_runs.withholds(job.key),
+            absence_withheld=self._missing_runs.withholds_absence(job.key),
         )
         attempt = tracked.transient.attempt or attempts.current(job.status)
         dag_id = attempt.dag_id if attempt is not None else job.spec.dag_id
         airflows = {attempt.airflow, inputs.target} if attempt is not None else {inputs.target}
-        vanished = {airflow: explained(airflow) for airflow in airflows if self._missing_runs.have_vanished(airflow)}
+        vanished = {
+            airflow: vanished_message(airflow) for airflow in airflows if self._missing_runs.have_vanished(airflow)
+        }
         full = [airflow for airflow in airflows if self._is_full(inputs, airflow, dag_id)]
         if not vanished and not full:
             return inputs

@@ -33,17 +33,17 @@ REASON = "RunsVanished"
 """The reason of the condition Ready of the Airflow, and in the statuses of MLJobs whose runs are
 missing.
 """
-AT_LEAST = 3
+MIN_VANISHED = 3
 """How many runs must be missing at the same time to count as many. One or two missing runs look
 like runs that somebody deleted.
 """
 
 
-def many(missing: int, followed: int) -> bool:
+def are_many(missing: int, followed: int) -> bool:
     """Return whether many runs are missing: at least three, and at least half of the followed runs.
     Nobody deletes so many runs one by one.
     """
-    return missing >= AT_LEAST and 2 * missing >= followed
+    return missing >= MIN_VANISHED and 2 * missing >= followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,14 @@ class Vanished:
 
 
 @dataclass(slots=True)
-class _Airflow:
+class _FollowedRuns:
     """The followed runs in one Airflow. A run is identified by the key of its MLJob.
 
     Attributes:
         followed: The runs that the operator follows.
         missing: For each missing run, when Airflow first answered that it has no such run.
         unlisted: The runs that the last relist did not list and that have not been found since.
-        unanswered: The unlisted runs that the operator has not looked up since the relist.
+        unchecked: The unlisted runs that the operator has not looked up since the relist.
         accepted: The missing runs whose loss an administrator has accepted.
         relisted_at: When the last relist was requested, or None if there was no relist.
         vanished: Whether many runs have been missing, and some of them still are.
@@ -79,7 +79,7 @@ class _Airflow:
     followed: set[Key] = field(default_factory=set)
     missing: dict[Key, datetime] = field(default_factory=dict)
     unlisted: set[Key] = field(default_factory=set)
-    unanswered: set[Key] = field(default_factory=set)
+    unchecked: set[Key] = field(default_factory=set)
     accepted: set[Key] = field(default_factory=set)
     relisted_at: datetime | None = None
     vanished: bool = False
@@ -95,30 +95,30 @@ class _Airflow:
         return len(self.followed) - len(self.accepted)
 
     @property
-    def doubtful(self) -> bool:
+    def is_uncertain(self) -> bool:
         """Whether so many runs may be missing that no missing run counts as deleted."""
-        return self.vanished or self._are_many(self.lost + len(self.unanswered), self.missing.keys() | self.unanswered)
+        return self.vanished or self._are_many(self.lost + len(self.unchecked), self.missing.keys() | self.unchecked)
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
         """Return whether these are many runs, and not the runs of only one namespace among
         several.
         """
-        if not many(count, self.expected):
+        if not are_many(count, self.expected):
             return False
         namespaces = {key[0] for key in missing if key not in self.accepted}
         return len(namespaces) > 1 or all(key[0] in namespaces for key in self.followed)
 
     def has(self, key: Key) -> bool:
         """Whether this Airflow has the run of an MLJob, and nothing says otherwise."""
-        return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unanswered)
+        return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unchecked)
 
-    def reckon(self) -> None:
+    def update_vanished(self) -> None:
         """Update ``vanished``. It stays True until all missing runs are found again or accepted as
         lost.
         """
         if self._are_many(self.lost, self.missing.keys()):
             self.vanished = True
-        elif self.relisted_at is not None and not self.lost and not self.unanswered:
+        elif self.relisted_at is not None and not self.lost and not self.unchecked:
             self.vanished = False
 
     def drop(self, key: Key) -> None:
@@ -126,7 +126,7 @@ class _Airflow:
         self.followed.discard(key)
         self.missing.pop(key, None)
         self.unlisted.discard(key)
-        self.unanswered.discard(key)
+        self.unchecked.discard(key)
         self.accepted.discard(key)
 
 
@@ -141,7 +141,7 @@ class MissingRuns:
     def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:
         self._lost_before = lost_before or {}
         self._airflow_of: dict[Key, str] = {}
-        self._airflows: defaultdict[str, _Airflow] = defaultdict(_Airflow)
+        self._runs: defaultdict[str, _FollowedRuns] = defaultdict(_FollowedRuns)
         self._states: dict[str, tuple[bool, bool]] = {}
         self._changed: set[str] = set()
 
@@ -164,26 +164,26 @@ class MissingRuns:
             answered_at: When Airflow was last asked for the run.
             submitted_at: When the run was submitted.
         """
-        there = self._airflows[airflow]
-        if missed_at is None and there.has(key):
+        runs = self._runs[airflow]
+        if missed_at is None and runs.has(key):
             return False
         if self._airflow_of.get(key, airflow) != airflow:
             self.forget(key)
         self._airflow_of[key] = airflow
-        there.followed.add(key)
+        runs.followed.add(key)
         if missed_at is not None:
-            there.missing[key] = missed_at
-            there.unanswered.discard(key)
+            runs.missing[key] = missed_at
+            runs.unchecked.discard(key)
             before = self._lost_before.get(airflow)
             if before is not None and submitted_at is not None and submitted_at < before:
-                there.accepted.add(key)
+                runs.accepted.add(key)
         else:
-            there.missing.pop(key, None)
-            there.accepted.discard(key)
-            if there.relisted_at is not None and answered_at is not None and answered_at >= there.relisted_at:
-                there.unlisted.discard(key)
-                there.unanswered.discard(key)
-        self._reckon(airflow)
+            runs.missing.pop(key, None)
+            runs.accepted.discard(key)
+            if runs.relisted_at is not None and answered_at is not None and answered_at >= runs.relisted_at:
+                runs.unlisted.discard(key)
+                runs.unchecked.discard(key)
+        self._update_vanished(airflow)
         return True
 
     def forget(self, key: Key) -> bool:
@@ -191,118 +191,118 @@ class MissingRuns:
         airflow = self._airflow_of.pop(key, None)
         if airflow is None:
             return False
-        self._airflows[airflow].drop(key)
-        self._reckon(airflow)
+        self._runs[airflow].drop(key)
+        self._update_vanished(airflow)
         return True
 
     def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
         """Note which runs Airflow did not list. ``asked_at`` is the time when Airflow was asked for
         all active runs.
         """
-        there = self._airflows[airflow]
-        there.relisted_at = asked_at
-        there.unlisted = {key for key in unlisted if key in there.followed}
-        there.unanswered = there.unlisted - there.missing.keys()
-        self._reckon(airflow)
+        runs = self._runs[airflow]
+        runs.relisted_at = asked_at
+        runs.unlisted = {key for key in unlisted if key in runs.followed}
+        runs.unchecked = runs.unlisted - runs.missing.keys()
+        self._update_vanished(airflow)
 
-    def hold(self, airflow: str) -> None:
+    def assume_vanished(self, airflow: str) -> None:
         """Note that many runs were missing when the previous process ended."""
-        self._airflows[airflow].vanished = True
-        self._reckon(airflow)
+        self._runs[airflow].vanished = True
+        self._update_vanished(airflow)
 
     def accept(self, airflow: str) -> int:
         """Accept the loss of the runs that are missing now, as an administrator has asked. Return
         how many runs these are.
         """
-        there = self._airflows[airflow]
-        lost = there.lost
-        there.accepted = set(there.missing)
-        self._reckon(airflow)
+        runs = self._runs[airflow]
+        lost = runs.lost
+        runs.accepted = set(runs.missing)
+        self._update_vanished(airflow)
         return lost
 
-    def surveyed(self, airflow: str) -> bool:
+    def knows_missing(self, airflow: str) -> bool:
         """Return whether the operator knows which runs are missing: there was a relist, and the
         operator has looked up the runs that it did not list.
         """
-        there = self._airflows[airflow]
-        return there.relisted_at is not None and not there.unanswered
+        runs = self._runs[airflow]
+        return runs.relisted_at is not None and not runs.unchecked
 
     def wants_relist(self, airflow: str) -> bool:
         """Return whether a missing run can count as deleted only after another relist."""
-        return any(self.needs_relist(key) for key in self._airflows[airflow].missing)
+        return any(self.needs_relist(key) for key in self._runs[airflow].missing)
 
-    def withholds(self, key: Key) -> bool:
+    def withholds_absence(self, key: Key) -> bool:
         """Return whether this MLJob's run does not count as deleted although Airflow answers that
         it has no such run.
         """
         airflow = self._airflow_of.get(key)
         if airflow is None:
             return False
-        there = self._airflows[airflow]
-        if key in there.accepted:
+        runs = self._runs[airflow]
+        if key in runs.accepted:
             return False
-        return self.needs_relist(key) or there.doubtful
+        return self.needs_relist(key) or runs.is_uncertain
 
     def needs_relist(self, key: Key) -> bool:
         """Return whether this MLJob's run can count as deleted only after a relist, because other
         runs may be missing too.
         """
-        there = self._airflows[self._airflow_of[key]]
-        return len(there.followed) >= AT_LEAST and key not in there.unlisted
+        runs = self._runs[self._airflow_of[key]]
+        return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
 
     def have_vanished(self, airflow: str) -> bool:
         """Return whether many runs have vanished from an Airflow at once."""
-        there = self._airflows.get(airflow)
-        return there is not None and there.vanished
+        runs = self._runs.get(airflow)
+        return runs is not None and runs.vanished
 
     def vanished(self, airflow: str) -> Vanished | None:
         """Return the runs that have vanished from an Airflow, or None if there are not many."""
         if not self.have_vanished(airflow):
             return None
-        there = self._airflows[airflow]
-        lost = [at for key, at in there.missing.items() if key not in there.accepted]
-        return Vanished(len(lost), len(there.followed), min(lost, default=None))
+        runs = self._runs[airflow]
+        lost = [at for key, at in runs.missing.items() if key not in runs.accepted]
+        return Vanished(len(lost), len(runs.followed), min(lost, default=None))
 
     def missing(self, airflow: str) -> list[Key]:
         """Return the MLJobs whose runs are missing in an Airflow."""
-        there = self._airflows.get(airflow)
-        return list(there.missing) if there is not None else []
+        runs = self._runs.get(airflow)
+        return list(runs.missing) if runs is not None else []
 
-    def changes(self) -> list[str]:
+    def take_changes(self) -> list[str]:
         """Return the Airflows in which missing runs have begun or ceased to count as deleted since
         the last call.
         """
         changed, self._changed = self._changed, set()
         return sorted(changed)
 
-    def _reckon(self, airflow: str) -> None:
-        there = self._airflows[airflow]
-        there.reckon()
-        state = there.vanished, there.doubtful
+    def _update_vanished(self, airflow: str) -> None:
+        runs = self._runs[airflow]
+        runs.update_vanished()
+        state = runs.vanished, runs.is_uncertain
         if self._states.get(airflow, (False, False)) != state:
             self._states[airflow] = state
             self._changed.add(airflow)
 
 
-def explained(airflow: str) -> str:
+def vanished_message(airflow: str) -> str:
     """Return the message for MLJobs that wait because many runs have vanished from their
     Airflow.
     """
-    return f"{REASON}: it no longer has the runs of many MLJobs. {_how_to_go_on(airflow)}"
+    return f"{REASON}: it no longer has the runs of many MLJobs. {_remedy(airflow)}"
 
 
-def reported(airflow: str, vanished: Vanished, url: str) -> str:
+def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
     """Return the message for the administrators of the platform: how many runs have vanished, why,
     and what to do.
     """
     since = f" (since {vanished.since:%Y-%m-%d %H:%M:%S} UTC)" if vanished.since is not None else ""
     return (
         f"Airflow at {url} does not have the runs of {vanished.missing} of the {vanished.followed} MLJobs with a run in it{since}: its database was "
-        f"emptied or restored, or the URL leads to another Airflow. {_how_to_go_on(airflow)}"
+        f"emptied or restored, or the URL leads to another Airflow. {_remedy(airflow)}"
     )
 
 
-def _how_to_go_on(airflow: str) -> str:
+def _remedy(airflow: str) -> str:
     if airflow == SETTINGS_AIRFLOW:
         command = "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
     else:
