@@ -21,7 +21,7 @@ def everything(metrics: Metrics, airflow: str) -> None:
     metrics.resync(airflow, "ok")
     metrics.runs_vanished(airflow, 0)
     metrics.orphaned_runs(airflow, 1)
-    metrics.places(airflow, 2, 3)
+    metrics.reservations(airflow, 2, 3)
 
 
 def series(metrics: Metrics, airflow: str) -> set[str]:

@@ -182,10 +182,10 @@ def test_a_run_without_a_matching_rule_counts_for_the_instance_only(queue: Queue
 def test_an_mljob_that_steps_aside_frees_its_place(queue: Queue) -> None:
     queue.waits(1, 2)
     assert queue.next(1) == [key(1)]
-    queue.step_aside(key(1))
+    queue.release_waiting(key(1))
     assert queue.next(1) == [key(2)]
     queue.runs(2)
-    queue.step_aside(key(2))
+    queue.release_waiting(key(2))
     assert queue.active("prod") == [key(2)], "what runs can't"
 
 
@@ -200,10 +200,14 @@ def test_active_and_waiting_mljobs_are_counted(queue: Queue) -> None:
     queue.runs(1, 2)
     queue.waits(3, 4, 5)
     queue.next(3)
-    assert (queue.active("prod"), queue.waiting("prod"), queue.queues()) == ([key(1), key(2)], 2, ["prod"])
+    assert (queue.active("prod"), queue.waiting("prod"), queue.airflows_with_waiting()) == (
+        [key(1), key(2)],
+        2,
+        ["prod"],
+    )
     for number in range(1, 6):
         queue.release(key(number))
-    assert (queue.active("prod"), queue.waiting("prod"), queue.queues()) == ([], 0, [])
+    assert (queue.active("prod"), queue.waiting("prod"), queue.airflows_with_waiting()) == ([], 0, [])
 
 
 @given(st.permutations(range(12)), st.integers(1, 12))

@@ -187,7 +187,7 @@ class Metrics:
             return
         self._orphaned.labels(airflow).set(runs)
 
-    def places(self, airflow: str, active: int, waiting: int) -> None:
+    def reservations(self, airflow: str, active: int, waiting: int) -> None:
         """Set how many MLJobs have a run in an AirflowInstance, and how many wait for admission."""
         if airflow in self._gone:
             return

@@ -67,7 +67,7 @@ class Meter(Protocol):
         """Record the number of the operator's active runs in an Airflow that no MLJob follows."""
         ...
 
-    def places(self, airflow: str, active: int, waiting: int) -> None:
+    def reservations(self, airflow: str, active: int, waiting: int) -> None:
         """Record how many MLJobs have a run in an AirflowInstance, and how many wait for
         admission.
         """

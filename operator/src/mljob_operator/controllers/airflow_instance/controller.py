@@ -295,7 +295,7 @@ class AirflowInstanceController:
         """
         instance, pulse = member.instance, member.pulse
         active, waiting = len(self._admission.active(instance.name)), self._admission.waiting(instance.name)
-        self._meter.places(instance.name, active, waiting)
+        self._meter.reservations(instance.name, active, waiting)
         status = report(
             View(
                 instance,

@@ -433,7 +433,7 @@ class MLJobController:
                 until = await self._steps.take(key, worker)
                 self._follow_up(key, worker)
                 if worker.failures:
-                    self._admission.step_aside(key)
+                    self._admission.release_waiting(key)
                 self._wake_admitted()
                 self._report_vanished_runs()
                 if worker.failures and until is not None:

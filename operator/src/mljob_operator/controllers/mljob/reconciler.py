@@ -233,7 +233,7 @@ class Reconciler:
 
     def admitted(self) -> list[Key]:
         """The MLJobs that were admitted since the last call. The caller has to wake them."""
-        for airflow in self._admission.queues():
+        for airflow in self._admission.airflows_with_waiting():
             self._admit(airflow)
         admitted, self._admitted = self._admitted, []
         return admitted

@@ -65,9 +65,9 @@ def matches(globs: Iterable[str], dag_id: str) -> bool:
 
 def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> int | None:
     """Return the index of the first rule that lets a namespace run a DAG, or None if none does."""
-    for place, rule in enumerate(rules):
+    for index, rule in enumerate(rules):
         if selects(rule.namespace_selector, namespace) and matches(rule.dags, dag_id):
-            return place
+            return index
     return None
 
 

@@ -28,7 +28,7 @@ from ..run.run_key import Key
 
 Rule = int | None
 """The index of an access rule in the rules of its Airflow, or None if no rule matches any more."""
-Ticket = tuple[datetime, Key]
+QueueKey = tuple[datetime, Key]
 """The sort key of a waiting MLJob: the time when the MLJob was created, then namespace and name."""
 
 
@@ -71,98 +71,102 @@ class AdmissionQueue:
     """The reservations of all MLJobs in all Airflows."""
 
     def __init__(self) -> None:
-        self._reservations: dict[Key, tuple[Reservation, Ticket]] = {}
-        self._airflows: defaultdict[str, _Airflow] = defaultdict(_Airflow)
+        self._reservations: dict[Key, tuple[Reservation, QueueKey]] = {}
+        self._airflows: defaultdict[str, _AirflowReservations] = defaultdict(_AirflowReservations)
 
     def reserve(self, key: Key, reservation: Reservation | None, created_at: datetime) -> bool:
         """Set the reservation of an MLJob, or remove the reservation if ``reservation`` is None.
         Return whether the reservation has changed.
         """
-        ticket = (created_at, key)
-        known = self._reservations.get(key)
-        if known == ((reservation, ticket) if reservation is not None else None):
+        queue_key = (created_at, key)
+        stored = self._reservations.get(key)
+        if stored == ((reservation, queue_key) if reservation is not None else None):
             return False
         self.release(key)
         if reservation is not None:
-            self._reservations[key] = (reservation, ticket)
+            self._reservations[key] = (reservation, queue_key)
             airflow = self._airflows[reservation.airflow]
             if reservation.active:
                 airflow.admit(key, reservation.rule)
             else:
-                airflow.wait(ticket, reservation.priority, reservation.rule)
+                airflow.wait(queue_key, reservation.priority, reservation.rule)
         return True
 
     def release(self, key: Key) -> None:
         """Remove the reservation of an MLJob. The MLJob neither has a run nor wants one."""
-        if (known := self._reservations.pop(key, None)) is None:
+        if (stored := self._reservations.pop(key, None)) is None:
             return
-        reservation, ticket = known
+        reservation, queue_key = stored
         airflow = self._airflows[reservation.airflow]
         if not airflow.end(key, reservation.rule):
-            airflow.leave(ticket, reservation.priority, reservation.rule)
+            airflow.stop_waiting(queue_key, reservation.priority, reservation.rule)
         if airflow.empty:
             del self._airflows[reservation.airflow]
 
-    def step_aside(self, key: Key) -> None:
+    def release_waiting(self, key: Key) -> None:
         """Remove the reservation of an MLJob that can't submit its run for now, so that the next
         MLJob is admitted. A reservation of an MLJob that has a run stays.
         """
-        if (known := self._reservations.get(key)) is not None and not known[0].active:
+        if (stored := self._reservations.get(key)) is not None and not stored[0].active:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
         """Return whether an MLJob is admitted to an Airflow: the MLJob has a run there, or may
         submit one.
         """
-        there = self._airflows.get(airflow)
-        return there is not None and key in there.admitted
+        reservations = self._airflows.get(airflow)
+        return reservations is not None and key in reservations.admitted
 
     def has_to_wait(self, key: Key, airflow: str, rule: Rule, limits: Limits) -> bool:
         """Return whether an MLJob waits for admission, or would have to wait if it made a
         reservation. The MLJob must not be admitted already.
         """
-        known = self._reservations.get(key)
-        if known is not None and known[0].airflow == airflow:
+        stored = self._reservations.get(key)
+        if stored is not None and stored[0].airflow == airflow:
             return True
-        there = self._airflows.get(airflow)
-        return there is not None and not there.has_place(rule, limits)
+        reservations = self._airflows.get(airflow)
+        return reservations is not None and not reservations.has_capacity(rule, limits)
 
     def admit(self, airflow: str, limits: Limits) -> list[Key]:
         """Admit as many waiting MLJobs as the limits allow. Return the admitted MLJobs in the order
         of their admission.
         """
-        there = self._airflows.get(airflow)
-        return list(there.admit_next(limits)) if there is not None else []
+        reservations = self._airflows.get(airflow)
+        return list(reservations.admit_next(limits)) if reservations is not None else []
 
-    def queues(self) -> list[str]:
+    def airflows_with_waiting(self) -> list[str]:
         """Return the names of the Airflows for which MLJobs wait."""
         return [name for name, airflow in self._airflows.items() if airflow.waiting]
 
     def active(self, airflow: str) -> list[Key]:
         """Return the MLJobs that have or may have a run in an Airflow."""
-        there = self._airflows.get(airflow)
-        return sorted(key for key in there.admitted if self._reservations[key][0].active) if there is not None else []
+        reservations = self._airflows.get(airflow)
+        return (
+            sorted(key for key in reservations.admitted if self._reservations[key][0].active)
+            if reservations is not None
+            else []
+        )
 
     def waiting(self, airflow: str) -> int:
         """Return how many MLJobs wait for an Airflow."""
-        there = self._airflows.get(airflow)
-        return there.waiting if there is not None else 0
+        reservations = self._airflows.get(airflow)
+        return reservations.waiting if reservations is not None else 0
 
 
-class _Airflow:
+class _AirflowReservations:
     """The reservations in one Airflow."""
 
     def __init__(self) -> None:
         self.admitted: set[Key] = set()
         self.waiting = 0
         self._by_rule: Counter[Rule] = Counter()
-        self._levels: dict[int, _Level] = {}
+        self._priorities: dict[int, _PriorityQueue] = {}
 
     @property
     def empty(self) -> bool:
         return not self.admitted and not self.waiting
 
-    def has_place(self, rule: Rule, limits: Limits) -> bool:
+    def has_capacity(self, rule: Rule, limits: Limits) -> bool:
         limit = limits.of_rule(rule)
         return (limits.total is None or len(self.admitted) < limits.total) and (
             limit is None or self._by_rule[rule] < limit
@@ -180,31 +184,31 @@ class _Airflow:
         self._by_rule[rule] -= 1
         return True
 
-    def wait(self, ticket: Ticket, priority: int, rule: Rule) -> None:
-        self._levels.setdefault(priority, _Level()).add(ticket, rule)
+    def wait(self, queue_key: QueueKey, priority: int, rule: Rule) -> None:
+        self._priorities.setdefault(priority, _PriorityQueue()).add(queue_key, rule)
         self.waiting += 1
 
-    def leave(self, ticket: Ticket, priority: int, rule: Rule) -> None:
-        self._levels[priority].remove(ticket, rule)
-        self._left(priority)
+    def stop_waiting(self, queue_key: QueueKey, priority: int, rule: Rule) -> None:
+        self._priorities[priority].remove(queue_key, rule)
+        self._drop_waiting(priority)
 
     def admit_next(self, limits: Limits) -> Iterator[Key]:
-        for priority in sorted(self._levels, reverse=True):
-            level = self._levels[priority]
-            while (found := level.first(lambda rule: self.has_place(rule, limits))) is not None:
+        for priority in sorted(self._priorities, reverse=True):
+            queue = self._priorities[priority]
+            while (found := queue.first(lambda rule: self.has_capacity(rule, limits))) is not None:
                 (_, key), rule = found
-                level.serve(*found)
-                self._left(priority)
+                queue.pop(*found)
+                self._drop_waiting(priority)
                 self.admit(key, rule)
                 yield key
 
-    def _left(self, priority: int) -> None:
+    def _drop_waiting(self, priority: int) -> None:
         self.waiting -= 1
-        if self._levels[priority].empty:
-            del self._levels[priority]
+        if self._priorities[priority].empty:
+            del self._priorities[priority]
 
 
-class _Level:
+class _PriorityQueue:
     """The MLJobs that wait for one Airflow with one priority. Namespaces take turns, separately for
     each access rule.
 
@@ -216,84 +220,84 @@ class _Level:
 
     def __init__(self) -> None:
         self._round = 0
-        self._lines: defaultdict[Rule, _Line] = defaultdict(_Line)
+        self._queues: defaultdict[Rule, _RuleQueue] = defaultdict(_RuleQueue)
 
     @property
     def empty(self) -> bool:
-        return not any(self._lines.values())
+        return not any(self._queues.values())
 
-    def add(self, ticket: Ticket, rule: Rule) -> None:
-        self._lines[rule].add(ticket, turn=self._round - 1)
+    def add(self, queue_key: QueueKey, rule: Rule) -> None:
+        self._queues[rule].add(queue_key, turn=self._round - 1)
 
-    def remove(self, ticket: Ticket, rule: Rule) -> None:
-        self._lines[rule].remove(ticket)
+    def remove(self, queue_key: QueueKey, rule: Rule) -> None:
+        self._queues[rule].remove(queue_key)
 
-    def first(self, has_place: Callable[[Rule], bool]) -> tuple[Ticket, Rule] | None:
+    def first(self, has_capacity: Callable[[Rule], bool]) -> tuple[QueueKey, Rule] | None:
         """Return the next MLJob to admit and its access rule, considering only rules below their
         limits. Return None if no such MLJob waits.
         """
-        heads = [(line.head, rule) for rule, line in self._lines.items() if line and has_place(rule)]
-        if not heads:
+        first_of_rules = [(queue.head, rule) for rule, queue in self._queues.items() if queue and has_capacity(rule)]
+        if not first_of_rules:
             return None
-        (_, ticket, _), rule = min(heads, key=lambda head: head[0])
-        return ticket, rule
+        (_, queue_key, _), rule = min(first_of_rules, key=lambda head: head[0])
+        return queue_key, rule
 
-    def serve(self, ticket: Ticket, rule: Rule) -> None:
+    def pop(self, queue_key: QueueKey, rule: Rule) -> None:
         """Remove an admitted MLJob, and move its namespace to the end."""
         self._round += 2
-        self._lines[rule].remove(ticket, next_turn=self._round)
+        self._queues[rule].remove(queue_key, next_turn=self._round)
 
 
-class _Line:
+class _RuleQueue:
     """The namespaces whose MLJobs wait under one access rule, ordered by turn, then by the oldest
     MLJob.
     """
 
     def __init__(self) -> None:
-        self._order: list[tuple[int, Ticket, str]] = []
+        self._order: list[tuple[int, QueueKey, str]] = []
         self._turns: dict[str, int] = {}
-        self._tickets: dict[str, list[Ticket]] = {}
+        self._queue_keys: dict[str, list[QueueKey]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._order)
 
     @property
-    def head(self) -> tuple[int, Ticket, str]:
+    def head(self) -> tuple[int, QueueKey, str]:
         return self._order[0]
 
-    def add(self, ticket: Ticket, turn: int) -> None:
+    def add(self, queue_key: QueueKey, turn: int) -> None:
         """Add an MLJob. A namespace without another MLJob in the line gets the turn ``turn``; any
         other namespace keeps its turn.
         """
-        namespace = ticket[1][0]
-        tickets = self._tickets.setdefault(namespace, [])
-        if tickets:
-            self._step_out(namespace)
+        namespace = queue_key[1][0]
+        queue_keys = self._queue_keys.setdefault(namespace, [])
+        if queue_keys:
+            self._dequeue(namespace)
         else:
             self._turns[namespace] = turn
-        insort(tickets, ticket)
-        self._line_up(namespace)
+        insort(queue_keys, queue_key)
+        self._enqueue(namespace)
 
-    def remove(self, ticket: Ticket, next_turn: int | None = None) -> None:
+    def remove(self, queue_key: QueueKey, next_turn: int | None = None) -> None:
         """Remove an MLJob. Its namespace gets the turn ``next_turn``, or keeps its turn if
         ``next_turn`` is None.
         """
-        namespace = ticket[1][0]
-        tickets = self._tickets[namespace]
-        self._step_out(namespace)
-        del tickets[bisect_left(tickets, ticket)]
-        if not tickets:
-            del self._tickets[namespace], self._turns[namespace]
+        namespace = queue_key[1][0]
+        queue_keys = self._queue_keys[namespace]
+        self._dequeue(namespace)
+        del queue_keys[bisect_left(queue_keys, queue_key)]
+        if not queue_keys:
+            del self._queue_keys[namespace], self._turns[namespace]
             return
         if next_turn is not None:
             self._turns[namespace] = next_turn
-        self._line_up(namespace)
+        self._enqueue(namespace)
 
-    def _entry(self, namespace: str) -> tuple[int, Ticket, str]:
-        return self._turns[namespace], self._tickets[namespace][0], namespace
+    def _entry(self, namespace: str) -> tuple[int, QueueKey, str]:
+        return self._turns[namespace], self._queue_keys[namespace][0], namespace
 
-    def _line_up(self, namespace: str) -> None:
+    def _enqueue(self, namespace: str) -> None:
         insort(self._order, self._entry(namespace))
 
-    def _step_out(self, namespace: str) -> None:
+    def _dequeue(self, namespace: str) -> None:
         del self._order[bisect_left(self._order, self._entry(namespace))]

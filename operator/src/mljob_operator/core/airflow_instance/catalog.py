@@ -116,8 +116,8 @@ class AirflowCatalog:
         """Return the credentials of the MLJob's access rule, or None if the MLJob uses the
         credentials of the Airflow.
         """
-        place = self.rule(airflow, dag_id)
-        return self.access(airflow)[place].credentials if place is not None else None
+        index = self.rule(airflow, dag_id)
+        return self.access(airflow)[index].credentials if index is not None else None
 
     def limits(self, airflow: str) -> Limits:
         """Return how many runs of MLJobs may be active in an Airflow."""
@@ -129,9 +129,9 @@ class AirflowCatalog:
         """Return the MLJob's reservation in an Airflow. ``active`` says whether the MLJob has a run
         there; if not, it wants to submit one.
         """
-        place = self.rule(airflow, dag_id)
-        priority = self.access(airflow)[place].priority if place is not None else 0
-        return Reservation(airflow, place, priority, active)
+        index = self.rule(airflow, dag_id)
+        priority = self.access(airflow)[index].priority if index is not None else 0
+        return Reservation(airflow, index, priority, active)
 
 
 def misfit(problem: str) -> Blocker:
@@ -220,10 +220,10 @@ def _no_login(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | N
 def _full(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     if airflow not in catalog.full:
         return None
-    words, limits, place = _Words.of(airflow), catalog.limits(airflow), catalog.rule(airflow, dag_id)
+    words, limits, index = _Words.of(airflow), catalog.limits(airflow), catalog.rule(airflow, dag_id)
     names = {"spec.maxActiveRuns": limits.total}
-    if place is not None:
-        names[f"{words.field}[{place}].maxActiveRuns"] = limits.of_rule(place)
+    if index is not None:
+        names[f"{words.field}[{index}].maxActiveRuns"] = limits.of_rule(index)
     named = " or ".join(f"{name} ({limit})" for name, limit in names.items() if limit is not None)
     return Blocker(
         "ConcurrencyLimit",
