@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from .core.conf.redaction import HIDDEN, OPEN, Redaction
+from .core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 
 _OURS = ("namespace", "job", "run_id", "phase", "reason")
 _TOKEN = re.compile(r"(?i)\b(?P<scheme>bearer|basic) +[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
@@ -23,12 +23,12 @@ _TOKEN = re.compile(r"(?i)\b(?P<scheme>bearer|basic) +[\w.~+/=-]{8,}|\beyJ[\w-]+
 The tokens of sessions change, so the operator recognises them by their form.
 """
 
-redacting: ContextVar[Callable[[], Redaction]] = ContextVar("redacting", default=lambda: OPEN)
+redacting: ContextVar[Callable[[], Redaction]] = ContextVar("redacting", default=lambda: NOTHING_HIDDEN)
 """A function that returns the redaction for log lines of the current task. The steps of each MLJob
 run in a task of their own, and so in a context of their own."""
 
 _credentials: dict[str, tuple[str, ...]] = {}
-_of_the_operator = OPEN
+_of_the_operator = NOTHING_HIDDEN
 
 
 def hide(owner: str, *credentials: str | None) -> None:

@@ -232,7 +232,7 @@ class TestReport:
         assert backfill_status.dates([BackfillRun("x", member(1, FAILED).run, at)]) == "2026-01-01T05:00:00Z"
 
     def test_the_message_of_a_backfill_paused_in_airflow_names_the_queued_runs(self) -> None:
-        story = backfill_status.under_way(
+        story = backfill_status.progress_of(
             observed_backfill(member(1, RUNNING), member(2, QUEUED), of=backfill(paused=True))
         )
         assert (story.phase, story.reason) == (Phase.RUNNING, "BackfillPaused")

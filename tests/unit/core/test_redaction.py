@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, StatusSource
 from mljob_operator.core.conf.conf import Source, not_public, secrets
-from mljob_operator.core.conf.redaction import HIDDEN, MAX_FORMS, OPEN, WITHHELD, Redaction
+from mljob_operator.core.conf.redaction import HIDDEN, MAX_FORMS, NOTHING_HIDDEN, WITHHELD, Redaction
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.spec import ParsedSpec, spec_hash
@@ -134,12 +134,12 @@ def test_values_are_redacted_in_depth(value: Any, redacted: Any) -> None:
 
 def test_without_secrets_texts_are_the_same_object() -> None:
     text = "as it is"
-    assert OPEN.text(text) is text
-    assert OPEN.outside(text) is text
+    assert NOTHING_HIDDEN.text(text) is text
+    assert NOTHING_HIDDEN.untrusted(text) is text
 
 
 def test_texts_are_withheld_while_secrets_are_unknown() -> None:
-    assert Redaction(frozenset({PASSWORD}), complete=False).outside("harmless") == WITHHELD
+    assert Redaction(frozenset({PASSWORD}), complete=False).untrusted("harmless") == WITHHELD
     assert Redaction(frozenset({PASSWORD}), complete=False).text(f"Airflow says {PASSWORD}") == "Airflow says ***"
 
 

@@ -126,12 +126,12 @@ class Orphans:
         return False
 
     async def _report(self, run: RunKey, key: Key) -> None:
-        notice = orphans.orphan_event(run, key, cancelled=self._cancel)
-        log.warning("%s", notice.message, extra={"namespace": key[0], "job": key[1], "run_id": run.run_id})
+        event = orphans.orphan_event(run, key, cancelled=self._cancel)
+        log.warning("%s", event.message, extra={"namespace": key[0], "job": key[1], "run_id": run.run_id})
         try:
-            await self._operator.record(notice)
+            await self._operator.record(event)
         except OperatorError as error:
-            log.warning("event %s was not recorded: %s", notice.reason, error)
+            log.warning("event %s was not recorded: %s", event.reason, error)
 
     async def _cancel_run(self, run: RunKey, key: Key, at: datetime) -> None:
         """Cancel an orphaned run, unless an MLJob has begun to follow it."""

@@ -54,7 +54,7 @@ class InstanceStore(Protocol):
         """
         ...
 
-    async def record(self, instance: Instance, notice: KubeEvent) -> None:
+    async def record(self, instance: Instance, event: KubeEvent) -> None:
         """Create a Kubernetes Event about an AirflowInstance."""
         ...
 
@@ -107,7 +107,7 @@ class JobStore(Protocol):
         """
         ...
 
-    async def record(self, job: Job, notice: KubeEvent) -> None:
+    async def record(self, job: Job, event: KubeEvent) -> None:
         """Create a Kubernetes Event about an MLJob."""
         ...
 
@@ -157,6 +157,6 @@ class OperatorStore(Protocol):
     namespace.
     """
 
-    async def record(self, notice: KubeEvent) -> None:
+    async def record(self, event: KubeEvent) -> None:
         """Create a Kubernetes Event about the operator, in its own namespace."""
         ...

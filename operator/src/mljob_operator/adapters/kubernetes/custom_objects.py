@@ -90,7 +90,7 @@ class CustomObjects(Generic[T]):
             return None
         return None if updated.deleting and not updated.finalizers else updated
 
-    async def record(self, stored: T, notice: KubeEvent) -> None:
+    async def record(self, stored: T, kube_event: KubeEvent) -> None:
         """Create an Event about the object, which ``kubectl describe`` shows.
 
         An Event in a namespace that is being deleted is dropped without an error.
@@ -100,13 +100,13 @@ class CustomObjects(Generic[T]):
         """
         about = {"apiVersion": API_VERSION, "kind": self._kind, "name": stored.name}
         about |= {"uid": stored.uid, "resourceVersion": stored.resource_version, **self._place(stored)}
-        body = event(about, notice)
+        body = event(about, kube_event)
         namespace = body["metadata"]["namespace"]
         try:
             await call(self._core.create_namespaced_event, namespace, body, _request_timeout=TIMEOUT)
         except Gone as error:
             # The namespace is being deleted, and the API server accepts no new objects there.
-            log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, notice.reason, error)
+            log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, kube_event.reason, error)
 
     def _place(self, stored: T) -> dict[str, str]:
         """The argument ``namespace`` for requests about an object; empty for cluster-scoped

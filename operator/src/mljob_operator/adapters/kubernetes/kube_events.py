@@ -33,22 +33,22 @@ class OperatorEvents:
             {"kind": "Pod", "name": pod, "uid": uid or ""} if pod else {"kind": "Namespace", "name": namespace}
         )
 
-    async def record(self, notice: KubeEvent) -> None:
+    async def record(self, kube_event: KubeEvent) -> None:
         """Create an Event about the operator's Pod or namespace.
 
         Raises:
             StoreError: The API server refused the Event, or did not answer.
         """
-        body = event(self._about, notice)
+        body = event(self._about, kube_event)
         await call(self._core.create_namespaced_event, body["metadata"]["namespace"], body, _request_timeout=TIMEOUT)
 
 
-def event(about: Mapping[str, Any], notice: KubeEvent) -> dict[str, Any]:
+def event(about: Mapping[str, Any], kube_event: KubeEvent) -> dict[str, Any]:
     """The body of a Kubernetes Event. Events about cluster-scoped objects are in namespace default.
 
     Args:
         about: The field ``involvedObject``.
-        notice: Type, reason and message.
+        kube_event: Type, reason and message.
     """
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -57,9 +57,9 @@ def event(about: Mapping[str, Any], notice: KubeEvent) -> dict[str, Any]:
             "namespace": about.get("namespace", "default"),
         },
         "involvedObject": dict(about),
-        "type": notice.type,
-        "reason": notice.reason,
-        "message": notice.message,
+        "type": kube_event.type,
+        "reason": kube_event.reason,
+        "message": kube_event.message,
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
         "firstTimestamp": stamp,

@@ -317,18 +317,18 @@ class AirflowInstanceController:
         if not patch:
             return
         written = await self._store.write_status(instance, patch)
-        for notice in events_of(instance.status, written.status):
-            self._record(written, notice)
+        for event in events_of(instance.status, written.status):
+            self._record(written, event)
         self._learn(member, written)
 
-    def _record(self, instance: Instance, notice: KubeEvent) -> None:
+    def _record(self, instance: Instance, event: KubeEvent) -> None:
         """Create a Kubernetes Event about an AirflowInstance in the background."""
 
         async def record() -> None:
             try:
-                await self._store.record(instance, notice)
+                await self._store.record(instance, event)
             except OperatorError as error:
-                log.warning("AirflowInstance %s: event %s was not recorded: %s", instance.name, notice.reason, error)
+                log.warning("AirflowInstance %s: event %s was not recorded: %s", instance.name, event.reason, error)
 
         task = asyncio.create_task(record())
         self._background.add(task)

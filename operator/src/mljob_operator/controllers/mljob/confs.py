@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...core.conf.conf import Source, excess, has_secrets, merged, not_public, problems, secrets
-from ...core.conf.redaction import HIDDEN, OPEN, Redaction
+from ...core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ...core.mljob.job import Job
 from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.state import State
@@ -130,7 +130,7 @@ class Confs:
         """The redaction for texts about the MLJob's run."""
         if not (self._may_have_secrets(s.job) or (s.current.submitted and s.change is not SpecChange.NONE)):
             # The run has the conf in the spec, which has no values from Secrets.
-            return OPEN
+            return NOTHING_HIDDEN
         return self._secrets_of_run(s).redaction
 
     def redaction_of(self, job: Job | None) -> Redaction:
@@ -140,7 +140,7 @@ class Confs:
         """
         if job is None:
             return UNKNOWN
-        return self._secrets_of(job).redaction if self._may_have_secrets(job) else OPEN
+        return self._secrets_of(job).redaction if self._may_have_secrets(job) else NOTHING_HIDDEN
 
     def forget(self, key: Key) -> None:
         """Forget the secret values of an MLJob, about which no more texts will be shown."""

@@ -33,7 +33,7 @@ from ...core.run.observed_run import ABSENCE_CONFIRMED_AFTER, ObservedRun, add_q
 from ...core.run.run_key import Key, RunKey
 from ...core.run.states import TERMINAL_PHASES
 from ...core.run.vanishing import MissingRuns, vanished_message
-from ...core.status.disclosure import disclosed
+from ...core.status.disclosure import redacted_state
 from ...core.status.events import of_children
 from ...errors import (
     AirflowError,
@@ -313,7 +313,7 @@ class Reconciler:
 
     async def _redacted(self, state: State) -> TransientState:
         """The transient state, with redacted texts."""
-        return disclosed(state, None, await self.redaction(state))[0].transient
+        return redacted_state(state, None, await self.redaction(state))[0].transient
 
     async def _failed(self, context: ActionContext, action: Action, error: OperatorError) -> TrackedJob:
         """Record and log a failed action, and return the tracked MLJob with the error."""
@@ -429,16 +429,16 @@ class Reconciler:
         ended, left = await self._cancel_children(context)
         if ended or left:
             # A task may have put a value from a Secret into the id of a run.
-            redact = (await self.redaction(context.state)).outside
+            redact = (await self.redaction(context.state)).untrusted
             ended, left = (
                 [Child(redact(child.dag_id), redact(child.run_id), child.by_task) for child in group]
                 for group in (ended, left)
             )
-            for notice in of_children(ended, left, context.state.run.run_id):
+            for event in of_children(ended, left, context.state.run.run_id):
                 try:
-                    await self._jobs.record(context.job, notice)
+                    await self._jobs.record(context.job, event)
                 except StoreError as error:
-                    context.log(logging.WARNING, "event %s was not recorded: %s", notice.reason, error)
+                    context.log(logging.WARNING, "event %s was not recorded: %s", event.reason, error)
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:

@@ -17,7 +17,7 @@ from ...core.run.outputs import Outputs
 from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES
 from ...core.status.build import report
-from ...core.status.disclosure import disclosed
+from ...core.status.disclosure import redacted_state
 from ...core.status.events import WARNING, KubeEvent, events_of
 from ...core.status.messages import MAX_MESSAGE
 from ...core.status.news import is_significant
@@ -106,7 +106,7 @@ class StatusWriter:
         the Kubernetes API.
         """
         job, run = state.job, state.run
-        last_error = disclosed(state, None, redaction)[0].transient.last_error
+        last_error = redacted_state(state, None, redaction)[0].transient.last_error
         message = (
             f"Gave up cancelling run {run.run_id} of DAG {run.dag_id} after "
             f"{job.spec.cancellation.timeout_seconds} s: it may still be active in Airflow. "
@@ -143,8 +143,8 @@ class StatusWriter:
             await asyncio.wait(self._background, timeout=2)
 
     def _tell(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
-        for notice in events_of(old, new):
-            self._record(job, notice)
+        for event in events_of(old, new):
+            self._record(job, event)
         if new.phase in TERMINAL_PHASES and old.phase not in TERMINAL_PHASES:
             self._meter.job_finished(str(new.phase))
         if new.phase != old.phase:
@@ -157,17 +157,17 @@ class StatusWriter:
                 extra={**extra(job.key), "run_id": new.dag_run_id, "phase": str(new.phase), "reason": new.reason},
             )
 
-    def _record(self, job: Job, notice: KubeEvent) -> None:
+    def _record(self, job: Job, event: KubeEvent) -> None:
         """Create a Kubernetes Event in the background, so that the Event delays no status."""
-        task = asyncio.create_task(self._recorded(job, notice))
+        task = asyncio.create_task(self._recorded(job, event))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _recorded(self, job: Job, notice: KubeEvent) -> None:
+    async def _recorded(self, job: Job, event: KubeEvent) -> None:
         try:
-            await self._jobs.record(job, notice)
+            await self._jobs.record(job, event)
         except OperatorError as error:
-            log.warning("%s/%s: event %s was not recorded: %s", *job.key, notice.reason, error, extra=extra(job.key))
+            log.warning("%s/%s: event %s was not recorded: %s", *job.key, event.reason, error, extra=extra(job.key))
 
 
 def difference(

@@ -43,13 +43,13 @@ _CUT = re.compile(r"\.\.\.|…|\Z")
 """The places where a text may have been cut: at an ellipsis, and at the end."""
 _CUTS = 8
 """The number of such places that are examined, counted from the end of the text."""
-_MEMORY = 500
+_CACHE_SIZE = 500
 """The number of redacted texts that are cached. Each new status of a run contains the texts of all
 its tasks again.
 """
-_MEMORABLE = 4000
+_MAX_CACHED_LENGTH = 4000
 """The maximum length of a cached text, in characters."""
-_SPELLINGS: tuple[Callable[[str], str], ...] = (
+_ENCODINGS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: repr(text)[1:-1],
@@ -82,16 +82,16 @@ class Redaction:
             return text
         if self._forms is None:
             return WITHHELD
-        if (told := self._told.get(text)) is not None:
-            return told
-        told = _replaced(text, _merged(sorted(self._found(text, *self._forms))))
-        if len(text) <= _MEMORABLE:
-            if len(self._told) >= _MEMORY:
-                self._told.clear()
-            self._told[text] = told
-        return told
+        if (redacted := self._cache.get(text)) is not None:
+            return redacted
+        redacted = _replaced(text, _merged(sorted(self._found(text, *self._forms))))
+        if len(text) <= _MAX_CACHED_LENGTH:
+            if len(self._cache) >= _CACHE_SIZE:
+                self._cache.clear()
+            self._cache[text] = redacted
+        return redacted
 
-    def outside(self, text: str) -> str:
+    def untrusted(self, text: str) -> str:
         """Redact a text that came from the run, such as an error of a task. While ``hidden`` is not
         complete, return ``WITHHELD``.
         """
@@ -114,7 +114,7 @@ class Redaction:
                 return HIDDEN if str(value) in self.hidden else value
 
     @cached_property
-    def _told(self) -> dict[str, str]:
+    def _cache(self) -> dict[str, str]:
         return {}
 
     @cached_property
@@ -182,11 +182,11 @@ class _Forms:
         """Return whether an encoding begins with this text. In alphabetical order, such an encoding
         directly follows the text.
         """
-        place = bisect_left(self._sorted, text)
-        return place < len(self._sorted) and self._sorted[place].startswith(text)
+        index = bisect_left(self._sorted, text)
+        return index < len(self._sorted) and self._sorted[index].startswith(text)
 
 
-OPEN = Redaction()
+NOTHING_HIDDEN = Redaction()
 """The redaction for an MLJob without values from Secrets. It hides nothing."""
 
 
@@ -214,17 +214,17 @@ def _forms(text: str) -> Iterator[str]:
             data = whole.encode("utf-8", "replace")
             yield base64.b64encode(data).decode().rstrip("=")
             yield base64.urlsafe_b64encode(data).decode().rstrip("=")
-    for part in {text.strip(), " ".join(text.split()), *_parts(text)}:
+    for part in {text.strip(), " ".join(text.split()), *_secret_parts(text)}:
         if len(part) < MIN_LENGTH:
             if re.search(r"\w", part):
                 yield part
             continue
-        for once in {part, *(spell(part) for spell in _SPELLINGS)}:
+        for encoded in {part, *(encode(part) for encode in _ENCODINGS)}:
             # Encode twice, because an exception may quote an answer in JSON that quotes the value.
-            yield from (once, json.dumps(once)[1:-1], repr(once)[1:-1], repr(f'"{once}')[2:-1])
+            yield from (encoded, json.dumps(encoded)[1:-1], repr(encoded)[1:-1], repr(f'"{encoded}')[2:-1])
 
 
-def _parts(text: str) -> Iterator[str]:
+def _secret_parts(text: str) -> Iterator[str]:
     """Yield the parts of a hidden text that are secret on their own: the lines of a key file, the
     password of a URL, the values of a JSON object.
     """
@@ -241,7 +241,7 @@ def _parts(text: str) -> Iterator[str]:
         for child in texts(inner):
             yield child
             if len(child.splitlines()) > 1:
-                yield from _parts(child)
+                yield from _secret_parts(child)
 
 
 def _password(url: str) -> str | None:

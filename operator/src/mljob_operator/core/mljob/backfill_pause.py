@@ -20,12 +20,12 @@ class BackfillPause:
     """The pause of a backfill in progress, as ``spec.suspend`` asks for it.
 
     Attributes:
-        wanted: True if the backfill is to be paused, False if it is to be resumed.
+        pauses: True if the backfill is to be paused, False if it is to be resumed.
         announced: Whether the status says that the MLJob pauses or has paused the backfill.
         done: Whether Airflow has accepted the pause or the resumption.
     """
 
-    wanted: bool
+    pauses: bool
     announced: bool
     done: bool
 
@@ -41,23 +41,23 @@ class BackfillPause:
         announced = _announced(inputs)
         if not inputs.job.spec.suspend and not announced:
             return None
-        wanted = inputs.job.spec.suspend
-        return cls(wanted, announced, _is_done(inputs, wanted=wanted))
+        pauses = inputs.job.spec.suspend
+        return cls(pauses, announced, _is_done(inputs, pauses=pauses))
 
 
 def _announced(inputs: Inputs) -> bool:
     status = inputs.job.status
-    told = (condition.reason for condition in status.conditions or () if condition.type == "Suspended")
-    return status.phase is Phase.SUSPENDED or next(told, None) in (CancelReason.SUSPEND, RESUMING)
+    reasons = (condition.reason for condition in status.conditions or () if condition.type == "Suspended")
+    return status.phase is Phase.SUSPENDED or next(reasons, None) in (CancelReason.SUSPEND, RESUMING)
 
 
-def _is_done(inputs: Inputs, *, wanted: bool) -> bool:
+def _is_done(inputs: Inputs, *, pauses: bool) -> bool:
     """Return whether Airflow has accepted the pause or the resumption.
 
     Only Airflow's answer to the request to resume proves a resumption. A backfill that Airflow
     lists as not paused may have been listed before the pause.
     """
     observed_backfill = inputs.observed_run.observed_backfill
-    if wanted:
+    if pauses:
         return observed_backfill is not None and observed_backfill.backfill.paused
     return inputs.transient.resumed == inputs.job.generation

@@ -249,7 +249,7 @@ def pause_or_resume(s: State) -> Action | None:
         return Store()
     if _in_the_future(s, s.retry_at):
         return Wait(s.retry_at)
-    return Pause(s.backfill_pause.wanted) if known else LookUpRun()
+    return Pause(s.backfill_pause.pauses) if known else LookUpRun()
 
 
 def collect_results(s: State) -> Action | None:

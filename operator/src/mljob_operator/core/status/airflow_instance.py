@@ -134,7 +134,7 @@ def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Ku
     reason.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
-    told = []
+    events = []
     for condition in new.conditions or ():
         previous = before.get(condition.type)
         if previous is not None and previous.reason == condition.reason:
@@ -147,36 +147,40 @@ def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Ku
         ):
             # A condition that appears for the first time and is as it should be needs no Event.
             continue
-        good = (condition.status == "True" and condition.reason != "SeveralDefaults") or condition.reason == "Deleting"
-        told.append(KubeEvent(NORMAL if good else WARNING, condition.reason, condition.message[:1024]))
-    return told
+        is_normal = (
+            condition.status == "True" and condition.reason != "SeveralDefaults"
+        ) or condition.reason == "Deleting"
+        events.append(KubeEvent(NORMAL if is_normal else WARNING, condition.reason, condition.message[:1024]))
+    return events
 
 
 def _conditions(view: View) -> list[DesiredCondition]:
-    wanted = [_ready(view)]
+    conditions = [_ready(view)]
     if view.health is not None:
-        ill = [part for part, state in view.health.model_dump(by_alias=True).items() if state not in (HEALTHY, None)]
-        wanted.append(
+        unhealthy = [
+            part for part, state in view.health.model_dump(by_alias=True).items() if state not in (HEALTHY, None)
+        ]
+        conditions.append(
             DesiredCondition(
                 "Healthy",
                 False,
                 "Unhealthy",
-                f"Airflow says that these parts are not healthy: {', '.join(ill)}. See their logs.",
+                f"Airflow says that these parts are not healthy: {', '.join(unhealthy)}. See their logs.",
             )
-            if ill
+            if unhealthy
             else DesiredCondition("Healthy", True, "Healthy", "Airflow says that its parts are healthy.")
         )
     if view.brokers is not None and (events := _events(view, view.brokers)) is not None:
-        wanted.append(events)
+        conditions.append(events)
     if view.instance.annotated:
-        wanted.append(_default(view))
+        conditions.append(_default(view))
     if view.instance.problem is not None:
         # Not all fields of the spec can be read, so the following conditions could be wrong.
-        return wanted
+        return conditions
     if view.logins:
-        wanted.append(_access_credentials(view))
+        conditions.append(_access_credentials(view))
     if sends_in_the_clear(view.instance.spec.url, view.namespaces):
-        wanted.append(
+        conditions.append(
             DesiredCondition(
                 "Secure",
                 False,
@@ -185,7 +189,7 @@ def _conditions(view: View) -> list[DesiredCondition]:
                 "Set spec.url to an https URL, with spec.tls.caBundle if its CA is not a public one.",
             )
         )
-    return wanted
+    return conditions
 
 
 def _ready(view: View) -> DesiredCondition:
@@ -230,8 +234,8 @@ def _access_credentials(view: View) -> DesiredCondition:
     Wrong credentials affect only the namespaces of one rule, so the AirflowInstance stays ready.
     """
     problems = [
-        (f"spec.access[{place}].credentials: {problem.message}", problem.reason)
-        for place, rule in enumerate(view.instance.spec.access or ())
+        (f"spec.access[{index}].credentials: {problem.message}", problem.reason)
+        for index, rule in enumerate(view.instance.spec.access or ())
         if rule.credentials is not None and (problem := view.logins.get(rule.credentials)) is not None
     ]
     if not problems:
@@ -239,8 +243,8 @@ def _access_credentials(view: View) -> DesiredCondition:
             "AccessCredentials", True, "AccessCredentials", "The credentials of the access rules can be used."
         )
     more = f" And {len(problems) - MAX_NAMED} more." if len(problems) > MAX_NAMED else ""
-    told = " ".join(text for text, _ in problems[:MAX_NAMED])
-    return DesiredCondition("AccessCredentials", False, problems[0][1], f"{told}{more}")
+    message = " ".join(text for text, _ in problems[:MAX_NAMED])
+    return DesiredCondition("AccessCredentials", False, problems[0][1], f"{message}{more}")
 
 
 def _is_limited(instance: Instance) -> bool:

@@ -47,7 +47,7 @@ class BackfillOfRuns:
         in progress.
         """
         state = context.state
-        observed_backfill, run, stopped = (
+        observed_backfill, run, halted = (
             state.observed_run.observed_backfill,
             state.observed_run.shown_run,
             state.transient.halt,
@@ -57,11 +57,11 @@ class BackfillOfRuns:
         if state.backfill_pause is not None:
             if not state.backfill_pause.done:
                 return _being_paused(context, state.backfill_pause, observed_backfill)
-            if state.backfill_pause.wanted:
+            if state.backfill_pause.pauses:
                 return _suspended(observed_backfill)
-        if stopped is not None and run.state is RunState.QUEUED:
-            return StatusSummary(Phase.QUEUED, stopped, halt.message_of(stopped, state.run.dag_id, self.noun))
-        return under_way(observed_backfill)
+        if halted is not None and run.state is RunState.QUEUED:
+            return StatusSummary(Phase.QUEUED, halted, halt.message_of(halted, state.run.dag_id, self.noun))
+        return progress_of(observed_backfill)
 
     def cancelling(self, state: State) -> str:
         """Airflow's REST API cancels the backfill and each of its runs."""
@@ -116,7 +116,7 @@ def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str,
     }
 
 
-def under_way(observed_backfill: ObservedBackfill) -> StatusSummary:
+def progress_of(observed_backfill: ObservedBackfill) -> StatusSummary:
     """Return the summary of a backfill in progress."""
     observed_backfill = observed_backfill.shown
     total, states = (
@@ -124,8 +124,8 @@ def under_way(observed_backfill: ObservedBackfill) -> StatusSummary:
         Counter(member.run.state for member in observed_backfill.members.values()),
     )
     done, running, queued = total - len(observed_backfill.active), states[RunState.RUNNING], states[RunState.QUEUED]
-    begun = as_one_run(observed_backfill).state is not RunState.QUEUED
-    phase = Phase.RUNNING if begun else Phase.QUEUED
+    has_started = as_one_run(observed_backfill).state is not RunState.QUEUED
+    phase = Phase.RUNNING if has_started else Phase.QUEUED
     if observed_backfill.backfill.paused and queued:
         return StatusSummary(
             phase,
@@ -136,7 +136,7 @@ def under_way(observed_backfill: ObservedBackfill) -> StatusSummary:
         return StatusSummary(
             phase, "Queued", f"Airflow is creating the runs of backfill {observed_backfill.backfill.id}."
         )
-    if not begun:
+    if not has_started:
         return StatusSummary(phase, "Queued", f"Airflow has created {_runs(total)}; none has started.")
     failed = f", {len(observed_backfill.failed)} of them failed" if observed_backfill.failed else ""
     return StatusSummary(phase, "RunsInProgress", f"{running} of {_runs(total)} in progress, {done} finished{failed}.")
@@ -155,9 +155,9 @@ def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 def _being_paused(context: Context, pause: BackfillPause, observed_backfill: ObservedBackfill) -> StatusSummary:
     """Return the summary until Airflow has accepted the request to pause or resume the backfill."""
-    suspended = context.state.job.status.phase is Phase.SUSPENDED and not pause.wanted
-    phase = Phase.SUSPENDED if suspended else under_way(observed_backfill).phase
-    if pause.wanted:
+    suspended = context.state.job.status.phase is Phase.SUSPENDED and not pause.pauses
+    phase = Phase.SUSPENDED if suspended else progress_of(observed_backfill).phase
+    if pause.pauses:
         return StatusSummary(phase, CancelReason.SUSPEND, f"The operator is pausing the backfill.{context.last_error}")
     return StatusSummary(phase, RESUMING, f"The operator is resuming the backfill.{context.last_error}")
 
@@ -167,12 +167,12 @@ def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
     if observed_backfill is None:
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
     left = observed_backfill.not_created
-    there = f"; {_runs(left)} of the range existed already (reprocessBehavior)" if left else ""
+    existing = f"; {_runs(left)} of the range existed already (reprocessBehavior)" if left else ""
     total = len(observed_backfill.members)
     if not total:
-        return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"The backfill had nothing to run{there}.")
+        return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"The backfill had nothing to run{existing}.")
     return StatusSummary(
-        Phase.SUCCEEDED, "Succeeded", f"{'Its run' if total == 1 else f'All {total} runs'} succeeded{there}."
+        Phase.SUCCEEDED, "Succeeded", f"{'Its run' if total == 1 else f'All {total} runs'} succeeded{existing}."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mljob_contract.mljob import MLJobStatus, Phase
 
-from ..conf.redaction import OPEN, Redaction
+from ..conf.redaction import NOTHING_HIDDEN, Redaction
 from ..mljob import attempts
 from ..mljob.state import Stage, State
 from ..run.facts import RunFact, TaskFact
@@ -17,7 +17,7 @@ from ..run.states import TERMINAL_PHASES
 from ..text.storable import stored_size
 from .conditions import transition
 from .context import Context
-from .disclosure import disclosed
+from .disclosure import redacted_state
 from .messages import closing, summarise
 from .mljob_conditions import conditions_of, rerun_blocker
 from .summary import StatusSummary
@@ -29,7 +29,7 @@ MAX_STATUS_BYTES = 64 * 1024
 """The limit of the whole status, in bytes of JSON in etcd. The other parts have their own limits,
 and the tasks get the remaining bytes.
 """
-SLACK = 256
+RESERVED_BYTES = 256
 """Bytes that are reserved for the JSON between the parts, and for the count of omitted tasks."""
 _LARGE = frozenset({"outputs", "outputsOmitted", "history", "backfill"})
 """The fields that may be so large that less than ``MAX_TASKS_BYTES`` is left for the tasks. All
@@ -42,7 +42,7 @@ def report(
     *,
     ui_url: str | None,
     outputs: Outputs | None = None,
-    redaction: Redaction = OPEN,
+    redaction: Redaction = NOTHING_HIDDEN,
     entries: TaskEntries | None = None,
 ) -> dict[str, Any]:
     """Return the status to store, as JSON.
@@ -55,21 +55,21 @@ def report(
         redaction: The texts to hide.
         entries: The entries of tasks from earlier statuses of the MLJob, to use again.
     """
-    state, outputs = disclosed(state, outputs, redaction)
+    state, outputs = redacted_state(state, outputs, redaction)
     context = _context(state, ui_url, entries)
-    story = summarise(context)
+    summary = summarise(context)
     old = state.current.status
     status = old.model_copy(
         update={
-            **_verdict(state, story),
+            **_verdict(state, summary),
             **_of_run(context),
-            **_of_tasks(context, story),
+            **_of_tasks(context, summary),
             **workload(state.job).fields(state.observed_run, context.url),
             **_of_outputs(outputs),
-            "conditions": transition(old.conditions, conditions_of(state, story), state.job.generation, state.now),
+            "conditions": transition(old.conditions, conditions_of(state, summary), state.job.generation, state.now),
         }
     )
-    return _within_bounds(_completed(context, _closed(context, status, story), story), context.tasks)
+    return _within_bounds(_completed(context, _closed(context, status, summary), summary), context.tasks)
 
 
 def _context(state: State, ui_url: str | None, entries: TaskEntries | None) -> Context:
@@ -90,16 +90,16 @@ def _tasks(
     return summarise_tasks(observed_run, url, entries)
 
 
-def _verdict(state: State, story: StatusSummary) -> dict[str, Any]:
+def _verdict(state: State, summary: StatusSummary) -> dict[str, Any]:
     old = state.current.status
-    suspended = story.phase is Phase.SUSPENDED
+    suspended = summary.phase is Phase.SUSPENDED
     return {
         # While a finished MLJob waits to run its new spec, it has not observed that spec. So an
         # operator that starts meanwhile acts on the MLJob again.
         "observed_generation": state.job.generation if rerun_blocker(state) is None else old.observed_generation,
-        "phase": story.phase,
-        "reason": story.reason,
-        "message": story.message,
+        "phase": summary.phase,
+        "reason": summary.reason,
+        "message": summary.message,
         "active_since": None if suspended else old.active_since or state.now.replace(microsecond=0),
     }
 
@@ -118,7 +118,7 @@ def _of_run(context: Context) -> dict[str, Any]:
     return new
 
 
-def _of_tasks(context: Context, story: StatusSummary) -> dict[str, Any]:
+def _of_tasks(context: Context, summary: StatusSummary) -> dict[str, Any]:
     state, tasks = context.state, context.tasks
     new: dict[str, Any] = {}
     if tasks is not None:
@@ -141,31 +141,31 @@ def _of_outputs(outputs: Outputs | None) -> dict[str, Any]:
     return {"outputs": dict(outputs.values) or None, "outputs_omitted": list(outputs.omitted) or None}
 
 
-def _closed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
+def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
     """Return the status with the attempt in its history, if the attempt is over and the MLJob is
     not.
     """
     state = context.state
-    if state.stage is not Stage.ENDED or story.phase in TERMINAL_PHASES:
+    if state.stage is not Stage.ENDED or summary.phase in TERMINAL_PHASES:
         return status
     entry = closing(context)
-    failed = story.reason == "RetryBackoff"
+    failed = summary.reason == "RetryBackoff"
     return attempts.close(status, entry.phase, entry.reason, entry.message, context.ended_at, failed=failed)
 
 
-def _completed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
+def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
     """Return the status with the time of the MLJob's end. If the last attempt failed,
     ``failed_attempts`` counts it.
     """
     state, run = context.state, context.state.observed_run.run
-    if story.phase not in TERMINAL_PHASES:
+    if summary.phase not in TERMINAL_PHASES:
         return status
     if state.current.finished:
         # Airflow may not have stored the time of the end when an event reported the end. The time
         # is known when the tasks are listed the last time.
-        known = run is not None and run.end is not None
-        return status.model_copy(update={"completion_time": _whole(run.end)}) if known and run is not None else status
-    failed = story.phase is Phase.FAILED and state.stage is Stage.ENDED and state.ending.cancelled_for is None
+        has_end = run is not None and run.end is not None
+        return status.model_copy(update={"completion_time": _whole(run.end)}) if has_end and run is not None else status
+    failed = summary.phase is Phase.FAILED and state.stage is Stage.ENDED and state.ending.cancelled_for is None
     count = (status.failed_attempts or 0) + 1 if failed else status.failed_attempts
     return status.model_copy(update={"completion_time": _whole(context.ended_at), "failed_attempts": count})
 
@@ -177,10 +177,10 @@ def _submit_time(state: State) -> datetime | None:
     run was cleared. An attempt that was given up before its run existed has no submit time, even if
     a run arrives later.
     """
-    known, run = state.current.status.submit_time, state.observed_run.run
+    stored, run = state.current.status.submit_time, state.observed_run.run
     if run is None or attempts.ended_at(state.current.status) is not None:
-        return known
-    return run.queued_at or known or run.occurred_at
+        return stored
+    return run.queued_at or stored or run.occurred_at
 
 
 def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
@@ -203,7 +203,7 @@ def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, 
     """
     entries = tasks.entries if tasks is not None else [TaskEntry.of(task) for task in status.tasks or ()]
     data = _without_tasks(status)
-    room = MAX_TASKS_BYTES if _LARGE.isdisjoint(data) else MAX_STATUS_BYTES - stored_size(data) - SLACK
+    room = MAX_TASKS_BYTES if _LARGE.isdisjoint(data) else MAX_STATUS_BYTES - stored_size(data) - RESERVED_BYTES
     kept = within_bounds(entries, room)
     if tasks is not None or status.tasks is not None:
         data["tasks"] = [entry.content for entry in kept]

@@ -27,26 +27,26 @@ class DesiredCondition:
 
 
 def transition(
-    old: Sequence[Condition] | None, wanted: Iterable[DesiredCondition], generation: int, now: datetime
+    old: Sequence[Condition] | None, conditions: Iterable[DesiredCondition], generation: int, now: datetime
 ) -> list[Condition]:
     """Return the conditions to write. A condition whose status has not changed keeps its old
     transition time. A condition without any change is the same object as before.
     """
     before = {condition.type: condition for condition in old or ()}
     after = []
-    for want in wanted:
-        status = ConditionStatus.TRUE if want.holds else ConditionStatus.FALSE
-        previous = before.get(want.type)
-        if previous is not None and _reads_so(previous, status, want, generation):
+    for desired in conditions:
+        status = ConditionStatus.TRUE if desired.holds else ConditionStatus.FALSE
+        previous = before.get(desired.type)
+        if previous is not None and _is_unchanged(previous, status, desired, generation):
             after.append(previous)
             continue
         since = previous.last_transition_time if previous and previous.status == status else now.replace(microsecond=0)
         after.append(
             Condition(
-                type=want.type,
+                type=desired.type,
                 status=status,
-                reason=want.reason,
-                message=want.message,
+                reason=desired.reason,
+                message=desired.message,
                 last_transition_time=since,
                 observed_generation=generation,
             )
@@ -54,6 +54,6 @@ def transition(
     return after
 
 
-def _reads_so(condition: Condition, status: ConditionStatus, want: DesiredCondition, generation: int) -> bool:
-    reads = condition.status, condition.reason, condition.message, condition.observed_generation
-    return reads == (status, want.reason, want.message, generation)
+def _is_unchanged(condition: Condition, status: ConditionStatus, desired: DesiredCondition, generation: int) -> bool:
+    current = condition.status, condition.reason, condition.message, condition.observed_generation
+    return current == (status, desired.reason, desired.message, generation)

@@ -13,29 +13,29 @@ from functools import partial
 
 from mljob_contract.mljob import MLJobStatus
 
-from ..conf.redaction import OPEN, WITHHELD, Redaction
+from ..conf.redaction import NOTHING_HIDDEN, WITHHELD, Redaction
 from ..mljob.state import State
 from ..mljob.transient_state import TransientState
 from ..run.facts import Failure, TaskFact
 from ..run.observed_run import ObservedRun
 from ..run.outputs import Outputs
 
-Tell = Callable[[str], str]
+Redact = Callable[[str], str]
 """A function that redacts a text from outside."""
 
 
-def disclosed(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
+def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
     """Return the state and the outputs with texts from Secrets redacted.
 
     While the operator doesn't know all texts that the run has from Secrets, texts of its tasks and
     errors about it are withheld. Texts of tasks that the stored status already has are kept,
     because they were redacted when they were written.
     """
-    if redaction == OPEN:
+    if redaction == NOTHING_HIDDEN:
         return s, outputs
-    told = frozenset() if redaction.complete else _told(s.job.status)
-    observed_run = _ledger(s.observed_run, partial(_tell, redaction=redaction, told=told))
-    transient = _effort(s.transient, redaction.outside if _has_run(s) else redaction.text)
+    stored_texts = frozenset() if redaction.complete else _stored_texts(s.job.status)
+    observed_run = _observed_run(s.observed_run, partial(_redact, redaction=redaction, stored_texts=stored_texts))
+    transient = _transient(s.transient, redaction.untrusted if _has_run(s) else redaction.text)
     return replace(s, inputs=replace(s.inputs, observed_run=observed_run, transient=transient)), _outputs(
         outputs, redaction
     )
@@ -64,11 +64,11 @@ def _texts(fact: TaskFact) -> bool:
     return details.failure is not None or details.metrics is not None or asks
 
 
-def _tell(text: str, *, redaction: Redaction, told: frozenset[str]) -> str:
-    return redaction.text(text) if text in told else redaction.outside(text)
+def _redact(text: str, *, redaction: Redaction, stored_texts: frozenset[str]) -> str:
+    return redaction.text(text) if text in stored_texts else redaction.untrusted(text)
 
 
-def _told(status: MLJobStatus) -> frozenset[str]:
+def _stored_texts(status: MLJobStatus) -> frozenset[str]:
     """Return the texts of tasks in the stored status."""
     found: set[str] = set()
     for task in status.tasks or ():
@@ -80,39 +80,39 @@ def _told(status: MLJobStatus) -> frozenset[str]:
     return frozenset(found)
 
 
-def _ledger(observed_run: ObservedRun, tell: Tell) -> ObservedRun:
+def _observed_run(observed_run: ObservedRun, redact: Redact) -> ObservedRun:
     return replace(
         observed_run,
-        tasks={key: _task(fact, tell) if _texts(fact) else fact for key, fact in observed_run.tasks.items()},
+        tasks={key: _task(fact, redact) if _texts(fact) else fact for key, fact in observed_run.tasks.items()},
     )
 
 
-def _task(fact: TaskFact, tell: Tell) -> TaskFact:
+def _task(fact: TaskFact, redact: Redact) -> TaskFact:
     failure, metrics, question = fact.details.failure, fact.details.metrics, fact.details.question
     if failure is not None:
-        failure = _failure(failure, tell)
+        failure = _failure(failure, redact)
     if metrics is not None:
-        named = {tell(name): value for name, value in (metrics.metrics or {}).items()}
+        named = {redact(name): value for name, value in (metrics.metrics or {}).items()}
         metrics = replace(metrics, metrics={name: value for name, value in named.items() if name != WITHHELD})
     if question is not None and question.subject is not None:
-        question = replace(question, subject=tell(question.subject))
+        question = replace(question, subject=redact(question.subject))
     return replace(fact, details=replace(fact.details, failure=failure, metrics=metrics, question=question))
 
 
-def _failure(failure: Failure, tell: Tell) -> Failure:
-    kind = tell(failure.type) if failure.type is not None else None
-    return replace(failure, message=tell(failure.message), type=kind if kind != WITHHELD else None)
+def _failure(failure: Failure, redact: Redact) -> Failure:
+    kind = redact(failure.type) if failure.type is not None else None
+    return replace(failure, message=redact(failure.message), type=kind if kind != WITHHELD else None)
 
 
-def _effort(transient: TransientState, tell: Tell) -> TransientState:
+def _transient(transient: TransientState, redact: Redact) -> TransientState:
     """Return the transient state with redacted errors. Errors may quote Airflow's answers."""
     last_error, kept_by, requests = transient.last_error, transient.kept_by, transient.cancel_requests
     if requests.dag_refused is not None:
-        requests = replace(requests, dag_refused=tell(requests.dag_refused))
+        requests = replace(requests, dag_refused=redact(requests.dag_refused))
     return replace(
         transient,
-        last_error=replace(last_error, message=tell(last_error.message)) if last_error is not None else None,
-        kept_by=tell(kept_by) if kept_by is not None else None,
+        last_error=replace(last_error, message=redact(last_error.message)) if last_error is not None else None,
+        kept_by=redact(kept_by) if kept_by is not None else None,
         cancel_requests=requests,
     )
 

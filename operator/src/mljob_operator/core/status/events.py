@@ -21,7 +21,7 @@ NORMAL = "Normal"
 WARNING = "Warning"
 MAX_NOTE = 1024
 """The maximum length of an Event's message, in characters, which is the API server's limit."""
-MAX_RUNS_TOLD = 5
+MAX_RUN_EVENTS = 5
 """The maximum number of runs of a backfill that have an Event each if they fail at once. More runs
 share one Event.
 """
@@ -30,8 +30,16 @@ FAILURES = ("DeadlineExceeded", "PreRunningDeadlineExceeded", "BackoffLimitExcee
 """Reasons of a failed MLJob that its Event has too. All other failures are failures of the run, and
 their Event has the reason Failed.
 """
-_NO_TROUBLE = frozenset(
-    {RESUMING, "Submitting", "Submitted", "Queued", "ConcurrencyLimit", None, *(stop.value for stop in CancelReason)}
+_NO_WARNING = frozenset(
+    {
+        RESUMING,
+        "Submitting",
+        "Submitted",
+        "Queued",
+        "ConcurrencyLimit",
+        None,
+        *(cancel_reason.value for cancel_reason in CancelReason),
+    }
 )
 
 
@@ -50,7 +58,7 @@ class KubeEvent:
     message: str
 
 
-_TROUBLED = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
+_WARNING_PHASES = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
 """Phases in which every new reason creates an Event. In other phases, only the reasons of a halted
 DAG create one.
 """
@@ -58,10 +66,10 @@ DAG create one.
 
 def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     """Return the Events for a change of the status from ``old`` to ``new``."""
-    told: list[KubeEvent] = []
+    events: list[KubeEvent] = []
     again = new.attempts != old.attempts
     if again and old.attempts is not None and old.phase in TERMINAL_PHASES and new.dag_run_id == old.dag_run_id:
-        told.append(
+        events.append(
             KubeEvent(
                 NORMAL,
                 "ClearedInAirflow",
@@ -70,33 +78,33 @@ def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         )
     if new.submit_time and (again or not old.submit_time):
         run = f"backfill {new.backfill.id}" if new.backfill else f"run {new.dag_run_id}"
-        told.append(KubeEvent(NORMAL, "Submitted", f"Submitted {run} of DAG {new.dag_id}: {new.dag_run_url}"))
+        events.append(KubeEvent(NORMAL, "Submitted", f"Submitted {run} of DAG {new.dag_id}: {new.dag_run_url}"))
     if (unapplied := _condition(new, "SpecApplied")) is not None and _condition(old, "SpecApplied") is None:
         waits = new.observed_generation == old.observed_generation
-        told.append(KubeEvent(WARNING, unapplied.reason if waits else "SpecChangeRefused", unapplied.message))
-    told.extend(_failed_tasks(old, new))
-    told.extend(_failed_runs(old, new))
-    told.extend(_waits(old, new))
+        events.append(KubeEvent(WARNING, unapplied.reason if waits else "SpecChangeRefused", unapplied.message))
+    events.extend(_failed_tasks(old, new))
+    events.extend(_failed_runs(old, new))
+    events.extend(_questions(old, new))
     if new.phase != old.phase:
-        told.extend(_phase_change(old, new))
-    elif new.reason != old.reason and new.message and (new.phase in _TROUBLED or new.reason in set(Halt)):
-        told.extend(_trouble(new))
-    return told
+        events.extend(_phase_change(old, new))
+    elif new.reason != old.reason and new.message and (new.phase in _WARNING_PHASES or new.reason in set(Halt)):
+        events.extend(_warning(new))
+    return events
 
 
 def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> list[KubeEvent]:
     """Return the Events about runs that a cancelled run had started. The runs ``ended`` were
     cancelled, and the runs ``left`` are still in progress.
     """
-    told = []
+    events = []
     if ended:
-        told.append(
+        events.append(
             KubeEvent(
                 NORMAL, "ChildrenCancelled", f"Runs that run {run_id} had started were cancelled: {in_words(ended)}."
             )
         )
     if left:
-        told.append(
+        events.append(
             KubeEvent(
                 WARNING,
                 "ChildrenLeft",
@@ -104,7 +112,7 @@ def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> l
                 "such runs if the namespace may run their DAGs.",
             )
         )
-    return [KubeEvent(notice.type, notice.reason, notice.message[:MAX_NOTE]) for notice in told]
+    return [KubeEvent(event.type, event.reason, event.message[:MAX_NOTE]) for event in events]
 
 
 def _condition(status: MLJobStatus, kind: str) -> Condition | None:
@@ -117,7 +125,7 @@ def _phase_change(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         case Phase.QUEUED | Phase.RUNNING if resumed:
             events = [KubeEvent(NORMAL, "Resumed", "The backfill goes on.")]
         case Phase.PENDING if resumed:
-            events = [KubeEvent(NORMAL, "Resumed", "The MLJob is not suspended any more."), *_trouble(new)]
+            events = [KubeEvent(NORMAL, "Resumed", "The MLJob is not suspended any more."), *_warning(new)]
         case Phase.RUNNING:
             what = "the first run of the backfill" if new.backfill else f"run {new.dag_run_id}"
             events = [KubeEvent(NORMAL, "Running", f"Airflow started {what}.")]
@@ -132,7 +140,7 @@ def _phase_change(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         case Phase.SUSPENDED:
             events = [KubeEvent(NORMAL, "Suspended", _message(new))]
         case _:
-            events = _trouble(new)
+            events = _warning(new)
     return events
 
 
@@ -140,18 +148,18 @@ def _message(status: MLJobStatus) -> str:
     return (status.message or "")[:MAX_NOTE]
 
 
-def _trouble(new: MLJobStatus) -> list[KubeEvent]:
-    if new.reason in _NO_TROUBLE:
+def _warning(new: MLJobStatus) -> list[KubeEvent]:
+    if new.reason in _NO_WARNING:
         return []
     return [KubeEvent(WARNING, new.reason or "", _message(new))]
 
 
-def _waits(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
+def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     """Return an Event for each task that has begun to wait for a person, so that a notifier can
     forward it.
     """
     before = {(task.task_id, task.try_number) for task in old.tasks or () if task.input is not None}
-    told = []
+    events = []
     for task in new.tasks or ():
         if task.input is None or (task.task_id, task.try_number) in before or new.phase is not Phase.RUNNING:
             continue
@@ -159,8 +167,8 @@ def _waits(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         instances = f" ({task.input.instances} instances)" if (task.input.instances or 0) > 1 else ""
         where = f" Answer at {task.input.url}" if task.input.url else ""
         text = f"Task {task.task_id}{instances} waits for a person's answer{subject}"
-        told.append(KubeEvent(NORMAL, "AwaitingInput", f"{text[:800]}{where}"[:MAX_NOTE]))
-    return told
+        events.append(KubeEvent(NORMAL, "AwaitingInput", f"{text[:800]}{where}"[:MAX_NOTE]))
+    return events
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
@@ -172,7 +180,7 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         # number of tries comes from the REST API.
         return []
     before = {(task.task_id, task.state) for task in old.tasks or ()} if old.progress is not None else set()
-    told = []
+    events = []
     for task in new.tasks or ():
         if task.state != "failed" or (task.task_id, task.state) in before:
             continue
@@ -180,14 +188,14 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         if task.error is not None:
             error = f": {task.error.type}: {task.error.message}" if task.error.type else f": {task.error.message}"
         instances = f" ({task.mapped.states.get('failed', 0)} of {task.mapped.total} instances)" if task.mapped else ""
-        told.append(
+        events.append(
             KubeEvent(
                 WARNING,
                 "TaskFailed",
                 f"Task {task.task_id}{instances} failed at try {task.try_number}{error}"[:MAX_NOTE],
             )
         )
-    return told
+    return events
 
 
 def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
@@ -198,7 +206,7 @@ def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         return []
     before = {run.dag_run_id for run in old.backfill.failed_runs or ()} if old.backfill else set()
     failed = [run for run in new.backfill.failed_runs or () if run.dag_run_id not in before]
-    if len(failed) > MAX_RUNS_TOLD:
+    if len(failed) > MAX_RUN_EVENTS:
         return [
             KubeEvent(
                 WARNING,

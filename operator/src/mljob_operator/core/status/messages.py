@@ -38,8 +38,8 @@ def summarise(context: Context) -> StatusSummary:
     tasks and outputs, but don't change the phase.
     """
     state = context.state
-    story = _verdict(context) if state.current.finished else _BY_STAGE[state.stage](context)
-    return StatusSummary(story.phase, story.reason, cut(story.message, MAX_MESSAGE, MAX_MESSAGE_BYTES))
+    summary = _verdict(context) if state.current.finished else _BY_STAGE[state.stage](context)
+    return StatusSummary(summary.phase, summary.reason, cut(summary.message, MAX_MESSAGE, MAX_MESSAGE_BYTES))
 
 
 def closing(context: Context) -> StatusSummary:
@@ -244,9 +244,9 @@ def _why(context: Context, reason: CancelReason) -> str:
         case CancelReason.DEADLINE:
             return f"The MLJob was active for longer than activeDeadlineSeconds ({spec.active_deadline_seconds} s)."
         case CancelReason.PRE_RUNNING:
-            why, stopped = state.transient.kept_by, state.transient.halt
-            if why is None and stopped is not None:
-                why = halt.message_of(stopped, state.run.dag_id, workload(state.job).noun)
+            why, halted = state.transient.kept_by, state.transient.halt
+            if why is None and halted is not None:
+                why = halt.message_of(halted, state.run.dag_id, workload(state.job).noun)
             seconds = spec.pre_running_deadline_seconds
             return f"No task had started after preRunningDeadlineSeconds ({seconds} s). {why or ''}".rstrip()
         case CancelReason.SUSPEND:

@@ -24,28 +24,28 @@ _REFUSED = (
 _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec to have it applied."
 
 
-def conditions_of(state: State, story: StatusSummary) -> list[DesiredCondition]:
+def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition]:
     """Return the conditions of the MLJob, of the types Complete, Failed, Suspended, SpecApplied,
     Reconciling and Stalled.
     """
     unapplied = _unapplied(state)
-    wanted = [*_verdict(story), *_suspended(state, story), *unapplied]
+    conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied]
     if (blocker := rerun_blocker(state)) is not None:
         return [
-            *wanted,
+            *conditions,
             DesiredCondition("SpecApplied", False, blocker.reason, blocker.message),
             DesiredCondition("Reconciling", not blocker.stalls, blocker.reason, blocker.message),
             DesiredCondition("Stalled", blocker.stalls, blocker.reason, blocker.message),
         ]
-    stuck = story.phase is Phase.PENDING and _is_hopeless(state)
-    held = story.phase is Phase.SUSPENDED and state.job.spec.suspend
-    moving = not (story.phase in TERMINAL_PHASES or stuck or held)
-    wanted.append(_told("Reconciling", moving, story))
-    if story.phase is Phase.SUCCEEDED and unapplied:
+    stuck = summary.phase is Phase.PENDING and _needs_a_change(state)
+    suspended = summary.phase is Phase.SUSPENDED and state.job.spec.suspend
+    reconciling = not (summary.phase in TERMINAL_PHASES or stuck or suspended)
+    conditions.append(_condition("Reconciling", reconciling, summary))
+    if summary.phase is Phase.SUCCEEDED and unapplied:
         # The run of the old spec succeeded. Clients that wait for the new spec learn from Stalled
         # that it does not run.
-        return [*wanted, *(replace(condition, type="Stalled", holds=True) for condition in unapplied)]
-    return [*wanted, _told("Stalled", stuck or story.phase in (Phase.FAILED, Phase.CANCELLED), story)]
+        return [*conditions, *(replace(condition, type="Stalled", holds=True) for condition in unapplied)]
+    return [*conditions, _condition("Stalled", stuck or summary.phase in (Phase.FAILED, Phase.CANCELLED), summary)]
 
 
 def rerun_blocker(state: State) -> Blocker | None:
@@ -56,22 +56,22 @@ def rerun_blocker(state: State) -> Blocker | None:
     return start.blocker if start is not None and start.rerun and start.due else None
 
 
-def _verdict(story: StatusSummary) -> list[DesiredCondition]:
-    if story.phase is Phase.SUCCEEDED:
-        return [DesiredCondition("Complete", True, story.reason, story.message)]
-    if story.phase in (Phase.FAILED, Phase.CANCELLED):
-        return [DesiredCondition("Failed", True, story.reason, story.message)]
+def _verdict(summary: StatusSummary) -> list[DesiredCondition]:
+    if summary.phase is Phase.SUCCEEDED:
+        return [DesiredCondition("Complete", True, summary.reason, summary.message)]
+    if summary.phase in (Phase.FAILED, Phase.CANCELLED):
+        return [DesiredCondition("Failed", True, summary.reason, summary.message)]
     return []
 
 
-def _told(kind: str, holds: bool, story: StatusSummary) -> DesiredCondition:
+def _condition(kind: str, holds: bool, summary: StatusSummary) -> DesiredCondition:
     """Return a condition with the reason of the summary. Its message is empty if the condition does
     not hold, which keeps the output of `kubectl describe` short.
     """
-    return DesiredCondition(kind, holds, story.reason, story.message if holds else "")
+    return DesiredCondition(kind, holds, summary.reason, summary.message if holds else "")
 
 
-def _is_hopeless(state: State) -> bool:
+def _needs_a_change(state: State) -> bool:
     """Return whether waiting alone does not help, because somebody has to change something. The
     blocker decides this, or the last error if there is no blocker.
     """
@@ -81,20 +81,20 @@ def _is_hopeless(state: State) -> bool:
     return last_error is not None and last_error.stalls
 
 
-def _suspended(state: State, story: StatusSummary) -> list[DesiredCondition]:
+def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
     """Return the condition Suspended, if it applies. For a backfill, its reason also shows that
     Airflow has not accepted the pause or the resumption yet.
     """
-    suspended = story.phase is Phase.SUSPENDED
-    pause = state.backfill_pause if story.phase not in TERMINAL_PHASES else None
+    suspended = summary.phase is Phase.SUSPENDED
+    pause = state.backfill_pause if summary.phase not in TERMINAL_PHASES else None
     pending = pause is not None and not pause.done
-    told = any(condition.type == "Suspended" for condition in state.job.status.conditions or ())
-    if not (suspended or pending or told):
+    was_suspended = any(condition.type == "Suspended" for condition in state.job.status.conditions or ())
+    if not (suspended or pending or was_suspended):
         return []
     reason = "Suspended" if suspended else "Resumed"
     if pending and pause is not None:
-        reason = CancelReason.SUSPEND if pause.wanted else RESUMING
-    return [DesiredCondition("Suspended", suspended, reason, story.message if suspended else "")]
+        reason = CancelReason.SUSPEND if pause.pauses else RESUMING
+    return [DesiredCondition("Suspended", suspended, reason, summary.message if suspended else "")]
 
 
 def _unapplied(state: State) -> list[DesiredCondition]:

@@ -30,14 +30,14 @@ def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         return True
     # The current task is the task that started last, so a more exact time may choose another one.
     one_task = old.get("currentTask") == new.get("currentTask")
-    return _said(old, one_task) != _said(new, one_task)
+    return _significant(old, one_task) != _significant(new, one_task)
 
 
-def _said(status: Mapping[str, Any], one_task: bool) -> dict[str, Any]:
-    unsaid = _TIMES if one_task else _TIMES | _OF_CURRENT_TASK
-    said = _without(status, unsaid | _TASKS)
-    said["conditions"] = [_without(condition, unsaid) for condition in status.get("conditions") or ()]
-    return said
+def _significant(status: Mapping[str, Any], one_task: bool) -> dict[str, Any]:
+    ignored = _TIMES if one_task else _TIMES | _OF_CURRENT_TASK
+    kept = _without(status, ignored | _TASKS)
+    kept["conditions"] = [_without(condition, ignored) for condition in status.get("conditions") or ()]
+    return kept
 
 
 def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping[str, Any]] | None) -> bool:
@@ -53,4 +53,4 @@ def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping
 
 
 def _without(value: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: said for name, said in value.items() if name not in names}
+    return {name: kept for name, kept in value.items() if name not in names}

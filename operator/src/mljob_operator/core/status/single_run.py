@@ -40,10 +40,10 @@ class SingleRun:
     def in_progress(self, context: Context) -> StatusSummary:
         """Return the summary of a run that is queued, whose DAG is halted, or whose tasks run."""
         state = context.state
-        run, stopped = state.observed_run.shown_run, state.transient.halt
+        run, halted = state.observed_run.shown_run, state.transient.halt
         phase = Phase.QUEUED if run is not None and run.state is RunState.QUEUED else Phase.RUNNING
-        if stopped is not None:
-            return StatusSummary(phase, stopped, halt.message_of(stopped, state.run.dag_id, self.noun))
+        if halted is not None:
+            return StatusSummary(phase, halted, halt.message_of(halted, state.run.dag_id, self.noun))
         if phase is Phase.QUEUED:
             return StatusSummary(phase, "Queued", "Airflow has accepted the run; its first task has not started.")
         return _running(context)
@@ -83,9 +83,9 @@ class SingleRun:
                 "DagRunFailed",
                 "The run failed without a failed task: it exceeded dagrun_timeout, or somebody set it to failed. See the page of the run in Airflow.",
             )
-        others = sum(f.shown_state is TaskState.FAILED for f in observed_run.tasks.values()) - 1
+        other_failures = sum(f.shown_state is TaskState.FAILED for f in observed_run.tasks.values()) - 1
         error = error_text(fact)
-        more = f" (and {others} more failed)" if others else ""
+        more = f" (and {other_failures} more failed)" if other_failures else ""
         return StatusSummary(
             Phase.FAILED,
             "TaskFailed",
@@ -102,8 +102,8 @@ def _running(context: Context) -> StatusSummary:
     current task.
     """
     facts = context.state.observed_run.tasks.values()
-    if asking := [fact for fact in facts if fact.awaits_input]:
-        return _awaiting_input(context, asking)
+    if waiting := [fact for fact in facts if fact.awaits_input]:
+        return _awaiting_input(context, waiting)
     if retrying := [fact for fact in facts if fact.shown_state is TaskState.UP_FOR_RETRY]:
         return _retrying(max(retrying, key=lambda fact: (fact.occurred_at, fact.key)))
     active = [fact for fact in facts if fact.state in ACTIVE_TASK]
@@ -136,13 +136,13 @@ def _retrying(fact: TaskFact) -> StatusSummary:
     )
 
 
-def _awaiting_input(context: Context, asking: list[TaskFact]) -> StatusSummary:
-    first, *others = sorted(asking, key=_start_order)
+def _awaiting_input(context: Context, waiting: list[TaskFact]) -> StatusSummary:
+    first, *others = sorted(waiting, key=_start_order)
     question = first.details.question
     subject = f": {cut(question.subject, MAX_SUBJECT)}" if question and question.subject else ""
     more = f" ({len(others)} more wait as well)" if others else ""
     stop = "" if subject.endswith((".", "?", "!")) else "."
-    where = f" Answer at {input_url(context.url, asking)}" if context.url else ""
+    where = f" Answer at {input_url(context.url, waiting)}" if context.url else ""
     return StatusSummary(
         Phase.RUNNING,
         "AwaitingInput",

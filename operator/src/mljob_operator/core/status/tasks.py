@@ -40,7 +40,7 @@ MAX_SUBJECT = 200
 
 # A mapped task has many instances, and its entry shows the first of these states that an instance
 # has. States that show a failure or activity come first.
-_LOUDEST = (
+_STATES_BY_IMPORTANCE = (
     TaskState.FAILED,
     TaskState.UPSTREAM_FAILED,
     TaskState.AWAITING_INPUT,
@@ -62,7 +62,7 @@ _BLANK = TaskStatus(task_id="", state="none")
 """A status of a task without content. A copy of it takes a quarter of the time of
 ``TaskStatus.model_construct``. Neither of the two validates the values.
 """
-_Said = TypeVar("_Said", Report, Failure)
+_OfTry = TypeVar("_OfTry", Report, Failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class TaskEntry:
         size: The size of the entry in etcd, in bytes.
         importance: The sort key for the choice of entries. If not all entries fit, those with the
             smallest values are kept.
-        place: The sort key for the order of the list. Tasks are listed in the order in which they
-            started.
+        position: The sort key for the order of the list. Tasks are listed in the order in which
+            they started.
     """
 
     facts: tuple[TaskFact, ...]
@@ -85,7 +85,7 @@ class TaskEntry:
     content: dict[str, Any]
     size: int
     importance: tuple[int, float, str]
-    place: tuple[bool, float, str]
+    position: tuple[bool, float, str]
 
     @classmethod
     def of(cls, status: TaskStatus, facts: tuple[TaskFact, ...] = ()) -> TaskEntry:
@@ -108,7 +108,7 @@ class TaskEntries:
 
     def __init__(self) -> None:
         self._run_url: str | None = None
-        self._known: dict[str, TaskEntry] = {}
+        self._entries: dict[str, TaskEntry] = {}
 
     def of(self, facts: Iterable[TaskFact], run_url: str | None) -> list[TaskEntry]:
         """Return one entry for each task id. ``run_url`` is the run's page in Airflow, from which
@@ -117,15 +117,15 @@ class TaskEntries:
         by_task: dict[str, list[TaskFact]] = defaultdict(list)
         for fact in facts:
             by_task[fact.task_id].append(fact)
-        before = self._known if run_url == self._run_url else {}
+        before = self._entries if run_url == self._run_url else {}
         self._run_url = run_url
-        self._known = {
+        self._entries = {
             task_id: entry
             if (entry := before.get(task_id)) is not None and entry.facts == tuple(group)
             else TaskEntry.of(_entry(task_id, group, run_url), tuple(group))
             for task_id, group in by_task.items()
         }
-        return list(self._known.values())
+        return list(self._entries.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +193,13 @@ def error_text(fact: TaskFact) -> str | None:
     return f"{error.type}: {error.message}" if error.type else error.message
 
 
-def input_url(run_url: str, asking: Sequence[TaskFact]) -> str:
+def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
     """Return the URL of the page where a person can answer. If one task waits, this is the task's
     page, otherwise the run's list of waiting tasks.
     """
-    if len(asking) > 1:
+    if len(waiting) > 1:
         return f"{run_url}/required_actions"
-    (fact,) = asking
+    (fact,) = waiting
     instance = f"/mapped/{fact.map_index}" if fact.map_index >= 0 else ""
     return f"{_task_url(run_url, fact.task_id)}{instance}/required_actions"
 
@@ -214,9 +214,9 @@ def _own_progress(fact: TaskFact) -> float:
     return report.progress or 0.0
 
 
-def _of_try(said: _Said | None, fact: TaskFact) -> _Said | None:
+def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
     """Return a report or a failure if it is about the current try, or None."""
-    return said if said is not None and said.try_number == fact.try_number else None
+    return detail if detail is not None and detail.try_number == fact.try_number else None
 
 
 def _current(facts: Iterable[TaskFact]) -> str | None:
@@ -261,13 +261,13 @@ def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStat
         )
 
     states = Counter(fact.shown_state for fact in group)
-    loudest = next(state for state in _LOUDEST if states[state])
+    most_important = next(state for state in _STATES_BY_IMPORTANCE if states[state])
     failed = sorted(fact.map_index for fact in group if fact.shown_state is TaskState.FAILED)
     failures = [fact.details.failure for fact in group if fact.details.failure and fact.map_index in failed[:1]]
     finished = sum(states[state] for state in FINISHED_TASK)
     return TaskStatus.model_construct(
         task_id=task_id,
-        state=str(loudest),
+        state=str(most_important),
         try_number=max(fact.try_number for fact in group),
         start_time=_seconds(min((fact.start for fact in group if fact.start), default=None)),
         end_time=_seconds(max((fact.end for fact in group if fact.end), default=None))
@@ -280,7 +280,7 @@ def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStat
         input=_input(group, run_url),
         mapped=MappedTasks.model_construct(
             total=len(group),
-            states={str(state): states[state] for state in _LOUDEST if states[state]},
+            states={str(state): states[state] for state in _STATES_BY_IMPORTANCE if states[state]},
             failed_indexes=failed[:MAX_FAILED_INDEXES] or None,
         ),
     )
@@ -305,16 +305,16 @@ def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
     """Return the question that the task waits for. If several instances wait, this is the question
     of the first one. Return None if no instance waits.
     """
-    asking = [fact for fact in group if fact.awaits_input]
-    if not asking:
+    waiting = [fact for fact in group if fact.awaits_input]
+    if not waiting:
         return None
-    asking.sort(key=lambda fact: fact.map_index)
-    question = asking[0].details.question
+    waiting.sort(key=lambda fact: fact.map_index)
+    question = waiting[0].details.question
     subject = question.subject if question else None
     return InputRequest.model_construct(
         subject=cut(subject, MAX_SUBJECT) if subject else None,
-        url=input_url(run_url, asking) if run_url else None,
-        instances=len(asking) if asking[0].map_index >= 0 else None,
+        url=input_url(run_url, waiting) if run_url else None,
+        instances=len(waiting) if waiting[0].map_index >= 0 else None,
     )
 
 
@@ -324,14 +324,14 @@ def within_bounds(entries: Sequence[TaskEntry], room: int) -> list[TaskEntry]:
     """
     room = min(room, MAX_TASKS_BYTES)
     if len(entries) <= MAX_TASKS and sum(entry.size for entry in entries) <= room:
-        return sorted(entries, key=lambda entry: entry.place)
+        return sorted(entries, key=lambda entry: entry.position)
     kept: list[TaskEntry] = []
     for entry in sorted(entries, key=lambda entry: entry.importance):
         room -= entry.size
         if room < 0 or len(kept) == MAX_TASKS:
             break
         kept.append(entry)
-    return sorted(kept, key=lambda entry: entry.place)
+    return sorted(kept, key=lambda entry: entry.position)
 
 
 def _importance(entry: TaskStatus) -> tuple[int, float, str]:
