@@ -26,7 +26,7 @@ from mljob_operator.errors import (
     NothingToClear,
     ValidationFailed,
 )
-from mljob_operator.ports import Clock, Pulse, RunChange, TaskChange
+from mljob_operator.ports import Clock, ProbeResult, RunChange, TaskChange
 
 from .backfills import FakeBackfills
 
@@ -309,12 +309,12 @@ class FakeAirflow:
         self.asked("paused_dags")
         return set(self.paused)
 
-    async def probe(self) -> Pulse:
+    async def probe(self) -> ProbeResult:
         """The version and the health."""
         self.asked("probe")
         parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
         health = {part: "unhealthy" if part in self.unhealthy else "healthy" for part in parts}
-        return Pulse(self.version, InstanceHealth(**health))
+        return ProbeResult(self.version, InstanceHealth(**health))
 
     async def close(self) -> None:
         """Do nothing: the fake has no connections."""

@@ -168,7 +168,7 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
     )
 
     def subscribe(topic: str) -> EventSource:
-        return ports.subscribe(topic, partial(links.told, topic))
+        return ports.subscribe(topic, partial(links.update, topic))
 
     sources = SourceSupervisor(
         airflows,

@@ -171,13 +171,13 @@ class World:
     async def look_after(self, *names: str) -> None:
         """Reconcile AirflowInstances once, and let MLJobs act on the result."""
         for name in names:
-            await self.instances.look(name)
+            await self.instances.reconcile(name)
         await self.see_all()
 
     async def look_at_own_logins(self) -> None:
         """Refresh the logins of the settings' access rules, and let MLJobs act on the result."""
         if self.parts.own_logins is not None:
-            await self.parts.own_logins.look()
+            await self.parts.own_logins.refresh()
         await self.settle()
 
     async def edit(self, key: tuple[str, str] = KEY, **spec: Any) -> None:

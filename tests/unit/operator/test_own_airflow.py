@@ -45,17 +45,17 @@ async def test_readiness_is_probed_and_each_cause_is_logged_once(
     caplog.set_level(logging.INFO)
     meter, vanished = Meter(), [False]
     probe = OwnProbe(airflow, meter, lambda: vanished[0])
-    await probe.look()
+    await probe.probe()
     assert meter.ready == {SETTINGS_AIRFLOW: True}
     with monkeypatch.context() as patched:
         patched.setattr(airflow, "probe", refused)
-        await probe.look()
-        await probe.look()
+        await probe.probe()
+        await probe.probe()
         assert meter.ready == {SETTINGS_AIRFLOW: False}
-    await probe.look()
+    await probe.probe()
     assert meter.ready == {SETTINGS_AIRFLOW: True}
     vanished[0] = True
-    await probe.look()
+    await probe.probe()
     assert meter.ready == {SETTINGS_AIRFLOW: False}
     assert [record.getMessage() for record in caplog.records] == [
         "the Airflow of the settings is not ready: AirflowUnauthorized: Airflow refused the login of user 'mljob'.",

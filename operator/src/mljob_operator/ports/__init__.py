@@ -5,7 +5,7 @@ Their methods raise only errors of :mod:`mljob_operator.errors`.
 
 from __future__ import annotations
 
-from .airflow import Airflow, Airflows, BackfillRunChange, Backfills, DagRuns, Pulse, RunChange, TaskChange, User
+from .airflow import Airflow, Airflows, BackfillRunChange, Backfills, DagRuns, ProbeResult, RunChange, TaskChange, User
 from .clock import Clock
 from .kafka import EventSource, Link, Message
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
@@ -26,7 +26,7 @@ __all__ = [
     "Message",
     "Meter",
     "OperatorStore",
-    "Pulse",
+    "ProbeResult",
     "RunChange",
     "SourceChanges",
     "TaskChange",

@@ -269,7 +269,7 @@ class DagRuns(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class ProbeResult:
     """The version and the health of an Airflow."""
 
     version: str
@@ -286,7 +286,7 @@ class Airflow(DagRuns, Protocol):
         """
         ...
 
-    async def probe(self) -> Pulse:
+    async def probe(self) -> ProbeResult:
         """Check that Airflow answers and accepts the credentials. Return its version and health."""
         ...
 
@@ -341,6 +341,6 @@ class Airflows(Protocol):
         """
         ...
 
-    def doubt(self, name: str, user: User | None = None) -> None:
+    def request_probe(self, name: str, user: User | None = None) -> None:
         """Check an Airflow soon, because it rejected the user's credentials or did not answer."""
         ...

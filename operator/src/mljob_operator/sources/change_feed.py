@@ -152,7 +152,7 @@ class ChangeFeedReader:
         if self._failures == 1:
             log.warning("%s: the change feed can't be read; statuses come from Kafka alone: %s", self._name, error)
         self._meter.resync(self._airflow, "failed")
-        self._airflows.doubt(self._airflow)
+        self._airflows.request_probe(self._airflow)
         return max(self._interval, backoff(error, self._failures))
 
     async def pass_once(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.errors import AirflowInstanceNotFound, AirflowUnavailable
-from mljob_operator.ports import Pulse
+from mljob_operator.ports import ProbeResult
 
 from ..conftest import KEY
 from .conftest import Platform
@@ -31,7 +31,7 @@ async def test_instance_in_use_is_kept_until_its_runs_have_ended(world: Platform
     assert world.status_of("late").reason == "AirflowInstanceNotReady"
     await world.end(world.prod)
     assert world.status.phase is Phase.SUCCEEDED
-    await world.instances.look("prod")
+    await world.instances.reconcile("prod")
     assert "prod" not in world.instance_objects.objects
 
 
@@ -42,7 +42,7 @@ async def test_removed_instance_is_not_reconciled_when_the_cancellation_of_its_t
 
     asked = asyncio.Event()
 
-    async def probe() -> Pulse:
+    async def probe() -> ProbeResult:
         asked.set()
         # As when a wait ends at the moment of the cancellation.
         with suppress(asyncio.CancelledError):
@@ -76,7 +76,7 @@ async def test_instance_used_by_an_mljob_with_a_defect_is_kept(
 async def test_unused_instance_is_removed_at_once(world: Platform) -> None:
     world.instance_objects.user_deletes("prod")
     await world.see_all()
-    await world.instances.look("prod")
+    await world.instances.reconcile("prod")
     assert "prod" not in world.instance_objects.objects
 
 
@@ -126,7 +126,7 @@ async def test_instance_does_not_wait_for_an_announced_run_that_was_never_create
     assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
     await world.later(31)
     await world.later(3)
-    await world.instances.look("prod")
+    await world.instances.reconcile("prod")
     assert "prod" not in world.instance_objects.objects
 
 
@@ -137,9 +137,9 @@ async def test_instance_waits_for_an_announced_run_whose_creation_was_not_answer
     await world.restart()
     await world.look_after("prod")
     await world.later(31)
-    await world.instances.look("prod")
+    await world.instances.reconcile("prod")
     assert world.status.phase is Phase.QUEUED, "it was found, and is followed"
     assert "prod" in world.instance_objects.objects
     await world.end(world.prod)
-    await world.instances.look("prod")
+    await world.instances.reconcile("prod")
     assert "prod" not in world.instance_objects.objects

@@ -69,15 +69,15 @@ async def test_lost_broker_connection_is_reported_by_the_instances_of_that_topic
     world.instances.start()
     await until(lambda: world.instance_says("third")[0] == "True")
     for topic in ("airflow.events", "other"):
-        world.links.told(topic, Link(True, "kafka:9092"))
-    world.links.told("airflow.events", Link(False, "kafka:9092", "Connection refused"))
+        world.links.update(topic, Link(True, "kafka:9092"))
+    world.links.update("airflow.events", Link(False, "kafka:9092", "Connection refused"))
     await until(lambda: conditions(world, "prod").get("EventsConnected") == "False")
     await until(lambda: conditions(world, "third").get("EventsConnected") == "True")
     assert "Connection refused" in world.instance_says("prod", "EventsConnected")[2]
     assert world.instance_says("prod")[0] == "True", "it is ready all the same"
     assert world.meter.connected == {"airflow.events": False, "other": True}
-    world.links.told("airflow.events", Link(True, "kafka:9092"))
-    world.links.told("other", None)
+    world.links.update("airflow.events", Link(True, "kafka:9092"))
+    world.links.update("other", None)
     await until(lambda: conditions(world, "prod").get("EventsConnected") == "True")
     assert world.meter.connected == {"airflow.events": True, "other": None}
     await world.close()

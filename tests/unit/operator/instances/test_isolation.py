@@ -206,6 +206,6 @@ async def test_change_of_one_airflow_wakes_no_mljob_of_another(
 
     monkeypatch.setattr(Steps, "take", take)
     world.staging.down = False
-    await world.instances.look("staging")
+    await world.instances.reconcile("staging")
     await world.settle()
     assert woken == {KEY[1]}

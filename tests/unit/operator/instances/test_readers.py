@@ -98,7 +98,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
     uid = world.instance_objects.get("third").uid
     world.instance_objects.user_deletes("third")
     await world.see_all()
-    await world.instances.look("third")
+    await world.instances.reconcile("third")
     world.instances.observe_deletion("third", uid)
     readers.follow()
     await until(lambda: len(running) == 3)

@@ -6,7 +6,7 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers.airflow_instance.logins import Logins
-from mljob_operator.ports import Pulse
+from mljob_operator.ports import ProbeResult
 
 from .conftest import Platform
 
@@ -75,7 +75,7 @@ async def test_unreachable_airflow_is_not_ready_until_it_answers(world: Platform
 async def test_observed_generation_is_that_of_the_checked_spec(world: Platform) -> None:
     probe = world.prod.probe
 
-    async def edited_meanwhile() -> Pulse:
+    async def edited_meanwhile() -> ProbeResult:
         world.instance_objects.edit("prod", {"url": "http://nobody:8080"})
         await world.see_all()
         return await probe()

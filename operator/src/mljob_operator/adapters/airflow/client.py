@@ -13,7 +13,7 @@ from mljob_contract.airflow_instance import InstanceHealth
 
 from ...core.airflow_instance.credentials import Login
 from ...errors import AirflowError
-from ...ports import DagRuns, Meter, Pulse
+from ...ports import DagRuns, Meter, ProbeResult
 from .answers import Answer
 from .dag_runs import AirflowRuns
 from .lanes import CONNECTIONS, THREADS, Circuit, Lane, Work
@@ -71,7 +71,7 @@ class Airflow(AirflowRuns):
         """Wait for the requests that are being sent, and drop the queued requests."""
         await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._lanes.values()))
 
-    async def probe(self) -> Pulse:
+    async def probe(self) -> ProbeResult:
         """Check that Airflow accepts the credentials, and return Airflow's version and health.
 
         Requests: ``GET /version``, ``GET /dags``, ``GET /monitor/health``.
@@ -83,14 +83,14 @@ class Airflow(AirflowRuns):
         """
         return await self._in_lane(Work.PROBE, "probe", self._probe)
 
-    def _probe(self) -> Pulse:
+    def _probe(self) -> ProbeResult:
         ask = self._session.ask
         version = ask(self._versions.get_version_without_preload_content).text("version")
         # Only this request needs a permission, so it checks what the credentials allow.
         ask(self._dags.get_dags_without_preload_content, limit=1).rows("dags")
         health = ask(self._monitor.get_health_without_preload_content)
         parts = {part: health.row_or_none(part) for part in InstanceHealth.model_fields}
-        return Pulse(
+        return ProbeResult(
             version,
             InstanceHealth.model_validate(
                 {part: found.text_or_none("status") for part, found in parts.items() if found is not None}

@@ -74,18 +74,18 @@ class AirflowInstanceController:
     def start(self) -> None:
         """Start the tasks of all AirflowInstances."""
         self._started = True
-        for member in self._registry.instances:
-            self._look_after(member)
+        for registered in self._registry.instances:
+            self._start_task(registered)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks of all AirflowInstances, and Kubernetes Events that are being recorded."""
-        started = [member.task for member in self._registry.instances if member.task is not None]
+        started = [registered.task for registered in self._registry.instances if registered.task is not None]
         return [*started, *self._background]
 
     async def close(self) -> None:
         """Stop the tasks."""
-        tasks = [member.task for member in self._registry.instances if member.task is not None]
+        tasks = [registered.task for registered in self._registry.instances if registered.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -94,46 +94,46 @@ class AirflowInstanceController:
 
     def observe(self, instance: Instance) -> None:
         """Handle a version of an AirflowInstance from the watch."""
-        member = self._registry.find(instance.name)
-        if member is not None and member.instance.uid != instance.uid:
-            self.observe_deletion(instance.name, member.instance.uid)
-            member = None
-        if member is None:
-            member = self._registry.add(instance)
-            self._recall(instance)
+        registered = self._registry.find(instance.name)
+        if registered is not None and registered.instance.uid != instance.uid:
+            self.observe_deletion(instance.name, registered.instance.uid)
+            registered = None
+        if registered is None:
+            registered = self._registry.add(instance)
+            self._restore_vanished(instance)
             self._changed()
             if self._started:
-                self._look_after(member)
+                self._start_task(registered)
             return
-        known = member.instance
-        if not instance.newer_than(known):
+        current = registered.instance
+        if not instance.newer_than(current):
             return
-        has_changed = self._registry.update(member, instance)
-        if instance.accepts != known.accepts:
-            member.wanted.set()
+        has_changed = self._registry.update(registered, instance)
+        if instance.accepts != current.accepts:
+            registered.probe_requested.set()
         if has_changed:
             self._changed()
             # The status of each AirflowInstance with the default annotation names the default.
             for other in self._registry.instances:
-                if other is member or other.instance.annotated:
-                    other.wanted.set()
+                if other is registered or other.instance.annotated:
+                    other.probe_requested.set()
 
     def observe_deletion(self, name: str, uid: str) -> None:
         """Handle the deletion of the AirflowInstance with this uid, which the watch has
         reported.
         """
-        member = self._registry.find(name)
-        if member is None or member.instance.uid != uid:
+        registered = self._registry.find(name)
+        if registered is None or registered.instance.uid != uid:
             return
-        self._registry.remove(member)
-        if member.task is not None:
-            member.task.cancel()
+        self._registry.remove(registered)
+        if registered.task is not None:
+            registered.task.cancel()
         self._meter.airflow_ready(name, None)
         log.info("AirflowInstance %s is gone", name)
         self._changed()
         for other in self._registry.instances:
             if other.instance.annotated:
-                other.wanted.set()
+                other.probe_requested.set()
 
     def observe_namespace(self, name: str, labels: Mapping[str, str]) -> None:
         """Handle a namespace from the watch: remember its labels."""
@@ -144,134 +144,138 @@ class AirflowInstanceController:
         """Handle the deletion of a namespace, which the watch has reported."""
         self._registry.remove_namespace(name)
 
-    def _recall(self, instance: Instance) -> None:
+    def _restore_vanished(self, instance: Instance) -> None:
         """If the stored status reports vanished runs, remember that runs have vanished."""
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.assume_vanished(instance.name)
 
-    def _learn(self, member: RegisteredInstance, answer: Instance) -> None:
+    def _accept(self, registered: RegisteredInstance, answer: Instance) -> None:
         """Keep the version of an AirflowInstance in an answer of the API server.
 
         The answer is dropped if the watch has delivered a later version or another object.
         """
-        if answer.uid == member.instance.uid and answer.newer_than(member.instance):
-            self._registry.update(member, answer)
+        if answer.uid == registered.instance.uid and answer.newer_than(registered.instance):
+            self._registry.update(registered, answer)
 
     # Tasks
 
-    def _look_after(self, member: RegisteredInstance) -> None:
-        member.task = asyncio.create_task(self._tend(member), name=f"AirflowInstance {member.instance.name}")
+    def _start_task(self, registered: RegisteredInstance) -> None:
+        registered.task = asyncio.create_task(
+            self._reconcile_repeatedly(registered), name=f"AirflowInstance {registered.instance.name}"
+        )
 
-    async def _tend(self, member: RegisteredInstance) -> None:
+    async def _reconcile_repeatedly(self, registered: RegisteredInstance) -> None:
         """Reconcile an AirflowInstance repeatedly, until the task is cancelled.
 
         The function also returns when the AirflowInstance is deleted, because Python 3.11 may lose
         a cancellation while it waits with a timeout (gh-86296 in CPython).
         """
         while True:
-            member.wanted.clear()
-            delay = await self._guarded_look(member)
-            if self._registry.find(member.instance.name) is not member:
+            registered.probe_requested.clear()
+            delay = await self._guarded_reconcile(registered)
+            if self._registry.find(registered.instance.name) is not registered:
                 return
-            member.asked_at = asyncio.get_running_loop().time()
+            registered.asked_at = asyncio.get_running_loop().time()
             try:
                 async with asyncio.timeout(delay):
-                    await member.wanted.wait()
-                await asyncio.sleep(member.asked_at + PROBE_AT_MOST_EVERY - asyncio.get_running_loop().time())
+                    await registered.probe_requested.wait()
+                await asyncio.sleep(registered.asked_at + PROBE_AT_MOST_EVERY - asyncio.get_running_loop().time())
             except TimeoutError:
                 pass
 
-    async def _guarded_look(self, member: RegisteredInstance) -> float:
+    async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
         """Reconcile an AirflowInstance once, and return the seconds until the next time."""
-        name = member.instance.name
+        name = registered.instance.name
         try:
-            await self.look(name)
+            await self.reconcile(name)
         except StoreError as error:
-            member.failures += 1
+            registered.failures += 1
             if not isinstance(error, Conflict | Gone):
                 # Conflict and Gone are not logged, because the watch delivers the change soon.
                 log.warning("AirflowInstance %s: %s", name, error)
-            return backoff(error, member.failures)
+            return backoff(error, registered.failures)
         except Exception:
             # A defect must not stop the task, so it is logged and the next reconciliation follows.
-            member.failures += 1
+            registered.failures += 1
             log.exception("AirflowInstance %s: unexpected error", name)
             return PROBE_INTERVAL
-        if member.readiness.ready and not member.instance.deleting:
-            member.failures = 0
+        if registered.readiness.ready and not registered.instance.deleting:
+            registered.failures = 0
             return PROBE_INTERVAL
-        member.failures += 1
-        return min(PROBE_INTERVAL, 2.0 ** min(member.failures - 1, 6))
+        registered.failures += 1
+        return min(PROBE_INTERVAL, 2.0 ** min(registered.failures - 1, 6))
 
-    async def look(self, name: str) -> None:
+    async def reconcile(self, name: str) -> None:
         """Reconcile one AirflowInstance: its finalizer, its Secrets, its readiness and its status.
 
         Raises:
             StoreError: The Kubernetes API fails.
         """
-        member = self._registry.find(name)
-        if member is None:
+        registered = self._registry.find(name)
+        if registered is None:
             return
-        if member.instance.deleting and not self._users(name):
-            if member.instance.has_finalizer:
-                await self._store.set_finalizer(member.instance, present=False)
+        if registered.instance.deleting and not self._users(name):
+            if registered.instance.has_finalizer:
+                await self._store.set_finalizer(registered.instance, present=False)
             return
-        if not member.instance.deleting and not member.instance.has_finalizer:
-            held = await self._store.set_finalizer(member.instance, present=True)
-            if held is None:
+        if not registered.instance.deleting and not registered.instance.has_finalizer:
+            answer = await self._store.set_finalizer(registered.instance, present=True)
+            if answer is None:
                 return
-            self._learn(member, held)
-        generation = member.instance.generation
-        readiness = await self._ask(member)
-        if self._registry.find(name) is not member or member.instance.generation != generation:
+            self._accept(registered, answer)
+        generation = registered.instance.generation
+        readiness = await self._probe(registered)
+        if self._registry.find(name) is not registered or registered.instance.generation != generation:
             # The AirflowInstance was deleted, or its spec has changed during the probe. After a
             # change, the next reconciliation is due already and handles the new spec.
             return
-        self._accept_vanished_runs(member)
-        self._conclude(member, self._unless_runs_vanished(member.instance, readiness))
+        self._accept_vanished_runs(registered)
+        self._set_readiness(registered, self._unless_runs_vanished(registered.instance, readiness))
         # Without a readable address and readable rules, no login may happen.
-        if member.instance.problem is None and await self._registry.refresh_logins(member, ask=readiness.ready):
+        if registered.instance.problem is None and await self._registry.refresh_logins(registered, ask=readiness.ready):
             self._changed(airflow=name)
-        if member.instance.generation == generation:
-            await self._tell(member)
+        if registered.instance.generation == generation:
+            await self._write_status(registered)
 
-    async def _ask(self, member: RegisteredInstance) -> Readiness:
-        instance, member.pulse = member.instance, None
+    async def _probe(self, registered: RegisteredInstance) -> Readiness:
+        instance, registered.probe_result = registered.instance, None
         if instance.problem is not None:
             return Readiness(False, "ValidationFailed", f"{instance.problem}. Change the spec to have it used.")
         try:
-            airflow = await self._registry.connect(member)
-            member.pulse = await airflow.probe()
+            airflow = await self._registry.connect(registered)
+            registered.probe_result = await airflow.probe()
         except (AirflowError, ReferenceMissing) as error:
             return Readiness(False, reason(error), str(error))
         except StoreError:
             raise
         except Exception as error:
             # The exception's message may quote the Secret, so only the traceback is logged.
-            if member.readiness.reason != AirflowError.reason:
+            if registered.readiness.reason != AirflowError.reason:
                 log.error(
                     "AirflowInstance %s: unexpected error\n%s", instance.name, "".join(format_tb(error.__traceback__))
                 )
             return Readiness(
                 False, AirflowError.reason, f"It can't be used ({type(error).__name__}); the operator's log has more."
             )
-        return Readiness(True, "Ready", f"Airflow {member.pulse.version} at {instance.spec.url} lets the operator in.")
+        return Readiness(
+            True, "Ready", f"Airflow {registered.probe_result.version} at {instance.spec.url} lets the operator in."
+        )
 
-    def _accept_vanished_runs(self, member: RegisteredInstance) -> None:
+    def _accept_vanished_runs(self, registered: RegisteredInstance) -> None:
         """Count vanished runs as deleted if an administrator accepts their loss by the annotation.
 
         Each value of the annotation has an effect only once.
         """
-        instance = member.instance
-        known = instance.accepts in (None, member.accepted, instance.status.last_accepted_vanished_runs)
-        if known or not self._missing_runs.knows_missing(instance.name):
+        instance = registered.instance
+        is_handled = instance.accepts in (None, registered.accepted, instance.status.last_accepted_vanished_runs)
+        if is_handled or not self._missing_runs.knows_missing(instance.name):
             return
-        member.accepted = instance.accepts
+        registered.accepted = instance.accepts
         if self._missing_runs.vanished(instance.name) is None:
             log.info("AirflowInstance %s: the annotation has no effect, because no runs have vanished", instance.name)
             return
-        lost = self._missing_runs.accept(instance.name)
-        log.warning("AirflowInstance %s: %d vanished runs count as deleted from now on", instance.name, lost)
+        count = self._missing_runs.accept(instance.name)
+        log.warning("AirflowInstance %s: %d vanished runs count as deleted from now on", instance.name, count)
         self._changed(airflow=instance.name)
 
     def _unless_runs_vanished(self, instance: Instance, readiness: Readiness) -> Readiness:
@@ -280,36 +284,36 @@ class AirflowInstanceController:
             return readiness
         return Readiness(False, "RunsVanished", vanished_report(instance.name, vanished, instance.spec.url))
 
-    def _conclude(self, member: RegisteredInstance, readiness: Readiness) -> None:
-        name, before = member.instance.name, member.readiness
-        self._registry.set_readiness(member, readiness)
+    def _set_readiness(self, registered: RegisteredInstance, readiness: Readiness) -> None:
+        name, before = registered.instance.name, registered.readiness
+        self._registry.set_readiness(registered, readiness)
         self._meter.airflow_ready(name, readiness.ready)
         if (before.ready, before.reason) != (readiness.ready, readiness.reason):
             level = logging.INFO if readiness.ready else logging.WARNING
             log.log(level, "AirflowInstance %s: %s: %s", name, readiness.reason, readiness.message)
             self._changed(airflow=name)
 
-    async def _tell(self, member: RegisteredInstance) -> None:
+    async def _write_status(self, registered: RegisteredInstance) -> None:
         """Store the AirflowInstance's status if it has changed, and record Events about the
         change.
         """
-        instance, pulse = member.instance, member.pulse
+        instance, probe_result = registered.instance, registered.probe_result
         active, waiting = len(self._admission.active(instance.name)), self._admission.waiting(instance.name)
         self._meter.reservations(instance.name, active, waiting)
         status = report(
             View(
                 instance,
-                member.readiness,
-                pulse.version if pulse is not None else None,
-                pulse.health if pulse is not None else None,
+                registered.readiness,
+                probe_result.version if probe_result is not None else None,
+                probe_result.health if probe_result is not None else None,
                 self._registry.defaults,
                 active,
                 waiting,
                 self._users(instance.name) if instance.deleting else (),
                 self._clock(),
-                member.logins.problems,
+                registered.logins.problems,
                 self._registry.namespaces,
-                member.accepted,
+                registered.accepted,
                 self._links.of(self._registry.topic_of(instance)),
             )
         )
@@ -319,7 +323,7 @@ class AirflowInstanceController:
         written = await self._store.write_status(instance, patch)
         for event in events_of(instance.status, written.status):
             self._record(written, event)
-        self._learn(member, written)
+        self._accept(registered, written)
 
     def _record(self, instance: Instance, event: KubeEvent) -> None:
         """Create a Kubernetes Event about an AirflowInstance in the background."""

@@ -24,7 +24,7 @@ class EventLinks:
         self._links: dict[str, Link] = {}
         self._changed = changed
 
-    def told(self, topic: str, link: Link | None) -> None:
+    def update(self, topic: str, link: Link | None) -> None:
         """Record the state of a topic's connection; None: the topic is not read any more."""
         if link == self._links.get(topic):
             return

@@ -138,15 +138,15 @@ class _Account:
 
     Attributes:
         airflow: The adapter; None: the Secret was not read yet, or can't be used.
-        made_of: The address and the login from which the adapter was made. If one of them changes,
-            a new adapter is made.
+        adapter_inputs: The address and the login from which the adapter was made. If one of them
+            changes, a new adapter is made.
         suspect: Whether the last use of the login failed. A suspect login is tried at each refresh
             until Airflow accepts the login.
         problem: The reason why the login can't be used; None: no problem is known.
     """
 
     airflow: Airflow | None = None
-    made_of: object = None
+    adapter_inputs: object = None
     suspect: bool = False
     problem: LoginProblem | None = None
 
@@ -184,18 +184,19 @@ class AccessLogins:
             raise AirflowUnauthorized(account.problem.message)
         raise AirflowInstanceNotReady(f"{capitalised(credentials.source)} has not been read yet.")
 
-    def doubt(self, credentials: Credentials) -> None:
+    def mark_suspect(self, credentials: Credentials) -> None:
         """Mark credentials after a failed request, so that the next refresh tries them."""
         if (account := self._accounts.get(credentials)) is not None:
             account.suspect = True
 
     async def refresh(
-        self, wanted: Iterable[Credentials], connect: Callable[[Login], Airflow], address: object, *, ask: bool
+        self, all_credentials: Iterable[Credentials], connect: Callable[[Login], Airflow], address: object, *, ask: bool
     ) -> None:
         """Read all Secrets again, and try the suspect logins.
 
         Args:
-            wanted: The credentials of all access rules. Logins with other credentials are dropped.
+            all_credentials: The credentials of all access rules. Logins with other credentials are
+                dropped.
             connect: Creates an adapter.
             address: The address of the Airflow. If the address changes, new adapters are made.
             ask: Whether the Airflow is reachable. Otherwise no login is tried.
@@ -203,16 +204,16 @@ class AccessLogins:
         Raises:
             StoreError: The Kubernetes API fails.
         """
-        known, found = self._accounts, {}
-        for credentials in wanted:
+        before, found = self._accounts, {}
+        for credentials in all_credentials:
             if credentials not in found:
-                account = known.get(credentials) or _Account()
-                await self._look(account, credentials, connect, address, ask=ask)
+                account = before.get(credentials) or _Account()
+                await self._refresh_account(account, credentials, connect, address, ask=ask)
                 found[credentials] = account
         # The adapters of dropped logins are not closed, because callers may wait for answers.
         self._accounts = found
 
-    async def _look(
+    async def _refresh_account(
         self,
         account: _Account,
         credentials: Credentials,
@@ -223,8 +224,8 @@ class AccessLogins:
     ) -> None:
         try:
             login = await self._read(credentials)
-            if account.airflow is None or account.made_of != (address, login):
-                account.airflow, account.made_of = connect(login), (address, login)
+            if account.airflow is None or account.adapter_inputs != (address, login):
+                account.airflow, account.adapter_inputs = connect(login), (address, login)
             if not account.suspect:
                 account.problem = None
             elif ask:

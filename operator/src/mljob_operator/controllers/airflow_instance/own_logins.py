@@ -32,9 +32,9 @@ class OwnLogins:
     async def run(self) -> None:
         """Refresh the logins repeatedly, until cancelled."""
         while True:
-            self._registry.own_wanted.clear()
+            self._registry.own_refresh_requested.clear()
             try:
-                await self.look()
+                await self.refresh()
             except StoreError as error:
                 log.warning("access rules of the settings: %s", error)
             except Exception:
@@ -43,9 +43,9 @@ class OwnLogins:
             await asyncio.sleep(PROBE_AT_MOST_EVERY)
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_INTERVAL):
-                    await self._registry.own_wanted.wait()
+                    await self._registry.own_refresh_requested.wait()
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Read the Secrets that the settings' access rules name, and try suspect logins.
 
         Raises:

@@ -35,30 +35,30 @@ class OwnProbe:
         self._airflow = airflow
         self._meter = meter
         self._vanished = vanished
-        self._told = ""
+        self._last_problem = ""
 
     async def run(self) -> None:
         """Probe repeatedly until the task is cancelled."""
         while True:
             try:
-                await self.look()
+                await self.probe()
             except Exception:
                 # A defect must not end the task, so it is logged and the next probe follows.
                 log.exception("the Airflow of the settings: unexpected error")
                 self._meter.airflow_ready(SETTINGS_AIRFLOW, False)
             await asyncio.sleep(INTERVAL)
 
-    async def look(self) -> None:
+    async def probe(self) -> None:
         """Probe once, and set the metric. A change of the result is logged."""
-        why = ""
+        problem = ""
         try:
             await self._airflow.probe()
         except AirflowError as error:
-            why = f"{error.reason}: {error}"
-        if why != self._told:
-            if why:
-                log.warning("the Airflow of the settings is not ready: %s", why)
+            problem = f"{error.reason}: {error}"
+        if problem != self._last_problem:
+            if problem:
+                log.warning("the Airflow of the settings is not ready: %s", problem)
             else:
                 log.info("the Airflow of the settings is ready again")
-            self._told = why
-        self._meter.airflow_ready(SETTINGS_AIRFLOW, not why and not self._vanished())
+            self._last_problem = problem
+        self._meter.airflow_ready(SETTINGS_AIRFLOW, not problem and not self._vanished())

@@ -23,7 +23,7 @@ from ...core.airflow_instance.instance import Instance, defaults
 from ...core.run.run_key import SETTINGS_AIRFLOW
 from ...core.status.airflow_instance import Readiness
 from ...errors import AirflowInstanceNotFound, AirflowInstanceNotReady
-from ...ports import Airflow, DagRuns, Pulse, User
+from ...ports import Airflow, DagRuns, ProbeResult, User
 from .logins import AccessLogins, Logins
 
 log = logging.getLogger(__name__)
@@ -70,27 +70,27 @@ class RegisteredInstance:
         instance: The latest known version of the AirflowInstance.
         logins: The logins of its access rules.
         airflow: The adapter; None: the Secret was not read yet, or can't be used.
-        made_of: The address and the login from which the adapter was made.
+        adapter_inputs: The address and the login from which the adapter was made.
         readiness: Whether the Airflow can be used, and why not.
-        pulse: Airflow's answer to the last probe; None: the last probe failed.
+        probe_result: Airflow's answer to the last probe; None: the last probe failed.
         accepted: The value of the annotation by which an administrator has last accepted the loss
             of vanished runs.
         failures: The number of failed probes in a row.
         asked_at: The time of the last probe, in seconds of the event loop's clock.
-        wanted: Set when a probe is needed before its time.
+        probe_requested: Set when a probe is needed before its time.
         task: The task that probes.
     """
 
     instance: Instance
     logins: AccessLogins
     airflow: Airflow | None = None
-    made_of: object = None
+    adapter_inputs: object = None
     readiness: Readiness = NOT_ASKED
-    pulse: Pulse | None = None
+    probe_result: ProbeResult | None = None
     accepted: str | None = None
     failures: int = 0
     asked_at: float = 0.0
-    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    probe_requested: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
 
@@ -123,13 +123,13 @@ class AirflowRegistry:
         self._topic = topic
         self._reserved = (*OUR_DAGS, *reserved)
         self._watches_namespaces = watches_namespaces
-        self._members: dict[str, RegisteredInstance] = {}
-        self._known: dict[str, Instance] = {}
+        self._registered: dict[str, RegisteredInstance] = {}
+        self._instances: dict[str, Instance] = {}
         self._not_ready: dict[str, str] = {}
         self._namespaces: dict[str, Namespace] = {}
         self._logins: dict[tuple[str, Credentials], str | None] = {}
         self._own_logins = self._new_logins()
-        self.own_wanted = asyncio.Event()
+        self.own_refresh_requested = asyncio.Event()
         """Set when the logins of the settings' access rules should be refreshed soon."""
         self._defaults: list[str] = []
         self._origins: dict[tuple[str, str | None], frozenset[str]] = {}
@@ -139,54 +139,54 @@ class AirflowRegistry:
     @property
     def instances(self) -> Collection[RegisteredInstance]:
         """All AirflowInstances."""
-        return self._members.values()
+        return self._registered.values()
 
     def find(self, name: str) -> RegisteredInstance | None:
         """The AirflowInstance with this name; None: there is none."""
-        return self._members.get(name)
+        return self._registered.get(name)
 
     def add(self, instance: Instance) -> RegisteredInstance:
         """Add an AirflowInstance, which is not ready yet."""
-        member = self._members[instance.name] = RegisteredInstance(instance, self._new_logins())
-        self._known[instance.name] = instance
+        registered = self._registered[instance.name] = RegisteredInstance(instance, self._new_logins())
+        self._instances[instance.name] = instance
         self._not_ready[instance.name] = NOT_ASKED.message
-        self._reckon()
-        return member
+        self._recompute()
+        return registered
 
-    def update(self, member: RegisteredInstance, instance: Instance) -> bool:
+    def update(self, registered: RegisteredInstance, instance: Instance) -> bool:
         """Take a later version of an AirflowInstance.
 
         Returns:
             Whether its spec, its default annotation or its deletion has changed.
         """
-        known = member.instance
-        member.instance = self._known[instance.name] = instance
-        if (known.generation, known.annotated, known.deleting) == (
+        before = registered.instance
+        registered.instance = self._instances[instance.name] = instance
+        if (before.generation, before.annotated, before.deleting) == (
             instance.generation,
             instance.annotated,
             instance.deleting,
         ):
             return False
-        self._reckon()
+        self._recompute()
         return True
 
-    def remove(self, member: RegisteredInstance) -> None:
+    def remove(self, registered: RegisteredInstance) -> None:
         """Remove an AirflowInstance that is gone. Its adapter stays open for callers that wait for
         its answers.
         """
-        name = member.instance.name
-        del self._members[name], self._known[name]
+        name = registered.instance.name
+        del self._registered[name], self._instances[name]
         self._not_ready.pop(name, None)
         self._forget_logins(name)
-        self._reckon()
+        self._recompute()
 
-    def set_readiness(self, member: RegisteredInstance, readiness: Readiness) -> None:
+    def set_readiness(self, registered: RegisteredInstance, readiness: Readiness) -> None:
         """Set whether an AirflowInstance can be used."""
-        member.readiness = readiness
+        registered.readiness = readiness
         if readiness.ready:
-            self._not_ready.pop(member.instance.name, None)
+            self._not_ready.pop(registered.instance.name, None)
         else:
-            self._not_ready[member.instance.name] = readiness.message
+            self._not_ready[registered.instance.name] = readiness.message
 
     @property
     def defaults(self) -> Sequence[str]:
@@ -195,9 +195,9 @@ class AirflowRegistry:
         """
         return self._defaults
 
-    def _reckon(self) -> None:
+    def _recompute(self) -> None:
         """Recompute the default and the event sources."""
-        self._defaults = defaults(self._known.values())
+        self._defaults = defaults(self._instances.values())
         self._origins.clear()
 
     # Namespaces
@@ -251,20 +251,20 @@ class AirflowRegistry:
         return self._own.airflow
 
     def _airflow_of(self, name: str) -> Airflow:
-        member = self._members.get(name)
-        if member is None:
+        registered = self._registered.get(name)
+        if registered is None:
             raise AirflowInstanceNotFound(
                 f"The run's AirflowInstance {name!r} does not exist. Create it again, and the operator follows the run again."
             )
-        if member.airflow is None:
-            raise AirflowInstanceNotReady(f"AirflowInstance {name} is not ready. {member.readiness.message}")
-        return member.airflow
+        if registered.airflow is None:
+            raise AirflowInstanceNotReady(f"AirflowInstance {name} is not ready. {registered.readiness.message}")
+        return registered.airflow
 
     def _access_logins(self, name: str) -> AccessLogins:
-        return self._own_logins if name == SETTINGS_AIRFLOW else self._members[name].logins
+        return self._own_logins if name == SETTINGS_AIRFLOW else self._registered[name].logins
 
     def _rules(self, name: str) -> Sequence[AccessRule]:
-        return self._around(Namespace("")).access(name)
+        return self._catalog(Namespace("")).access(name)
 
     def _credentials(self, name: str, user: User | None) -> Credentials | None:
         """The credentials of the access rule that admits the user.
@@ -278,22 +278,22 @@ class AirflowRegistry:
         """The base URL of an Airflow's UI; None: no Airflow has this name."""
         if name == SETTINGS_AIRFLOW:
             return self._own.ui_url if self._own is not None else None
-        instance = self._known.get(name)
+        instance = self._instances.get(name)
         return instance.ui_url if instance is not None else None
 
     def limits(self, name: str) -> Limits:
         """The limits for active runs of MLJobs in an Airflow."""
-        return self._around(Namespace("")).limits(name)
+        return self._catalog(Namespace("")).limits(name)
 
     def catalog(self, namespace: str) -> AirflowCatalog:
         """The Airflows, access rules and logins that concern MLJobs in this namespace."""
-        known = self._namespaces.get(namespace)
-        return self._around(known or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
+        found = self._namespaces.get(namespace)
+        return self._catalog(found or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
 
-    def _around(self, namespace: Namespace) -> AirflowCatalog:
+    def _catalog(self, namespace: Namespace) -> AirflowCatalog:
         own = self._own
         return AirflowCatalog(
-            self._known,
+            self._instances,
             self._not_ready,
             own is not None,
             own.access if own is not None else None,
@@ -303,23 +303,23 @@ class AirflowRegistry:
             self._logins,
         )
 
-    def doubt(self, name: str, user: User | None = None) -> None:
+    def request_probe(self, name: str, user: User | None = None) -> None:
         """Schedule a probe of an Airflow soon, which also tries the user's credentials."""
-        member = self._members.get(name)
-        if name != SETTINGS_AIRFLOW and member is None:
+        registered = self._registered.get(name)
+        if name != SETTINGS_AIRFLOW and registered is None:
             return
         if (credentials := self._credentials(name, user)) is not None:
-            self._access_logins(name).doubt(credentials)
-        (self.own_wanted if member is None else member.wanted).set()
+            self._access_logins(name).mark_suspect(credentials)
+        (self.own_refresh_requested if registered is None else registered.probe_requested).set()
 
     def names(self) -> list[str]:
         """The names of the Airflows that have an adapter."""
         own = [SETTINGS_AIRFLOW] if self._own is not None else []
-        return [*own, *sorted(name for name, member in self._members.items() if member.airflow is not None)]
+        return [*own, *sorted(name for name, registered in self._registered.items() if registered.airflow is not None)]
 
     def topics(self) -> set[str]:
         """The Kafka topics with events of all Airflows."""
-        return {self._topic} | {self.topic_of(instance) for instance in self._known.values()}
+        return {self._topic} | {self.topic_of(instance) for instance in self._instances.values()}
 
     def origins(self, topic: str, source: str | None) -> frozenset[str]:
         """The names of the Airflows that may have sent an event with this source on this topic.
@@ -328,23 +328,25 @@ class AirflowRegistry:
         """
         found = self._origins.get((topic, source))
         if found is None:
-            here = [instance for instance in self._known.values() if self.topic_of(instance) == topic]
-            named = [instance.name for instance in here if source is not None and instance.spec.kafka.source == source]
-            others = [instance.name for instance in here if instance.spec.kafka.source is None]
+            on_topic = [instance for instance in self._instances.values() if self.topic_of(instance) == topic]
+            with_source = [
+                instance.name for instance in on_topic if source is not None and instance.spec.kafka.source == source
+            ]
+            without_source = [instance.name for instance in on_topic if instance.spec.kafka.source is None]
             if self._own is not None and topic == self._topic:
-                others.append(SETTINGS_AIRFLOW)
+                without_source.append(SETTINGS_AIRFLOW)
             if len(self._origins) > 1000:
                 # Producers choose the source, and may use a new source for each event. So the cache
                 # must not grow without a bound.
                 self._origins.clear()
-            found = self._origins[topic, source] = frozenset(named or others)
+            found = self._origins[topic, source] = frozenset(with_source or without_source)
         return found
 
     def topic_changed(self, topic: str) -> None:
         """Schedule a status update for each AirflowInstance whose events are on this topic."""
-        for member in self._members.values():
-            if self.topic_of(member.instance) == topic:
-                member.wanted.set()
+        for registered in self._registered.values():
+            if self.topic_of(registered.instance) == topic:
+                registered.probe_requested.set()
 
     def topic_of(self, instance: Instance) -> str:
         """The topic of an AirflowInstance's events."""
@@ -352,7 +354,7 @@ class AirflowRegistry:
 
     # Adapters
 
-    async def connect(self, member: RegisteredInstance) -> Airflow:
+    async def connect(self, registered: RegisteredInstance) -> Airflow:
         """The adapter of an AirflowInstance, with the login that its Secret has now.
 
         Raises:
@@ -360,19 +362,19 @@ class AirflowRegistry:
             InvalidCredentials: The Secret holds values that can't be sent.
             StoreError: The Kubernetes API fails.
         """
-        instance = member.instance
+        instance = registered.instance
         login = await self._login_reader.read(instance.spec.credentials)
-        made_of = (instance.spec.url, instance.spec.tls, login)
-        if member.airflow is None or member.made_of != made_of:
+        adapter_inputs = (instance.spec.url, instance.spec.tls, login)
+        if registered.airflow is None or registered.adapter_inputs != adapter_inputs:
             # The old adapter stays open for callers that wait for its answers.
-            member.airflow, member.made_of = self._connect(instance, login), made_of
-        return member.airflow
+            registered.airflow, registered.adapter_inputs = self._connect(instance, login), adapter_inputs
+        return registered.airflow
 
-    async def refresh_logins(self, member: RegisteredInstance, *, ask: bool) -> bool:
+    async def refresh_logins(self, registered: RegisteredInstance, *, ask: bool) -> bool:
         """Read the Secrets of an AirflowInstance's access rules.
 
         Args:
-            member: The AirflowInstance.
+            registered: The AirflowInstance.
             ask: Whether Airflow is reachable, so that logins can be tried.
 
         Returns:
@@ -381,7 +383,7 @@ class AirflowRegistry:
         Raises:
             StoreError: The Kubernetes API fails.
         """
-        instance = member.instance
+        instance = registered.instance
         address = instance.spec.url, instance.spec.tls
         return await self._refresh_logins(instance.name, partial(self._connect, instance), address, ask=ask)
 
@@ -397,10 +399,10 @@ class AirflowRegistry:
 
     async def close(self) -> None:
         """Close the adapters. Requests that are being sent end first."""
-        airflows = [member.airflow for member in self._members.values() if member.airflow is not None]
+        airflows = [registered.airflow for registered in self._registered.values() if registered.airflow is not None]
         if self._own is not None:
             airflows.append(self._own.airflow)
-        logins = [self._own_logins, *(member.logins for member in self._members.values())]
+        logins = [self._own_logins, *(registered.logins for registered in self._registered.values())]
         await asyncio.gather(*(airflow.close() for airflow in airflows), *(login.close() for login in logins))
 
     def _new_logins(self) -> AccessLogins:
@@ -409,19 +411,21 @@ class AirflowRegistry:
     async def _refresh_logins(
         self, name: str, connect: Callable[[Login], Airflow], address: object, *, ask: bool
     ) -> bool:
-        wanted = [rule.credentials for rule in self._rules(name) if rule.credentials is not None]
+        all_credentials = [rule.credentials for rule in self._rules(name) if rule.credentials is not None]
         logins = self._access_logins(name)
-        await logins.refresh(wanted, connect, address, ask=ask)
-        if name != SETTINGS_AIRFLOW and (self._members.get(name) is None or self._members[name].logins is not logins):
+        await logins.refresh(all_credentials, connect, address, ask=ask)
+        if name != SETTINGS_AIRFLOW and (
+            self._registered.get(name) is None or self._registered[name].logins is not logins
+        ):
             # The AirflowInstance was deleted during the refresh.
             return False
         problems = {(name, found): problem for found, problem in logins.problems.items()}
-        told = {key: problem.message if problem is not None else None for key, problem in problems.items()}
+        problem_messages = {key: problem.message if problem is not None else None for key, problem in problems.items()}
         before = {key: why for key, why in self._logins.items() if key[0] == name}
-        if told == before:
+        if problem_messages == before:
             return False
         self._forget_logins(name)
-        self._logins.update(told)
+        self._logins.update(problem_messages)
         for (_, credentials), problem in problems.items():
             if problem is not None and before.get((name, credentials)) != problem.message:
                 log.warning("%s: %s", f"AirflowInstance {name}" if name else "Airflow", problem.message)

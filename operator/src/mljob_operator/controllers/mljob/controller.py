@@ -471,7 +471,7 @@ class MLJobController:
                     log.warning("%s is not ready. %s", name, vanished_message(airflow))
                 else:
                     log.info("%s: no run is missing any more", name)
-                self._reconciler.doubt(airflow)
+                self._reconciler.request_probe(airflow)
                 self.wake_waiting(airflow=airflow)
             for key in missing_runs.missing(airflow):
                 self._wake(key)

@@ -201,9 +201,9 @@ class Reconciler:
         """The base URL of an Airflow's UI; None: no Airflow has this name."""
         return self._airflows.ui_url(airflow)
 
-    def doubt(self, airflow: str) -> None:
+    def request_probe(self, airflow: str) -> None:
         """Schedule a probe of an AirflowInstance soon, so that its status shows vanished runs."""
-        self._airflows.doubt(airflow)
+        self._airflows.request_probe(airflow)
 
     def reserve(self, state: State) -> None:
         """Record whether an MLJob in this state has a run or waits for admission, and in which
@@ -319,7 +319,7 @@ class Reconciler:
         """Record and log a failed action, and return the tracked MLJob with the error."""
         state = context.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
-            self._airflows.doubt(state.run.airflow, user_of(state))
+            self._airflows.request_probe(state.run.airflow, user_of(state))
         tracked = context.with_result(transient=self._after_failure(error, action, state))
         redacted = await self._redacted(self.state(tracked))
         if redacted.last_error is not None:
