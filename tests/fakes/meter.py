@@ -9,14 +9,14 @@ class SilentMeter:
     """A meter that ignores other measurements.
 
     Attributes:
-        disbelieved: The number of events that Airflow has contradicted.
+        contradicted: The number of events that Airflow has contradicted.
         vanished: The number of vanished runs, by Airflow.
         orphaned: The number of orphaned runs, by Airflow.
         connected: Whether the brokers are connected, by topic.
     """
 
     def __init__(self) -> None:
-        self.disbelieved = 0
+        self.contradicted = 0
         self.vanished: dict[str, int] = {}
         self.orphaned: dict[str, int] = {}
         self.connected: dict[str, bool | None] = {}
@@ -33,9 +33,9 @@ class SilentMeter:
         """Keep whether the brokers are connected."""
         self.connected[topic] = connected
 
-    def events_disbelieved(self, number: int) -> None:
+    def events_contradicted(self, number: int) -> None:
         """Count events that Airflow has contradicted."""
-        self.disbelieved += number
+        self.contradicted += number
 
     def __getattr__(self, _: str) -> Any:
         return lambda *_, **__: None

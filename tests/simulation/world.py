@@ -167,7 +167,7 @@ class Process:
         settings = FixedSettings(
             events_topic=world.topic.name, kafka_bootstrap_servers="kafka:9092", orphaned_runs="Cancel"
         )
-        self.parts = wire(settings, ports, do=self._do, process=f"operator-{next(world.numbers)}")
+        self.parts = wire(settings, ports, run_in_background=self._do, process=f"operator-{next(world.numbers)}")
         self.instances, self.job_controller = self.parts.instances, self.parts.job_controller
         self._seen = world.cluster.watchable
         self._news = asyncio.Event()

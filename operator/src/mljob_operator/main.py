@@ -88,13 +88,13 @@ class Operator:
             meter=self._metrics,
         )
         process = f"{socket.gethostname()}-{secrets.token_hex(3)}"
-        self._parts = wire(settings, ports, do=self.do, process=process)
+        self._parts = wire(settings, ports, run_in_background=self.run_in_background, process=process)
         self.job_controller, self.instances = self._parts.job_controller, self._parts.instances
         self.watch = Watch(settings.namespaces, self._authentication, with_instances=settings.airflow_instances)
         self._endpoints = Endpoints(self._metrics, alive=self._alive, ready=self._ready)
-        self._duties: list[asyncio.Task[None]] = []
-        self._begun = self._stopped = self._crippled = False
-        self._beat = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._started = self._stopped = self._task_failed = False
+        self._last_heartbeat = time.monotonic()
 
     async def listen(self) -> None:
         """Start the HTTP endpoints. They report that the operator is alive and not ready yet.
@@ -102,7 +102,7 @@ class Operator:
         Raises:
             CannotStart: The operator can't listen on the port.
         """
-        self.do(self._heartbeat(), "heartbeat")
+        self.run_in_background(self._heartbeat(), "heartbeat")
         await self._endpoints.start(self._settings.http_host, self._settings.http_port)
 
     async def start(self) -> None:
@@ -112,9 +112,9 @@ class Operator:
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
-        await self._learn_all()
+        await self._list_all()
         self._parts.start()
-        self._begun = True
+        self._started = True
 
     async def stop(self) -> None:
         """Stop the parts in reverse order: the sources, then the workers' steps, then the
@@ -125,10 +125,10 @@ class Operator:
         if self._stopped:
             return
         self._stopped = True
-        duties = list(self._duties)
-        for task in reversed(duties):
+        tasks = list(self._tasks)
+        for task in reversed(tasks):
             task.cancel()
-        await asyncio.gather(*duties, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._parts.close()
         await self._watches.close()  # type: ignore[no-untyped-call]
         await self._api.close()  # type: ignore[no-untyped-call]
@@ -182,33 +182,33 @@ class Operator:
             linked=linked,
         )
 
-    async def _learn_all(self) -> None:
+    async def _list_all(self) -> None:
         """List the AirflowInstances before the MLJobs, and the MLJobs before any event is read.
 
         In another order the operator would drop events of MLJobs that it does not know yet.
         """
         if self._settings.airflow_instances:
-            for instance in await _patiently(self._instance_objects.list, "AirflowInstances"):
+            for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):
                 self.instances.observe(instance)
-            for name, labels in (await _patiently(self._instance_objects.namespaces, "Namespaces")).items():
+            for name, labels in (await _until_answered(self._instance_objects.namespaces, "Namespaces")).items():
                 self.instances.observe_namespace(name, labels)
         with self.job_controller.hold_steps():
-            there = await _patiently(self._observe_all, "MLJobs")
-        log.info("watching MLJobs: %d there, %d of them not finished", there, self.job_controller.count())
+            count = await _until_answered(self._observe_all, "MLJobs")
+        log.info("watching MLJobs: %d there, %d of them not finished", count, self.job_controller.count())
 
     async def _observe_all(self) -> int:
         """Pass every MLJob to the controller. Return the number of MLJobs."""
-        there = 0
+        count = 0
         async for job in self._jobs.list():
             self.job_controller.observe(job)
-            there += 1
-        return there
+            count += 1
+        return count
 
-    def do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def run_in_background(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start a background task that must not end by itself."""
-        task = asyncio.create_task(duty, name=name)
+        task = asyncio.create_task(coroutine, name=name)
         task.add_done_callback(self._ended)
-        self._duties.append(task)
+        self._tasks.append(task)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -217,7 +217,7 @@ class Operator:
         Only a defect ends a background task, and without the task the statuses are no longer
         updated. The kubelet then restarts the process.
         """
-        self._duties.remove(task)
+        self._tasks.remove(task)
         if task.cancelled():
             return
         log.critical(
@@ -225,22 +225,22 @@ class Operator:
             task.get_name(),
             exc_info=task.exception(),
         )
-        self._crippled = True
+        self._task_failed = True
 
     async def _heartbeat(self) -> None:
         while True:
-            self._beat = time.monotonic()
-            self._metrics.live(self.job_controller.count())
+            self._last_heartbeat = time.monotonic()
+            self._metrics.unfinished_jobs(self.job_controller.count())
             await asyncio.sleep(1)
 
     def _alive(self) -> bool:
-        return not self._crippled and not self._authentication.lost and time.monotonic() - self._beat < 30
+        return not self._task_failed and not self._authentication.lost and time.monotonic() - self._last_heartbeat < 30
 
     def _ready(self) -> bool:
-        return self._begun and self.watch.listed and not self._stopped
+        return self._started and self.watch.listed and not self._stopped
 
 
-async def _patiently(ask: Callable[[], Awaitable[T]], what: str) -> T:
+async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
     """Repeat a request until the Kubernetes API answers. Each cause of a failure is logged once."""
     failures, cause = 0, ""
     while True:
@@ -250,7 +250,7 @@ async def _patiently(ask: Callable[[], Awaitable[T]], what: str) -> T:
             failures += 1
             if str(error) != cause:
                 cause = str(error)
-                log.warning("%s can't be listed: %s; the operator is not ready, and repeats the request", what, cause)
+                log.warning("%s can't be listed: %s; the operator is not ready, and repeats the request", noun, cause)
             await asyncio.sleep(backoff(error, failures))
 
 
@@ -291,9 +291,9 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        return _refuse(explained(error))
+        return _print_problems(explained(error))
     if problems := proxies.problems() or unusable_files(settings) or _refused_by_kafka(settings):
-        return _refuse(problems)
+        return _print_problems(problems)
     logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
@@ -321,11 +321,11 @@ def kafka(settings: Settings) -> dict[str, Any]:
     """
     if settings.kafka_bootstrap_servers is None:
         return {}
-    asked = settings.kafka()
+    properties = settings.kafka()
     if settings.kafka_oauth_method == "MSK_IAM":
         assert settings.kafka_aws_region is not None, "validated"
-        asked["oauth_cb"] = msk.tokens(settings.kafka_aws_region)
-    return asked
+        properties["oauth_cb"] = msk.tokens(settings.kafka_aws_region)
+    return properties
 
 
 def _refused_by_kafka(settings: Settings) -> list[str]:
@@ -340,11 +340,11 @@ def _refused_by_kafka(settings: Settings) -> list[str]:
         return [str(error)]
     if why is None:
         return []
-    named = [variable(name) for key, name in kafka_properties.SETTINGS.items() if key in why]
+    variables = [variable(name) for key, name in kafka_properties.SETTINGS.items() if key in why]
     extra = [variable(name) for name in ("kafka_extra_config", "kafka_extra_config_file") if getattr(settings, name)]
-    return [f"{', '.join(named or extra) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"]
+    return [f"{', '.join(variables or extra) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"]
 
 
-def _refuse(problems: Sequence[str]) -> int:
+def _print_problems(problems: Sequence[str]) -> int:
     print("The operator's settings are wrong:", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)  # noqa: T201
     return 2

@@ -37,7 +37,7 @@ from .ports import (
     SourceChanges,
 )
 from .settings import Settings
-from .sources.supervisor import Do, SourceSupervisor
+from .sources.supervisor import RunInBackground, SourceSupervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Parts:
         job_controller: The controller of MLJobs.
         orphans: Finds orphaned runs.
         sources: The readers of the topics and of the change feeds.
-        do: Starts a background task that must not end by itself.
+        run_in_background: Starts a background task that must not end by itself.
     """
 
     airflows: AirflowRegistry
@@ -90,7 +90,7 @@ class Parts:
     job_controller: MLJobController
     orphans: Orphans
     sources: SourceSupervisor
-    do: Do
+    run_in_background: RunInBackground
 
     def start(self) -> None:
         """Start to read the sources and to probe the Airflows, after all objects were listed.
@@ -100,28 +100,28 @@ class Parts:
         self.sources.start()
         self.instances.start()
         if self.own_probe is not None:
-            self.do(self.own_probe.run(), "Airflow of the settings")
+            self.run_in_background(self.own_probe.run(), "Airflow of the settings")
         if self.own_logins is not None:
-            self.do(self.own_logins.run(), "access rules of the settings")
+            self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
     async def close(self) -> None:
         """Let steps under way finish, then stop the controllers and close the adapters of the
         Airflows.
 
-        The tasks that ``do`` has started are the caller's.
+        The tasks that ``run_in_background`` has started are the caller's.
         """
         await self.job_controller.close()
         await self.instances.close()
         await self.airflows.close()
 
 
-def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
+def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground, process: str) -> Parts:
     """Connect the parts of one operator process.
 
     Args:
         settings: The operator's settings.
         ports: What the operator works with.
-        do: Starts a background task that must not end by itself.
+        run_in_background: Starts a background task that must not end by itself.
         process: A unique name of the process.
     """
     airflows = AirflowRegistry(
@@ -177,7 +177,7 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
         ports.meter,
         orphans,
         subscribe=subscribe if settings.kafka_bootstrap_servers else None,
-        do=do,
+        run_in_background=run_in_background,
         prefix=settings.run_id_prefix,
         interval=settings.resync_interval_seconds,
         dead_letter_topic=settings.dead_letter_topic,
@@ -204,4 +204,4 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
         own_probe = OwnProbe(ports.own.airflow, ports.meter, has_vanished)
         if any(rule.credentials is not None for rule in ports.own.access or ()):
             own_logins = OwnLogins(airflows, changed)
-    return Parts(airflows, links, instances, own_probe, own_logins, job_controller, orphans, sources, do)
+    return Parts(airflows, links, instances, own_probe, own_logins, job_controller, orphans, sources, run_in_background)

@@ -99,7 +99,7 @@ class World:
             status_interval_seconds=0,
         )
         self.duties: list[asyncio.Task[None]] = []
-        self.parts = wire(settings, ports, do=self._do, process=secrets.token_hex(4))
+        self.parts = wire(settings, ports, run_in_background=self._do, process=secrets.token_hex(4))
         self.registry, self.instances, self.job_controller = (
             self.parts.airflows,
             self.parts.instances,

@@ -60,7 +60,7 @@ class TestFalseEnd:
         assert world.has_finalizer
         await seconds(world, 15)
         assert (world.status.phase, world.status.dag_run_state) == (Phase.RUNNING, "running")
-        assert (world.status.attempts, len(runs(world)), world.meter.disbelieved) == (1, 1, 1)
+        assert (world.status.attempts, len(runs(world)), world.meter.contradicted) == (1, 1, 1)
         await end(world, RunState.SUCCESS)
         assert world.status.phase is Phase.SUCCEEDED
 
@@ -78,7 +78,7 @@ class TestFalseEnd:
         for _ in range(3):
             await world.tell(end_told(world))
             await seconds(world, 12)
-        assert world.meter.disbelieved == 3
+        assert world.meter.contradicted == 3
         assert [run.run_id in record.getMessage() for record in caplog.records if "contradicts" in record.msg] == [True]
 
     @pytest.mark.parametrize("restarted", [False, True])
@@ -164,7 +164,7 @@ class TestTrueEnd:
         await world.later(1)
         assert (world.status.phase, world.status.progress) == (Phase.SUCCEEDED, "2/2")
         assert world.airflow.calls[before:] == ["get", "get", "tasks", "outputs"]
-        assert world.meter.disbelieved == 0
+        assert world.meter.contradicted == 0
 
     async def test_true_end_is_confirmed_by_one_request(self, world: World) -> None:
         run = await going_on(world)
@@ -203,7 +203,7 @@ class TestFalseTaskEvents:
         assert world.status.tasks == before.tasks
         assert (world.status.progress, world.status.task_counts) == (before.progress, before.task_counts)
         assert world.airflow.calls[calls:] == ["get", "tasks"]
-        assert world.meter.disbelieved == 1
+        assert world.meter.contradicted == 1
         await world.tell(replace(forged, observed_at=world.clock()))
         await seconds(world, 60)
         assert world.status.tasks == before.tasks
@@ -387,7 +387,7 @@ class TestMessages:
         await seconds(world, 20)
         assert world.status.phase is Phase.RUNNING
         assert world.has_finalizer
-        assert world.meter.disbelieved == (dag_id == "train"), "of another DAG, it is none of ours"
+        assert world.meter.contradicted == (dag_id == "train"), "of another DAG, it is none of ours"
 
     @pytest.mark.parametrize(("dag_id", "asked"), [("train", True), (CHILD, False)])
     async def test_only_a_message_of_the_runs_dag_is_checked_in_airflow(

@@ -63,7 +63,7 @@ async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
     operator = await an_operator(settings, tmp_path, monkeypatch, "http://nowhere")
     await operator.listen()
     assert await alive(settings) == 200
-    await asyncio.wait([operator.do(duty(), "resync prod")])
+    await asyncio.wait([operator.run_in_background(duty(), "resync prod")])
     assert await alive(settings) == 503
     (told,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert told.getMessage().startswith("resync prod has ended by itself, which is a defect: /livez answers 503")

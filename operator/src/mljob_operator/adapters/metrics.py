@@ -38,7 +38,7 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
-        self._disbelieved = Counter(
+        self._contradicted = Counter(
             "mljob_events_disbelieved",
             "Events that Airflow's REST API has contradicted, and that the status does not show any more",
             registry=self.registry,
@@ -68,7 +68,7 @@ class Metrics:
         self._resyncs = Counter(
             "mljob_resyncs", "Passes over Airflow's change feed", ["airflow", "outcome"], registry=self.registry
         )
-        self._live = Gauge("mljob_jobs_live", "MLJobs that are not finished", registry=self.registry)
+        self._unfinished_jobs = Gauge("mljob_jobs_live", "MLJobs that are not finished", registry=self.registry)
         self._ready = Gauge(
             "mljob_airflow_ready", "Whether an Airflow is ready: 1 or 0", ["airflow"], registry=self.registry
         )
@@ -116,9 +116,9 @@ class Metrics:
         """Count a Kafka message. The outcome is applied, foreign, tombstone or unreadable."""
         self._events.labels(outcome).inc()
 
-    def events_disbelieved(self, number: int) -> None:
+    def events_contradicted(self, number: int) -> None:
         """Count Kafka events that Airflow's REST API has contradicted."""
-        self._disbelieved.inc(number)
+        self._contradicted.inc(number)
 
     def status_written(self, seconds: float) -> None:
         """Record the duration of a status patch in seconds."""
@@ -155,9 +155,9 @@ class Metrics:
             return
         self._resyncs.labels(airflow, outcome).inc()
 
-    def live(self, jobs: int) -> None:
+    def unfinished_jobs(self, jobs: int) -> None:
         """Set the number of MLJobs that are not finished."""
-        self._live.set(jobs)
+        self._unfinished_jobs.set(jobs)
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
         """Set whether an AirflowInstance is ready.

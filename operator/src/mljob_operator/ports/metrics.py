@@ -17,7 +17,7 @@ class Meter(Protocol):
         """
         ...
 
-    def events_disbelieved(self, number: int) -> None:
+    def events_contradicted(self, number: int) -> None:
         """Count events that Airflow's REST API has contradicted."""
         ...
 
@@ -47,7 +47,7 @@ class Meter(Protocol):
         """Count a pass over an Airflow's change feed that has ended."""
         ...
 
-    def live(self, jobs: int) -> None:
+    def unfinished_jobs(self, jobs: int) -> None:
         """Record the number of MLJobs that are not finished."""
         ...
 

@@ -20,7 +20,7 @@ from .topic import TopicReader
 
 log = logging.getLogger(__name__)
 
-Do = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+RunInBackground = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class SourceSupervisor:
@@ -30,7 +30,8 @@ class SourceSupervisor:
         airflows: The Airflows, and the topics of their events.
         orphans: Finds runs that no MLJob follows.
         subscribe: Creates the consumer of a topic; None: Kafka is not configured.
-        do: Starts a background task with this name. If the task ends by itself, ``/livez`` fails.
+        run_in_background: Starts a background task with this name. If the task ends by itself,
+            ``/livez`` fails.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between two reads of a change feed.
         dead_letter_topic: The topic for unreadable messages. The operator never reads this topic,
@@ -47,7 +48,7 @@ class SourceSupervisor:
         orphans: Orphans,
         *,
         subscribe: Callable[[str], EventSource] | None,
-        do: Do,
+        run_in_background: RunInBackground,
         prefix: str,
         interval: float,
         dead_letter_topic: str | None = None,
@@ -58,11 +59,11 @@ class SourceSupervisor:
         self._meter = meter
         self._orphans = orphans
         self._subscribe = subscribe
-        self._do = do
+        self._run_in_background = run_in_background
         self._prefix = prefix
         self._interval = interval
         self._dead_letter_topic = dead_letter_topic
-        self._named_dead_letters = False
+        self._dead_letters_named = False
         self._feeds: dict[str, asyncio.Task[None]] = {}
         self._topics: dict[str, asyncio.Task[None]] = {}
         self._started = False
@@ -76,29 +77,31 @@ class SourceSupervisor:
         """Start the readers that are missing, and stop the readers that are not needed any more."""
         if not self._started:
             return
-        self._adjust(self._feeds, set(self._airflows.names()), self._read_feed)
+        self._start_and_stop(self._feeds, set(self._airflows.names()), self._read_feed)
         if self._subscribe is not None:
             topics = self._airflows.topics()
-            named = self._dead_letter_topic in topics
-            if named and not self._named_dead_letters:
+            is_named = self._dead_letter_topic in topics
+            if is_named and not self._dead_letters_named:
                 log.warning(
                     "topic %s is not read: an AirflowInstance names it in spec.kafka.topic, but it is the dead-letter topic",
                     self._dead_letter_topic,
                 )
-            self._named_dead_letters = named
-            self._adjust(self._topics, topics - {self._dead_letter_topic}, partial(self._read_topic, self._subscribe))
+            self._dead_letters_named = is_named
+            self._start_and_stop(
+                self._topics, topics - {self._dead_letter_topic}, partial(self._read_topic, self._subscribe)
+            )
 
     @staticmethod
-    def _adjust(
-        running: dict[str, asyncio.Task[None]], wanted: set[str], start: Callable[[str], asyncio.Task[None]]
+    def _start_and_stop(
+        running: dict[str, asyncio.Task[None]], needed: set[str], start: Callable[[str], asyncio.Task[None]]
     ) -> None:
-        for name in running.keys() - wanted:
+        for name in running.keys() - needed:
             running.pop(name).cancel()
-        for name in sorted(wanted - running.keys()):
+        for name in sorted(needed - running.keys()):
             running[name] = start(name)
 
     def _read_feed(self, airflow: str) -> asyncio.Task[None]:
-        resync = ChangeFeedReader(
+        reader = ChangeFeedReader(
             airflow,
             self._airflows,
             self._controller,
@@ -108,10 +111,10 @@ class SourceSupervisor:
             prefix=self._prefix,
             interval=self._interval,
         )
-        return self._do(resync.run(), f"resync {airflow}".strip())
+        return self._run_in_background(reader.run(), f"resync {airflow}".strip())
 
     def _read_topic(self, subscribe: Callable[[str], EventSource], topic: str) -> asyncio.Task[None]:
-        pipeline = TopicReader(
+        reader = TopicReader(
             subscribe(topic),
             self._controller,
             self._clock,
@@ -119,4 +122,4 @@ class SourceSupervisor:
             origins=partial(self._airflows.origins, topic),
             prefix=self._prefix,
         )
-        return self._do(pipeline.run(), f"status pipeline {topic}")
+        return self._run_in_background(reader.run(), f"status pipeline {topic}")

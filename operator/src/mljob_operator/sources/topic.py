@@ -90,16 +90,16 @@ class TopicReader:
         for message in messages:
             self._offsets.read(message.partition, message.offset)
             try:
-                concerns = self._take(message, now)
+                is_taken = self._pass_on(message, now)
             except Exception as error:
                 # An error with one message must not stop the other messages of the batch.
-                concerns = False
+                is_taken = False
                 self._complain(message, error if isinstance(error, Unreadable) else _unexpected(error))
-            if not concerns:
+            if not is_taken:
                 self._offsets.done(message.partition, message.offset)
         self._throttle()
 
-    def _take(self, message: Message, now: datetime) -> bool:
+    def _pass_on(self, message: Message, now: datetime) -> bool:
         """Pass the fact in a message to the worker of its MLJob.
 
         Returns:
@@ -116,16 +116,16 @@ class TopicReader:
         run = RunId.parse(envelope.run_id)
         candidates = in_any_of(self._origins(envelope.source), envelope.dag_id, envelope.run_id)
         if envelope.fact is None or not candidates:
-            concerns = False
+            is_taken = False
         elif run is not None and run.prefix == self._prefix:
             self._controller.observe_event((run.namespace, run.name), candidates, envelope.fact, done)
-            concerns = True
+            is_taken = True
         else:
             # The run may belong to a backfill. Airflow makes the ids of such runs, so the id does
             # not name the MLJob.
-            concerns = self._controller.observe_backfill_event(candidates, envelope.fact, done)
-        self._meter.event("applied" if concerns else "foreign")
-        return concerns
+            is_taken = self._controller.observe_backfill_event(candidates, envelope.fact, done)
+        self._meter.event("applied" if is_taken else "foreign")
+        return is_taken
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Commit the offsets of lost partitions and forget the partitions.
@@ -145,13 +145,13 @@ class TopicReader:
 
     def _throttle(self) -> None:
         in_flight = self._offsets.in_flight
-        wanted = in_flight > (MAX_IN_FLIGHT // 2 if self._paused else MAX_IN_FLIGHT)
-        if wanted is not self._paused:
-            self._paused = wanted
-            self._source.pause(paused=wanted)
+        pauses = in_flight > (MAX_IN_FLIGHT // 2 if self._paused else MAX_IN_FLIGHT)
+        if pauses is not self._paused:
+            self._paused = pauses
+            self._source.pause(paused=pauses)
             log.warning(
                 "%s fetching events: %d events are not in a stored status yet",
-                "stopped" if wanted else "resumed",
+                "stopped" if pauses else "resumed",
                 in_flight,
             )
 

@@ -197,7 +197,7 @@ class TestHostileEvents:
             await world.later(1)
         assert (world.status.phase, world.status.attempts) == (Phase.RUNNING, 1)
         assert (world.status.progress, world.status.backfill) == (before.progress, before.backfill)
-        assert world.meter.disbelieved == 4
+        assert world.meter.contradicted == 4
         assert made(world) == 1
         await end(world, RunState.SUCCESS, *runs(world))
         assert world.status.phase is Phase.SUCCEEDED

@@ -56,7 +56,7 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
         SilentMeter(),
         world.orphans,
         subscribe=None,
-        do=do,
+        run_in_background=do,
         prefix="mljob",
         interval=0.02,
     )
@@ -140,7 +140,7 @@ async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
         SilentMeter(),
         world.orphans,
         subscribe=None,
-        do=do,
+        run_in_background=do,
         prefix="mljob",
         interval=0.02,
     )

@@ -47,7 +47,7 @@ async def test_dead_letter_topic_is_never_read_as_an_event_topic(
         SilentMeter(),
         world.orphans,
         subscribe=lambda topic: Silent(topic, []),  # type: ignore[arg-type,return-value]
-        do=do,
+        run_in_background=do,
         prefix="mljob",
         interval=1,
         dead_letter_topic="mljob.unreadable",
@@ -78,7 +78,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
         SilentMeter(),
         world.orphans,
         subscribe=lambda topic: Silent(topic, closed),  # type: ignore[arg-type,return-value]
-        do=do,
+        run_in_background=do,
         prefix="mljob",
         interval=1,
     )

@@ -125,7 +125,7 @@ class StatusWriter:
             count: The number of events.
             first: Whether no event about the run was contradicted before.
         """
-        self._meter.events_disbelieved(count)
+        self._meter.events_contradicted(count)
         if first:
             job, run = state.job, state.run
             log.warning(
