@@ -103,7 +103,9 @@ class Reader:
         )
         self.links: list[Link] = []
         self.values: list[bytes | None] = []
-        self.events = KafkaEvents(config, topic=self.topic, group_id=self.topic, linked=self._linked, look_at_files=0.2)
+        self.events = KafkaEvents(
+            config, topic=self.topic, group_id=self.topic, link_changed=self._linked, file_check_interval=0.2
+        )
         self.events.start(self._take, lambda _: None)
 
     def _linked(self, link: Link | None) -> None:
@@ -177,7 +179,7 @@ async def read(broker: Broker) -> AsyncIterator[Callable[[dict[str, Any]], Reade
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Report connection changes after half a second, and retry after half a second."""
     monkeypatch.setattr(kafka_connection, "GRACE", 0.5)
-    monkeypatch.setattr(kafka_connection, "REPEAT", 0.5)
+    monkeypatch.setattr(kafka_connection, "REPORT_INTERVAL", 0.5)
     monkeypatch.setattr(kafka, "RETRY_SECONDS", 0.5)
 
 

@@ -283,8 +283,8 @@ def test_targets_of_links_exist(page: Path) -> None:
     broken = []
     for target in re.findall(r"\]\((?!https?://)([^)]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text())):
         path, _, anchor = target.partition("#")
-        linked = (page.parent / path).resolve() if path else page
-        if not linked.exists() or (anchor and anchor not in anchors(linked)):
+        link_changed = (page.parent / path).resolve() if path else page
+        if not link_changed.exists() or (anchor and anchor not in anchors(link_changed)):
             broken.append(target)
     assert broken == []
 

@@ -25,7 +25,7 @@ from mljob_contract.resource import GROUP, VERSION
 from .adapters.kubernetes import instances as instance_objects
 from .adapters.kubernetes.jobs import read
 from .adapters.kubernetes.lists import PAGE
-from .adapters.watch import Patience, Watch, credentials
+from .adapters.watch import EndlessBackoff, Watch, credentials
 from .controllers.airflow_instance.controller import AirflowInstanceController
 from .controllers.mljob.controller import MLJobController
 
@@ -165,7 +165,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = Patience()
+    settings.networking.error_backoffs = EndlessBackoff()
     settings.persistence.diffbase_storage = _NoDiffBase()
 
 

@@ -169,7 +169,7 @@ class Operator:
             cancel_dag_id=self._settings.cancel_dag_id,
         )
 
-    def _subscribe(self, topic: str, linked: Callable[[Link | None], None]) -> KafkaEvents:
+    def _subscribe(self, topic: str, link_changed: Callable[[Link | None], None]) -> KafkaEvents:
         settings = self._settings
         own = topic == settings.events_topic
         return KafkaEvents(
@@ -179,7 +179,7 @@ class Operator:
             # rebalance the other readers.
             group_id=settings.kafka_group_id if own else f"{settings.kafka_group_id}.{topic}",
             dead_letter_topic=settings.dead_letter_topic,
-            linked=linked,
+            link_changed=link_changed,
         )
 
     async def _list_all(self) -> None:
@@ -234,7 +234,11 @@ class Operator:
             await asyncio.sleep(1)
 
     def _alive(self) -> bool:
-        return not self._task_failed and not self._authentication.lost and time.monotonic() - self._last_heartbeat < 30
+        return (
+            not self._task_failed
+            and not self._authentication.must_restart
+            and time.monotonic() - self._last_heartbeat < 30
+        )
 
     def _ready(self) -> bool:
         return self._started and self.watch.listed and not self._stopped

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from mljob_operator.adapters.authentication import PATIENCE, TOLD_AFTER, Authentication
+from mljob_operator.adapters.authentication import LOGGED_AFTER, RESTART_AFTER, Authentication
 
 
 class Clock:
@@ -31,11 +31,11 @@ def authentication(clock: Clock) -> Authentication:
 def test_credentials_count_as_lost_after_a_lasting_refusal_that_is_logged_once(
     authentication: Authentication, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(int(PATIENCE)):
-        assert not authentication.lost
+    for _ in range(int(RESTART_AFTER)):
+        assert not authentication.must_restart
         authentication.answered(401)
         clock.now += 1
-    assert authentication.lost
+    assert authentication.must_restart
     (told,) = caplog.records
     assert told.levelno == logging.ERROR
     assert "does not accept the operator's credentials" in told.getMessage()
@@ -45,11 +45,11 @@ def test_credentials_count_as_lost_after_a_lasting_refusal_that_is_logged_once(
 def test_short_refusals_until_a_token_is_renewed_are_ignored(
     authentication: Authentication, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(int(PATIENCE)):
+    for _ in range(int(RESTART_AFTER)):
         authentication.answered(401)
-        clock.now += TOLD_AFTER - 1
+        clock.now += LOGGED_AFTER - 1
         authentication.answered(200)
-    assert not authentication.lost
+    assert not authentication.must_restart
     assert not caplog.records
 
 
@@ -58,7 +58,7 @@ def test_other_answers_prove_that_the_credentials_are_valid(
     authentication: Authentication, clock: Clock, status: int
 ) -> None:
     authentication.answered(401)
-    clock.now += PATIENCE
-    assert authentication.lost
+    clock.now += RESTART_AFTER
+    assert authentication.must_restart
     authentication.answered(status)
-    assert not authentication.lost
+    assert not authentication.must_restart

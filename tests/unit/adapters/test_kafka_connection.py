@@ -10,7 +10,7 @@ import logging
 import pytest
 from confluent_kafka import KafkaError
 
-from mljob_operator.adapters.kafka_connection import GRACE, MAX_CAUSE, REPEAT, SETTLES, Connection
+from mljob_operator.adapters.kafka_connection import CONNECTS_WITHIN, GRACE, MAX_CAUSE, REPORT_INTERVAL, Connection
 from mljob_operator.ports import Link
 
 REFUSED = "[thrd:kafka:9092/1]: kafka:9092/1: Connect failed: Connection refused (after 0ms in state CONNECT, 9 identical error(s) suppressed)"
@@ -34,7 +34,7 @@ class Heard:
 
     def after(self, seconds: float) -> None:
         self.now += seconds
-        self.connection.look()
+        self.connection.check()
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_failing_first_connection_is_logged_with_its_cause_after_a_grace_period(
 def test_new_cause_is_logged_at_most_once_per_interval(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
     heard.after(GRACE)
     assert "librdkafka reports no error" in (heard.links[-1].problem or "")
-    for _ in range(int(REPEAT) - 1):
+    for _ in range(int(REPORT_INTERVAL) - 1):
         heard.fails(KafkaError._TRANSPORT, REFUSED)
         heard.fails(KafkaError._SSL, UNTRUSTED)
         heard.after(1)
@@ -120,7 +120,7 @@ def test_cause_of_a_lasting_loss_is_reported_without_another_log_line(
     heard: Heard, lines: pytest.LogCaptureFixture
 ) -> None:
     heard.state("up")
-    heard.after(SETTLES)
+    heard.after(CONNECTS_WITHIN)
     heard.fails(KafkaError._TRANSPORT, REFUSED)
     heard.state("query-coord")
     heard.after(GRACE)
@@ -138,7 +138,7 @@ def test_new_consumer_does_not_count_as_a_lost_connection(heard: Heard, lines: p
     assert len(told(lines)) == 1
     assert all(link.connected for link in heard.links[1:])
     heard.connection.opened()
-    heard.after(SETTLES)
+    heard.after(CONNECTS_WITHIN)
     heard.state("init")
     assert not heard.links[-1].connected
 

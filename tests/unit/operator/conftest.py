@@ -125,7 +125,7 @@ class World:
         self.duties.append(asyncio.create_task(duty, name=name))
         return self.duties[-1]
 
-    def _subscribe(self, topic: str, linked: Any) -> Any:
+    def _subscribe(self, topic: str, link_changed: Any) -> Any:
         raise AssertionError("tests deliver the events")
 
     async def close(self) -> None:

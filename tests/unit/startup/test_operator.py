@@ -82,7 +82,7 @@ async def test_lasting_refusal_of_the_credentials_fails_the_liveness_probe(
         with pytest.raises(StoreError, match="401"):
             await anext(aiter(operator._jobs.list()))
         assert await alive(settings) == 200
-        operator._authentication._patience = 0
+        operator._authentication._restart_after = 0
         assert await alive(settings) == 503
         operator._authentication.answered(200)
         assert await alive(settings) == 200

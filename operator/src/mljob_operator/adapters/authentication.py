@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 120.0
+RESTART_AFTER = 120.0
 """Seconds of refusals after which ``/livez`` fails, so that the kubelet restarts the operator. The
 kubelet needs one or two minutes to renew a token in its file."""
-TOLD_AFTER = 5.0
+LOGGED_AFTER = 5.0
 """Seconds of refusals after which the log says what to check. The operator reads a renewed token
 sooner, so a renewal is not logged."""
 
@@ -29,37 +29,39 @@ class Authentication:
         advice: A sentence for the log: what an administrator should check if the API refuses the
             credentials.
         clock: A monotonic clock, in seconds.
-        patience: Overrides :data:`PATIENCE`, for tests.
+        restart_after: Overrides :data:`RESTART_AFTER`, for tests.
     """
 
-    def __init__(self, advice: str, clock: Callable[[], float] = time.monotonic, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, advice: str, clock: Callable[[], float] = time.monotonic, *, restart_after: float = RESTART_AFTER
+    ) -> None:
         self._advice = advice
         self._clock = clock
-        self._patience = patience
+        self._restart_after = restart_after
         self._refused_since: float | None = None
-        self._told = False
+        self._logged = False
 
     def answered(self, status: int) -> None:
         """Record the HTTP status of an answer of the Kubernetes API."""
         if status != 401:
-            if self._told:
+            if self._logged:
                 log.info("the Kubernetes API accepts the operator's credentials again")
-            self._refused_since, self._told = None, False
+            self._refused_since, self._logged = None, False
             return
         if self._refused_since is None:
             self._refused_since = self._clock()
         refused = self._clock() - self._refused_since
-        if refused >= TOLD_AFTER and not self._told:
-            self._told = True
+        if refused >= LOGGED_AFTER and not self._logged:
+            self._logged = True
             log.error(
                 "the Kubernetes API does not accept the operator's credentials: it has answered each request with 401 for %d s. %s. After %d s of refusals "
                 "/livez answers 503, and the kubelet restarts the operator",
                 round(refused),
                 self._advice,
-                round(self._patience),
+                round(self._restart_after),
             )
 
     @property
-    def lost(self) -> bool:
+    def must_restart(self) -> bool:
         """Whether the credentials have been refused for so long that the process has to restart."""
-        return self._refused_since is not None and self._clock() - self._refused_since >= self._patience
+        return self._refused_since is not None and self._clock() - self._refused_since >= self._restart_after

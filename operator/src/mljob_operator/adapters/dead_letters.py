@@ -33,7 +33,7 @@ class DeadLetters:
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._producer: Producer | None = None
-        self._lost = False
+        self._loss_logged = False
 
     def open(self, config: Mapping[str, Any]) -> None:
         """Create the producer.
@@ -68,9 +68,9 @@ class DeadLetters:
             )
             self._producer.poll(0)
         except (BufferError, KafkaException) as error:
-            self._lament(headers["mljob_source"], error)
+            self._log_loss(headers["mljob_source"], error)
         else:
-            self._lost = False
+            self._loss_logged = False
 
     def serve(self) -> None:
         """Run the producer's callbacks for errors and tokens. The consumer's thread calls this
@@ -85,10 +85,10 @@ class DeadLetters:
             self._producer.flush(5)
             self._producer = None
 
-    def _lament(self, place: str, error: Exception) -> None:
+    def _log_loss(self, position: str, error: Exception) -> None:
         """Log a lost dead letter. Further losses are logged only after a success."""
-        if not self._lost:
-            self._lost = True
+        if not self._loss_logged:
+            self._loss_logged = True
             log.warning(
-                "unreadable message %s, and further ones, can't be sent to the dead-letter topic: %s", place, error
+                "unreadable message %s, and further ones, can't be sent to the dead-letter topic: %s", position, error
             )

@@ -29,7 +29,7 @@ from ..core.run.offsets import Partition
 from ..ports import Link, Message
 from .dead_letters import PROPERTIES as DEAD_LETTER_PROPERTIES
 from .dead_letters import DeadLetters
-from .kafka_connection import Connection, quietly
+from .kafka_connection import Connection, with_callbacks
 from .kafka_files import Files
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ librdkafka sends a heartbeat every 3 s."""
 RETRY_SECONDS = 10.0
 """Seconds between the failure of a consumer and the next consumer. The cause may go away by itself:
 a certificate file is only partly written, or the token endpoint does not answer."""
-LOOK_AT_FILES_SECONDS = 10.0
+FILE_CHECK_SECONDS = 10.0
 """Seconds between two checks of the certificates on disk. The kubelet needs up to a minute to
 update them, so shorter intervals would gain little."""
 STATISTICS_MS = 1_000
@@ -95,7 +95,7 @@ _CONSUMER = {
     "allow.auto.create.topics": False,
     "statistics.interval.ms": STATISTICS_MS,
 }
-_CONSUMER_UNLESS_TOLD = {
+_CONSUMER_DEFAULTS = {
     "fetch.wait.max.ms": 100,
     # After a crash of the operator, its partitions stay assigned to the dead process for this time.
     # Until the time is over, the new process gets no events and reads only Airflow's REST API.
@@ -117,9 +117,9 @@ class KafkaEvents:
         topic: The topic.
         group_id: The consumer group; the members of a group share the partitions.
         dead_letter_topic: The topic for unreadable messages; None: unreadable messages are dropped.
-        linked: Called in the event loop with the state of the connection to the brokers, each time
-            the state changes. The argument is None when the topic is not read any more.
-        look_at_files: Seconds between two checks of the certificates on disk.
+        link_changed: Called in the event loop with the state of the connection to the brokers, each
+            time the state changes. The argument is None when the topic is not read any more.
+        file_check_interval: Seconds between two checks of the certificates on disk.
     """
 
     def __init__(
@@ -129,20 +129,20 @@ class KafkaEvents:
         topic: str,
         group_id: str,
         dead_letter_topic: str | None = None,
-        linked: Callable[[Link | None], None] = lambda _: None,
-        look_at_files: float = LOOK_AT_FILES_SECONDS,
+        link_changed: Callable[[Link | None], None] = lambda _: None,
+        file_check_interval: float = FILE_CHECK_SECONDS,
     ) -> None:
         self._topic = topic
         self._dead_letters = DeadLetters(dead_letter_topic) if dead_letter_topic is not None else None
-        self._config = {**config, **self._explained(config.get("oauth_cb"))}
+        self._config = {**config, **self._reporting_token_errors(config.get("oauth_cb"))}
         self._group_id = group_id
-        self._linked = linked
-        self._connection = Connection(str(config.get("bootstrap.servers")), topic, self._tell_link)
-        self._files = Files([str(config[name]) for name in FILES if name in config], every=look_at_files)
+        self._link_changed = link_changed
+        self._connection = Connection(str(config.get("bootstrap.servers")), topic, self._report_link)
+        self._files = Files([str(config[name]) for name in FILES if name in config], every=file_check_interval)
         self._consumer: Consumer | None = None
         self._consumers = 0
         self._stopping = threading.Event()
-        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waits = False
         self._commits = 0
         self._paused = False
@@ -170,7 +170,7 @@ class KafkaEvents:
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit offsets in the background, by partition. A failure is logged."""
         positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
-        self._orders.put(lambda: self._commit(positions))
+        self._commands.put(lambda: self._commit(positions))
 
     def pause(self, *, paused: bool) -> None:
         """Stop or resume fetching messages.
@@ -178,14 +178,14 @@ class KafkaEvents:
         The thread continues to poll, so the consumer stays a member of the group.
         """
         self._paused = paused
-        self._orders.put(self._pause_or_resume)
+        self._commands.put(self._pause_or_resume)
 
     def dead_letter(self, message: Message, why: str) -> None:
         """Send an unreadable message to the dead-letter topic, without waiting and without
         raising.
         """
         if self._dead_letters is not None:
-            self._orders.put(partial(self._dead_letters.send, message, why))
+            self._commands.put(partial(self._dead_letters.send, message, why))
 
     async def close(self) -> None:
         """End the thread and leave the group, so that another member gets the partitions at
@@ -194,7 +194,7 @@ class KafkaEvents:
         self._stopping.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, 15)
-        self._linked(None)
+        self._link_changed(None)
 
     def _read(self) -> None:
         """Run one consumer after another until :meth:`close`. This is the thread's function."""
@@ -224,10 +224,10 @@ class KafkaEvents:
         self._files.remember()
         self._connection.opened()
         self._consumers += 1
-        config = quietly(self._config, self._connection)
+        config = with_callbacks(self._config, self._connection)
         self._consumer = Consumer(
             {
-                **_CONSUMER_UNLESS_TOLD,
+                **_CONSUMER_DEFAULTS,
                 **config,
                 **_CONSUMER,
                 "group.id": self._group_id,
@@ -247,14 +247,14 @@ class KafkaEvents:
         assert self._loop is not None
         assert self._consumer is not None
         while not self._stopping.is_set():
-            self._carry_out()
+            self._run_commands()
             first = self._consumer.poll(POLL_SECONDS)
-            self._connection.look()
+            self._connection.check()
             if self._dead_letters is not None:
                 self._dead_letters.serve()
             if first is not None:
                 received = [first, *self._consumer.consume(BATCH, 0)]
-                messages = [made for raw in received if (made := self._made(raw)) is not None]
+                messages = [message for raw in received if (message := self._message_of(raw)) is not None]
                 if messages:
                     self._loop.call_soon_threadsafe(self._deliver, messages)
             if self._files.changed() and self._usable():
@@ -263,19 +263,19 @@ class KafkaEvents:
                 )
                 return
 
-    def _of_this_consumer(self, told: Callable[..., None]) -> Callable[..., None]:
-        """The callback ``told``, for the current consumer only.
+    def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """The callback ``callback``, for the current consumer only.
 
         A replaced consumer that the brokers refuse may take long to end. Its errors and statistics
         say nothing about the next consumer, so they are ignored.
         """
         number = self._consumers
 
-        def tell(*what: Any) -> None:
+        def call_if_current(*args: Any) -> None:
             if self._consumers == number:
-                told(*what)
+                callback(*args)
 
-        return tell
+        return call_if_current
 
     def _usable(self) -> bool:
         """Whether librdkafka accepts the certificates on disk.
@@ -297,13 +297,13 @@ class KafkaEvents:
         So the next consumer doesn't wait longer than ``LEAVE_SECONDS`` for this one, and may read
         messages behind the last committed offset again.
         """
-        self._carry_out()
+        self._run_commands()
         try:
             if self._consumer is not None:
                 until = time.monotonic() + LEAVE_SECONDS
                 while self._commits and time.monotonic() < until:
                     self._consumer.poll(POLL_SECONDS)
-            self._lose(self._assigned, wait=False)
+            self._give_up(self._assigned, wait=False)
             consumer, self._consumer, self._commits = self._consumer, None, 0
             self._consumers += 1
             if consumer is not None:
@@ -325,9 +325,9 @@ class KafkaEvents:
     def _wait_to_retry(self) -> None:
         until = time.monotonic() + RETRY_SECONDS
         while time.monotonic() < until and not self._stopping.wait(POLL_SECONDS):
-            self._connection.look()
+            self._connection.check()
 
-    def _explained(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
+    def _reporting_token_errors(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
         """The property ``oauth_cb``: the token callback, which reports its errors to the
         connection.
 
@@ -346,11 +346,11 @@ class KafkaEvents:
 
         return {"oauth_cb": token}
 
-    def _tell_link(self, link: Link) -> None:
+    def _report_link(self, link: Link) -> None:
         if self._loop is not None and not self._stopping.is_set():
-            self._loop.call_soon_threadsafe(self._linked, link)
+            self._loop.call_soon_threadsafe(self._link_changed, link)
 
-    def _carry_out(self, *, wait: bool = False) -> None:
+    def _run_commands(self, *, wait: bool = False) -> None:
         """Run the functions that the event loop has queued for the consumer's thread.
 
         Args:
@@ -360,10 +360,10 @@ class KafkaEvents:
         self._waits = wait
         while True:
             try:
-                order = self._orders.get_nowait()
+                command = self._commands.get_nowait()
             except queue.Empty:
                 return
-            order()
+            command()
 
     def _commit(self, positions: list[TopicPartition]) -> None:
         if self._consumer is None:
@@ -389,9 +389,9 @@ class KafkaEvents:
         except KafkaException as error:
             log.warning("partitions were not %s: %s", "paused" if self._paused else "resumed", error)
 
-    def _made(self, raw: KafkaMessage) -> Message | None:
+    def _message_of(self, raw: KafkaMessage) -> Message | None:
         if (error := raw.error()) is not None:
-            self._complain(error)
+            self._log_problem(error)
             return None
         if self._last_error is not None:
             log.info("events are being read again")
@@ -400,7 +400,7 @@ class KafkaEvents:
             (raw.topic() or "", raw.partition() or 0), raw.offset() or 0, raw.key(), raw.value(), raw.timestamp()[1]
         )
 
-    def _complain(self, error: KafkaError) -> None:
+    def _log_problem(self, error: KafkaError) -> None:
         """Log an error of the consumer, once until messages arrive again or the error changes.
 
         No other reaction is needed, because librdkafka reconnects by itself.
@@ -418,24 +418,24 @@ class KafkaEvents:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Commit offsets before another member of the group begins to read the partitions."""
         if consumer is self._consumer:
-            self._lose(partitions, wait=True)
+            self._give_up(partitions, wait=True)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if consumer is self._consumer:
-            self._lose(partitions, wait=False)
+            self._give_up(partitions, wait=False)
 
-    def _lose(self, partitions: list[TopicPartition], *, wait: bool) -> None:
+    def _give_up(self, partitions: list[TopicPartition], *, wait: bool) -> None:
         assert self._loop is not None
         lost = [(p.topic, p.partition) for p in partitions]
         self._assigned = [p for p in self._assigned if (p.topic, p.partition) not in lost]
         if self._stopping.is_set():
             return
-        told = threading.Event()
+        done = threading.Event()
 
-        def tell() -> None:
+        def revoke() -> None:
             self._revoked(lost)
-            told.set()
+            done.set()
 
-        self._loop.call_soon_threadsafe(tell)
-        if wait and told.wait(2):
-            self._carry_out(wait=True)
+        self._loop.call_soon_threadsafe(revoke)
+        if wait and done.wait(2):
+            self._run_commands(wait=True)

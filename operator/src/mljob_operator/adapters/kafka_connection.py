@@ -25,17 +25,17 @@ log = logging.getLogger(__name__)
 GRACE = 30.0
 """Seconds without a connection after which the problem is reported. Restarts of brokers and of the
 operator take less time."""
-SETTLES = 10.0
+CONNECTS_WITHIN = 10.0
 """Seconds that a new consumer has to connect before the connection of the previous consumer counts
 as lost."""
-REPEAT = 60.0
+REPORT_INTERVAL = 60.0
 """The minimum number of seconds between a report and the report of another cause."""
 MAX_CAUSE = 500
 _WHERE = re.compile(r"^\[thrd:[^\]]*\]: ")
 _WHEN = re.compile(r" \(after \d+ms in state .*\)$")
 _NO_TOKEN = "OAuth callback raised exception"  # noqa: S105  # what confluent-kafka says
-_SILENCE = "librdkafka reports no error, it is still trying"
-_TOLD_BY_ERRORS = frozenset({"FAIL", "ERROR"})
+_NO_ERROR = "librdkafka reports no error, it is still trying"
+_PASSED_TO_ERROR_CB = frozenset({"FAIL", "ERROR"})
 
 
 class Connection:
@@ -46,23 +46,23 @@ class Connection:
     Args:
         brokers: The configured brokers, for messages.
         topic: The topic of the consumer.
-        told: Called in the consumer's thread when the connection changes, and again with the cause
-            when the connection has been missing for ``GRACE``.
+        changed: Called in the consumer's thread when the connection changes, and again with the
+            cause when the connection has been missing for ``GRACE``.
         clock: A monotonic clock, in seconds.
     """
 
     def __init__(
-        self, brokers: str, topic: str, told: Callable[[Link], None], clock: Callable[[], float] = time.monotonic
+        self, brokers: str, topic: str, changed: Callable[[Link], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._brokers = brokers
         self._topic = topic
-        self._told = told
+        self._changed = changed
         self._clock = clock
         self._connected = False
         self._was_connected = False
         self._since = self._opened = clock()
         self._code = ""
-        self._cause = _SILENCE
+        self._cause = _NO_ERROR
         self._problem: str | None = None
         self._problem_code = ""
         self._logged_code: str | None = None
@@ -72,22 +72,22 @@ class Connection:
         """Record that a consumer is created.
 
         If the consumer replaces a connected consumer, the connection counts as lost only after
-        ``SETTLES``.
+        ``CONNECTS_WITHIN``.
         """
         self._opened = self._clock()
-        self._tell()
+        self._report_change()
 
     def lost(self) -> None:
         """Record that the consumer has lost its connection or has ended."""
         if self._connected:
-            self._down()
+            self._set_lost()
 
     def statistics(self, text: str) -> None:
         """Callback ``stats_cb``: learn whether the group's coordinator is connected."""
         group = json.loads(text).get("cgrp") or {}
         if group.get("state") == "up":
-            self._up()
-        elif self._clock() - self._opened >= SETTLES:
+            self._set_connected()
+        elif self._clock() - self._opened >= CONNECTS_WITHIN:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
@@ -104,15 +104,15 @@ class Connection:
         """Remember an error that may be the cause of the missing connection."""
         self._code = code
         # The text may quote a token endpoint's answer, which may hold control characters.
-        plain = "".join(letter if letter.isprintable() else "?" for letter in " ".join(why.split()))
+        plain = "".join(character if character.isprintable() else "?" for character in " ".join(why.split()))
         self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Report a connection that has been missing for ``GRACE``. The thread calls this often."""
         now = self._clock()
         if self._connected or now - self._since < GRACE:
             return
-        other = self._code != self._problem_code and now - self._problem_at >= REPEAT
+        other = self._code != self._problem_code and now - self._problem_at >= REPORT_INTERVAL
         if self._problem is not None and not other:
             return
         self._problem, self._problem_code, self._problem_at = self._cause, self._code, now
@@ -125,18 +125,18 @@ class Connection:
                 self._topic,
                 self._cause,
             )
-        self._tell()
+        self._report_change()
 
     def log(self, level: int, text: str, facility: str, name: str, line: str, *_: object) -> None:
         """Callback ``logger``: pass librdkafka's message to the operator's log.
 
         Minor messages, and messages that :meth:`error` gets too, have the level DEBUG.
         """
-        quiet = facility in _TOLD_BY_ERRORS or level < logging.ERROR
+        quiet = facility in _PASSED_TO_ERROR_CB or level < logging.ERROR
         log.log(logging.DEBUG if quiet else logging.WARNING, text, facility, name, line)
 
-    def _up(self) -> None:
-        self._code, self._cause = "", _SILENCE
+    def _set_connected(self) -> None:
+        self._code, self._cause = "", _NO_ERROR
         if self._connected:
             return
         log.info(
@@ -147,9 +147,9 @@ class Connection:
         )
         self._connected = self._was_connected = True
         self._problem = self._logged_code = None
-        self._tell()
+        self._report_change()
 
-    def _down(self) -> None:
+    def _set_lost(self) -> None:
         log.warning(
             "Kafka: the connection to the brokers %s is lost (topic %s): %s; statuses come from Airflow's REST API until it is back",
             self._brokers,
@@ -157,13 +157,13 @@ class Connection:
             self._cause,
         )
         self._connected, self._since, self._logged_code = False, self._clock(), self._code
-        self._tell()
+        self._report_change()
 
-    def _tell(self) -> None:
-        self._told(Link(self._connected, self._brokers, self._problem))
+    def _report_change(self) -> None:
+        self._changed(Link(self._connected, self._brokers, self._problem))
 
 
-def quietly(config: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
+def with_callbacks(config: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
     """The properties ``config``, with callbacks that pass errors and log messages to the
     connection.
 

@@ -35,7 +35,7 @@ LONGEST_DELAY = 10.0
 """The maximum number of seconds between two tries of a request."""
 
 
-class Patience:
+class EndlessBackoff:
     """The seconds between the tries of a request: an endless series, so kopf never gives up.
 
     With kopf's default series, kopf ends the process after a minute without an answer.
@@ -74,7 +74,7 @@ class Watch:
         if with_instances:
             self._unlisted |= {f"{root}/{airflow_instance.PLURAL}", "/api/v1/namespaces"}
         self._authentication = authentication
-        self._complaints: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
         self._refusals = 0
         self._proxy: str | None = None
 
@@ -131,10 +131,10 @@ class Watch:
             # The body of a 401 has no further information, and kopf may close the session while the
             # body is being read.
             body = await answer.text(errors="replace") if answer.status != 401 else ""
-            self._complain(path, explanation(answer.status, answer.reason, body))
+            self._log_problem(path, explanation(answer.status, answer.reason, body))
             return
         self._refusals = 0
-        if self._complaints.pop(path, None) is not None:
+        if self._problems.pop(path, None) is not None:
             log.info("%s is answered again", path)
         if "watch" in request.url.query:
             self._unlisted -= {known for known in self._unlisted if path.endswith(known)}
@@ -146,12 +146,12 @@ class Watch:
         # After a refused request, kopf closes the session. The errors of the other requests in the
         # closed session say nothing about the API.
         if isinstance(error, Exception) and not session.closed:
-            self._complain(request.url.path, unanswered(error, self._proxy))
+            self._log_problem(request.url.path, unanswered(error, self._proxy))
 
-    def _complain(self, path: str, why: str) -> None:
+    def _log_problem(self, path: str, why: str) -> None:
         """Log why a path can't be read, once for each cause. kopf would log a cause at each try."""
-        if self._complaints.get(path) != why:
-            self._complaints[path] = why
+        if self._problems.get(path) != why:
+            self._problems[path] = why
             log.warning("%s can't be read: %s; it is tried again until it can", path, why)
 
 

@@ -64,7 +64,7 @@ class TopicReader:
         self._prefix = prefix
         self._commit_interval = commit_interval
         self._offsets = Offsets()
-        self._complained: set[str] = set()
+        self._reported_kinds: set[str] = set()
         self._paused = False
 
     async def run(self) -> None:
@@ -94,7 +94,7 @@ class TopicReader:
             except Exception as error:
                 # An error with one message must not stop the other messages of the batch.
                 is_taken = False
-                self._complain(message, error if isinstance(error, Unreadable) else _unexpected(error))
+                self._report_unreadable(message, error if isinstance(error, Unreadable) else _unexpected(error))
             if not is_taken:
                 self._offsets.done(message.partition, message.offset)
         self._throttle()
@@ -159,10 +159,10 @@ class TopicReader:
         if offsets := self._offsets.to_commit():
             self._source.commit(offsets)
 
-    def _complain(self, message: Message, problem: Unreadable) -> None:
+    def _report_unreadable(self, message: Message, problem: Unreadable) -> None:
         self._meter.event("unreadable")
-        if problem.kind not in self._complained:
-            self._complained.add(problem.kind)
+        if problem.kind not in self._reported_kinds:
+            self._reported_kinds.add(problem.kind)
             topic, number = message.partition
             log.warning(
                 "unreadable message (%s) in topic %s, partition %d, offset %d: %s; further messages of this kind are only counted",

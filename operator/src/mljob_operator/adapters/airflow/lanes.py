@@ -31,7 +31,7 @@ T = TypeVar("T")
 FAILURES = 5
 """The number of requests in a row without an answer after which a lane lets one request at a time
 through."""
-PATIENCE = 600.0
+OPERATION_TIMEOUT = 600.0
 """Seconds after which the caller of an operation gives up. An operation takes that long if it waits
 behind many others, or if Airflow sends its answer byte by byte."""
 
@@ -102,7 +102,7 @@ class Circuit:
             now = self._clock()
             if now >= max(self._closed_until, self._trial_until):
                 # If this request never ends, the next request is let through after PATIENCE.
-                self._trial_until = now + PATIENCE
+                self._trial_until = now + OPERATION_TIMEOUT
                 return
             raise AirflowUnavailable(str(self._last), retry_after=max(0.0, self._closed_until - now))
 
@@ -155,11 +155,11 @@ class Lane:
         try:
             # asyncio.wait_for would lose a cancellation that arrives at the moment when the wait
             # ends (gh-86296 in CPython, fixed in 3.12).
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(OPERATION_TIMEOUT):
                 return await asyncio.wrap_future(work)
         except TimeoutError:
             raise AirflowUnavailable(
-                f"Airflow has not answered for {PATIENCE:.0f} s, or other requests have kept it busy.",
+                f"Airflow has not answered for {OPERATION_TIMEOUT:.0f} s, or other requests have kept it busy.",
                 outcome_unknown=not work.cancelled(),
             ) from None
 

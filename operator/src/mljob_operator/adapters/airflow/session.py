@@ -176,7 +176,7 @@ class Session:
                     continue
                 if not of_many:
                     raise
-                self._say_once(f"{field} of {self._at}, row {place['offset'] + 1}: it is too large to be read")
+                self._log_once(f"{field} of {self._at}, row {place['offset'] + 1}: it is too large to be read")
                 # The cursor behind this row is in the page that can't be read. Without a cursor,
                 # Airflow goes by the offset.
                 place = {"limit": PAGE, "offset": place["offset"] + 1}
@@ -211,11 +211,11 @@ class Session:
             try:
                 found = read(row)
             except AirflowUnreadable as error:
-                self._say_once(str(error))
+                self._log_once(str(error))
                 continue
             yield found
 
-    def _say_once(self, why: str) -> None:
+    def _log_once(self, why: str) -> None:
         """Log that a row is left out, unless the same message has been logged."""
         if why not in self._unreadable and len(self._unreadable) < _REPEATED:
             self._unreadable.add(why)

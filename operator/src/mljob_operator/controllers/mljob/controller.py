@@ -337,7 +337,7 @@ class MLJobController:
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """The steps under way, and Kubernetes Events that are being recorded."""
-        return [*self._steps_under_way(), *self._writer.busy]
+        return [*self._steps_under_way(), *self._writer.tasks]
 
     async def idle(self) -> None:
         """Wait until no step is under way, and no Event is being recorded."""

@@ -61,7 +61,7 @@ class StatusWriter:
         self._background: set[asyncio.Task[None]] = set()
 
     @property
-    def busy(self) -> set[asyncio.Task[None]]:
+    def tasks(self) -> set[asyncio.Task[None]]:
         """The tasks that are recording Events."""
         return self._background
 
@@ -78,10 +78,10 @@ class StatusWriter:
         started = time.perf_counter()
         written = await self._jobs.write_status(job, patch.content)
         self._meter.status_written(time.perf_counter() - started)
-        self._tell(written, job.status, written.status)
+        self._record_changes(written, job.status, written.status)
         return written
 
-    def tell_of_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
+    def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
         """Count a status that the API server refused as invalid.
 
         The same facts would make an invalid status again, so the caller drops the observed run.
@@ -99,7 +99,7 @@ class StatusWriter:
             message = f"The Kubernetes API refused a status of this MLJob. The operator drops this status and reads the run from Airflow again. {why}"
             self._record(job, KubeEvent(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
 
-    async def tell_of_abandonment(self, state: State, redaction: Redaction) -> None:
+    async def report_abandonment(self, state: State, redaction: Redaction) -> None:
         """Record an Event about a run that may still be active although its MLJob is deleted.
 
         The caller removes the finalizer after this. The Event is then the only trace of the run in
@@ -117,7 +117,7 @@ class StatusWriter:
         # refuses Events there at once.
         await self._recorded(job, KubeEvent(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE]))
 
-    def tell_of_contradiction(self, state: State, count: int, *, first: bool) -> None:
+    def report_contradiction(self, state: State, count: int, *, first: bool) -> None:
         """Count the Kafka events about a run that Airflow has contradicted, and log the first.
 
         Args:
@@ -142,7 +142,7 @@ class StatusWriter:
         if self._background:
             await asyncio.wait(self._background, timeout=2)
 
-    def _tell(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
+    def _record_changes(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
         for event in events_of(old, new):
             self._record(job, event)
         if new.phase in TERMINAL_PHASES and old.phase not in TERMINAL_PHASES:

@@ -144,7 +144,7 @@ class Steps:
             return None
         state, action = ended
         worker.acknowledge()
-        self._complain(worker, state)
+        self._report_contradictions(worker, state)
         if isinstance(action, Release):
             return await self._release(worker, state, action)
         if isinstance(action, Expire):
@@ -240,21 +240,21 @@ class Steps:
             return
         job, refused_before = worker.tracked.job, worker.tracked.transient.refused
         redaction = self._confs.redaction_of(job)
-        self._writer.tell_of_refusal(job, error, redaction, first=not refused_before)
+        self._writer.report_refusal(job, error, redaction, first=not refused_before)
         worker.start_over()
 
-    def _complain(self, worker: WorkerState, state: State) -> None:
+    def _report_contradictions(self, worker: WorkerState, state: State) -> None:
         """Count the events that Airflow has contradicted, and log the first one of each run."""
         before, worker.contradicted = worker.contradicted, state.observed_run.contradicted
         if new := worker.contradicted - before:
-            self._writer.tell_of_contradiction(state, len(new), first=not before)
+            self._writer.report_contradiction(state, len(new), first=not before)
 
     async def _release(self, worker: WorkerState, state: State, action: Release) -> float | None:
         if worker.tracked is None:
             return None
         job = worker.tracked.job
         if action.abandoned:
-            await self._writer.tell_of_abandonment(state, self._confs.redaction(state))
+            await self._writer.report_abandonment(state, self._confs.redaction(state))
         if job.has_finalizer:
             worker.accept(await self._jobs.set_finalizer(job, present=False), job)
         # A finished MLJob with a time to live needs another step.
