@@ -110,27 +110,27 @@ class Reply:
     body: bytes
 
     @classmethod
-    def read(cls, response: urllib3.BaseHTTPResponse, base: str, most: int) -> Reply:
+    def read(cls, response: urllib3.BaseHTTPResponse, base: str, max_bytes: int) -> Reply:
         """Read an answer from the connection.
 
         Args:
             response: The response, whose body is not read yet.
             base: The base URL of the server. Its scheme, host and port become part of ``url``.
-            most: The maximum number of bytes of a successful answer.
+            max_bytes: The maximum number of bytes of a successful answer.
 
         Raises:
-            TooLarge: The successful answer has more than ``most`` bytes, or more JSON values than
-                ``BYTES_A_VALUE`` allows.
+            TooLarge: The successful answer has more than ``max_bytes`` bytes, or more JSON values
+                than ``BYTES_A_VALUE`` allows.
             AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
             urllib3.exceptions.HTTPError: The connection broke.
         """
         parts = urlsplit(base)
         url = f"{parts.scheme}://{parts.netloc}{urlsplit(response.url or '').path}"
         succeeded = 200 <= response.status < 300
-        body, whole = _body(response, most if succeeded else MAX_ERROR_BYTES, url)
+        body, whole = _body(response, max_bytes if succeeded else MAX_ERROR_BYTES, url)
         if succeeded and not whole:
-            raise TooLarge(f"{url} answered with more than {most} bytes.", outcome_unknown=True)
-        if succeeded and _values(body) > (values := min(max(most // BYTES_A_VALUE, FEW_VALUES), MANY_VALUES)):
+            raise TooLarge(f"{url} answered with more than {max_bytes} bytes.", outcome_unknown=True)
+        if succeeded and _values(body) > (values := min(max(max_bytes // BYTES_A_VALUE, FEW_VALUES), MANY_VALUES)):
             raise TooLarge(f"{url} answered with more than {values} values.", outcome_unknown=True)
         headers = response.headers
         return cls(
@@ -216,22 +216,22 @@ class Reply:
         """The error for a failed request that the operation can't interpret (no
         :class:`Answer`).
         """
-        told = detail or self._quote
+        text = detail or self._quote
         match self.status:
             case status if status == 401 or (status == 403 and detail in _BAD_TOKEN):
                 return AirflowUnauthorized(
-                    f"Airflow refused the operator's credentials: {told}. Check {source}{self._stranger(detail) or '.'}"
+                    f"Airflow refused the operator's credentials: {text}. Check {source}{self._stranger(detail) or '.'}"
                 )
             case 403:
                 return AirflowForbidden(
-                    f"Airflow's user of the operator lacks a permission: {told}. Give the user in {source} the role that the docs name"
+                    f"Airflow's user of the operator lacks a permission: {text}. Give the user in {source} the role that the docs name"
                     f"{self._stranger(detail) or '.'}"
                 )
             case 429:
-                return AirflowUnavailable(f"{self.url} answered 429: {told}", retry_after=self.retry_after)
+                return AirflowUnavailable(f"{self.url} answered 429: {text}", retry_after=self.retry_after)
             case status if status >= 500:
                 return AirflowUnavailable(
-                    f"{self.url} answered {status}: {told}",
+                    f"{self.url} answered {status}: {text}",
                     outcome_unknown=True,
                     retry_after=self.retry_after,
                     of_one_request=status == 500,
@@ -330,8 +330,8 @@ def clock_offset(date: datetime, now: datetime) -> timedelta:
     return offset if abs(offset) > timedelta(seconds=2) else timedelta(0)
 
 
-def _body(response: urllib3.BaseHTTPResponse, most: int, url: str) -> tuple[bytes, bool]:
-    """Read at most ``most`` bytes of a body. If the body is longer, close the connection.
+def _body(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> tuple[bytes, bool]:
+    """Read at most ``max_bytes`` bytes of a body. If the body is longer, close the connection.
 
     Returns:
         The bytes, and whether they are the whole body.
@@ -340,7 +340,7 @@ def _body(response: urllib3.BaseHTTPResponse, most: int, url: str) -> tuple[byte
         AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
     """
     declared = response.headers.get("content-length", "")
-    if response.status < 300 and declared.isdecimal() and int(declared) > most:
+    if response.status < 300 and declared.isdecimal() and int(declared) > max_bytes:
         response.close()
         return b"", False
     chunks: list[bytes] = []
@@ -348,9 +348,9 @@ def _body(response: urllib3.BaseHTTPResponse, most: int, url: str) -> tuple[byte
     while chunk := response.read1(CHUNK):
         chunks.append(chunk)
         size += len(chunk)
-        if size > most:
+        if size > max_bytes:
             response.close()
-            return b"".join(chunks)[:most], False
+            return b"".join(chunks)[:max_bytes], False
         if time.monotonic() > late:
             response.close()
             raise AirflowUnavailable(
@@ -371,5 +371,5 @@ def _problem(item: Any) -> str:
     """One of FastAPI's validation errors, as ``field: message``."""
     if not isinstance(item, dict):
         return str(item)
-    place = item.get("loc")
-    return f"{'.'.join(map(str, place)) if isinstance(place, list) else place}: {item.get('msg')}"
+    location = item.get("loc")
+    return f"{'.'.join(map(str, location)) if isinstance(location, list) else location}: {item.get('msg')}"

@@ -233,7 +233,7 @@ class AirflowBackfills:
                 raise
         else:
             if row.number("id") != backfill_id:
-                raise row.odd("id", f"{backfill_id}, which was asked for")
+                raise row.invalid("id", f"{backfill_id}, which was asked for")
 
 
 def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
@@ -274,7 +274,7 @@ def _backfill(row: Row) -> Backfill:
     conf = row.content("dag_run_conf")
     behavior = row.text("reprocess_behavior").capitalize()
     if behavior not in set(mljob.ReprocessBehavior):
-        raise row.odd("reprocess_behavior", "one that the operator knows")
+        raise row.invalid("reprocess_behavior", "one that the operator knows")
     return Backfill(
         id=row.number("id"),
         dag_id=row.text("dag_id"),

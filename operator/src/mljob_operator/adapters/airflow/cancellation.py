@@ -69,25 +69,27 @@ class Cancellation:
         Raises:
             DagRefused: The cancellation DAG is missing, broken or paused.
         """
-        by = self._dag_id
+        cancel_dag_id = self._dag_id
         try:
             dag = self._session.ask(
-                self._dags.get_dag_without_preload_content, by, absent=absence.GET_DAG.about(dag_id=by)
+                self._dags.get_dag_without_preload_content,
+                cancel_dag_id,
+                absent=absence.GET_DAG.about(dag_id=cancel_dag_id),
             )
         except Absent as absent:
-            raise DagRefused(f"the cancellation DAG {by} is not in Airflow") from absent
+            raise DagRefused(f"the cancellation DAG {cancel_dag_id} is not in Airflow") from absent
         if dag.flag("is_paused"):
-            raise DagRefused(f"the cancellation DAG {by} is paused")
+            raise DagRefused(f"the cancellation DAG {cancel_dag_id} is paused")
         conf = {"dag_id": dag_id, "dag_run_id": run_id, "reason": reason}
         try:
-            self._runs.submit(by, cancel_run_id(run_id), conf, reason)
+            self._runs.submit(cancel_dag_id, cancel_run_id(run_id), conf, reason)
         except (DagNotFound, DagImportError, SubmissionRefused, ValidationFailed) as error:
             # Tenants read the message of DagRefused. The cause may quote the platform team's DAG
             # file, so it is logged only.
-            log.warning("the cancellation DAG %s can't be run: %s", by, error)
-            raise DagRefused(f"the cancellation DAG {by} can't be run ({error.reason})") from error
+            log.warning("the cancellation DAG %s can't be run: %s", cancel_dag_id, error)
+            raise DagRefused(f"the cancellation DAG {cancel_dag_id} can't be run ({error.reason})") from error
 
-    def at_work(self, run_id: str) -> bool:
+    def is_cancelling(self, run_id: str) -> bool:
         """Whether the cancellation DAG's task for this run is executing.
 
         The state of the cancellation DAG's run does not tell: Airflow sets a dag run to running
@@ -97,17 +99,21 @@ class Cancellation:
 
     def cancel(self, dag_id: str, run_id: str) -> None:
         """Set the run's unfinished task instances to failed through REST, then the run itself."""
-        enough = time.monotonic() + ONE_BY_ONE_SECONDS
+        deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)
         for keys in (group[start : start + PAGE] for group in groups for start in range(0, len(group), PAGE)):
-            if time.monotonic() > enough:
+            if time.monotonic() > deadline:
                 break
             entities = [{"task_id": task_id, "map_index": index, "new_state": "failed"} for task_id, index in keys]
             action = {"action": "update", "entities": entities, "action_on_non_existence": "skip"}
             body = BulkBodyBulkTaskInstanceBody.from_dict({"actions": [action]})
             try:
                 result = self._session.ask(
-                    self._tasks.bulk_task_instances_without_preload_content, dag_id, run_id, body, most=MAX_PAGE_BYTES
+                    self._tasks.bulk_task_instances_without_preload_content,
+                    dag_id,
+                    run_id,
+                    body,
+                    max_bytes=MAX_PAGE_BYTES,
                 )
                 update = result.row_or_none("update")
                 for refused in update.rows("errors") if update is not None and update.has("errors") else ():
@@ -154,7 +160,7 @@ class Cancellation:
                 self._dag_tasks.get_tasks_without_preload_content,
                 dag_id,
                 absent=absence.LIST_TASKS.about(dag_id=dag_id),
-                most=MAX_PAGE_BYTES,
+                max_bytes=MAX_PAGE_BYTES,
             )
         except Absent:
             return {}

@@ -63,7 +63,7 @@ class Changes:
             "~",
             "~",
             cursors=True,
-            of_many=True,
+            skip_too_large=True,
             updated_at_gte=since,
             run_id_prefix_pattern=self._prefix,
         )
@@ -107,7 +107,7 @@ class Changes:
             self._runs.get_dag_runs_without_preload_content,
             "~",
             cursors=True,
-            of_many=True,
+            skip_too_large=True,
             run_id_prefix_pattern=self._prefix,
             **query,
         )

@@ -102,9 +102,9 @@ class AirflowRuns:
     async def cancellation_runs(self, run_id: str) -> bool:
         """Whether the cancellation DAG's task for a run is executing.
 
-        See :meth:`.Cancellation.at_work`.
+        See :meth:`.Cancellation.is_cancelling`.
         """
-        return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.at_work, run_id)
+        return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.is_cancelling, run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Set a run and its unfinished task instances to failed (:meth:`.Cancellation.cancel`)."""

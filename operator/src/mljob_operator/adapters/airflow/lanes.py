@@ -87,7 +87,7 @@ class Circuit:
         self._failures = 0
         self._last: AirflowUnavailable | None = None
         self._closed_until = 0.0
-        self._trial_until = 0.0
+        self._trial_ends_at = 0.0
 
     def admit(self) -> None:
         """Check that a request may be sent now.
@@ -100,9 +100,9 @@ class Circuit:
             if self._last is None or self._failures < FAILURES:
                 return
             now = self._clock()
-            if now >= max(self._closed_until, self._trial_until):
+            if now >= max(self._closed_until, self._trial_ends_at):
                 # If this request never ends, the next request is let through after PATIENCE.
-                self._trial_until = now + OPERATION_TIMEOUT
+                self._trial_ends_at = now + OPERATION_TIMEOUT
                 return
             raise AirflowUnavailable(str(self._last), retry_after=max(0.0, self._closed_until - now))
 
@@ -110,14 +110,14 @@ class Circuit:
         """Record that Airflow has answered a request: all requests are let through again."""
         with self._lock:
             self._failures, self._last = 0, None
-            self._closed_until = self._trial_until = 0.0
+            self._closed_until = self._trial_ends_at = 0.0
 
     def failed(self, error: AirflowUnavailable) -> None:
         """Record that a request got no answer."""
         with self._lock:
             self._failures += 1
             self._last = error
-            self._trial_until = 0.0
+            self._trial_ends_at = 0.0
             if self._failures >= FAILURES:
                 self._closed_until = self._clock() + backoff(error, self._failures - FAILURES + 1, self._jitter)
 

@@ -173,7 +173,7 @@ class XComOutputs:
             map_index=xcom.map_index,
             deserialize=False,
             absent=absence.GET_XCOM.about(key=key),
-            most=min(MAX_XCOM_BYTES, reading.room),
+            max_bytes=min(MAX_XCOM_BYTES, reading.room),
         )
         value = row.anything("value")
         reading.room -= row.size

@@ -96,7 +96,7 @@ class Refusals:
                 self._dags.get_dags_without_preload_content,
                 dag_id_pattern=f"%{part[: max(3, len(part) // 2)]}%",
                 limit=PAGE,
-                most=MAX_PAGE_BYTES,
+                max_bytes=MAX_PAGE_BYTES,
             )
             return get_close_matches(dag_id, [row.text("dag_id") for row in page.rows("dags")], n=MAX_SIMILAR)
         except (Answer, AirflowError):
@@ -114,12 +114,12 @@ class Refusals:
                 self._import_errors.get_import_errors_without_preload_content,
                 filename_pattern=PurePosixPath(place).name if place else f"{dag_id}.py",
                 limit=PAGE,
-                most=MAX_PAGE_BYTES,
+                max_length=MAX_PAGE_BYTES,
             )
             own = next((row for row in page.rows("import_errors") if _is_of(row, dag_id, dag)), None)
             if own is None:
                 return ""
-            cause = own.prose("stack_trace", most=None).strip().rpartition("\n")[2] or "?"
+            cause = own.prose("stack_trace", max_length=None).strip().rpartition("\n")[2] or "?"
             return f"{own.text('filename', MAX_PATH)}: {cut(cause, MAX_CAUSE)}"
         except (Answer, AirflowError):
             return ""

@@ -49,36 +49,37 @@ class Row:
         self._url = url
         self.size = size
 
-    def text(self, field: str, most: int = MAX_ID) -> str:
-        """The field's value: an id or a word of at most ``most`` characters."""
+    def text(self, field: str, max_length: int = MAX_ID) -> str:
+        """The field's value: an id or a word of at most ``max_length`` characters."""
         value = self._data.get(field)
-        if not isinstance(value, str) or len(value) > most or whole(value) != value:
-            raise self.odd(field, f"a text of at most {most} characters")
+        if not isinstance(value, str) or len(value) > max_length or whole(value) != value:
+            raise self.invalid(field, f"a text of at most {max_length} characters")
         return value
 
-    def text_or_none(self, field: str, most: int = MAX_ID) -> str | None:
+    def text_or_none(self, field: str, max_length: int = MAX_ID) -> str | None:
         """The field's value: an id or a word. None if the field is null or absent."""
-        return None if self._data.get(field) is None else self.text(field, most)
+        return None if self._data.get(field) is None else self.text(field, max_length)
 
     def word(self, field: str) -> str | None:
         """The field's value: an id or a word. None if the field is null; it must not be absent."""
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
-    def prose(self, field: str, most: int | None = MAX_PROSE) -> str:
-        """The field's value: a text that people wrote, cut to ``most`` characters (None: not cut).
+    def prose(self, field: str, max_length: int | None = MAX_PROSE) -> str:
+        """The field's value: a text that people wrote, cut to ``max_length`` characters (None: not
+        cut).
 
         Empty if the field is null or absent.
         """
         value = self._data.get(field)
         if value is not None and not isinstance(value, str):
-            raise self.odd(field, "a text")
-        return whole(value or "") if most is None else cut(value or "", most)
+            raise self.invalid(field, "a text")
+        return whole(value or "") if max_length is None else cut(value or "", max_length)
 
     def number(self, field: str) -> int:
         """The field's value: a whole number of 32 bits."""
         value = self._data.get(field)
         if not isinstance(value, int) or isinstance(value, bool) or not -_INT32 <= value < _INT32:
-            raise self.odd(field, "a whole number of 32 bits")
+            raise self.invalid(field, "a whole number of 32 bits")
         return value
 
     def number_or_none(self, field: str) -> int | None:
@@ -89,7 +90,7 @@ class Row:
         """The field's value: true or false."""
         value = self._data.get(field)
         if not isinstance(value, bool):
-            raise self.odd(field, "true or false")
+            raise self.invalid(field, "true or false")
         return value
 
     def time(self, field: str) -> datetime:
@@ -100,9 +101,9 @@ class Row:
             given = datetime.fromisoformat(value)  # type: ignore[arg-type]
             moment = given.astimezone(UTC)
         except (TypeError, ValueError, OverflowError):
-            raise self.odd(field, "a time") from None
+            raise self.invalid(field, "a time") from None
         if given.tzinfo is None or moment.year not in _YEARS:
-            raise self.odd(field, "a time with a zone")
+            raise self.invalid(field, "a time with a zone")
         return moment
 
     def time_or_none(self, field: str) -> datetime | None:
@@ -113,7 +114,7 @@ class Row:
         """The field's value: an object."""
         value = self._data.get(field)
         if not isinstance(value, dict):
-            raise self.odd(field, "an object")
+            raise self.invalid(field, "an object")
         return Row(value, self._url)
 
     def row_or_none(self, field: str) -> Row | None:
@@ -124,14 +125,14 @@ class Row:
         """The field's value: a list of objects."""
         value = self._data.get(field)
         if not isinstance(value, list):
-            raise self.odd(field, "a list")
+            raise self.invalid(field, "a list")
         return [Row(item, self._url) for item in value]
 
     def texts(self, field: str) -> list[str]:
         """The field's value: a list of strings. Empty if the field is null or absent."""
         value = self._data.get(field)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise self.odd(field, "a list of texts")
+            raise self.invalid(field, "a list of texts")
         return value or []
 
     def content(self, field: str) -> dict[str, Any]:
@@ -143,13 +144,13 @@ class Row:
         if value is None:
             return {}
         if not isinstance(value, dict) or not _within(value, MAX_LEVELS):
-            raise self.odd(field, f"an object of at most {MAX_LEVELS} levels")
+            raise self.invalid(field, f"an object of at most {MAX_LEVELS} levels")
         return value
 
     def anything(self, field: str) -> Any:
         """The field's value, of any JSON type. The field must not be absent."""
         if field not in self._data:
-            raise self.odd(field, "there")
+            raise self.invalid(field, "there")
         return self._data[field]
 
     def begins(self, field: str, prefix: str) -> bool:
@@ -161,17 +162,17 @@ class Row:
         """Whether the object has this field."""
         return field in self._data
 
-    def odd(self, field: str, wanted: str) -> AirflowUnreadable:
-        """The error for a missing or invalid field. ``wanted`` says what the field should be."""
+    def invalid(self, field: str, expected: str) -> AirflowUnreadable:
+        """The error for a missing or invalid field. ``expected`` says what the field should be."""
         found = f"is a {_kind(self._data[field])}" if field in self._data else "is missing"
         return AirflowUnreadable(
-            f"{self._url} answered with JSON in which {field} {found}, and should be {wanted}. Is it Airflow's api-server?",
+            f"{self._url} answered with JSON in which {field} {found}, and should be {expected}. Is it Airflow's api-server?",
             outcome_unknown=True,
         )
 
 
 def run_fact(row: Row, observed_at: datetime) -> RunFact:
-    """The state of a dag run in an answer to a request that was sent at ``seen``."""
+    """The state of a dag run in an answer to a request that was sent at ``observed_at``."""
     return RunFact(
         state=run_state(row.word("state")),
         source=StatusSource.REST,
@@ -184,7 +185,7 @@ def run_fact(row: Row, observed_at: datetime) -> RunFact:
 
 
 def task_fact(row: Row, observed_at: datetime) -> TaskFact:
-    """The state of a task instance in an answer to a request that was sent at ``seen``."""
+    """The state of a task instance in an answer to a request that was sent at ``observed_at``."""
     return TaskFact(
         task_id=row.text("task_id"),
         map_index=row.number("map_index"),

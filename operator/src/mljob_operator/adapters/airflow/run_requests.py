@@ -102,7 +102,7 @@ class RunRequests:
             logical_date_gte=date,
             logical_date_lte=date,
             limit=1,
-            most=MAX_PAGE_BYTES,
+            max_bytes=MAX_PAGE_BYTES,
         )
         return next((row.text("dag_run_id") for row in page.rows("dag_runs")), None)
 

@@ -77,7 +77,7 @@ class Session:
         self, url: str, login: Login, *, ca_file: str | None, ca_bundle: str | None, connections: int = 1
     ) -> None:
         self._url = url.rstrip("/")
-        self._at = without_user(self._url)
+        self._shown_url = without_user(self._url)
         self._source = login.source
         self._headers = {name: value.get_secret_value() for name, value in login.headers}
         self._trusted = (ca_file, ca_bundle)
@@ -106,7 +106,7 @@ class Session:
         method: Callable[..., Any],
         *args: Any,
         absent: Absence = NEVER,
-        most: int = MAX_OBJECT_BYTES,
+        max_bytes: int = MAX_OBJECT_BYTES,
         **query: Any,
     ) -> Row:
         """Send a request, and return the JSON object of the answer.
@@ -118,13 +118,13 @@ class Session:
                 (``..._without_preload_content``).
             args: The method's positional arguments.
             absent: The texts by which Airflow says that the object does not exist.
-            most: The maximum number of bytes of the answer.
+            max_bytes: The maximum number of bytes of the answer.
             query: The method's keyword arguments.
 
         Raises:
             Absent: Airflow says with a text of ``absent`` that the object does not exist.
             Answer: Another error of Airflow's API, which the operation has to interpret.
-            TooLarge: The answer is larger than ``most``.
+            TooLarge: The answer is larger than ``max_bytes``.
             AirflowUnavailable: No answer, a server error, or an answer that Airflow doesn't give.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack a permission.
@@ -132,7 +132,7 @@ class Session:
         """
         with _nothing_sent():
             self._supported()
-        return self._result(self._with_token(method, *args, most=most, **query), absent)
+        return self._result(self._with_token(method, *args, max_bytes=max_bytes, **query), absent)
 
     def pages(
         self,
@@ -141,7 +141,7 @@ class Session:
         *args: Any,
         cursors: bool = False,
         absent: Absence = NEVER,
-        of_many: bool = False,
+        skip_too_large: bool = False,
         **query: Any,
     ) -> Iterator[Row]:
         """Request the pages of a list until Airflow says that the list ends, and yield all rows.
@@ -153,53 +153,55 @@ class Session:
             cursors: Whether the list has cursors since Airflow 3.2. Requests then have a cursor and
                 an offset: Airflow 3.1 ignores the cursor, and later versions ignore the offset.
             absent: The texts by which Airflow says that the object does not exist.
-            of_many: Whether the rows belong to many runs. A row that is too large to be read is
-                then left out, so that the conf of one run does not hide the other runs.
+            skip_too_large: Whether the rows belong to many runs. A row that is too large to be read
+                is then left out, so that the conf of one run does not hide the other runs.
             query: The method's keyword arguments.
 
         Raises:
             AirflowUnreadable: The list does not end, or a page holds more rows than requested.
-            TooLarge: One row is too large, and ``of_many`` is false.
+            TooLarge: One row is too large, and ``skip_too_large`` is false.
             AirflowError: The errors of :meth:`ask`.
         """
-        place: dict[str, Any] = {"limit": PAGE, "offset": 0}
+        position: dict[str, Any] = {"limit": PAGE, "offset": 0}
         if cursors:
-            place["cursor"] = ""
+            position["cursor"] = ""
         for _ in range(MAX_PAGES):
             try:
-                page = self.ask(method, *args, absent=absent, most=MAX_PAGE_BYTES, **place, **query)
+                page = self.ask(method, *args, absent=absent, max_bytes=MAX_PAGE_BYTES, **position, **query)
             except TooLarge:
-                if place["limit"] > 1:
+                if position["limit"] > 1:
                     # The page has a large row, for example because of a run's conf. Fewer rows at a
                     # time fit the limit.
-                    place["limit"] = max(1, place["limit"] // 10)
+                    position["limit"] = max(1, position["limit"] // 10)
                     continue
-                if not of_many:
+                if not skip_too_large:
                     raise
-                self._log_once(f"{field} of {self._at}, row {place['offset'] + 1}: it is too large to be read")
+                self._log_once(
+                    f"{field} of {self._shown_url}, row {position['offset'] + 1}: it is too large to be read"
+                )
                 # The cursor behind this row is in the page that can't be read. Without a cursor,
                 # Airflow goes by the offset.
-                place = {"limit": PAGE, "offset": place["offset"] + 1}
+                position = {"limit": PAGE, "offset": position["offset"] + 1}
                 continue
             rows = page.rows(field)
-            if len(rows) > place["limit"]:
+            if len(rows) > position["limit"]:
                 raise AirflowUnreadable(
-                    f"Airflow answered with {len(rows)} {field} where {place['limit']} were asked for."
+                    f"Airflow answered with {len(rows)} {field} where {position['limit']} were asked for."
                 )
             yield from rows
-            place["offset"] += len(rows)
-            place["limit"] = PAGE
+            position["offset"] += len(rows)
+            position["limit"] = PAGE
             if cursors and page.has("next_cursor"):
-                following = page.text_or_none("next_cursor", MAX_CURSOR)
-                if following is not None and following == place.get("cursor"):
-                    raise AirflowUnreadable(f"The pages of {field} of {self._at} lead back to themselves.")
-                place["cursor"] = following
-                more = following is not None
+                next_cursor = page.text_or_none("next_cursor", MAX_CURSOR)
+                if next_cursor is not None and next_cursor == position.get("cursor"):
+                    raise AirflowUnreadable(f"The pages of {field} of {self._shown_url} lead back to themselves.")
+                position["cursor"] = next_cursor
+                more = next_cursor is not None
             else:
-                more = place["offset"] < page.number("total_entries")
+                more = position["offset"] < page.number("total_entries")
             if not rows or not more:
                 return
-        raise AirflowUnreadable(f"The list of {field} of {self._at} has not ended after {MAX_PAGES} pages.")
+        raise AirflowUnreadable(f"The list of {field} of {self._shown_url} has not ended after {MAX_PAGES} pages.")
 
     def each(self, rows: Iterable[Row], read: Callable[[Row], T]) -> Iterator[T]:
         """Call ``read`` with each row, and yield the results.
@@ -233,7 +235,7 @@ class Session:
         with _nothing_sent():
             number, version = self._supported()
         try:
-            assert_backfills(number, version, self._at)
+            assert_backfills(number, version, self._shown_url)
         except AirflowUnsupported:
             self._version = None
             raise
@@ -271,10 +273,10 @@ class Session:
             self.clock_offset = offset
         return result
 
-    def _send(self, method: Callable[..., Any], *args: Any, most: int = MAX_OBJECT_BYTES, **query: Any) -> Reply:
+    def _send(self, method: Callable[..., Any], *args: Any, max_bytes: int = MAX_OBJECT_BYTES, **query: Any) -> Reply:
         query.setdefault("_request_timeout", TIMEOUT)
-        with _reaching(f"Airflow at {self._at}", self._proxy):
-            return Reply.read(method(*args, **query), self._at, most)
+        with _reaching(f"Airflow at {self._shown_url}", self._proxy):
+            return Reply.read(method(*args, **query), self._shown_url, max_bytes)
 
     def _supported(self) -> tuple[Version, str]:
         """Airflow's version, as numbers and as text.
@@ -289,9 +291,9 @@ class Session:
 
     def _ask_version(self) -> tuple[Version, str]:
         version = self._first_answer(self._with_token(self._call, "GET", "/api/v2/version")).text("version")
-        found = supported(version, self._at), version
+        found = supported(version, self._shown_url), version
         if self._version is None:
-            warn_if_untested(*found, self._at)
+            warn_if_untested(*found, self._shown_url)
         self._version = found
         return found
 

@@ -34,7 +34,7 @@ MAX_TOKEN = 16 * 1024
 RENEWED_BEFORE = 60.0
 """A token is renewed this many seconds before it expires. A token that lives less than ten minutes
 is renewed when a tenth of its life is left."""
-MAX_LIFE = 24 * 3600.0
+MAX_LIFETIME = 24 * 3600.0
 """The longest time in seconds for which a token is used, even if its provider allows more."""
 MAX_ERROR = 200
 """The maximum number of characters of a provider's error."""
@@ -141,11 +141,11 @@ class _RenewedToken(ABC):
         return self._asked.do(self._renew)
 
     def _renew(self) -> str:
-        token, life = self._ask()
+        token, lifetime = self._ask()
         if not fits_header(token):
             raise AirflowUnreadable(f"{self._giver} gave a token that can't be in an HTTP header.")
-        life = min(life, MAX_LIFE)
-        self._token, self._until = token, time.monotonic() + life - min(RENEWED_BEFORE, life / 10)
+        lifetime = min(lifetime, MAX_LIFETIME)
+        self._token, self._until = token, time.monotonic() + lifetime - min(RENEWED_BEFORE, lifetime / 10)
         return token
 
     @property
@@ -192,7 +192,7 @@ class AirflowToken(_RenewedToken):
             row = self._ask_airflow(body)
         except (AirflowUnauthorized, AirflowForbidden) as error:
             raise AirflowUnauthorized(f"Airflow refused the login of {who}. {error}") from error
-        return row.text("access_token", MAX_TOKEN), MAX_LIFE
+        return row.text("access_token", MAX_TOKEN), MAX_LIFETIME
 
 
 class ProviderToken(_RenewedToken):
@@ -220,7 +220,7 @@ class ProviderToken(_RenewedToken):
             raise AirflowUnreadable(f"{reply.answered}, in which there is no token. {_IS_IT}") from None
         if kind is not None and kind.lower() != "bearer":
             raise AirflowUnreadable(f"{self._giver} gave a token of type {cut(kind, MAX_ERROR)!r}, not a bearer token.")
-        return token, _life(row)
+        return token, _lifetime(row)
 
     def _request(self) -> tuple[bytes, dict[str, str]]:
         """The body and the headers of the request."""
@@ -240,27 +240,32 @@ class ProviderToken(_RenewedToken):
 
     def _refusal(self, reply: Reply) -> AirflowUnauthorized | AirflowUnavailable:
         """The error for an answer without a token (RFC 6749, 5.2)."""
-        said = _oauth2_error(reply)
-        if 400 <= reply.status < 500 and reply.status != 429 and said is not None:
+        error = _oauth2_error(reply)
+        if 400 <= reply.status < 500 and reply.status != 429 and error is not None:
             # A provider may quote the request, which holds the client's secret. So the message has
             # *** instead of the secret.
             secret = self._client.client_secret.get_secret_value()
             return AirflowUnauthorized(
-                f"{self._giver} refused client {self._client.client_id!r}: {said.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
+                f"{self._giver} refused client {self._client.client_id!r}: {error.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
             )
         return AirflowUnavailable(f"{reply.answered}, and gave no token. {_IS_IT}", retry_after=reply.retry_after)
 
 
-def _life(row: Row) -> float:
+def _lifetime(row: Row) -> float:
     """The life of a token in seconds.
 
     RFC 6749 only recommends the field ``expires_in``. Without the field, a token is used until
-    Airflow refuses it, for at most ``MAX_LIFE``.
+    Airflow refuses it, for at most ``MAX_LIFETIME``.
     """
-    life = row.anything("expires_in") if row.has("expires_in") else None
-    if isinstance(life, bool) or not isinstance(life, int | float) or not math.isfinite(life) or life <= 0:
-        return MAX_LIFE
-    return float(life)
+    lifetime = row.anything("expires_in") if row.has("expires_in") else None
+    if (
+        isinstance(lifetime, bool)
+        or not isinstance(lifetime, int | float)
+        or not math.isfinite(lifetime)
+        or lifetime <= 0
+    ):
+        return MAX_LIFETIME
+    return float(lifetime)
 
 
 def _oauth2_error(reply: Reply) -> str | None:
@@ -272,5 +277,5 @@ def _oauth2_error(reply: Reply) -> str | None:
     if not isinstance(found, dict) or not isinstance(found.get("error"), str):
         return None
     description = found.get("error_description")
-    told = f"{found['error']} ({description})" if isinstance(description, str) else found["error"]
-    return cut(" ".join(told.split()), MAX_ERROR)
+    text = f"{found['error']} ({description})" if isinstance(description, str) else found["error"]
+    return cut(" ".join(text.split()), MAX_ERROR)
