@@ -104,7 +104,7 @@ def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
             method(self, positions)
             return
         if when == "after":
-            self._waits = True
+            self._waits_for_commits = True
             method(self, positions)
         _die()
 

@@ -59,8 +59,8 @@ setting."""
 
 _OFFSETS = "the operator commits an offset when the status that holds the event is stored"
 _ASSIGNMENT = "the operator tracks the assignment of partitions itself"
-_ITS_OWN = "the operator sets this property itself"
-HELD = {
+_SET_BY_OPERATOR = "the operator sets this property itself"
+RESERVED = {
     "enable.auto.commit": _OFFSETS,
     "auto.commit.enable": _OFFSETS,
     "auto.commit.interval.ms": _OFFSETS,
@@ -83,11 +83,11 @@ HELD = {
     "request.required.acks": "a dead letter counts as sent when all replicas have stored it",
     "statistics.interval.ms": "the statistics tell the operator whether the brokers are connected",
     "plugin.library.paths": "a plugin would load code into the operator",
-    "enabled_events": _ITS_OWN,
-    "log_level": _ITS_OWN,
-    "log.queue": _ITS_OWN,
-    "opaque": _ITS_OWN,
-    "logger": _ITS_OWN,
+    "enabled_events": _SET_BY_OPERATOR,
+    "log_level": _SET_BY_OPERATOR,
+    "log.queue": _SET_BY_OPERATOR,
+    "opaque": _SET_BY_OPERATOR,
+    "logger": _SET_BY_OPERATOR,
     "default.topic.config": "set the topic's properties directly",
 }
 """The properties that users can't set, each with the reason."""
@@ -124,12 +124,12 @@ def from_json(text: str) -> dict[str, str]:
     """
     _bound(len(text.encode(errors="replace")))
     try:
-        told = json.loads(text, object_pairs_hook=list)
+        pairs = json.loads(text, object_pairs_hook=list)
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, list) or not all(isinstance(pair, tuple) for pair in told):
+        pairs = None
+    if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
         raise Unusable('is not a JSON object of librdkafka\'s properties, such as {"socket.timeout.ms": 30000}')
-    return _checked((name, _text(name, value)) for name, value in told)
+    return _checked((name, _text(name, value)) for name, value in pairs)
 
 
 def from_lines(text: str) -> dict[str, str]:
@@ -178,8 +178,8 @@ def _checked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
             raise Unusable(f"{name} is set twice")
         if (setting := SETTINGS.get(name) or _ALIASES.get(name)) is not None:
             raise Unusable(f"{name} has a setting of its own: use MLJOB_{setting.upper()}")
-        if name in HELD or name.endswith("_cb"):
-            raise Unusable(f"{name} can't be set: {HELD.get(name, _ITS_OWN)}. Leave it out")
+        if name in RESERVED or name.endswith("_cb"):
+            raise Unusable(f"{name} can't be set: {RESERVED.get(name, _SET_BY_OPERATOR)}. Leave it out")
         if "\0" in value:
             raise Unusable(f"the value of {name} holds a NUL character")
         found[name] = value

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from .core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 
-_OURS = ("namespace", "job", "run_id", "phase", "reason")
+_EXTRA_FIELDS = ("namespace", "job", "run_id", "phase", "reason")
 _TOKEN = re.compile(r"(?i)\b(?P<scheme>bearer|basic) +[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 """A credential in a header, or a JSON Web Token anywhere in a text.
 
@@ -84,7 +84,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {name: getattr(record, name) for name in _OURS if getattr(record, name, None) is not None}
+        line |= {name: getattr(record, name) for name in _EXTRA_FIELDS if getattr(record, name, None) is not None}
         if record.exc_text:
             line["exception"] = record.exc_text
         return json.dumps(line, default=str)
@@ -99,7 +99,7 @@ def configure(log_format: str, log_level: str) -> None:
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    handler.addFilter(_is_news)
+    handler.addFilter(_is_relevant)
     handler.addFilter(RedactingFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -112,7 +112,7 @@ def _redacted(text: str, redaction: Redaction) -> str:
     return _TOKEN.sub(lambda found: f"{found['scheme']} {HIDDEN}" if found["scheme"] else HIDDEN, text)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_relevant(record: logging.LogRecord) -> bool:
     """Return False for kopf's line about each try of a request, which quotes the raw answer.
 
     :mod:`.adapters.watch` logs each cause once instead.

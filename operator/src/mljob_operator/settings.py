@@ -58,7 +58,7 @@ _BROKER = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.%]+\]|[^\s:,/\[\]]+)(:\d{1,5})?")
 def _url(text: str) -> str:
     if "@" in text:
         raise ValueError("must not hold credentials: URLs appear in logs and statuses")
-    if (why := _misfit(text)) is not None:
+    if (why := _url_problem(text)) is not None:
         raise ValueError(f"{cut(text, 200)!r} {why}. An example is https://airflow.example.com:8080")
     return text
 
@@ -76,7 +76,7 @@ def _base_url(text: str) -> str:
     return text
 
 
-def _misfit(text: str) -> str | None:
+def _url_problem(text: str) -> str | None:
     """Return the reason why a text is not an http or https URL, or None if it is such a URL."""
     if _SPACE.search(text):
         return "holds white space"
@@ -330,7 +330,7 @@ class Settings(BaseSettings):
             if not self.airflow_instances:
                 raise ValueError("set MLJOB_AIRFLOW_URL, or MLJOB_AIRFLOW_INSTANCES to true")
             return self
-        ways = {
+        logins = {
             "MLJOB_AIRFLOW_TOKEN": self.airflow_token is not None,
             "MLJOB_AIRFLOW_TOKEN_FILE": self.airflow_token_file is not None,
             "both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD": None
@@ -338,10 +338,10 @@ class Settings(BaseSettings):
             "both MLJOB_AIRFLOW_OAUTH2_CLIENT_ID and MLJOB_AIRFLOW_OAUTH2_CLIENT_SECRET": None
             not in (self.airflow_oauth2_client_id, self.airflow_oauth2_client_secret),
         }
-        there = [way for way, is_set in ways.items() if is_set]
-        if len(there) != 1:
-            found = f"; set are {' and '.join(there)}" if there else ""
-            raise ValueError(f"set exactly one of {', or '.join(ways)}{found}")
+        given = [login for login, is_set in logins.items() if is_set]
+        if len(given) != 1:
+            found = f"; set are {' and '.join(given)}" if given else ""
+            raise ValueError(f"set exactly one of {', or '.join(logins)}{found}")
         return self
 
     @model_validator(mode="after")

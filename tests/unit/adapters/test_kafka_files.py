@@ -16,7 +16,7 @@ class Watched:
 
     def __init__(self, *paths: Path) -> None:
         self.now = 0.0
-        self._files = Files([str(path) for path in paths], every=10, clock=lambda: self.now)
+        self._files = Files([str(path) for path in paths], interval=10, clock=lambda: self.now)
         self._files.remember()
 
     def changed(self, after: float = 10) -> bool:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from mljob_operator import main as composition
 from mljob_operator.adapters.kafka import refusal
-from mljob_operator.kafka_properties import HELD, secrets
+from mljob_operator.kafka_properties import RESERVED, secrets
 from mljob_operator.settings import Settings
 from tests.live.authority import Authority
 

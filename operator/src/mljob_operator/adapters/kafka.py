@@ -76,10 +76,10 @@ def refusal(config: Mapping[str, Any]) -> str | None:
         # librdkafka would request a token at once, and closing the consumer would wait for the
         # answer. Nothing listens on this address, so there is no wait.
         asked["sasl.oauthbearer.token.endpoint.url"] = "http://127.0.0.1:9/"
-    quiet = {"log_level": 0, "logger": logging.getLogger("librdkafka"), "error_cb": lambda _: None}
+    silenced = {"log_level": 0, "logger": logging.getLogger("librdkafka"), "error_cb": lambda _: None}
     try:
-        Consumer({**asked, **_CONSUMER, "group.id": "none", **quiet}).close()
-        Producer({**asked, **DEAD_LETTER_PROPERTIES, **quiet})
+        Consumer({**asked, **_CONSUMER, "group.id": "none", **silenced}).close()
+        Producer({**asked, **DEAD_LETTER_PROPERTIES, **silenced})
     except KafkaException as error:
         return re.sub(r"^Failed to create (consumer|producer): ", "", str(error.args[0].str()))
     except (TypeError, ValueError) as error:
@@ -138,12 +138,12 @@ class KafkaEvents:
         self._group_id = group_id
         self._link_changed = link_changed
         self._connection = Connection(str(config.get("bootstrap.servers")), topic, self._report_link)
-        self._files = Files([str(config[name]) for name in FILES if name in config], every=file_check_interval)
+        self._files = Files([str(config[name]) for name in FILES if name in config], interval=file_check_interval)
         self._consumer: Consumer | None = None
         self._consumers = 0
         self._stopping = threading.Event()
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._waits = False
+        self._waits_for_commits = False
         self._commits = 0
         self._paused = False
         self._assigned: list[TopicPartition] = []
@@ -357,7 +357,7 @@ class KafkaEvents:
             wait: Whether to wait until commits are done. True if another member of the group is
                 about to get the partitions.
         """
-        self._waits = wait
+        self._waits_for_commits = wait
         while True:
             try:
                 command = self._commands.get_nowait()
@@ -369,7 +369,7 @@ class KafkaEvents:
         if self._consumer is None:
             return
         try:
-            if self._waits:
+            if self._waits_for_commits:
                 # This call never returns if no broker accepts the commit. A rebalance has just
                 # begun, so a broker does answer.
                 self._consumer.commit(offsets=positions, asynchronous=False)

@@ -132,8 +132,8 @@ class Connection:
 
         Minor messages, and messages that :meth:`error` gets too, have the level DEBUG.
         """
-        quiet = facility in _PASSED_TO_ERROR_CB or level < logging.ERROR
-        log.log(logging.DEBUG if quiet else logging.WARNING, text, facility, name, line)
+        is_minor = facility in _PASSED_TO_ERROR_CB or level < logging.ERROR
+        log.log(logging.DEBUG if is_minor else logging.WARNING, text, facility, name, line)
 
     def _set_connected(self) -> None:
         self._code, self._cause = "", _NO_ERROR

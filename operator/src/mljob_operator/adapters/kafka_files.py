@@ -19,34 +19,34 @@ class Files:
 
     Args:
         paths: The files' paths. The path of a folder stands for all files in the folder.
-        every: Seconds between two checks.
+        interval: Seconds between two checks.
         clock: A monotonic clock, in seconds.
     """
 
-    def __init__(self, paths: Sequence[str], *, every: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, paths: Sequence[str], *, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._paths = [Path(path) for path in paths]
-        self._every = every
+        self._interval = interval
         self._clock = clock
-        self._known: str | None = None
-        self._looked_at = clock()
+        self._digest: str | None = None
+        self._checked_at = clock()
 
     def remember(self) -> None:
         """Remember the current content, with which :meth:`changed` compares later content."""
-        self._known, self._looked_at = self._content(), self._clock()
+        self._digest, self._checked_at = self._content(), self._clock()
 
     def changed(self) -> bool:
         """Whether the content has changed since the last check or :meth:`remember`.
 
-        False if less than ``every`` seconds have passed since the last check. Also false if a file
-        can't be read, for example while it is being replaced.
+        False if less than ``interval`` seconds have passed since the last check. Also false if a
+        file can't be read, for example while it is being replaced.
         """
-        if not self._paths or self._clock() - self._looked_at < self._every:
+        if not self._paths or self._clock() - self._checked_at < self._interval:
             return False
-        self._looked_at = self._clock()
+        self._checked_at = self._clock()
         content = self._content()
-        if content is None or content == self._known:
+        if content is None or content == self._digest:
             return False
-        self._known = content
+        self._digest = content
         return True
 
     def _content(self) -> str | None:

@@ -29,7 +29,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._gone: set[str] = set()
+        self._deleted_airflows: set[str] = set()
         """The names of deleted AirflowInstances. A request that ends after the deletion must not
         create the series of the AirflowInstance again."""
         self._events = Counter(
@@ -141,7 +141,7 @@ class Metrics:
             outcome: ``ok``, ``error``, or the reason of an error, such as ``AirflowUnavailable``.
             seconds: The duration.
         """
-        if airflow in self._gone:
+        if airflow in self._deleted_airflows:
             return
         self._requests.labels(airflow, operation, outcome).observe(seconds)
 
@@ -151,7 +151,7 @@ class Metrics:
 
     def resync(self, airflow: str, outcome: str) -> None:
         """Count a pass over an Airflow's change feed. The outcome is ``ok`` or ``failed``."""
-        if airflow in self._gone:
+        if airflow in self._deleted_airflows:
             return
         self._resyncs.labels(airflow, outcome).inc()
 
@@ -165,10 +165,10 @@ class Metrics:
         None: the AirflowInstance is deleted, so all of its series are removed.
         """
         if ready is not None:
-            self._gone.discard(airflow)
+            self._deleted_airflows.discard(airflow)
             self._ready.labels(airflow).set(ready)
             return
-        self._gone.add(airflow)
+        self._deleted_airflows.add(airflow)
         for metric in self._of_airflows:
             metric.remove_by_labels({"airflow": airflow})
 
@@ -177,19 +177,19 @@ class Metrics:
 
         0: no runs have vanished in this way.
         """
-        if airflow in self._gone:
+        if airflow in self._deleted_airflows:
             return
         self._vanished.labels(airflow).set(runs)
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
         """Set the number of an Airflow's active runs that no MLJob follows."""
-        if airflow in self._gone:
+        if airflow in self._deleted_airflows:
             return
         self._orphaned.labels(airflow).set(runs)
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
         """Set how many MLJobs have a run in an AirflowInstance, and how many wait for admission."""
-        if airflow in self._gone:
+        if airflow in self._deleted_airflows:
             return
         self._active.labels(airflow).set(active)
         self._waiting.labels(airflow).set(waiting)
@@ -235,7 +235,7 @@ class Endpoints:
         try:
             listener = _listen(host, port)
         except OSError as error:
-            raise CannotStart(_why_not(error, host, port), code=2) from error
+            raise CannotStart(_cause(error, host, port), code=2) from error
         app = web.Application()
         app.router.add_get("/livez", self._probe(self._alive))
         app.router.add_get("/readyz", self._probe(self._ready))
@@ -273,7 +273,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return socket.create_server(address[:2], family=family)
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def _cause(error: OSError, host: str, port: int) -> str:
     """The message of the error when the operator can't listen on an address."""
     if error.errno == errno.EADDRINUSE:
         return f"MLJOB_HTTP_PORT: another process listens on port {port} of {host} already; set another port"

@@ -102,10 +102,10 @@ def _checked(proxy: str) -> str:
     url = proxy if "://" in proxy else f"http://{proxy}"
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound:
+        is_valid = False
+    if not is_valid:
         raise ValueError("is not the URL of an HTTP proxy such as http://proxy.example.com:3128")
     return url
 
@@ -133,11 +133,11 @@ def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, p
         return True
     if (network := _network(entry)) is not None:
         return address is not None and address in network
-    name, wanted = _split_port(entry)
-    if wanted is not None and wanted != str(port):
+    name, entry_port = _split_port(entry)
+    if entry_port is not None and entry_port != str(port):
         return False
-    if (known := _address(name)) is not None or address is not None:
-        return known == address
+    if (entry_address := _address(name)) is not None or address is not None:
+        return entry_address == address
     # "example.com" matches example.com and its subdomains. ".example.com" and "*.example.com" match
     # the subdomains alone.
     name = name[1:] if name.startswith("*.") else name

@@ -111,7 +111,7 @@ class Watch:
             trust_env=False,
             trace_configs=[trace],
         )
-        _end_what_is_read_with(session, answers)
+        _close_answers_with(session, answers)
         return kopf.AiohttpSession(
             server=info.server,
             aiohttp_session=session,
@@ -137,7 +137,7 @@ class Watch:
         if self._problems.pop(path, None) is not None:
             log.info("%s is answered again", path)
         if "watch" in request.url.query:
-            self._unlisted -= {known for known in self._unlisted if path.endswith(known)}
+            self._unlisted -= {unlisted for unlisted in self._unlisted if path.endswith(unlisted)}
 
     async def _failed(
         self, session: aiohttp.ClientSession, __: SimpleNamespace, request: aiohttp.TraceRequestExceptionParams
@@ -155,7 +155,7 @@ class Watch:
             log.warning("%s can't be read: %s; it is tried again until it can", path, why)
 
 
-def _end_what_is_read_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
+def _close_answers_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
     """Close all open answers when the session closes.
 
     When the API refuses one watch (401), kopf closes the session, and the answers of the other

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 class Absence:
@@ -31,7 +31,7 @@ class Absence:
         self.texts = texts
         self._ids = ids or {}
 
-    def about(self, **ids: str) -> Absence:
+    def with_ids(self, **ids: str) -> Absence:
         """The same texts, for a request with these ids."""
         return Absence(*self.texts, ids=ids)
 
@@ -41,7 +41,7 @@ class Absence:
 
     def _pattern(self, text: str) -> str:
         """The regular expression for a text. Ids match exactly; other words match in any case."""
-        parts = enumerate(_PLACE.split(text))
+        parts = enumerate(_PLACEHOLDER.split(text))
         return "".join(re.escape(self._ids[part]) if i % 2 else f"(?i:{re.escape(part)})" for i, part in parts if part)
 
 

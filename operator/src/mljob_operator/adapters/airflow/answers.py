@@ -220,12 +220,12 @@ class Reply:
         match self.status:
             case status if status == 401 or (status == 403 and detail in _BAD_TOKEN):
                 return AirflowUnauthorized(
-                    f"Airflow refused the operator's credentials: {text}. Check {source}{self._stranger(detail) or '.'}"
+                    f"Airflow refused the operator's credentials: {text}. Check {source}{self._wrong_service_hint(detail) or '.'}"
                 )
             case 403:
                 return AirflowForbidden(
                     f"Airflow's user of the operator lacks a permission: {text}. Give the user in {source} the role that the docs name"
-                    f"{self._stranger(detail) or '.'}"
+                    f"{self._wrong_service_hint(detail) or '.'}"
                 )
             case 429:
                 return AirflowUnavailable(f"{self.url} answered 429: {text}", retry_after=self.retry_after)
@@ -271,7 +271,7 @@ class Reply:
         more = "..." if len(self.body) > 4 * MAX_QUOTE else ""
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
-    def _stranger(self, detail: str | None) -> str:
+    def _wrong_service_hint(self, detail: str | None) -> str:
         """A hint for a message that the answer is not Airflow's; empty if ``detail`` is
         Airflow's.
         """

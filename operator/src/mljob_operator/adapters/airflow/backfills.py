@@ -157,7 +157,7 @@ class AirflowBackfills:
             row = self._session.ask(
                 self._backfills.create_backfill_without_preload_content,
                 body,
-                absent=absence.CREATE_BACKFILL.about(dag_id=dag_id),
+                absent=absence.CREATE_BACKFILL.with_ids(dag_id=dag_id),
                 _request_timeout=CREATION_TIMEOUT,
             )
         except Answer as answer:
@@ -224,7 +224,7 @@ class AirflowBackfills:
     def _put(self, request: Callable[..., Any], backfill_id: int) -> None:
         try:
             row = self._session.ask(
-                request, backfill_id, absent=absence.CHANGE_BACKFILL.about(backfill_id=str(backfill_id))
+                request, backfill_id, absent=absence.CHANGE_BACKFILL.with_ids(backfill_id=str(backfill_id))
             )
         except Answer as answer:
             # A closed backfill (409) or a deleted backfill (404) starts no more runs, so there is
@@ -266,7 +266,7 @@ def _marker(row: Row, field: str) -> Marker | None:
 
     Any user of Airflow may have written the conf.
     """
-    conf = row.anything(field)
+    conf = row.value(field)
     return Marker.read(conf) if isinstance(conf, dict) else None
 
 

@@ -74,7 +74,7 @@ class Cancellation:
             dag = self._session.ask(
                 self._dags.get_dag_without_preload_content,
                 cancel_dag_id,
-                absent=absence.GET_DAG.about(dag_id=cancel_dag_id),
+                absent=absence.GET_DAG.with_ids(dag_id=cancel_dag_id),
             )
         except Absent as absent:
             raise DagRefused(f"the cancellation DAG {cancel_dag_id} is not in Airflow") from absent
@@ -159,7 +159,7 @@ class Cancellation:
             page = self._session.ask(
                 self._dag_tasks.get_tasks_without_preload_content,
                 dag_id,
-                absent=absence.LIST_TASKS.about(dag_id=dag_id),
+                absent=absence.LIST_TASKS.with_ids(dag_id=dag_id),
                 max_bytes=MAX_PAGE_BYTES,
             )
         except Absent:
@@ -174,7 +174,7 @@ class Cancellation:
                 dag_id,
                 run_id,
                 body,
-                absent=absence.PATCH_RUN.about(dag_id=dag_id, run_id=run_id),
+                absent=absence.PATCH_RUN.with_ids(dag_id=dag_id, run_id=run_id),
             )
         except Answer as answer:
             if answer.status not in (404, 409):

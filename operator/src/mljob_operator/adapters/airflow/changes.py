@@ -83,7 +83,7 @@ class Changes:
         for dag_id in dag_ids:
             try:
                 dag = self._session.ask(
-                    self._dags.get_dag_without_preload_content, dag_id, absent=absence.GET_DAG.about(dag_id=dag_id)
+                    self._dags.get_dag_without_preload_content, dag_id, absent=absence.GET_DAG.with_ids(dag_id=dag_id)
                 )
                 paused, stale = dag.flag("is_paused"), dag.flag("is_stale")
             except Absent:
@@ -128,4 +128,4 @@ class Changes:
         Airflow 3.1 ignores ``run_id_prefix_pattern``, and later versions ignore the prefix's last
         dot.
         """
-        return (row for row in rows if row.begins("dag_run_id", self._prefix))
+        return (row for row in rows if row.starts_with("dag_run_id", self._prefix))

@@ -51,16 +51,16 @@ class Children:
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
         queue, left = [(dag_id, run_id)], MAX_CHILDREN
         for parent in queue:
-            claims = list(islice(self._claims(*parent), left))
-            left -= len(claims)
-            for task_id, map_index in claims:
-                run = self._claimed(*parent, task_id, map_index)
+            tasks = list(islice(self._tasks_with_run_id(*parent), left))
+            left -= len(tasks)
+            for task_id, map_index in tasks:
+                run = self._started_run(*parent, task_id, map_index)
                 if run is not None and run not in found:
                     found[run] = self._run(*run)
                     queue.append(run)
         return [child for child in found.values() if child is not None]
 
-    def _claims(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
+    def _tasks_with_run_id(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
         """The task instances (task id, map index) that claim to have started a run."""
         rows = self._session.pages(
             "xcom_entries",
@@ -73,7 +73,7 @@ class Children:
         )
         return ((row.text("task_id"), row.number("map_index")) for row in rows)
 
-    def _claimed(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
+    def _started_run(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
         """The DAG id and run id of the run that a task claims to have started.
 
         None: an id is missing or invalid.
@@ -94,9 +94,9 @@ class Children:
             RUN_ID_KEY,
             map_index=map_index,
             deserialize=False,
-            absent=absence.GET_XCOM.about(key=RUN_ID_KEY),
+            absent=absence.GET_XCOM.with_ids(key=RUN_ID_KEY),
         )
-        return plain(row.anything("value"))
+        return plain(row.value("value"))
 
     def _dag(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> object:
         row = self._session.ask(
@@ -105,7 +105,7 @@ class Children:
             run_id,
             task_id,
             map_index,
-            absent=absence.GET_TASK_INSTANCE.about(
+            absent=absence.GET_TASK_INSTANCE.with_ids(
                 dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=str(map_index)
             ),
         )
@@ -114,7 +114,7 @@ class Children:
     def _run(self, dag_id: str, run_id: str) -> Child | None:
         """The run as a child; None: the run does not exist or has ended."""
         row = self._runs.row(dag_id, run_id)
-        if row is None or run_state(row.word("state")) in TERMINAL_RUN:
+        if row is None or run_state(row.text_or_null("state")) in TERMINAL_RUN:
             return None
         return Child(dag_id, run_id, row.text_or_none("triggered_by") == BY_TASK)
 

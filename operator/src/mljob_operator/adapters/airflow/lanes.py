@@ -101,7 +101,8 @@ class Circuit:
                 return
             now = self._clock()
             if now >= max(self._closed_until, self._trial_ends_at):
-                # If this request never ends, the next request is let through after PATIENCE.
+                # If this request never ends, the next request is let through after
+                # OPERATION_TIMEOUT.
                 self._trial_ends_at = now + OPERATION_TIMEOUT
                 return
             raise AirflowUnavailable(str(self._last), retry_after=max(0.0, self._closed_until - now))

@@ -172,10 +172,10 @@ class XComOutputs:
             key,
             map_index=xcom.map_index,
             deserialize=False,
-            absent=absence.GET_XCOM.about(key=key),
+            absent=absence.GET_XCOM.with_ids(key=key),
             max_bytes=min(MAX_XCOM_BYTES, reading.room),
         )
-        value = row.anything("value")
+        value = row.value("value")
         reading.room -= row.size
         return plain(value)
 
@@ -189,11 +189,11 @@ def _names(value: Any) -> dict[str, None]:
     return {name: None for name in names if isinstance(name, str)}
 
 
-def _replace(place: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
-    """Add the newer entries to ``place``, and remove entries of the same names from ``other``.
+def _replace(target: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
+    """Add the newer entries to ``target``, and remove entries of the same names from ``other``.
 
     An output is either published or omitted: the last task that names the output decides.
     """
-    place |= newer
+    target |= newer
     for name in newer:
         other.pop(name, None)

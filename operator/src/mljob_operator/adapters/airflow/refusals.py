@@ -109,10 +109,10 @@ class Refusals:
         """
         try:
             dag = self._dag(dag_id)
-            place = dag.text_or_none("fileloc", MAX_PATH) if dag is not None else None
+            path = dag.text_or_none("fileloc", MAX_PATH) if dag is not None else None
             page = self._session.ask(
                 self._import_errors.get_import_errors_without_preload_content,
-                filename_pattern=PurePosixPath(place).name if place else f"{dag_id}.py",
+                filename_pattern=PurePosixPath(path).name if path else f"{dag_id}.py",
                 limit=PAGE,
                 max_length=MAX_PAGE_BYTES,
             )
@@ -127,7 +127,7 @@ class Refusals:
     def _dag(self, dag_id: str) -> Row | None:
         try:
             return self._session.ask(
-                self._dags.get_dag_without_preload_content, dag_id, absent=absence.GET_DAG.about(dag_id=dag_id)
+                self._dags.get_dag_without_preload_content, dag_id, absent=absence.GET_DAG.with_ids(dag_id=dag_id)
             )
         except Absent:
             return None

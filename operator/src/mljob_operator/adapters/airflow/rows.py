@@ -60,7 +60,7 @@ class Row:
         """The field's value: an id or a word. None if the field is null or absent."""
         return None if self._data.get(field) is None else self.text(field, max_length)
 
-    def word(self, field: str) -> str | None:
+    def text_or_null(self, field: str) -> str | None:
         """The field's value: an id or a word. None if the field is null; it must not be absent."""
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
@@ -140,20 +140,20 @@ class Row:
 
         The object has at most ``MAX_LEVELS`` nested levels.
         """
-        value = self.anything(field)
+        value = self.value(field)
         if value is None:
             return {}
         if not isinstance(value, dict) or not _within(value, MAX_LEVELS):
             raise self.invalid(field, f"an object of at most {MAX_LEVELS} levels")
         return value
 
-    def anything(self, field: str) -> Any:
+    def value(self, field: str) -> Any:
         """The field's value, of any JSON type. The field must not be absent."""
         if field not in self._data:
             raise self.invalid(field, "there")
         return self._data[field]
 
-    def begins(self, field: str, prefix: str) -> bool:
+    def starts_with(self, field: str, prefix: str) -> bool:
         """Whether the field is a string with this prefix."""
         value = self._data.get(field)
         return isinstance(value, str) and value.startswith(prefix)
@@ -174,7 +174,7 @@ class Row:
 def run_fact(row: Row, observed_at: datetime) -> RunFact:
     """The state of a dag run in an answer to a request that was sent at ``observed_at``."""
     return RunFact(
-        state=run_state(row.word("state")),
+        state=run_state(row.text_or_null("state")),
         source=StatusSource.REST,
         occurred_at=observed_at,
         observed_at=observed_at,
@@ -190,7 +190,7 @@ def task_fact(row: Row, observed_at: datetime) -> TaskFact:
         task_id=row.text("task_id"),
         map_index=row.number("map_index"),
         try_number=row.number("try_number"),
-        state=task_state(row.word("state")),
+        state=task_state(row.text_or_null("state")),
         source=StatusSource.REST,
         occurred_at=observed_at,
         observed_at=observed_at,

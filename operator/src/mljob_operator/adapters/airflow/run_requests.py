@@ -72,7 +72,7 @@ class RunRequests:
                 self._runs.trigger_dag_run_without_preload_content,
                 dag_id,
                 body,
-                absent=absence.TRIGGER_RUN.about(dag_id=dag_id),
+                absent=absence.TRIGGER_RUN.with_ids(dag_id=dag_id),
             )
         except Answer as answer:
             if answer.status == 409:
@@ -115,7 +115,7 @@ class RunRequests:
             row = self._session.ask(
                 self._dags.get_dag_details_without_preload_content,
                 dag_id,
-                absent=absence.GET_DAG.about(dag_id=dag_id),
+                absent=absence.GET_DAG.with_ids(dag_id=dag_id),
             )
         except Absent:
             return {}
@@ -162,7 +162,7 @@ class RunRequests:
             dag_id,
             run_id,
             body,
-            absent=absence.CLEAR_RUN.about(dag_id=dag_id, run_id=run_id),
+            absent=absence.CLEAR_RUN.with_ids(dag_id=dag_id, run_id=run_id),
         )
         assert_about(row, dag_id, run_id)
         with after_effect():
@@ -181,7 +181,7 @@ class RunRequests:
                 run_id,
                 body,
                 update_mask=["note"],
-                absent=absence.PATCH_RUN.about(dag_id=dag_id, run_id=run_id),
+                absent=absence.PATCH_RUN.with_ids(dag_id=dag_id, run_id=run_id),
             )
         except Absent:
             return
@@ -210,7 +210,7 @@ class RunRequests:
                 dag_id,
                 run_id,
                 cursors=True,
-                absent=absence.LIST_TASK_INSTANCES.about(dag_id=dag_id, run_id=run_id),
+                absent=absence.LIST_TASK_INSTANCES.with_ids(dag_id=dag_id, run_id=run_id),
             ):
                 assert_about(row, dag_id, run_id)
                 found.append(task_fact(row, observed_at))
@@ -245,7 +245,7 @@ class RunRequests:
                 self._runs.get_dag_run_without_preload_content,
                 dag_id,
                 run_id,
-                absent=absence.GET_RUN.about(dag_id=dag_id, run_id=run_id),
+                absent=absence.GET_RUN.with_ids(dag_id=dag_id, run_id=run_id),
             )
         except Absent:
             return None

@@ -275,7 +275,7 @@ class Session:
 
     def _send(self, method: Callable[..., Any], *args: Any, max_bytes: int = MAX_OBJECT_BYTES, **query: Any) -> Reply:
         query.setdefault("_request_timeout", TIMEOUT)
-        with _reaching(f"Airflow at {self._shown_url}", self._proxy):
+        with _connection_errors(f"Airflow at {self._shown_url}", self._proxy):
             return Reply.read(method(*args, **query), self._shown_url, max_bytes)
 
     def _supported(self) -> tuple[Version, str]:
@@ -305,7 +305,7 @@ class Session:
         """Send a request to an OAuth 2 provider, without Airflow's headers and tokens."""
         at = without_user(url)
         proxy = proxy_for(url)
-        with _reaching(f"The token endpoint {at}", proxy):
+        with _connection_errors(f"The token endpoint {at}", proxy):
             context = ssl.create_default_context(cafile=self._trusted[0], cadata=self._trusted[1])
             context.load_default_certs()
             with pool_manager(proxy, ssl_context=context, retries=False) as pool:
@@ -348,31 +348,31 @@ class Session:
 
 
 @contextmanager
-def _reaching(who: str, proxy: str | None) -> Iterator[None]:
+def _connection_errors(server: str, proxy: str | None) -> Iterator[None]:
     """Turn the exceptions of a request that gets no answer into AirflowUnavailable.
 
     Args:
-        who: The server, as the beginning of the message.
+        server: The server, as the beginning of the message.
         proxy: The URL of the proxy, which the message names; None: no proxy is used.
 
     Raises:
         AirflowUnavailable: The request got no answer.
     """
-    through = f" through the proxy {shown(proxy)}" if proxy else ""
+    via_proxy = f" through the proxy {shown(proxy)}" if proxy else ""
     try:
         yield
     except _NOT_CONNECTED as error:
-        raise AirflowUnavailable(f"{who} can't be reached{through}: {_cause(error)}") from error
+        raise AirflowUnavailable(f"{server} can't be reached{via_proxy}: {_cause(error)}") from error
     except (ApiException, ssl.SSLError, urllib3.exceptions.SSLError) as error:
         # Without an answer, the client raises ApiException only for a bad certificate.
-        raise AirflowUnavailable(f"{who} can't be trusted: {_cause(error)}. Check the CA bundle.") from error
+        raise AirflowUnavailable(f"{server} can't be trusted: {_cause(error)}. Check the CA bundle.") from error
     except urllib3.exceptions.HTTPError as error:
         refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
         raise AirflowUnavailable(
-            f"{who} did not answer{through}: {_cause(error)}", outcome_unknown=not refused
+            f"{server} did not answer{via_proxy}: {_cause(error)}", outcome_unknown=not refused
         ) from error
     except OSError as error:
-        raise AirflowUnavailable(f"{who} did not answer{through}: {error}", outcome_unknown=True) from error
+        raise AirflowUnavailable(f"{server} did not answer{via_proxy}: {error}", outcome_unknown=True) from error
 
 
 @contextmanager

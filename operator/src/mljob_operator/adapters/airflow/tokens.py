@@ -39,7 +39,7 @@ MAX_LIFETIME = 24 * 3600.0
 MAX_ERROR = 200
 """The maximum number of characters of a provider's error."""
 
-_IS_IT = "Is it the OAuth 2 provider's token endpoint?"
+_HINT = "Is it the OAuth 2 provider's token endpoint?"
 
 AskAirflow = Callable[[Mapping[str, Any]], Row]
 """Sends ``POST /auth/token`` with this body to Airflow, and returns the JSON object of the answer.
@@ -143,14 +143,14 @@ class _RenewedToken(ABC):
     def _renew(self) -> str:
         token, lifetime = self._ask()
         if not fits_header(token):
-            raise AirflowUnreadable(f"{self._giver} gave a token that can't be in an HTTP header.")
+            raise AirflowUnreadable(f"{self._issuer} gave a token that can't be in an HTTP header.")
         lifetime = min(lifetime, MAX_LIFETIME)
         self._token, self._until = token, time.monotonic() + lifetime - min(RENEWED_BEFORE, lifetime / 10)
         return token
 
     @property
     @abstractmethod
-    def _giver(self) -> str:
+    def _issuer(self) -> str:
         """The issuer of the token, as messages name it."""
 
     @abstractmethod
@@ -171,13 +171,13 @@ class AirflowToken(_RenewedToken):
         self._ask_airflow = ask_airflow
 
     @property
-    def _giver(self) -> str:
+    def _issuer(self) -> str:
         return "Airflow"
 
     def _ask(self) -> tuple[str, float]:
         login, client = self._login, self._login.oauth2
         if client is not None:
-            who, body = (
+            subject, body = (
                 f"client {client.client_id!r}",
                 {
                     "grant_type": "client_credentials",
@@ -187,11 +187,11 @@ class AirflowToken(_RenewedToken):
             )
         else:
             password = login.password.get_secret_value() if login.password is not None else ""
-            who, body = f"user {login.user!r}", {"username": login.user or "", "password": password}
+            subject, body = f"user {login.user!r}", {"username": login.user or "", "password": password}
         try:
             row = self._ask_airflow(body)
         except (AirflowUnauthorized, AirflowForbidden) as error:
-            raise AirflowUnauthorized(f"Airflow refused the login of {who}. {error}") from error
+            raise AirflowUnauthorized(f"Airflow refused the login of {subject}. {error}") from error
         return row.text("access_token", MAX_TOKEN), MAX_LIFETIME
 
 
@@ -206,7 +206,7 @@ class ProviderToken(_RenewedToken):
         self._post = post
 
     @property
-    def _giver(self) -> str:
+    def _issuer(self) -> str:
         return f"The token endpoint {self._url}"
 
     def _ask(self) -> tuple[str, float]:
@@ -217,9 +217,11 @@ class ProviderToken(_RenewedToken):
             row = Row(reply.json(), self._url)
             kind, token = row.text_or_none("token_type"), row.text("access_token", MAX_TOKEN)
         except AirflowUnavailable:
-            raise AirflowUnreadable(f"{reply.answered}, in which there is no token. {_IS_IT}") from None
+            raise AirflowUnreadable(f"{reply.answered}, in which there is no token. {_HINT}") from None
         if kind is not None and kind.lower() != "bearer":
-            raise AirflowUnreadable(f"{self._giver} gave a token of type {cut(kind, MAX_ERROR)!r}, not a bearer token.")
+            raise AirflowUnreadable(
+                f"{self._issuer} gave a token of type {cut(kind, MAX_ERROR)!r}, not a bearer token."
+            )
         return token, _lifetime(row)
 
     def _request(self) -> tuple[bytes, dict[str, str]]:
@@ -246,9 +248,9 @@ class ProviderToken(_RenewedToken):
             # *** instead of the secret.
             secret = self._client.client_secret.get_secret_value()
             return AirflowUnauthorized(
-                f"{self._giver} refused client {self._client.client_id!r}: {error.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
+                f"{self._issuer} refused client {self._client.client_id!r}: {error.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
             )
-        return AirflowUnavailable(f"{reply.answered}, and gave no token. {_IS_IT}", retry_after=reply.retry_after)
+        return AirflowUnavailable(f"{reply.answered}, and gave no token. {_HINT}", retry_after=reply.retry_after)
 
 
 def _lifetime(row: Row) -> float:
@@ -257,7 +259,7 @@ def _lifetime(row: Row) -> float:
     RFC 6749 only recommends the field ``expires_in``. Without the field, a token is used until
     Airflow refuses it, for at most ``MAX_LIFETIME``.
     """
-    lifetime = row.anything("expires_in") if row.has("expires_in") else None
+    lifetime = row.value("expires_in") if row.has("expires_in") else None
     if (
         isinstance(lifetime, bool)
         or not isinstance(lifetime, int | float)

@@ -99,7 +99,7 @@ class CustomObjects(Generic[T]):
             StoreError: The API server refused the Event, or did not answer.
         """
         about = {"apiVersion": API_VERSION, "kind": self._kind, "name": stored.name}
-        about |= {"uid": stored.uid, "resourceVersion": stored.resource_version, **self._place(stored)}
+        about |= {"uid": stored.uid, "resourceVersion": stored.resource_version, **self._namespace_field(stored)}
         body = event(about, kube_event)
         namespace = body["metadata"]["namespace"]
         try:
@@ -108,7 +108,7 @@ class CustomObjects(Generic[T]):
             # The namespace is being deleted, and the API server accepts no new objects there.
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, kube_event.reason, error)
 
-    def _place(self, stored: T) -> dict[str, str]:
+    def _namespace_field(self, stored: T) -> dict[str, str]:
         """The argument ``namespace`` for requests about an object; empty for cluster-scoped
         objects.
         """
@@ -117,7 +117,7 @@ class CustomObjects(Generic[T]):
     async def _patch(self, stored: T, body: Mapping[str, Any], *, status: bool = False) -> T:
         api = self._api
         method: Any
-        if place := self._place(stored):
+        if namespace := self._namespace_field(stored):
             method = api.patch_namespaced_custom_object_status if status else api.patch_namespaced_custom_object
         else:
             method = api.patch_cluster_custom_object_status if status else api.patch_cluster_custom_object
@@ -128,7 +128,7 @@ class CustomObjects(Generic[T]):
             plural=self._plural,
             name=stored.name,
             body=body,
-            **place,
+            **namespace,
             _content_type=MERGE_PATCH,
             _request_timeout=TIMEOUT,
         )

@@ -118,7 +118,7 @@ class Jobs(CustomObjects[Job]):
             _request_timeout=TIMEOUT,
         )
 
-    def _place(self, stored: Job) -> dict[str, str]:
+    def _namespace_field(self, stored: Job) -> dict[str, str]:
         return {"namespace": stored.namespace}
 
     def _lister(self, namespace: str) -> tuple[Any, ...]:

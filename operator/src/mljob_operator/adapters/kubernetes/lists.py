@@ -18,7 +18,7 @@ copies of a page are in memory while the page is read.
 """
 
 
-async def list_objects(lister: Any, *place: str) -> AsyncIterator[Any]:
+async def list_objects(lister: Any, *args: str) -> AsyncIterator[Any]:
     """Yield the objects of a list as JSON, read page by page.
 
     The API server keeps old versions for a few minutes only. If reading takes longer, the list
@@ -26,27 +26,27 @@ async def list_objects(lister: Any, *place: str) -> AsyncIterator[Any]:
 
     Args:
         lister: A method of the client whose name ends in ``_without_preload_content``.
-        place: The method's positional arguments.
+        args: The method's positional arguments.
 
     Raises:
         StoreError: A page can't be read.
     """
     token: str | None = ""
     while token is not None:
-        page = await call(_page, lister, *place, token=token)
+        page = await call(_page, lister, *args, token=token)
         for item in page.pop("items"):
             yield item
         token = (page.get("metadata") or {}).get("continue") or None
 
 
-async def _page(lister: Any, *place: str, token: str) -> dict[str, Any]:
+async def _page(lister: Any, *args: str, token: str) -> dict[str, Any]:
     """Request one page of a list.
 
     If the continue token has expired, the API server answers 410 with a new token. The page is then
     empty, and has the new token.
     """
     further = {"_continue": token} if token else {}
-    answer = await lister(*place, limit=PAGE, _request_timeout=TIMEOUT, **further)
+    answer = await lister(*args, limit=PAGE, _request_timeout=TIMEOUT, **further)
     body = await answer.read()
     page = json_object(body)
     if answer.status == 410 and token and (page.get("metadata") or {}).get("continue"):

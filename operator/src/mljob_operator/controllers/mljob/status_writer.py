@@ -187,7 +187,7 @@ def difference(
     patch = merge_patch(job.stored_status, status)
     if not patch:
         return None
-    return Patch(patch, job.misread or not state.current.open or is_significant(job.stored_status, status))
+    return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(job.stored_status, status))
 
 
 def extra(key: Key) -> dict[str, str]:

@@ -134,7 +134,7 @@ class AirflowCatalog:
         return Reservation(airflow, index, priority, active)
 
 
-def misfit(problem: str) -> Blocker:
+def invalid_spec(problem: str) -> Blocker:
     """Return the blocker for an MLJob whose spec is invalid, whatever its Airflow."""
     return Blocker("ValidationFailed", f"{problem}. Correct the spec to run the MLJob.", stalls=True)
 
@@ -155,7 +155,7 @@ def _reserved(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | N
     )
 
 
-def _missing(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
+def _not_found(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     if airflow == SETTINGS_AIRFLOW:
         return None
     if airflow == NO_AIRFLOW:
@@ -178,7 +178,7 @@ def _missing(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | No
     return None
 
 
-def _misfit(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
+def _invalid_instance(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     """Block an AirflowInstance whose spec is invalid. The operator uses neither its URL nor its
     access rules.
     """
@@ -194,8 +194,8 @@ def _refused(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | No
         return Blocker("Submitting", f"The labels of namespace {catalog.namespace.name} are not known yet.")
     if catalog.rule(airflow, dag_id) is not None:
         return None
-    words = _Words.of(airflow)
-    text = refusal(words.airflow, words.where, catalog.access(airflow), catalog.namespace, dag_id)
+    names = _Names.of(airflow)
+    text = refusal(names.airflow, names.where, catalog.access(airflow), catalog.namespace, dag_id)
     return Blocker("ValidationFailed", text, stalls=True)
 
 
@@ -203,7 +203,7 @@ def _not_ready(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | 
     why = catalog.not_ready.get(airflow)
     if not why:
         return None
-    name = _Words.of(airflow).airflow
+    name = _Names.of(airflow).airflow
     return Blocker("AirflowInstanceNotReady", f"{capitalised(name)} is not ready. {why}")
 
 
@@ -220,7 +220,7 @@ def _no_login(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | N
 def _full(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     if airflow not in catalog.full:
         return None
-    words, limits, index = _Words.of(airflow), catalog.limits(airflow), catalog.rule(airflow, dag_id)
+    words, limits, index = _Names.of(airflow), catalog.limits(airflow), catalog.rule(airflow, dag_id)
     names = {"spec.maxActiveRuns": limits.total}
     if index is not None:
         names[f"{words.field}[{index}].maxActiveRuns"] = limits.of_rule(index)
@@ -232,11 +232,11 @@ def _full(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     )
 
 
-CHECKS = (_reserved, _missing, _misfit, _refused, _not_ready, _no_login, _full)
+CHECKS = (_reserved, _not_found, _invalid_instance, _refused, _not_ready, _no_login, _full)
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class _Names:
     """The names of an Airflow and of its access rules in messages.
 
     Attributes:
@@ -250,7 +250,7 @@ class _Words:
     where: str
 
     @classmethod
-    def of(cls, airflow: str) -> _Words:
+    def of(cls, airflow: str) -> _Names:
         if airflow == SETTINGS_AIRFLOW:
             where = "airflow.access of the operator's chart (MLJOB_AIRFLOW_ACCESS)"
             return cls("the Airflow of the operator's settings", "airflow.access", where)

@@ -24,7 +24,7 @@ from mljob_contract.airflow_instance import (
 
 from ..text.fitting import fitting, in_one_sentence
 
-_STAND_IN = {"url": "http://unknown.invalid", "credentials": {"tokenSecretRef": {"name": "unknown"}}}
+_PLACEHOLDERS = {"url": "http://unknown.invalid", "credentials": {"tokenSecretRef": {"name": "unknown"}}}
 """Values for required fields that can't be read. The operator sends no request to this URL."""
 
 
@@ -77,8 +77,8 @@ class Instance:
         the status count as absent.
         """
         meta = body["metadata"]
-        spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, stand_in=_STAND_IN)
-        status, _ = fitting(AirflowInstanceStatus, body.get("status"), "status", bounds={}, stand_in={})
+        spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, placeholders=_PLACEHOLDERS)
+        status, _ = fitting(AirflowInstanceStatus, body.get("status"), "status", bounds={}, placeholders={})
         created, annotations = meta.get("creationTimestamp"), meta.get("annotations") or {}
         return cls(
             name=meta["name"],

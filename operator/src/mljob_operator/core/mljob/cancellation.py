@@ -54,14 +54,14 @@ class Cancellation:
     def of(cls, inputs: Inputs, current: CurrentAttempt, change: SpecChange, deadlines: Deadlines) -> Cancellation:
         """Return the cancellation that follows from these inputs."""
         job = inputs.job
-        able = capabilities(job)
-        pausable = able.pausable and current.active
+        can = capabilities(job)
+        pausable = can.pausable and current.active
         announced = _announced(inputs, current)
         return cls(
             reason=_reason(inputs, current, change, deadlines, announced, pausable=pausable),
             announced=announced,
             pausable=pausable,
-            by_dag=job.spec.cancellation.strategy is CancellationStrategy.DAG and able.cancelled_by_dag,
+            by_dag=job.spec.cancellation.strategy is CancellationStrategy.DAG and can.cancelled_by_dag,
             asked_in_vain=_asked_in_vain(inputs),
         )
 

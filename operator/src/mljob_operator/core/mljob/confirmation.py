@@ -27,13 +27,13 @@ class Confirmation:
             answered.
         unconfirmed_end: The end of the run according to an event, until Airflow is asked about the
             run. None if there is no such event.
-        doubt_at: When the operator stops believing unconfirmed events and asks Airflow, or None if
+        verify_at: When the operator stops believing unconfirmed events and asks Airflow, or None if
             all events are confirmed.
     """
 
     end_at: datetime | None
     unconfirmed_end: RunFact | None
-    doubt_at: datetime | None
+    verify_at: datetime | None
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
@@ -48,5 +48,5 @@ class Confirmation:
             end_at = reported.observed_at if looked_at is None or unconfirmed_end else looked_at + LIST_AGAIN_AFTER
             end_at = max(end_at, retry_at or end_at)
         since = observed_run.unconfirmed_since
-        doubted = since is not None and current.active and not observed_run.over
-        return cls(end_at, unconfirmed_end, since + CONFIRMED_WITHIN if doubted and since is not None else None)
+        unverified = since is not None and current.active and not observed_run.over
+        return cls(end_at, unconfirmed_end, since + CONFIRMED_WITHIN if unverified and since is not None else None)

@@ -86,7 +86,7 @@ def _changes_at(state: State) -> list[datetime]:
     deadlines, confirmation = state.deadlines, state.confirmation
     times = [deadlines.deletion, confirmation.end_at]
     if not state.job.deleting:
-        times += [deadlines.active, deadlines.pre_running, deadlines.expiry, confirmation.doubt_at]
+        times += [deadlines.active, deadlines.pre_running, deadlines.expiry, confirmation.verify_at]
     return [at for at in times if at is not None and at > state.now]
 
 
@@ -365,9 +365,9 @@ def follow(s: State) -> Action | None:
         return Wait(s.retry_at)
     if not s.current.open:
         return None
-    doubt_at, missed = s.confirmation.doubt_at, s.current.submitted and s.presence.ask_again_at is not None
-    doubted = doubt_at is not None and s.now >= doubt_at
-    if s.transient.needs_look_up or doubted or missed or s.deadlines.start_unconfirmed:
+    verify_at, missed = s.confirmation.verify_at, s.current.submitted and s.presence.ask_again_at is not None
+    unverified = verify_at is not None and s.now >= verify_at
+    if s.transient.needs_look_up or unverified or missed or s.deadlines.start_unconfirmed:
         return ListTasks()
     if s.current.submitted and s.cancellation.reason is None and has_unread_question(s.observed_run):
         return ReadQuestions()

@@ -81,8 +81,8 @@ def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines,
         return False
     if not capabilities(job).has_children or inputs.transient.children_handled:
         return False
-    patience = timedelta(seconds=job.spec.cancellation.timeout_seconds)
-    return not deadlines.overdue and inputs.now < (run.end or run.occurred_at) + patience
+    timeout = timedelta(seconds=job.spec.cancellation.timeout_seconds)
+    return not deadlines.overdue and inputs.now < (run.end or run.occurred_at) + timeout
 
 
 def _verdict_at(inputs: Inputs, current: CurrentAttempt) -> datetime | None:

@@ -32,7 +32,7 @@ class Job:
         deleted_at: When the deletion was requested, or None if the object is not being deleted.
         parsed: The spec and its invalid fields.
         stored_status: The status as the API server has it. Patches of the status start from it.
-        misread: Whether the stored status has an invalid field, which ``status`` lacks.
+        has_invalid_status: Whether the stored status has an invalid field, which ``status`` lacks.
     """
 
     namespace: str
@@ -46,7 +46,7 @@ class Job:
     parsed: ParsedSpec
     status: MLJobStatus
     stored_status: Mapping[str, Any]
-    misread: bool = False
+    has_invalid_status: bool = False
 
     @property
     def key(self) -> Key:
@@ -91,7 +91,9 @@ class Job:
                 generation has changed since then.
         """
         meta = body["metadata"]
-        status, lost = fitting(MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, stand_in={})
+        status, problems = fitting(
+            MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, placeholders={}
+        )
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -104,7 +106,7 @@ class Job:
             parsed=_spec(body, earlier),
             status=status,
             stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
-            misread=bool(lost),
+            has_invalid_status=bool(problems),
         )
 
     def newer_than(self, other: Job | None) -> bool:

@@ -19,7 +19,7 @@ from mljob_contract.run_id import DIGEST_LENGTH
 from ..text.bounds import CONF
 from ..text.fitting import fitting, in_one_sentence
 
-_STAND_IN = {"dagId": "-"}
+_PLACEHOLDERS = {"dagId": "-"}
 """Replaces a DAG id that can't be read. The operator starts no run with it."""
 
 
@@ -39,7 +39,7 @@ class ParsedSpec:
     @classmethod
     def of(cls, value: object) -> ParsedSpec:
         """Read a spec as the API server sends it."""
-        spec, problems = fitting(MLJobSpec, value, "spec", bounds={"conf": CONF}, stand_in=_STAND_IN)
+        spec, problems = fitting(MLJobSpec, value, "spec", bounds={"conf": CONF}, placeholders=_PLACEHOLDERS)
         if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
             problems = ("spec.backfill is required for type Backfill, and allowed only for that type",)
         return cls(spec, in_one_sentence(problems))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase, RetryStrategy, RunPolicy
 
-from ..airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, misfit
+from ..airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, invalid_spec
 from ..run.states import TERMINAL_PHASES
 from . import attempts
 from .attempts import Attempt
@@ -69,7 +69,7 @@ class Start:
             attempt=attempt,
             at=at,
             due=at is None or inputs.now >= at,
-            blocker=misfit(job.parsed.problem)
+            blocker=invalid_spec(job.parsed.problem)
             if job.parsed.problem is not None
             else find_blocker(inputs.catalog, attempt.airflow, attempt.dag_id),
             superseded=superseded,

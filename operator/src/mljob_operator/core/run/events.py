@@ -41,7 +41,7 @@ from .states import RunState, TaskState
 
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 """The earliest time that a message may have. No Airflow is older."""
-AHEAD = timedelta(days=1)
+MAX_AHEAD = timedelta(days=1)
 """The maximum time by which a producer's clock may be ahead of the operator's clock."""
 MAX_TEXT = 1000
 """The maximum length of an error's text, in characters. The MLJob provider cuts texts at the same
@@ -110,7 +110,7 @@ _OFFICIAL_RUN = {
     "dag_run.failed": RunState.FAILED,
 }
 _ENDS = {"success": RunState.SUCCESS, "failed": RunState.FAILED}
-_OURS = {
+_PROVIDER_STATES = {
     EventName.TASK_RUNNING: TaskState.RUNNING,
     EventName.TASK_PROGRESS: TaskState.RUNNING,
     EventName.TASK_SUCCESS: TaskState.SUCCESS,
@@ -142,9 +142,9 @@ def read(value: bytes, now: datetime) -> Envelope:
         if "mljob_version" in message and message.get("event") == CANCELLATION_EVENT:
             return _cancellation(RunCancellation.model_validate(message), now)
         if "mljob_version" in message:
-            return _ours(TaskEvent.model_validate(message), now)
+            return _from_provider(TaskEvent.model_validate(message), now)
         if "schema_version" in message:
-            return _official(OfficialEvent.model_validate(message), now)
+            return _from_airflow_producer(OfficialEvent.model_validate(message), now)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         # The error names the top-level field only. Names below it come from the message, and people
@@ -154,8 +154,8 @@ def read(value: bytes, now: datetime) -> Envelope:
     raise Unreadable("unknown_format", "has neither mljob_version nor schema_version")
 
 
-def _ours(event: TaskEvent, now: datetime) -> Envelope:
-    at = _credible("timestamp", event.timestamp, now)
+def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
+    at = _plausible("timestamp", event.timestamp, now)
     failure = None
     if event.error is not None:
         failure = Failure(event.try_number, at, cut(event.error.message, MAX_TEXT), cut(event.error.type, MAX_TYPE))
@@ -166,13 +166,13 @@ def _ours(event: TaskEvent, now: datetime) -> Envelope:
         task_id=event.task_id,
         map_index=event.map_index,
         try_number=event.try_number,
-        state=_OURS[event.event],
+        state=_PROVIDER_STATES[event.event],
         source=StatusSource.KAFKA,
         occurred_at=at,
         observed_at=now,
         max_tries=event.max_tries,
-        start=_credible("start_date", event.start_date, now) if event.start_date else None,
-        end=_credible("end_date", event.end_date, now) if event.end_date and not reporting else None,
+        start=_plausible("start_date", event.start_date, now) if event.start_date else None,
+        end=_plausible("end_date", event.end_date, now) if event.end_date and not reporting else None,
         details=Details(
             progress=Report(event.try_number, at, progress=event.progress) if event.progress is not None else None,
             metrics=Report(event.try_number, at, metrics=event.metrics) if event.metrics else None,
@@ -186,14 +186,14 @@ def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
     """Read what the cancellation DAG did to a run. The fact is the end of the run, if the DAG ended
     it. If the run had ended before, there is no fact, because the event does not say when.
     """
-    at = _credible("timestamp", event.timestamp, now)
+    at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None
     fact = RunFact(state, StatusSource.KAFKA, at, now) if state is not None else None
     return Envelope(event.dag_id, event.run_id, fact, event.source)
 
 
-def _official(event: OfficialEvent, now: datetime) -> Envelope:
-    at = _credible("timestamp", event.timestamp, now)
+def _from_airflow_producer(event: OfficialEvent, now: datetime) -> Envelope:
+    at = _plausible("timestamp", event.timestamp, now)
     fact: TaskFact | RunFact | None = None
     if run := _OFFICIAL_RUN.get(event.event):
         fact = RunFact(run, StatusSource.KAFKA, at, now)
@@ -214,14 +214,14 @@ def _official(event: OfficialEvent, now: datetime) -> Envelope:
     return Envelope(event.dag_id, event.run_id, fact, event.source)
 
 
-def _credible(field: str, at: datetime, now: datetime) -> datetime:
+def _plausible(field: str, at: datetime, now: datetime) -> datetime:
     """Return the time in UTC.
 
     Raises:
-        Unreadable: The time has no time zone, or is not plausible (``OLDEST``, ``AHEAD``).
+        Unreadable: The time has no time zone, or is not plausible (``OLDEST``, ``MAX_AHEAD``).
     """
     if at.tzinfo is None:
         raise Unreadable("invalid", f"{field}: no time zone")
-    if not OLDEST <= at <= now + AHEAD:
+    if not OLDEST <= at <= now + MAX_AHEAD:
         raise Unreadable("invalid", f"{field}: is not between {OLDEST:%Y-%m-%d} and tomorrow")
     return at.astimezone(UTC)

@@ -106,24 +106,24 @@ its active runs continue, so a backfill may end while it is suspended.
 """
 
 
-def task_state(word: str | None) -> TaskState:
-    """Return the state with the name ``word`` in Airflow. An unknown state, which a later Airflow
+def task_state(name: str | None) -> TaskState:
+    """Return the state with the name ``name`` in Airflow. An unknown state, which a later Airflow
     may add, counts as running, because running is not final.
     """
-    if not word:
+    if not name:
         return TaskState.NONE
     try:
-        return TaskState(word)
+        return TaskState(name)
     except ValueError:
         return TaskState.RUNNING
 
 
-def run_state(word: str | None) -> RunState:
-    """Return the state of a run with the name ``word`` in Airflow. An unknown state, which a later
+def run_state(name: str | None) -> RunState:
+    """Return the state of a run with the name ``name`` in Airflow. An unknown state, which a later
     Airflow may add, counts as running.
     """
     try:
-        return RunState(word or "queued")
+        return RunState(name or "queued")
     except ValueError:
         return RunState.RUNNING
 

@@ -47,7 +47,7 @@ def closing(context: Context) -> StatusSummary:
     state = context.state
     noun = workload(state.job).noun
     if (reason := state.ending.cancelled_for) is not None:
-        return StatusSummary(Phase.CANCELLED, reason, _why(context, reason))
+        return StatusSummary(Phase.CANCELLED, reason, _cancel_message(context, reason))
     if state.observed_run.not_found:
         return StatusSummary(
             Phase.FAILED,
@@ -115,13 +115,15 @@ def _cancelling(context: Context) -> StatusSummary:
         return _running(context)
     if last_error is not None and not last_error.starting:
         return StatusSummary(Phase.CANCELLING, reason, last_error.message)
-    how = _how_cancelled(context)
+    method = _cancellation_method(context)
     return StatusSummary(
-        Phase.CANCELLING, reason, how if reason is CancelReason.DELETED else f"{_why(context, reason)} {how}"
+        Phase.CANCELLING,
+        reason,
+        method if reason is CancelReason.DELETED else f"{_cancel_message(context, reason)} {method}",
     )
 
 
-def _how_cancelled(context: Context) -> str:
+def _cancellation_method(context: Context) -> str:
     state = context.state
     if not state.current.submitted:
         return f"Checking Airflow for a {workload(state.job).noun} to cancel."
@@ -134,7 +136,7 @@ def _running(context: Context) -> StatusSummary:
     status, observed_run = state.job.status, state.observed_run
     noun = workload(state.job).noun
     if is_lost(state):
-        return _lost(context)
+        return _airflow_lost(context)
     if state.presence.vanished and state.run.airflow in state.catalog.not_ready:
         return StatusSummary(
             _phase_so_far(status),
@@ -156,7 +158,7 @@ def _running(context: Context) -> StatusSummary:
     return workload(state.job).in_progress(context)
 
 
-def _lost(context: Context) -> StatusSummary:
+def _airflow_lost(context: Context) -> StatusSummary:
     state = context.state
     airflow = state.run.airflow
     why = (
@@ -174,7 +176,7 @@ def _phase_so_far(status: MLJobStatus) -> Phase:
 
 def _collecting(context: Context) -> StatusSummary:
     if is_lost(context.state):
-        return _lost(context)
+        return _airflow_lost(context)
     return workload(context.state.job).collecting(context)
 
 
@@ -220,20 +222,20 @@ def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary
                 text = f"The {noun} was cancelled because the MLJob was deleted."
             return StatusSummary(Phase.CANCELLED, "Cancelled", text)
         case CancelReason.CANCEL:
-            return StatusSummary(Phase.CANCELLED, reason, _why(context, reason))
+            return StatusSummary(Phase.CANCELLED, reason, _cancel_message(context, reason))
         case CancelReason.DEADLINE | CancelReason.PRE_RUNNING:
-            return StatusSummary(Phase.FAILED, reason, _why(context, reason))
+            return StatusSummary(Phase.FAILED, reason, _cancel_message(context, reason))
         case CancelReason.SUSPEND if state.job.spec.suspend:
             return StatusSummary(
                 Phase.SUSPENDED, "Suspended", "The MLJob is suspended: set spec.suspend to false to run it."
             )
         case _:
             return StatusSummary(
-                Phase.PENDING, "Submitting", f"{_why(context, reason)} The next attempt is being submitted."
+                Phase.PENDING, "Submitting", f"{_cancel_message(context, reason)} The next attempt is being submitted."
             )
 
 
-def _why(context: Context, reason: CancelReason) -> str:
+def _cancel_message(context: Context, reason: CancelReason) -> str:
     state = context.state
     spec = state.job.spec
     match reason:

@@ -26,7 +26,7 @@ MAX_SHOWN = 80
 
 
 def fitting(
-    model: type[M], value: object, path: str, *, bounds: Mapping[str, Bounds], stand_in: Mapping[str, Any]
+    model: type[M], value: object, path: str, *, bounds: Mapping[str, Bounds], placeholders: Mapping[str, Any]
 ) -> tuple[M, tuple[str, ...]]:
     """Read the part of an object that fits a model. Return it with the problems of the other
     fields.
@@ -36,7 +36,7 @@ def fitting(
         value: The spec or status, as the API server sent it.
         path: ``spec`` or ``status``, for messages.
         bounds: The limits of fields that hold any JSON, by name. They are checked first.
-        stand_in: Values for required fields that don't fit.
+        placeholders: Values for required fields that don't fit.
 
     Returns:
         tuple: The model, and a text for each omitted field, such as ``spec.conf is nested 300
@@ -55,7 +55,7 @@ def fitting(
     problems += [_in_words(path, problem) for problem in found]
     unfit = {str(problem["loc"][0]) for problem in found if problem["loc"]}
     rest = {name: field for name, field in fields.items() if name not in unfit}
-    return model.model_validate({**stand_in, **rest}), tuple(problems)
+    return model.model_validate({**placeholders, **rest}), tuple(problems)
 
 
 def in_one_sentence(problems: tuple[str, ...]) -> str | None:
