@@ -40,13 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     found = catalog.load(options.dags)
     for file, why in found.broken.items():
-        _say(f"warning: Airflow can't import {file}: {_indented(why) if options.traceback else one_line(file, why)}")
+        _print(f"warning: Airflow can't import {file}: {_indented(why) if options.traceback else one_line(file, why)}")
     if found.broken and not options.traceback:
-        _say("note: --traceback shows the tracebacks")
+        _print("note: --traceback shows the tracebacks")
     try:
         options.command(found, options)
     except (UsageError, UnknownPath, ManifestError) as error:
-        _say(f"error: {error.args[0]}")
+        _print(f"error: {error.args[0]}")
         return 2
     return 1 if found.broken else 0
 
@@ -83,11 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     writing = commands.add_parser(
         "manifests", parents=[common], help="write MLJobs as YAML, with comments about the params"
     )
-    which = writing.add_mutually_exclusive_group(required=True)
-    which.add_argument(
+    selection = writing.add_mutually_exclusive_group(required=True)
+    selection.add_argument(
         "--dag", action="append", default=[], metavar="DAG", help="write an MLJob for this DAG; repeatable"
     )
-    which.add_argument("--all", action="store_true", help="write an MLJob for each DAG that is declared with mljob_dag")
+    selection.add_argument(
+        "--all", action="store_true", help="write an MLJob for each DAG that is declared with mljob_dag"
+    )
     writing.add_argument("--name", help="name of the MLJob; default: made from the DAG's id")
     writing.add_argument("--namespace", "-n", help="namespace of the MLJob; default: none")
     writing.add_argument(
@@ -142,7 +144,7 @@ def _manifests(found: Catalog, options: argparse.Namespace) -> None:
         conf = set_values(entry, assignments)
         texts.append(manifest(entry, name=options.name, namespace=options.namespace, conf=conf))
         if names := missing(entry, conf):
-            _say(f"note: {entry.dag_id} needs a value for {', '.join(names)}: fill it in, or use --set")
+            _print(f"note: {entry.dag_id} needs a value for {', '.join(names)}: fill it in, or use --set")
     print("---\n".join(texts), end="")
 
 
@@ -194,5 +196,5 @@ def _indented(text: str) -> str:
     return "".join(f"\n    {line}" for line in text.strip().splitlines())
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, file=sys.stderr)

@@ -86,9 +86,9 @@ def read_dag_files(path: Path) -> Any:
     if str(folder) not in sys.path:
         # The DAG processor adds the folder too, so that a DAG file can import modules from it.
         sys.path.append(str(folder))
-    wanted = {"bundle_path": folder, "bundle_name": folder.name, "include_examples": False, "load_op_links": False}
-    known = inspect.signature(DagBag.__init__).parameters
-    return DagBag(path, **{name: value for name, value in wanted.items() if name in known})
+    arguments = {"bundle_path": folder, "bundle_name": folder.name, "include_examples": False, "load_op_links": False}
+    parameters = inspect.signature(DagBag.__init__).parameters
+    return DagBag(path, **{name: value for name, value in arguments.items() if name in parameters})
 
 
 def masked(text: str) -> str:

@@ -122,7 +122,7 @@ def test_a_missing_connection_is_read_once(monkeypatch: pytest.MonkeyPatch, capl
 
     monkeypatch.setattr(producer, "_connect", connect)
     for _ in range(3):
-        with producer.harmless("event"):
+        with producer.logging_errors("event"):
             producer.send(event())
         producer.flush(5)
     assert asked == ["kafka_default"]

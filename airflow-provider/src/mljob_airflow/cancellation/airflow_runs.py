@@ -44,11 +44,11 @@ class AirflowRuns:
 
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterator[TaskInstance]:
         """All task instances of the run."""
-        what, method = (
+        operation, method = (
             f"list task instances of {dag_run_id}",
             self._task_instances.get_task_instances_without_preload_content,
         )
-        for page in pages("task_instances", lambda place: ask(what, method, dag_id, dag_run_id, **place)):
+        for page in pages("task_instances", lambda position: ask(operation, method, dag_id, dag_run_id, **position)):
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
@@ -125,11 +125,11 @@ class AirflowRuns:
     def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
         """Set one task instance to failed, and return the error; ``None``: no error."""
         body = self._client.PatchTaskInstanceBody(new_state="failed")
-        what = f"fail {instance.task_id}"
+        operation = f"fail {instance.task_id}"
         try:
             if instance.map_index >= 0:
                 ask(
-                    f"{what}[{instance.map_index}]",
+                    f"{operation}[{instance.map_index}]",
                     self._task_instances.patch_task_instance_by_map_index_without_preload_content,
                     dag_id,
                     dag_run_id,
@@ -139,7 +139,7 @@ class AirflowRuns:
                 )
             else:
                 method = self._task_instances.patch_task_instance_without_preload_content
-                ask(what, method, dag_id, dag_run_id, instance.task_id, body)
+                ask(operation, method, dag_id, dag_run_id, instance.task_id, body)
         except AirflowApiError as error:
             if error.status == 409:
                 # 409 says that the task instance has failed already.

@@ -139,12 +139,12 @@ def _report(summary: Summary, **about: Any) -> None:
     """
     from mljob_airflow.events import producer
 
-    with producer.harmless(f"event of {summary.target}'s cancellation"):
+    with producer.logging_errors(f"event of {summary.target}'s cancellation"):
         producer.send(event_of(summary, **about, source=settings.source(), now=datetime.now(UTC)))
 
 
 def _deliver() -> None:
     from mljob_airflow.events import producer
 
-    with producer.harmless("events of the cancellation"):
+    with producer.logging_errors("events of the cancellation"):
         producer.flush(producer.DELIVERY_SECONDS)

@@ -157,7 +157,7 @@ def _publish(event: EventName, context: Context) -> None:
     from mljob_airflow import settings
     from mljob_airflow.events import producer, throttle
 
-    with producer.harmless(f"{event.value} event"):
+    with producer.logging_errors(f"{event.value} event"):
         state_event = event_from_context(event, context, source=settings.source(), now=datetime.now(UTC))
         if event is EventName.TASK_RUNNING:
             producer.send(state_event)

@@ -31,7 +31,7 @@ DELIVERY_SECONDS = 3.0
 events. Delivery usually takes less than a second, but longer on a machine under load. The start
 waits too, because a task that is deferred, rescheduled or killed ends without a callback. Its
 process then ends at once, and the events in librdkafka's buffer are lost."""
-AWAY_SECONDS = 0.3
+UNAVAILABLE_SECONDS = 0.3
 """The maximum number of seconds that the start and the end of a task wait if no broker can be
 reached."""
 
@@ -61,7 +61,7 @@ class _State:
         self.producer: Any = None
         self.unavailable = False
         self.warned = False
-        self.brokers_away = False
+        self.brokers_unavailable = False
         self.inherited: Any = None
 
 
@@ -93,7 +93,7 @@ def flush(timeout: float) -> None:
 
     Args:
         timeout: The maximum number of seconds to wait. While no broker can be reached,
-            :data:`AWAY_SECONDS` counts instead.
+            :data:`UNAVAILABLE_SECONDS` counts instead.
     """
     state = _current_state()
     if state.producer is None:
@@ -103,7 +103,7 @@ def flush(timeout: float) -> None:
     # broker can be reached.
     while undelivered := state.producer.flush(0.05):
         waited = time.monotonic() - began
-        if waited >= timeout or (state.brokers_away and waited >= AWAY_SECONDS):
+        if waited >= timeout or (state.brokers_unavailable and waited >= UNAVAILABLE_SECONDS):
             warn_once("Kafka did not take %d event(s) within %.1f s. The task is not affected.", undelivered, waited)
             return
 
@@ -141,7 +141,7 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
 
 
 @contextmanager
-def harmless(what: str) -> Iterator[None]:
+def logging_errors(what: str) -> Iterator[None]:
     """Log exceptions of the block instead of raising them, by :func:`warn_once`.
 
     Args:
@@ -204,10 +204,10 @@ def make_producer(config: dict[str, Any]) -> Any:
     """A producer with :data:`DEFAULTS`, which the properties in ``config`` override."""
     from confluent_kafka import Producer
 
-    return Producer({**DEFAULTS, "error_cb": _on_error, **config}, logger=_QuietLog())
+    return Producer({**DEFAULTS, "error_cb": _on_error, **config}, logger=_DebugLog())
 
 
-class _QuietLog:
+class _DebugLog:
     """Logs librdkafka's lines with level DEBUG.
 
     While a broker is out of reach, librdkafka repeats a line several times a second.
@@ -219,7 +219,7 @@ class _QuietLog:
 
 def _on_delivery(error: Any, _message: Any) -> None:
     if error is None:
-        _current_state().brokers_away = False
+        _current_state().brokers_unavailable = False
     else:
         warn_once("Kafka did not take an event: %s. The task is not affected.", error)
 
@@ -228,5 +228,5 @@ def _on_error(error: Any) -> None:
     from confluent_kafka import KafkaError
 
     if error.code() == KafkaError._ALL_BROKERS_DOWN:
-        _current_state().brokers_away = True
+        _current_state().brokers_unavailable = True
     log.debug("librdkafka: %s", error)

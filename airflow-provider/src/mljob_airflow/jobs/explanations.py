@@ -69,7 +69,9 @@ def bounds(schema: Schema) -> list[str]:
         found.append(f"always {_json(schema['const'])}")
     if "enum" in schema:
         found.append(f"one of {', '.join(_json(value) for value in schema['enum'])}")
-    found += [words for least, most, unit in _RANGES if (words := _range(schema.get(least), schema.get(most), unit))]
+    found += [
+        words for minimum, maximum, unit in _RANGES if (words := _range(schema.get(minimum), schema.get(maximum), unit))
+    ]
     found += [f"{words} {_json(schema[key])}" for key, words in _BOUNDS.items() if key in schema]
     found += ["all different"] if schema.get("uniqueItems") else []
     items = schema.get("items")
@@ -98,12 +100,12 @@ _JSON_TYPES: Mapping[type, str] = {
 }  # fmt: skip
 
 
-def _range(least: Any, most: Any, unit: str) -> str:
-    if least is None and most is None:
+def _range(minimum: Any, maximum: Any, unit: str) -> str:
+    if minimum is None and maximum is None:
         return ""
-    if least is None or most is None:
-        return f"at least {least}{unit}" if most is None else f"at most {most}{unit}"
-    return f"{least}{unit}" if least == most else f"{least} to {most}{unit}"
+    if minimum is None or maximum is None:
+        return f"at least {minimum}{unit}" if maximum is None else f"at most {maximum}{unit}"
+    return f"{minimum}{unit}" if minimum == maximum else f"{minimum} to {maximum}{unit}"
 
 
 def _array_name(schema: Schema) -> str:

@@ -100,10 +100,10 @@ class AirflowReader:
         )
         feeds: dict[str, set[str]] = {}
         for row in rows.rows:
-            fed = {consumer["dag_id"] for consumer in row.get("scheduled_dags") or ()}
+            consumers = {consumer["dag_id"] for consumer in row.get("scheduled_dags") or ()}
             for producer in row.get("producing_tasks") or ():
-                feeds.setdefault(producer["dag_id"], set()).update(fed - {producer["dag_id"]})
-        return {dag_id: frozenset(fed) for dag_id, fed in feeds.items() if fed}
+                feeds.setdefault(producer["dag_id"], set()).update(consumers - {producer["dag_id"]})
+        return {dag_id: frozenset(consumers) for dag_id, consumers in feeds.items() if consumers}
 
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
         """The queued runs whose ``run_after`` is not after ``now``, oldest first."""
@@ -236,41 +236,53 @@ class AirflowReader:
         finally:
             response.release_conn()
 
-    def _instances(self, what: str, most: int, **query: Any) -> Listing[TaskInstance]:
+    def _instances(self, request: str, max_rows: int, **query: Any) -> Listing[TaskInstance]:
         rows = self._by_cursor(
-            what, self._tasks.get_task_instances_without_preload_content, ("~", "~"), "task_instances", most, **query
+            request,
+            self._tasks.get_task_instances_without_preload_content,
+            ("~", "~"),
+            "task_instances",
+            max_rows,
+            **query,
         )
         return Listing([_instance(row) for row in rows.rows], rows.complete)
 
-    def _by_offset(self, what: str, method: Callable[..., Any], field: str, most: int, **query: Any) -> Listing[Answer]:
+    def _by_offset(
+        self, request: str, method: Callable[..., Any], field: str, max_rows: int, **query: Any
+    ) -> Listing[Answer]:
         """Read a list that has only offsets and no cursors, in all versions of Airflow."""
         return _up_to(
-            most,
-            pages(field, lambda place: self._json(what, method, offset=place["offset"], limit=place["limit"], **query)),
+            max_rows,
+            pages(
+                field,
+                lambda position: self._json(
+                    request, method, offset=position["offset"], limit=position["limit"], **query
+                ),
+            ),
         )
 
     def _by_cursor(
-        self, what: str, method: Callable[..., Any], path: tuple[str, ...], field: str, most: int, **query: Any
+        self, request: str, method: Callable[..., Any], path: tuple[str, ...], field: str, max_rows: int, **query: Any
     ) -> Listing[Answer]:
-        return _up_to(most, pages(field, lambda place: self._json(what, method, *path, **place, **query)))
+        return _up_to(max_rows, pages(field, lambda position: self._json(request, method, *path, **position, **query)))
 
-    def _found(self, what: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer | None:
+    def _found(self, request: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer | None:
         self.requests += 1
-        return ask_or_none(what, method, *path, **query)
+        return ask_or_none(request, method, *path, **query)
 
-    def _json(self, what: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer:
+    def _json(self, request: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer:
         self.requests += 1
-        return ask(what, method, *path, **query)
+        return ask(request, method, *path, **query)
 
 
-def _up_to(most: int, found: Iterable[Page]) -> Listing[Answer]:
-    """Read pages until they have at least ``most`` rows, and return the rows of these pages."""
+def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
+    """Read pages until they have at least ``max_rows`` rows, and return the rows of these pages."""
     rows: list[Answer] = []
     complete = False
     for page in found:
         rows += page.rows
         complete = page.is_last
-        if len(rows) >= most:
+        if len(rows) >= max_rows:
             break
     return Listing(rows, complete)
 

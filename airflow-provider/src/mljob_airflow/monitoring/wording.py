@@ -19,12 +19,12 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def count(number: int, thing: str, things: str | None = None) -> str:
+def count(number: int, singular: str, plural: str | None = None) -> str:
     """A number and its noun: ``1 run``, ``3 runs``."""
-    return f"{number} {thing if number == 1 else things or thing + 's'}"
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
-def some(names: list[str], limit: int = 3) -> str:
+def joined(names: list[str], limit: int = 3) -> str:
     """The first ``limit`` names, and the number of the others: ``a, b, c and 4 more``."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

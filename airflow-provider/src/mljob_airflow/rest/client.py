@@ -92,11 +92,11 @@ class Endpoint:
         )
 
 
-def request(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Any:
+def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Any:
     """Send a request.
 
     Args:
-        what: The request in words, for the text of an error, for example ``list pools``.
+        operation: The request in words, for the text of an error, for example ``list pools``.
         method: A method of the client whose name ends in ``_without_preload_content``.
         path: The method's path parameters, and its body if it has one.
         query: The method's query parameters.
@@ -112,25 +112,25 @@ def request(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> 
     try:
         response = method(*path, **query, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
     except HTTPError as error:
-        raise AirflowApiError(f"could not {what}: {error}") from error
+        raise AirflowApiError(f"could not {operation}: {error}") from error
     if response.status != 200:
-        raise AirflowApiError(f"could not {what}: {response.status} {detail(response.data)}", response.status)
+        raise AirflowApiError(f"could not {operation}: {response.status} {detail(response.data)}", response.status)
     return response
 
 
-def ask(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any]:
+def ask(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any]:
     """Send a :func:`request`, and return the JSON object of the answer."""
-    answer: Mapping[str, Any] = json.loads(request(what, method, *path, **query).data)
+    answer: Mapping[str, Any] = json.loads(request(operation, method, *path, **query).data)
     return answer
 
 
-def ask_or_none(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any] | None:
+def ask_or_none(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any] | None:
     """Send a :func:`request`, and return the JSON object of the answer.
 
     ``None``: Airflow answered 404.
     """
     try:
-        return ask(what, method, *path, **query)
+        return ask(operation, method, *path, **query)
     except AirflowApiError as error:
         if error.status == 404:
             return None

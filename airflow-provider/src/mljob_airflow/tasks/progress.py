@@ -55,7 +55,7 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
     from mljob_airflow.events import producer
     from mljob_airflow.events.callbacks import event_from_context
 
-    with producer.harmless("progress report"):
+    with producer.logging_errors("progress report"):
         share, numbers = clean_progress(progress), clean_metrics(metrics)
         if share is None and numbers is None:
             return

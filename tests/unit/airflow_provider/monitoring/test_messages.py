@@ -109,7 +109,7 @@ def test_slack_accepts_a_message_with_any_texts(
         for n, (title, detail, other, kind, severity) in enumerate(parts)
     ]
     made = Notification(owner, occasion, tuple(found[::2]), tuple(found), {f.key: f.title for f in found})
-    assert complaints(message(made, page=PAGE, remark=remark)) == []
+    assert complaints(message(made, page=PAGE, note=remark)) == []
 
 
 @given(text)

@@ -234,9 +234,9 @@ def _many_retries(
 def _slowest(instances: Iterable[TaskInstance], links: Links) -> Table:
     rows = []
     for (dag_id, task_id), group in _by_task(instances).items():
-        took = sorted(ti.duration for ti in group if ti.duration is not None and ti.state in ("success", "failed"))
-        if took:
-            rows.append((sum(took), dag_id, task_id, took))
+        durations = sorted(ti.duration for ti in group if ti.duration is not None and ti.state in ("success", "failed"))
+        if durations:
+            rows.append((sum(durations), dag_id, task_id, durations))
     rows.sort(key=lambda row: -row[0])
     return Table(
         title="Tasks that took most time",
@@ -244,13 +244,13 @@ def _slowest(instances: Iterable[TaskInstance], links: Links) -> Table:
         rows=tuple(
             (
                 f"{dag_id}.{task_id}",
-                float(len(took)),
+                float(len(durations)),
                 duration(total),
-                duration(quantile(took, 0.5)),
-                duration(quantile(took, 0.95)),
-                duration(took[-1]),
+                duration(quantile(durations, 0.5)),
+                duration(quantile(durations, 0.95)),
+                duration(durations[-1]),
             )
-            for total, dag_id, task_id, took in rows[:ROWS]
+            for total, dag_id, task_id, durations in rows[:ROWS]
         ),
         links=tuple(links.task(dag_id, task_id) for _, dag_id, task_id, _ in rows[:ROWS]),
         note="Sorted by the total time of all instances. Speed up the first ones first.",

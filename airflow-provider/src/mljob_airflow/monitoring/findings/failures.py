@@ -59,8 +59,10 @@ def last_runs(
         runs: The number of last runs that count.
     """
     run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]
-    bad = {instance.run_id: instance for instance in (*failed, *history) if instance.state == "failed"}
-    return Failures(dag, task_id, run_ids, [bad[run_id] for run_id in run_ids if run_id in bad])
+    failed_instances = {instance.run_id: instance for instance in (*failed, *history) if instance.state == "failed"}
+    return Failures(
+        dag, task_id, run_ids, [failed_instances[run_id] for run_id in run_ids if run_id in failed_instances]
+    )
 
 
 def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:

@@ -22,7 +22,7 @@ from mljob_airflow.monitoring.findings.fingerprints import shortened
 from mljob_airflow.monitoring.findings.mljobs import finding_fields
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, QueuedRun
-from mljob_airflow.monitoring.wording import count, some
+from mljob_airflow.monitoring.wording import count, joined
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 
@@ -114,14 +114,14 @@ def _reasons(dag: Dag, need: Need) -> str:
     if dag.schedule:
         reasons.append(f"Schedule: {dag.schedule}.")
     if need.feeds:
-        reasons.append(f"DAGs that are scheduled on its assets: {some(sorted(need.feeds))}.")
+        reasons.append(f"DAGs that are scheduled on its assets: {joined(sorted(need.feeds))}.")
     return " ".join(reasons)
 
 
 def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need], links: Links) -> Finding:
     waiting = [run for dag in dags for run in needs.get(dag.dag_id, Need()).waiting]
     owners = {owner: None for dag in dags for owner in dag.owners}
-    affected = f" Its DAGs stay at their last version: {some(sorted(dag.dag_id for dag in dags))}." if dags else ""
+    affected = f" Its DAGs stay at their last version: {joined(sorted(dag.dag_id for dag in dags))}." if dags else ""
     return Finding(
         kind=FindingKind.IMPORT_ERROR,
         subject=subject_of(file.bundle, file.file),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mljob_airflow.monitoring.wording import some
+from mljob_airflow.monitoring.wording import joined
 from mljob_contract.run_id import RunId
 
 MAX_NAMED = 10
@@ -41,7 +41,7 @@ def finding_fields(
         return {"detail": detail, "numbers": numbers}
     lead = lead or ("MLJob" if len(names) == 1 else f"{len(names)} MLJobs")
     return {
-        "detail": f"{lead}: {some(names)}. {detail}".strip(),
+        "detail": f"{lead}: {joined(names)}. {detail}".strip(),
         "numbers": numbers | {"mljobs": len(names)},
         "mljobs": tuple(names[:MAX_NAMED]),
     }

@@ -81,9 +81,9 @@ def outlier_findings(
         (FindingKind.SLOW_TASK, slow_seconds, [(ti, elapsed(ti, now)) for ti in history]),
         (FindingKind.LONG_WAIT, wait_seconds, [(ti, ti.wait) for ti in history]),
     )
-    for kind, least, measured in measures:
+    for kind, minimum, measured in measures:
         known = [(ti, seconds) for ti, seconds in measured if seconds is not None]
-        if not known or known[0][1] < least or not _is_recent(known[0][0], since):
+        if not known or known[0][1] < minimum or not _is_recent(known[0][0], since):
             continue
         values = [seconds for _, seconds in known]
         baseline = exceeded_baseline(values, min_history=min_history)

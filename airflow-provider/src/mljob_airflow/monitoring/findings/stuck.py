@@ -9,7 +9,7 @@ from mljob_airflow.monitoring.findings.health import grouped_by_dag, minutes_sin
 from mljob_airflow.monitoring.findings.mljobs import finding_fields
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import Dag, QueuedRun, TaskInstance
-from mljob_airflow.monitoring.wording import count, duration, some
+from mljob_airflow.monitoring.wording import count, duration, joined
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 TASKS = "tasks"
@@ -113,7 +113,7 @@ def _stuck_tasks(
         url=links.task_instance(dag_id, first.run_id, first.task_id, first.map_index),
         **finding_fields(
             (task.run_id for task in tasks),
-            f"{some(names)}. {_cause({task.state for task in tasks}, {task.pool for task in tasks})}",
+            f"{joined(names)}. {_cause({task.state for task in tasks}, {task.pool for task in tasks})}",
             {"tasks": len(late), "seconds": (now - since).total_seconds()},
         ),
     )
@@ -122,7 +122,7 @@ def _stuck_tasks(
 def _cause(states: Collection[str | None], pools: Collection[str]) -> str:
     causes = []
     if "scheduled" in states:
-        causes.append(f"No slot: check the pool ({some(sorted(pools))}), max_active_tasks and parallelism.")
+        causes.append(f"No slot: check the pool ({joined(sorted(pools))}), max_active_tasks and parallelism.")
     if "queued" in states:
         causes.append("No worker: check the executor.")
     return " ".join(causes)

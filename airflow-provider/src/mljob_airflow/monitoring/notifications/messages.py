@@ -60,19 +60,19 @@ _PLURALS = {
 }
 
 
-def message(notification: Notification, *, page: str | None = None, remark: str | None = None) -> Message:
+def message(notification: Notification, *, page: str | None = None, note: str | None = None) -> Message:
     """The message of a notification.
 
     Args:
         notification: The notification.
         page: The URL of the report's page.
-        remark: A remark about the message itself, for example that the message was meant for
+        note: A remark about the message itself, for example that the message was meant for
             another channel.
     """
     headline = _headline(notification)
     shown = notification.current if notification.starts_thread else notification.new
     blocks: list[dict[str, Any]] = [_header(headline)]
-    if remark and (line := _line(remark, MAX_DETAIL)):
+    if note and (line := _line(note, MAX_DETAIL)):
         blocks.append(_context(line))
     blocks += [_section(_finding(finding)) for finding in shown[:MAX_SECTIONS]]
     if len(shown) > MAX_SECTIONS:
@@ -144,14 +144,16 @@ def _resolved(notification: Notification) -> str:
     return "\n".join(lines)
 
 
-def _line(text: str, most: int) -> str:
-    """``text`` in one line, escaped for Slack. The escaped text has at most ``most`` characters."""
+def _line(text: str, max_length: int) -> str:
+    """``text`` in one line, escaped for Slack. The escaped text has at most ``max_length``
+    characters.
+    """
     shown: list[str] = []
     length = 0
     for sign in " ".join(text.split()):
         escaped = escape(sign)
         length += len(escaped)
-        if length >= most:
+        if length >= max_length:
             return "".join(shown) + "…"
         shown.append(escaped)
     return "".join(shown)

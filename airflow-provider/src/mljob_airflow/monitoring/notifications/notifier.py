@@ -122,9 +122,9 @@ def _send(
         if recipient.is_fallback:
             raise
         log.warning("%s; the message goes to the fallback channel %s.", error, directory.fallback)
-        remark = f"For {notification.owner}, who could not be reached. {error}"
+        note = f"For {notification.owner}, who could not be reached. {error}"
         fallback = Recipient(directory.fallback, is_fallback=True)
-        posted = messenger.post(fallback, message(notification, page=page, remark=remark))
+        posted = messenger.post(fallback, message(notification, page=page, note=note))
     # The thread of a reply is the time stamp of the thread's first message. With the reply's own
     # time stamp, the next reply would start another thread.
     thread = (reply_to.thread if reply_to else None) or posted.thread

@@ -96,12 +96,13 @@ class NotificationPolicy:
 
     Attributes:
         repeat_after: The time after which a message repeats the findings that are still there.
-        settle: The time after which a finding counts as resolved if no report has the finding.
+        resolved_after: The time after which a finding counts as resolved if no report has the
+            finding.
         min_severity: Less severe findings cause no notification.
     """
 
     repeat_after: timedelta = timedelta(hours=24)
-    settle: timedelta = timedelta(minutes=45)
+    resolved_after: timedelta = timedelta(minutes=45)
     min_severity: Severity = Severity.WARNING
 
 
@@ -180,7 +181,7 @@ def _is_resolved(key: str, finding: NotifiedFinding, report: MonitoringReport, p
     kind = kind_of(key)
     if kind is None or kind in TRANSIENT or kind in report.incomplete or key in report.muted_keys:
         return False
-    return report.at - finding.last_seen >= policy.settle
+    return report.at - finding.last_seen >= policy.resolved_after
 
 
 def kind_of(key: str) -> FindingKind | None:
