@@ -462,9 +462,9 @@ def failed(*tasks: TaskFact, **more: Any) -> ObservedRun:
     return _run("failed", tasks, {"end": ago(1), **more})
 
 
-def unread(*tasks: TaskFact, heard: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
+def unread(*tasks: TaskFact, reported: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
     """A run that the operator has not read from Airflow's REST API."""
-    return ObservedRun(heard=heard, tasks=_by_key(tasks), since=since)
+    return ObservedRun(reported=reported, tasks=_by_key(tasks), since=since)
 
 
 def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None = None) -> ObservedRun:

@@ -37,7 +37,7 @@ class Runs:
     @property
     def counting(self) -> list[tuple[str, str]]:
         """The MLJobs whose missing run counts as deleted."""
-        return [key for key in self.known.missing("prod") if not self.known.withholds(key)]
+        return [key for key in self.known.missing("prod") if not self.known.withholds_absence(key)]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ class Runs:
 def test_many_means_at_least_three_runs_and_half_of_the_followed_runs(
     missing: int, followed: int, *, is_many: bool
 ) -> None:
-    assert many(missing, followed) is is_many
+    assert are_many(missing, followed) is is_many
 
 
 class TestOneThatIsMissing:

@@ -337,7 +337,7 @@ def test_printed_settings_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_properties_that_the_operator_depends_on_are_refused_under_every_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in HELD:
+    for name in RESERVED:
         with pytest.raises(ValidationError, match="can't be set"):
             setting(monkeypatch, KAFKA | {"KAFKA_EXTRA_CONFIG": json.dumps({name: "1"})})
     for name in ("metadata.broker.list", "sasl.mechanisms", "group.id", "sasl.oauthbearer.method"):
