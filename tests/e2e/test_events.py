@@ -35,10 +35,10 @@ from tests.live.topic import AIRFLOWS, OURS, Told, Topic
 
 TABLE = Path(__file__).parents[2] / "docs" / "spec" / "events.md"
 PRODUCERS = (OURS, AIRFLOWS)
-EVENT, FEED, CENSUS = 2.0, 40.0, 200.0
+EVENT, FEED, RELIST = 2.0, 40.0, 200.0
 """Seconds until the status shows a change: usually, by an event; at most, by the change feed and by
-the census. The change feed is read every 5 s, and the census is taken every 60 s. The bounds leave
-time for a busy machine, and the next slower source would exceed each of them.
+a relist. The change feed is read every 5 s, and all active runs are listed every 60 s. The bounds
+leave time for a busy machine, and the next slower source would exceed each of them.
 """
 BOUND = 300
 
@@ -424,7 +424,7 @@ def test_messages_are_those_of_the_table(row: str, story: Timeline) -> None:
 
 
 def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timeline) -> None:
-    """Each state is shown before the census could show it, and usually at once."""
+    """Each state is shown before a relist could show it, and usually at once."""
     late = {
         f"{row}: {said.state}": lateness
         for row, case in CASES.items()
@@ -474,7 +474,7 @@ def is_in(state: str, entry: Object) -> bool:
 
 
 @pytest.mark.parametrize("row", [row for row, case in CASES.items() if case.silent])
-def test_states_without_an_event_are_in_the_status_before_a_census(row: str, story: Timeline) -> None:
+def test_states_without_an_event_are_in_the_status_before_a_relist(row: str, story: Timeline) -> None:
     case = CASES[row]
     assert case.task
     for state in case.silent:
@@ -491,10 +491,10 @@ def test_run_without_a_message_is_shown_as_queued_from_its_submission_on(story: 
     assert "Running" not in phases
 
 
-def test_deleted_run_is_detected_by_the_census(story: Timeline) -> None:
+def test_deleted_run_is_detected_by_a_relist(story: Timeline) -> None:
     [missed_at, *_] = [at for at, status in story.statuses["events-deleted"] if status.get("reason") == "DagRunDeleted"]
     assert story.deleted_at is not None
-    assert missed_at - story.deleted_at < CENSUS
+    assert missed_at - story.deleted_at < RELIST
     assert story.status("events-deleted")["phase"] == "Failed"
 
 

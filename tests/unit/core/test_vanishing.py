@@ -61,13 +61,13 @@ def test_many_means_at_least_three_runs_and_half_of_the_followed_runs(
 
 class TestOneThatIsMissing:
     @pytest.mark.parametrize("followed", [1, 2])
-    def test_counts_without_a_census_if_few_runs_are_followed(self, followed: int) -> None:
+    def test_counts_without_a_relist_if_few_runs_are_followed(self, followed: int) -> None:
         runs = Runs(followed)
         runs.missed(runs.keys[0], 1)
         assert runs.counting == [runs.keys[0]]
         assert not runs.known.wants_relist("prod")
 
-    def test_does_not_count_before_a_census(self) -> None:
+    def test_does_not_count_before_a_relist(self) -> None:
         runs = Runs(5)
         runs.missed(runs.keys[0], 1)
         assert runs.counting == []
@@ -76,7 +76,7 @@ class TestOneThatIsMissing:
         assert runs.counting == [runs.keys[0]]
         assert not runs.known.wants_relist("prod")
 
-    def test_does_not_count_if_the_census_listed_it(self) -> None:
+    def test_does_not_count_if_the_relist_listed_it(self) -> None:
         runs = Runs(5)
         runs.relist(1)
         runs.missed(runs.keys[0], 2)
@@ -95,7 +95,7 @@ class TestOneThatIsMissing:
         assert runs.counting == [gone]
         assert runs.known.knows_missing("prod")
 
-    def test_an_answer_from_before_the_census_does_not_count_as_found(self) -> None:
+    def test_an_answer_from_before_the_relist_does_not_count_as_found(self) -> None:
         runs = Runs(3)
         runs.relist(5, *runs.keys)
         runs.found(runs.keys[0], 4)
@@ -188,7 +188,7 @@ class TestManyThatAreMissing:
             runs.missed(key, 2)
         assert runs.counting == []
 
-    def test_a_new_process_waits_for_its_own_census(self) -> None:
+    def test_a_new_process_waits_for_its_own_relist(self) -> None:
         runs = Runs(3)
         runs.known.assume_vanished("prod")
         assert runs.known.have_vanished("prod")

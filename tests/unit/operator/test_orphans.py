@@ -77,7 +77,7 @@ class TestOrphan:
         await minutes(cancelling, 1)
         assert orphaned(cancelling) == 0
 
-    async def test_run_is_not_an_orphan_after_one_census(self, world: World) -> None:
+    async def test_run_is_not_an_orphan_after_one_relist(self, world: World) -> None:
         """An operator that has not stored more of it may have submitted the run a moment ago."""
         stray(world)
         await world.look()

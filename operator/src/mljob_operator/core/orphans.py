@@ -1,4 +1,5 @@
-"""Orphaned runs: runs in progress that the operator has submitted and that no MLJob follows.
+"""Finds orphaned runs. These are runs in progress that the operator has submitted and that no MLJob
+follows.
 
 A run is orphaned in two cases:
 
@@ -26,7 +27,7 @@ from .status.events import WARNING, KubeEvent
 
 SUSPECTED_FOR = timedelta(seconds=60)
 """How long relists must list a run without a known MLJob before the operator asks the API server
-for the MLJob. The time is long enough for the watch to report the MLJob of a new run.
+for the MLJob. In this time, the watch reports the MLJob of a new run.
 """
 
 

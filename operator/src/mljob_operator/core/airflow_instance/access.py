@@ -1,5 +1,5 @@
-"""Access rules: which namespace may run which DAG in an Airflow, and the message if no rule
-matches.
+"""Access rules say which namespace may run which DAG in an Airflow. This module finds the rule that
+applies to an MLJob, and makes the message if no rule matches.
 
 A rule can only allow. So any matching rule lets an MLJob run, whatever the order of the rules, and
 adding a rule never takes a permission away. The order matters for the rule's other fields
@@ -23,8 +23,8 @@ MAX_LABELS = 10
 EVERYBODY = AccessRule()
 """The rule that lets every namespace run every DAG."""
 OUR_DAGS = ("mljob_cancel", "mljob_monitor", "mljob_monitor_bottlenecks")
-"""The DAGs that come with the Airflow provider. They act on runs of all tenants, so no tenant may
-trigger them.
+"""The DAGs that come with the Airflow provider. These DAGs act on runs of all tenants, so no tenant
+may trigger them.
 """
 
 
@@ -72,8 +72,8 @@ def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) 
 
 
 def depends_on_labels(rules: Iterable[AccessRule], dag_id: str) -> bool:
-    """Return whether the operator must know a namespace's labels to find the first rule that lets
-    the namespace run a DAG.
+    """Return whether the first rule for a DAG selects namespaces by their labels. Then the operator
+    must know the labels of a namespace to find the rule that applies to the namespace.
     """
     first = next((rule for rule in rules if matches(rule.dags, dag_id)), EVERYBODY)
     return first.namespace_selector != EVERYBODY.namespace_selector
@@ -84,8 +84,8 @@ def refusal(airflow: str, where: str, rules: Sequence[AccessRule], namespace: Na
     missing.
 
     Args:
-        airflow: The name of the Airflow in the message.
-        where: The name in the message of the field that holds the Airflow's access rules.
+        airflow: How the message names the Airflow.
+        where: How the message names the field that holds the Airflow's access rules.
         rules: The access rules of the Airflow.
         namespace: The namespace of the MLJob.
         dag_id: The DAG that the MLJob is to run.

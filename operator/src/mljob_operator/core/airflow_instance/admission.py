@@ -2,15 +2,15 @@
 
 Two fields limit the number: ``maxActiveRuns`` of the AirflowInstance, and ``maxActiveRuns`` of an
 access rule. An MLJob that wants to submit a run makes a reservation, and waits until the queue
-admits the MLJob. An admitted MLJob counts against the limits until its run is known to have ended,
-or is known not to exist.
-
-A new process rebuilds the queue from the statuses of all MLJobs. Only the turns of namespaces start
-from the beginning.
+admits the MLJob. An admitted MLJob counts against the limits until the operator knows that its run
+has ended or does not exist.
 
 MLJobs with a higher priority are admitted first. Within a priority, namespaces take turns,
 separately for each access rule, and each namespace begins with its oldest MLJob. If one access rule
 has reached its limit, MLJobs of other rules are still admitted.
+
+A new process rebuilds the queue from the statuses of all MLJobs. The statuses don't contain the
+turns of namespaces, so the namespace with the oldest MLJob has the first turn again.
 
 Sources: Kueue for the terms reservation and admission; round robin, as in fair queuing (Nagle, RFC
 970), for the turns.
@@ -52,7 +52,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many runs of MLJobs may be active in an Airflow. None stands for any number.
+    """The limits on the number of active runs of MLJobs in an Airflow. None means no limit.
 
     Attributes:
         total: The limit of the whole Airflow.
@@ -93,7 +93,9 @@ class AdmissionQueue:
         return True
 
     def release(self, key: Key) -> None:
-        """Remove the reservation of an MLJob. The MLJob neither has a run nor wants one."""
+        """Remove the reservation of an MLJob, for example because the MLJob neither has a run nor
+        wants to submit one.
+        """
         if (stored := self._reservations.pop(key, None)) is None:
             return
         reservation, queue_key = stored
@@ -209,13 +211,13 @@ class _AirflowReservations:
 
 
 class _PriorityQueue:
-    """The MLJobs that wait for one Airflow with one priority. Namespaces take turns, separately for
+    """The MLJobs of one priority that wait for one Airflow. Namespaces take turns, separately for
     each access rule.
 
     A namespace that is new in the queue comes after the namespaces that wait already, and before
-    the namespace that was admitted last. After an admission, a namespace goes to the end. Before
-    the first admission, namespaces are ordered by their oldest MLJobs, so that every process begins
-    with the same order.
+    the namespace whose MLJob was admitted last. After the admission of an MLJob, its namespace goes
+    to the end. Before the first admission, namespaces are ordered by their oldest MLJobs, so that
+    every process begins with the same order.
     """
 
     def __init__(self) -> None:
@@ -233,8 +235,8 @@ class _PriorityQueue:
         self._queues[rule].remove(queue_key)
 
     def first(self, has_capacity: Callable[[Rule], bool]) -> tuple[QueueKey, Rule] | None:
-        """Return the next MLJob to admit and its access rule, considering only rules below their
-        limits. Return None if no such MLJob waits.
+        """Return the next MLJob to admit and its access rule. MLJobs whose access rule has reached
+        its limit are skipped. Return None if no other MLJob waits.
         """
         first_of_rules = [(queue.head, rule) for rule, queue in self._queues.items() if queue and has_capacity(rule)]
         if not first_of_rules:
@@ -243,7 +245,7 @@ class _PriorityQueue:
         return queue_key, rule
 
     def pop(self, queue_key: QueueKey, rule: Rule) -> None:
-        """Remove an admitted MLJob, and move its namespace to the end."""
+        """Remove an admitted MLJob, and move its namespace to the end of the order."""
         self._round += 2
         self._queues[rule].remove(queue_key, next_turn=self._round)
 
@@ -266,8 +268,8 @@ class _RuleQueue:
         return self._order[0]
 
     def add(self, queue_key: QueueKey, turn: int) -> None:
-        """Add an MLJob. A namespace without another MLJob in the line gets the turn ``turn``; any
-        other namespace keeps its turn.
+        """Add an MLJob. If its namespace has no other MLJob in the line, the namespace gets the
+        turn ``turn``. Otherwise the namespace keeps its turn.
         """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys.setdefault(namespace, [])

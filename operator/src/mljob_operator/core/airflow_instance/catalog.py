@@ -1,8 +1,8 @@
-"""The Airflow in which an MLJob's next run starts, and what blocks the start.
+"""Finds out what an MLJob may do in each Airflow, and what blocks the start of its next run there.
 
-Airflows and their access rules change while MLJobs wait. So the operator computes both anew each
-time it looks at an MLJob, and a blocker disappears as soon as its cause does. The status stores the
-Airflow of a submitted run only.
+Airflows and their access rules change while MLJobs wait. So the operator computes both the Airflow
+for an MLJob's next run and the blocker again in each step. A blocker disappears as soon as its
+cause does. The status stores the Airflow of an attempt that has begun.
 """
 
 from __future__ import annotations
@@ -48,12 +48,13 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class AirflowCatalog:
-    """The Airflows that the operator knows, for one MLJob.
+    """The Airflows that the operator knows, and what one MLJob may do with them.
 
     Attributes:
         instances: The AirflowInstances by name. The Airflow of the operator's settings is not among
             them.
-        not_ready: For each Airflow that can't be used now, by name, the reason.
+        not_ready: The reason why an Airflow can't be used now, by the name of the Airflow. An
+            Airflow that can be used has no entry.
         own: Whether the operator's settings name an Airflow.
         own_access: The access rules of the settings' Airflow, or None if the settings have no
             rules.
@@ -127,7 +128,7 @@ class AirflowCatalog:
 
     def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
         """Return the MLJob's reservation in an Airflow. ``active`` says whether the MLJob has a run
-        there; if not, it wants to submit one.
+        there; if not, the MLJob wants to submit a run.
         """
         index = self.rule(airflow, dag_id)
         priority = self.access(airflow)[index].priority if index is not None else 0
@@ -135,12 +136,16 @@ class AirflowCatalog:
 
 
 def invalid_spec(problem: str) -> Blocker:
-    """Return the blocker for an MLJob whose spec is invalid, whatever its Airflow."""
+    """Return the blocker for an MLJob whose spec is invalid. This blocker applies in every
+    Airflow.
+    """
     return Blocker("ValidationFailed", f"{problem}. Correct the spec to run the MLJob.", stalls=True)
 
 
 def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Return the first blocker of a DAG in an Airflow now, or None if nothing blocks the DAG."""
+    """Return the first reason why the MLJob can't run a DAG in an Airflow now, or None if nothing
+    blocks the run.
+    """
     return next((found for check in CHECKS if (found := check(catalog, airflow, dag_id)) is not None), None)
 
 
@@ -179,8 +184,8 @@ def _not_found(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | 
 
 
 def _invalid_instance(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Block an AirflowInstance whose spec is invalid. The operator uses neither its URL nor its
-    access rules.
+    """Return a blocker if the spec of the AirflowInstance is invalid. The operator then uses
+    neither the URL nor the access rules in that spec.
     """
     instance = catalog.instances.get(airflow)
     if instance is None or instance.problem is None:

@@ -1,5 +1,5 @@
-"""How the operator logs in to Airflow: by user and password, a bearer token, a token file or an
-OAuth 2 client, with optional HTTP headers.
+"""The credentials with which the operator logs in to Airflow: user and password, a bearer token, a
+token file or an OAuth 2 client, with optional HTTP headers.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def fits_header(token: str) -> bool:
 
 
 def unfit_header(name: str, value: str) -> str | None:
-    """Return why a header can't be sent to Airflow, as text for people that doesn't quote the
-    value. Return None if the header can be sent.
+    """Return why a header can't be sent to Airflow, or None if the header can be sent. The text is
+    for people, and doesn't quote the value.
 
     Source: RFC 9110, sections 5.1 and 5.5.
     """
@@ -70,8 +70,8 @@ def unfit_header(name: str, value: str) -> str | None:
 
 
 def unfit_headers(headers: Mapping[str, str]) -> str | None:
-    """Return why headers can't be sent together, as text for people that doesn't quote their
-    values. Return None if they can be sent.
+    """Return why headers can't be sent together, or None if they can be sent. The text is for
+    people, and doesn't quote the values.
     """
     if len(headers) > MAX_HEADERS:
         return f"there are {len(headers)} headers, and at most {MAX_HEADERS} can be sent"
@@ -96,8 +96,8 @@ class OAuth2Client:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How the operator logs in to an Airflow: by ``user`` and ``password``, by ``token``, by
-    ``token_file`` or by ``oauth2``.
+    """The credentials with which the operator logs in to an Airflow: ``user`` and ``password``,
+    ``token``, ``token_file`` or ``oauth2``.
 
     Attributes:
         token_file: The path of a file with a bearer token.

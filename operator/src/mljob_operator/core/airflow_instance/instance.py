@@ -1,7 +1,8 @@
-"""An AirflowInstance, read from the object in the Kubernetes API, and the choice of the default
+"""Reads AirflowInstances from objects of the Kubernetes API, and chooses the default
 AirflowInstance.
 
-The Airflow of the operator's settings has no such object. It has the name ``SETTINGS_AIRFLOW``.
+The Airflow of the operator's settings is not an object of the Kubernetes API. Its name is
+``SETTINGS_AIRFLOW``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from mljob_contract.airflow_instance import (
 from ..text.fitting import fitting, in_one_sentence
 
 _PLACEHOLDERS = {"url": "http://unknown.invalid", "credentials": {"tokenSecretRef": {"name": "unknown"}}}
-"""Values for required fields that can't be read. The operator sends no request to this URL."""
+"""Values for required fields that are missing or invalid. The operator sends no request to this
+URL.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Instance:
     Attributes:
         annotated: Whether the object is annotated as the default.
         accepts: The value of the annotation with which an administrator accepts the loss of
-            vanished runs. Each new value accepts the loss once.
+            vanished runs. Each new value accepts the loss of the runs that are missing at that
+            time.
         stored_status: The status as the API server has it. Patches of the status start from it.
         problem: The invalid fields of the spec, as text for people, or None if all fields are
             valid. An AirflowInstance with a problem is not used.
@@ -98,11 +102,11 @@ class Instance:
 
 
 def defaults(instances: Iterable[Instance]) -> list[str]:
-    """Return the names of the AirflowInstances that are annotated as the default. The first of them
-    is the default.
+    """Return the names of the AirflowInstances that are annotated as the default. The first name is
+    that of the default AirflowInstance.
 
-    They are sorted by their creation time, the newest first, as for StorageClasses.
-    AirflowInstances that were created in the same second are sorted by name.
+    The newest AirflowInstance comes first, as for StorageClasses. AirflowInstances that were
+    created in the same second are sorted by name.
     """
     annotated = [instance for instance in instances if instance.annotated and not instance.deleting]
     return [found.name for found in sorted(annotated, key=lambda found: (-_timestamp(found), found.name))]
@@ -113,11 +117,12 @@ def _timestamp(instance: Instance) -> float:
 
 
 def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
-    """Return whether requests to a URL leave the cluster without TLS. The host of the URL decides.
+    """Return whether requests to a URL leave the cluster without TLS. The host in the URL shows
+    whether a request leaves the cluster.
 
-    Requests to loopback addresses and to names of Services stay inside the cluster. Names of
-    Services are ``airflow``, ``airflow.<namespace>`` if the namespace exists, and
-    ``airflow.<namespace>.svc`` with or without the cluster's domain.
+    Requests to loopback addresses and to names of Services stay inside the cluster. For example, a
+    Service ``airflow`` has the names ``airflow``, ``airflow.<namespace>`` if the namespace exists,
+    and ``airflow.<namespace>.svc`` with or without the cluster's domain.
     """
     if not url.lower().startswith("http://"):
         return False

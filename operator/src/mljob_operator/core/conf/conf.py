@@ -1,8 +1,8 @@
-"""The conf of a run: merged from ConfigMaps, Secrets and ``spec.conf``, and checked against the
-DAG's params.
+"""Merges the conf of a run from ConfigMaps, Secrets and ``spec.conf``, and checks the conf against
+the DAG's params.
 
-The operator sends values from Secrets to Airflow only. All other texts about an MLJob with such
-values go through :mod:`.redaction`.
+The operator sends values from Secrets to Airflow only. Texts about an MLJob with such values, such
+as its status, go through :mod:`.redaction`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Source:
     """A ConfigMap or Secret that an entry of ``spec.confFrom`` names.
 
     Attributes:
-        what: Its kind and name for messages, such as ``Secret warehouse``.
-        data: Its keys and values.
-        secret: Whether its values must not be shown.
+        what: The kind and name of the object for messages, such as ``Secret warehouse``.
+        data: The keys and values of the object.
+        secret: Whether the object is a Secret, so that its values must not be shown.
     """
 
     what: str
@@ -67,7 +67,9 @@ def has_secrets(spec: MLJobSpec) -> bool:
 
 
 def secrets(sources: Iterable[Source]) -> set[str]:
-    """Return all texts of the sources that are Secrets."""
+    """Return the texts from those sources that are Secrets: each value, and each string and number
+    in the JSON of a ``.json`` key.
+    """
     found: set[str] = set()
     for source in sources:
         if source.secret:
@@ -102,13 +104,13 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
 def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
     """Return what Airflow would refuse in a conf, each problem as ``spec.conf.<path>: <reason>``.
 
-    Airflow alone checks schemas with certain keywords (:mod:`.param_schemas`). A param that is not
-    in the conf has its default value. As in Airflow, the conf may have keys that are not params.
+    Some keywords of schemas are left to Airflow (see :mod:`.param_schemas`). A param that is not in
+    the conf has its default value. As in Airflow, the conf may have keys that are not params.
 
     Args:
         conf: The conf to submit.
-        params: The DAG's params from ``GET /dags/{id}/details``: by name, a default ``value`` and a
-            JSON ``schema``.
+        params: The DAG's params from ``GET /dags/{id}/details``. Each param has a default ``value``
+            and a JSON ``schema``.
     """
     found = [
         f"spec.conf.{name}: has a NUL character, which Airflow's database can't hold"

@@ -1,10 +1,10 @@
-"""The check of a conf's values against the JSON schemas of the DAG's params.
+"""Checks the values of a conf against the JSON schemas of the DAG's params.
 
 The operator must trust neither schemas nor values: the author of a DAG writes the schemas, or a
 server that answers in Airflow's place, and a tenant writes the values. Matching a pattern may take
 years, comparing all items of a list may take hours, and a reference may lead to any URL or into a
 cycle. So the operator skips schemas with such keywords, and values that exceed its work limit.
-Airflow checks them when the run is submitted, and refuses the run if a value is wrong.
+Airflow makes the skipped checks when the run is submitted, and refuses the run if a value is wrong.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import jsonschema
 
 MAX_WORK = 50_000
-"""The work limit for one conf, which takes a tenth of a second. The work for each param is ``parts
-of the schema * (OF_A_SCHEMA + parts of the value)``.
+"""The limit of the work for one conf. This much work takes a tenth of a second. The work for each
+param is ``parts of the schema * (OF_A_SCHEMA + parts of the value)``.
 """
 OF_A_SCHEMA = 50
 """The work to check one part of the schema itself, before any value is checked."""

@@ -1,4 +1,4 @@
-"""Redaction: replaces texts that came from Secrets by ``***`` in all texts that may quote them.
+"""Redaction replaces texts that came from Secrets by ``***`` in all texts that may quote them.
 
 The texts from Secrets are called hidden texts. A hidden text is found as it is, in base64, and in
 the encodings of JSON, Python's ``repr``, URLs and HTML. The lines of a hidden text and the password
@@ -36,16 +36,19 @@ MIN_LINE = 8
 MAX_FORMS = 5_000
 MAX_CHARACTERS = 4 * 1024 * 1024
 """The limits of the number and of the total length of all encodings of a run's hidden texts. A
-longer search would delay other MLJobs. If a run exceeds a limit, all of its texts are withheld.
+search for more encodings would delay other MLJobs. If a run exceeds a limit, all of its texts are
+withheld.
 """
 
 _CUT = re.compile(r"\.\.\.|…|\Z")
 """The places where a text may have been cut: at an ellipsis, and at the end."""
 _CUTS = 8
-"""The number of such places that are examined, counted from the end of the text."""
+"""The maximum number of places that are examined because the text may have been cut there. They are
+counted from the end of the text.
+"""
 _CACHE_SIZE = 500
-"""The number of redacted texts that are cached. Each new status of a run contains the texts of all
-its tasks again.
+"""The maximum number of redacted texts that are cached. The cache saves time, because each new
+status of a run contains the texts of all its tasks again.
 """
 _MAX_CACHED_LENGTH = 4000
 """The maximum length of a cached text, in characters."""
@@ -53,7 +56,8 @@ _ENCODINGS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: repr(text)[1:-1],
-    # If a text contains a double quote, repr escapes single quotes.
+    # If the text around a hidden text contains a double quote, repr escapes the single quotes of
+    # the hidden text.
     lambda text: repr(f'"{text}')[2:-1],
     lambda text: repr(text.encode("utf-8", "replace"))[2:-1],
     lambda text: quote(text, safe="", errors="replace"),
@@ -77,7 +81,9 @@ class Redaction:
     complete: bool = True
 
     def text(self, text: str) -> str:
-        """Return the text with hidden texts replaced."""
+        """Return the text with hidden texts replaced. If there are too many encodings to search
+        for, return ``WITHHELD``.
+        """
         if not self.hidden:
             return text
         if self._forms is None:
@@ -119,8 +125,8 @@ class Redaction:
 
     @cached_property
     def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
-        """The encodings to find inside words, and a pattern for the encodings to find as whole
-        words. None if there are too many encodings.
+        """The encodings to find anywhere in a text, and a pattern for short encodings, which must
+        be whole words. None if there are too many encodings.
         """
         forms: set[str] = set()
         size = 0
@@ -154,7 +160,8 @@ class Redaction:
 
 class _Forms:
     """The encodings of hidden texts, indexed by their first characters. The index keeps the search
-    short: hundreds of texts are searched for thousands of encodings, which hardly ever occur.
+    short: hundreds of texts are searched for thousands of encodings, and hardly any text contains
+    one.
     """
 
     def __init__(self, forms: Iterable[str]) -> None:
@@ -170,8 +177,8 @@ class _Forms:
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """Return where an encoding begins that is cut off at the position ``cut``, or None if there
-        is no such encoding.
+        """Return the position where an encoding begins that is cut off at the position ``cut``.
+        Return None if there is no such encoding.
         """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
@@ -179,8 +186,8 @@ class _Forms:
         return None
 
     def _is_beginning(self, text: str) -> bool:
-        """Return whether an encoding begins with this text. In alphabetical order, such an encoding
-        directly follows the text.
+        """Return whether an encoding begins with this text. If so, the first such encoding is the
+        next one after the text in alphabetical order.
         """
         index = bisect_left(self._sorted, text)
         return index < len(self._sorted) and self._sorted[index].startswith(text)
@@ -220,7 +227,8 @@ def _forms(text: str) -> Iterator[str]:
                 yield part
             continue
         for encoded in {part, *(encode(part) for encode in _ENCODINGS)}:
-            # Encode twice, because an exception may quote an answer in JSON that quotes the value.
+            # Each text is encoded twice, because an exception may quote an answer in JSON that
+            # quotes the value.
             yield from (encoded, json.dumps(encoded)[1:-1], repr(encoded)[1:-1], repr(f'"{encoded}')[2:-1])
 
 

@@ -15,22 +15,22 @@ class AddFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class CountRuns:
-    """Count the runs of the MLJob's spec in Airflow. An earlier MLJob of the same name may have
-    started several runs, and this MLJob takes over the newest of them.
+    """Count the runs of the MLJob's spec in Airflow, for runPolicy OncePerSpec. An earlier MLJob of
+    the same name may have started several runs, and this MLJob takes over the newest of them.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class BeginAttempt:
-    """Begin this attempt. From then on, the status describes it."""
+    """Begin this attempt. From then on, the status describes this attempt."""
 
     attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """Record in the status that this process submits the run of the attempt, so that the process
-    that recorded itself before does not submit it.
+    """Record in the status that this process submits the run of the attempt. The status named
+    another process before, which then does not submit the run.
     """
 
 
@@ -94,7 +94,9 @@ class CheckCancellation:
 
 @dataclass(frozen=True, slots=True)
 class CancelDirectly:
-    """Cancel the run through REST: set its unfinished task instances failed, then the run."""
+    """Cancel the run through Airflow's REST API: set its unfinished task instances failed, then the
+    run.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class HandleChildren:
 @dataclass(frozen=True, slots=True)
 class NoteRetention:
     """Write into the run's note in Airflow that the run continues without its MLJob on purpose. The
-    operator tries this once, because the deletion of the MLJob does not wait for Airflow.
+    operator does not try this again after a failure, because the deletion of the MLJob does not
+    wait for Airflow.
     """
 
 

@@ -1,4 +1,6 @@
-"""Whether the run of an MLJob is in progress, and how soon its state may change."""
+"""Functions that return whether the run of an MLJob is in progress, and whether the state of the
+run may change at any moment.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ from ..run.states import ACTIVE_TASK
 from .state import State
 
 CHANGE_FOLLOWS_WITHIN = timedelta(seconds=3)
-"""How long after an event of a backfill's run the operator expects a change that no event reports.
-Such changes are the end of the run, if only tasks send events, and the start of the next run.
+"""How long the operator expects changes that no event reports, after an event of a run in a
+backfill. Such changes are the end of that run, if only tasks send events, and the start of the next
+run of the backfill.
 """
 
 
@@ -19,15 +22,15 @@ def is_in_progress(state: State) -> bool:
 
 
 def is_still(state: State) -> bool:
-    """Return whether no task of the run is active. This is so, for example, if the DAG schedules no
-    tasks.
+    """Return whether no task of the run is active, for example because the DAG is paused and
+    schedules no tasks.
     """
     return not any(fact.state in ACTIVE_TASK for fact in state.observed_run.tasks.values())
 
 
 def is_hot(state: State, now: datetime) -> bool:
     """Return whether the run may change at any moment without an event. The operator asks Airflow
-    about such a run more often.
+    about such a run more often than about other runs.
     """
     if not state.current.active:
         return False

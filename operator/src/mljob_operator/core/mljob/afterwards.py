@@ -1,5 +1,5 @@
-"""What may happen to a run after its attempt has ended: somebody clears the run, or the run arrives
-late.
+"""Functions that return what has happened to a run after its attempt ended: somebody has cleared
+the run, or the run has arrived late.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from .state import State
 
 def was_cleared(state: State) -> bool:
     """Return whether somebody has cleared the run in Airflow after its end. Airflow then queues the
-    run again, at a later time.
+    run again, so the run has a later queue time.
     """
     status, run = state.job.status, state.observed_run.run
     ended = attempts.ended_at(status)
@@ -21,7 +21,7 @@ def was_cleared(state: State) -> bool:
 
 
 def arrived_late(state: State) -> bool:
-    """Return whether a run is in progress although its attempt ended without a run. The submission
-    reached Airflow after the operator had looked for the run.
+    """Return whether a run is in progress although its attempt ended without a run. This happens if
+    the submission reaches Airflow after the operator has looked for the run.
     """
     return state.current.given_up and state.observed_run.run is not None and not state.observed_run.over

@@ -1,5 +1,5 @@
-"""Whether an MLJob needs its Airflow, and whether the MLJob counts against the limits on active
-runs.
+"""Functions that return whether an MLJob needs its Airflow, and whether the MLJob counts against
+the limits on active runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """Return the MLJob's reservation among the active runs of an Airflow. Return None if the MLJob
+    """Return the MLJob's claim to one of the active runs in an Airflow. Return None if the MLJob
     neither has a run nor waits for admission.
     """
     current, start = state.current, state.start

@@ -1,10 +1,10 @@
-"""Attempts: an MLJob has one attempt at a time. An attempt starts a new dag run, or clears the
-failed tasks of the previous attempt's run.
+"""An MLJob has one attempt at a time. An attempt starts a new dag run, or clears the failed tasks
+of the previous attempt's run.
 
-A process may die between any two steps, so the status records the attempt. It names the number,
-DAG, run id and spec hash of an attempt before the run is submitted. An entry in ``status.history``
-means that the attempt is closed. A new attempt begins with a retry, a resumption, a change of the
-spec, or after somebody has cleared the run in Airflow.
+The operator's process may die between any two steps, so the status records the attempt: the number,
+DAG, run id and spec hash of an attempt are in the status before the run is submitted. An entry in
+``status.history`` means that the attempt is closed. A new attempt begins for a retry, when a
+suspended MLJob is resumed, when the spec changes, or when somebody has cleared the run in Airflow.
 """
 
 from __future__ import annotations
@@ -93,15 +93,16 @@ def next_run(
     """Return an attempt with a new run.
 
     The number in the run id is one more than the highest number that this MLJob has used. With
-    runPolicy OncePerSpec, a run that succeeded does not count as used: if the spec becomes the same
-    again, the MLJob takes over that run.
+    runPolicy OncePerSpec, a run that succeeded does not count as used: if the spec is changed back
+    to the spec of that run, the MLJob takes over the run.
 
     Args:
         job: The MLJob.
         prefix: The prefix of dag run ids.
         number: The number of the attempt.
         airflow: The Airflow for the run.
-        unused: A run id that was announced in the status, although Airflow has no such run.
+        unused: A run id that the status announced, although Airflow has no such run. The number in
+            this run id does not count as used.
         newest: For the first attempt, the number of the run that this MLJob takes over from an
             earlier MLJob of the same name, or 0 if there is no such run.
     """
@@ -136,8 +137,8 @@ def goes_on(status: MLJobStatus) -> bool:
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
-    """Return the time from which on facts about the run belong to this attempt, or None if all
-    facts do. A fact is an event or an answer of Airflow.
+    """Return the time before which facts about the run belong to an earlier attempt, or None if all
+    facts belong to this attempt. A fact is an event or an answer of Airflow.
 
     A run that was cleared ends twice, and an event of the first end may arrive late, or again after
     a restart. Until Airflow has told when the run was queued again, facts count from the second
@@ -161,8 +162,8 @@ def ended_at(status: MLJobStatus) -> datetime | None:
 def close(
     status: MLJobStatus, phase: Phase, reason: str, message: str, at: datetime, *, failed: bool = False
 ) -> MLJobStatus:
-    """Return the status with its attempt added to the history. ``failed`` says whether the attempt
-    counts as failed for the backoff limit.
+    """Return the status with the attempt that it describes added to the history. ``failed`` says
+    whether the attempt counts as failed for the backoff limit.
     """
     number = status.attempts or 1
     entry = AttemptStatus(

@@ -1,5 +1,5 @@
-"""Whether ``spec.suspend`` pauses or resumes a backfill. Paused DAGs are the subject of
-:mod:`..run.halt`.
+"""Decides whether the operator pauses or resumes a backfill, as ``spec.suspend`` says. This module
+is not about paused DAGs, which are the subject of :mod:`..run.halt`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ RESUMING = "Resuming"
 
 @dataclass(frozen=True, slots=True)
 class BackfillPause:
-    """The pause of a backfill in progress, as ``spec.suspend`` asks for it.
+    """The pause or the resumption of a backfill in progress, as ``spec.suspend`` asks for it.
 
     Attributes:
         pauses: True if the backfill is to be paused, False if it is to be resumed.
-        announced: Whether the status says that the MLJob pauses or has paused the backfill.
+        announced: Whether the stored status says that the operator is pausing, has paused or is
+            resuming the backfill.
         done: Whether Airflow has accepted the pause or the resumption.
     """
 
@@ -54,8 +55,8 @@ def _announced(inputs: Inputs) -> bool:
 def _is_done(inputs: Inputs, *, pauses: bool) -> bool:
     """Return whether Airflow has accepted the pause or the resumption.
 
-    Only Airflow's answer to the request to resume proves a resumption. A backfill that Airflow
-    lists as not paused may have been listed before the pause.
+    Only Airflow's answer to the request to resume proves a resumption. A list that shows a backfill
+    as not paused may be older than the pause.
     """
     observed_backfill = inputs.observed_run.observed_backfill
     if pauses:

@@ -1,4 +1,4 @@
-"""Why and how an MLJob's run is cancelled."""
+"""Decides why and how an MLJob's run is cancelled."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from .spec_change import SpecChange
 
 
 class CancelReason(StrEnum):
-    """Why a run is cancelled. The value is the reason in the status, which is stored before the
-    cancellation begins. If several reasons apply, the first in this list counts.
+    """The reason why a run is cancelled. The value is the reason in the status, which is stored
+    before the cancellation begins. If several reasons apply, the first in this list counts. There
+    is one exception: if the status already has PRE_RUNNING or SPEC_CHANGED, DEADLINE does not
+    replace PRE_RUNNING, and SUSPEND does not replace SPEC_CHANGED.
     """
 
     DELETED = "Cancelling"
@@ -34,14 +36,15 @@ class Cancellation:
 
     Attributes:
         reason: Why the run must not start or continue, or None if it may.
-        announced: The reason in the stored status. It stays even if its cause disappears, because a
-            run that is partly cancelled can't continue.
+        announced: The reason in the stored status, or None if that is no reason of a cancellation.
+            The cancellation continues even if its cause disappears, because a partly cancelled run
+            can't continue.
         pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
             exists in Airflow can be paused, and later resumed.
-        by_dag: Whether the cancellation DAG cancels the run. It cancels single runs only; the runs
-            of a backfill are cancelled through Airflow's REST API.
-        asked_in_vain: Whether this process has asked Airflow to cancel the run without success. The
-            run was still there afterwards, was not found, or the request failed.
+        by_dag: Whether the cancellation DAG cancels the run. This DAG cancels single runs only; the
+            runs of a backfill are cancelled through Airflow's REST API.
+        asked_in_vain: Whether this process has asked Airflow to cancel the run without success: the
+            run was still there afterwards, Airflow did not find the run, or the request failed.
     """
 
     reason: CancelReason | None

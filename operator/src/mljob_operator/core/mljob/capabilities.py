@@ -1,5 +1,5 @@
-"""What Airflow can do with a single run, and with a backfill. All differences that decisions depend
-on are here.
+"""Defines what Airflow can do with a single run, and what Airflow can do with a backfill. This
+module has all differences between the two that decisions depend on.
 
 The texts of a status differ too (:class:`..status.workload.Workload`), and so do the requests to
 Airflow, which are not part of the core.
@@ -14,18 +14,22 @@ from .job import Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What Airflow can do with a run or a backfill.
+    """What Airflow can do with a workload, which is a single run or a backfill.
 
     Attributes:
-        pausable: Whether Airflow can pause and resume it. If not, suspending the MLJob cancels it.
-        has_chosen_id: Whether the operator chooses its id. Then a second submission does no harm,
-            and runs of an earlier MLJob are found by their ids.
-        has_tasks: Whether its tasks are followed, so that a started task can be told from a started
-            run. If not, a run in progress counts as started.
-        has_note: Whether it has a note, which can say that it continues without its MLJob.
-        cancelled_by_dag: Whether the cancellation DAG can cancel it. If not, Airflow's REST API does.
-        has_children: Whether the runs that its tasks have started are looked for after a
-            cancellation.
+        pausable: Whether Airflow can pause and resume the workload. If not, suspending the MLJob
+            cancels the workload.
+        has_chosen_id: Whether the operator chooses the id of the workload. Then a second submission
+            does no harm, and runs of an earlier MLJob are found by their ids.
+        has_tasks: Whether the operator follows the tasks of the workload, so that it knows whether
+            a task has started. If not, the workload counts as started as soon as a run is in
+            progress.
+        has_note: Whether the workload has a note in Airflow, which can say that the workload
+            continues without its MLJob.
+        cancelled_by_dag: Whether the cancellation DAG can cancel the workload. If not, the operator
+            cancels the workload through Airflow's REST API.
+        has_children: Whether the operator looks for runs that tasks of the workload have started,
+            after a cancellation.
     """
 
     pausable: bool
@@ -45,5 +49,7 @@ BACKFILL = Capabilities(
 
 
 def capabilities(job: Job) -> Capabilities:
-    """Those of a backfill for MLJobs of type Backfill, else those of a single run."""
+    """Return the capabilities of a backfill for an MLJob of type Backfill, and those of a single
+    run for any other MLJob.
+    """
     return BACKFILL if job.is_backfill else SINGLE_RUN

@@ -1,5 +1,5 @@
-"""Which events Airflow's REST API has not confirmed yet. An event is only a hint. Decisions depend
-on answers of the REST API.
+"""Decides when the operator asks Airflow to confirm events. An event is only a hint, and decisions
+depend on answers of the REST API.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from .current import CurrentAttempt
 from .inputs import Inputs
 
 LIST_AGAIN_AFTER = timedelta(seconds=1)
-"""The time between two requests for a run whose end an event has reported. Airflow publishes the
-event before it stores the end.
+"""The time between two requests for a run that is about to end or has ended. The first request may
+come too early, because Airflow publishes the event of an end before it stores the end.
 """
 
 
@@ -23,10 +23,10 @@ class Confirmation:
     """When the operator asks Airflow to confirm events.
 
     Attributes:
-        end_at: When to ask whether the run has ended, or None if no event says so or Airflow has
-            answered.
-        unconfirmed_end: The end of the run according to an event, until Airflow is asked about the
-            run. None if there is no such event.
+        end_at: When to ask whether the run has ended. None if no event reports the end, if Airflow
+            has confirmed or contradicted this event, or if Airflow does not find the run.
+        unconfirmed_end: The end of the run that an event reports, if Airflow has not been asked
+            about the run since that event. Otherwise None.
         verify_at: When the operator stops believing unconfirmed events and asks Airflow, or None if
             all events are confirmed.
     """
@@ -37,7 +37,7 @@ class Confirmation:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
-        """Return which events of the newest attempt's run need confirmation."""
+        """Return when the operator asks Airflow to confirm events of the newest attempt's run."""
         observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
         reported = observed_run.reported_end
         unconfirmed_end = (

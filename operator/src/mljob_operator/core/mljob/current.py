@@ -22,14 +22,14 @@ class CurrentAttempt:
             first attempt.
         status: The status that describes the attempt: the stored status, or the status to store
             next.
-        recorded: Whether the stored status describes this attempt. The operator sends Airflow no
-            request for the attempt before that.
+        recorded: Whether the stored status describes this attempt. Until the status does, the
+            operator sends Airflow no request for the attempt.
         finished: Whether the stored status says how the MLJob ended.
         open: Whether the attempt is not known to be over. Its run is in Airflow, may be there, or
             is about to be submitted.
-        submitted: Whether Airflow has or had a run of the attempt, by the latest information.
+        submitted: Whether Airflow has or had a run of the attempt, as far as the operator knows.
         by_clearing: Whether the attempt clears the failed tasks of the previous attempt's run.
-        given_up: Whether the attempt ended without a run, as far as the operator knew then.
+        given_up: Whether the attempt ended without a run, as far as the operator knew at that time.
         run: The run of the attempt. Before the first attempt, the run that the first attempt would
             have.
     """
@@ -75,7 +75,7 @@ class CurrentAttempt:
 
     @property
     def number(self) -> int:
-        """The attempt's number; 1 before the first attempt."""
+        """The number of the attempt, or 1 before the first attempt."""
         return self.attempt.number if self.attempt is not None else 1
 
 

@@ -1,6 +1,7 @@
 """The deadlines of an MLJob and of its deletion, and the end of its time to live.
 
-:mod:`.cancellation` cancels the run when ``active`` or ``pre_running`` has passed.
+When ``active`` or ``pre_running`` has passed, :mod:`.cancellation` gives the reason to cancel the
+run.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Deadlines:
     Attributes:
         active: When ``spec.activeDeadlineSeconds`` ends.
         pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt must have
-            started by then. None once a task has started.
+            started by then. None if Airflow's REST API says that a task has started.
         start_unconfirmed: Whether ``pre_running`` has passed and only an event says that a task has
             started. The operator then asks Airflow before it cancels the run.
         deletion: When a deletion stops waiting for Airflow (``spec.cancellation.timeoutSeconds``).
@@ -63,11 +64,11 @@ class Deadlines:
 
 
 def expires_at(job: Job) -> datetime | None:
-    """Return when the finished MLJob is to be deleted, or None if it has not finished or has no
-    time to live.
+    """Return when the finished MLJob is to be deleted. Return None if the MLJob has not finished,
+    has no time to live, or is being deleted already.
 
-    An MLJob may take over a run that ended before the MLJob was created. Then the time counts from
-    the creation.
+    An MLJob may take over a run that ended before the MLJob was created. Then the time to live
+    counts from the creation of the MLJob.
     """
     ttl, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
     if ttl is None or ended is None or job.status.phase not in TERMINAL_PHASES or job.deleting:

@@ -1,17 +1,19 @@
-"""What to do next for one MLJob. A policy is a function that returns an action, or None to leave
-the decision to the next policy.
+"""Decides what to do next for one MLJob. A policy is a function that returns an action, or None to
+leave the decision to the next policy.
 
 Guards are policies that apply in every stage and come first. Then come the policies of the MLJob's
-stage. The first action counts. The reconciler carries out the action, adds the result to the
-inputs, classifies them again and asks for the next action, until the action is to wait.
+stage. The first policy that returns an action decides. The reconciler carries out the action, adds
+the result to the inputs, classifies them again and asks for the next action, until the action is to
+wait.
 
 Some terms: An attempt is announced while the stored status names it and its run is not submitted.
 An attempt is given up if it ended without a run. The change feed is the list of recent changes that
 the operator reads from Airflow every few seconds.
 
-Only the MLJob itself outlives a process. An operator that starts with an empty ``TransientState``
-still acts correctly, because every action is safe to repeat: run ids are computed, Airflow answers
-409 to a second submission, and setting a failed task to failed changes nothing.
+Only the MLJob in the Kubernetes API outlives the operator's process. An operator that starts with
+an empty ``TransientState`` still acts correctly, because every action is safe to repeat: run ids
+are computed, Airflow answers 409 to a second submission, and setting a failed task to failed
+changes nothing.
 """
 
 from __future__ import annotations
@@ -58,20 +60,22 @@ LOOK_UP_EVERY = timedelta(seconds=5)
 report that a run was deleted.
 """
 CANCEL_DAG_TAKES = timedelta(seconds=60)
-"""How long the cancellation DAG may take once its run has started. It sets tasks failed in the
-DAG's order, and gives teardown tasks time to run.
+"""How long the run of the cancellation DAG may take after its start. The cancellation DAG sets
+tasks failed in the order of the cancelled run's DAG, and gives teardown tasks time to run.
 """
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
-"""The time after which a cancellation through REST is repeated if the run has not ended."""
+"""The time after which a cancellation through Airflow's REST API is repeated if the run has not
+ended.
+"""
 Policy = Callable[[State], Action | None]
 
 
 def decide(state: State) -> Action:
     """Return the next action.
 
-    Two rules apply to the action of the policies. A wait ends at the next time at which the state
-    changes without an event. A look-up of a run that Airflow did not find becomes a wait until the
-    answer can prove that the run does not exist.
+    Two rules change the action that the policies return. A wait ends at the next time at which the
+    state changes without an event. A look-up of a run that Airflow did not find becomes a wait
+    until Airflow's answer can prove that the run does not exist.
     """
     policies = (*GUARDS, *POLICIES[state.stage])
     action = next((action for policy in policies if (action := policy(state)) is not None), Wait())
@@ -102,8 +106,8 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Look for the runs that the cancelled run's tasks have started. This comes after the
-    cancellation, because from then on the tasks start no further runs.
+    """Look for the runs that the cancelled run's tasks have started. This policy comes after the
+    cancellation, because after the cancellation the tasks start no further runs.
     """
     if not s.ending.children_due:
         return None
@@ -131,11 +135,11 @@ def let_deletion_through(s: State) -> Action | None:
 
 
 def take_over(s: State) -> Action | None:
-    """Take over an attempt that another process has recorded in the status and not submitted. No
-    other action for the attempt comes before this.
+    """Take over an attempt that another process has recorded in the status and not submitted. The
+    policies of the stages come after this takeover.
 
-    The takeover happens at once after a start of the operator. It waits if the other process may
-    still be running.
+    Usually the takeover happens at once after a start of the operator. If the other process may
+    still be running, the takeover waits.
     """
     if _is_beyond_status(s) or not s.current.open or s.current.submitted or s.transient.attempt is not None:
         return None
@@ -170,8 +174,8 @@ def _is_beyond_status(s: State) -> bool:
 
 
 def cancel_late_run(s: State) -> Action | None:
-    """Cancel a run that arrived after its attempt was given up. No other policy cancels it, and the
-    next run starts only after it has ended.
+    """Cancel a run that arrived after its attempt was given up. No other policy cancels this run,
+    and the MLJob's next run starts only after this run has ended.
     """
     if not arrived_late(s):
         return None
@@ -200,8 +204,9 @@ def confirm_the_end(s: State) -> Action | None:
 
 
 def cancel_the_run(s: State) -> Action | None:
-    """Cancel the run by the cancellation DAG. The REST API cancels the run if there is no such DAG,
-    if it fails or takes too long, or if the deadline of a deletion has passed.
+    """Cancel the run by the cancellation DAG. Cancel the run through the REST API instead if there
+    is no such DAG, if that DAG fails or takes too long, or if the deadline of a deletion has
+    passed.
     """
     if s.observed_run.over:
         return None
@@ -225,7 +230,8 @@ def cancel_the_run(s: State) -> Action | None:
 
 def _cancel_directly_at(s: State) -> datetime:
     """Return when to cancel the run through REST: at once without a cancellation DAG, otherwise
-    when the cancellation DAG has used up its time. The DAG gets more time once its run has started.
+    when the cancellation DAG has used up its time. The cancellation DAG gets more time if its run
+    has started.
     """
     requests = s.transient.cancel_requests
     if requests.sent_at is not None:
@@ -238,9 +244,9 @@ def _cancel_directly_at(s: State) -> datetime:
 def pause_or_resume(s: State) -> Action | None:
     """Pause or resume a backfill as ``spec.suspend`` says.
 
-    The status says that the MLJob pauses the backfill before Airflow is asked to pause it, and
-    keeps saying so until Airflow has resumed it. After a restart, only the status tells whether the
-    MLJob or a person paused the backfill.
+    The status announces the pause before the operator asks Airflow to pause the backfill, and shows
+    the pause until Airflow has resumed the backfill. After a restart, only the status tells whether
+    the MLJob or a person paused the backfill.
     """
     if s.backfill_pause is None or s.backfill_pause.done or s.presence.vanished:
         return None
@@ -253,8 +259,8 @@ def pause_or_resume(s: State) -> Action | None:
 
 
 def collect_results(s: State) -> Action | None:
-    """Read all tasks and the outputs once after the run has ended. They are not read for an MLJob
-    that is about to run another spec.
+    """Read all tasks and the outputs after the run has ended. Read them again while Airflow still
+    lists unfinished tasks. An MLJob that is about to run another spec skips this policy.
     """
     observed_run, transient = s.observed_run, s.transient
     forgotten = s.current.finished and s.current.submitted and observed_run.run is None
@@ -296,7 +302,7 @@ def clear_up(s: State) -> Action | None:
     """Find out whether a blocked MLJob has a run. An operator that crashed may have submitted the
     run that the status announces.
 
-    Such a run may be in progress, and the deletion of its AirflowInstance waits for it.
+    If the run is in progress, the deletion of its AirflowInstance has to wait for the run.
     """
     unknown_until = s.transient.unknown_until
     if not s.presence.in_doubt or unknown_until is None or not is_reachable(s):
@@ -348,7 +354,8 @@ def _submit(s: State) -> Action:
 
 def _count_runs(s: State) -> Action:
     """Count the runs of the MLJob's spec. Only two answers of Airflow prove that there is no
-    further run. With one wrong answer, the MLJob might take over an older run and its result.
+    further run. After only one answer, which may be wrong, the MLJob might take over an older run
+    and its result.
     """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now
@@ -389,4 +396,4 @@ POLICIES: dict[Stage, tuple[Policy, ...]] = {
     Stage.RETAINED: (),
     Stage.FINISHED: (*_AFTER_AN_ATTEMPT, release, expire, follow),
 }
-"""The policies of each stage, in the order in which they are asked."""
+"""The policies of each stage. The first policy that returns an action decides."""

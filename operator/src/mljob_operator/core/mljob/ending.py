@@ -1,4 +1,4 @@
-"""Whether the newest attempt is over: its run has ended, was deleted, or never existed."""
+"""Decides whether the newest attempt is over: its run has ended, was deleted, or never existed."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Ending:
         children_due: Whether the run was cancelled, and the operator must still look for runs that
             tasks of the run have started.
         verdict_at: When the ended run gets its final phase even if its tasks and outputs could not
-            be read from Airflow. None if the final phase does not wait for them.
+            be read from Airflow. None if the final phase does not wait for tasks and outputs.
         cancelled_for: Why the attempt was cancelled, or None if it ended by itself. An attempt that
             ends before the status announces its cancellation counts as ended by itself.
-        succeeded: Whether the run succeeded. A cancellation that was requested before then has no
-            effect.
+        succeeded: Whether the run succeeded. If so, a cancellation that was requested before the
+            end of the run has no effect.
     """
 
     over: bool
@@ -73,8 +73,8 @@ class Ending:
 def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines, cancellation: Cancellation) -> bool:
     """Return whether to look for runs that the cancelled run's tasks have started.
 
-    The cancellation's timeout and the deadline of a deletion end the search. Once the result is
-    False, the status says how the attempt ended. So the result must not become True again later.
+    The cancellation's timeout and the deadline of a deletion end the search. When the result is
+    False, the status may say how the attempt ended. So the result must not become True again later.
     """
     job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:

@@ -2,8 +2,9 @@
 
 The id depends only on the object. So a second submission is harmless: Airflow answers 409, and the
 existing run is the MLJob's own. The id contains a hash of the object's uid, so an object that is
-deleted and created again under the same name gets another id. Ids are never reused, even after the
-run was deleted, because an executor may still hold results of the old run.
+deleted and created again under the same name gets another id. An id is not used for a second run,
+even after the first run was deleted, because an executor may still hold results of the first run.
+With runPolicy OncePerSpec, the ids for one spec are the same instead (see :func:`pin`).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1
 
 
 def pin(job: Job) -> str:
-    """Return the text that identifies the MLJob in its run ids. This is the uid. With runPolicy
-    OncePerSpec it is namespace, name and spec, so that a later object with the same three has the
-    same run ids.
+    """Return the text that identifies the MLJob in its run ids. By default, this is the uid. With
+    runPolicy OncePerSpec, the text has the namespace, the name and the hash of the spec, so that a
+    later object with the same three has the same run ids.
     """
     if job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
         return f"{job.namespace}/{job.name}/{job.parsed.hash}"

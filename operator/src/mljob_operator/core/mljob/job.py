@@ -32,7 +32,7 @@ class Job:
         deleted_at: When the deletion was requested, or None if the object is not being deleted.
         parsed: The spec and its invalid fields.
         stored_status: The status as the API server has it. Patches of the status start from it.
-        has_invalid_status: Whether the stored status has an invalid field, which ``status`` lacks.
+        has_invalid_status: Whether the stored status has an invalid field. ``status`` lacks this field.
     """
 
     namespace: str
@@ -60,7 +60,7 @@ class Job:
 
     @property
     def deleting(self) -> bool:
-        """Whether the object is being deleted. It exists only because of finalizers."""
+        """Whether the object is being deleted. It still exists only because of its finalizers."""
         return self.deleted_at is not None
 
     @property
@@ -87,8 +87,8 @@ class Job:
 
         Args:
             body: The object.
-            earlier: An earlier version of the object, or None. The spec is read only if its
-                generation has changed since then.
+            earlier: An earlier version of the object, or None. If the generation is still the same,
+                the spec of the earlier version is used.
         """
         meta = body["metadata"]
         status, problems = fitting(
@@ -111,7 +111,7 @@ class Job:
 
     def newer_than(self, other: Job | None) -> bool:
         """Return whether this is a later version of the object than ``other``, or a later MLJob of
-        that name. A watch may deliver an older version than the answer to a patch.
+        the same name. After a patch, the watch may still deliver a version from before the patch.
         """
         return other is None or int(self.resource_version) > int(other.resource_version)
 

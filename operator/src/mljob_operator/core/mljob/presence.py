@@ -1,5 +1,5 @@
-"""Whether Airflow has the newest attempt's run. The answer "not found" needs proof, because its
-consequences can't be undone.
+"""Decides whether Airflow has the newest attempt's run. The decision that the run is absent needs
+proof, because its consequences can't be undone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VANISHED_LOOK_UP_EVERY = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What is proved about the run in Airflow.
+    """What Airflow's answers and this process's requests prove about the run.
 
     Attributes:
         absent: Whether it is proved that Airflow has no such run and that no submission of it can
@@ -39,7 +39,7 @@ class Presence:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt) -> Presence:
-        """Return what Airflow's answers and this process's requests prove."""
+        """Return what these inputs prove about the newest attempt's run."""
         observed_run, transient = inputs.observed_run, inputs.transient
         vanished = (
             current.active and not observed_run.over and observed_run.missed_at is not None and inputs.absence_withheld
@@ -58,8 +58,9 @@ class Presence:
 def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool:
     """Return whether the run is proved absent.
 
-    Airflow must have answered twice that it has no such run, both times after a submission would
-    have arrived. One answer is enough if this process knows that it sent no submission.
+    Airflow must have answered twice that it has no such run, both times after the latest time at
+    which a submission can arrive. One answer is enough if this process knows that it sent no
+    submission.
     """
     missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:

@@ -1,4 +1,4 @@
-"""What a stored status says about its run. A new process starts with this knowledge."""
+"""Reads what a stored status says about its run. A new process starts with this knowledge."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .attempts import ended_at
 def remember(status: MLJobStatus) -> ObservedRun:
     """Return the observed run that a stored status describes.
 
-    Airflow's REST API returns the states of all tasks again. It does not return what only events
-    carry, which are reports and the texts of failures, so these come from the status. The status
-    has no instances of mapped tasks, only sums, so mapped tasks are left out.
+    Airflow's REST API returns the states of all tasks again. Only events have the reports of
+    progress and metrics and the texts of failures, so these come from the status. The status has no
+    instances of mapped tasks, only their counts, so mapped tasks are left out.
     """
     source = status.status_source or StatusSource.REST
     at = status.last_event_time or LONG_AGO

@@ -20,7 +20,7 @@ from ..text.bounds import CONF
 from ..text.fitting import fitting, in_one_sentence
 
 _PLACEHOLDERS = {"dagId": "-"}
-"""Replaces a DAG id that can't be read. The operator starts no run with it."""
+"""Replaces a DAG id that is missing or invalid. The operator starts no run with this value."""
 
 
 @dataclass(frozen=True)  # without slots, so that the hash can be cached

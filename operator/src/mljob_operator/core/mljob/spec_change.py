@@ -1,4 +1,4 @@
-"""Whether the spec differs from the spec that the newest attempt runs."""
+"""Compares the spec with the spec that the newest attempt runs."""
 
 from __future__ import annotations
 

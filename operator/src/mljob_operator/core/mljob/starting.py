@@ -1,4 +1,4 @@
-"""Whether a run is to be started, when, and what blocks the start."""
+"""Decides whether a run is to be started and when, and finds what blocks the start."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Start:
     """The start of an MLJob's next run.
 
     Attributes:
-        attempt: The attempt whose run is to be started. The status describes it already, or it is
-            the next attempt.
+        attempt: The attempt whose run is to be started: the attempt that the status describes
+            already, or the next attempt.
         at: When to start the run, because of a failed request or the backoff of a retry. None means
             at once.
-        due: Whether that time has come.
+        due: Whether the time ``at`` has come.
         blocker: What prevents the start, or None. A failed request is not a blocker.
         superseded: Whether another attempt is to replace the open attempt, which has no run yet.
         rerun: Whether the MLJob has finished, and its spec asks for another run.
@@ -104,22 +104,23 @@ def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 
 def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> Attempt:
-    """Return the next attempt. If failed tasks are to be cleared, it has the run of the last
-    attempt, otherwise a new run.
+    """Return the next attempt. If failed tasks are to be cleared, the attempt has the run of the
+    last attempt, otherwise a new run.
     """
     status, last = inputs.job.status, current.attempt
     if last is None:
         return _run_of_its_own(inputs, None, change, 1)
     if current.open:
-        # The status announces the attempt, and its run was not submitted: the spec has changed, or
-        # the run to clear has no failed task.
+        # The status announces the attempt, and its run was not submitted. Another attempt replaces
+        # it, because the spec or the default Airflow has changed, or because there is nothing to
+        # clear.
         unused = None if current.by_clearing else last.run_id
         attempt = _run_of_its_own(inputs, last, change, last.number, unused)
         before = (status.history or [])[-1:]
         taken_over = [entry.dag_run_id for entry in before] == [attempt.run_id]
         # The spec is the same as that of an earlier run that succeeded, and the attempt takes over
-        # that run. The attempt needs a new number, because with the old one the run would look like
-        # a run that was cleared.
+        # that run. The attempt needs a new number, because with the old number the run would look
+        # like a run that was cleared.
         return replace(attempt, number=last.number + 1) if taken_over else attempt
     if _is_to_be_cleared(inputs, change):
         return attempts.same_run(last, last.number + 1)

@@ -1,4 +1,4 @@
-"""The state of an MLJob: its stage, and all other facts that decisions and the status read."""
+"""The state of an MLJob: its stage, and everything else that decisions and the status read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .transient_state import TransientState
 
 class Stage(StrEnum):
     """The stage of an MLJob. Exactly one stage holds at a time. :mod:`.decisions` has the policies
-    of each stage, and :mod:`..status.messages` its message.
+    for each stage, and :mod:`..status.messages` has the message for each stage.
 
     Attributes:
         BLOCKED: A run is due, and a blocker prevents the start. Failed requests are not blockers.
@@ -101,7 +101,7 @@ class State:
 
     @property
     def catalog(self) -> AirflowCatalog:
-        """The Airflows that the operator knows, for this MLJob."""
+        """The Airflows that the operator knows, and what this MLJob may do with them."""
         return self.inputs.catalog
 
     @property
@@ -111,7 +111,7 @@ class State:
 
 
 def classify(inputs: Inputs) -> State:
-    """Return the state that follows from the inputs."""
+    """Return the state of an MLJob: its stage, and the parts from which the stage follows."""
     current = CurrentAttempt.of(inputs)
     change = spec_change(inputs, current)
     deadlines = Deadlines.of(inputs, current)

@@ -1,4 +1,4 @@
-"""What this process knows of one MLJob."""
+"""Everything that this process knows of one MLJob, as one value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TrackedJob:
     Attributes:
         job: The MLJob as last read or written.
         observed_run: What the operator knows of the newest attempt's run.
-        transient: What this process has tried for the attempt.
+        transient: What this process has tried for the newest attempt.
         outputs: What the run's tasks published, or None if Airflow was not asked yet.
         confirmed_at: When the operator sent the last write that the API server accepted, in seconds
             of the event loop's clock. ``job`` was the latest version then.

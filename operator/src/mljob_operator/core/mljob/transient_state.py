@@ -1,5 +1,5 @@
-"""What this process has tried for an MLJob, and what failed. This is never stored: after a restart,
-the next process asks Airflow instead.
+"""What this process has tried for an MLJob, and what failed. The transient state is never stored:
+after a restart, the next process asks Airflow instead.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ class CancelRequests:
         dag_triggered_at: When the operator triggered the cancellation DAG, or None.
         dag_checked_at: When the operator last asked whether the run of the cancellation DAG has
             started, or None.
-        dag_running: Whether the run of the cancellation DAG had started by then.
+        dag_running: Whether the run of the cancellation DAG had started at the time
+            ``dag_checked_at``.
         dag_refused: Why the cancellation DAG can't cancel the run, for example because the DAG is
-            paused. None if nothing prevents it.
+            paused. None if the operator knows of no such reason.
         sent_at: When the operator last cancelled the run through Airflow's REST API, or None.
     """
 
@@ -66,14 +67,15 @@ class TransientState:
         attempt: The attempt that this process has begun, until the stored status describes it.
         last_error: The last request that failed, or None if none has failed.
         kept_by: What last prevented the start of the run, as text for people.
-        newest: With runPolicy OncePerSpec, how many runs of the spec Airflow has, which an earlier
-            MLJob of the same name may have started. None until the operator has counted them.
-        counted: How many of these runs the operator has found so far.
+        newest: With runPolicy OncePerSpec, how many runs of the spec an earlier MLJob of the same
+            name has left in Airflow. None until the operator has counted these runs.
+        counted: How many runs the operator has found so far while it counts the runs for
+            ``newest``.
         counted_at: When Airflow first answered that it has no further run of the spec.
         unknown_until: The latest time at which a submission without an answer can take effect, or
             None if there is no such submission.
-        left_until: Until when this process leaves the attempt to the process that announced it.
-            That process may still be running.
+        left_until: The time until which this process leaves the attempt to the process that
+            announced the attempt, which may still be running. None if this process need not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
         cancel_requests: What this process has asked Airflow to do to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
@@ -83,8 +85,9 @@ class TransientState:
         looked_up_at: When the operator last asked Airflow for the run.
         over_since: When the operator first read the tasks and outputs of the ended run.
         needs_look_up: Whether the run may be missing or not all of its tasks are known, so that the
-            operator must ask Airflow for both.
-        resumed: The generation of the spec for which Airflow has resumed the backfill.
+            operator must ask Airflow for the run and its tasks.
+        resumed: The generation of the spec for which Airflow has resumed the backfill, or None if
+            this process has not resumed the backfill.
         halt: Why the DAG of the run schedules no task, or None if it schedules tasks.
         refused: Whether the Kubernetes API refused the status as invalid. The operator has then
             forgotten the facts behind that status, and can't announce anything in the status.

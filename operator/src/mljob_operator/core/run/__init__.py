@@ -1,11 +1,12 @@
 """A run in Airflow, and what the operator knows of the run.
 
 - :mod:`.run_key`: the keys of MLJobs and runs.
-- :mod:`.states`: Airflow's states of runs and tasks, and their ranks.
-- :mod:`.events`: reads Kafka messages of both producers into facts.
+- :mod:`.states`: Airflow's states of runs and tasks, and the order of these states.
+- :mod:`.events`: reads Kafka messages of the MLJob provider and of Airflow's own producer into
+  facts.
 - :mod:`.offsets`: which Kafka offsets are safe to commit.
 - :mod:`.facts`: what an event or an answer of Airflow's REST API says, in one form.
-- :mod:`.observed_run`: combines facts into everything that is known of one run.
+- :mod:`.observed_run`: combines facts into everything that the operator knows of one run.
 - :mod:`.backfill`: a backfill and its runs, which the operator treats as one run.
 - :mod:`.outputs`: what the tasks of a run published.
 - :mod:`.halt`: a DAG that schedules no tasks.

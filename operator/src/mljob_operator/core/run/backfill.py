@@ -1,10 +1,13 @@
-"""A backfill: the runs of a scheduled DAG for a range of dates. Airflow creates all of them at once
-and limits how many are active.
+"""A backfill has the runs of a scheduled DAG for a range of dates. Airflow creates all of these
+runs at once and limits how many are active.
 
 Airflow stores whether a backfill is paused, when it was closed, and the state of each of its runs.
-It does not store whether the backfill as a whole has started, has ended or has failed.
+Airflow does not store whether the backfill as a whole has started, has ended or has failed.
 :func:`as_one_run` derives this from the runs, and returns the backfill as one run. So deadlines,
 retries and cancellation work for a backfill as for a single run.
+
+The operator adds a marker to the conf of a backfill's runs (:mod:`mljob_contract.backfill_marker`).
+The marker names the MLJob and the attempt.
 """
 
 from __future__ import annotations
@@ -61,8 +64,8 @@ class BackfillRequest:
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def for_failed_runs(self) -> BackfillRequest:
-        """Return a request for the same range that runs failed runs again and creates missing
-        ones.
+        """Return a request for the same range. Airflow then runs failed runs again and creates
+        missing runs.
         """
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
@@ -73,14 +76,15 @@ class Backfill:
 
     Attributes:
         id: The id of the backfill in Airflow.
-        marker: The MLJob and the attempt that created the backfill, or None if no MLJob created it.
+        marker: The marker with the MLJob and the attempt that created the backfill, or None if no
+            MLJob created the backfill.
         start: The first logical date.
         end: The last logical date, inclusive.
         conf: The conf of each run, without the marker.
-        paused: Whether the backfill is paused, so that Airflow starts no further run of it.
+        paused: Whether the backfill is paused. Airflow starts no further run of a paused backfill.
         created_at: When the backfill was created, on Airflow's clock.
         completed_at: When Airflow closed the backfill, or None if it is open. Airflow closes a
-            backfill when it is cancelled, or up to 30 s after its last run has ended.
+            backfill when the backfill is cancelled, or up to 30 s after its last run has ended.
     """
 
     id: int
@@ -142,8 +146,8 @@ class ObservedBackfill:
 
     @property
     def shown(self) -> ObservedBackfill:
-        """The backfill as the status shows it: each run has the state that events report, if it is
-        later than that of the REST API.
+        """The backfill as the status shows it. A run has the state that an event reports, if this
+        state is later than the state in the REST API.
         """
         return replace(self, members={run_id: _shown(member) for run_id, member in self.members.items()})
 
@@ -192,7 +196,7 @@ class BackfillSnapshot:
     Attributes:
         members: The runs of the backfill.
         not_created: How many runs of the range existed before and are left as they are.
-        final: Whether all runs had ended, so that no other fact can be newer.
+        final: Whether all runs had ended at that time, so that no other fact can be newer.
     """
 
     backfill: Backfill
@@ -202,8 +206,9 @@ class BackfillSnapshot:
 
 
 def with_snapshot(old: ObservedBackfill | None, snapshot: BackfillSnapshot) -> ObservedBackfill:
-    """Add a snapshot of the whole backfill. A known run that the snapshot lacks was deleted, or
-    belongs to another backfill now.
+    """Return what is known of a backfill after a snapshot of the whole backfill. The result lacks a
+    known run that is not in the snapshot, because the run was deleted or belongs to another
+    backfill now.
     """
     old_members = old.members if old is not None else {}
     members = {
@@ -216,9 +221,9 @@ def with_snapshot(old: ObservedBackfill | None, snapshot: BackfillSnapshot) -> O
 
 
 def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
-    """Add the change of one run that an event or the change feed (the list of recent changes in
-    Airflow) reports. An event of an unknown run is ignored, because an event does not say to which
-    backfill its run belongs.
+    """Return what is known of a backfill after a change of one run. An event or the change feed
+    (the list of recent changes in Airflow) has reported the change. An event of an unknown run is
+    ignored, because an event does not say to which backfill its run belongs.
     """
     old, last_event_at = observed_backfill.members.get(member.run_id), observed_backfill.last_event_at
     if member.run.source is StatusSource.KAFKA:
@@ -236,12 +241,12 @@ def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> Obs
 
 
 def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) -> BackfillRun:
-    """Combine what is known of a run with an answer of the REST API."""
+    """Return what is known of a run after an answer of the REST API."""
     if old is None or final:
         return new
     run, asked_at = later_run(old.run, new.run), new.run.observed_at
-    # A higher attempt number means that the run was run again. An end that is already known belongs
-    # to an earlier attempt then.
+    # A higher attempt number means that a later attempt runs this run again. An end that is already
+    # known then belongs to an earlier attempt.
     if new.attempt is not None and old.attempt is not None and new.attempt > old.attempt:
         run = new.run
     contradicted = old.reported is not None and denies(new.run, old.reported, asked_at)
@@ -263,8 +268,8 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
     """Return the backfill as one run.
 
     The run is queued until one run of the backfill starts, then running until all of them have
-    ended. It has failed if one of them has failed, or if the backfill is empty. Otherwise it has
-    succeeded.
+    ended. At the end, the run has failed if a run of the backfill has failed, or if the backfill is
+    empty. Otherwise the run has succeeded.
     """
     backfill, runs = observed_backfill.backfill, [member.run for member in observed_backfill.members.values()]
     newest = max(runs, key=lambda run: run.occurred_at, default=None)
@@ -286,5 +291,7 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
 
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
-    """Return whether the run ended at or after ``since``, and not in an earlier attempt."""
+    """Return whether the run ended at or after ``since``. An earlier end belongs to an earlier
+    attempt.
+    """
     return run.ended and (run.end or run.occurred_at) >= since

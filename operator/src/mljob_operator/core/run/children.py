@@ -1,5 +1,5 @@
-"""Children: runs that tasks of a cancelled run have started with TriggerDagRunOperator. Airflow
-does not cancel them, so the operator cancels them or reports them.
+"""Children are runs that tasks of a cancelled run have started with TriggerDagRunOperator. Airflow
+does not cancel children, so the operator cancels or reports them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def may_be_cancelled(child: Child, parent: RunKey, prefix: str, *, allowed: bool
 
 
 def in_words(children: Sequence[Child]) -> str:
-    """Return the names of runs, for a message."""
+    """Return the run ids and DAGs of children, as part of a message."""
     named = [f"{child.run_id} of DAG {child.dag_id}" for child in children[:MAX_NAMED]]
     more = f" and {len(children) - MAX_NAMED} more" if len(children) > MAX_NAMED else ""
     return ", ".join(named) + more

@@ -1,13 +1,15 @@
-"""Reads Kafka messages of both producers into facts.
+"""Reads Kafka messages into facts about runs and tasks (:mod:`.facts`).
 
-The messages on the topic have one of two formats. Messages of the MLJob provider have the field
-``mljob_version`` (:mod:`mljob_contract.events`). They report tasks, and what the cancellation DAG
-did to a run. Messages of Airflow's own ``kafka_event_producer`` have the field ``schema_version``
-(apache-airflow-providers-apache-kafka, "Kafka event producer").
+Two producers send messages to the topic, and each has its own format. Messages of the MLJob
+provider have the field ``mljob_version`` (:mod:`mljob_contract.events`). These messages report
+tasks, and what the cancellation DAG did to a run. Messages of Airflow's own
+``kafka_event_producer`` have the field ``schema_version`` (apache-airflow-providers-apache-kafka,
+"Kafka event producer").
 
 Everybody who may write to the topic can write any message. So the operator checks every field that
-it uses: the type, the length or range, and whether a time is plausible. A message that has neither
-format or exceeds a limit raises :class:`Unreadable`. The caller counts such messages and goes on.
+it uses: the type, the length or range, and whether a time is plausible. For a message that has
+neither format or exceeds a limit, :func:`read` raises :class:`Unreadable`. The caller counts such
+messages and reads the next message.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from .facts import Details, Failure, Report, RunFact, TaskFact
 from .states import RunState, TaskState
 
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""The earliest time that a message may have. No Airflow is older."""
+"""The earliest time that a message may have. Airflow did not exist before this time."""
 MAX_AHEAD = timedelta(days=1)
 """The maximum time by which a producer's clock may be ahead of the operator's clock."""
 MAX_TEXT = 1000
@@ -54,7 +56,7 @@ MAX_WHY = 300
 
 
 class Unreadable(ValueError):
-    """A message that has neither format, or has a field that exceeds a limit.
+    """Raised for a message that has neither format, or has a field that exceeds a limit.
 
     Attributes:
         kind: The kind of the problem, for logs: too_large, not_json, unknown_format or invalid.
@@ -147,8 +149,8 @@ def read(value: bytes, now: datetime) -> Envelope:
             return _from_airflow_producer(OfficialEvent.model_validate(message), now)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        # The error names the top-level field only. Names below it come from the message, and people
-        # who may not read the topic may read this log.
+        # The error names the top-level field only. Names of nested fields come from the message,
+        # and must not reach people who may read this log but not the topic.
         field = str(first["loc"][0]) if first["loc"] else "the message"
         raise Unreadable("invalid", f"{field}: {first['msg']}") from None
     raise Unreadable("unknown_format", "has neither mljob_version nor schema_version")
@@ -159,8 +161,8 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
     failure = None
     if event.error is not None:
         failure = Failure(event.try_number, at, cut(event.error.message, MAX_TEXT), cut(event.error.type, MAX_TYPE))
-    # A progress event has no end, and its timestamp is the time of the report, not of a change of
-    # state.
+    # The task of a progress event is still running, so an end in the event is ignored. The
+    # timestamp is the time of the report, not of a change of state.
     reporting = event.event is EventName.TASK_PROGRESS
     fact = TaskFact(
         task_id=event.task_id,
@@ -184,7 +186,8 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
     """Read what the cancellation DAG did to a run. The fact is the end of the run, if the DAG ended
-    it. If the run had ended before, there is no fact, because the event does not say when.
+    the run. If the run had ended before, there is no fact, because the event does not say when the
+    run ended.
     """
     at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None
@@ -215,7 +218,7 @@ def _from_airflow_producer(event: OfficialEvent, now: datetime) -> Envelope:
 
 
 def _plausible(field: str, at: datetime, now: datetime) -> datetime:
-    """Return the time in UTC.
+    """Return a time of a message in UTC.
 
     Raises:
         Unreadable: The time has no time zone, or is not plausible (``OLDEST``, ``MAX_AHEAD``).

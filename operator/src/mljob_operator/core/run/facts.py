@@ -1,4 +1,4 @@
-"""Facts: what an event on Kafka or an answer of Airflow's REST API says of a run or a task
+"""A fact is what an event on Kafka or an answer of Airflow's REST API says of a run or a task
 instance.
 
 Facts from both sources have the same form, and :mod:`.observed_run` combines them. Each fact
@@ -23,7 +23,7 @@ publishes the end of a run a moment before it stores the end in its database.
 TaskKey = tuple[str, int]
 """Task id and map index. The map index is -1 for a task that is not mapped."""
 EventId = tuple[object, ...]
-"""The identity of an event of a run. Copies of an event have the same identity."""
+"""The identity of an event about a run or a task. Copies of an event have the same identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,14 @@ class RunFact:
 
     Attributes:
         occurred_at: When the run entered the state, on Airflow's clock. The status shows this time
-            as the time of the last event. Facts are not ordered by it.
+            as the time of the last event. This time orders two events only if their states have the
+            same rank.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
         start: When the run started, or None if the source does not say.
         end: When the run ended, or None if the source does not say.
-        queued_at: When the run was queued, on Airflow's clock. Task instances of the run are not
-            older. If the time changes, the run was cleared.
+        queued_at: When the run was last queued, on Airflow's clock. If this time changes, the run
+            was cleared, and events from before this time don't count any more.
     """
 
     state: RunState
@@ -61,7 +62,8 @@ class RunFact:
 
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
-    """Return the later of two facts about a run. The result has the times of both facts.
+    """Return the later of two facts about a run. The result also has the start, end and queue time
+    that only the other fact has.
 
     A run that has ended stays ended unless Airflow has queued it again. A fact from before the run
     was queued again changes nothing.
@@ -109,8 +111,8 @@ def _run_order(fact: RunFact) -> tuple[int, datetime, str]:
 def report_after_answer(
     reported: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
-    """Decide whether an event stays relevant after a new answer of the REST API. It does if it
-    reports a later state than the REST API and the answer does not contradict it.
+    """Return the event that reports a later state of a run than the REST API, after a new answer of
+    the REST API.
 
     Args:
         reported: The event that reported a later state before the answer, or None.
@@ -119,7 +121,8 @@ def report_after_answer(
         asked_at: When the request was sent, on the operator's clock.
 
     Returns:
-        RunFact: The event, or None if it is not relevant any more.
+        RunFact: The event, or None if it does not report a later state any more, or if the answer
+            contradicts the event.
     """
     if reported is None or not _is_later(reported, run) or denies(answer, reported, asked_at):
         return None
@@ -144,15 +147,15 @@ def _is_later(event: RunFact, run: RunFact | None) -> bool:
 
 
 def is_before_queuing(event: RunFact | TaskFact, run: RunFact) -> bool:
-    """Return whether an event is from before the run was last queued. Somebody has cleared the run
-    since then.
+    """Return whether an event is from before the run was last queued. If so, somebody has cleared
+    the run since that event.
     """
     return run.queued_at is not None and event.occurred_at < run.queued_at
 
 
 def _is_outdated(fact: RunFact, queued_at: datetime, observed_at: datetime) -> bool:
-    """Return whether a fact is from before the run was last queued: it names an earlier time of
-    queueing, and the operator observed it earlier.
+    """Return whether a fact is from before the run was last queued: the fact has an earlier queue
+    time than ``queued``, and the operator observed the fact before ``seen``.
     """
     return fact.queued_at is not None and fact.queued_at < queued_at and fact.observed_at < observed_at
 
@@ -181,8 +184,8 @@ def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The progress (0 to 1) or the metrics that a task reports while it runs. Within one try, the
-    latest report counts.
+    """The progress (0 to 1) or the metrics that a task reports while the task runs. Within one try,
+    the latest report counts.
     """
 
     try_number: int
@@ -193,7 +196,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a try failed."""
+    """The error with which a try of a task failed."""
 
     try_number: int
     occurred_at: datetime
@@ -203,8 +206,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The question that a task asks a person while it awaits input. ``subject`` is None if Airflow
-    was asked and returned no subject.
+    """The question that a task asks a person while the task awaits input. ``subject`` is None if
+    Airflow was asked and returned no subject.
     """
 
     try_number: int
@@ -219,8 +222,8 @@ class Details:
         progress: The latest report with the progress of the task.
         metrics: The latest report with metrics.
         failure: Why the last failed try failed.
-        question: The question that the task asks while it awaits input, or None if Airflow was not
-            asked for it yet.
+        question: The question that the task asks while the task awaits input, or None if Airflow
+            was not asked for the question yet.
     """
 
     progress: Report | None = None
@@ -240,13 +243,14 @@ class TaskFact:
         try_number: The number of the current try, from 1; 0 before the first try.
         certain: False for a failure that a retry may follow. An event of Airflow's own producer
             does not say whether a retry follows.
-        occurred_at: When the task instance entered the state, on Airflow's clock. Events of the
-            same try and rank are ordered by this time.
+        occurred_at: When the task instance entered the state, on Airflow's clock. This time orders
+            events of the same try that also agree in ``rank`` (how far the task instance is within
+            its try) and in ``certain``.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
         max_tries: How many retries the task has, or None if the source does not say.
-        confirmed: Whether the REST API has confirmed the try and the state that an event reported
-            first.
+        confirmed: Whether the REST API has confirmed the try and the state that an event had
+            reported before.
     """
 
     task_id: str
@@ -299,7 +303,7 @@ class TaskFact:
 
     @property
     def shown_state(self) -> TaskState:
-        """The state for people. A failure that is not certain to be final is shown as up_for_retry
+        """The state that people see. A failure that is not ``certain`` is shown as up_for_retry
         while the task has tries left.
         """
         if not self.certain and self.max_tries is not None and self.try_number <= self.max_tries:
@@ -312,8 +316,8 @@ class Snapshot:
     """What Airflow's REST API says of one run at one time.
 
     Attributes:
-        requested_at: When the request was sent, on the operator's clock. Later facts may be newer
-            than the snapshot.
+        requested_at: When the request was sent, on the operator's clock. Facts that the operator
+            observed after this time may be newer than the snapshot.
         run: The run, or None if the request was not about the run.
         tasks: Task instances of the run.
         complete: Whether ``tasks`` has all task instances of the run.

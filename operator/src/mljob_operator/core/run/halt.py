@@ -8,8 +8,8 @@ from enum import StrEnum
 
 
 class Halt(StrEnum):
-    """Why a DAG is halted. The value is the reason in the status of an MLJob whose run is in
-    progress.
+    """Why a DAG is halted. The value is the reason in the status of an MLJob that has a run of the
+    DAG in progress.
     """
 
     PAUSED = "DagPaused"

@@ -1,4 +1,4 @@
-"""The observed run: everything that the operator knows of one run, combined from facts.
+"""The observed run is everything that the operator knows of one run, combined from facts.
 
 Facts come from events and from Airflow's REST API. An event is a hint: the status shows it at once,
 and no decision depends on it. The state of the run (``ObservedRun.run``) comes from the REST API
@@ -13,11 +13,12 @@ An event of a try's end is believed for ``CONFIRMED_WITHIN``, because a worker p
 before it reports the end to Airflow.
 
 Most answers come from the change feed, which is the list of recent changes that the operator reads
-every few seconds. It repeats each change for longer than ``GRACE``, so a change that was held back
-comes again. It lists only changes, so it never contradicts a wrong event. If the REST API has not
-confirmed an event within ``CONFIRMED_WITHIN``, the operator therefore lists all tasks of the run
-once, and this list counts. The observed run remembers contradicted events (``ObservedRun.denied``),
-so that a copy of such an event changes nothing.
+every few seconds. The change feed repeats each change for longer than ``GRACE``, so a change that
+was ignored at first comes again. The change feed lists only changes, so it never contradicts a
+wrong event. If the REST API has not confirmed an event within ``CONFIRMED_WITHIN``, the operator
+therefore lists all tasks of the run one time, and believes this list instead of the event. The
+observed run remembers contradicted events (``ObservedRun.denied``), so that a copy of such an event
+changes nothing.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ GRACE = timedelta(seconds=3)
 read its database for the answer before the change was stored there.
 """
 CONFIRMED_WITHIN = timedelta(seconds=30)
-"""How long an event is shown without confirmation by the REST API. This is several times the
-interval of the change feed, which confirms most events.
+"""How long an event is shown without confirmation by the REST API. This time is several times as
+long as the interval of the change feed, which confirms most events.
 """
 ABSENCE_CONFIRMED_AFTER = timedelta(seconds=3)
 """The time between two answers of Airflow that it has no such run. The run counts as not found
@@ -65,7 +66,7 @@ MAX_TASKS = 20_000
 from the REST API only, so that a writer to the topic can't invent any number of tasks.
 """
 MAX_DENIED = 100
-"""The maximum number of contradicted events that are remembered for one run. The oldest ones are
+"""The maximum number of contradicted events that are remembered for one run. The oldest events are
 forgotten first.
 """
 
@@ -86,7 +87,7 @@ class ObservedRun:
             status may show it, and no decision depends on it.
         tasks: The task instances by task id and map index.
         listed: Whether all task instances were listed after the run had ended. Another list would
-            bring nothing new.
+            have nothing new.
         complete: Whether all task instances of the run are known, so that their counts are totals.
         missed_at: When Airflow first answered that it has no such run, on the operator's clock.
             None if its last answer had the run.
@@ -96,8 +97,8 @@ class ObservedRun:
             runs are kept with these runs.
         since: The time before which facts are about an earlier attempt, whose run was cleared. None
             if all facts count.
-        observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` is then
-            the backfill as one run.
+        observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` then
+            stands for the whole backfill.
     """
 
     run: RunFact | None = None
@@ -155,15 +156,15 @@ class ObservedRun:
 
     @property
     def all_tasks_ended(self) -> bool:
-        """Whether every known task has ended and the run has not. The run will end soon, perhaps
-        without an event to report its end.
+        """Whether every known task has ended, but not the run. The run will end soon, perhaps
+        without an event that reports its end.
         """
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
 
 
 def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
-    """Add events, and changes of a backfill's runs from the change feed. Repeated facts, or the
-    same facts in another order, give the same observed run.
+    """Return the observed run after more facts: events, and changes of a backfill's runs from the
+    change feed. Repeated facts, or the same facts in another order, give the same observed run.
     """
     reported = observed_run.reported
     tasks: dict[TaskKey, TaskFact] | None = None
@@ -197,9 +198,9 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 
 def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Return the event that reports a later state of the run than the REST API, after one more
-    event. An event about an earlier attempt, or an event that the REST API has contradicted,
-    changes nothing.
+    """Return ``heard`` after one more event: the event that reports a later state of the run than
+    the REST API, or None. An event about an earlier attempt, or an event that the REST API has
+    contradicted, changes nothing.
     """
     past = observed_run.since is not None and _attempt_time(event) < observed_run.since
     return (
@@ -208,7 +209,7 @@ def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact)
 
 
 def observe_backfill(observed_run: ObservedRun, snapshot: BackfillSnapshot) -> ObservedRun:
-    """Add a snapshot of a backfill from the REST API."""
+    """Return the observed run after a snapshot of its backfill from the REST API."""
     observed_run = _with_backfill(observed_run, with_snapshot(observed_run.observed_backfill, snapshot))
     return replace(
         observed_run, complete=True, listed=observed_run.listed or snapshot.final, missed_at=None, not_found=False
@@ -227,7 +228,9 @@ def _with_backfill(observed_run: ObservedRun, observed_backfill: ObservedBackfil
 
 
 def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
-    """Add a snapshot of the run and its task instances from the REST API."""
+    """Return the observed run after a snapshot of the run and its task instances from the REST
+    API.
+    """
     run, reported, answer = observed_run.run, observed_run.reported, snapshot.run
     contradicted: list[EventId] = []
     if answer is not None:
@@ -266,7 +269,7 @@ def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
 
 
 def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
-    """Add Airflow's answer that it has no such run.
+    """Return the observed run after Airflow's answer that it has no such run.
 
     One such answer may be wrong, and its consequences can't be undone. So the run counts as not
     found only when Airflow repeats the answer at least ``ABSENCE_CONFIRMED_AFTER`` later.
@@ -274,8 +277,8 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
     Args:
         observed_run: What the operator knows of the run.
         asked_at: When Airflow was asked, on the operator's clock.
-        arrives_by: The latest time at which a submission without an answer can reach Airflow.
-            Answers to earlier requests prove nothing. None if there is no such submission.
+        arrives_by: The latest time at which a submission without an answer can reach Airflow. None
+            if there is no such submission. An answer to a request before this time proves nothing.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
@@ -284,7 +287,7 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
 
 
 def has_unread_question(observed_run: ObservedRun) -> bool:
-    """Return whether a task awaits input, and Airflow was not asked for its question yet."""
+    """Return whether a task awaits input, and Airflow was not asked for the task's question yet."""
     return any(map(_awaits_question, observed_run.tasks.values()))
 
 
@@ -293,8 +296,9 @@ def _awaits_question(fact: TaskFact) -> bool:
 
 
 def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
-    """Add the questions of tasks that await input. A task whose question Airflow did not return
-    gets an unknown question, so that Airflow is asked only once for each task.
+    """Return the observed run with the questions of tasks that await input. If Airflow did not
+    return the question of a task, the task gets a question without a subject, so that Airflow is
+    not asked again.
     """
     tasks = dict(observed_run.tasks)
     for key, fact in observed_run.tasks.items():
@@ -305,8 +309,8 @@ def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Questio
 
 
 def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
-    """Remove the placeholders of expanded mapped tasks. Before a mapped task is expanded, Airflow
-    has one row for it, with map index -1.
+    """Remove the placeholders of expanded mapped tasks, and return the tasks. A placeholder is the
+    one row with map index -1 that Airflow has for a mapped task before the task is expanded.
     """
     for task_id in {task_id for task_id, index in tasks if index >= 0}:
         tasks.pop((task_id, -1), None)
@@ -314,8 +318,9 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
 
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
-    """Return the answer of the REST API that counts for this attempt. An answer from before
-    ``since`` is ignored, unless both answers have queue times that tell which of them is later.
+    """Return the later of two answers of the REST API about a run. If one of them lacks the queue
+    time, the new answer counts only if it is not from before ``since``, because this answer may be
+    about an earlier attempt.
     """
     compared = old is not None and old.queued_at is not None and new.queued_at is not None
     return old if since is not None and not compared and _attempt_time(new) < since else later_run(old, new)
@@ -341,8 +346,9 @@ def _is_outdated_event(fact: TaskFact, run: RunFact | None) -> bool:
 
 
 def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
-    """Combine two events of one task instance: the later state, with the latest report and failure
-    of both. ``past`` says that ``new`` is from before the run was cleared, so its state is ignored.
+    """Combine an event with what is known of its task instance. The result has the later state, and
+    the latest report and failure of both. ``past`` says that ``new`` is from before the run was
+    cleared, so its state is ignored.
     """
     facts = (old,) if past else (old, new)
     latest = max(facts, key=lambda fact: fact.order)
@@ -354,8 +360,8 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
         confirmed=latest.confirmed or (latest is not old and same and not old.unconfirmed),
         max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
         start=min(starts, default=None),
-        # Airflow's own producer reports an end a moment after the MLJob provider does, and its
-        # event has no time of the end.
+        # An event of Airflow's own producer has no time of the end. The time then comes from the
+        # event of the MLJob provider.
         end=min(ends, default=None),
         details=Details(
             progress=_latest(old.details.progress, new.details.progress),
@@ -368,7 +374,7 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
 
 
 def _merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
-    """Combine what is known of a task instance with an answer of the REST API."""
+    """Return what is known of a task instance after an answer of the REST API."""
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
     else:
@@ -400,8 +406,8 @@ def _merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
 
 
 def _without_contradicted(details: Details, rest: TaskFact) -> Details:
-    """Return the details without what the REST API contradicts: reports of tries that have not
-    begun, and the failure of a try that is still in progress.
+    """Return the details of a task instance, but not those that the REST API contradicts: reports
+    of tries that have not begun, and the failure of a try that is still in progress.
     """
     try_number = rest.try_number
 
@@ -445,15 +451,15 @@ def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
         return one or other
     order_one, order_other = (one.try_number, one.occurred_at), (other.try_number, other.occurred_at)
     if order_one == order_other and one != other:
-        # Two reports have the same time. Any rule may choose between them if it ignores their
-        # order. This is rare, so the rule may be slow.
+        # Two reports have the same time. The choice between them must not depend on the order in
+        # which they arrived. This case is rare, so comparing by ``repr`` may be slow.
         return max(one, other, key=repr)
     return other if order_other > order_one else one
 
 
 def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
-    """Return the failure of the later try. Within one try, return the failure that names the class
-    of its exception.
+    """Return the failure of the later try. Of two failures of one try, return the failure that
+    names the class of its exception, or else the later failure.
     """
     if one is None or other is None:
         return one or other

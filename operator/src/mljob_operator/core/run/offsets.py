@@ -1,9 +1,9 @@
-"""Which Kafka offsets are safe to commit: the offsets before the first message whose status is not
-stored yet.
+"""Finds the Kafka offsets that are safe to commit: the offsets before the first message whose
+status is not stored yet.
 
-A committed offset states that everything before it is done. The operator writes the statuses of
-several MLJobs concurrently, so messages are not done in their order. After a crash some messages
-are read again, and give the same status.
+A committed offset states that all messages before this offset are done. The operator writes the
+statuses of several MLJobs concurrently, so messages are not done in the order of their offsets.
+After a crash, some messages are read again, and the statuses do not change.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ class Offsets:
         return sum(map(len, self._pending.values()))
 
     def read(self, partition: Partition, offset: int) -> None:
-        """Note that a message was read. The offsets of a partition must rise."""
+        """Note that a message was read. The messages of a partition must be read in the order of
+        their offsets.
+        """
         self._pending.setdefault(partition, OrderedDict())[offset] = False
         self._next[partition] = offset + 1
 
     def done(self, partition: Partition, offset: int) -> None:
-        """Note that a message is done: its status is stored, or no MLJob needs it. Nothing happens
-        if the partition was revoked meanwhile.
+        """Note that a message is done: its status is stored, or no MLJob needs the message. Nothing
+        happens if the partition was revoked meanwhile.
         """
         pending = self._pending.get(partition)
         if pending is None or offset not in pending:
@@ -46,8 +48,8 @@ class Offsets:
             pending.popitem(last=False)
 
     def to_commit(self) -> dict[Partition, int]:
-        """Return the offsets to commit, for each partition whose offset has moved since the last
-        call. The offset is that of the first message to read after a restart.
+        """Return the offset to commit for each partition where this offset has changed since the
+        last call. It is the offset of the first message to read after a restart.
         """
         moved = {}
         for partition, following in self._next.items():

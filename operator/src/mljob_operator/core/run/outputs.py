@@ -1,5 +1,5 @@
-"""The outputs of a run. A status has room for a limited number of bytes, so it holds the outputs
-that fit, and the names of the others.
+"""The outputs of a run. A status has room for a limited number of bytes, so the status has the
+outputs that fit, and the names of the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from ..text.storable import cut, storable, stored_size, whole
 MAX_OUTPUTS_BYTES = 16 * 1024
 MAX_OMITTED = 32
 MAX_NAME_LENGTH = 100
-"""The maximum length of an omitted output's name together with the reason, in characters."""
+"""The maximum length of an entry of ``Outputs.omitted``, in characters. An entry has the name of an
+output, and in some cases also why the output is omitted.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,8 @@ class Outputs:
 
     Attributes:
         values: The outputs by name. In a status, at most 16 KiB of JSON.
-        omitted: The names of outputs that are too large or were not published. In a status, at most
-            32
-        entries: if there are more names, the last entry says how many.
+        omitted: The names of outputs that are too large or were not published. A status has at most
+            32 entries. If there are more names, the last entry says how many more there are.
     """
 
     values: Mapping[str, Any]
@@ -33,7 +34,7 @@ class Outputs:
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
     """Return the outputs for a status: as many as fit. Small outputs come first, so that a large
-    output, such as a model's weights, does not displace a score.
+    output, such as a model's weights, does not displace small outputs, such as a score.
 
     Args:
         outputs: The outputs by name.

@@ -22,7 +22,8 @@ class RunKey(NamedTuple):
     Attributes:
         airflow: The name of the AirflowInstance, or ``SETTINGS_AIRFLOW``.
         dag_id: The id of the DAG.
-        run_id: The id of the dag run. For a backfill, the id in its marker.
+        run_id: The id of the dag run. For a backfill, the id in the marker of its conf
+            (:mod:`mljob_contract.backfill_marker`).
     """
 
     airflow: str
@@ -31,7 +32,7 @@ class RunKey(NamedTuple):
 
 
 def in_any_of(airflows: Collection[str], dag_id: str, run_id: str) -> frozenset[RunKey]:
-    """Return the keys of the runs that an event may be about if any of several Airflows may have
-    sent it.
+    """Return the keys of the runs that an event may be about, one for each Airflow that may have
+    sent the event.
     """
     return frozenset(RunKey(airflow, dag_id, run_id) for airflow in airflows)

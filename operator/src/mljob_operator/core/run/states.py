@@ -1,5 +1,5 @@
-"""Airflow's states of runs and tasks with their ranks, and the phase of an MLJob that follows from
-its run's state.
+"""Airflow's states of runs and tasks, the order of these states (their ranks), and the phase of an
+MLJob that follows from its run's state.
 
 Sources: ``airflow.utils.state`` (TaskInstanceState, DagRunState) of Airflow 3.3.
 """
@@ -67,7 +67,7 @@ TASK_RANK: dict[TaskState, int] = {
     TaskState.UP_FOR_RETRY: RETRY_RANK,
     **dict.fromkeys(FINISHED_TASK, 5),
 }
-"""How far a task instance is within one try, for each state."""
+"""The rank of each state of a task instance: how far the task instance is within one try."""
 
 TERMINAL_PHASES = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 

@@ -32,8 +32,9 @@ def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collec
 
 
 def _ranks(downstream: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """Return the rank of each task. A task without upstream tasks has rank 0. Any other task has
-    one more than the highest rank of its upstream tasks.
+    """Return the rank of each task. A task without upstream tasks has rank 0. The rank of any other
+    task is one more than the highest rank of its upstream tasks. If the tasks form a cycle, return
+    no ranks.
     """
     upstream: dict[str, set[str]] = {task_id: set() for task_id in downstream}
     for task_id, following in downstream.items():

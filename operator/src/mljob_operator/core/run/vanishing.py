@@ -1,15 +1,15 @@
-"""Many runs that vanish from an Airflow at once. That they are missing does not prove that they
-were deleted.
+"""Handles many runs that vanish from an Airflow at once. That these runs are missing does not prove
+that they were deleted.
 
-Usually, a run that Airflow no longer has was deleted, and its MLJob fails. When many runs are
-missing at once, somebody emptied or restored Airflow's database, or the URL leads to another
-Airflow. The runs may still be in progress then. So they don't count as deleted, and the operator
-starts no run in that Airflow, until the runs are found again or an administrator accepts their
-loss.
+The operator follows one run, or one backfill, for each MLJob that has a run in progress. Usually, a
+run that Airflow no longer has was deleted, and its MLJob fails. When many runs are missing at once,
+somebody emptied or restored Airflow's database, or the URL leads to another Airflow. The runs may
+still be in progress then. So they don't count as deleted, and the operator starts no run in that
+Airflow, until the runs are found again or an administrator accepts their loss.
 
-If only the runs of one namespace among several are missing, they do count as deleted. Airflow has
-the runs of the other namespaces, so a team has deleted its own runs. Otherwise one team could block
-all other teams.
+If all missing runs belong to one namespace, and the operator also follows runs of other namespaces,
+the missing runs do count as deleted. Airflow has the runs of the other namespaces, so a team has
+deleted its own runs. Otherwise one team could block all other teams.
 
 A relist is a periodic list of all active runs of an Airflow. Where the operator follows three or
 more runs in an Airflow, a missing run counts as deleted only after a relist that did not list the
@@ -30,8 +30,8 @@ from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS
 from .run_key import SETTINGS_AIRFLOW, Key
 
 REASON = "RunsVanished"
-"""The reason of the condition Ready of the Airflow, and in the statuses of MLJobs whose runs are
-missing.
+"""The reason in the condition Ready of the AirflowInstance, and in the statuses of MLJobs whose
+runs are missing.
 """
 MIN_VANISHED = 3
 """How many runs must be missing at the same time to count as many. One or two missing runs look
@@ -51,10 +51,12 @@ class Vanished:
     """The runs that have vanished from an Airflow.
 
     Attributes:
-        missing: How many MLJobs have a run that Airflow does not have.
-        followed: How many MLJobs have a run in this Airflow.
-        since: When the first of the runs was found missing. None if the runs vanished before this
-            process started, and it has found none of them missing yet.
+        missing: The number of MLJobs whose run in this Airflow is missing. Runs whose loss is
+            accepted do not count.
+        followed: The number of all MLJobs that have a run in progress in this Airflow, including
+            those whose run is missing.
+        since: When the first of the runs was found missing. None if the previous process found that
+            many runs were missing, and this process has not found any of them missing yet.
     """
 
     missing: int
@@ -71,7 +73,8 @@ class _FollowedRuns:
         missing: For each missing run, when Airflow first answered that it has no such run.
         unlisted: The runs that the last relist did not list and that have not been found since.
         unchecked: The unlisted runs that the operator has not looked up since the relist.
-        accepted: The missing runs whose loss an administrator has accepted.
+        accepted: The missing runs whose loss an administrator has accepted. These runs count as
+            deleted.
         relisted_at: When the last relist was requested, or None if there was no relist.
         vanished: Whether many runs have been missing, and some of them still are.
     """
@@ -100,8 +103,8 @@ class _FollowedRuns:
         return self.vanished or self._are_many(self.lost + len(self.unchecked), self.missing.keys() | self.unchecked)
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
-        """Return whether these are many runs, and not the runs of only one namespace among
-        several.
+        """Return whether ``count`` is many, and ``missing`` are not the runs of only one of several
+        namespaces.
         """
         if not are_many(count, self.expected):
             return False
@@ -109,7 +112,9 @@ class _FollowedRuns:
         return len(namespaces) > 1 or all(key[0] in namespaces for key in self.followed)
 
     def has(self, key: Key) -> bool:
-        """Whether this Airflow has the run of an MLJob, and nothing says otherwise."""
+        """Return whether the operator follows the run of an MLJob in this Airflow and has no sign
+        that the run is missing.
+        """
         return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unchecked)
 
     def update_vanished(self) -> None:
@@ -134,8 +139,8 @@ class MissingRuns:
     """The runs that the operator follows in all Airflows, and which of them are missing.
 
     Args:
-        lost_before: For an Airflow, the time before which a missing run must have been submitted to
-            count as lost.
+        lost_before: A time for each Airflow, by the name of the Airflow. The loss of a missing run
+            that was submitted before this time counts as accepted.
     """
 
     def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:
@@ -154,7 +159,8 @@ class MissingRuns:
         answered_at: datetime | None,
         submitted_at: datetime | None,
     ) -> bool:
-        """Note what is known of an MLJob's run. Returns whether that may be new.
+        """Record whether an MLJob's run is missing. Return whether the record may have changed, so
+        that the MLJob has to be classified again.
 
         Args:
             key: The MLJob.
@@ -187,7 +193,9 @@ class MissingRuns:
         return True
 
     def forget(self, key: Key) -> bool:
-        """Forget an MLJob that has no run in progress. Return whether it had one."""
+        """Forget an MLJob that has no run in progress. Return whether the operator followed a run
+        of this MLJob before.
+        """
         airflow = self._airflow_of.pop(key, None)
         if airflow is None:
             return False
@@ -196,8 +204,8 @@ class MissingRuns:
         return True
 
     def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Note which runs Airflow did not list. ``asked_at`` is the time when Airflow was asked for
-        all active runs.
+        """Record which runs a relist did not list. ``asked_at`` is the time when Airflow was asked
+        for all active runs.
         """
         runs = self._runs[airflow]
         runs.relisted_at = asked_at
@@ -206,13 +214,13 @@ class MissingRuns:
         self._update_vanished(airflow)
 
     def assume_vanished(self, airflow: str) -> None:
-        """Note that many runs were missing when the previous process ended."""
+        """Record that many runs were missing when the previous process ended."""
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
 
     def accept(self, airflow: str) -> int:
         """Accept the loss of the runs that are missing now, as an administrator has asked. Return
-        how many runs these are.
+        the number of these runs.
         """
         runs = self._runs[airflow]
         lost = runs.lost
@@ -222,7 +230,7 @@ class MissingRuns:
 
     def knows_missing(self, airflow: str) -> bool:
         """Return whether the operator knows which runs are missing: there was a relist, and the
-        operator has looked up the runs that it did not list.
+        operator has looked up the runs that the relist did not list.
         """
         runs = self._runs[airflow]
         return runs.relisted_at is not None and not runs.unchecked

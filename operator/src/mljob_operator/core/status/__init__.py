@@ -1,4 +1,4 @@
-"""The status of an MLJob, which follows from its state.
+"""Builds the status of an MLJob from its state, and the status of an AirflowInstance.
 
 - :mod:`.build`: builds the whole status.
 - :mod:`.conditions`: conditions and their transition times.
@@ -7,8 +7,8 @@
 - :mod:`.workload`: the parts that differ between a single run (:mod:`.single_run`) and a backfill
   (:mod:`.backfill`).
 - :mod:`.tasks`: the tasks, within the limits of a status.
-- :mod:`.disclosure`: removes texts from Secrets from the state.
-- :mod:`.news`: decides which changes are written at once.
+- :mod:`.disclosure`: redacts texts from Secrets in the state.
+- :mod:`.news`: decides which changes of a status are written at once.
 - :mod:`.patches`: the difference between two statuses, as a JSON merge patch.
 - :mod:`.events`: the Kubernetes Events for a change of the status.
 - :mod:`.airflow_instance`: the status of an AirflowInstance, and its Events.

@@ -1,9 +1,10 @@
 """The status of an AirflowInstance, and the Kubernetes Events for its changes.
 
-The condition Ready decides whether the operator submits runs, and programs can wait for it. While
-Ready is False, kstatus reports the resource as in progress, because it may become ready by itself.
-The condition Healthy is Airflow's own report about its components. It has no influence on the
-operator, because a scheduler that is down may be back soon.
+The condition Ready decides whether the operator submits runs, and clients can wait for this
+condition. While Ready is False, kstatus reports the resource as in progress, because the
+AirflowInstance may become ready by itself. The condition Healthy is Airflow's own report about its
+components. Healthy has no influence on the operator, because a scheduler that is down may be back
+soon.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .events import NORMAL, WARNING, KubeEvent
 
 PROBE_TIME_EVERY = timedelta(minutes=5)
 """The maximum age of ``lastProbeTime`` while nothing else changes. A patch every few seconds would
-tell readers nothing. The status of a Node follows the same rule.
+tell readers nothing. Kubernetes updates the status of a Node by the same rule.
 """
 MAX_NAMED = 5
 """The maximum number of MLJobs or of Secrets that a message names."""
@@ -41,7 +42,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class LoginProblem:
-    """Why the credentials of an access rule can't be used."""
+    """The reason and the message why the credentials of an access rule can't be used."""
 
     reason: str
     message: str
@@ -85,8 +86,8 @@ class View:
         users: The MLJobs that still need this Airflow. The status names them while the
             AirflowInstance is being deleted.
         now: The current time.
-        logins: For the credentials of each access rule, what is wrong with them, or None if they
-            can be used. Credentials that were not read yet have no entry.
+        logins: For the credentials of each access rule, the reason why they can't be used, or None
+            if they can be used. Credentials that were not read yet have no entry.
         namespaces: The names of all namespaces.
         accepted: The value of the annotation mljob.dev/accept-vanished-runs that the operator last
             acted on.
@@ -145,7 +146,7 @@ def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Ku
             "AccessCredentials",
             "EventsConnected",
         ):
-            # A condition that appears for the first time and is as it should be needs no Event.
+            # A condition that appears for the first time and is good needs no Event.
             continue
         is_normal = (
             condition.status == "True" and condition.reason != "SeveralDefaults"
@@ -207,7 +208,8 @@ def _ready(view: View) -> DesiredCondition:
 
 
 def _events(view: View, link: Brokers) -> DesiredCondition | None:
-    """Return the condition EventsConnected, or None if nothing is known yet.
+    """Return the condition EventsConnected, or None if the operator does not know the state of the
+    connection yet.
 
     Without events, statuses come from the REST API, so the AirflowInstance stays ready. A short
     interruption does not change the condition.
@@ -230,8 +232,9 @@ def _events(view: View, link: Brokers) -> DesiredCondition | None:
 
 
 def _access_credentials(view: View) -> DesiredCondition:
-    """Return the condition AccessCredentials: whether the credentials of all access rules work.
-    Wrong credentials affect only the namespaces of one rule, so the AirflowInstance stays ready.
+    """Return the condition AccessCredentials, which says whether the credentials of all access
+    rules work. Wrong credentials affect only the namespaces of one rule, so the AirflowInstance
+    stays ready.
     """
     problems = [
         (f"spec.access[{index}].credentials: {problem.message}", problem.reason)

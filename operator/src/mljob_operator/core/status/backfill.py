@@ -1,4 +1,6 @@
-"""The parts of a status that are different for a backfill. It shows runs instead of tasks."""
+"""The parts of a status that are different for a backfill. The status of a backfill shows runs
+instead of tasks.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class BackfillOfRuns:
         return f"{dag_url(ui_url, run.dag_id)}/{BACKFILLS}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Return the fields about the backfill's runs. They are empty until the runs are known."""
+        """Return the fields about the backfill's runs. Return no fields while the runs are not
+        known.
+        """
         return fields_of(observed_run.observed_backfill, url) if observed_run.observed_backfill is not None else {}
 
     def in_progress(self, context: Context) -> StatusSummary:
@@ -64,7 +68,9 @@ class BackfillOfRuns:
         return progress_of(observed_backfill)
 
     def cancelling(self, state: State) -> str:
-        """Airflow's REST API cancels the backfill and each of its runs."""
+        """Return how the backfill is being cancelled, as a sentence: Airflow's REST API cancels the
+        backfill and each of its runs.
+        """
         return "Cancelling the backfill and its runs through Airflow's REST API."
 
     def collecting(self, context: Context) -> StatusSummary:
@@ -87,7 +93,7 @@ BACKFILL = BackfillOfRuns()
 
 def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str, Any]:
     """Return the fields of the status for a backfill. ``url`` is the URL of the page with the DAG's
-    backfills, from which the URLs of its runs are derived.
+    backfills, from which the URLs of the backfill's runs are derived.
     """
     observed_backfill = observed_backfill.shown
     dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
@@ -154,7 +160,9 @@ def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _being_paused(context: Context, pause: BackfillPause, observed_backfill: ObservedBackfill) -> StatusSummary:
-    """Return the summary until Airflow has accepted the request to pause or resume the backfill."""
+    """Return the summary of a backfill while Airflow has not accepted the request to pause or
+    resume the backfill.
+    """
     suspended = context.state.job.status.phase is Phase.SUSPENDED and not pause.pauses
     phase = Phase.SUSPENDED if suspended else progress_of(observed_backfill).phase
     if pause.pauses:
@@ -177,8 +185,8 @@ def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """Return the summary of a backfill that failed, because runs failed or because it has no
-    run.
+    """Return the summary of a backfill that failed, because runs failed or because Airflow created
+    no run.
     """
     if observed_backfill is None:
         return StatusSummary(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")
@@ -202,7 +210,9 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def dates(members: Sequence[BackfillRun]) -> str:
-    """Return the dates of runs, as part of a sentence."""
+    """Return the logical dates of runs, as part of a sentence. A run without a known date is named
+    by its id.
+    """
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)
     if more:

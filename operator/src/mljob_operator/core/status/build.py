@@ -26,14 +26,14 @@ from .tasks import summarise as summarise_tasks
 from .workloads import workload
 
 MAX_STATUS_BYTES = 64 * 1024
-"""The limit of the whole status, in bytes of JSON in etcd. The other parts have their own limits,
-and the tasks get the remaining bytes.
+"""The limit of the whole status, in bytes of JSON in etcd. The tasks get the bytes that the other
+parts of the status leave. Each of these parts has its own limit.
 """
 RESERVED_BYTES = 256
 """Bytes that are reserved for the JSON between the parts, and for the count of omitted tasks."""
 _LARGE = frozenset({"outputs", "outputsOmitted", "history", "backfill"})
-"""The fields that may be so large that less than ``MAX_TASKS_BYTES`` is left for the tasks. All
-other fields together leave more.
+"""The fields that may be so large that less than ``MAX_TASKS_BYTES`` is left for the tasks. A
+status with none of these fields always has more room than that, so its size is not computed.
 """
 
 
@@ -94,8 +94,8 @@ def _verdict(state: State, summary: StatusSummary) -> dict[str, Any]:
     old = state.current.status
     suspended = summary.phase is Phase.SUSPENDED
     return {
-        # While a finished MLJob waits to run its new spec, it has not observed that spec. So an
-        # operator that starts meanwhile acts on the MLJob again.
+        # While a finished MLJob waits to run its new spec, observedGeneration stays at the old
+        # spec. So an operator that starts meanwhile sees that this MLJob needs another run.
         "observed_generation": state.job.generation if rerun_blocker(state) is None else old.observed_generation,
         "phase": summary.phase,
         "reason": summary.reason,
@@ -142,8 +142,8 @@ def _of_outputs(outputs: Outputs | None) -> dict[str, Any]:
 
 
 def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status with the attempt in its history, if the attempt is over and the MLJob is
-    not.
+    """Return the status. If the attempt is over and the MLJob is not, the attempt is in
+    ``status.history``.
     """
     state = context.state
     if state.stage is not Stage.ENDED or summary.phase in TERMINAL_PHASES:
@@ -154,15 +154,15 @@ def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> ML
 
 
 def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status with the time of the MLJob's end. If the last attempt failed,
-    ``failed_attempts`` counts it.
+    """Return the status. If the MLJob has ended, the status has the time of the end, and
+    ``failed_attempts`` counts the last attempt if that attempt failed.
     """
     state, run = context.state, context.state.observed_run.run
     if summary.phase not in TERMINAL_PHASES:
         return status
     if state.current.finished:
-        # Airflow may not have stored the time of the end when an event reported the end. The time
-        # is known when the tasks are listed the last time.
+        # Airflow may not have stored the time of the end yet when the operator stored the final
+        # phase. The time is known when the tasks are listed the last time.
         has_end = run is not None and run.end is not None
         return status.model_copy(update={"completion_time": _whole(run.end)}) if has_end and run is not None else status
     failed = summary.phase is Phase.FAILED and state.stage is Stage.ENDED and state.ending.cancelled_for is None

@@ -2,9 +2,9 @@
 
 The ``lastTransitionTime`` of a condition changes only with the condition's status (Kubernetes API
 conventions, "Typical status properties"), so that ``kubectl wait`` and GitOps tools can tell a
-change from a repetition. Complete and Failed appear only when they are true, as in a batch/v1 Job.
-Reconciling and Stalled come from kstatus, and are always present once the operator has acted on the
-object.
+change from a repetition. The conditions Complete and Failed appear only when they are true, as in a
+batch/v1 Job. The conditions Reconciling and Stalled come from kstatus, and are in every status that
+the operator has written for an MLJob.
 """
 
 from __future__ import annotations

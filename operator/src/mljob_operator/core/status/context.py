@@ -15,8 +15,8 @@ class Context:
 
     Attributes:
         tasks: The run's tasks as the status shows them, or None to keep the stored tasks.
-        url: The page in Airflow's UI of the run, or of the DAG's backfills. None if it is not
-            known.
+        url: The URL of the page in Airflow's UI of the run, or of the DAG's backfills. None if the
+            URL is not known.
     """
 
     state: State
@@ -32,7 +32,7 @@ class Context:
 
     @property
     def ended_at(self) -> datetime:
-        """When the run ended. The current time if the run no longer exists or never existed."""
+        """When the run ended, or the current time if the run no longer exists or never existed."""
         run = self.state.observed_run.run
         return (run.end or run.occurred_at) if run is not None and run.ended else self.state.now
 

@@ -1,8 +1,8 @@
-"""The state and the outputs of an MLJob without texts from Secrets: texts of tasks, of Airflow and
-of errors are redacted.
+"""Redacts texts from Secrets in the state and the outputs of an MLJob: in texts of tasks, in
+answers of Airflow and in errors.
 
-The status is built from the redacted state. Texts are cut only after that, because a cut might
-leave the beginning of a text from a Secret, which redaction would not find.
+The status is built from the redacted state. Long texts are cut after the redaction, because a cut
+might leave the beginning of a text from a Secret, which redaction would not find.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Redact = Callable[[str], str]
 def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
     """Return the state and the outputs with texts from Secrets redacted.
 
-    While the operator doesn't know all texts that the run has from Secrets, texts of its tasks and
-    errors about it are withheld. Texts of tasks that the stored status already has are kept,
-    because they were redacted when they were written.
+    While the operator doesn't know all texts that the run has from Secrets, texts of the run's
+    tasks and errors about the run are withheld. Texts of tasks that the stored status already has
+    are kept, because they were redacted when they were written.
     """
     if redaction == NOTHING_HIDDEN:
         return s, outputs
@@ -43,7 +43,7 @@ def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> t
 
 def may_quote(s: State) -> bool:
     """Return whether the state has texts that may quote the conf of the MLJob's run: texts of its
-    tasks, or an error about it.
+    tasks, or an error about the run.
     """
     transient = s.transient
     errors = transient.last_error, transient.kept_by, transient.cancel_requests.dag_refused
@@ -53,7 +53,7 @@ def may_quote(s: State) -> bool:
 
 def _has_run(s: State) -> bool:
     """Return whether there is a run whose conf another process may have built. If the run is not
-    submitted yet, this process builds the conf and knows all of it.
+    submitted yet, this process builds the conf and knows the whole conf.
     """
     return s.current.submitted or s.current.by_clearing
 

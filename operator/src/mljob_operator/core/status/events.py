@@ -1,7 +1,7 @@
 """The Kubernetes Events for changes of an MLJob's status, as ``kubectl describe`` shows them.
 
 Only changes create Events. An unchanged status creates none, and a message that repeats with every
-retry is reported once. The reasons of Events are stable, because alerts match on them.
+retry creates one Event. The reasons of Events are stable, because alerts match on them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ share one Event.
 """
 
 FAILURES = ("DeadlineExceeded", "PreRunningDeadlineExceeded", "BackoffLimitExceeded")
-"""Reasons of a failed MLJob that its Event has too. All other failures are failures of the run, and
-their Event has the reason Failed.
+"""The reasons of a failed MLJob that are also the reasons of its Event. For any other reason, the
+run itself has failed, and the Event has the reason Failed.
 """
 _NO_WARNING = frozenset(
     {
@@ -59,8 +59,8 @@ class KubeEvent:
 
 
 _WARNING_PHASES = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
-"""Phases in which every new reason creates an Event. In other phases, only the reasons of a halted
-DAG create one.
+"""Phases in which every new reason creates an Event, except the reasons in ``_NO_TROUBLE``. In
+other phases, only the reasons of a halted DAG create an Event.
 """
 
 
@@ -93,8 +93,8 @@ def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> list[KubeEvent]:
-    """Return the Events about runs that a cancelled run had started. The runs ``ended`` were
-    cancelled, and the runs ``left`` are still in progress.
+    """Return the Events about runs that tasks of a cancelled run had started. The runs ``ended``
+    were cancelled, and the runs ``left`` are still in progress.
     """
     events = []
     if ended:
@@ -156,7 +156,7 @@ def _warning(new: MLJobStatus) -> list[KubeEvent]:
 
 def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     """Return an Event for each task that has begun to wait for a person, so that a notifier can
-    forward it.
+    forward the Event.
     """
     before = {(task.task_id, task.try_number) for task in old.tasks or () if task.input is not None}
     events = []
@@ -176,8 +176,8 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     its instances have failed.
     """
     if new.progress is None:
-        # The events of Airflow's own producer don't say whether a retry follows a failure. The
-        # number of tries comes from the REST API.
+        # Without progress, the operator has not listed the tasks through the REST API yet. Until
+        # then, the operator may not know whether a retry follows a failure.
         return []
     before = {(task.task_id, task.state) for task in old.tasks or ()} if old.progress is not None else set()
     events = []

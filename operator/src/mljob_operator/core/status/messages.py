@@ -1,4 +1,4 @@
-"""The phase, reason and message of an MLJob, with one function for each stage.
+"""Makes the phase, reason and message of an MLJob, by its stage.
 
 A message says what the MLJob does or waits for. If the MLJob is stuck, the message also says what
 to do.
@@ -73,7 +73,7 @@ def _blocked(context: Context) -> StatusSummary:
 
 
 def _waiting(context: Context) -> StatusSummary:
-    """Return the summary while a run is to be started, at once or later."""
+    """Return the summary of an MLJob whose run is to be started, at once or later."""
     state = context.state
     noun = workload(state.job).noun
     if (last_error := state.transient.last_error) is not None:
@@ -131,7 +131,7 @@ def _cancellation_method(context: Context) -> str:
 
 
 def _running(context: Context) -> StatusSummary:
-    """Return the summary while the run is not known to have ended."""
+    """Return the summary of a run that is not known to have ended."""
     state = context.state
     status, observed_run = state.job.status, state.observed_run
     noun = workload(state.job).noun
@@ -209,7 +209,7 @@ def _stopped(context: Context) -> StatusSummary:
 
 
 def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary:
-    """Return the summary when the run of the cancelled MLJob has ended, or never existed."""
+    """Return the summary of a cancelled MLJob whose run has ended or never existed."""
     state = context.state
     noun = workload(state.job).noun
     match reason:

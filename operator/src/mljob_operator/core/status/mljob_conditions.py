@@ -43,7 +43,7 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
     conditions.append(_condition("Reconciling", reconciling, summary))
     if summary.phase is Phase.SUCCEEDED and unapplied:
         # The run of the old spec succeeded. Clients that wait for the new spec learn from Stalled
-        # that it does not run.
+        # that the new spec does not run.
         return [*conditions, *(replace(condition, type="Stalled", holds=True) for condition in unapplied)]
     return [*conditions, _condition("Stalled", stuck or summary.phase in (Phase.FAILED, Phase.CANCELLED), summary)]
 
@@ -65,7 +65,7 @@ def _verdict(summary: StatusSummary) -> list[DesiredCondition]:
 
 
 def _condition(kind: str, holds: bool, summary: StatusSummary) -> DesiredCondition:
-    """Return a condition with the reason of the summary. Its message is empty if the condition does
+    """Return a condition with the reason of the summary. The message is empty if the condition does
     not hold, which keeps the output of `kubectl describe` short.
     """
     return DesiredCondition(kind, holds, summary.reason, summary.message if holds else "")
@@ -82,8 +82,8 @@ def _needs_a_change(state: State) -> bool:
 
 
 def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the condition Suspended, if it applies. For a backfill, its reason also shows that
-    Airflow has not accepted the pause or the resumption yet.
+    """Return the condition Suspended, if it applies. For a backfill, the reason of the condition
+    also shows that Airflow has not accepted the pause or the resumption yet.
     """
     suspended = summary.phase is Phase.SUSPENDED
     pause = state.backfill_pause if summary.phase not in TERMINAL_PHASES else None

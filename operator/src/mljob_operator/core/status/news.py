@@ -1,10 +1,11 @@
 """Decides which changes of a status are written at once. Each patch costs the API server, etcd and
-every watcher some work, so it should tell readers something.
+every watcher some work, so a patch should tell readers something.
 
-If both producers are on, two messages report each state of a task, some milliseconds apart. The
-second message only makes the time more exact. Such a refinement waits for the next patch with a
-significant change, but at most for ``REFINEMENT_WAITS``. If the process dies meanwhile, nothing is
-lost, because Airflow's REST API has the same times.
+The MLJob provider and Airflow's own ``kafka_event_producer`` can both send events. Then two Kafka
+messages report each state of a task, some milliseconds apart. The second message only makes the
+times of the state more exact. Such a refinement waits for the next patch with a significant change,
+but at most for ``REFINEMENT_WAITS``. If the process dies meanwhile, nothing is lost, because
+Airflow's REST API has the same times.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
 def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether the two statuses differ in more than how exact their times are."""
+    """Return whether two statuses of an MLJob differ in more than the exactness of their times."""
     if _tasks_differ(old.get("tasks"), new.get("tasks")):
         return True
-    # The current task is the task that started last, so a more exact time may choose another one.
+    # The current task is the task that started last, so a more exact time may make another task the
+    # current task.
     one_task = old.get("currentTask") == new.get("currentTask")
     return _significant(old, one_task) != _significant(new, one_task)
 
@@ -41,8 +43,8 @@ def _significant(status: Mapping[str, Any], one_task: bool) -> dict[str, Any]:
 
 
 def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping[str, Any]] | None) -> bool:
-    """Return whether tasks differ in more than their times. Their order is ignored too, because it
-    follows from the times at which they started.
+    """Return whether tasks differ in more than their times. The order of the tasks is ignored too,
+    because it follows from their start times.
     """
     before = {task["taskId"]: task for task in old or ()}
     after = {task["taskId"]: task for task in new or ()}

@@ -9,8 +9,8 @@ from typing import Any
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the patch that turns ``old`` into ``new``. It is empty if they are equal. A changed
-    list is replaced as a whole.
+    """Return the patch that turns ``old`` into ``new``. The patch is empty if both are equal. A
+    changed list is replaced as a whole.
     """
     patch: dict[str, Any] = {key: None for key in old if key not in new}
     for key, value in new.items():

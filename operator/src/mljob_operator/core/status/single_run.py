@@ -1,4 +1,4 @@
-"""The parts of a status that are different for a single run than for a backfill."""
+"""The parts of a single run's status that are different for a backfill."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class SingleRun:
         return _running(context)
 
     def cancelling(self, state: State) -> str:
-        """The cancellation DAG cancels the run, or else Airflow's REST API."""
+        """Return how the run is being cancelled, as a sentence: by the cancellation DAG, or through
+        Airflow's REST API.
+        """
         requests = state.transient.cancel_requests
         if state.cancellation.by_dag and requests.dag_refused is None and requests.sent_at is None:
             return "Cancelling the run by the cancellation DAG."
@@ -97,9 +99,13 @@ SINGLE_RUN = SingleRun()
 
 
 def _running(context: Context) -> StatusSummary:
-    """Return the summary of a run whose tasks run. It is about the most important tasks: those with
-    a question to a person, then those with a failed try, then those without a worker, then the
-    current task.
+    """Return the summary of a run whose tasks run. The message is about the first of these that the
+    run has:
+
+    - tasks that wait for a person's answer
+    - a task that will be retried
+    - active tasks, if all of them are deferred or all are rescheduled, so that none has a worker
+    - the current task
     """
     facts = context.state.observed_run.tasks.values()
     if waiting := [fact for fact in facts if fact.awaits_input]:
@@ -151,8 +157,8 @@ def _awaiting_input(context: Context, waiting: list[TaskFact]) -> StatusSummary:
 
 
 def _subject(facts: list[TaskFact]) -> str:
-    """Return the names of tasks, as the subject of a sentence. Only the task that started first has
-    its name there; the others are counted.
+    """Return the names of tasks, as the subject of a sentence. The text names the task that started
+    first, and counts the others.
     """
     first = min(facts, key=_start_order)
     return f"Task {_name(first)}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"

@@ -9,7 +9,7 @@ from mljob_contract.mljob import Phase
 
 @dataclass(frozen=True, slots=True)
 class StatusSummary:
-    """The phase of an MLJob, the reason in one CamelCase word, and the message in sentences."""
+    """The phase of an MLJob, with the reason in one CamelCase word and the message in sentences."""
 
     phase: Phase
     reason: str

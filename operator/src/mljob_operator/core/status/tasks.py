@@ -59,8 +59,8 @@ _STATES_BY_IMPORTANCE = (
 
 
 _BLANK = TaskStatus(task_id="", state="none")
-"""A status of a task without content. A copy of it takes a quarter of the time of
-``TaskStatus.model_construct``. Neither of the two validates the values.
+"""A status of a task without content. Copying this status takes a quarter of the time of
+``TaskStatus.model_construct``. Neither of these two ways validates the values.
 """
 _OfTry = TypeVar("_OfTry", Report, Failure)
 
@@ -177,14 +177,16 @@ def summarise(observed_run: ObservedRun, run_url: str | None, entries: TaskEntri
 
 
 def first_failure(observed_run: ObservedRun) -> TaskFact | None:
-    """Return the task that failed first, for the message why the run failed."""
+    """Return the task instance that failed first, for the message why the run failed. Return None
+    if no task failed.
+    """
     failed = [fact for fact in observed_run.tasks.values() if fact.shown_state is TaskState.FAILED]
     return min(failed, key=lambda fact: (fact.end or fact.occurred_at, fact.key), default=None)
 
 
 def error_text(fact: TaskFact) -> str | None:
-    """Return the error of a failed task, such as ``ValueError: no such column``, or None if it is
-    not known.
+    """Return the error of a failed task, such as ``ValueError: no such column``, or None if the
+    error is not known.
     """
     failure = _of_try(fact.details.failure, fact)
     if failure is None:
@@ -194,8 +196,8 @@ def error_text(fact: TaskFact) -> str | None:
 
 
 def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
-    """Return the URL of the page where a person can answer. If one task waits, this is the task's
-    page, otherwise the run's list of waiting tasks.
+    """Return the URL of the page where a person can answer. If one task instance waits, this is the
+    page of the task instance. Otherwise this is the page with all waiting tasks of the run.
     """
     if len(waiting) > 1:
         return f"{run_url}/required_actions"
@@ -215,13 +217,16 @@ def _own_progress(fact: TaskFact) -> float:
 
 
 def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
-    """Return a report or a failure if it is about the current try, or None."""
+    """Return ``said``, a report or a failure, if it is about the current try of the task. Otherwise
+    return None.
+    """
     return detail if detail is not None and detail.try_number == fact.try_number else None
 
 
 def _current(facts: Iterable[TaskFact]) -> str | None:
-    """Return the current task. This is a task that waits for a person, or else a task on a worker,
-    or else an active task without a worker. Of several, it is the task that started last.
+    """Return the id of the current task, or None if no task is active. Tasks that wait for a person
+    come first, then tasks on a worker, then active tasks without a worker. Among several such
+    tasks, the task that started last is the current task.
     """
     active = [fact for fact in facts if fact.state in ACTIVE_TASK]
     latest = max(
@@ -294,8 +299,8 @@ def _error(failure: Failure) -> TaskErrorStatus:
 
 
 def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
-    """Return the first ``MAX_METRICS`` metrics by name. NaN and infinity are left out, because JSON
-    does not have them.
+    """Return the first ``MAX_METRICS`` metrics in the order of their names. NaN and infinity are
+    left out, because JSON has neither.
     """
     numbers = sorted((name, value) for name, value in reported.items() if math.isfinite(value))
     return {cut(name, MAX_METRIC_NAME): value for name, value in numbers[:MAX_METRICS]}
@@ -303,7 +308,7 @@ def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
 
 def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
     """Return the question that the task waits for. If several instances wait, this is the question
-    of the first one. Return None if no instance waits.
+    of the first instance. Return None if no instance waits.
     """
     waiting = [fact for fact in group if fact.awaits_input]
     if not waiting:

@@ -1,5 +1,5 @@
-"""The workload of an MLJob in Airflow, which is a run, or a backfill with many runs. The status
-uses one protocol for both.
+"""An MLJob's workload in Airflow is a run, or a backfill with many runs. ``Workload`` is the typing
+protocol of the code that makes the parts of a status in which the two differ.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Workload(Protocol):
         ...
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """Return the summary while Airflow says that the workload is in progress."""
+        """Return the summary of a workload that is in progress according to Airflow."""
         ...
 
     def cancelling(self, state: State) -> str:
-        """How it is being cancelled, as a sentence."""
+        """Return how the workload is being cancelled, as a sentence."""
         ...
 
     def collecting(self, context: Context) -> StatusSummary:
-        """Return the summary after the end of the workload, while its results are read."""
+        """Return the summary of a workload that has ended and whose results are being read."""
         ...
 
     def succeeded(self, context: Context) -> StatusSummary:

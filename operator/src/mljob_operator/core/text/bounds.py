@@ -1,9 +1,10 @@
-"""How deep and how large a JSON value may be.
+"""Limits how deep and how large a JSON value may be.
 
-The operator checks this before it calls any function that recurses into the value, such as hashing,
-merging, comparing and validating. The API server stores objects that are nested 10,000 levels deep
-(the limit of Go's ``encoding/json``). Python's own functions fail at about 1,000 levels and
-pydantic at 255. Their exception would affect all objects of the same list.
+The operator checks the depth and the size of a value before it calls any function that recurses
+into the value, such as hashing, merging, comparing and validating. The API server stores objects
+that are nested 10,000 levels deep (the limit of Go's ``encoding/json``). Python's own functions
+fail at about 1,000 levels and pydantic at 255. The operator reads lists of objects, and an
+exception for one object would affect the whole list.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Bounds:
     size: int
 
     def excess(self, value: Any) -> str | None:
-        """Return which limit the value exceeds, as the predicate of a sentence, or None if it
-        exceeds none.
+        """Return which limit the value exceeds, as the predicate of a sentence. Return None if the
+        value exceeds no limit.
         """
         if (deep := levels(value)) > self.levels:
             return f"is nested {deep} levels deep, over the limit of {self.levels}"
@@ -51,8 +52,8 @@ outputs that another client has written exceed these limits.
 
 
 def levels(value: Any) -> int:
-    """Return how many objects and lists are nested inside each other, and 0 for any other value.
-    The function does not recurse.
+    """Return how many objects and lists are nested inside each other. For a value that is neither
+    an object nor a list, return 0. The function does not recurse.
     """
     depth, layer = 0, [value]
     while layer := [node for node in layer if isinstance(node, dict | list)]:
@@ -62,7 +63,7 @@ def levels(value: Any) -> int:
 
 
 def json_size(value: Any) -> int:
-    """Return the size of a value as compact JSON in UTF-8, in bytes. Check its levels first,
-    because the function recurses.
+    """Return the size of a value as compact JSON in UTF-8, in bytes. The caller must check the
+    levels of the value first, because this function recurses.
     """
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))

@@ -1,9 +1,10 @@
 """Reads objects from the API server field by field. A field that doesn't fit the model is left out
 and reported, and all other fields are read.
 
-Every object that the API server accepts now fits. A field that doesn't fit was stored under an
-older or a hand-edited CRD, or exceeds a limit that a CRD can't express. Even so, the operator must
-handle the deletion of such an object and its run in progress, and all other objects.
+The API server accepts only objects that fit the CRD. But an object may have been stored under an
+older or a hand-edited CRD, or a field may exceed a limit that a CRD can't express. Even so, the
+operator must handle the deletion of such an object, the object's run in progress, and all other
+objects.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ MAX_SHOWN = 80
 def fitting(
     model: type[M], value: object, path: str, *, bounds: Mapping[str, Bounds], placeholders: Mapping[str, Any]
 ) -> tuple[M, tuple[str, ...]]:
-    """Read the part of an object that fits a model. Return it with the problems of the other
-    fields.
+    """Return the fields of an object that fit a model, and the problems of the other fields.
 
     Args:
         model: The model of a spec or of a status.
         value: The spec or status, as the API server sent it.
         path: ``spec`` or ``status``, for messages.
-        bounds: The limits of fields that hold any JSON, by name. They are checked first.
+        bounds: The limits of those fields that may hold any JSON, by the name of the field. These
+            limits are checked before the model.
         placeholders: Values for required fields that don't fit.
 
     Returns:
@@ -59,7 +60,9 @@ def fitting(
 
 
 def in_one_sentence(problems: tuple[str, ...]) -> str | None:
-    """Return the first problems as text for people, or None if there are no problems."""
+    """Return the first problems and the number of the others, as text for people. Return None if
+    there are no problems.
+    """
     if not problems:
         return None
     more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""

@@ -1,4 +1,6 @@
-"""Parts of sentences, for messages that combine texts from several sources."""
+"""Functions for the beginning and the end of a sentence, for messages that combine texts from
+several sources.
+"""
 
 from __future__ import annotations
 

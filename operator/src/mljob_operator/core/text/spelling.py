@@ -1,4 +1,4 @@
-"""Hints for messages: how to write a duration or a time if the user wrote it in another way."""
+"""Hints for messages about invalid values. A hint says how to write a duration or a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NO_NUMBER = re.compile(
 
 
 def of_field(name: str, problem: str) -> str | None:
-    """Return how to write a field of a spec, or None if there is no hint.
+    """Return a hint on how to write the value of a field in a spec, or None if there is no hint.
 
     Args:
         name: The name of the field.
@@ -25,8 +25,8 @@ def of_field(name: str, problem: str) -> str | None:
 
 
 def of_param(refusal: str) -> str | None:
-    """Return how to write the value of a DAG's param, or None if there is no hint. ``refusal`` is
-    jsonschema's message about the value, from the operator or from Airflow.
+    """Return a hint on how to write the value of a DAG's param, or None if there is no hint.
+    ``refusal`` is jsonschema's message about the value, from the operator or from Airflow.
     """
     if _NO_NUMBER.search(refusal):
         return "write the duration as a number; in seconds, two hours are 7200"

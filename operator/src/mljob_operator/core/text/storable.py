@@ -2,7 +2,7 @@
 
 A status is JSON in etcd, which Go's encoder writes and merge patches change (RFC 7396). Airflow's
 values come from Python, whose JSON allows more: NaN, integers of any size, and lone surrogates. In
-a merge patch, null means absent, so null can't be stored.
+a merge patch, null removes a field, so null can't be stored in an object.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ _LONGER = {
 Python's JSON.
 """
 _MARKS = ("<", ">", "&", "\u2028", "\u2029", "\\", "e+", "e-0")
-"""Texts of which each key of ``_LONGER`` contains one. Most JSON contains none of them."""
+"""Short texts, of which each key of ``_LONGER`` contains one. JSON without these texts needs no
+further search, and most JSON has none of them.
+"""
 _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -69,7 +71,8 @@ def cut(text: str, length: int, size: int | None = None) -> str:
     if size is None or len(shown) * MAX_BYTES <= size:
         return shown
     while shown != "..." and (excess := stored_size(shown) - 2 - size) > 0:
-        # One step never removes too many characters.
+        # Each removed character frees at most ``MAX_BYTES`` bytes, so one step never removes too
+        # many.
         shown = shown[: -3 - max(1, excess // MAX_BYTES)] + "..."
     return shown
 
