@@ -1,9 +1,9 @@
-"""Write the CRDs from the models in ``mljob_contract`` (``make generate``). With ``--check``
-(``make verify``) fail if they differ.
+"""Writes the CRDs from the models in ``mljob_contract`` (``make generate``). With ``--check``
+(``make verify``) the command fails if a CRD differs from its models.
 
-A CRD needs a structural schema (kubernetes.io: "Specifying a structural schema"): without ``$ref``,
-``anyOf [X, null]`` and ``title``, and with a type on every level. This module converts pydantic's
-JSON schema to a structural schema.
+A CRD needs a structural schema (kubernetes.io: "Specifying a structural schema"). Such a schema has
+a type on every level, and no ``$ref``. This module converts pydantic's JSON schema to a structural
+schema, and leaves out ``anyOf [X, null]`` and ``title``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ INSTANCE_COLUMNS: Columns = [
 ]
 
 SELECTABLE = (".spec.type", ".spec.dagId", ".status.phase")
-"""The fields for ``kubectl get --field-selector``. Kubernetes before 1.30 ignores them."""
+"""The fields that ``kubectl get --field-selector`` can select by. Versions of Kubernetes before
+1.30 ignore this part of a CRD.
+"""
 
 Rules = list[dict[str, str]]
 
@@ -72,8 +74,9 @@ PATTERNS_IN_WORDS = {
     "beginning and ending with a letter or digit",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must begin with a letter or '_' and continue with letters, digits and '_': it becomes a field of status.outputs",
 }
-"""The message for each pattern that the API server checks with a rule. For a plain pattern it would
-only say "should match '^[\\p{L}\\p{N}_.\\-]+$'"."""
+"""The message for each pattern that the API server checks with a validation rule. With the keyword
+``pattern``, the API server would only say "should match '^[\\p{L}\\p{N}_.\\-]+$'".
+"""
 
 SPEC_RULES: Rules = [
     {
@@ -248,7 +251,9 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 
 def _children(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """What a structural schema says of an object's fields, or of a list's items."""
+    """Return the keywords of a structural schema about an object's fields, or about a list's
+    items.
+    """
     if schema.get("type") == "array":
         return {"items": structural(schema["items"], definitions)}
     if schema.get("type") != "object":
@@ -261,14 +266,14 @@ def _children(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def model_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The structural schema of a model. The fields have their names in YAML."""
+    """Return the structural schema of a model. The fields have the names that they have in YAML."""
     schema = model.model_json_schema(by_alias=True)
     return structural(schema, schema.pop("$defs", {}))
 
 
 def without_defaults(node: dict[str, Any]) -> dict[str, Any]:
-    """Remove the defaults from the schema of a status: the API server must not add fields to what
-    the operator writes.
+    """Return the schema of a status without defaults, because the API server must not add fields to
+    a status that the operator writes.
     """
     node = {key: value for key, value in node.items() if key != "default"}
     if "properties" in node:
@@ -279,19 +284,20 @@ def without_defaults(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def jobs() -> Resource:
-    """The CRD of MLJob."""
+    """Return the CRD of MLJob."""
     spec = model_schema(mljob.MLJobSpec)
     spec["x-kubernetes-validations"] = SPEC_RULES
     spec["properties"]["backfill"]["x-kubernetes-validations"] = BACKFILL_RULES
     sources, outputs = spec["properties"]["confFrom"], spec["properties"]["outputs"]
     sources["items"]["x-kubernetes-validations"] = SOURCE_RULES
     outputs["items"]["x-kubernetes-validations"] = OUTPUT_RULES
-    # The order of confFrom matters, so a field manager owns the whole list. The entries of outputs
-    # have names.
+    # The order of confFrom matters, so the list is atomic: a field manager owns the whole list. The
+    # entries of outputs have names, so field managers can own single entries.
     sources["x-kubernetes-list-type"] = "atomic"
     outputs["x-kubernetes-list-type"] = "map"
     outputs["x-kubernetes-list-map-keys"] = ["name"]
-    # With this default the API server also sets the defaults of the nested fields.
+    # Without this default, the API server would not set the defaults of the nested fields if
+    # spec.cancellation is absent.
     spec["properties"]["cancellation"]["default"] = {}
     status = without_defaults(model_schema(mljob.MLJobStatus))
     status["default"] = mljob.UNOBSERVED
@@ -318,7 +324,7 @@ def jobs() -> Resource:
 
 
 def instances() -> Resource:
-    """The CRD of AirflowInstance."""
+    """Return the CRD of AirflowInstance."""
     spec = model_schema(airflow_instance.AirflowInstanceSpec)
     spec["x-kubernetes-validations"] = INSTANCE_RULES
     properties = spec["properties"]
@@ -366,7 +372,7 @@ def _keyed(properties: dict[str, Any], lists: dict[str, list[str]]) -> None:
 
 @dataclass(frozen=True)
 class Resource:
-    """What distinguishes the CRDs of this project from each other."""
+    """The properties in which the CRDs of this project differ."""
 
     kind: str
     plural: str
@@ -381,11 +387,11 @@ class Resource:
 
     @property
     def name(self) -> str:
-        """The name of the CRD and, without its extension, of its file."""
+        """The name of the CRD, which is also the name of the CRD's file without the extension."""
         return f"{self.plural}.{GROUP}"
 
     def definition(self) -> dict[str, Any]:
-        """The CustomResourceDefinition as a dict."""
+        """Return the CustomResourceDefinition as a dict."""
         schema: dict[str, Any] = {
             "type": "object",
             "description": self.description,
@@ -442,7 +448,9 @@ class _Plain(yaml.SafeDumper):
 
 
 def main() -> int:
-    """Write the files, or with ``--check`` compare them. Return 1 if they differ."""
+    """Write the CRDs' files and return 0. With ``--check``, compare the files with the models, and
+    return 1 if a file differs.
+    """
     check = "--check" in sys.argv[1:]
     drift = False
     for resource in (jobs(), instances()):

@@ -1,12 +1,14 @@
-"""Write the field tables of ``docs/spec/`` from the CRDs: ``make generate``; ``--check`` (``make verify``) fails on drift.
+"""Writes the tables of fields in ``docs/spec/`` from the CRDs (``make generate``). With ``--check``
+(``make verify``) the command fails if a table differs from its CRD.
 
-A page says where a table belongs, and of which field, by a pair of comments::
+A pair of comments in a page says where a table belongs, and which field it describes::
 
     <!-- fields: spec.backfill -->
     <!-- end of fields -->
 
-``spec.backfill`` gives the fields below ``spec.backfill``, with their paths from there. ``spec, level 1`` gives the direct fields of the spec
-alone. Text outside of the comments is written by people.
+The table between these comments has all fields below ``spec.backfill``, with paths that begin below
+``spec``, for example ``backfill.from``. A table for ``spec, level 1`` has only the direct fields of
+``spec``. People write the text outside of the comments.
 """
 
 from __future__ import annotations
@@ -26,25 +28,29 @@ PAGES = {
     ROOT / "docs" / "spec" / "mljob.md": ROOT / "crds" / "mljobs.mljob.dev.yaml",
     ROOT / "docs" / "spec" / "airflowinstance.md": ROOT / "crds" / "airflowinstances.mljob.dev.yaml",
 }
-"""By page: the definition that its tables are of."""
+"""For each page, the file of the CRD that the page's tables describe."""
 
 MARKED = re.compile(
     r"(<!-- fields: (?P<path>[\w.\[\]]+)(?:, level (?P<level>\d+))? -->\n).*?(<!-- end of fields -->)", re.DOTALL
 )
 SPEC_HEAD = "| Field | Type | Default | Meaning |\n|---|---|---|---|\n"
 STATUS_HEAD = "| Field | Type | Meaning |\n|---|---|---|\n"
-"""The operator writes a status, so nobody asks for defaults."""
+"""A table about a status has no column for defaults, because the fields of a status have no
+defaults.
+"""
 PATTERN_RULE = re.compile(r"self\.matches\(r'(.*)'\)")
-"""How ``crds/generate.py`` writes a pattern that has a sentence of its own."""
+"""The validation rule that ``crds/generate.py`` writes for a pattern with a message of its own."""
 
 DEEPEST = 100
-"""More levels than a definition has."""
+"""A number of levels that is higher than in any CRD."""
 
 Node = dict[str, Any]
 
 
 def filled(page: str, definition: Node) -> str:
-    """The page's text with each marked table made anew from the CustomResourceDefinition."""
+    """Return the page's text, with each marked table made anew from the
+    CustomResourceDefinition.
+    """
     schema: Node = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     headings = set(re.findall(r"^#+ `([^`]+)`$", page, re.MULTILINE))
 
@@ -60,7 +66,9 @@ def filled(page: str, definition: Node) -> str:
 
 
 def find(node: Node, path: str) -> Node:
-    """The node of a field by its path, as ``access[].credentials``; the node itself for an empty path."""
+    """Return the schema node of a field by the field's path from ``node``, for example
+    ``access[].credentials``. Return ``node`` itself for an empty path.
+    """
     for part in filter(None, path.split(".")):
         node = node["properties"][part.removesuffix("[]")]
         if part.endswith("[]"):
@@ -69,7 +77,9 @@ def find(node: Node, path: str) -> Node:
 
 
 class Field(NamedTuple):
-    """A field of a schema: its path, its node, and whether the object that has it needs it."""
+    """A field of a schema: its path, its schema node, and whether the field is required in its
+    object.
+    """
 
     path: str
     node: Node
@@ -77,7 +87,9 @@ class Field(NamedTuple):
 
 
 def below(node: Node, prefix: str, levels: int) -> Iterator[Field]:
-    """The fields below a node, depth first, so many levels deep."""
+    """Yield the fields below a node, depth first, down to ``levels`` levels. ``prefix`` is the path
+    of the node.
+    """
     for name, child in node.get("properties", {}).items():
         path = f"{prefix}.{name}" if prefix else name
         yield Field(path, child, name in node.get("required", ()))
@@ -87,28 +99,30 @@ def below(node: Node, prefix: str, levels: int) -> Iterator[Field]:
 
 
 def spec_row(field: Field, name: str) -> str:
-    """A row of a table about a spec."""
+    """Return a row of a table about a spec."""
     default = "required" if field.is_required else default_of(field.node)
     return f"| {name} | {type_of(field.node)} | {default} | {description_of(field.node)} |\n"
 
 
 def status_row(field: Field, name: str) -> str:
-    """A row of a table about a status."""
+    """Return a row of a table about a status."""
     return f"| {name} | {type_of(field.node)} | {description_of(field.node)} |\n"
 
 
 def linked(path: str, headings: set[str]) -> str:
-    """A field's path in backticks, as a link where the page has a heading for the field."""
+    """Return a field's path in backticks. If the page has a heading for the field, the path is a
+    link to the heading.
+    """
     return f"[`{path}`](#{anchor(path)})" if path in headings else f"`{path}`"
 
 
 def anchor(heading: str) -> str:
-    """A heading's anchor, as GitHub makes it."""
+    """Return the anchor that GitHub makes for a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def type_of(field: Node) -> str:
-    """A field's type with its bounds, such as ``integer, 1 to 100``."""
+    """Return a field's type with its bounds, for example ``integer, 1 to 100``."""
     if values := field.get("enum"):
         return ", ".join(f"`{value}`" for value in values)
     kind = "RFC 3339 time" if field.get("format") == "date-time" else field["type"]
@@ -126,7 +140,7 @@ def type_of(field: Node) -> str:
 
 
 def between(least: int | None, most: int | None, unit: str) -> str:
-    """Two bounds in words; empty without any."""
+    """Return a lower and an upper bound in words. The text is empty if there is no bound."""
     if least is None and most is None:
         return ""
     if most is None:
@@ -135,14 +149,16 @@ def between(least: int | None, most: int | None, unit: str) -> str:
 
 
 def pattern_of(field: Node) -> str:
-    """The pattern that a text has to match, empty where there is none."""
+    """Return the pattern that a string field has to match, or an empty text if there is no
+    pattern.
+    """
     rules = [PATTERN_RULE.fullmatch(rule["rule"]) for rule in field.get("x-kubernetes-validations", ())]
     found = [field.get("pattern"), *(rule[1] for rule in rules if rule)]
     return next((pattern for pattern in found if pattern), "")
 
 
 def default_of(field: Node) -> str:
-    """The default as JSON in backticks; empty where the field is absent by default."""
+    """Return the default as JSON in backticks, or an empty text if the field has no default."""
     if "default" not in field:
         return ""
     default = field["default"]
@@ -150,12 +166,16 @@ def default_of(field: Node) -> str:
 
 
 def description_of(field: Node) -> str:
-    """What ``kubectl explain`` says of a field, as the content of a table's cell."""
+    """Return the description of a field, which ``kubectl explain`` shows too, escaped for the cell
+    of a table.
+    """
     return str(field.get("description", "")).replace("|", r"\|").replace("<", "&lt;")
 
 
 def main() -> int:
-    """Write the tables, or with ``--check`` compare them and return 1 on drift."""
+    """Write the tables and return 0. With ``--check``, compare the tables with the CRDs, and return
+    1 if a table differs.
+    """
     check = "--check" in sys.argv[1:]
     drift = False
     for page, source in PAGES.items():

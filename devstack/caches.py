@@ -1,9 +1,9 @@
 """The cache that all work trees share: binaries, jars, wheels and toolchains.
 
 The cache is outside of the work tree, so that a fresh clone starts quickly. An entry is made under
-a temporary name and renamed when it is complete, under a file lock: an interrupted build leaves no
-incomplete entry, and two processes don't build the same. Standard library only, because `bootstrap`
-uses this module.
+a temporary name, and is renamed when the entry is complete. So an interrupted build leaves no
+incomplete entry. A file lock prevents that two processes make the same entry. This module uses only
+the standard library, because `bootstrap` uses this module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from devstack.progress import say
 
 
 def cache_directory() -> Path:
-    """`MLJOB_CACHE_DIR`, or `mljob-operator` in the user's cache directory."""
+    """Return the path of the cache: `MLJOB_CACHE_DIR`, or by default `mljob-operator` in the user's
+    cache directory.
+    """
     chosen = os.environ.get("MLJOB_CACHE_DIR")
     if chosen:
         return Path(chosen).expanduser().resolve()
@@ -34,7 +36,8 @@ def cache_directory() -> Path:
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
     """Hold an exclusive lock on a file.
 
-    When another process holds the lock, print what that process does: the wait can be long.
+    If another process holds the lock, print `waiting_for`, the work of that process, because the
+    wait can be long.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -48,7 +51,7 @@ def locked(path: Path, waiting_for: str) -> Iterator[None]:
 
 @contextmanager
 def used(path: Path) -> Iterator[None]:
-    """Hold a shared lock on a file: `unused` answers False meanwhile."""
+    """Hold a shared lock on a file during the `with` block. Meanwhile `unused` yields False."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -57,7 +60,9 @@ def used(path: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Whether no process holds the lock. If so, `used` waits until the block ends."""
+    """Yield whether no other process holds a lock on the file. If the value is True, callers of
+    `used` wait until the `with` block ends.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
@@ -69,12 +74,14 @@ def unused(path: Path) -> Iterator[bool]:
 
 
 def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
-    """The file or directory `target`, made by `make(temporary path)` if it does not exist.
+    """Return `target`, the path of a file or directory in the cache. If `target` does not exist,
+    make it with `make`.
 
     Args:
         target: The path in the cache.
-        waiting_for: The work, as in "building kubectl". Other processes print it while they wait.
-        make: Makes the file or directory under the path that it gets.
+        waiting_for: The work of `make`, for example "building kubectl". Other processes print this
+            text while they wait.
+        make: Makes the file or directory under the temporary path that is the function's argument.
     """
     if target.exists():
         return target

@@ -1,6 +1,5 @@
-"""The parts of the stack: components, which keep running, and steps, which run once.
-
-Each names the parts that come before it.
+"""The types of the stack's parts. A part is either a component, which is a process that keeps
+running, or a step, which runs once. Each part names the parts that it needs.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from devstack.processes import Command
 
 
 def _nothing() -> None:
-    """The preparation of a component that needs none."""
+    """Do nothing. This is the preparation of a component that needs no preparation."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +19,11 @@ class Component:
     """One long-running part of the stack.
 
     Attributes:
-        command: Makes the command. Called when `needs` are ready, so the command may use what they
-            have made.
-        ready: Whether the component is ready. May raise anything, which counts as False.
-        needs: The names of the parts that must be ready or done before.
+        command: Makes the command. The function is called when the parts in `needs` are ready, so
+            the command may depend on their results.
+        ready: Returns whether the component is ready. An exception counts as False.
+        needs: The names of the components that must be ready, and of the steps that must be done,
+            before this component starts.
         ports: The names of the ports that the component listens on.
         prepare: Called before the component starts.
         bound: Seconds that the component may take to become ready.

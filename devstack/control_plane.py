@@ -20,7 +20,9 @@ from devstack.secrets_file import Secrets
 
 _SERVICES = "10.0.0.0/24"
 _NAMES = ("localhost", HOST, "10.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-"""The API server's names: on loopback, and as the Service `kubernetes`, which has the first address of `_SERVICES`."""
+"""The names in the API server's certificate: the names on loopback, and the names and the address
+of the Service `kubernetes`. The Service has the first address of `_SERVICES`.
+"""
 
 
 class ControlPlane:
@@ -34,7 +36,7 @@ class ControlPlane:
         self.kubeconfig = directory / "admin.kubeconfig"
 
     def parts(self) -> list[Component | Step]:
-        """The three processes, each after the one that it needs."""
+        """Return the components of etcd, kube-apiserver and kube-controller-manager."""
         return [
             Component(
                 "etcd",
@@ -89,10 +91,11 @@ class ControlPlane:
         return http.get(self.server + path, self._secrets["kubernetes-admin"], self.authority)
 
     def _controllers_work(self) -> bool:
-        """Whether the controllers have made the ServiceAccount of namespace default.
+        """Return True if the controllers have made the ServiceAccount `default` in the namespace
+        `default`.
 
         Raises:
-            urllib.error.HTTPError: They have not.
+            urllib.error.HTTPError: The ServiceAccount does not exist yet.
         """
         self._get("/api/v1/namespaces/default/serviceaccounts/default")
         return True
@@ -125,10 +128,11 @@ class ControlPlane:
         write_kubeconfig(self.kubeconfig, self.server, self.authority, "admin", self._secrets["kubernetes-admin"])
 
     def _make_certificates(self) -> None:
-        """Write the certificate and the key of the API server, and the certificate of the authority that signed it.
+        """Write the certificate and the key of the API server, and the certificate of the authority
+        that signed the API server's certificate.
 
-        The API server can make a certificate for itself, but newer Pythons refuse that certificate:
-        it lacks extensions that strict verification asks for.
+        The API server can make a certificate for itself. But newer versions of Python refuse such a
+        certificate, because it lacks extensions that their strict verification requires.
         """
         authority = trustme.CA(organization_name="mljob devstack")
         server = authority.issue_cert(*_NAMES, organization_name="mljob devstack", common_name="kube-apiserver")
@@ -214,7 +218,9 @@ class Kubectl:
         self._kubeconfig = kubeconfig
 
     def command(self, *arguments: str, program: str = "kubectl") -> list[str]:
-        """The whole command, for a caller that reads its output while it runs."""
+        """Return the whole command, for a caller that reads the command's output while the command
+        runs.
+        """
         return [str(self._binaries[program]), f"--kubeconfig={self._kubeconfig}", *arguments]
 
     def __call__(self, *arguments: str, program: str = "kubectl", stdin: str | None = None) -> str:

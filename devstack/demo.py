@@ -1,7 +1,7 @@
 """The demo: a training job from `kubectl apply` to its outputs.
 
-The demo calls `kubectl` only, and prints the commands. What it shows of the job is what `kubectl
-get mljobs --watch` shows.
+The demo calls only `kubectl`, and prints the commands. The lines that it prints about the job have
+the same data as `kubectl get mljobs --watch`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from devstack.terminal import Lines, show
 
 MANIFEST = ROOT / "examples" / "train.yaml"
 BOUND = 600.0
-"""Seconds that the job may take: about 30 on an idle machine, minutes on a busy one."""
+"""Seconds that the job may take. The job takes about 30 seconds on an idle machine, and minutes on
+a busy machine.
+"""
 
 _DELETION_BOUND = 120
 
@@ -67,9 +69,8 @@ class ShownJob:
         self.kubectl = Kubectl(binaries.locate(*binaries.CLIENTS), stack.kubeconfig)
 
     def clear(self) -> None:
-        """Delete the finished MLJob of an earlier demo, because an MLJob runs once.
-
-        An MLJob in progress stays and is watched.
+        """Delete the finished MLJob of an earlier demo, because an MLJob runs only once. An MLJob
+        in progress is not deleted, and the demo watches it.
         """
         before = self._find()
         if before is None:
@@ -88,14 +89,14 @@ class ShownJob:
     def watch(
         self, began: float, deadline: float, until: Callable[[live_view.Moment], bool] = lambda _: False
     ) -> dict[str, Any]:
-        """Print the job's changes until the job ends, `until` answers True, or the deadline passes.
-
-        Returns the job as it is then.
+        """Print the job's changes until the job ends, `until` returns True, or the deadline passes.
+        Return the latest version of the job.
 
         Args:
-            began: The zero of the printed seconds, by `time.monotonic`.
-            deadline: By `time.monotonic`.
-            until: Asked after each change.
+            began: The time from which the printed seconds count, on the clock of `time.monotonic`.
+            deadline: The latest time at which the function returns, on the clock of
+                `time.monotonic`.
+            until: Returns whether to stop watching. Called after each change.
         """
         show_command(f"kubectl get mljob {self.name} --watch   # shows the same in columns")
         show(live_view.heading())
@@ -112,7 +113,7 @@ class ShownJob:
         return job
 
     def _changes(self, deadline: float) -> Iterator[dict[str, Any]]:
-        """Each version of the job from `kubectl get --watch`, until the deadline.
+        """Yield each version of the job from `kubectl get --watch`, until the deadline.
 
         A watch that the API server ends is started again.
         """
@@ -129,9 +130,8 @@ class ShownJob:
             time.sleep(1)
 
     def _told(self, process: subprocess.Popen[str], deadline: float) -> Iterator[dict[str, Any]]:
-        """The objects that kubectl prints.
-
-        Another thread reads, so that a job without changes does not hide the deadline.
+        """Yield the objects that kubectl prints, until the deadline. Another thread reads kubectl's
+        output, because a read would block past the deadline while the job does not change.
         """
         lines: queue.Queue[str | None] = queue.Queue()
 
@@ -152,7 +152,9 @@ class ShownJob:
                 yield json.loads(text)
 
     def conclude(self, job: dict[str, Any]) -> None:
-        """Print the job's columns, outputs and Events, the run's address in Airflow, and commands to try next."""
+        """Print the job's columns, outputs and Events, the URL of the run in Airflow, and commands
+        to try next.
+        """
         show_command(f"kubectl get mljob {self.name} -o wide")
         show(self.kubectl("get", "mljobs", self.name, *self._scope, "--output=wide").rstrip())
         show_command(f"kubectl get mljob {self.name} -o jsonpath='{{.status.outputs}}'")
@@ -165,10 +167,9 @@ class ShownJob:
         show(_next_steps(os.path.relpath(self._stack.directory / "env")))
 
     def _events(self, until: str) -> list[str]:
-        """The job's Events.
-
-        Waits up to 10 seconds for the Event about the end, which the operator makes after it has
-        written the status.
+        """Return the lines of `kubectl describe` about the job's Events. Wait up to 10 seconds for
+        an Event with the reason `until`, because the operator makes the Event about the job's end
+        after it has written the status.
         """
         deadline = time.monotonic() + 10
         while True:
@@ -178,7 +179,9 @@ class ShownJob:
             time.sleep(0.5)
 
     def explain(self, job: dict[str, Any], why: str) -> str:
-        """The text of an error about this job: reason, message, Events, run, and the end of the operator's log."""
+        """Return the text of an error about this job: reason, message, Events, run, and the end of
+        the operator's log.
+        """
         status = job.get("status") or {}
         log = self._stack.log("operator")
         tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else ["(no log)"]
@@ -195,7 +198,7 @@ class ShownJob:
         )
 
     def get(self) -> dict[str, Any]:
-        """The MLJob.
+        """Return the MLJob.
 
         Raises:
             StackError: The MLJob has been deleted.
@@ -211,7 +214,7 @@ class ShownJob:
 
 
 def show_command(text: str) -> None:
-    """Print a command as a person types it."""
+    """Print a command as a person types the command."""
     show(f"\n$ {text}")
 
 

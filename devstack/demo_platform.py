@@ -1,8 +1,9 @@
 """The demo of a platform: a dataset, a model, predictions, a new version of the model, and a paused DAG.
 
-The demo applies the files of `examples/platform/` one after the other. Then it pauses a DAG: the
-monitoring DAG finds the paused DAG and writes to the DAG's owner in Slack, which is a server of
-this process on loopback. The demo prints the `kubectl` and `airflow` commands that do the same.
+The demo applies the files of `examples/platform/` one after the other. Then it pauses a DAG. The
+monitoring DAG finds the paused DAG, and sends a message to the DAG's owner in Slack. A server in
+this process, on loopback, takes the place of Slack. The demo prints the `kubectl` and `airflow`
+commands with which a person can do the same.
 """
 
 from __future__ import annotations
@@ -36,15 +37,19 @@ STEPS = (
     ("8-backfill-again", "Predict the days again with the second version"),
 )
 PAUSED = ("4-predict", "predict")
-"""The file whose MLJob has to wait, and the DAG that is paused."""
+"""The file with the MLJob that waits while its DAG is paused, and the DAG's id."""
 MONITOR = "mljob_monitor"
 OWNER, CHANNEL = "ml-platform", "#ml-platform"
 MESSAGE_BOUND = 180
-"""Seconds that the monitoring DAG may take to write to Slack. It takes about 15 seconds on an idle machine."""
+"""Seconds that the monitoring DAG may take to send the message to Slack. The DAG takes about 15
+seconds on an idle machine.
+"""
 
 
 def settings(stack: Stack) -> dict[str, str]:
-    """Variables for Airflow: the monitoring DAG writes to the demo's Slack, and runs only when it is triggered."""
+    """Return variables for Airflow. With these variables the monitoring DAG sends messages to the
+    demo's Slack server, and runs only when it is triggered.
+    """
     stack.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.ports.forget_taken(["slack"])
     address = {"base_url": f"http://127.0.0.1:{stack.ports['slack']}/api/"}
@@ -66,7 +71,8 @@ def run(stack: Stack, bound: float) -> None:
         bound: Seconds that each job may take.
 
     Raises:
-        StackError: A job failed or took longer than `bound`, or the message to Slack did not come.
+        StackError: A job failed or took longer than `bound`, a day's predictions were not repeated,
+            or Slack got no message in time.
     """
     began = time.monotonic()
     jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}
@@ -122,7 +128,9 @@ def _show_columns(kubectl: Any) -> None:
 
 
 def _show_lineage(predict: ShownJob, backfill: ShownJob) -> None:
-    """Print each day's model version, and the artifacts from the last day's predictions back to the dataset."""
+    """Print the version of the model that predicted each day, and the artifacts that the last day's
+    predictions were made from, back to the dataset.
+    """
     data = Path(predict.get()["status"]["outputs"]["predictions_path"]).parents[3]
     show("\nThe days after the second backfill:")
     for folder in sorted((data / "predictions").glob("handwriting-2026-*")):
@@ -157,8 +165,9 @@ def _paused(stack: Stack, dag_id: str) -> Iterator[None]:
 
 
 def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
-    """Trigger the monitoring DAG, and wait for the message to the paused DAG's owner."""
-    # The monitoring DAG remembers the messages of an earlier demo and would not repeat them.
+    """Trigger the monitoring DAG, and return the message to the paused DAG's owner."""
+    # Clear the Variable with the monitoring DAG's state, because the DAG would not repeat the
+    # message of an earlier demo.
     _airflow(stack, "variables", "set", f"{MONITOR}_memory", "{}")
     _airflow(stack, "dags", "unpause", MONITOR, "--yes")
     try:

@@ -1,4 +1,6 @@
-"""Errors that stop the stack. Each message names what is missing or wrong and what a person can do about it."""
+"""Errors that stop a command of the stack. Each message says what is missing or wrong, and what a
+person can do.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ class StackError(Exception):
 
 
 class MissingToolError(StackError):
-    """A program or library is neither on this machine nor can it be downloaded or built."""
+    """A program or library is not on this machine, and can't be downloaded or built."""
 
 
 class NotReadyError(StackError):

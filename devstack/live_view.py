@@ -1,7 +1,8 @@
-"""The demo's lines about an MLJob in progress, one for each visible change.
+"""Makes the lines that the demo prints about an MLJob in progress.
 
-Pure functions: objects in, text out. A line is printed when its text changes, so a status with a
-new time stamp only prints nothing.
+The functions turn an MLJob's object into text, and do no I/O. The demo prints a line when the shown
+part of the status (:class:`Moment`) changes. So a status in which only a time stamp changes causes
+no line.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ from typing import Any
 
 TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
 _SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "Succeeded"})
-"""Reasons of a job that makes progress. The message is shown with any other reason."""
+"""The reasons of a job that makes progress. With any other reason, the line also has the
+message.
+"""
 _BAR = 12
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The shown part of one MLJob's status.
+    """The part of an MLJob's status that a line shows.
 
     Attributes:
-        progress: `status.progress`, as in "2/5".
+        progress: `status.progress`, for example "2/5".
         task: The id of the current task.
-        trouble: The message of a job that makes no progress; empty otherwise.
+        trouble: The status message of a job that makes no progress. Empty for a job that makes
+            progress.
     """
 
     phase: str
@@ -39,12 +43,14 @@ class Moment:
         return self.phase in TERMINAL
 
     def supersedes(self, earlier: Moment) -> bool:
-        """Whether phase, task and message are the same, so that on a terminal this line replaces the earlier one."""
+        """Return whether phase, task and message are the same as in `earlier`. On a terminal, the
+        new line then replaces the earlier line.
+        """
         return (self.phase, self.task, self.trouble) == (earlier.phase, earlier.task, earlier.trouble)
 
 
 def moment(job: Mapping[str, Any]) -> Moment:
-    """The shown part of an MLJob's object."""
+    """Return the part of an MLJob that a line shows."""
     status: Mapping[str, Any] = job.get("status") or {}
     phase = str(status.get("phase") or "Pending")
     return Moment(
@@ -58,7 +64,9 @@ def moment(job: Mapping[str, Any]) -> Moment:
 
 
 def _metrics(status: Mapping[str, Any]) -> Mapping[str, float]:
-    """The current task's metrics; without any, those of the task with metrics that started last."""
+    """Return the metrics of the current task. If the current task has no metrics, return the
+    metrics of the task that started last among the tasks with metrics.
+    """
     reporting = [task for task in status.get("tasks") or [] if task.get("metrics")]
     current = [task for task in reporting if task.get("taskId") == status.get("currentTask")]
     if not (current or reporting):
@@ -70,12 +78,12 @@ def _metrics(status: Mapping[str, Any]) -> Mapping[str, float]:
 
 
 def heading() -> str:
-    """The heading above the columns of `line`."""
+    """Return the heading above the columns of `line`."""
     return f"{'':>7}  {'PHASE':<10} {'TASKS':>5}  {'':<{_BAR + 2}} {'':>4}  {'TASK':<12} METRICS"
 
 
 def line(seconds: float, shown: Moment) -> str:
-    """One line: `seconds` since the start, and the shown part of the status."""
+    """Return one line: `seconds` since the start, and the shown part of the status."""
     percent = f"{shown.percent}%" if shown.percent is not None else ""
     said = [
         f"{seconds:>6.1f}s  {shown.phase:<10} {shown.progress:>5}  {_bar(shown.percent)} {percent:>4}  {shown.task or '-':<12}",
@@ -91,14 +99,16 @@ def _bar(percent: int | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Four significant digits; integers below 10⁹ in full."""
+    """Return a number with four significant digits, or in full if it is an integer below 10⁹."""
     if float(value).is_integer() and abs(value) < 1e9:
         return str(int(value))
     return f"{value:.4g}"
 
 
 def events(description: str, most: int = 8) -> list[str]:
-    """The Events at the end of `kubectl describe`'s output: the two heading lines and the last `most` Events."""
+    """Return the lines about Events at the end of `kubectl describe`'s output: two heading lines
+    and the last `most` Events.
+    """
     lines = description.splitlines()
     starts = [number for number, text in enumerate(lines) if text.startswith("Events:")]
     if not starts:
@@ -108,7 +118,7 @@ def events(description: str, most: int = 8) -> list[str]:
 
 
 def outputs(job: Mapping[str, Any]) -> list[str]:
-    """The outputs of the run, one a line."""
+    """Return the outputs of the run, one output in each line."""
     published: Mapping[str, Any] = (job.get("status") or {}).get("outputs") or {}
     width = max((len(name) for name in published), default=0)
     return [f"{name:<{width}}  {value}" for name, value in published.items()]

@@ -1,7 +1,9 @@
-"""The operator in the stack: the chart with CRDs and RBAC in the cluster, and the operator as a process.
+"""The operator in the stack. The chart is installed in the cluster with its CRDs and RBAC, and the
+operator runs as a process.
 
-There is no kubelet, so the chart's Pod stays Pending. The process has a token of the chart's
-ServiceAccount, so a permission that the chart lacks is refused as in a real cluster.
+The cluster has no kubelet, so the chart's Pod stays Pending. The process uses a token of the
+chart's ServiceAccount. So if the chart lacks a permission, the API server refuses the operator's
+request, as in a real cluster.
 """
 
 from __future__ import annotations
@@ -48,11 +50,13 @@ class Operator:
         self.kubeconfig = directory / "operator.kubeconfig"
 
     def install_step(self, needs: tuple[str, ...]) -> Step:
-        """The step that installs the chart and writes a kubeconfig with a new token of its ServiceAccount."""
+        """Return the step that installs the chart, and writes a kubeconfig with a new token of the
+        chart's ServiceAccount.
+        """
         return Step("chart", self._install, needs=needs)
 
     def component(self) -> Component:
-        """The component that runs the operator."""
+        """Return the component that runs the operator."""
         return Component(
             "operator",
             lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator"), self.environment()),
@@ -63,17 +67,19 @@ class Operator:
 
     @staticmethod
     def exists() -> bool:
-        """Whether this work tree has the operator's code."""
+        """Return whether this work tree has the operator's code."""
         return (_PACKAGE / "__main__.py").exists()
 
     def environment(self) -> dict[str, str]:
-        """The environment variables of an operator's process; those of the caller win."""
+        """Return the environment variables of an operator's process. Variables of the caller
+        override the stack's variables.
+        """
         return {
             "KUBECONFIG": str(self.kubeconfig),
             "MLJOB_AIRFLOW_URL": self._airflow.url,
             "MLJOB_AIRFLOW_USER": USER,
             "MLJOB_AIRFLOW_PASSWORD": self._airflow.password,
-            # Every namespace may use the Airflow of the settings, also where there are
+            # Every namespace may use the Airflow in these settings, even if the cluster has
             # AirflowInstances.
             "MLJOB_AIRFLOW_ACCESS": "[{}]",
             "MLJOB_KAFKA_BOOTSTRAP_SERVERS": self._kafka_servers,

@@ -1,9 +1,10 @@
 """The loopback ports of one stack.
 
-A free port is chosen once and remembered, so that a restarted component keeps its port.
+A free port is chosen when the port is first used, and is stored in a file, so that a restarted
+component keeps its port.
 
-The ports are below the kernel's ephemeral range: an outgoing connection could take a port of that
-range while its component is down.
+The ports are below the kernel's ephemeral range, because an outgoing connection could take a port
+of that range while the port's component is down.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ _RANGE = range(20000, 32000)
 
 
 class Ports:
-    """The ports of the stack in one directory, by name. Safe for several threads and processes."""
+    """The ports of the stack in one directory, by name. Several threads and processes can use the
+    ports at the same time.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "ports.json"
         self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> int:
-        """The port called `name`; a free port is chosen the first time."""
+        """Return the port called `name`. At the first call, choose a free port."""
         with self._locked():
             chosen = self._read()
             if name not in chosen:
@@ -38,7 +41,9 @@ class Ports:
             return chosen[name]
 
     def forget_taken(self, names: list[str]) -> None:
-        """Forget those of these ports on which another process listens. Their components must not be running."""
+        """Forget the ports in `names` on which a process listens, so that other ports are chosen.
+        The components of these ports must not be running.
+        """
         with self._locked():
             chosen = self._read()
             kept = {name: port for name, port in chosen.items() if name not in names or _is_free(port)}
@@ -82,7 +87,7 @@ def _is_free(port: int) -> bool:
 
 
 def accepts(port: int) -> bool:
-    """Whether a process listens on this loopback port."""
+    """Return whether a process listens on this loopback port."""
     try:
         with socket.create_connection((HOST, port), timeout=1):
             return True

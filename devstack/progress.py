@@ -1,8 +1,9 @@
-"""The progress of steps on the terminal: a line at the start, a line every 20 seconds, and a line at the end.
+"""Prints the progress of a step on the terminal: a line at the start, a line every 20 seconds, and
+a line at the end.
 
-Standard library only, because `bootstrap` prints before anything is installed; `devstack.terminal`
-adds the colours. Steps run at the same time, so every line is whole and names its step, and a log
-file has the same lines as the terminal.
+This module uses only the standard library, because `bootstrap` prints before any package is
+installed. `devstack.terminal` adds colours. Several steps run at the same time, so lines are not
+redrawn, and every line names its step. A log file has the same lines as the terminal.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _print: Callable[[str], None] = _write
 
 
 def print_with(function: Callable[[str], None]) -> None:
-    """Print every line by this function from now on. It must write a whole line at once, whichever thread calls."""
+    """Print every line with this function from now on. Several threads call the function, so it
+    must write each line as a whole.
+    """
     global _print
     _print = function
 
@@ -39,7 +42,7 @@ def say(text: str) -> None:
 
 
 def elapsed(seconds: float) -> str:
-    """A duration for people: seconds with one decimal below a minute, minutes and seconds from there."""
+    """Return a duration for people to read, for example "12.3s" or "2m05s"."""
     if seconds < 60:
         return f"{seconds:.1f}s"
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
@@ -47,12 +50,13 @@ def elapsed(seconds: float) -> str:
 
 @contextmanager
 def step(name: str, what: str, detail: Callable[[], str] | None = None) -> Iterator[None]:
-    """Print that a step starts, that it still runs, and how it ended.
+    """Print that a step starts, that the step is still running, and how the step ended.
 
     Args:
         name: The component that the step is for.
-        what: What the step does, as in "installing".
-        detail: More for the lines in between, for example how much is done.
+        what: The work of the step, for example "installing".
+        detail: Returns more text for the lines while the step is running, for example how much is
+            done.
     """
     started = time.monotonic()
     done = threading.Event()

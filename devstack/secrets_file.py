@@ -1,4 +1,6 @@
-"""The passwords and keys of one stack, kept in a file of its directory that only its owner can read."""
+"""The passwords and keys of one stack. They are in a file in the stack's directory, which only the
+file's owner can read.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ class Secrets:
         self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> str:
-        """32 random bytes in URL-safe base64, the format of a Fernet key. The same value for every call."""
+        """Return the secret called `name`: 32 random bytes in URL-safe base64, the format of a
+        Fernet key. Every call with the same name returns the same value.
+        """
         with self._lock:
             known: dict[str, str] = json.loads(self._file.read_text()) if self._file.exists() else {}
             if name not in known:

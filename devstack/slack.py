@@ -1,6 +1,6 @@
-"""A Slack server on loopback for the demo and the tests.
+"""A server on loopback that behaves like Slack, for the demo and the tests.
 
-It refuses the messages that Slack refuses, with Slack's errors.
+The server refuses the messages that Slack refuses, with Slack's errors.
 
 The checks follow Slack's reference: chat.postMessage, incoming webhooks, Block Kit
 (api.slack.com/reference/block-kit/blocks), mrkdwn escaping
@@ -47,7 +47,9 @@ KNOWN_FIELDS = {
 
 
 def complaints(body: Mapping[str, Any]) -> list[str]:
-    """The parts of a message that Slack refuses or shows in another way than meant, one text each."""
+    """Return a complaint about each part of a message that Slack refuses, or shows in another way
+    than the author meant.
+    """
     said = [f"unknown field {name}" for name in set(body) - KNOWN_FIELDS]
     if not body.get("text"):
         said.append("no text: notifications would be empty")
@@ -127,7 +129,9 @@ class Message:
 
     @property
     def thread(self) -> str | None:
-        """The time stamp of the message that this one answers; None: it starts a thread."""
+        """The time stamp of the first message of the thread, if this message is a reply. None: the
+        message starts a thread.
+        """
         return self.body.get("thread_ts")
 
     @property
@@ -137,7 +141,8 @@ class Message:
 
 
 def as_text(message: Message) -> str:
-    """A message as a terminal shows it: a line for the header, links behind their words, buttons in brackets.
+    """Return a message as text for a terminal. The header is a line, the URL of a link is behind
+    the link's text, and buttons are in brackets.
 
     Source: Block Kit and mrkdwn (api.slack.com/reference/block-kit/blocks,
     api.slack.com/reference/surfaces/formatting).
@@ -157,7 +162,9 @@ def as_text(message: Message) -> str:
 
 
 def _plain(text: Mapping[str, Any]) -> str:
-    """The visible text of a text object: of a link its words, then the address."""
+    """Return the visible text of a text object. A link becomes the link's text and the URL in
+    parentheses.
+    """
     said: str = text["text"]
     if text["type"] == "mrkdwn":
         said = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", said)
@@ -185,9 +192,10 @@ class SlackServer:
 
     Attributes:
         messages: Accepted messages.
-        refused: The complaints about refused messages, which were answered with `invalid_blocks`.
-        requests: The time, by `time.monotonic`, and the status of each request.
-        limited: The number of next requests that are answered with 429.
+        refused: The complaints about refused messages. The server answered these messages with
+            `invalid_blocks`.
+        requests: The time, on the clock of `time.monotonic`, and the status of each request.
+        limited: The number of requests from now on that the server answers with 429.
         retry_after: Seconds in the `Retry-After` header of a 429.
         missing: Channels that do not exist.
         members: User ids by e-mail address.
@@ -208,7 +216,9 @@ class SlackServer:
         self._number = 0
 
     def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer to chat.postMessage."""
+        """Return the answer to a request of `chat.postMessage`, and keep the message if it is
+        accepted.
+        """
         channel = body.get("channel", "")
         if not CHANNEL.fullmatch(channel) or channel in self.missing:
             return {"ok": False, "error": "channel_not_found"}
@@ -225,14 +235,14 @@ class SlackServer:
         return {"ok": True, "channel": message.channel, "ts": message.ts, "message": {"text": body["text"]}}
 
     def look_up(self, address: str) -> dict[str, Any]:
-        """users.lookupByEmail."""
+        """Return the answer to a request of `users.lookupByEmail`."""
         member = self.members.get(address)
         return {"ok": True, "user": {"id": member}} if member else {"ok": False, "error": "users_not_found"}
 
     def answer(
         self, path: str, query: Mapping[str, list[str]], headers: email.message.Message, content: bytes
     ) -> tuple[int, Any]:
-        """The status of the answer to a request, and its body."""
+        """Return the status and the body of the answer to a request."""
         if path == WEBHOOK:
             return self.webhook(json.loads(content))
         if headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -242,13 +252,15 @@ class SlackServer:
                 return 200, {"ok": False, "error": "invalid_post_type"}
             return 200, self.post(json.loads(content))
         if path == "/api/users.lookupByEmail":
-            # Methods that take no JSON take their arguments from the address or from a form.
+            # This method takes no JSON. Its arguments are in the URL or in a form.
             given = {**query, **parse_qs(content.decode())}
             return 200, self.look_up((given.get("email") or [""])[0])
         return 200, {"ok": False, "error": "unknown_method"}
 
     def webhook(self, body: dict[str, Any]) -> tuple[int, str]:
-        """The answer of an incoming webhook: a status and one word of text."""
+        """Return the answer of an incoming webhook, a status and one word of text, and keep the
+        message if it is accepted.
+        """
         if wrong := complaints(body):
             self.refused += wrong
             return 400, "invalid_blocks"
@@ -264,14 +276,16 @@ class SlackServer:
 
     @staticmethod
     def id_of(name: str) -> str:
-        """The id of a channel, or of the conversation with a user."""
+        """Return the id of a channel, or of the conversation with a user."""
         letters = re.sub(r"[^A-Z0-9]", "", name.upper())
         return f"{'D' if name[0] in 'UW' else 'C'}{letters:0<9}"
 
 
 @contextmanager
 def slack_server(port: int = 0) -> Iterator[SlackServer]:
-    """Run a server on loopback until the block ends. Without a port, the server takes a free one."""
+    """Run a server on loopback until the `with` block ends. With port 0, the server takes a free
+    port.
+    """
     slack = SlackServer()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,7 +1,8 @@
-"""The whole stack in one directory: starts missing components, each after those that it needs, and stops them.
+"""Starts and stops the whole stack in one directory. Each component starts after the components
+that it needs.
 
 Several stacks can run side by side, each in its own directory with its own ports and data. Tests
-and benchmarks use `Stack`; `python -m devstack` is a thin layer above it.
+and benchmarks use `Stack`, and `python -m devstack` is a thin layer above `Stack`.
 """
 
 from __future__ import annotations
@@ -34,19 +35,23 @@ from devstack.secrets_file import Secrets
 
 DEFAULT_TOPIC = "airflow.events"
 _OWN_VARIABLES = frozenset({"MLJOB_CACHE_DIR", "MLJOB_POSTGRES_URL", "MLJOB_DEVSTACK_COMPONENT"})
-"""Variables for the stack itself, which neither Airflow nor the operator gets."""
+"""Environment variables for the stack itself. Neither Airflow nor the operator gets these
+variables.
+"""
 
 _COVERAGE = "COVERAGE_"
-"""The prefix of variables that only Airflow gets: its processes measure the lines that they run (`make coverage`)."""
+"""The prefix of environment variables that only Airflow gets. With these variables, Airflow's
+processes record which lines of code they run (`make coverage`).
+"""
 
 
 class Stack:
     """The development stack in one directory.
 
     Args:
-        directory: Holds the stack's data, logs, ports and secrets.
+        directory: The directory for the stack's data, logs, ports and secrets.
         cluster_kubeconfig: The kubeconfig of an existing cluster; by default the value of
-            `CLUSTER_KUBECONFIG`. Without either, the stack starts a control plane.
+            `CLUSTER_KUBECONFIG`. Without an existing cluster, the stack starts a control plane.
     """
 
     def __init__(self, directory: Path, cluster_kubeconfig: Path | None = None) -> None:
@@ -66,19 +71,22 @@ class Stack:
         extra_env: Mapping[str, str] | None = None,
         airflow: str = NEWEST,
     ) -> Stack:
-        """Start every component that is not running, and restart those whose command has changed.
+        """Start every component that is not running, and restart every component whose command has
+        changed.
 
         Args:
-            operator: Whether to run the operator. The chart is installed either way.
+            operator: Whether to run the operator. The chart is also installed without the operator.
             dags_folders: Folders with more DAGs.
-            dags_repositories: git repositories with more DAGs, on their branch `main`. The oldest
-                Airflow's environment has no provider for git.
-            extra_env: `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*` variables; they win over the
-                caller's environment.
+            dags_repositories: git repositories with more DAGs on the branch `main`. They need the
+                newest Airflow, because the environment of the oldest Airflow has no provider for
+                git.
+            extra_env: Environment variables for Airflow and the operator, with names such as
+                `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override the caller's
+                environment.
             airflow: A key of `AIRFLOW_ENVIRONMENTS`.
 
         Raises:
-            StackError: A component did not start, or the database is of a newer Airflow.
+            StackError: A component did not start, or a newer Airflow has migrated the database.
         """
         started = time.monotonic()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,7 +132,7 @@ class Stack:
         remove_tree(self.directory)
 
     def start(self, name: str) -> None:
-        """Start one component with its port and data, and wait until it is ready."""
+        """Start one component with its port and data, and wait until the component is ready."""
         component = self._component(name)
         self._given_up.clear()
         if self._process(name).pid is None or not _is_ready(component):
@@ -140,20 +148,22 @@ class Stack:
         self._process(name).kill()
 
     def restart(self, name: str) -> None:
-        """Stop one component and start it again."""
+        """Stop one component, and start the component again."""
         self.stop(name)
         self.start(name)
 
     def pid(self, name: str) -> int | None:
-        """The process id of a component; None while it does not run."""
+        """Return the process id of a component, or None while the component does not run."""
         return self._process(name).pid
 
     def log(self, name: str) -> Path:
-        """The log file of a component."""
+        """Return the path of a component's log file."""
         return self._process(name).log
 
     def states(self) -> dict[str, str]:
-        """The state of each component: `ready`, `running` (not ready) or `stopped`."""
+        """Return the state of each component by name: `ready`, `running` (and not ready) or
+        `stopped`.
+        """
         return {
             component.name: "stopped"
             if self.pid(component.name) is None
@@ -165,7 +175,7 @@ class Stack:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables that `.dev/env` exports."""
+        """The environment variables that the file `env` in the stack's directory exports."""
         clients = [str(path) for path in binaries.client_directory(self._binaries)]
         return {
             "KUBECONFIG": str(self.kubeconfig),
@@ -183,11 +193,15 @@ class Stack:
         return self._cluster or self.directory / "admin.kubeconfig"
 
     def operator_env(self) -> dict[str, str]:
-        """The environment variables of the operator's process. Tests start operators of their own with them."""
+        """Return the environment variables of the operator's process. Tests use these variables to
+        start further operators.
+        """
         return self._operator.environment()
 
     def airflow_env(self) -> dict[str, str]:
-        """The environment variables with which `airflow ...` on the terminal uses this stack."""
+        """Return the environment variables with which the command `airflow` on a terminal uses this
+        stack.
+        """
         return self._airflow.environment()
 
     def _reset(self) -> None:
@@ -298,10 +312,11 @@ class Stack:
         return ManagedProcess(self.directory, name)
 
     def _run(self, parts: list[Component | Step]) -> None:
-        """Run every part as soon as the parts that it needs are done, independent parts at the same time.
+        """Run every part as soon as the parts that it needs are ready or done. Independent parts
+        run at the same time.
 
-        When a part fails, or a person presses Ctrl-C, the other parts are left as they are. The
-        next `up` continues with them.
+        If a part fails, or a person presses Ctrl-C, no further part starts, and processes that have
+        started keep running. The next `up` continues from there.
         """
         waiting = {part.name: part for part in parts}
         done: set[str] = set()
@@ -364,7 +379,8 @@ class Stack:
 
 @dataclass(frozen=True)
 class Choices:
-    """The arguments of the last `up`, so that a later command restarts a component with the same ones.
+    """The arguments of the last `up`. They are stored, so that a later command starts a component
+    with the same arguments.
 
     Attributes:
         operator: Whether the stack runs an operator.
@@ -382,11 +398,13 @@ class Choices:
 
     @classmethod
     def read(cls, file: Path) -> Choices:
-        """The choices in a file; the defaults where there is no file, and for what an older version did not write."""
+        """Read the choices from a file. If the file or a field does not exist, use the defaults."""
         return cls(**json.loads(file.read_text())) if file.exists() else cls()
 
     def write(self, file: Path) -> None:
-        """Write the choices, readable by their owner alone: variables may hold passwords."""
+        """Write the choices to a file that only its owner can read, because the variables may have
+        passwords.
+        """
         file.touch(mode=0o600)
         file.write_text(json.dumps(asdict(self), indent=2))
 
@@ -416,7 +434,9 @@ _SHUTDOWN = (
     ("kafka", "postgres", "kube-apiserver"),
     ("etcd",),
 )
-"""The components in the order in which `down` stops them: clients before their servers."""
+"""The components in the order in which `down` stops them. Clients stop before their servers, and
+the components of a group stop at the same time.
+"""
 
 _PATIENCE = {"kube-controller-manager": 5.0, "kafka": 10.0}
-"""Seconds until `down` kills a component, where they are not 15."""
+"""Seconds after which `down` kills a component. For all other components it is 15 seconds."""

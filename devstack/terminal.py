@@ -1,7 +1,8 @@
-"""Colours and redrawn lines where the output is a terminal; plain whole lines in a file or a pipe.
+"""Prints coloured and redrawn lines on a terminal, and plain whole lines to a file or a pipe.
 
-rich decides what the output is, and follows `NO_COLOR`, `FORCE_COLOR` and `TERM`.
-`devstack.progress` prints without this module, because `bootstrap` runs before rich is installed.
+The package rich detects a terminal, and follows the environment variables `NO_COLOR`, `FORCE_COLOR`
+and `TERM`. `devstack.progress` does not need this module, because `bootstrap` prints before rich is
+installed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _THEME = Theme(
 
 
 class _States(RegexHighlighter):
-    """Colours the words for a state of a component or an MLJob, the commands and the titles."""
+    """Colours the words for the state of a component or an MLJob, the lines with commands, and the
+    lines with titles.
+    """
 
     base_style = "state."
     highlights = (
@@ -40,17 +43,20 @@ _OUT, _ERR = _console(), _console(stderr=True)
 
 
 def show(text: str) -> None:
-    """Print text on standard output: what a command was called for."""
+    """Print the result of a command on standard output."""
     _OUT.print(text)
 
 
 def show_progress(text: str) -> None:
-    """Print one line on standard error. The whole line is written at once, whichever thread prints."""
+    """Print one line on standard error. The line is written as a whole, even if several threads
+    print at the same time.
+    """
     _ERR.print(text)
 
 
 class Lines:
-    """Lines of which the last may be redrawn in place, while the block runs. In a file or a pipe each line is printed.
+    """Prints lines within a `with` block. On a terminal, a line can replace the line before. In a
+    file or a pipe, every line is kept.
 
     Args:
         console: The output; by default standard output.
@@ -78,7 +84,7 @@ class Lines:
         Args:
             line: One line. On a terminal the last line is cut at the terminal's width, because a
                 line of two rows can't be redrawn.
-            in_place: Whether this line replaces the one before.
+            in_place: Whether this line replaces the line before.
         """
         if self._live is None:
             self._console.print(line)

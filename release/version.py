@@ -1,6 +1,8 @@
-"""Write the version from ``VERSION`` to the files that repeat it: ``make generate``; ``--check`` (``make verify``) fails on a difference.
+"""Writes the version from the file ``VERSION`` to the files that repeat the version (``make
+generate``). With ``--check`` (``make verify``) the command fails if a file has another version.
 
-A package, the chart and Airflow's list of providers each state the version in a file of their own, and a build reads only that file.
+The version is repeated, because each package, the chart and Airflow's list of providers have a file
+of their own with the version, and a build reads only that file.
 """
 
 from __future__ import annotations
@@ -13,12 +15,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "VERSION"
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
-"""Three numbers. Only this form means the same to Python packages (PEP 440) and to Helm (SemVer): a release candidate is
-``1.0.0rc1`` to one and ``1.0.0-rc.1`` to the other."""
+"""The form of a version: three numbers. Only this form means the same to Python packages (PEP 440)
+and to Helm (SemVer). For example, a release candidate is ``1.0.0rc1`` for Python and ``1.0.0-rc.1``
+for Helm.
+"""
 
 PACKAGE = r'^(version = ")[^"]*(")$'
 DEPENDENCY = r'^(  "mljob-contract==)[^"]*(",)$'
-"""The wheels of one release belong together: the contract's types are what operator and provider exchange."""
+"""The pattern of the line in which operator and provider require the contract. They require the
+same version, because operator and provider exchange the contract's types.
+"""
 
 STATED = {
     "contract/pyproject.toml": (PACKAGE,),
@@ -27,21 +33,27 @@ STATED = {
     "airflow-provider/src/mljob_airflow/__init__.py": (r'^(__version__ = ")[^"]*(")$',),
     "charts/mljob-operator/Chart.yaml": (r"^(version: ).*()$", r'^(appVersion: ").*(")$'),
 }
-"""By file, the lines that state the version. Each stands in the file once."""
+"""The patterns of the lines that state the version, by file. Each line must be in the file exactly
+one time.
+"""
 
 IN_PAGES = r"(mljob-operator:|^ +tag: )\d+\.\d+\.\d+"
-"""The image's tag in examples. A page may have any number of them."""
+"""The pattern of the image's tag in the examples of a page. A page may have any number of
+examples.
+"""
 
 
 class VersionError(Exception):
-    """The version can't be read or written; the message names the file and what it has to hold."""
+    """The version can't be read or written. The message names the file, and says what the file must
+    have.
+    """
 
 
 def read(root: Path = ROOT) -> str:
-    """The version of this source tree.
+    """Return the version of this source tree.
 
     Raises:
-        VersionError: ``VERSION`` holds something else than three numbers.
+        VersionError: The content of the file ``VERSION`` is not three numbers.
     """
     text = (root / SOURCE).read_text().strip()
     if not VERSION.fullmatch(text):
@@ -50,10 +62,11 @@ def read(root: Path = ROOT) -> str:
 
 
 def with_version(path: str, text: str, version: str) -> str:
-    """The text of one of the files in ``STATED``, with the version in its lines.
+    """Return the text of one of the files in ``STATED``, with ``version`` in the lines that state
+    the version.
 
     Raises:
-        VersionError: A line is not there, or is there more than once.
+        VersionError: A line that states the version is missing, or is in the text several times.
     """
     for pattern in STATED[path]:
         text, found = re.subn(pattern, rf"\g<1>{version}\g<2>", text, flags=re.MULTILINE)
@@ -63,10 +76,11 @@ def with_version(path: str, text: str, version: str) -> str:
 
 
 def expected(root: Path = ROOT) -> dict[Path, str]:
-    """What each file has to hold, by path.
+    """Return the text that each file must have, by path.
 
     Raises:
-        VersionError: ``VERSION`` or one of the files does not fit.
+        VersionError: The content of ``VERSION`` is invalid, or a line that states the version is
+            missing in a file.
     """
     version = read(root)
     files = {root / path: with_version(path, (root / path).read_text(), version) for path in STATED}
@@ -76,7 +90,9 @@ def expected(root: Path = ROOT) -> dict[Path, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the files; with ``--check`` name those that differ, and return 1."""
+    """Write the files and return 0. With ``--check``, print the names of the files that differ, and
+    return 1 if there are any.
+    """
     try:
         differing = {path: text for path, text in expected().items() if path.read_text() != text}
     except VersionError as problem:

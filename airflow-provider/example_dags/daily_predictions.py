@@ -1,12 +1,13 @@
-"""Read the images of each day with a trained model: a job with a schedule, for MLJobs of type
-Backfill.
+"""Read the handwritten digits in the images of each day with a trained model. The job has a
+schedule, and is for MLJobs of type Backfill.
 
 When the model has changed, a backfill of a range of dates repeats the predictions with the version
-of the model that its conf names. The predictions of a day are an artifact with versions: ``latest``
-is the newest, and predictions of earlier models stay.
+of the model that the backfill's conf names. The predictions of a day are an artifact with versions:
+``latest`` is the newest version, and predictions of earlier models are kept.
 
-The images of a day are drawn from digits that no dataset has, with the day as the seed. The
-schedule ended in January 2026, so a run starts only for a backfill.
+The images of a day are made from scikit-learn's digits, without the digits that are used for
+training. The day is the seed, so each run for the day makes the same images. The schedule ended in
+January 2026, so a run starts only for a backfill.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ with mljob_dag(
 
     @task
     def read(version: str) -> None:
-        """Read the day's images, and publish the predictions. Their card names the version of the
-        model.
+        """Read the day's images, and publish the predictions. The card of the predictions names the
+        version of the model.
         """
         import joblib
         import pandas as pd

@@ -1,8 +1,9 @@
-"""Statistics of each day's images: a DAG with a schedule, for MLJobs of type Backfill.
+"""Publish statistics of each day's images. The DAG has a schedule, and is for MLJobs of type
+Backfill.
 
-The images of a day are drawn from scikit-learn's digits with the day as the seed, so another run
-for the day gives the same statistics. The schedule ended in January 2026, so a run starts only for
-a backfill.
+The images of a day are drawn at random from scikit-learn's digits. The day is the seed, so another
+run for the day gives the same statistics. The schedule ended in January 2026, so a run starts only
+for a backfill.
 
 This DAG is written by hand, and uses ``mljob_callbacks()`` to send events about its tasks. The
 other examples are declared with ``mljob_dag``.
@@ -22,12 +23,14 @@ from mljob_airflow import mljob_callbacks, publish_outputs
 
 
 def data_dir() -> Path:
-    """The folder with all data. Workers on several machines need a shared volume for it."""
+    """Return the folder with all data. Workers on several machines need a shared volume for this
+    folder.
+    """
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 
 
 def day_dir() -> Path:
-    """The folder of this run's day."""
+    """Make and return the folder for the files of this run's day."""
     path: Path = data_dir() / "daily" / get_current_context()["logical_date"].date().isoformat()
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -51,7 +54,7 @@ with DAG(
 
     @task
     def collect() -> str:
-        """Draw the day's images, and return their path."""
+        """Draw the day's images, and return the path of the file with the images."""
         import numpy as np
         from sklearn.datasets import load_digits
 
@@ -65,7 +68,9 @@ with DAG(
 
     @task
     def describe(path: str) -> None:
-        """Publish the number of images of each digit, and their mean brightness."""
+        """Publish the number of images of each digit, and the mean and the standard deviation of
+        the pixels.
+        """
         import numpy as np
 
         data = np.load(path)

@@ -1,9 +1,10 @@
-"""Enrich a dataset with families of features, each computed in a mapped task group.
+"""Enrich a dataset with families of features. A mapped task group computes each family.
 
-The enriched dataset is a new dataset with its own versions. Its card names the version of the
-dataset that it was made from, and has the recipe of the features, with which a training computes
-them anew. The DAG waits for the dataset, so an MLJob that enriches can be applied together with the
-MLJob that generates. Because the task groups are mapped, the conf chooses the families.
+The enriched dataset is a new dataset with its own versions. The card of the enriched dataset names
+the version of the original dataset, and has the recipe of the features. A training uses the recipe
+to compute the features anew. The DAG waits for the dataset, so an MLJob of this DAG can be applied
+together with the MLJob that generates the dataset. Because the task groups are mapped, the conf can
+choose the families.
 """
 
 from __future__ import annotations
@@ -56,16 +57,18 @@ with mljob_dag(
 
     @task
     def choose_families() -> list[str]:
-        """The families to compute, one for each mapped task group."""
+        """Return the families to compute, one for each mapped task group."""
         return list(job.params().families)
 
     @task_group
     def family(name: features.Family, version: str) -> Any:
-        """Compute a family of features, and check it."""
+        """Compute a family of features, and check the columns."""
 
         @task
         def compute(name: features.Family, version: str) -> str:
-            """Write the columns of the family for each row of the dataset, and return the path."""
+            """Write the columns of the family for each row of the dataset to a file, and return the
+            file's path.
+            """
             import pandas as pd
 
             params = job.params()
@@ -82,7 +85,9 @@ with mljob_dag(
 
         @task
         def check(path: str) -> str:
-            """Refuse columns with values that are not finite, and columns with a single value."""
+            """Refuse columns with values that are not finite, and columns in which all values are
+            the same.
+            """
             import numpy as np
             import pandas as pd
 

@@ -1,10 +1,11 @@
 """Generate a dataset of any size by augmenting a dataset of scikit-learn, and check it before it is
 published.
 
-Rows are drawn from the known rows of the source, see :mod:`mljob_examples.sources`. Images of
-digits are moved, and all rows get noise. Mapped tasks generate the shards in parallel; another task
-merges them into one Parquet file. If the dataset passes its checks, it is published as a version
-with a card: rows, columns with their statistics, and the MLJob that made it.
+Rows are drawn at random from the source's known rows, see :mod:`mljob_examples.sources`. Images of
+digits are moved, and all rows get noise. Mapped tasks generate parts of the dataset (shards) in
+parallel; another task merges the shards into one Parquet file. If the dataset passes the checks, it
+is published as a version with a card. The card has the number of rows, the columns with their
+statistics, and the MLJob that made the dataset.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ with mljob_dag(
 
     @task
     def plan() -> list[dict[str, int]]:
-        """Divide the rows among the shards. Each shard has its own seed, so that shards differ."""
+        """Divide the rows among the shards, and return the arguments of the tasks that generate
+        them. Each shard has its own seed, so that shards differ.
+        """
         params = job.params()
         rows, shards = params.rows, params.shards
         return [
@@ -66,7 +69,7 @@ with mljob_dag(
 
     @task
     def generate(shard: int, rows: int, seed: int) -> str:
-        """Write a shard, and return its path."""
+        """Write a shard to a file, and return the file's path."""
         import numpy as np
         import pandas as pd
 
@@ -97,7 +100,7 @@ with mljob_dag(
 
     @task
     def merge(shards: list[str]) -> str:
-        """Merge the shards in their order, and return the path."""
+        """Merge the shards in their order into one file, and return the file's path."""
         import pandas as pd
 
         paths = [Path(path) for path in shards]
@@ -107,7 +110,9 @@ with mljob_dag(
 
     @task
     def check(path: str) -> dict[str, Any]:
-        """Refuse a dataset with missing values, missing rows, or too few rows of a class."""
+        """Refuse a dataset with missing values, missing rows, or too few rows of a class. Return
+        the numbers of rows, features and classes.
+        """
         import pandas as pd
 
         params = job.params()

@@ -1,7 +1,8 @@
 """Read the images in the conf with a model that ``select_model`` or ``train_model`` has published.
 
-``predict`` reads many images in one run. This DAG answers a request: a few images in the conf, the
-answer in the MLJob's ``.status.outputs``, and many runs at the same time.
+``predict`` reads many images in one run. This DAG answers requests: the conf of a run has a few
+images, the MLJob's ``.status.outputs`` has the answer, and many runs can be active at the same
+time.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ with mljob_dag(
 
     @task
     def answer(probabilities: list[Any], version: str) -> None:
-        """Publish the most probable digit of each image."""
+        """Publish the most probable digit of each image, and its probability as the confidence."""
         job.publish(
             model_version=version,
             digits=[row.index(max(row)) for row in probabilities],

@@ -1,8 +1,8 @@
 """Read handwritten digits with a model that ``select_model`` or ``train_model`` has published.
 
 The DAG waits for the model, so an MLJob that predicts can be applied together with the MLJob that
-trains the model. The images are drawn from digits that no dataset has. Mapped tasks read them in
-batches.
+trains the model. The images are made from scikit-learn's digits, without the digits that are used
+for training. Mapped tasks read the images in batches.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ with mljob_dag(
 
     @task
     def draw() -> list[str]:
-        """Draw the images, write them in batches, and return the paths."""
+        """Make the images, write each batch to a file, and return the paths of the files."""
         import numpy as np
 
         params = job.params()
@@ -67,7 +67,7 @@ with mljob_dag(
 
     @task
     def read(path: str, version: str) -> str:
-        """Read a batch, and return the path of the predictions."""
+        """Read a batch of images, and return the path of the file with the predictions."""
         import joblib
         import numpy as np
         import pandas as pd
@@ -94,8 +94,8 @@ with mljob_dag(
 
     @task
     def publish(paths: list[str], version: str) -> None:
-        """Merge the batches in their order, and publish the predictions. Their card names the
-        version of the model.
+        """Merge the batches in their order, and publish the predictions. The card of the
+        predictions names the version of the model.
         """
         import pandas as pd
 

@@ -1,10 +1,11 @@
 """Compare candidate models on a version of a dataset, and publish the best one.
 
-Each candidate is cross-validated by a mapped task: for each fold, it is trained on the other folds
-and tested on this one. Rows that were made from one row of the source are in one fold, and the
-features of an enriched dataset are fitted anew on the training rows of each fold. So neither a
-model nor its features have seen the test rows. The best candidate is then trained on more and more
-rows, which shows live in the MLJob whether more data would help, and finally on all rows. The
+A mapped task cross-validates each candidate: for each fold, the candidate is tested on this fold
+after it was trained on the other folds. All rows that were made from the same row of the source are
+in one fold, and the features of an enriched dataset are fitted anew on the training rows of each
+fold. So neither a model nor its features have seen the test rows. The best candidate is then
+trained on more and more rows, and the MLJob's status shows the accuracy of each step, from which a
+reader sees whether more data would help. Finally the candidate is trained on all rows. The
 published version has metrics, a plot, and a card that names the version of the dataset.
 """
 
@@ -66,8 +67,8 @@ with mljob_dag(
 ) as job:
 
     def load(version: str) -> tuple[artifacts.Artifact, Any, Any, Any, Any]:
-        """The dataset, its inputs of shape (rows, inputs), its labels and origins, and the recipe
-        of its features.
+        """Return the dataset, its inputs of shape (rows, inputs), its labels and origins, and the
+        unfitted transformer that adds its features.
         """
         import pandas as pd
 
@@ -80,18 +81,19 @@ with mljob_dag(
 
     @task
     def choose_candidates() -> list[str]:
-        """The candidates, one for each mapped task."""
+        """Return the candidates, one for each mapped task."""
         return list(job.params().candidates)
 
     @task
     def cross_validate(candidate: Candidate, version: str) -> dict[str, Any]:
-        """The scores of one candidate, in each fold."""
+        """Return the scores of one candidate in each fold."""
         from sklearn.metrics import accuracy_score, f1_score
         from threadpoolctl import threadpool_limits
 
         params = job.params()
         _, inputs, labels, origins, recipe = load(version)
-        # The mapped tasks share the cores of the machine already.
+        # Use one thread, because the mapped tasks run at the same time and share the cores of the
+        # machine.
         threadpool_limits(1)
         accuracy, f1 = [], []
         for learned, tested in folds(labels, origins, params.folds, params.seed):
@@ -104,7 +106,9 @@ with mljob_dag(
 
     @task
     def compare(scores: list[dict[str, Any]]) -> dict[str, Any]:
-        """Sort the candidates, best first, and report the accuracy of each."""
+        """Sort the candidates, best first, and report the accuracy of each candidate. Return the
+        sorted candidates with their scores.
+        """
         from statistics import mean, stdev
 
         table = [
@@ -128,8 +132,8 @@ with mljob_dag(
 
     @task
     def fit(compared: dict[str, Any], version: str) -> dict[str, Any]:
-        """Train the best candidate on more and more rows, then on all; return the path of the model
-        and the learning curve.
+        """Train the best candidate on more and more rows, and then on all rows. Return the path of
+        the model, and the learning curve.
         """
         import joblib
         import numpy as np
@@ -149,7 +153,9 @@ with mljob_dag(
             curve.append((len(part), accuracy))
             report(progress=step / (len(SHARES) + 1), metrics={"rows": len(part), "accuracy": accuracy})
         model = model_of(chosen, recipe, params.seed).fit(inputs, labels)
-        # No rows are left to test this model on. The accuracy of the last step is a lower estimate.
+        # This model was trained on all rows, so no rows are left to test it on. Report the accuracy
+        # of the last step's model. It is probably a little too low, because the last step's model
+        # was trained on fewer rows.
         report(progress=1, metrics={"rows": len(inputs), "accuracy": curve[-1][1]})
         path = artifacts.run_dir() / "model.joblib"
         joblib.dump(model, path)

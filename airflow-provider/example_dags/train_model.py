@@ -1,9 +1,10 @@
 """Train a model that reads handwritten digits, and report each epoch during the training.
 
-The images are the known images of scikit-learn's digits. In each epoch a small neural network gets
-them moved and with new noise. The task then reports the loss, and the accuracy on test images,
-which appear in the MLJob while the task runs. A model that is good enough is published as a
-version, with its metrics and a card, for ``predict``.
+The images are the known images of scikit-learn's digits, see :mod:`mljob_examples.sources`. A small
+neural network is trained in epochs, and in each epoch the images are moved and get new noise. After
+each epoch the task reports the loss, and the accuracy on test images. Both appear in the MLJob's
+status while the task runs. A model that is good enough is published as a version, with its metrics
+and a card, for ``predict``.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ with mljob_dag(
 
     @task
     def load() -> str:
-        """Write the images and labels to a file, and return its path."""
+        """Write the images and labels to a file, and return the file's path."""
         import numpy as np
 
         known = sources.known()
@@ -73,8 +74,8 @@ with mljob_dag(
 
     @task
     def split(path: str) -> str:
-        """Divide the images into training and test images, with the same share of each digit;
-        return the path of both sets.
+        """Divide the images into training and test images, with the same share of each digit in
+        both sets. Return the path of the file with both sets.
         """
         import numpy as np
         from sklearn.model_selection import train_test_split
@@ -111,12 +112,12 @@ with mljob_dag(
         )
 
         def augmented() -> Any:
-            """Some copies of every training image, each moved and with noise."""
+            """Return ``copies`` copies of every training image, each moved and with noise."""
             images = sources.moved(np.tile(train_x, (params.copies, 1)), random)
             return images + random.normal(scale=0.05, size=images.shape)
 
-        # The matrices are small. With more threads, tasks on the same machine would wait for each
-        # other.
+        # Use one thread. The matrices are small, and with more threads, tasks on the same machine
+        # would wait for each other.
         threadpool_limits(1)
         epochs, batch = params.epochs, 64
         for epoch in range(1, epochs + 1):
@@ -132,8 +133,8 @@ with mljob_dag(
             log.info("Epoch %d/%d: loss %.4f, accuracy %.4f", epoch, epochs, loss, accuracy)
             report(progress=epoch / epochs, metrics={"epoch": epoch, "loss": loss, "accuracy": accuracy})
 
-        # Callers of the model have pixels from 0 to 16, and the network was trained with pixels
-        # from 0 to 1.
+        # Scale the pixels in the model, because callers of the model have pixels from 0 to 16, and
+        # the network was trained with pixels from 0 to 1.
         scale = MinMaxScaler().fit([[0] * 64, [16] * 64])
         path = str(artifacts.run_dir() / "model.joblib")
         joblib.dump(make_pipeline(scale, model), path)
@@ -141,7 +142,7 @@ with mljob_dag(
 
     @task
     def evaluate(model_path: str, split_path: str) -> dict[str, float]:
-        """Measure the accuracy on the test images."""
+        """Return the accuracy and the F1 score on the test images."""
         import joblib
         import numpy as np
         from sklearn.metrics import accuracy_score, f1_score
@@ -157,7 +158,7 @@ with mljob_dag(
 
     @task
     def publish(model_path: str, scores: dict[str, float]) -> None:
-        """Publish the model as a version, if it is good enough."""
+        """Publish the model as a version, if the model is good enough."""
         import sklearn
 
         params = job.params()

@@ -1,9 +1,11 @@
-"""Artifacts that jobs exchange: datasets, models and predictions, in versions that never change.
+"""Publishes and finds the artifacts that jobs exchange: datasets, models and predictions. An
+artifact has versions, and a version never changes.
 
-The name of a version is a hash of its files and of its parents, the versions that it was made from.
-So publishing the same files again, for example in a task's second try, makes no new version. Each
-version has a card, which describes the files, and names the MLJob and the parents. The cards lead
-from a prediction back to the dataset. ``latest`` points to one of the versions::
+The name of a version is a hash of the version's files and of its parents, the versions that it was
+made from. So publishing the same files again, for example in a task's second try, makes no new
+version. Each version has a card, which describes the files, and names the MLJob and the parents. A
+reader can follow the cards from a prediction back to the dataset. The file ``latest`` has the name
+of the version that was published last::
 
     <MLJOB_DATA_DIR>/models/digits/latest
     <MLJOB_DATA_DIR>/models/digits/3f9c0a51be77/{model.joblib, metrics.json, card.json, card.md}
@@ -34,7 +36,9 @@ ENRICHED = "-enriched"
 """Suffix of the name of an enriched dataset, after the name of the dataset that it was made from."""
 LATEST = "latest"
 VERSION = "^(latest|[0-9a-f]{12})$"
-"""Pattern of a version: its name, or ``latest`` for the version that was published last."""
+"""Pattern of a version: the version's name, or ``latest`` for the version that was published
+last.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Artifact:
 
     @property
     def path(self) -> Path:
-        """The folder of its files."""
+        """The folder with the version's files."""
         return _home(self.kind, self.name) / self.version
 
     @property
@@ -58,26 +62,30 @@ class Artifact:
 
     @property
     def parents(self) -> list[Artifact]:
-        """The versions that it was made from."""
+        """The versions that this version was made from."""
         return [Artifact(**parent) for parent in self.card["parents"]]
 
     def file(self, name: str) -> Path:
-        """The path of one of its files."""
+        """Return the path of one of the version's files."""
         return self.path / name
 
     def as_parent(self) -> dict[str, str]:
-        """The artifact as a parent in a card."""
+        """Return the JSON object that stands for this version in the field ``parents`` of a
+        card.
+        """
         return {"kind": self.kind, "name": self.name, "version": self.version}
 
 
 def data_dir() -> Path:
-    """The folder with all artifacts. Workers on several machines need a shared volume for it."""
+    """Return the folder with all artifacts. Workers on several machines need a shared volume for
+    this folder.
+    """
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 
 
 def run_dir() -> Path:
-    """A folder for files that one task of this run hands to the next. Two runs must not mix their
-    files.
+    """Make and return a folder for files that one task of this run hands to the next. Each run has
+    its own folder, so that runs don't overwrite each other's files.
     """
     path: Path = data_dir() / "runs" / get_current_context()["run_id"]
     path.mkdir(parents=True, exist_ok=True)
@@ -87,7 +95,8 @@ def run_dir() -> Path:
 def publish(
     kind: Kind, name: str, files: Mapping[str, Path], *, parents: Iterable[Artifact] = (), **facts: Any
 ) -> Artifact:
-    """Publish files as a version, atomically, and point ``latest`` to it.
+    """Publish files as a version, write the version's name to ``latest``, and return the version. A
+    reader never sees an incomplete version.
 
     Args:
         kind: The kind of artifact.
@@ -102,7 +111,8 @@ def publish(
     artifact = Artifact(kind, name, version)
     artifact.path.parent.mkdir(parents=True, exist_ok=True)
     if not artifact.path.exists():
-        # Renaming a folder is atomic, so no reader sees an incomplete version.
+        # Make the version in a temporary folder, and then rename the folder. Renaming is atomic, so
+        # no reader sees an incomplete version.
         part = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=artifact.path.parent))
         part.chmod(0o755)
         for file, path in files.items():
@@ -136,10 +146,10 @@ def publish(
 
 
 def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
-    """A version that exists; for ``latest``, the version that it points to now.
+    """Return a version of an artifact. For ``latest``, return the version that was published last.
 
-    Call this once in a run, and give the version to the other tasks: for a later task ``latest``
-    may be another version.
+    The version must exist. Only one task of a run should pass ``latest``, and the other tasks
+    should use the version that the task found, because ``latest`` may change during the run.
     """
     if version == LATEST:
         version = (_home(kind, name) / LATEST).read_text()
@@ -147,8 +157,9 @@ def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
 
 
 def is_published(kind: Kind, name: str, version: str, *, within: float, otherwise: str) -> bool:
-    """Whether a version exists, for a sensor to return. After ``within`` seconds the run fails with
-    the text ``otherwise``.
+    """Return whether a version exists. A sensor returns this value. If the version does not exist
+    ``within`` seconds after the start of the run, the sensor fails, and its error ends with
+    ``otherwise``.
     """
     return is_there(_home(kind, name) / version, within=within, otherwise=otherwise)
 
@@ -166,7 +177,7 @@ def _made_by() -> dict[str, str]:
 
 
 def describe_columns(frame: Any) -> list[dict[str, Any]]:
-    """Statistics of each column of a pandas frame, for the card of a dataset."""
+    """Return statistics of each column of a pandas frame, for the card of a dataset."""
     return [
         {
             "column": str(name),
@@ -180,7 +191,7 @@ def describe_columns(frame: Any) -> list[dict[str, Any]]:
 
 
 def as_markdown(card: Mapping[str, Any]) -> str:
-    """A card as Markdown: a line for each value, and a table for each list of objects."""
+    """Return a card as Markdown: a line for each value, and a table for each list of objects."""
     lines = [f"# {card['name']} {card['version']}", ""]
     tables = []
     for name, value in card.items():

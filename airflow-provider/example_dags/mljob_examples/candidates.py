@@ -1,4 +1,4 @@
-"""The kinds of model that a training compares, and the folds of its cross-validation."""
+"""Makes the models that a training compares, and the folds of the training's cross-validation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Candidate = Literal["logistic_regression", "nearest_neighbours", "random_forest"
 
 
 def model_of(name: Candidate, recipe: Any, seed: int) -> Any:
-    """An unfitted model that predicts labels from a dataset's inputs.
+    """Make an unfitted model that predicts labels from a dataset's inputs.
 
     Args:
         name: The kind of model.
-        recipe: The transformer that adds features, see :func:`mljob_examples.features.recipe`. It
-            is fitted with the model, on the same rows.
+        recipe: The transformer that adds features, see :func:`mljob_examples.features.recipe`. The
+            transformer is part of the model, and is fitted on the same rows.
         seed: The same seed gives the same model.
     """
     from sklearn.base import clone
@@ -35,11 +35,11 @@ def model_of(name: Candidate, recipe: Any, seed: int) -> Any:
 
 
 def folds(labels: Any, origins: Any, number: int, seed: int) -> Iterator[tuple[Any, Any]]:
-    """The folds of a cross-validation.
+    """Yield the folds of a cross-validation.
 
-    Rows of one origin are in one fold, and each fold has its share of every label. An augmented
-    dataset repeats the rows of its source, so with random folds a model would be tested on rows
-    that it was trained on.
+    All rows with the same origin are in one fold, and every label has about the same share of the
+    rows in each fold. An augmented dataset has many variants of each row of its source, so with
+    random folds a model would be tested on variants of rows that it was trained on.
 
     Args:
         labels: Array of shape (rows,).
@@ -48,7 +48,7 @@ def folds(labels: Any, origins: Any, number: int, seed: int) -> Iterator[tuple[A
         seed: The same seed gives the same folds.
 
     Yields:
-        For each fold, the indices of the rows to train on, and those of the rows to test on.
+        For each fold, the indices of the rows to train on, and the indices of the rows to test on.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 

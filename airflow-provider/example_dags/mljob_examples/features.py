@@ -1,9 +1,11 @@
-"""The features of an enriched dataset, and how to compute them for any other row.
+"""Defines the features of an enriched dataset. The same code computes the features in a model, for
+rows that are not in the dataset.
 
-The columns of a table are first the inputs, as in the source, then :data:`LABEL` and
+The columns of a dataset are first the inputs, as in the source, then :data:`LABEL` and
 :data:`ORIGIN`, then the features. The card of the dataset has the number of inputs, and the recipe
-of the features. A model takes inputs only, because it contains the fitted recipe. So its callers
-need not compute features, and can't compute them differently from the training.
+of the features: the names of the families, and their sizes. A model takes only inputs, because the
+model contains the fitted recipe. So the callers of a model need not compute features, and can't
+compute them differently from the training.
 """
 
 from __future__ import annotations
@@ -15,18 +17,21 @@ Family = Literal["components", "clusters", "statistics"]
 
 LABEL = "label"
 ORIGIN = "origin"
-"""The row of the source from which a row was made. Rows of one origin are nearly equal: don't test
-a model on rows whose origin it was trained on."""
+"""The column with the index of the source's row from which a row was made. Rows with the same
+origin are nearly equal. So a model must not be tested on rows with an origin that it was trained
+on.
+"""
 
 
 def family(name: Family, *, components: int, clusters: int) -> Any:
-    """The unfitted transformer that computes a family of features from inputs.
+    """Make an unfitted transformer that computes a family of features from inputs.
 
     Args:
         name: The family.
-        components: The number of principal components in ``components``, at most the number of
-            inputs.
-        clusters: The number of clusters in ``clusters``, whose features are the distances to them.
+        components: The number of principal components in the family ``components``, at most the
+            number of inputs.
+        clusters: The number of clusters in the family ``clusters``. The features of this family are
+            the distances to the centres of the clusters.
     """
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.decomposition import PCA
@@ -34,8 +39,8 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     if name == "components":
-        # An exact solver that is fast with many rows. With a randomised one, a model's features
-        # would differ from the dataset's.
+        # This solver is exact, and fast with many rows. With a randomised solver, the features in a
+        # model would differ from the features in the dataset.
         return make_pipeline(StandardScaler(), PCA(components, svd_solver="covariance_eigh"))
     if name == "clusters":
         return MiniBatchKMeans(clusters, n_init=3, random_state=0)
@@ -43,7 +48,7 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
 
 
 def columns(name: Family, number: int) -> list[str]:
-    """The names of the ``number`` columns of a family."""
+    """Return the names of the ``number`` columns of a family."""
     if name == "statistics":
         return ["mean", "spread", "maximum", "energy"]
     prefix = {"components": "component", "clusters": "distance"}[name]
@@ -51,8 +56,8 @@ def columns(name: Family, number: int) -> list[str]:
 
 
 def statistics(values: Any) -> Any:
-    """Mean, standard deviation, maximum and sum of squares of each row of an array of shape (rows,
-    features), as (rows, 4).
+    """Return the mean, standard deviation, maximum and sum of squares of each row of an array of
+    shape (rows, inputs). The result has the shape (rows, 4).
     """
     import numpy as np
 
@@ -62,8 +67,8 @@ def statistics(values: Any) -> Any:
 
 
 def recipe(families: Sequence[Family] = (), *, components: int = 1, clusters: int = 2) -> Any:
-    """The unfitted transformer that adds the families' features to the inputs. A card has its
-    arguments in ``recipe``.
+    """Make an unfitted transformer that adds the families' features to the inputs. The field
+    ``recipe`` of a card has the arguments of this function.
     """
     from sklearn.pipeline import FeatureUnion
 

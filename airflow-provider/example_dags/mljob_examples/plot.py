@@ -1,5 +1,5 @@
-"""The plot of a trained model, as SVG: the scores of each candidate, and the learning curve of the
-chosen one.
+"""Draws the plot of a trained model as SVG. The plot shows the scores of each candidate, and the
+learning curve of the chosen candidate.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ INK, PALE, CHOSEN = "#444", "#bbb", "#0a7d55"
 
 
 def comparison(scores: Mapping[str, Sequence[float]], chosen: str, curve: Sequence[tuple[int, float]]) -> str:
-    """The plot as an SVG document.
+    """Return the plot as an SVG document.
 
     Args:
         scores: The accuracy of each candidate in each fold, from 0 to 1.

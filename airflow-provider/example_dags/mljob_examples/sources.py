@@ -1,8 +1,8 @@
-"""The rows of scikit-learn's datasets, divided into known rows, for datasets and models, and unseen
+"""Divides the rows of scikit-learn's datasets into known rows, for datasets and models, and unseen
 rows, for predictions.
 
-Predictions for rows that a model was trained on look better than the model is. The division is
-always the same.
+Predictions for rows that a model was trained on would look better than the model is. The division
+is always the same, so no model is trained on unseen rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 Source = Literal["digits", "breast_cancer", "wine"]
 
 UNSEEN_EVERY = 5
-"""Every fifth row is unseen."""
+"""Every fifth row of a source is an unseen row."""
 
 NOISE = 0.05
 """Noise of an augmented row, as a share of each column's standard deviation."""
@@ -36,18 +36,18 @@ class Rows:
 
 
 def known(source: Source = "digits") -> Rows:
-    """The rows for datasets and models."""
+    """Return the known rows, which are for datasets and models."""
     return _rows(source, is_unseen=False)
 
 
 def unseen(source: Source = "digits") -> Rows:
-    """The rows for predictions, which no dataset has."""
+    """Return the unseen rows, which are for predictions. No dataset has these rows."""
     return _rows(source, is_unseen=True)
 
 
 def new_images(seed: int, number: int) -> tuple[Any, Any]:
-    """New images of handwritten digits, made from unseen rows. They are moved and have noise, as in
-    a dataset.
+    """Make new images of handwritten digits from unseen rows. The images are moved and have noise,
+    as in a dataset.
 
     Args:
         seed: The same seed gives the same images.
@@ -67,7 +67,7 @@ def new_images(seed: int, number: int) -> tuple[Any, Any]:
 
 
 def moved(images: Any, random: Any) -> Any:
-    """The images, each moved at random by at most a pixel in both directions.
+    """Return the images, each moved at random by at most one pixel horizontally and vertically.
 
     Args:
         images: Array of shape (images, 64), of 8 rows with 8 pixels each.

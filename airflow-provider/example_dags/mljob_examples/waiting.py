@@ -1,4 +1,5 @@
-"""Waiting for a dataset or a model: the params that name it, and the sensor that waits for it.
+"""Lets a job wait for a dataset or a model. The module has the params that name the dataset or the
+model, and the sensor that waits.
 
 Because of the sensor, an MLJob that predicts can be applied together with the MLJob that trains the
 model.
@@ -15,8 +16,8 @@ from mljob_airflow.jobs import Job
 from mljob_examples import artifacts
 
 POKE_INTERVAL = 10
-"""Seconds between two pokes. A shorter interval is too short for Airflow, see
-:mod:`mljob_airflow.tasks.waiting`.
+"""Seconds between two pokes of the sensor. With a shorter interval, Airflow may set the sensor to
+failed, see :mod:`mljob_airflow.tasks.waiting`.
 """
 
 
@@ -27,7 +28,7 @@ class Wanted(NamedTuple):
     name: str
     version: str
     made_by: str
-    """How to make the artifact, for the error message when it does not come."""
+    """How to make the artifact, for the error message if the artifact does not exist in time."""
 
 
 class DatasetParams(BaseModel):
@@ -38,7 +39,7 @@ class DatasetParams(BaseModel):
     wait_seconds: float = Field(300, ge=0, description="Seconds to wait for the dataset.")
 
     def wanted(self) -> Wanted:
-        """The dataset to wait for."""
+        """Return the dataset to wait for."""
         made_by = f"run generate_dataset with conf dataset={self.dataset!r} first"
         if self.dataset.endswith(artifacts.ENRICHED):
             made_by = f"run enrich_dataset with conf dataset={self.dataset.removesuffix(artifacts.ENRICHED)!r} first"
@@ -53,28 +54,30 @@ class ModelParams(BaseModel):
     wait_seconds: float = Field(600, ge=0, description="Seconds to wait for the model.")
 
     def wanted(self) -> Wanted:
-        """The model to wait for."""
+        """Return the model to wait for."""
         made_by = f"run select_model or train_model with conf model_id={self.model_id!r} first"
         return Wanted("models", self.model_id, self.model_version, made_by)
 
 
 def wait_for_dataset(job: Job[Any]) -> Any:
-    """A sensor for a job with :class:`DatasetParams`. Its return value is the version of the
-    dataset.
+    """Add a sensor to a job with :class:`DatasetParams`. The sensor's return value is the version
+    of the dataset.
     """
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
-    """A sensor for a job with :class:`ModelParams`. Its return value is the version of the model."""
+    """Add a sensor to a job with :class:`ModelParams`. The sensor's return value is the version of
+    the model.
+    """
     return _wait(job, "wait_for_model")
 
 
 def _wait(job: Job[Any], task_id: str) -> Any:
-    """A sensor that waits for the artifact without occupying a worker slot.
+    """Add a sensor that waits for the artifact without occupying a worker slot.
 
-    All later tasks use the version that it returns, because ``latest`` may change before the run
-    has ended.
+    All later tasks use the version that the sensor returns, because ``latest`` may change before
+    the run has ended.
     """
 
     @task.sensor(task_id=task_id, mode="reschedule", poke_interval=POKE_INTERVAL, timeout=24 * 3600)

@@ -3,9 +3,9 @@
 DAG files and the code of tasks import these names from here:
 
 - :func:`mljob_dag`: declares a job: an on-demand DAG with an owner, typed params and outputs, and
-  the callbacks on every task.
-- :func:`mljob_callbacks`: callbacks for a DAG's ``default_args`` that send an event for every state
-  that a task enters.
+  with the callbacks of :func:`mljob_callbacks` on every task.
+- :func:`mljob_callbacks`: makes callbacks for a DAG's ``default_args``, which send an event when a
+  task starts, ends, is retried or skips itself.
 - :func:`report`: reports progress and metrics of the running task.
 - :func:`publish_outputs`: publishes small results of the run, which the MLJob's status shows.
 - :func:`fail_for_good`: makes the exception that fails a task without a retry.

@@ -1,5 +1,5 @@
-"""Keeps the earlier import path of the callbacks working. New DAG files import the callbacks from
-``mljob_airflow``.
+"""Keeps ``mljob_airflow.callbacks``, the earlier import path of the callbacks, working. New DAG
+files import the callbacks from ``mljob_airflow``.
 """
 
 from __future__ import annotations

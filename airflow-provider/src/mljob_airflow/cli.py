@@ -25,8 +25,8 @@ MAX_NAMED = 20
 
 
 class UsageError(Exception):
-    """The arguments name a DAG that does not exist, or contradict each other. The text says what to
-    change.
+    """The arguments name a DAG that does not exist, or contradict each other. The text of the error
+    says what to change.
     """
 
 
@@ -118,7 +118,8 @@ def _list(found: Catalog, _options: argparse.Namespace) -> None:
 
 def _explain(found: Catalog, options: argparse.Namespace) -> None:
     parts = options.path.split(".")
-    # The id of a DAG may have dots, so the path is taken for the longest id that exists.
+    # The id of a DAG may have dots. So the longest beginning of the path that is the id of a DAG
+    # names the DAG, and the rest names the param.
     for end in range(len(parts), 0, -1):
         entry = found.dags.get(".".join(parts[:end]))
         if entry is not None:
@@ -157,8 +158,8 @@ def _entry(found: Catalog, dag_id: str) -> DagEntry:
 
 def _no_dag(path: str, found: Catalog) -> str:
     parts = path.split(".")
-    # The path may be a DAG's id, or a DAG's id followed by a param. So find the beginning of the
-    # path that is most like the id of a DAG.
+    # The path may be a misspelt DAG id, or a misspelt DAG id followed by a param. So find the
+    # beginning of the path that is most similar to the id of a DAG.
     beginnings = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
     close = [(given, dag_id) for given in beginnings if (dag_id := closest(given, found.dags))]
     if close:

@@ -1,9 +1,9 @@
 """Handles the differences between the supported versions of Airflow, 3.1 to 3.3.
 
-Since 3.1 two classes have moved to other modules. The functions here import them from the right
-module. The REST API of 3.1 has no cursors; :mod:`mljob_airflow.rest.paging` handles that without
-knowing the version. As everywhere in this package, Airflow is imported only when a function is
-called.
+After 3.1, ``DagBag`` and the exceptions of tasks moved to other modules. The functions here import
+them from the module of the installed version. The REST API of 3.1 has no cursors for lists;
+:mod:`mljob_airflow.rest.paging` sends requests that work in all versions. This module can be
+imported without Airflow: its functions import Airflow when they are called.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ class UnsupportedAirflowError(ImportError):
 
 @cache
 def installed_version() -> str | None:
-    """The version of the installed Airflow, without importing it; ``None`` without Airflow."""
+    """Return the version of the installed Airflow without importing Airflow, or ``None`` if Airflow
+    is not installed.
+    """
     # Airflow 3 is the distribution apache-airflow-core. In Airflow 2, the distribution
     # apache-airflow has the code.
     for distribution in ("apache-airflow-core", "apache-airflow"):
@@ -43,14 +45,14 @@ def assert_supported(version: str | None) -> None:
 
     Each module that a DAG file may import calls this function when it is imported. The modules that
     Airflow loads when it starts (:mod:`.policy`, :mod:`.provider_info` and their imports) don't
-    call this function, because the error would stop Airflow.
+    call this function when they are imported, because the error would stop Airflow.
 
     Args:
         version: The version of Airflow, from :func:`installed_version`.
 
     Raises:
-        UnsupportedAirflowError: Airflow is too old. For a DAG file, Airflow's UI shows this as an
-            import error.
+        UnsupportedAirflowError: Airflow is too old. If a DAG file raises this error, Airflow's UI
+            shows it as an import error.
     """
     number = version_number(version or "")
     if number is not None and number < OLDEST:
@@ -61,19 +63,22 @@ def assert_supported(version: str | None) -> None:
 
 
 def fail_exception() -> type[Exception]:
-    """Airflow's class ``AirflowFailException``. This exception fails a task without a retry."""
+    """Return Airflow's class ``AirflowFailException``, which fails a task without a retry."""
     return _exception("AirflowFailException")
 
 
 def skip_exception() -> type[Exception]:
-    """Airflow's class ``AirflowSkipException``. A task that raises this exception is skipped."""
+    """Return Airflow's class ``AirflowSkipException``. A task that raises this exception is
+    skipped.
+    """
     return _exception("AirflowSkipException")
 
 
 def read_dag_files(path: Path) -> Any:
-    """The ``DagBag`` of a DAG file, or of a folder of DAG files.
+    """Read a DAG file or a folder of DAG files, and return Airflow's ``DagBag`` with the DAGs.
 
-    The field ``import_errors`` of the DagBag has the files that Airflow can't import.
+    The field ``import_errors`` of the ``DagBag`` has the traceback of each file that Airflow can't
+    import.
     """
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:
@@ -84,7 +89,8 @@ def read_dag_files(path: Path) -> Any:
 
     folder = path if path.is_dir() else path.parent
     if str(folder) not in sys.path:
-        # The DAG processor adds the folder too, so that a DAG file can import modules from it.
+        # A DAG file can import modules from its folder, because the DAG processor adds the folder
+        # to sys.path. This process does the same.
         sys.path.append(str(folder))
     arguments = {"bundle_path": folder, "bundle_name": folder.name, "include_examples": False, "load_op_links": False}
     parameters = inspect.signature(DagBag.__init__).parameters
@@ -92,7 +98,8 @@ def read_dag_files(path: Path) -> Any:
 
 
 def masked(text: str) -> str:
-    """``text`` with ``***`` for each secret that Airflow's secrets masker knows in this process.
+    """Return ``text`` with ``***`` in place of each secret that Airflow's secrets masker knows in
+    this process.
 
     The masker knows the passwords of Connections that the process has used, the values of Variables
     with sensitive names, and the arguments of ``mask_secret``. Airflow itself masks only its logs,

@@ -1,4 +1,5 @@
-"""A cluster policy that adds the callbacks to every task of every DAG, without a change to any DAG.
+"""A cluster policy that adds the callbacks of :mod:`.events.callbacks` to every task of every DAG,
+without a change to any DAG.
 
 Airflow finds the policy through the entry point group ``airflow.policy``. In the DAG processor and
 in the workers, Airflow calls the policy for each task that is parsed (Airflow's documentation,
@@ -19,8 +20,9 @@ from mljob_airflow.compatibility import UnsupportedAirflowError, assert_supporte
 
 log = logging.getLogger(__name__)
 
-# This equals the marker in airflow.policies. Airflow loads this module while it starts, and at that
-# time airflow.policies can't be imported.
+# This marker equals the marker in airflow.policies. The marker is not imported from
+# airflow.policies, because Airflow loads this module while it starts, and airflow.policies can't be
+# imported at that time.
 hookimpl = pluggy.HookimplMarker("airflow.policy")
 
 
@@ -32,8 +34,8 @@ def task_policy(task: Any) -> None:
         task: An Airflow operator or a mapped operator.
     """
     if settings.instrument_all_dags() and _is_supported():
-        # Imported here, because this import raises an error if Airflow is too old. Such an Airflow
-        # must still start.
+        # Imported here, because this import raises an error if Airflow is too old. An Airflow that
+        # is too old must still start.
         from mljob_airflow.events.instrumentation import instrument
 
         instrument(task)
@@ -41,9 +43,10 @@ def task_policy(task: Any) -> None:
 
 @cache
 def _is_supported() -> bool:
-    """Whether this version of Airflow is supported.
+    """Return whether this version of Airflow is supported.
 
-    If it is not, a warning is logged once. An exception would break every DAG.
+    If the version is not supported, log a warning, and only once in a process. An exception
+    would break every DAG.
     """
     try:
         assert_supported(installed_version())

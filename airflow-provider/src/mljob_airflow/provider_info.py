@@ -12,9 +12,10 @@ from mljob_airflow import __version__, settings
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The description of the provider.
+    """Return the description of the provider, which Airflow reads through an entry point.
 
-    It has the options of the section ``[mljob]`` of Airflow's configuration, with their defaults.
+    The description has the options of the section ``[mljob]`` of Airflow's configuration, with
+    their defaults.
     """
     return {
         "package-name": "airflow-provider-mljob",

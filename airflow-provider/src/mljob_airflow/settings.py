@@ -21,77 +21,83 @@ BOTTLENECKS_SCHEDULE = "30 5 * * *"
 
 
 def topic() -> str:
-    """The Kafka topic of task events."""
+    """Return the Kafka topic of task events."""
     return _get("topic", TOPIC)
 
 
 def source() -> str:
-    """The name of this Airflow in events."""
+    """Return the name of this Airflow in events."""
     return _get("source", SOURCE)
 
 
 def kafka_config_id() -> str:
-    """The id of the Airflow Connection whose extra is librdkafka's configuration."""
+    """Return the id of the Airflow Connection whose extra is librdkafka's configuration."""
     return _get("kafka_config_id", KAFKA_CONFIG_ID)
 
 
 def airflow_conn_id() -> str:
-    """The id of the Airflow Connection with which this package's DAGs log in to the REST API."""
+    """Return the id of the Airflow Connection with which this package's DAGs log in to the REST
+    API.
+    """
     return _get("airflow_conn_id", AIRFLOW_CONN_ID)
 
 
 def run_id_prefix() -> str:
-    """The first part of the run ids of MLJobs, as in the operator's ``MLJOB_RUN_ID_PREFIX``."""
+    """Return the first part of the run ids of MLJobs: the operator's ``MLJOB_RUN_ID_PREFIX``."""
     return _get("run_id_prefix", RUN_ID_PREFIX)
 
 
 def slack_conn_id() -> str:
-    """The id of the Airflow Connection with which the monitors post to Slack; empty: no
-    messages.
+    """Return the id of the Airflow Connection with which the monitors post to Slack. Empty: the
+    monitors post no messages.
     """
     return _get("slack_conn_id", "")
 
 
 def slack_channel() -> str:
-    """The Slack channel for owners without an address, and for findings without an owner."""
+    """Return the Slack channel for owners without an address, and for findings without an owner."""
     return _get("slack_channel", "")
 
 
 def report_dir() -> str:
-    """The folder for the monitors' pages; empty: the monitors write no pages."""
+    """Return the folder for the monitors' pages. Empty: the monitors write no pages."""
     return _get("report_dir", "")
 
 
 def report_url() -> str:
-    """The URL of the folder with the monitors' pages; empty: messages have no link to a page."""
+    """Return the URL of the folder with the monitors' pages. Empty: messages have no link to a
+    page.
+    """
     return _get("report_url", "")
 
 
 def report_topic() -> str:
-    """The Kafka topic of the monitors' reports; empty: the monitors send no reports to Kafka."""
+    """Return the Kafka topic of the monitors' reports. Empty: the monitors send no reports to
+    Kafka.
+    """
     return _get("report_topic", "")
 
 
 def monitor_schedule() -> str | None:
-    """The schedule of ``mljob_monitor``, a cron expression.
+    """Return the schedule of ``mljob_monitor``, a cron expression.
 
-    ``None`` (the text ``none`` in the configuration): the DAG runs only when it is triggered.
+    Return ``None`` if the option is the text ``none``. The DAG then runs only when it is triggered.
     """
     return _schedule("monitor_schedule", MONITOR_SCHEDULE)
 
 
 def bottlenecks_schedule() -> str | None:
-    """The schedule of ``mljob_monitor_bottlenecks``, as for :func:`monitor_schedule`."""
+    """Return the schedule of ``mljob_monitor_bottlenecks``, as for :func:`monitor_schedule`."""
     return _schedule("bottlenecks_schedule", BOTTLENECKS_SCHEDULE)
 
 
 def ui_url() -> str:
-    """The URL of Airflow's UI, from ``[api] base_url``; empty: the option is not set."""
+    """Return the URL of Airflow's UI, from ``[api] base_url``. Empty: the option is not set."""
     return str(_conf().get("api", "base_url", fallback="") or "").strip()
 
 
 def instrument_all_dags() -> bool:
-    """Whether the cluster policy adds the callbacks to every task of every DAG."""
+    """Return whether the cluster policy adds the callbacks to every task of every DAG."""
     return bool(_conf().getboolean(SECTION, "instrument_all_dags", fallback=False))
 
 
@@ -105,8 +111,9 @@ def _get(option: str, default: str) -> str:
 
 
 def _conf() -> Any:
-    # Imported here for two reasons: some modules of this package work without Airflow, and Airflow
-    # imports the cluster policy while it starts.
+    # Imported here for two reasons: some modules that import the settings work without Airflow, and
+    # Airflow imports the cluster policy, which imports the settings, while Airflow itself is still
+    # starting.
     from airflow.configuration import conf
 
     return conf

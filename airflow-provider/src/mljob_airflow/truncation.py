@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def truncated(text: str, length: int) -> str:
-    """``text`` in at most ``length`` characters. If the text is cut, the last character is
+    """Cut ``text`` to at most ``length`` characters. If the text is cut, the last character is
     ``…``.
     """
     return text if len(text) <= length else text[: length - 1] + "…"

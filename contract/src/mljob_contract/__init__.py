@@ -5,8 +5,8 @@ Airflow workers install this package, so pydantic is its only dependency.
 - :mod:`mljob_contract.mljob`: the MLJob resource, from which the CRD is generated.
 - :mod:`mljob_contract.airflow_instance`: the AirflowInstance resource, from which its CRD is
   generated.
-- :mod:`mljob_contract.resource`: what both resources have in common.
-- :mod:`mljob_contract.job_type`: the kinds of ML work, which DAG files import too.
+- :mod:`mljob_contract.resource`: the common base of both resources.
+- :mod:`mljob_contract.job_type`: the kinds of ML work. DAG files import this module too.
 - :mod:`mljob_contract.run_id`: the id of an MLJob's dag run, written and parsed.
 - :mod:`mljob_contract.backfill_marker`: the conf key that links a backfill's runs to an MLJob.
 - :mod:`mljob_contract.events`: the messages on the Kafka topic of events.

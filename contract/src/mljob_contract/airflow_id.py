@@ -3,9 +3,9 @@ and ``.``, at most 250 characters.
 
 Source: ``KEY_REGEX`` and ``validate_key`` in ``airflow.sdk.definitions._internal.node`` (Airflow
 3.3), ``^[\w.-]+$``. In Python ``\w`` matches the letters and digits of any script. The Kubernetes
-API server evaluates patterns with Go's RE2, where ``\w`` is ASCII only. The patterns here therefore
-use Unicode's classes of letters (L) and numbers (N), which mean the same in Go and in Rust, whose
-regular expressions pydantic uses.
+API server evaluates patterns with Go's RE2, where ``\w`` is ASCII only. So the patterns in this
+module use Unicode's classes of letters (L) and numbers (N). These classes mean the same in Go and
+in Rust, whose regular expressions pydantic uses.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The AirflowInstance resource, ``mljob.dev/v1alpha1``: an Airflow that MLJobs can run in, and how
-to reach it.
+"""The AirflowInstance resource, ``mljob.dev/v1alpha1``. An AirflowInstance describes an Airflow in
+which MLJobs can run, and how the operator reaches this Airflow.
 
 The platform team owns AirflowInstances. They are cluster-scoped, like an IngressClass or a
-StorageClass. An MLJob names one in ``spec.airflowRef``, or runs in the one that is annotated as the
-default. As in :mod:`.mljob`, ``make generate`` writes the CRD from these models, and ``kubectl
-explain`` shows the docstrings.
+StorageClass. An MLJob names an AirflowInstance in ``spec.airflowRef``. If it names none, the MLJob
+runs in the AirflowInstance that is annotated as the default. As in :mod:`.mljob`, ``make generate``
+writes the CRD from these models, and ``kubectl explain`` shows the docstrings.
 
 Sources: the Kubernetes API conventions; StorageClass for the annotation of the default and for
 which of several defaults counts; metav1.LabelSelector; cert-manager's ClusterIssuer for the
@@ -30,26 +30,31 @@ IS_DEFAULT = f"{GROUP}/is-default-instance"
 """The annotation that makes an AirflowInstance the default for MLJobs without ``spec.airflowRef``.
 Its value is "true"."""
 ACCEPT_VANISHED_RUNS = f"{GROUP}/accept-vanished-runs"
-"""The annotation with which an administrator accepts that the runs that have vanished from this
-Airflow are lost. The operator acts once on each new value, such as the current time."""
+"""The annotation with which an administrator accepts the loss of the runs that have vanished from
+this Airflow. The operator acts once on each new value, such as the current time.
+"""
 MAX_ACCEPTED = 253
-"""The number of characters that the operator reads and stores of the annotation's value. The
-operator ignores the rest of the value."""
+"""The maximum number of characters of the annotation's value that the operator reads and stores.
+The operator ignores the rest of a longer value.
+"""
 FINALIZER = f"{GROUP}/in-use"
-"""The operator's finalizer on an AirflowInstance. It stays while MLJobs have runs there: without
-the URL and the credentials the operator can neither follow nor cancel these runs."""
+"""The operator's finalizer on an AirflowInstance. The operator keeps the finalizer while MLJobs
+have runs in the Airflow, because without the URL and the credentials the operator can neither
+follow nor cancel these runs.
+"""
 CREDENTIALS_LABEL = f"{GROUP}/airflow-credentials"
-"""The label, with any value, of Secrets that ``credentials`` may name. It protects the other
-Secrets in the operator's namespace: the operator never sends them to the URL of an
-AirflowInstance."""
+"""The label, with any value, of Secrets that ``credentials`` may name. The label protects the other
+Secrets in the operator's namespace: the operator never sends a Secret without the label to the URL
+of an AirflowInstance.
+"""
 
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 """A key of a Secret."""
 
 
 def _require_host(url: str) -> str:
-    """Require that a URL has a host, and that its port, if it has one, is from 1 to 65535. The
-    pattern of ``Url`` can't express this.
+    """Check that a URL has a host, and that its port, if it has one, is from 1 to 65535. The
+    pattern of ``Url`` can't express these two rules.
     """
     try:
         parts = urlsplit(url)
@@ -66,8 +71,9 @@ Url = Annotated[
     Field(min_length=1, max_length=2048, pattern=r"^https?://[^\x00-\x20/?#]+(/[^\x00-\x20?#]*)?$"),
     AfterValidator(_require_host),
 ]
-"""An http or https URL without query, fragment and white space. The pattern lists the characters,
-because \\s means ASCII white space in Go and Unicode white space in pydantic."""
+"""An http or https URL without query, fragment and white space. The pattern lists the excluded
+characters, because \\s means ASCII white space in Go and Unicode white space in pydantic.
+"""
 
 
 class PasswordSecret(ResourceModel):
@@ -160,7 +166,7 @@ class Credentials(ResourceModel):
     token_secret_ref: TokenSecret | None = None
     """A bearer token from a Secret, sent as it is."""
     token_file: TokenFile | None = None
-    """A bearer token from a file. The operator reads the file again when it changes."""
+    """A bearer token from a file. The operator reads the file again after each change."""
     oauth2: OAuth2 | None = None
     """A bearer token from an OAuth 2 provider. The operator renews the token before it expires and
     when Airflow rejects it."""
@@ -192,8 +198,9 @@ class Tls(ResourceModel):
     """The certificates that the operator trusts for an https url."""
 
     ca_bundle: Annotated[str, Field(min_length=1, max_length=262144)]
-    """The CA certificates that the operator trusts, in PEM format. They are public, so they need no
-    Secret."""
+    """The CA certificates that the operator trusts, in PEM format. Certificates are public, so they
+    need no Secret.
+    """
 
 
 class EventSource(ResourceModel):
@@ -210,7 +217,7 @@ class EventSource(ResourceModel):
 
 
 class SelectorOperator(StrEnum):
-    """How a label's value is compared with the values of a requirement, as in
+    """How a requirement compares a label's value with the requirement's values, as in
     metav1.LabelSelector.
     """
 
@@ -257,7 +264,7 @@ class LabelSelector(ResourceModel):
 
 
 DagGlob = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=GLOB_PATTERN)]
-"""A pattern of DAG ids, as Python's fnmatch reads it."""
+"""A pattern of DAG ids, in the syntax of Python's fnmatch."""
 
 
 class AccessRule(ResourceModel):
@@ -273,12 +280,14 @@ class AccessRule(ResourceModel):
     credentials: Credentials | None = None
     """The credentials for MLJobs under this rule. The operator uses them to submit, follow and
     cancel the runs of these MLJobs. Airflow then checks the permissions of the user of these
-    credentials, and records that user in its audit log. The Secret must be in the operator's
+    credentials, and records this user in its audit log. The Secret must be in the operator's
     namespace and have the label mljob.dev/airflow-credentials, with any value. Default:
-    spec.credentials."""
+    spec.credentials.
+    """
     max_active_runs: Annotated[int, Field(ge=1, le=100000)] | None = None
-    """How many MLJobs under this rule may have an active run at a time, in all its namespaces
-    together. Range: 1 to 100000. Default: no limit."""
+    """How many MLJobs under this rule may have an active run at a time, in all namespaces of the
+    rule together. Range: 1 to 100000. Default: no limit.
+    """
     priority: Annotated[int, Field(ge=-1000000, le=1000000)] = 0
     """The order of MLJobs that wait because of maxActiveRuns: a higher number goes first. With the
     same number, namespaces take turns. Range: -1000000 to 1000000. Default: 0."""
@@ -290,7 +299,8 @@ class AirflowInstanceSpec(ResourceModel):
     url: Url
     """The base URL of Airflow's API server as the operator reaches it, without /api/v2, such as
     http://airflow-api-server.airflow:8080. It must not contain credentials. A change takes effect
-    at once: the operator then looks for runs in progress at the new URL."""
+    at once. The operator then looks for runs in progress at the new URL.
+    """
     ui_url: Url | None = None
     """The base URL of Airflow's UI as people reach it. The links in MLJobs start with it. Default:
     url."""
@@ -307,13 +317,15 @@ class AirflowInstanceSpec(ResourceModel):
     settings."""
     access: Annotated[list[AccessRule], Field(min_length=1, max_length=64)] | None = None
     """Which namespaces may run which DAGs: 1 to 64 rules. The first rule that matches an MLJob
-    applies to it. An MLJob without a matching rule is Stalled with reason ValidationFailed, and its
-    message shows the missing rule. Default: no rules, which lets no namespace run anything. A
-    single empty rule, [{}], lets every namespace run every DAG."""
+    applies to it. If no rule matches an MLJob, the MLJob is Stalled with reason ValidationFailed,
+    and its message shows the missing rule. Default: no rules, which lets no namespace run anything.
+    A single empty rule, [{}], lets every namespace run every DAG.
+    """
     max_active_runs: Annotated[int, Field(ge=1, le=100000)] | None = None
     """How many MLJobs may have an active run in this Airflow at a time. Range: 1 to 100000.
-    Default: no limit. Further MLJobs wait with reason ConcurrencyLimit: those with a higher
-    priority go first, then namespaces take turns, each with its oldest MLJob."""
+    Default: no limit. Further MLJobs wait with reason ConcurrencyLimit. MLJobs with a higher
+    priority go first. Within a priority, namespaces take turns, each with its oldest MLJob.
+    """
 
 
 class InstanceHealth(ResourceModel):
@@ -333,11 +345,12 @@ class InstanceHealth(ResourceModel):
 
 
 class AirflowInstanceStatus(ResourceModel):
-    """The state of the Airflow. Only the operator writes it."""
+    """The state of the Airflow. Only the operator writes the status."""
 
     observed_generation: int | None = None
-    """The metadata.generation that the status describes. -1 until an operator has seen the
-    AirflowInstance."""
+    """The metadata.generation that the status describes. The value is -1 until an operator has read
+    the AirflowInstance.
+    """
     version: str | None = None
     """The version of Airflow, such as 3.3.2, as Airflow last reported it."""
     health: InstanceHealth | None = None

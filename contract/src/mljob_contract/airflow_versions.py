@@ -1,5 +1,5 @@
-"""The versions of Airflow that the operator and the provider support. Operator and provider each
-have their own code for the differences between these versions.
+"""The versions of Airflow that the operator and the provider support. The code for the differences
+between these versions is in the operator and in the provider.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ OLDEST: Version = (3, 1)
 NEWEST: Version = (3, 3)
 """The newest tested version. A newer Airflow is treated like this version."""
 SUPPORTED = f"Airflow {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-"""The supported versions, for messages."""
+"""The supported versions, as text for people."""
 
 
 def version_number(version: str) -> Version | None:

@@ -1,10 +1,10 @@
 """The marker in the conf of a backfill's runs, which links the runs to an MLJob.
 
 Airflow chooses the id of a backfill and the ids of its runs, so these ids can't name the MLJob as
-the id of a single run does (:mod:`.run_id`). But Airflow gives the conf of a backfill to each of
-its runs, also to a run that existed before and runs again. The marker is a key of this conf. Its
-value is the dag run id that the MLJob would have as a single run, and the number of the attempt
-that created the run or ran it again.
+the id of a single run does (:mod:`.run_id`). But Airflow gives the conf of a backfill to each run
+of the backfill, also to a run that existed before and runs again. The marker is a key of this conf.
+The key's value has the dag run id that the MLJob would have as a single run, and the number of the
+attempt that created the run or ran the run again.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Marker:
     """The MLJob and the attempt that a backfill, or one of its runs, belongs to.
 
     Attributes:
-        run_id: ``status.dagRunId`` of the MLJob. Attempts that run only the failed runs again share
-            this id.
+        run_id: ``status.dagRunId`` of the MLJob. An attempt that runs only the failed runs again
+            has the same id as the attempt before.
         attempt: The number of the attempt, from 1.
     """
 
@@ -31,7 +31,7 @@ class Marker:
     attempt: int
 
     def as_conf(self) -> dict[str, Any]:
-        """Return the part of a conf that has the marker."""
+        """Return the marker as a part of a conf."""
         return {CONF_KEY: {"id": self.run_id, "attempt": self.attempt}}
 
     @classmethod

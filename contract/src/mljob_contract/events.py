@@ -5,13 +5,13 @@ one run are in one partition, in order. The Kafka headers are the CloudEvents 1.
 binary mode, with the names of the CloudEvents Kafka protocol binding: ``ce_specversion``,
 ``ce_id``, ``ce_source``, ``ce_type``, ``ce_time``, ``ce_subject`` and ``content-type``.
 
-There are two kinds of message, which the field ``event`` distinguishes: :class:`TaskEvent`
-describes a task instance, and :class:`RunCancellation` describes what the cancellation DAG did to a
-run.
+The field ``event`` distinguishes two kinds of messages. A :class:`TaskEvent` describes a task
+instance, and a :class:`RunCancellation` describes what the cancellation DAG did to a run.
 
 The topic may also have events of Airflow's own ``kafka_event_producer``
-(apache-airflow-providers-apache-kafka). A reader distinguishes the formats by their version field:
-``mljob_version`` here, ``schema_version`` there.
+(apache-airflow-providers-apache-kafka). A reader distinguishes the formats by the version field.
+The messages of this module have ``mljob_version``, and the events of ``kafka_event_producer`` have
+``schema_version``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from .airflow_id import MAX_ID_LENGTH, AirflowId
 from .message import Message
 
 CE_TYPE_PREFIX = "dev.mljob."
-"""The prefix of the CloudEvents ``type``. The event's name follows:
-``dev.mljob.task_instance.success``."""
+"""The prefix of the CloudEvents ``type``. The event's name follows, as in
+``dev.mljob.task_instance.success``.
+"""
 
 MAX_MESSAGE_BYTES = 1024 * 1024
-"""The largest value of a message that the operator parses, in bytes. The provider's messages have a
-few KiB."""
+"""The maximum number of bytes of a message's value that the operator parses. The provider's
+messages have a few KiB.
+"""
 MAX_METRICS = 20
 """The largest number of metrics in an event."""
 MAX_METRIC_NAME_LENGTH = 63
@@ -41,7 +43,8 @@ MAX_INT = 2147483647
 
 RunId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
 """The id of a dag run. Airflow's setting ``[scheduler] allowed_run_id_pattern`` says which
-characters it may have."""
+characters the id may have.
+"""
 Source = Annotated[str, Field(max_length=253)]
 """The name of the Airflow that sent an event, from Airflow's configuration."""
 Whole = Annotated[int, Field(strict=True, ge=0, le=MAX_INT)]
@@ -58,7 +61,8 @@ def _replace_surrogates(value: object) -> object:
 
 Text = Annotated[str, BeforeValidator(_replace_surrogates)]
 """A text for people. Lone surrogates, which Python uses for bytes that it can't decode, become
-question marks: UTF-8 can't encode surrogates."""
+question marks, because UTF-8 can't encode surrogates.
+"""
 
 
 def _limit_metrics(value: object) -> object:
@@ -68,8 +72,8 @@ def _limit_metrics(value: object) -> object:
 
 
 class EventName(StrEnum):
-    """What happened to a task instance: the state that it entered, or ``progress`` for a report of
-    the running task.
+    """What happened to a task instance. The name has the state that the task instance entered, or
+    ``progress`` for a report of the running task.
     """
 
     TASK_RUNNING = "task_instance.running"
@@ -117,9 +121,11 @@ class TaskEvent(Message):
     task_id: AirflowId
     """The task of the task instance."""
     map_index: Annotated[int, Field(strict=True, ge=-1, le=MAX_INT)] = -1
-    """The index of an instance of a mapped task, from 0. -1 for a task that is not mapped."""
+    """The index of an instance of a mapped task, from 0. The value is -1 for a task that is not
+    mapped.
+    """
     try_number: Whole
-    """The number of the try, 1 for the first."""
+    """The number of the try, from 1."""
     max_tries: Annotated[int, Field(strict=True, ge=-1, le=MAX_INT)] | None = None
     """How many retries the task has (Airflow's ``max_tries``). A task with 2 retries may have tries
     1 to 3."""
@@ -155,7 +161,7 @@ class CancellationMode(StrEnum):
     GRACEFUL = "graceful"
     """Teardown tasks may run for a limited time."""
     IMMEDIATE = "immediate"
-    """Teardown tasks are set failed like all other tasks."""
+    """Teardown tasks are set to failed like all other tasks."""
 
 
 class CancellationOutcome(StrEnum):
@@ -168,8 +174,9 @@ class CancellationOutcome(StrEnum):
     NOT_FOUND = "not_found"
     """Airflow has no such run."""
     NOT_OVER = "not_over"
-    """The run is still in progress, or its state is unknown; ``errors`` says why. The task of the
-    cancellation DAG is retried a few times."""
+    """The run is still in progress, or its state is unknown. ``errors`` says why. The task of the
+    cancellation DAG is retried a few times.
+    """
 
     @property
     def is_over(self) -> bool:
@@ -208,11 +215,13 @@ class RunCancellation(Message):
     reason: str
     """Why the run was cancelled, as the request says, cut to 1,000 characters."""
     failed_task_instances: Annotated[int, Field(ge=0)] = 0
-    """How many task instances the cancellation DAG set failed. Other task instances may have ended
-    together with the run."""
+    """How many task instances the cancellation DAG set to failed. Other task instances may have
+    ended together with the run.
+    """
     rounds: Annotated[int, Field(ge=0)] = 0
-    """How many times the cancellation DAG listed the unfinished task instances and set them
-    failed."""
+    """How many times the cancellation DAG listed the unfinished task instances and set them to
+    failed.
+    """
     errors: tuple[str, ...] = ()
     """The requests that Airflow refused, and the reasons why the run has not ended: at most 20
     texts of at most 500 characters."""
@@ -223,7 +232,8 @@ class RunCancellation(Message):
     """The id of the cancellation DAG's run."""
     try_number: Annotated[int, Field(ge=1)] = 1
     """The number of the try of the cancellation DAG's task. A second try follows if the first try
-    ended before the cancelled run did."""
+    ended before the cancelled run had ended.
+    """
     mljob: MLJobRef | None = None
     """The MLJob of the cancelled run. Absent for a run of a backfill, and if the operator did not
     start the run."""

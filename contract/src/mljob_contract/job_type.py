@@ -1,5 +1,5 @@
-"""The kinds of ML work. DAG files import this module. It is separate from the MLJob resource,
-because importing that takes 50 ms.
+"""The kinds of ML work. DAG files import this module. The module is separate from the MLJob
+resource, because the import of the MLJob resource takes 50 ms.
 """
 
 from __future__ import annotations

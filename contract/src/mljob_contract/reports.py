@@ -1,10 +1,11 @@
-"""The report of a monitoring DAG: what a check of Airflow has found. The DAG sends the report to
-Kafka and returns it as an XCom.
+"""The report of a monitoring DAG, with the problems that a check of Airflow has found. The DAG
+sends the report to Kafka, and returns the report as an XCom.
 
 The value of a message is one JSON object. The key of a message is the id of the monitoring DAG, so
-that a compacted topic keeps the newest report of each DAG. Reports have a topic of their own,
-separate from the events; ``report_version`` distinguishes a report from an event. The headers are
-CloudEvents 1.0 attributes, as with events: ``ce_type`` is ``dev.mljob.monitoring.report``.
+that a compacted topic keeps the newest report of each DAG. Reports have their own topic, separate
+from the topic of the events. The field ``report_version`` distinguishes a report from an event. The
+headers are CloudEvents 1.0 attributes, as for events. ``ce_type`` is
+``dev.mljob.monitoring.report``.
 
 A monitoring DAG can also write its report as a web page.
 """
@@ -24,8 +25,9 @@ CE_TYPE_REPORT = "dev.mljob.monitoring.report"
 """The CloudEvents ``type`` of a report."""
 
 MAX_FINDINGS = 500
-"""The largest number of findings in a report. A report keeps the most severe findings, and
-``incomplete`` says which kinds of findings it lacks."""
+"""The maximum number of findings in a report. A report keeps the most severe findings, and its
+field ``incomplete`` says which kinds of findings may be missing.
+"""
 
 
 class FindingKind(StrEnum):
@@ -53,7 +55,9 @@ class FindingKind(StrEnum):
     MANY_RETRIES = "many_retries"
     """A task that often needs more than one try."""
     MUTE_UNREADABLE = "mute_unreadable"
-    """A mute that can't be parsed, so that it mutes nothing."""
+    """A mute that can't be parsed and so mutes nothing. A mute is a rule that keeps findings out of
+    notifications.
+    """
 
 
 class Severity(StrEnum):
@@ -68,7 +72,7 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """The position in the order of severity, from 0 for ``info``."""
+        """The position of the severity in ascending order, from 0 for ``info``."""
         return list(Severity).index(self)
 
 
@@ -78,11 +82,11 @@ class Finding(Message):
     kind: FindingKind
     """The kind of problem."""
     subject: str
-    """The DAG (by its id), the task (as ``dag.task``), the file or the pool that has the
-    problem."""
+    """What has the problem: the id of a DAG, a task as ``dag.task``, a file or a pool."""
     variant: str | None = None
-    """The fingerprint of an error. It distinguishes several findings of one kind about one
-    subject."""
+    """The fingerprint of an error. The fingerprint distinguishes several findings of one kind about
+    one subject. None for other findings.
+    """
     severity: Severity = Severity.WARNING
     """How much the problem matters."""
     owners: tuple[str, ...] = ()
@@ -96,7 +100,7 @@ class Finding(Message):
     task_id: str | None = None
     """The task that the problem is about. None if the problem is not about a task."""
     since: datetime | None = None
-    """Since when the problem exists. None if the time is not known."""
+    """The time when the problem began. None if this time is not known."""
     url: str | None = None
     """The page in Airflow's UI that shows more."""
     numbers: dict[str, float] = Field(default_factory=dict)
@@ -110,8 +114,8 @@ class Finding(Message):
 
     @property
     def key(self) -> str:
-        """The identity of the problem: findings with the same key, in different reports, describe
-        the same problem.
+        """The identity of the problem. Findings with the same key in different reports describe the
+        same problem.
         """
         return ":".join(part for part in (self.kind.value, self.subject, self.variant) if part)
 
@@ -126,13 +130,13 @@ class Table(Message):
     rows: tuple[tuple[str | float, ...], ...] = ()
     """The cells, row by row."""
     links: tuple[str | None, ...] = ()
-    """The URL of each row's first cell, or None."""
+    """For each row, the URL to which the first cell links, or None for no link."""
     note: str = ""
     """An explanation of the table."""
 
 
 class Series(Message):
-    """A plot on the web page: a value over time, at equal steps."""
+    """A plot on the web page, of a value over time at equal steps."""
 
     title: str
     """The heading."""
@@ -152,8 +156,9 @@ class Mute(Message):
     """A rule that keeps findings out of notifications."""
 
     place: str
-    """Where the mute is configured: ``mljob_mutes[0]``, an entry of the Variable, or ``tag
-    mljob-mute of churn``."""
+    """Where the mute is configured, such as ``mljob_mutes[0]`` for an entry of the Airflow
+    Variable, or ``tag mljob-mute of churn`` for a tag of DAG ``churn``.
+    """
     dags: tuple[str, ...] = ()
     """The DAGs whose findings are muted, as globs of their ids."""
     kinds: tuple[FindingKind, ...] = ()
@@ -178,7 +183,7 @@ class MonitoringReport(Message):
     monitor: str
     """The id of the monitoring DAG."""
     source: str = "airflow"
-    """The Airflow that was checked, from its configuration ``[mljob] source``."""
+    """The name of the Airflow that was checked, from Airflow's configuration ``[mljob] source``."""
     at: datetime
     """The time of the check, with a time zone."""
     findings: tuple[Finding, ...] = ()

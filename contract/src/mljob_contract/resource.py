@@ -1,4 +1,4 @@
-"""What the resources of this API group have in common."""
+"""The common base of the resources in this API group."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 
 class ResourceModel(BaseModel):
-    """A part of a resource. Its fields are camelCase in YAML. Unknown fields are ignored: another
-    version of the CRD may have stored them.
+    """A part of a resource. In YAML, the names of the fields are in camelCase. Unknown fields are
+    ignored, because an object may have been stored under another version of the CRD.
     """
 
     model_config = ConfigDict(

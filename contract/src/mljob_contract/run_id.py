@@ -38,14 +38,14 @@ class RunId:
     """The parts of a dag run id.
 
     Attributes:
-        prefix: A lower-case label of at most 16 characters, without dots, that distinguishes
+        prefix: A label of at most 16 lower-case letters, digits and hyphens. It distinguishes
             clusters that share one Airflow.
         namespace: The namespace of the MLJob.
         name: The name of the MLJob, which may contain dots.
-        digest: Ten characters of base32. They are a hash of the MLJob's uid, or with runPolicy
-            OncePerSpec a hash of its namespace, name and spec
+        digest: Ten characters of base32. They are a hash of the MLJob's uid. With runPolicy
+            OncePerSpec, they are a hash of the MLJob's namespace, name and spec
             (``mljob_operator.core.mljob.identity``).
-        attempt: The number of the run, 1 for the first run of the MLJob.
+        attempt: The number of the run, from 1 for the first run of the MLJob.
     """
 
     prefix: str
@@ -59,8 +59,8 @@ class RunId:
 
     @classmethod
     def parse(cls, text: str) -> RunId | None:
-        """Parse a dag run id. Return None for an id that no MLJob's run can have, such as that of a
-        scheduled or manual run.
+        """Parse a dag run id. Return None for an id that no MLJob's run can have, such as the id of
+        a scheduled or manual run.
         """
         if len(text) > MAX_LENGTH or not (match := _PATTERN.fullmatch(text)):
             return None

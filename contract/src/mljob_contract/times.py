@@ -1,8 +1,9 @@
 """Times in MLJobs and AirflowInstances: RFC 3339 date-times in the years 1900 to 2999.
 
-The API server accepts date-times that Python's datetime does not: offsets of 24 hours or with 60
-minutes (Go's ``time.Parse``), and the year 0. These offsets are converted to UTC. Years outside of
-1900 to 2999 are refused, because adding a deadline to them could exceed the range of datetime.
+The Kubernetes API server accepts date-times that Python's datetime does not accept: offsets of 24
+hours or with 60 minutes (Go's ``time.Parse``), and the year 0. Times with such offsets are
+converted to UTC. Years outside of 1900 to 2999 are refused, because a deadline after such a time
+could exceed the range of datetime.
 """
 
 from __future__ import annotations

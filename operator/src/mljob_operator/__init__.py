@@ -1,5 +1,5 @@
-"""The MLJob operator runs ML jobs on Apache Airflow from Kubernetes. It learns of changes from
-events, and does not have to poll.
+"""The MLJob operator runs ML jobs on Apache Airflow from Kubernetes. The operator learns of changes
+from Kafka events and from lists of changed runs, so it does not poll each run.
 
 To follow an MLJob through the code, read the modules in this order:
 

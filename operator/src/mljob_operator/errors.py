@@ -48,8 +48,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 SPREAD = 0.2
-"""The share of a delay that is random, so that requests that failed together are not retried
-together.
+"""The random share of a delay. It makes requests that failed at the same time retry at different
+times.
 """
 
 
@@ -58,11 +58,10 @@ class OperatorError(Exception):
 
     Attributes:
         reason: The reason in conditions and Events, in one CamelCase word.
-        stalls: Whether waiting alone can't help, because a user has to change the spec, or the DAG
-            that the spec is checked against.
+        stalls: Whether waiting alone can't help, because a user has to change the spec or the DAG.
         first_delay: The time before the first retry, in seconds. Each further retry doubles the
             delay.
-        longest_delay: The longest delay, in seconds. ``retry_after`` may exceed it.
+        longest_delay: The longest delay, in seconds. A longer ``retry_after`` takes precedence.
         retry_after: How many seconds the server asks the client to wait (``Retry-After`` of HTTP).
             0 if the server does not ask for a pause.
     """
@@ -78,9 +77,8 @@ class AirflowError(OperatorError):
     """Airflow answered with an error, or did not answer.
 
     Attributes:
-        outcome_unknown: Whether the request may have taken effect, or may still take effect. This
-            is so if the request was sent and its answer is missing, or if a follow-up request
-            failed.
+        outcome_unknown: Whether the request may have taken effect, or may still take effect. True
+            if the request was sent and its answer is missing, or if a follow-up request failed.
     """
 
     reason = "AirflowError"
@@ -92,8 +90,8 @@ class AirflowUnavailable(AirflowError):
     from Airflow.
 
     Attributes:
-        of_one_request: Whether Airflow failed at this request only (500), for example because of
-            one DAG. Airflow may answer other requests.
+        of_one_request: Whether Airflow answered 500, which may be caused by this request, for
+            example by its DAG. Airflow may answer other requests.
     """
 
     reason = "AirflowUnavailable"
@@ -111,13 +109,13 @@ class AirflowUnavailable(AirflowError):
 class AirflowUnreadable(AirflowUnavailable):
     """The answer is JSON, but is not Airflow's answer to this request, or is too large.
 
-    Airflow may still be in reach: the next request may get a correct answer.
+    Airflow may still be in reach, because the next request may get a correct answer.
     """
 
 
 @contextmanager
 def after_effect() -> Iterator[None]:
-    """Mark the errors of follow-up requests. The first request has taken effect, even if a
+    """Mark the error of a follow-up request: the first request has taken effect, even if the
     follow-up request fails.
 
     Raises:
@@ -269,7 +267,9 @@ class StoreError(OperatorError):
 
 
 class StoreUnavailable(StoreError):
-    """The Kubernetes API did not answer, had a server error, or received too many requests."""
+    """The Kubernetes API did not answer, or answered with a server error or 429 (too many
+    requests).
+    """
 
 
 class Refused(StoreError):
@@ -286,15 +286,15 @@ class Conflict(StoreError):
 class Gone(StoreError):
     """The object does not exist any more, or another object has its name.
 
-    This error also means that the namespace is being deleted and accepts no new object.
+    The error is also raised if the object's namespace is being deleted and accepts no new objects.
     """
 
 
 TRIED_AGAIN = (
     "The operator tries again every few minutes, and at once when the spec or an object of spec.confFrom changes."
 )
-"""The end of each message about a refused conf, which says when the operator submits the run
-again.
+"""The last sentence of each message about a refused conf. The sentence says when the operator
+submits the run again.
 """
 
 

@@ -2,9 +2,9 @@
 
 The watched resources are MLJobs, AirflowInstances and namespaces.
 
-The operator uses only kopf's low-level event handlers. It is level-triggered: it acts on the
-current state of an MLJob, not on changes. So kopf does not have to keep state, and adds no
-annotation to users' objects.
+For the watched resources, the operator uses only kopf's low-level event handlers. The operator is
+level-triggered: it acts on the current state of an MLJob, not on changes. So kopf does not have to
+keep state, and adds no annotation to users' objects.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
 
     Args:
         operator: The operator that receives the watched objects.
-        stop: The function that makes kopf end.
+        stop: Called at SIGINT and SIGTERM. Tells kopf to stop.
         with_instances: Whether to watch AirflowInstances, and the namespaces that their access
             rules select.
     """
     registry = kopf.OperatorRegistry()
 
-    # An error in this handler is a defect. By default kopf would repeat the handler each minute, in
-    # a process that is half started.
+    # An error in this handler is a defect, so kopf must end the process. By default kopf would call
+    # the handler again each minute, although the operator is already half started.
     @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
@@ -69,7 +69,7 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
         try:
             await operator.start()
         except BaseException:
-            # kopf runs its cleanup only after a complete startup.
+            # kopf calls its cleanup handlers only after a complete startup.
             await operator.stop()
             raise
 
@@ -121,7 +121,7 @@ def _watch_instances(registry: kopf.OperatorRegistry, operator: Operator) -> Non
 
 @contextmanager
 def _isolated(body: kopf.Body) -> Iterator[None]:
-    """Log an unexpected error in the handling of one object, so that kopf does not deliver the same
+    """Log an unexpected error in the handling of one object. kopf would otherwise deliver the same
     event again.
     """
     try:
@@ -132,8 +132,10 @@ def _isolated(body: kopf.Body) -> Iterator[None]:
 
 
 async def _handle_signals(stop: Callable[[], None]) -> None:
-    """Stop at SIGINT and SIGTERM. kopf's own signal handler fails on the second signal."""
-    # Give kopf time to set its own signal handlers first.
+    """Call ``stop`` at SIGINT and SIGTERM. kopf's own signal handler would fail at the second
+    signal.
+    """
+    # Let kopf set its signal handlers first, so that the handlers below replace them.
     await asyncio.sleep(0)
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -153,14 +155,15 @@ def configure(settings: kopf.OperatorSettings) -> None:
     """Change kopf's settings."""
     # The operator creates its own Events. kopf would create an Event for each of its log lines.
     settings.posting.enabled = False
-    # The resources are known. Scanning for other resources needs a permission on all CRDs.
+    # The operator names its resources, so kopf need not look for resources. Such a scan needs a
+    # permission on all CRDs.
     settings.scanning.disabled = True
     # kopf starts a worker for each object of the first list. A worker keeps the last version of its
-    # object in memory until the worker ends.
+    # object in memory until the worker has been idle for this many seconds.
     settings.queueing.idle_timeout = 0.1
     settings.watching.chunk_size = PAGE
     settings.watching.reconnect_backoff = 0.5
-    # Detect watches that the network has dropped silently.
+    # The timeouts end watches whose connection the network has dropped silently.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
@@ -171,7 +174,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
 
 class _NoDiffBase(kopf.DiffBaseStorage):
     """A storage for kopf that stores nothing. kopf's default storage keeps the last version of each
-    object.
+    object as an annotation.
 
     Only kopf's change handlers need the last version, and the operator has no such handlers. kopf's
     default storage copies every object of the watch with its status, which took a third of the

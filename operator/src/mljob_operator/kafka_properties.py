@@ -1,10 +1,10 @@
-"""The properties for librdkafka. They come from the operator's settings, and from further
-properties of users.
+"""Makes the properties for librdkafka from the operator's settings, which may include further
+properties.
 
-Further properties are in ``MLJOB_KAFKA_EXTRA_CONFIG``, as JSON. Secret ones are in the file that
-``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses properties on which it depends, above
-all those about committing offsets, because the operator commits an offset when the status is
-stored.
+Users set further properties as JSON in ``MLJOB_KAFKA_EXTRA_CONFIG``, and secret further properties
+in the file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses properties on which
+it depends. The most important of these are about committing offsets, because the operator itself
+commits the offset of an event when the status with the event is stored.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 MAX_BYTES = 64 * 1024
-"""The maximum size of all further properties from one source, in bytes. An ``ssl.ca.pem`` with a
-few certificates fits."""
+"""The maximum number of bytes of all further properties from one source. An ``ssl.ca.pem`` with a
+few certificates fits.
+"""
 MAX_PROPERTIES = 100
 """The maximum number of further properties from one source. librdkafka has about 200 properties."""
 _NAME = re.compile(r"[a-z][a-z0-9._]{0,127}")
@@ -54,8 +55,9 @@ _ALIASES = {
     "sasl.oauthbearer.client.credentials.client.secret": "kafka_oidc_client_secret",
     "group.id": "kafka_group_id",
 }
-"""For each property that users must set through a setting under another name, the name of the
-setting."""
+"""Further properties that users must set through a setting of the operator, each with the name of
+the setting. Most of them are other names of properties in ``SETTINGS``.
+"""
 
 _OFFSETS = "the operator commits an offset when the status that holds the event is stored"
 _ASSIGNMENT = "the operator tracks the assignment of partitions itself"
@@ -90,11 +92,11 @@ RESERVED = {
     "logger": _SET_BY_OPERATOR,
     "default.topic.config": "set the topic's properties directly",
 }
-"""The properties that users can't set, each with the reason."""
+"""The properties that users can't set, and the reason for each of them."""
 
 
 class Unusable(ValueError):
-    """Further properties can't be used. The message gives the reason, without the value of any
+    """Further properties can't be used. The message has the reason, but not the value of any
     property.
     """
 
@@ -112,7 +114,7 @@ def properties(settings: Settings) -> dict[str, Any]:
 
 
 def secrets(given: Mapping[str, Any]) -> list[str]:
-    """Return the secret values among properties of librdkafka. They must not be logged."""
+    """Return the secret values among properties of librdkafka, so that the log can redact them."""
     return [value for name, value in given.items() if isinstance(value, str) and _SECRET.search(name)]
 
 
@@ -147,7 +149,7 @@ def from_lines(text: str) -> dict[str, str]:
         name, equals, value = line.partition("=")
         if not equals:
             raise Unusable(f"line {number} is not name=value")
-        # The line breaks of PEM are written as \n, because a value is one line.
+        # In the file, a line break of PEM is written as \n, because a value is one line.
         pairs.append(
             (name.strip(), value.strip().replace("\\n", "\n") if name.strip().endswith(".pem") else value.strip())
         )

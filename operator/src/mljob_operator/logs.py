@@ -1,7 +1,7 @@
-"""Logging: one JSON object per line for machines, or plain lines for people.
+"""Configures the log: one JSON object per line for machines, or plain lines for people.
 
-JSON lines about an MLJob have the fields namespace, job and run_id. No line contains secrets:
-neither values that MLJobs get from Secrets, nor the operator's own credentials.
+JSON lines about an MLJob have the fields namespace, job and run_id. No line contains secrets, which
+are the values that MLJobs get from Secrets and the operator's own credentials.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ _EXTRA_FIELDS = ("namespace", "job", "run_id", "phase", "reason")
 _TOKEN = re.compile(r"(?i)\b(?P<scheme>bearer|basic) +[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 """A credential in a header, or a JSON Web Token anywhere in a text.
 
-The tokens of sessions change, so the operator recognises them by their form.
+Tokens change all the time, so the operator recognises them by their form.
 """
 
 redacting: ContextVar[Callable[[], Redaction]] = ContextVar("redacting", default=lambda: NOTHING_HIDDEN)
-"""A function that returns the redaction for log lines of the current task. The steps of each MLJob
-run in a task of their own, and so in a context of their own."""
+"""A function that returns the redaction for log lines of the current asyncio task. The steps of
+each MLJob run in their own task, and so have their own value of this variable.
+"""
 
 _credentials: dict[str, tuple[str, ...]] = {}
 _of_the_operator = NOTHING_HIDDEN
 
 
 def hide(owner: str, *credentials: str | None) -> None:
-    """Redact credentials in all log lines. They replace earlier credentials of the same owner.
+    """Redact credentials in all log lines. The credentials replace earlier credentials of the same
+    owner.
 
     Args:
         owner: A name for the place where the credentials are used.
-        credentials: The credentials. None and empty ones are ignored.
+        credentials: The credentials. None and empty strings are ignored.
     """
     global _of_the_operator
     _credentials[owner] = tuple(text for text in credentials if text)
@@ -44,7 +46,7 @@ def hide(owner: str, *credentials: str | None) -> None:
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts log records and the texts of their exceptions. The filter lets every record pass."""
+    """Redacts log records and the texts of their exceptions. The filter drops no record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact a record in place."""
@@ -55,8 +57,9 @@ class RedactingFilter(logging.Filter):
             if redaction.complete:
                 text = logging.Formatter().formatException(record.exc_info)
             else:
-                # Not all secrets are known, so the exception's message is left out. The log gets
-                # the traceback and the class of the exception.
+                # Not all secrets are known, and the exception's message may hold one of them. So
+                # the message is left out, and the log gets only the traceback and the class of the
+                # exception.
                 place = "".join(traceback.format_tb(trace))
                 text = f"Traceback (most recent call last):\n{place}{kind.__name__ if kind else None}"
             record.exc_text, record.exc_info = _redacted(text, redaction), None
@@ -72,8 +75,8 @@ def redacted_logger(name: str) -> logging.Logger:
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as JSON: time, level, logger, message, and the operator's fields from
-    ``extra``.
+    """Formats a record as a JSON object with time, level, logger, message, and the operator's
+    fields from ``extra``.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -91,8 +94,8 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(log_format: str, log_level: str) -> None:
-    """Log to standard error: the operator's messages of ``log_level`` and above, and those of
-    libraries of level warning and above.
+    """Log to standard error. The log has the operator's own messages of ``log_level`` and above,
+    and messages of libraries of level warning and above.
     """
     handler = logging.StreamHandler()
     if log_format == "json":
@@ -113,8 +116,9 @@ def _redacted(text: str, redaction: Redaction) -> str:
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    """Return False for kopf's line about each try of a request, which quotes the raw answer.
+    """Return False for kopf's log lines about single tries of a request. These lines quote the raw
+    answer.
 
-    :mod:`.adapters.watch` logs each cause once instead.
+    Instead, :mod:`.adapters.watch` logs each cause of a failure once.
     """
     return not (record.name.startswith("kopf") and str(record.msg).startswith("Request attempt #"))

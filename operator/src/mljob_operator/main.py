@@ -1,4 +1,6 @@
-"""The entry point: reads the settings, connects all parts of the operator, and runs kopf."""
+"""The entry point of the operator: reads the settings, connects all parts of the operator, and runs
+kopf.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +49,10 @@ T = TypeVar("T")
 RECURSION_LIMIT = 11_000
 """Python's recursion limit, for reading JSON.
 
-The API server stores objects with up to 10,000 nested levels (Go's ``encoding/json``), and Python's
-``json`` recurses once per level. If one object could not be read, its whole list could not be read.
-A main thread's stack of 8 MiB has room for 25,000 levels.
+The API server accepts objects with up to 10,000 nested levels (the limit of Go's
+``encoding/json``), and Python's ``json`` recurses once per level. With a lower limit, one such
+object would make the whole list of MLJobs unreadable. A main thread's stack of 8 MiB has room for
+25,000 levels.
 """
 
 
@@ -59,7 +62,7 @@ def now() -> datetime:
 
 
 class Operator:
-    """All parts of the operator except kopf's watch, connected with each other.
+    """All parts of the operator except kopf.
 
     Args:
         settings: The operator's settings.
@@ -97,7 +100,7 @@ class Operator:
         self._last_heartbeat = time.monotonic()
 
     async def listen(self) -> None:
-        """Start the HTTP endpoints. They report that the operator is alive and not ready yet.
+        """Start the HTTP endpoints. They report that the operator is alive, but not ready yet.
 
         Raises:
             CannotStart: The operator can't listen on the port.
@@ -106,9 +109,10 @@ class Operator:
         await self._endpoints.start(self._settings.http_host, self._settings.http_port)
 
     async def start(self) -> None:
-        """List all MLJobs, then start to read the events and the change feeds.
+        """List all AirflowInstances and MLJobs, and then start to read the events and the change
+        feeds.
 
-        The lists are repeated until the Kubernetes API answers.
+        The requests for the lists are repeated until the Kubernetes API answers.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
@@ -185,7 +189,8 @@ class Operator:
     async def _list_all(self) -> None:
         """List the AirflowInstances before the MLJobs, and the MLJobs before any event is read.
 
-        In another order the operator would drop events of MLJobs that it does not know yet.
+        The operator drops events of MLJobs that it does not know, so it must know all MLJobs before
+        it reads events.
         """
         if self._settings.airflow_instances:
             for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):
@@ -214,8 +219,8 @@ class Operator:
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Make ``/livez`` fail when a background task ends by itself.
 
-        Only a defect ends a background task, and without the task the statuses are no longer
-        updated. The kubelet then restarts the process.
+        Only a defect makes a background task end by itself. Without the task, statuses may no
+        longer be updated, so the kubelet has to restart the process.
         """
         self._tasks.remove(task)
         if task.cancelled():
@@ -271,16 +276,17 @@ async def run(settings: Settings) -> None:
         await kopf.operator(
             registry=registry(operator, stop.set, with_instances=settings.airflow_instances),
             standalone=True,
-            # By default kopf uses the name of the current user as its identity, and a Pod's user
-            # may have no name.
+            # By default kopf uses the name of the current user as its identity. In a Pod, the
+            # current user may have no name.
             identity=settings.pod_name or socket.gethostname(),  # type: ignore[arg-type]  # kopf's type for it is private, and is a str
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             stop_flag=stop,
         )
     finally:
-        # After kopf's cleanup this call has no effect. kopf skips its cleanup if it is stopped
-        # during its startup.
+        # Usually kopf's cleanup handler has stopped the operator already, and this call has no
+        # effect. If kopf is told to stop during its startup, kopf skips the cleanup handler, and
+        # this call stops the operator.
         await operator.stop()
         ignore_signals()
 
@@ -289,8 +295,8 @@ def main() -> int:
     """Run the operator until a signal stops it.
 
     Returns:
-        int: The exit code: 2 if the settings are wrong, 1 if the operator can't run for another
-            reason, otherwise 0.
+        The exit code: 2 if the settings are wrong, 1 if the operator can't run for another reason,
+        otherwise 0.
     """
     try:
         settings = Settings()
@@ -301,8 +307,8 @@ def main() -> int:
     logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
-    # The imports have created objects that are never freed. Without the freeze, every full garbage
-    # collection would visit them and delay statuses by 0.1 to 0.2 seconds.
+    # The imports have created many objects that are never freed. Without the freeze, every full
+    # garbage collection would visit these objects, and would delay statuses by 0.1 to 0.2 seconds.
     gc.collect()
     gc.freeze()
     try:
@@ -317,8 +323,9 @@ def main() -> int:
 
 
 def kafka(settings: Settings) -> dict[str, Any]:
-    """Return the properties for librdkafka. For MSK_IAM, which librdkafka lacks, they include a
-    callback that creates tokens. Without brokers in the settings, the result is empty.
+    """Return the properties for librdkafka. librdkafka itself does not support MSK_IAM, so the
+    properties for MSK_IAM include a callback that creates tokens. Return an empty dict if the
+    settings name no brokers.
 
     Raises:
         CannotStart: The package for MSK_IAM is not installed.
@@ -333,8 +340,8 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def _refused_by_kafka(settings: Settings) -> list[str]:
-    """Return the reason why librdkafka refuses the settings, with the variables that cause it. The
-    list is empty if librdkafka accepts the settings.
+    """Return a list with one sentence: why librdkafka refuses the settings, and which environment
+    variables are the cause. Return an empty list if librdkafka accepts the settings.
     """
     if settings.kafka_bootstrap_servers is None:
         return []

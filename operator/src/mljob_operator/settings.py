@@ -42,7 +42,7 @@ _FILES = {
     "kafka_ssl_key_file": False,
     "kafka_oidc_ca_file": True,
 }
-"""The settings that name files. The value says whether the file must be a CA bundle."""
+"""The settings that name files, each with whether the file must be a CA bundle."""
 _NUMBERS = {
     "http_port": "is not a port: a number from 1 to 65535",
     "cancel_fallback_seconds": "is not a number of seconds above 0, and at most 3600",
@@ -131,23 +131,25 @@ class Settings(BaseSettings):
 
     airflow_url: BaseUrl | None = None
     """The base URL of the API server of the operator's own Airflow, without ``/api/v2`` and without
-    credentials. MLJobs that name no AirflowInstance run there if no AirflowInstance is the default.
-    Absent: the operator has no Airflow of its own."""
+    credentials. MLJobs that name no AirflowInstance run in this Airflow if no AirflowInstance is
+    the default. Absent: the operator has no Airflow of its own.
+    """
     airflow_ui_url: BaseUrl | None = None
-    """The base URL of Airflow's UI, with which links in statuses start. Default:
-    ``airflow_url``."""
+    """The base URL of Airflow's UI. Links in statuses start with it. Default: ``airflow_url``."""
     airflow_user: str | None = None
-    """The user for ``POST /auth/token``. It needs ``airflow_password``."""
+    """The user for ``POST /auth/token``. Requires ``airflow_password``."""
     airflow_password: SecretStr | None = None
     """The password of ``airflow_user``."""
     airflow_token: Annotated[SecretStr, AfterValidator(_token)] | None = None
     """A bearer token, instead of user and password."""
     airflow_token_file: str | None = None
     """A file with a bearer token, instead of user and password. The operator reads the file again
-    when it changes."""
+    after each change.
+    """
     airflow_oauth2_client_id: str | None = None
     """The id of a client of an OAuth 2 provider (client credentials, RFC 6749, section 4.4),
-    instead of user and password. It needs ``airflow_oauth2_client_secret``."""
+    instead of user and password. Requires ``airflow_oauth2_client_secret``.
+    """
     airflow_oauth2_client_secret: SecretStr | None = None
     """The secret of the OAuth 2 client."""
     airflow_oauth2_token_url: Url | None = None
@@ -172,19 +174,25 @@ class Settings(BaseSettings):
     """The CA bundle (PEM) for an https ``airflow_url``. Default: the CAs of the system."""
     airflow_access: Annotated[tuple[AccessRule, ...] | None, NoDecode, Field(min_length=1, max_length=64)] = None
     """The access rules of the Airflow of ``airflow_url``: a JSON list, as in ``spec.access`` of an
-    AirflowInstance. Absent: every namespace may run every DAG while there is no AirflowInstance,
-    and no namespace may run anything once there is one."""
+    AirflowInstance. Absent: every namespace may run every DAG while no AirflowInstance exists, and
+    no namespace may run anything while an AirflowInstance exists.
+    """
     airflow_accept_vanished_runs_before: AwareDatetime | None = None
-    """A time (RFC 3339), for use after many runs have vanished at once from the Airflow of
-    ``airflow_url``. Missing runs that were submitted before this time then count as deleted."""
+    """A time (RFC 3339). Runs that are missing in the Airflow of ``airflow_url``, and that were
+    submitted before this time, count as deleted. An administrator sets this time after many runs
+    have vanished at once. Until then, the operator does not count these runs as deleted, and starts
+    no runs in that Airflow. Default: not set.
+    """
     airflow_instances: bool = True
     """Whether the operator manages AirflowInstances. This needs cluster-wide permissions."""
     credentials_namespace: str = "mljob-system"
-    """The namespace of the Secrets that AirflowInstances name. It must be the operator's own
-    namespace."""
+    """The namespace of the Secrets that AirflowInstances name. This must be the operator's own
+    namespace.
+    """
     pod_name: str | None = None
     """The name of the operator's Pod, in ``credentials_namespace``. Events that concern neither an
-    MLJob nor an AirflowInstance belong to this Pod. Absent: they belong to the namespace."""
+    MLJob nor an AirflowInstance belong to this Pod. Absent: the Events belong to the namespace.
+    """
     pod_uid: str | None = None
     """The uid of the operator's Pod, with which ``kubectl describe pod`` finds the Pod's Events."""
     cancel_dag_id: str = "mljob_cancel"
@@ -194,7 +202,9 @@ class Settings(BaseSettings):
     monitoring DAGs are always reserved."""
     cancel_fallback_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
     """How many seconds the run of the cancellation DAG may wait for a slot before the operator
-    cancels through the REST API. Once it has started, it may take 60 seconds."""
+    cancels through the REST API. After its start, the run of the cancellation DAG may take 60
+    seconds.
+    """
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] | None = None
     """The brokers, each as ``host:port``, comma-separated. Absent: the operator reads no events,
@@ -221,7 +231,7 @@ class Settings(BaseSettings):
     kafka_oidc_client_secret: SecretStr | None = None
     """The secret of the client (grant ``client_credentials``). Required with OIDC."""
     kafka_oidc_scope: str | None = None
-    """The scope to request. Providers without a default scope need it."""
+    """The scope to request. Required if the provider has no default scope."""
     kafka_oidc_extensions: str | None = None
     """SASL extensions for the brokers, each as ``name=value``, comma-separated."""
     kafka_oidc_ca_file: str | None = None
@@ -237,8 +247,9 @@ class Settings(BaseSettings):
     kafka_ssl_key_password: SecretStr | None = None
     """The password of the private key, if the key is encrypted."""
     kafka_extra_config: Annotated[dict[str, str], NoDecode] = {}
-    """Further properties of librdkafka, as a JSON object. Properties that have their own setting,
-    or that the operator sets itself, are refused."""
+    """Further properties of librdkafka, as a JSON object. The operator refuses properties that have
+    their own setting, and properties that the operator sets itself.
+    """
     kafka_extra_config_file: str | None = None
     """A file with further properties that are secret, in lines ``name=value``. The file takes
     precedence over ``kafka_extra_config``."""
@@ -251,21 +262,24 @@ class Settings(BaseSettings):
     )
     """The first part of dag run ids. Clusters that share one Airflow need different prefixes."""
     resync_interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
-    """The time between two requests for the recent changes in Airflow (its change feed), in
-    seconds. The status shows a change without an event within twice this time."""
+    """The time between two requests for the recent changes in Airflow (the change feed), in
+    seconds. If no event reports a change, the status shows the change within twice this time.
+    """
     orphaned_runs: Literal["Report", "Cancel"] = "Report"
     """What the operator does about runs with its prefix that no MLJob follows. ``Report``: report
     them. ``Cancel``: report and cancel them."""
     status_interval_seconds: Annotated[float, Field(ge=0, le=60)] = 0.1
-    """The minimum time between two patches of one MLJob's status, in seconds, so that a burst of
-    events becomes one patch. The first patch is never delayed."""
+    """The minimum time between two patches of one MLJob's status, in seconds. The pause lets one
+    patch show a burst of events. The first patch of a burst is not delayed.
+    """
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()
     """The namespaces to watch, comma-separated. Absent: all namespaces."""
 
     http_host: str = "::"
-    """The address on which ``/livez``, ``/readyz`` and ``/metrics`` listen, for the kubelet and
-    Prometheus, which connect from outside the Pod. ``::`` means every address of IPv6 and IPv4; on
-    a host without IPv6, every address of IPv4."""
+    """The address on which ``/livez``, ``/readyz`` and ``/metrics`` listen. The kubelet and
+    Prometheus connect to this address from outside the Pod. ``::`` means every address of IPv6 and
+    IPv4. On a host without IPv6, ``::`` means every address of IPv4.
+    """
     http_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """The port of ``/livez``, ``/readyz`` and ``/metrics``."""
     log_format: Literal["json", "text"] = "json"
@@ -276,8 +290,8 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _trimmed(cls, values: Any) -> Any:
-        """Strip all values, because an editor may add a newline at the end of a file with a
-        password.
+        """Remove white space around all values. An editor may have added a newline at the end of a
+        file with a password, for example.
         """
         trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in trimmed.items() if value != ""}
@@ -288,8 +302,8 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         try:
-            # Unknown fields are refused: a rule with a misspelt selector would have no selector,
-            # and would admit every namespace.
+            # Unknown fields are refused. Otherwise a rule with a misspelt selector would have no
+            # selector, and would admit every namespace.
             return _ACCESS.validate_json(value, extra="forbid", by_alias=True, by_name=False)
         except ValidationError as error:
             found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
@@ -382,8 +396,8 @@ class Settings(BaseSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """Return, by Airflow, the time before which a missing run must have been submitted to count
-        as lost.
+        """Return a time for each Airflow, by name. A missing run that was submitted before this
+        time counts as lost, and so as deleted.
         """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}

@@ -1,6 +1,6 @@
-"""How the parts of the operator are connected.
+"""Connects the parts of the operator.
 
-:mod:`.main` wires them with adapters, and tests wire them with fakes.
+:mod:`.main` passes adapters to :func:`wire`, and tests pass fakes.
 """
 
 from __future__ import annotations
@@ -42,17 +42,18 @@ from .sources.supervisor import RunInBackground, SourceSupervisor
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What the operator works with: adapters, or fakes.
+    """The implementations of the ports: adapters, or fakes in tests.
 
     Attributes:
         jobs: The MLJobs in the Kubernetes API.
         instances: The AirflowInstances in the Kubernetes API.
         operator: Records Events about the operator.
         changes: Watches ConfigMaps and Secrets.
-        own: The Airflow of the settings; None: the settings have no Airflow.
+        own: The Airflow of the settings. None if the settings have no Airflow.
         connect: Creates the adapter of an AirflowInstance.
-        subscribe: Creates the consumer of a topic. The consumer calls the second argument when its
-            connection to the brokers changes, and with None when it is closed.
+        subscribe: Creates the consumer of a topic. The first argument is the topic. The consumer
+            calls the second argument with the new state of its connection to the brokers, each time
+            the state changes, and with None when the consumer is closed.
     """
 
     jobs: JobStore
@@ -74,10 +75,11 @@ class Parts:
         airflows: All Airflows.
         links: The connections to the brokers of each topic.
         instances: The controller of AirflowInstances.
-        own_probe: Probes the Airflow of the settings; None: the settings have no Airflow.
-        own_logins: Refreshes the logins of the settings' access rules; None: the rules have none.
+        own_probe: Probes the Airflow of the settings. None if the settings have no Airflow.
+        own_logins: Refreshes the logins of the settings' access rules. None if no rule has
+            credentials.
         job_controller: The controller of MLJobs.
-        orphans: Finds orphaned runs.
+        orphans: Finds orphaned runs, which are active runs that no MLJob follows.
         sources: The readers of the topics and of the change feeds.
         run_in_background: Starts a background task that must not end by itself.
     """
@@ -93,9 +95,10 @@ class Parts:
     run_in_background: RunInBackground
 
     def start(self) -> None:
-        """Start to read the sources and to probe the Airflows, after all objects were listed.
+        """Start to read the sources and to probe the Airflows. Call this method after all objects
+        were listed.
 
-        Otherwise the operator would drop events of MLJobs that it does not know yet.
+        Before that, the operator would drop events of MLJobs that it does not know yet.
         """
         self.sources.start()
         self.instances.start()
@@ -105,8 +108,8 @@ class Parts:
             self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
     async def close(self) -> None:
-        """Let steps under way finish, then stop the controllers and close the adapters of the
-        Airflows.
+        """Wait for the steps that are being taken, stop the controllers, and close the adapters of
+        the Airflows.
 
         The tasks that ``run_in_background`` has started are the caller's.
         """
@@ -120,7 +123,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
 
     Args:
         settings: The operator's settings.
-        ports: What the operator works with.
+        ports: The implementations of the ports.
         run_in_background: Starts a background task that must not end by itself.
         process: A unique name of the process.
     """

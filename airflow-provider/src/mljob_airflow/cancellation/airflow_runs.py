@@ -29,13 +29,13 @@ class AirflowRuns:
         self._tasks = client.TaskApi(api_client)
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
-        """The run's state; ``None``: the run does not exist."""
+        """Return the run's state, or ``None`` if the run does not exist."""
         run = self._run(dag_id, dag_run_id)
         state: str | None = None if run is None else run["state"]
         return state
 
     def tasks(self, dag_id: str) -> Sequence[Task]:
-        """The DAG's tasks; empty if the DAG does not exist."""
+        """Return the DAG's tasks. The list is empty if the DAG does not exist."""
         answer = ask_or_none(f"list tasks of {dag_id}", self._tasks.get_tasks_without_preload_content, dag_id)
         return [
             Task(task["task_id"], tuple(task.get("downstream_task_ids") or ()), task.get("trigger_rule"))
@@ -43,7 +43,7 @@ class AirflowRuns:
         ]
 
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterator[TaskInstance]:
-        """All task instances of the run."""
+        """Yield all task instances of the run."""
         operation, method = (
             f"list task instances of {dag_run_id}",
             self._task_instances.get_task_instances_without_preload_content,
@@ -85,12 +85,12 @@ class AirflowRuns:
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
 
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
-        """Set a batch of task instances to failed in one request.
+        """Set a batch of several task instances to failed in one request, and return whether all of
+        them are failed.
 
-        Returns whether all of them are failed.
-
-        Airflow stops at the first task instance that it refuses, for example because it has failed
-        already. The task instances before it stay failed.
+        For a batch with one task instance, send no request and return False. Airflow stops at the
+        first task instance that it refuses, for example a task instance that has failed already.
+        The earlier task instances of the batch stay failed.
         """
         if len(batch) == 1:
             return False
@@ -123,7 +123,7 @@ class AirflowRuns:
         return answer.get("update") is not None and not answer["update"].get("errors")
 
     def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
-        """Set one task instance to failed, and return the error; ``None``: no error."""
+        """Set one task instance to failed. Return the error, or ``None`` for success."""
         body = self._client.PatchTaskInstanceBody(new_state="failed")
         operation = f"fail {instance.task_id}"
         try:

@@ -16,7 +16,9 @@ from graphlib import CycleError, TopologicalSorter
 FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 FINISHED_RUN_STATES = frozenset({"success", "failed"})
 NOT_STARTED = frozenset({None, "scheduled", "queued", "skipped", "upstream_failed", "removed"})
-"""The states of task instances whose code has not run."""
+"""The states of task instances whose code has not run. ``None`` is the state of a task instance
+that the scheduler has not yet scheduled.
+"""
 TEARDOWN_TRIGGER_RULE = "all_done_setup_success"
 """The trigger rule of teardown tasks. Airflow gives this rule to no other task."""
 BATCH_SIZE = 25
@@ -44,8 +46,8 @@ class Task:
 
 
 def upstream_first(tasks: Iterable[Task]) -> dict[str, int]:
-    """The rank of each task: 0 without upstream tasks, otherwise one more than the highest rank of
-    its upstream tasks.
+    """Return the rank of each task: 0 without upstream tasks, otherwise one more than the highest
+    rank of its upstream tasks. The result is empty if the tasks form a cycle.
     """
     upstream: dict[str, set[str]] = {}
     for task in tasks:
@@ -62,12 +64,13 @@ def upstream_first(tasks: Iterable[Task]) -> dict[str, int]:
 
 
 def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list[list[TaskInstance]]:
-    """The task instances in the order in which they are set to failed, one batch for each request.
+    """Return the task instances in the order in which they are set to failed, one batch for each
+    request.
 
-    A batch has task instances of one rank, because Airflow follows no order within a request. Lower
-    ranks come first, and tasks that the DAG no longer has come last. Within a rank, task instances
-    that don't run yet come first. Otherwise they would start in the slots of the running task
-    instances that are stopped.
+    A batch has task instances of one rank, because Airflow follows no order within a request.
+    Batches of lower ranks come first, and batches of tasks that the DAG no longer has come last.
+    Within a rank, task instances that don't run yet come first. If running task instances came
+    first, the others would start in the slots that become free.
 
     Args:
         instances: The task instances to set to failed.

@@ -6,16 +6,16 @@ verifies that the run and its task instances have ended.
 Three facts about Airflow 3.3 determine the steps:
 
 - *Setting a task instance to failed clears its failed and upstream_failed downstream tasks*, which
-  would then run again. So upstream task instances are set to failed first (:mod:`.plan`). After
-  each round the task instances are listed again, until a list has no unfinished task instance.
+  would then run again. So upstream task instances are set to failed first (:mod:`.plan`), in
+  rounds. A round lists the task instances, and sets the unfinished ones to failed. The rounds end
+  when a list has no unfinished task instance.
 - *Setting one task instance to failed takes about 50 ms*, and locks rows that the scheduler waits
-  for. Setting the run to failed takes as long for all of its tasks together, but tasks that have
-  not started become ``skipped``. So task instances are set to failed one by one for at most
-  :data:`FAIL_SECONDS`. In a run with thousands of mapped task instances, the remaining ones end
-  when the run is set to failed.
+  for. Setting the run to failed takes 50 ms for all of its tasks together, but tasks that have not
+  started become ``skipped``. So the rounds take at most :data:`FAIL_SECONDS`. In a run with
+  thousands of mapped task instances, the remaining ones end when the run is set to failed.
 - *Teardown tasks run when a run is set to failed*, because they release the resources that setup
-  tasks have taken. Mode ``graceful`` lets teardown tasks run, and sets those to failed that don't
-  end in time. Mode ``immediate`` sets teardown tasks to failed like all other tasks.
+  tasks have taken. Mode ``graceful`` lets teardown tasks run, and sets a teardown task to failed if
+  it does not end in time. Mode ``immediate`` sets teardown tasks to failed like all other tasks.
 
 The process of a running task notices at its next heartbeat, at most five seconds later, that its
 task instance is set to failed. The process is then stopped.
@@ -55,11 +55,11 @@ TEARDOWN_SECONDS = 30.0
 VERIFY_SECONDS = 15.0
 """Seconds that the run may take to end after the run and all task instances were set to failed."""
 FAIL_SECONDS = 20.0
-"""Seconds for which task instances are set to failed one by one. The time suffices for a few
-hundred. The remaining ones end when the run is set to failed.
+"""Seconds for which task instances of a run are set to failed before the run itself. The time
+suffices for a few hundred task instances. The remaining ones end when the run is set to failed.
 """
 POLL_SECONDS = 0.5
-"""Seconds between two requests for a state."""
+"""Seconds between two requests that read the state of a run or of its task instances."""
 PARALLEL_RUNS = 8
 """The number of runs that are cancelled in parallel. More parallel requests would only wait for
 each other in Airflow's API server."""
@@ -84,15 +84,15 @@ class Runs(Protocol):
     """The requests to Airflow that a cancellation needs."""
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
-        """The run's state; ``None``: the run does not exist."""
+        """Return the run's state, or ``None`` if the run does not exist."""
         ...
 
     def tasks(self, dag_id: str) -> Sequence[Task]:
-        """The DAG's tasks; empty if the DAG does not exist."""
+        """Return the DAG's tasks. The list is empty if the DAG does not exist."""
         ...
 
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterable[TaskInstance]:
-        """All task instances of the run."""
+        """Return all task instances of the run."""
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
@@ -108,8 +108,8 @@ class Runs(Protocol):
 
 
 class CancellationError(Exception):
-    """A run has not ended although it and its task instances were set to failed. A retry may
-    succeed.
+    """At least one run, or a task instance of the run, has not ended although it was set to failed.
+    A retry may succeed.
     """
 
 
@@ -120,20 +120,22 @@ class Summary:
     target: Target
     outcome: CancellationOutcome = CancellationOutcome.CANCELLED
     state: str | None = None
-    """The run's state in Airflow's last answer; ``None``: the run does not exist, or there was no
-    answer."""
+    """The run's state in Airflow's last answer. ``None``: the run does not exist, or Airflow has
+    not answered.
+    """
     failed_task_instances: int = 0
     """The number of task instances that were set to failed."""
     rounds: int = 0
     """The number of rounds in which task instances were set to failed."""
     errors: list[str] = field(default_factory=list)
-    """The errors of requests that Airflow refused. If the run is not over, the last error says
-    why."""
+    """The errors of requests that Airflow refused, and a remark if teardown tasks took too long. If
+    the outcome is ``not_over``, the last error says why.
+    """
     seconds: float = 0.0
 
     def note(self, error: object) -> bool:
-        """Add an error, and return whether the error is new. Errors after the first 20 are
-        dropped.
+        """Add an error unless the summary has it already or has 20 errors. Return whether the
+        summary lacked the error.
         """
         text = _short(error)
         new = text not in self.errors
@@ -147,7 +149,7 @@ class Summary:
         self.errors = [*self.errors[: MAX_ERRORS - 1], _short(error)]
 
     def as_dict(self) -> dict[str, Any]:
-        """The summary as a JSON object, for the XCom of the task."""
+        """Return the summary as a JSON object, for the XCom of the task."""
         return {
             "dag_id": self.target.dag_id,
             "dag_run_id": self.target.dag_run_id,
@@ -162,9 +164,9 @@ class Summary:
 
 @dataclass(frozen=True)
 class Timing:
-    """The longest time of each step, and the pause ``poll`` between two requests, in seconds.
+    """The maximum time of each step, and the pause ``poll`` between two requests, in seconds.
 
-    ``clock`` and ``sleep`` are those of :mod:`time`, or of a test.
+    ``clock`` and ``sleep`` are functions of :mod:`time`. A test replaces them.
     """
 
     fail: float = FAIL_SECONDS
@@ -183,13 +185,13 @@ def cancel_runs(
     mode: CancellationMode = CancellationMode.GRACEFUL,
     timing: Timing | None = None,
 ) -> Iterator[Summary]:
-    """Cancel runs in parallel, each as :func:`cancel_run` does.
+    """Cancel runs in parallel, each by :func:`cancel_run`.
 
     Yields the summary of each run as soon as its cancellation has ended.
 
     Args:
-        connect: Makes the connection to Airflow. If ``connect`` raises, the outcome of each run is
-            ``not_over``, and each summary has the error.
+        connect: Makes the connection to Airflow. If this function raises an error, the outcome of
+            each run is ``not_over``, and each summary has the error.
         targets: The runs. A run that is named twice is cancelled once.
         reason: The reason of the cancellation, for the runs' notes in Airflow.
         mode: Whether teardown tasks may run.
@@ -275,7 +277,7 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
     tasks = runs.tasks(target.dag_id)
     ranks = upstream_first(tasks)
     teardowns = {task.task_id for task in tasks if task.trigger_rule == TEARDOWN_TRIGGER_RULE}
-    # A run that has not started, such as the queued run of a paused DAG, has nothing to tear down.
+    # If no task has started, as in the queued run of a paused DAG, there is nothing to tear down.
     graceful = mode is CancellationMode.GRACEFUL and bool(teardowns) and _has_started(runs, target)
 
     keep = teardowns if graceful else frozenset[str]()
@@ -298,8 +300,8 @@ def _fail_unfinished(
 ) -> None:
     """Set unfinished task instances to failed, in rounds.
 
-    The rounds end in one of three cases: only tasks of ``keep`` are unfinished, Airflow has refused
-    all task instances of a round, or :attr:`Timing.fail` seconds have passed.
+    The rounds end in one of three cases: only the tasks in ``keep`` (task ids) are unfinished,
+    Airflow has refused all task instances of a round, or :attr:`Timing.fail` seconds have passed.
     """
     target = summary.target
     deadline = timing.clock() + timing.fail
@@ -327,9 +329,9 @@ def _short(error: object) -> str:
 
 
 def _fail_run(runs: Runs, target: Target, reason: str) -> None:
-    # When all tasks have ended, the scheduler usually ends the run within two seconds. But the
-    # scheduler may be busy, and it ignores the queued runs of a paused DAG. So the run is set to
-    # failed here.
+    # When all tasks have ended, the scheduler usually ends the run within two seconds. But a busy
+    # scheduler takes longer, and the scheduler ignores the queued runs of a paused DAG. So the run
+    # is set to failed here.
     if runs.state(target.dag_id, target.dag_run_id) not in {*FINISHED_RUN_STATES, None}:
         runs.fail_run(target.dag_id, target.dag_run_id, f"Cancelled: {reason}")
 

@@ -1,7 +1,7 @@
 """The task of the DAG ``mljob_cancel``.
 
-The task cancels the runs that the params name, and sends an event about each run. The task fails if
-a run is not over.
+The task cancels the runs that the DAG's params name, and sends an event about each run. The task
+fails if one of the runs has not ended.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def cancel(context: Context) -> dict[str, Any]:
     """Cancel the runs that the params of ``context`` name.
 
     Returns:
-        A JSON object with ``mode``, ``reason`` and ``targets``: the summaries of the runs, in the
-        order of the params.
+        A JSON object with the fields ``mode``, ``reason`` and ``targets``. ``targets`` has the
+        summaries of the runs, in the order of the params.
 
     Raises:
-        AirflowFailException: The params name no run.
-        CancellationError: At least one run is not over; the message names all such runs. A retry of
-            the task cancels only these runs.
+        AirflowFailException: The params name no run, or only one of ``dag_id`` and ``dag_run_id``.
+        CancellationError: At least one run has not ended. The message names all such runs. A retry
+            of the task finds that the other runs have ended, and cancels only these runs.
     """
     params: Mapping[str, Any] = context["params"]
     try:
@@ -61,7 +61,7 @@ def cancel(context: Context) -> dict[str, Any]:
 
 
 def targets_of(params: Mapping[str, Any]) -> list[Target]:
-    """The runs to cancel, without duplicates.
+    """Return the runs to cancel, without duplicates.
 
     The run of the params ``dag_id`` and ``dag_run_id`` comes first, then the runs of ``targets``.
 
@@ -89,7 +89,7 @@ def event_of(
     source: str,
     now: datetime,
 ) -> RunCancellation:
-    """The event about the cancellation of one run.
+    """Make the event about the cancellation of one run.
 
     Args:
         summary: The result of the cancellation.
@@ -97,7 +97,7 @@ def event_of(
         reason: The reason of the cancellation.
         cancelled_by: The id of the run of ``mljob_cancel``.
         try_number: The number of the try of the task in ``mljob_cancel``.
-        source: The name of this Airflow, ``[mljob] source``.
+        source: The name of this Airflow, from the option ``[mljob] source``.
         now: The time of the event, with a time zone.
     """
     return RunCancellation(
@@ -120,7 +120,9 @@ def event_of(
 
 
 def not_over(unfinished: Iterable[Summary], asked: int) -> str:
-    """An error message that names the runs that are not over, each with its last error."""
+    """Return an error message that names each unfinished run with its last error. ``asked`` is the
+    number of runs that were to be cancelled.
+    """
     named = [f"{summary.target}: {summary.errors[-1] if summary.errors else summary.state}" for summary in unfinished]
     return f"{len(named)} of {asked} run(s) are not over: " + "; ".join(named)
 
@@ -135,7 +137,8 @@ def _connect() -> Runs:
 def _report(summary: Summary, **about: Any) -> None:
     """Send the event about a cancelled run, without waiting for its delivery.
 
-    An error does not fail the task: runs are also cancelled while Kafka is out of reach.
+    An error does not fail the task, because runs must also be cancelled while Kafka is out of
+    reach.
     """
     from mljob_airflow.events import producer
 

@@ -2,16 +2,16 @@
 the run and its task instances have ended.
 
 The operator triggers this DAG when a run has to be cancelled, for example because its MLJob is
-deleted. You can also trigger this DAG in the UI. A task can reach other runs only through Airflow's
-REST API. The DAG logs in there with the Airflow Connection that ``[mljob] airflow_conn_id`` names
-(``mljob_airflow`` by default).
+deleted. You can also trigger this DAG in the UI. A task can change other runs only through
+Airflow's REST API. The task of this DAG logs in to the REST API with the Airflow Connection that
+``[mljob] airflow_conn_id`` names (``mljob_airflow`` by default).
 
 The return value of the task has the result of each run. The DAG also sends an event about each run
 to the Kafka topic of ``[mljob] topic``.
 
-To use it, put a file with this line into a DAG folder::
+To use this DAG, put a file with this line into a DAG folder::
 
-    from mljob_airflow.dags.mljob_cancel import mljob_cancel  # an Airflow DAG
+    from mljob_airflow.dags.mljob_cancel import mljob_cancel
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ with DAG(
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=2),
-        # The task starts before all other tasks that wait for a slot. Those may belong to the run
-        # to cancel.
+        # The task starts before all other tasks that wait for a slot. The other tasks may belong to
+        # the run that is to be cancelled.
         "priority_weight": 1000,
     },
     params={

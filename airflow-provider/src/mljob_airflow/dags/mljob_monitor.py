@@ -1,8 +1,8 @@
-"""Finds problems in Airflow that a person has to solve, and notifies the owners of the DAGs. The
-DAG runs every quarter of an hour. It finds:
+"""Finds problems in Airflow that a person has to solve, and notifies the owners of the DAGs. By
+default the DAG runs every quarter of an hour. The DAG finds:
 
-- DAGs that are paused, stale or can't be imported although a schedule, MLJobs or other DAGs need
-  them;
+- DAGs that are paused or stale, or can't be imported, although a schedule, MLJobs or other DAGs
+  need them;
 - tasks that fail again and again with the same error;
 - runs and tasks that don't start;
 - tasks that take or wait longer than before.
@@ -15,9 +15,9 @@ a run. You can mute findings by entries of the Variable ``mljob_mutes``, or by t
 ``mljob-mute`` of a DAG. The option ``[mljob] monitor_schedule`` changes the schedule; with ``none``
 the DAG runs only when it is triggered.
 
-To use it, put a file with this line into a DAG folder, and unpause the DAG::
+To use this DAG, put a file with this line into a DAG folder, and unpause the DAG::
 
-    from mljob_airflow.dags.mljob_monitor import mljob_monitor  # an Airflow DAG
+    from mljob_airflow.dags.mljob_monitor import mljob_monitor
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mljob_airflow import settings
 from mljob_airflow.monitoring.dag import monitor_dag
 
 mljob_monitor = monitor_dag(
-    "mljob_monitor",  # an Airflow DAG
+    "mljob_monitor",
     description="Notifies owners of paused, stale and broken DAGs, recurring failures, stuck runs and slow tasks",
     doc_md=__doc__,
     schedule=settings.monitor_schedule(),

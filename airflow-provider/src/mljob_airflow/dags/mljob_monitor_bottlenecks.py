@@ -1,13 +1,13 @@
-"""Reports once a day where the platform loses time: the slowest tasks, full pools, missing workers,
-and the tasks with most retries.
+"""Reports where the platform loses time: the slowest tasks, full pools, missing workers, and the
+tasks with the most retries. By default the DAG runs once a day.
 
 Configure this DAG like ``mljob_monitor``, with two differences. The option ``[mljob]
 bottlenecks_schedule`` sets the schedule, and the Variable ``mljob_monitor_bottlenecks`` has the
 thresholds.
 
-To use it, put a file with this line into a DAG folder, and unpause the DAG::
+To use this DAG, put a file with this line into a DAG folder, and unpause the DAG::
 
-    from mljob_airflow.dags.mljob_monitor_bottlenecks import mljob_monitor_bottlenecks  # an Airflow DAG
+    from mljob_airflow.dags.mljob_monitor_bottlenecks import mljob_monitor_bottlenecks
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mljob_airflow import settings
 from mljob_airflow.monitoring.dag import monitor_dag
 
 mljob_monitor_bottlenecks = monitor_dag(
-    "mljob_monitor_bottlenecks",  # an Airflow DAG
+    "mljob_monitor_bottlenecks",
     description="Reports the slowest tasks, saturated pools and workers, and the most retried tasks",
     doc_md=__doc__,
     schedule=settings.bottlenecks_schedule(),

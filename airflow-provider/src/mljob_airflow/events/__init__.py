@@ -1,11 +1,13 @@
-"""Sends an event to a Kafka topic for each state that a task enters, and for progress reports.
+"""Sends events to a Kafka topic: when a task starts, ends, is retried or skips itself, and when the
+task reports progress.
 
-- :mod:`.callbacks` has the functions that Airflow calls when a task begins and ends. They make
-  events from Airflow's task context.
+- :mod:`.callbacks` has the functions that Airflow calls when a task begins and ends. The functions
+  make events from Airflow's task context.
 - :mod:`.instrumentation` adds the callbacks to a task.
 - :mod:`.cloudevents` turns an event into a Kafka message.
 - :mod:`.producer` sends the message.
-- :mod:`.throttle` merges progress reports that come too fast.
+- :mod:`.throttle` merges progress reports if a task makes them faster than the operator can use
+  them.
 
 A failure to send an event never fails the task.
 """

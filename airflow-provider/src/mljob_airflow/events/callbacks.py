@@ -1,9 +1,10 @@
-"""Task callbacks that send an event for every state that a task instance enters.
+"""The task callbacks, which send an event when a task instance starts, ends, is retried or skips
+itself.
 
 Airflow usually runs the callbacks in the process of the task. If that process was lost, the
 scheduler sets the task to failed, and the DAG processor runs the callback. The DAG processor knows
-neither the exception nor the dates, so every field of an event may be absent, except the fields
-that identify the task instance.
+neither the exception nor the dates. So any field of an event may be absent, except the fields that
+identify the task instance.
 
 Airflow calls no callback for a state that is set through the UI or the REST API. The operator reads
 such states from the REST API.
@@ -30,8 +31,9 @@ Context = Mapping[str, Any]
 TaskCallback = Callable[[Context], None]
 
 MAX_ERROR_LENGTH = 1000
-"""The maximum number of characters of an exception's text in an event. They suffice to see the
-cause, and fit the MLJob's status."""
+"""The maximum number of characters of an exception's text in an event. 1,000 characters suffice to
+see the cause, and fit into the MLJob's status.
+"""
 
 _STATES = {
     EventName.TASK_RUNNING: "running",
@@ -44,12 +46,12 @@ _STATES = {
 
 
 def mljob_callbacks() -> dict[str, list[TaskCallback]]:
-    """The five callbacks, for a DAG's ``default_args`` or for a task's arguments::
+    """Return the five callbacks, for a DAG's ``default_args`` or for a task's arguments::
 
         with DAG("train", default_args={**mljob_callbacks(), "retries": 2}): ...
 
-    If a task sets a callback itself, this callback replaces the callback in ``default_args``, as
-    with any argument. To use both callbacks, give the task a list with both.
+    If a task sets a callback itself, the task's callback replaces the callback in ``default_args``,
+    as with any argument. To use both callbacks, give the task a list with both.
     """
     return {argument: [callback] for argument, callback in CALLBACKS.items()}
 
@@ -92,13 +94,13 @@ CALLBACKS: Mapping[str, TaskCallback] = {
 
 
 def event_from_context(event: EventName, context: Context, *, source: str, now: datetime) -> TaskEvent:
-    """An event about the task instance of ``context``.
+    """Make an event about the task instance of ``context``.
 
     Args:
         event: The kind of the event.
-        context: Airflow's task context. It must have ``ti``; ``task``, ``dag_run`` and
-            ``exception`` may be missing.
-        source: The name of this Airflow, ``[mljob] source``.
+        context: Airflow's task context. The context must have ``ti``. The keys ``task``,
+            ``dag_run`` and ``exception`` may be missing.
+        source: The name of this Airflow, from the option ``[mljob] source``.
         now: The time of the event, with a time zone.
     """
     ti = context["ti"]
@@ -133,7 +135,8 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
 
 
 def mljob_of(run_id: str, conf: Mapping[str, Any] | None = None) -> MLJobRef | None:
-    """The MLJob that a run belongs to; ``None`` for a run that the operator did not start.
+    """Return the MLJob that a run belongs to, or ``None`` for a run that the operator did not
+    start.
 
     Args:
         run_id: The run's id. The id names the MLJob, unless the run is part of a backfill.
@@ -153,7 +156,8 @@ def _error(exception: object) -> TaskError | None:
 
 
 def _publish(event: EventName, context: Context) -> None:
-    # Imported here, because parsing a DAG file that only names the callbacks must not load Kafka.
+    # Imported here, because the import of a DAG file that uses the callbacks must not import the
+    # Kafka client.
     from mljob_airflow import settings
     from mljob_airflow.events import producer, throttle
 

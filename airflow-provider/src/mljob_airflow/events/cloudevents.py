@@ -1,8 +1,9 @@
 """Turns events into Kafka messages by CloudEvents 1.0: Kafka protocol binding, binary content mode.
 
 The message's value is the event as JSON. The CloudEvents attributes (type, source, time and others)
-are Kafka headers, so a router need not parse the JSON. The message's key is the DAG id and the run
-id, so all events of a run are in one partition and stay in order.
+are Kafka headers, so a consumer can filter and route messages without parsing the JSON. The
+message's key is the DAG id and the run id, so all events of a run are in one partition and stay in
+order.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Message:
 
 
 def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
-    """The message for a task event.
+    """Make the message for a task event.
 
     Args:
         event: The event.
@@ -40,10 +41,10 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
 
 
 def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -> Message:
-    """The message for the event about a cancelled run.
+    """Make the message for the event about a cancelled run.
 
-    The message has the key of the cancelled run, so it is in the same partition as the run's other
-    events, and behind them.
+    The message has the same key as the other events of the cancelled run, so it is in the same
+    partition, and behind them.
 
     Args:
         cancellation: The event.
@@ -60,11 +61,11 @@ def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -
 
 
 def headers(event_id: str, source: str, kind: str, time: datetime, subject: str) -> list[tuple[str, bytes]]:
-    """The CloudEvents attributes of an event, as Kafka headers.
+    """Return the CloudEvents attributes of an event as Kafka headers.
 
     Args:
         event_id: The attribute ``id``, unique for ``source``.
-        source: The name of this Airflow, ``[mljob] source``.
+        source: The name of this Airflow, from the option ``[mljob] source``.
         kind: The attribute ``type``.
         time: The time of the event, with a time zone.
         subject: The attribute ``subject``, for example DAG id, run id and task id.

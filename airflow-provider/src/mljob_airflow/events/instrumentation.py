@@ -1,4 +1,4 @@
-"""Adds the callbacks to a task that has been created without them."""
+"""Adds the callbacks of :mod:`.callbacks` to a task that was created without them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def instrument(task: Any) -> None:
         present = getattr(task, argument, None) or []
         callbacks = [present] if callable(present) else list(present)
         if callback not in callbacks:
-            # The list is new, because many tasks may share one list from default_args. The
-            # assignment also works for a mapped operator: it stores the attribute in
-            # partial_kwargs, from which Airflow makes the task's instances.
+            # Assign a new list and don't append to the present list, because many tasks may share
+            # one list from default_args. The assignment also works for a mapped operator, which
+            # stores the attribute in partial_kwargs. Airflow makes the task's instances from
+            # partial_kwargs.
             setattr(task, argument, [*callbacks, callback])

@@ -1,10 +1,11 @@
-"""The Kafka producer of this process. The producer never fails a task, and delays it by little.
+"""Sends events to Kafka from the process of a task. An event that can't be sent does not fail the
+task, and delays the task only a little.
 
-A process has one producer, which is made when the first event is sent. Sending an event puts it
-into librdkafka's buffer, whose size is bounded. The start and the end of a task wait until their
+A process has one Kafka producer, which is made when the first event is sent. Sending an event puts
+it into librdkafka's buffer, whose size is bounded. The start and the end of a task wait until their
 events are delivered, at most :data:`DELIVERY_SECONDS`. An error only leads to a warning, at most
 one in each process. Lost events do no lasting harm, because the operator also reads Airflow's REST
-API.
+API. The exception is :func:`deliver`: it raises an error if its message is not delivered.
 
 A producer does not survive a fork, because its threads stay in the parent process. So a forked
 process makes a producer of its own.
@@ -29,19 +30,22 @@ log = logging.getLogger(__name__)
 DELIVERY_SECONDS = 3.0
 """The maximum number of seconds that the start and the end of a task wait for the delivery of their
 events. Delivery usually takes less than a second, but longer on a machine under load. The start
-waits too, because a task that is deferred, rescheduled or killed ends without a callback. Its
-process then ends at once, and the events in librdkafka's buffer are lost."""
+waits too, because a task that is deferred, rescheduled or killed ends without a callback. The
+task's process then ends at once, and the events in librdkafka's buffer are lost.
+"""
 UNAVAILABLE_SECONDS = 0.3
 """The maximum number of seconds that the start and the end of a task wait if no broker can be
 reached."""
 
 DEFAULTS: dict[str, str | int | bool] = {
-    # These two settings deliver the events of a task once and in order.
+    # With these two settings, the events of a task are delivered in order and without duplicates.
     "acks": "all",
     "enable.idempotence": True,
-    # Long enough to send a task's last report and its end in one request, and too short to notice.
+    # Five milliseconds are long enough to send a task's last report and its end in one request, and
+    # too short to be noticed.
     "linger.ms": 5,
-    # A later delivery is of no use: by then the operator has read the state from the REST API.
+    # After ten seconds a delivery is of no use, because by then the operator has read the state
+    # from the REST API.
     "message.timeout.ms": 10_000,
     "socket.connection.setup.timeout.ms": 5_000,
     # While no broker can be reached, a task that reports for hours must not fill its memory with
@@ -54,7 +58,7 @@ can override each property."""
 
 
 class _State:
-    """The producer of this process, and the problems with Kafka that the process has seen."""
+    """The producer of a process, and the problems with Kafka that the process has seen."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -115,8 +119,8 @@ class DeliveryError(Exception):
 def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
     """Send a message, and wait until Kafka has stored the message.
 
-    This function is for a task whose purpose is the message: such a task has to fail if the message
-    is not delivered.
+    This function is for a task whose purpose is to send the message. Such a task has to fail if the
+    message is not delivered.
 
     Args:
         topic: The topic.
@@ -142,10 +146,11 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
 
 @contextmanager
 def logging_errors(what: str) -> Iterator[None]:
-    """Log exceptions of the block instead of raising them, by :func:`warn_once`.
+    """Log an exception of the ``with`` block by :func:`warn_once` instead of raising it.
 
     Args:
-        what: The block's data, as the warning names it, for example ``progress report``.
+        what: The data that the block sends, as the warning names the data, for example ``progress
+            report``.
     """
     try:
         yield
@@ -154,7 +159,7 @@ def logging_errors(what: str) -> Iterator[None]:
 
 
 def warn_once(message: str, *args: object) -> None:
-    """Log a warning. Later calls in the same process log with level DEBUG."""
+    """Log a warning. After the first call in a process, all calls log with level DEBUG."""
     state = _current_state()
     log.log(logging.DEBUG if state.warned else logging.WARNING, message, *args)
     state.warned = True
@@ -163,8 +168,8 @@ def warn_once(message: str, *args: object) -> None:
 def _producer() -> Any:
     state = _current_state()
     if state.producer is None and not state.unavailable:
-        # There is only one attempt, because an Airflow Connection that is missing at the start of a
-        # task is also missing at its end.
+        # If the connection fails, "unavailable" stays true and there is no further attempt, because
+        # an Airflow Connection that is missing at the start of a task is also missing at its end.
         state.unavailable = True
         state.producer = _connect(settings.kafka_config_id())
         state.unavailable = False
@@ -176,15 +181,15 @@ def _current_state() -> _State:
     if _state is None:
         _state = _State()
     elif _state.pid != os.getpid():
-        # This process was forked. Keep a reference to the parent's producer, because its destructor
-        # would wait for threads that don't exist in this process.
+        # This process was forked. Keep a reference to the parent's producer, because the producer's
+        # destructor would wait for threads that don't exist in this process.
         parent, _state = _state, _State()
         _state.inherited = (parent.producer, parent.inherited)
     return _state
 
 
 def _connect(kafka_config_id: str) -> Any:
-    # Imported here, so that the import slows down neither Airflow's start nor the parsing of DAG
+    # Imported here, because the import would slow down Airflow's start and the parsing of DAG
     # files.
     from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
@@ -201,7 +206,7 @@ def _connect(kafka_config_id: str) -> Any:
 
 
 def make_producer(config: dict[str, Any]) -> Any:
-    """A producer with :data:`DEFAULTS`, which the properties in ``config`` override."""
+    """Make a producer with :data:`DEFAULTS`, which the properties in ``config`` override."""
     from confluent_kafka import Producer
 
     return Producer({**DEFAULTS, "error_cb": _on_error, **config}, logger=_DebugLog())

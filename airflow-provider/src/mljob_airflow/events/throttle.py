@@ -2,9 +2,10 @@
 
 A training loop may report after every batch, but the status of an MLJob needs a few reports a
 second at most. The throttle lets one report pass, and holds further reports back until
-:data:`MIN_INTERVAL_SECONDS` have passed. It merges the reports that it holds back: the newest
-number of each name counts. The merged report is sent with the next report, or just before the event
-of the task's end.
+:data:`MIN_INTERVAL_SECONDS` have passed. The throttle merges the reports that it holds back: the
+merged report has the newest progress, and the newest number of each metric. The first report after
+the interval is merged too, and then the merged report is sent. If the task ends earlier, the merged
+report is sent just before the event about the task's end.
 """
 
 from __future__ import annotations
@@ -29,16 +30,15 @@ class _Reported:
 
 
 class Throttle:
-    """Lets at most one report per task instance and interval pass, and merges the others."""
+    """Lets at most one report of each task instance pass in an interval, and merges the others."""
 
     def __init__(self, min_interval: float = MIN_INTERVAL_SECONDS) -> None:
         self._min_interval = min_interval
         self._reported: dict[TaskKey, _Reported] = {}
 
     def offer(self, event: TaskEvent, *, now: float) -> TaskEvent | None:
-        """Take a progress report, and return the report to send now.
-
-        ``None``: the report has to wait.
+        """Take a progress report, and return the report to send now, or ``None`` if the report has
+        to wait.
 
         Args:
             event: The progress report.
@@ -60,7 +60,7 @@ class Throttle:
         """Forget a task instance that has ended, and return its waiting report, or ``None``.
 
         Args:
-            end: The event of the end of the task instance.
+            end: The event about the end of the task instance.
         """
         last = self._reported.pop(_key(end), None)
         return last.pending if last else None

@@ -28,7 +28,7 @@ __all__ = ["Job"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported here, so that importing another module of this package does not import the
+    # Imported here, because the import of another module of this package must not import the
     # declaration too.
     if name != "Job":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """Reads the DAGs in DAG files, with their params and outputs.
 
-Airflow's own code reads the files. It needs no database and no running Airflow.
+Airflow's own code reads the files, without a database and without a running Airflow.
 
 The params of every DAG have JSON Schemas, so any DAG can be described like a declared job. The
 outputs are known only if the DAG was declared with ``mljob_dag``.
@@ -37,7 +37,7 @@ class DagEntry:
     """Whether the DAG was declared with ``mljob_dag``."""
 
     def param(self, name: str) -> ParamSpec | None:
-        """The param with this name; ``None``: the DAG has no such param."""
+        """Return the param with this name, or ``None`` if the DAG has no such param."""
         return next((spec for spec in self.params if spec.name == name), None)
 
 
@@ -58,8 +58,9 @@ def load(paths: Iterable[Path]) -> Catalog:
     """
     dags: dict[str, DagEntry] = {}
     broken: dict[str, str] = {}
-    # Otherwise Airflow's log would show the traceback of a broken file too, which the command
-    # prints itself. The variable has an effect only before Airflow is imported.
+    # Switch off Airflow's log, which would show the traceback of each broken file. The command
+    # prints the errors of broken files itself. The variable has an effect only before Airflow is
+    # imported.
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
     # Airflow and DAG files may write to stdout while they are imported. The command's own stdout
     # may be a manifest, so these texts go to stderr.
@@ -73,10 +74,10 @@ def load(paths: Iterable[Path]) -> Catalog:
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Disable the garbage collector within this context.
+    """Disable the garbage collector within the ``with`` block.
 
-    The import of Airflow takes two seconds, and a fifth longer with the garbage collector, which
-    would free nothing.
+    The import of Airflow takes two seconds. With the garbage collector it takes a fifth longer,
+    although the collector frees nothing.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -88,7 +89,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def entry_of(dag: Any) -> DagEntry:
-    """The entry of an Airflow DAG."""
+    """Return the entry of an Airflow DAG."""
     job = job_of(dag)
     types = [kind for kind in JobType if kind.value in dag.tags and kind is not JobType.BACKFILL]
     return DagEntry(
@@ -108,8 +109,8 @@ def _params(params: Any) -> Iterator[ParamSpec]:
     not_set = Param().value
     for name in params:
         param = params.get_param(name)
-        # In a DAG that does not use mljob_dag, a default that the param's own schema refuses marks
-        # the param as required.
+        # A DAG that does not use mljob_dag marks a required param with a default that the param's
+        # own schema refuses, for example None for a string.
         given = param.value is not not_set and not problems(param.value, param.schema)
         yield ParamSpec(name, dict(param.schema), param.description, param.value if given else REQUIRED)
 

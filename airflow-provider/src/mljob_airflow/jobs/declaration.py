@@ -5,7 +5,7 @@ models.
 
 - The DAG has no schedule, and is not paused at first.
 - Params are validated before a run, and are typed in the run's tasks.
-- Every task has the callbacks that send events, and a retry for chance failures.
+- Every task has the callbacks that send events, and at least one retry for chance failures.
 
 Further defaults depend on the job type (:data:`PROFILES`). The DAG is an ordinary Airflow DAG, and
 takes every argument of ``DAG``. MLJobs can also run a DAG that is declared with Airflow's ``DAG``
@@ -53,11 +53,11 @@ class Profile:
     """The defaults of a job type."""
 
     retries: int = 1
-    """The number of retries of each task, for chance failures. ``spec.backoffLimit`` of an MLJob
-    retries the whole run.
+    """The number of retries of each task, for chance failures. An MLJob can also retry the whole
+    run (``spec.backoffLimit``).
     """
     retry_delay: timedelta = timedelta(seconds=10)
-    """The time before a retry. During Airflow's default of five minutes, the MLJob would seem to
+    """The time before a retry. With Airflow's default of five minutes, the MLJob would seem to
     hang.
     """
     max_active_runs: int | None = None
@@ -66,7 +66,7 @@ class Profile:
 
 
 PROFILES: Mapping[JobType, Profile] = {
-    # There are many short runs, and a person or a program waits for each run.
+    # An inference DAG has many short runs, and a person or a program waits for each run.
     JobType.INFERENCE: Profile(retries=2, retry_delay=timedelta(seconds=1), max_active_runs=100),
 }
 """The defaults by job type. All other types have ``Profile()``."""
@@ -95,19 +95,19 @@ class Job(Generic[Params]):
     ) -> None:
         from mljob_airflow.events.instrumentation import instrument
 
-        # The callbacks are added now, when all tasks exist, and not by default_args. So a task that
-        # has callbacks of its own keeps them.
+        # The callbacks are added here, when all tasks exist. With default_args, a task that sets a
+        # callback of its own would lose the callback that sends events.
         for task in self.dag.tasks:
             instrument(task)
         self.dag.__exit__(kind, error, traceback)
 
     @property
     def outputs(self) -> tuple[ParamSpec, ...]:
-        """The declared outputs."""
+        """The declared outputs. Empty if the job declares none."""
         return outputs_of(self._outputs) if self._outputs else ()
 
     def params(self) -> Params:
-        """The params of the running task's run, as an instance of the params model.
+        """Return the params of the running task's run, as an instance of the params model.
 
         Raises:
             AirflowFailException: The model refuses the params. Airflow has validated each param
@@ -118,7 +118,8 @@ class Job(Generic[Params]):
 
         context = get_current_context()
         given = context["dag_run"].conf or {}
-        # context["params"] also has params that belong to a single task. They are left out.
+        # context["params"] also has the params of the single task. Only params of the DAG and keys
+        # of the conf are passed to the model.
         names = {*given, *self.dag.params}
         try:
             return parse(self._params, {name: value for name, value in context["params"].items() if name in names})
@@ -189,18 +190,19 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
 
     Args:
         dag_id: The DAG's id: ``spec.dagId`` of its MLJobs.
-        type: The job type. It becomes a tag, and selects the defaults in :data:`PROFILES`.
+        type: The job type, which becomes a tag and selects the defaults in :data:`PROFILES`.
         params: A model with a field for each param. A field without a default is a required param.
         owner: The person or team to ask when the job fails.
-        outputs: A model with a field for each output of a run. ``None``: outputs are not validated.
+        outputs: A model with a field for each output of a run. ``None``: the job declares no
+            outputs, and published outputs are not compared with a declaration.
         owner_link: How to reach the owner: an ``https:`` or ``mailto:`` address.
         description: One line; by default the first sentence of ``doc_md``.
-        doc_md: The DAG's documentation in Airflow's UI, as Markdown: often ``__doc__``. The list of
-            declared outputs is appended.
-        retries: The number of retries of each task; by default as the job type says.
-        retry_delay: The time before a retry; by default as the job type says.
-        max_active_runs: The maximum number of active runs of the DAG; by default as the job type
-            says.
+        doc_md: The DAG's documentation in Airflow's UI, as Markdown, for example ``__doc__``. The
+            list of declared outputs is appended.
+        retries: The number of retries of each task. The default depends on the job type.
+        retry_delay: The time before a retry. The default depends on the job type.
+        max_active_runs: The maximum number of active runs of the DAG. The default depends on the
+            job type.
         tags: Tags in addition to ``mljob`` and the job type.
         default_args: Arguments for all tasks, as for a ``DAG``.
         dag_arguments: Any other argument of ``DAG``, including ``schedule``.
@@ -244,15 +246,15 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
 
 
 _declared: dict[str, Job[Any]] = {}
-"""The jobs that this process has declared, by DAG id. If two jobs have the same id, the later job
-counts, as in Airflow.
+"""The jobs that this process has declared, by DAG id. If two jobs have the same DAG id, the later
+job replaces the earlier one, as in Airflow.
 """
 
 
 def job_of(dag: Any) -> Job[Any] | None:
-    """The job of a DAG that this process has declared with :func:`mljob_dag`.
+    """Return the job of a DAG, if this process has declared the DAG with :func:`mljob_dag`.
 
-    ``None``: the DAG was declared in another way.
+    Return ``None`` if the DAG was declared in another way.
     """
     job = _declared.get(dag.dag_id)
     return job if job is not None and job.dag is dag else None

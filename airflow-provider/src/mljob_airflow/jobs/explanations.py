@@ -1,6 +1,6 @@
 """Explains a DAG and its params, as ``kubectl explain`` explains a resource.
 
-The functions turn entries of the catalog into texts, and do no I/O.
+The functions turn a DAG's entry in the catalog into text, and do no I/O.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ WIDTH = 80
 
 
 class UnknownPath(LookupError):
-    """There is no param or field at the path. The text names the params or fields that exist."""
+    """There is no param or field at the path. The text of the error names the params or fields that
+    exist.
+    """
 
 
 def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
-    """The explanation of a DAG, or of the param or field at ``path``.
+    """Return the explanation of a DAG, or of the param or field at ``path``.
 
     Raises:
         UnknownPath: There is no param or field at ``path``.
@@ -32,7 +34,9 @@ def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """``text`` in lines of at most ``width`` characters. The line breaks of the text are kept."""
+    """Split ``text`` into lines of at most ``width`` characters. The line breaks of the text are
+    kept.
+    """
     lines: list[str] = []
     for paragraph in text.splitlines():
         lines += textwrap.wrap(paragraph, width, break_long_words=False, break_on_hyphens=False) or [""]
@@ -40,8 +44,8 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def type_name(schema: Schema) -> str:
-    """The type of a schema in a few words: ``integer``, ``[]string``, ``object``, ``string or
-    null``.
+    """Return the type of a schema in a few words: ``integer``, ``[]string``, ``object``, ``string
+    or null``.
 
     The result is ``any`` for a schema without a type.
     """
@@ -60,9 +64,9 @@ def type_name(schema: Schema) -> str:
 
 
 def bounds(schema: Schema) -> list[str]:
-    """The bounds that a schema sets in addition to the type, each in a few words.
+    """Return the bounds that a schema sets in addition to the type, each in a few words.
 
-    For example ``1 to 1000``, ``one of a, b`` and ``pattern ^a$``.
+    Examples are ``1 to 1000``, ``one of a, b`` and ``pattern ^a$``.
     """
     found = []
     if "const" in schema:
@@ -172,9 +176,9 @@ def _of_param(entry: DagEntry, path: Sequence[str]) -> Iterator[str]:
 
 
 def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str]]:
-    """The param at the beginning of a path, and the rest of the path.
+    """Return the param at the beginning of a path, and the rest of the path.
 
-    The name of a param may have dots, and so may consist of several parts of the path.
+    The name of a param may have dots, so the name may be several parts of the path.
     """
     for end in range(len(path), 0, -1):
         spec = entry.param(".".join(path[:end]))
@@ -184,10 +188,11 @@ def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str
 
 
 def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
-    """The fields of an object by name, each with its schema and whether the field is required.
+    """Return the fields of an object by name, each with its schema and whether the field is
+    required.
 
-    For a list, the fields of the list's items. For a choice (``anyOf``, ``oneOf``), the fields of
-    all objects in the choice.
+    For a list, return the fields of the list's items. For a choice (``anyOf``, ``oneOf``), return
+    the fields of all objects in the choice.
     """
     required = schema.get("required", ())
     fields = {name: (own, name in required) for name, own in schema.get("properties", {}).items()}
@@ -198,15 +203,17 @@ def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
 
 
 def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
-    """``schema`` with its ``$ref`` resolved. Only schemas of recursive models have a ``$ref``."""
+    """Return ``schema`` with its ``$ref`` resolved. Only schemas of recursive models have a
+    ``$ref``.
+    """
     target = root.get("$defs", {}).get(_referred(schema), {})
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
 def _other_definitions(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """The definitions of ``root``, without the definition that ``schema`` refers to.
+    """Return the definitions of ``root``, without the definition that ``schema`` refers to.
 
-    So following the references of a recursive model comes to an end.
+    Without this definition, the references of a recursive model can't be followed forever.
     """
     return {name: definition for name, definition in root.get("$defs", {}).items() if name != _referred(schema)}
 
@@ -239,7 +246,7 @@ def _mark(required: bool) -> str:
 
 
 def _facts(schema: Schema, *, has_default: bool = True) -> list[str]:
-    """The bounds of the schema (:func:`bounds`), and its default."""
+    """Return the bounds of the schema (:func:`bounds`) and its default, each in a few words."""
     shown = has_default and "default" in schema
     return bounds(schema) + ([f"default {json.dumps(schema['default'], ensure_ascii=False)}"] if shown else [])
 

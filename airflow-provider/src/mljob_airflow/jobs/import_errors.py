@@ -10,20 +10,21 @@ import re
 from mljob_airflow.truncation import truncated
 
 MAX_LENGTH = 500
-"""The maximum number of characters of the error. Some errors are long: a validation error of a
-pydantic model has many lines."""
+"""The maximum number of characters of the error. Some errors are long, for example the validation
+errors of a pydantic model.
+"""
 
 _FRAME = re.compile(r'^ *File "(?P<file>[^"]*)", line (?P<line>\d+)', re.MULTILINE)
 _NOT_THE_ERROR = ("Traceback (most recent call last)", "During handling of", "The above exception")
 
 
 def one_line(file: str, traceback: str) -> str:
-    """The import error in one line: ``line 2: ZeroDivisionError: division by zero``.
+    """Return the import error in one line: ``line 2: ZeroDivisionError: division by zero``.
 
     Args:
         file: The DAG file's path.
-        traceback: Airflow's text of the import error. This is a traceback, whose beginning may be
-            missing, or a message.
+        traceback: Airflow's text of the import error. The text is a traceback, whose beginning may
+            be missing, or only a message.
     """
     inside = [frame["line"] for frame in _FRAME.finditer(traceback) if file.endswith(frame["file"])]
     where = f"line {inside[-1]}: " if inside else ""
@@ -34,8 +35,8 @@ def _error(traceback: str) -> str:
     lines = traceback.strip().splitlines()
     frames = [number for number, line in enumerate(lines) if _FRAME.match(line)]
     after = lines[frames[-1] + 1 :] if frames else lines
-    # Below the last frame is its source line, which is indented. Then comes the error, whose first
-    # line is not indented.
+    # The line after the last frame is the frame's source line, which is indented. The error
+    # follows, and its first line is not indented.
     begin = next((number for number, line in enumerate(after) if line.strip() and not line.startswith(" ")), 0)
     text = " ".join(" ".join(after[begin:]).split()) or "Airflow gives no reason"
     if text.startswith(_NOT_THE_ERROR):

@@ -1,11 +1,11 @@
 """Writes the manifest of an MLJob for a DAG, to be filled in.
 
 The manifest lists every param of the DAG, with comments about the valid values. A required param is
-a line to fill in. A param with a default is a comment: the manifest has only the values that its
-author chose, and the DAG's defaults apply to all other params. Explanations start with ``##``; a
-line with a single ``#`` can be uncommented.
+a line to fill in. A param with a default is a line in a comment. So the manifest has only the
+values that its author chose, and the DAG's defaults apply to all other params. Explanations start
+with ``##``. A line that starts with a single ``#`` can be uncommented to set the param.
 
-The functions turn entries of the catalog into texts, and do no I/O.
+The functions turn a DAG's entry in the catalog into text, and do no I/O.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 class ManifestError(ValueError):
-    """The given name or values don't make a valid manifest. The text says what to change."""
+    """The given name or values don't make a valid manifest. The text of the error says what to
+    change.
+    """
 
 
 def manifest(
     entry: DagEntry, *, name: str | None = None, namespace: str | None = None, conf: Mapping[str, Any] | None = None
 ) -> str:
-    """An MLJob for a DAG, as YAML with comments.
+    """Return the manifest of an MLJob for a DAG, as YAML with comments.
 
     Args:
         entry: The DAG.
@@ -58,7 +60,7 @@ def manifest(
 
 
 def default_name(dag_id: str) -> str:
-    """A name for an MLJob of the DAG, made from the DAG's id.
+    """Make a name for an MLJob from the DAG's id.
 
     Each group of characters that Kubernetes does not allow in a name becomes a ``-``.
     """
@@ -66,7 +68,7 @@ def default_name(dag_id: str) -> str:
 
 
 def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
-    """The names of the required params that ``conf`` lacks."""
+    """Return the names of the required params that ``conf`` lacks."""
     return [spec.name for spec in entry.params if spec.required and spec.name not in conf]
 
 
@@ -88,7 +90,8 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
         first, *rest = path.split(".")
         spec = entry.param(path)
         if spec is not None:
-            # The name of the param has a dot, so the whole path is the name.
+            # The whole path is the name of a param, which may have dots. So the path names no
+            # field.
             first, rest = path, []
         spec = spec or entry.param(first)
         schema: Any = spec.schema if spec else {}
@@ -104,10 +107,10 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """The object of which an assignment sets a field, before the assignment.
+    """Return the object in which an assignment sets a field, as it is before the assignment.
 
-    If the object is a param, this is a copy of the param's default: a value in the conf replaces
-    the whole default, so the other fields of the default must be copied.
+    If the object is a param, return a copy of the param's default. A value in the conf replaces the
+    whole default, so the value needs the other fields of the default too.
     """
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
         return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]
@@ -183,7 +186,9 @@ def _comment(text: str, *, indent: int = 0, hang: int = 0) -> Iterator[str]:
 
 
 def in_yaml(value: Any) -> str:
-    """A JSON value as one line of YAML. YAML 1.1 and YAML 1.2 read the line as the same value."""
+    """Write a JSON value as one line of YAML. YAML 1.1 and YAML 1.2 read the line as the same
+    value.
+    """
     match value:
         case str():
             plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS

@@ -8,10 +8,13 @@ shared definitions for the whole model. So this module converts the schema of ea
 - References are resolved in place, so that Airflow's form and users of ``kubectl`` see which values
   are valid. References of recursive models stay, together with their ``$defs``.
 - ``X | None`` becomes ``type: [X, "null"]``, the form that Airflow's UI knows.
-- Title, default and description move to the places where Airflow has them.
+- The default and the description move from the schema to the param (:class:`ParamSpec`), and the
+  titles that pydantic derives from names are left out.
 
-JSON Schema can't express a model's validators, fields that exclude each other, and most formats.
-The model itself validates these when a task of the run reads its params.
+The schemas can't express a model's validators, or rules about several fields, such as fields that
+exclude each other, because each param has its own schema. The schemas can name a format, but
+jsonschema checks only some formats, and not date-time. The model itself validates all of these when
+a task of the run reads its params.
 
 This module imports no Airflow and does no I/O.
 """
@@ -39,7 +42,8 @@ class _Required(Enum):
 
 
 REQUIRED: Final = _Required.REQUIRED
-"""Stands for the missing default of a required param: every run must have a value for the param."""
+"""Stands for the missing default of a required param. Every run must have a value for such a param.
+"""
 
 
 class DeclarationError(ValueError):
@@ -71,11 +75,12 @@ class ParamSpec:
 
 
 def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
-    """The params of ``model``: one for each field, in the order of the fields.
+    """Return the params of ``model``: one for each field, in the order of the fields.
 
     Raises:
-        DeclarationError: A field has no JSON Schema, or a default that is not a JSON value, changes
-            with each call, or is refused by the field.
+        DeclarationError: The model is a ``RootModel``, a field has no JSON Schema, or a field has a
+            default that is not a JSON value, that changes with each call, or that the field
+            refuses.
     """
     if issubclass(model, RootModel):
         raise DeclarationError(f"{model.__name__} has no fields: use a model with a field for each param")
@@ -99,7 +104,7 @@ def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
 
 
 def outputs_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
-    """The outputs of ``model``: one for each field, in the order of the fields. Defaults are
+    """Return the outputs of ``model``: one for each field, in the order of the fields. Defaults are
     ignored.
 
     Raises:
@@ -121,7 +126,7 @@ def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
 
     Raises:
         ConfError: The model refuses the conf. The text lists each invalid value as ``conf.<path>:
-            why``.
+            <reason>``.
     """
     try:
         return model.model_validate_json(json.dumps(conf))
@@ -130,7 +135,7 @@ def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
 
 
 def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
-    """The reason why ``model`` refuses a value, for each refused value, by field.
+    """Return the reason for each value that ``model`` refuses, by field.
 
     Args:
         model: The model.
@@ -142,14 +147,16 @@ def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]
         return {
             str(problem["loc"][0]): problem["msg"]
             for problem in error.errors(include_url=False, include_context=False)
-            # An error without a location is about several fields, and values may lack some of them.
+            # An error without a location is about several fields. It is ignored, because the values
+            # may lack some of these fields.
             if problem["loc"] and problem["loc"][0] in values
         }
     return {}
 
 
 def problems(value: Any, schema: Schema) -> list[str]:
-    """The reasons why a JSON value does not fit a param's schema; empty for a valid value.
+    """Return the reasons why a JSON value does not fit a param's schema. The list is empty for a
+    valid value.
 
     The value is validated with jsonschema, as Airflow does.
     """
@@ -161,7 +168,7 @@ def problems(value: Any, schema: Schema) -> list[str]:
 
 
 def _with_hint(error: Any) -> str:
-    """The text of an error of jsonschema, with a hint how to write the value."""
+    """Return the text of an error of jsonschema, with a hint how to write the value."""
     hint = ""
     if error.validator == "format":
         hint = value_hints.for_format(error.validator_value)
@@ -176,8 +183,8 @@ def _as_list(kinds: str | list[str]) -> list[str]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Makes schemas without titles, because Airflow's form would show a title instead of the
-    param's name.
+    """Makes schemas without the titles that pydantic derives from field names, because Airflow's
+    form would show a title instead of the param's name.
     """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -186,7 +193,7 @@ class _Generator(GenerateJsonSchema):
     def emit_warning(self, kind: Any, detail: str) -> None:
         """Ignore pydantic's warning about a default that is not JSON.
 
-        ``_default`` raises an error for such a default, which names the field.
+        For such a default, ``_default`` raises an error that names the field.
         """
 
 
@@ -194,12 +201,14 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
     try:
         return model.model_json_schema(schema_generator=_Generator)
     except Exception as error:
-        # This may be PydanticInvalidForJsonSchema, or any exception of a type's own hook.
+        # Every exception is caught, because pydantic raises PydanticInvalidForJsonSchema, and the
+        # hook of a type may raise any exception.
         raise DeclarationError(f"{model.__name__} has no JSON Schema: {error}") from error
 
 
 def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool]]:
-    """The fields of a model by their names in a conf, and whether each field is required.
+    """Return the fields of a model by their names in a conf, each with whether the field is
+    required.
 
     The name in a conf is the field's alias, or the field's name if it has no alias.
     """
@@ -210,7 +219,7 @@ def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool
 
 
 def _default(model: type[BaseModel], name: str, field: Any, schema: Schema) -> Any:
-    """The field's default as a JSON value.
+    """Return the field's default as a JSON value.
 
     Raises:
         DeclarationError: The default is not a JSON value, or changes with each call.
@@ -223,7 +232,8 @@ def _default(model: type[BaseModel], name: str, field: Any, schema: Schema) -> A
     else:
         default = _made(field)
         if default != _made(field):
-            # Airflow would store a new version of the DAG at each parse of the file.
+            # With such a default, Airflow would store a new version of the DAG each time it parses
+            # the file.
             raise DeclarationError(f"the default of {model.__name__}.{name} changes with each call: {way_out}")
     try:
         json.dumps(default, allow_nan=False)
@@ -256,7 +266,7 @@ _REFERENCE = "#/$defs/"
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """``schema`` with its references resolved.
+    """Return ``schema`` with its references resolved.
 
     References to recursive definitions stay, and the result has these definitions in ``$defs``.
     """
@@ -292,7 +302,7 @@ def _inlined(schema: Schema, definitions: Schema) -> Schema:
 
 
 def _is_recursive(name: str, definitions: Schema) -> bool:
-    """Whether a definition refers to itself, directly or through other definitions."""
+    """Return whether a definition refers to itself, directly or through other definitions."""
     seen: set[str] = set()
     ahead = list(_references(definitions[name]))
     while ahead:
@@ -306,7 +316,7 @@ def _is_recursive(name: str, definitions: Schema) -> bool:
 
 
 def _references(node: Any) -> Iterator[str]:
-    """The names of the definitions that a schema refers to."""
+    """Yield the names of the definitions that a schema refers to."""
     if not isinstance(node, Mapping):
         return
     if isinstance(reference := node.get("$ref"), str):
@@ -323,9 +333,10 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """Turn ``anyOf: [X, null]`` into X with the type ``[X's type, "null"]``.
+    """Turn ``anyOf: [X, null]`` into X with the type ``[X's type, "null"]``, and return the schema.
 
-    This requires that X has one plain type. All other schemas stay unchanged.
+    If X does not have exactly one plain type, or if there is no such ``anyOf``, return the schema
+    unchanged.
     """
     null = {"type": "null"}
     choices = schema.get("anyOf", ())

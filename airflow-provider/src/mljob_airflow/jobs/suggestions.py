@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 
 
 def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
-    """The text of an error: ``train has no param 'epoch': did you mean 'epochs'?``.
+    """Return the text of an error, for example ``train has no param 'epoch': did you mean
+    'epochs'?``.
 
     Args:
-        owner: The object in which the name does not exist, for example a DAG.
+        owner: The object that has no such name, for example a DAG's id.
         what: The kind of the name, for example ``param``.
         name: The name that does not exist.
         known: The names that exist. If no name is similar, the text lists all of them.
@@ -22,10 +23,12 @@ def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The name in ``known`` that is most similar to ``name``; ``None`` if no name is similar."""
+    """Return the name in ``known`` that is most similar to ``name``, or ``None`` if no name is
+    similar.
+    """
     return next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
 def likeness(name: str, other: str) -> float:
-    """How similar two names are, from 0 to 1."""
+    """Return how similar two names are, from 0 to 1."""
     return difflib.SequenceMatcher(None, name, other).ratio()

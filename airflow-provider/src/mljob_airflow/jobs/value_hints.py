@@ -29,9 +29,9 @@ _OF_PROBLEMS = {
 
 
 def for_number(value: object) -> str:
-    """The hint for a param that is a number and got a duration such as ``2h``.
+    """Return the hint for a numeric param whose value is a duration such as ``2h``.
 
-    Empty if ``value`` is not a duration.
+    The hint is empty if ``value`` is not a duration.
     """
     if not isinstance(value, str) or (match := _DURATION.fullmatch(value.strip())) is None:
         return ""
@@ -40,13 +40,13 @@ def for_number(value: object) -> str:
 
 
 def for_format(name: object) -> str:
-    """The hint for a ``format`` of a JSON Schema; empty for a format without a hint."""
+    """Return the hint for a ``format`` of a JSON Schema. The hint is empty for other formats."""
     return _OF_FORMATS.get(str(name), "")
 
 
 def for_problem(kind: str, value: object) -> str:
-    """The hint for a value that pydantic refuses with an error of the type ``kind``.
+    """Return the hint for a value that pydantic refuses with an error of the type ``kind``.
 
-    Empty for an error without a hint.
+    The hint is empty for errors of other types.
     """
     return for_number(value) if kind.startswith(("int_", "float_")) else _OF_PROBLEMS.get(kind, "")

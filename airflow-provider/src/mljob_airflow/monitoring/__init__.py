@@ -4,7 +4,8 @@ A monitor is a DAG (:mod:`.dag`) with the tasks of :mod:`.tasks`. The first task
 
 - :mod:`.collector` reads data from Airflow, through :mod:`.rest_reader`.
 - :mod:`.observations` has the types of this data.
-- :mod:`.findings` decides what is wrong, by the :mod:`.thresholds`.
+- :mod:`.findings` compares the data with the :mod:`.thresholds`, and makes a finding for each
+  problem.
 
 The other tasks use the report independently of each other:
 
@@ -12,9 +13,9 @@ The other tasks use the report independently of each other:
 - :mod:`.pages` writes an HTML page.
 - :mod:`.report_message` makes the Kafka message with the report.
 
-The decisions are pure functions that need no Airflow. Tasks of Airflow 3 have no access to the
-metadata database, so all data comes from the REST API.
+The findings and the due notifications are computed by pure functions that need no Airflow. Tasks of
+Airflow 3 have no access to the metadata database, so all data comes from the REST API.
 
-Every list that is read has a bound. If a list is longer, the report says so. A finding that is
-missing in such a report does not count as resolved.
+The monitor reads every list only up to a bound. If a list is longer, the report says that findings
+of certain kinds may be missing. A finding of such a kind does not count as resolved.
 """

@@ -1,11 +1,11 @@
 """Makes a report: reads data from Airflow with few requests, and passes the data to
-:mod:`mljob_airflow.monitoring.findings`, which decides what is wrong.
+:mod:`mljob_airflow.monitoring.findings`, which makes a finding for each problem.
 
 The collector first reads short lists: queued runs, and failed, waiting and running tasks. For each
 DAG or task that stands out in these lists, the collector then reads the history, with one request
-for each. With 5,500 DAGs and 12,000 tasks a day, :func:`collect_problems` reads about sixty pages
-of DAGs and twenty pages of tasks, and makes one request for each DAG or task that stands out, up to
-the bounds below.
+for each. On a platform with 5,500 DAGs and 12,000 tasks a day, :func:`collect_problems` reads about
+sixty pages of DAGs and twenty pages of tasks, and makes one request for each DAG or task that
+stands out, up to the bounds below.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ MAX_SUSPECTS = 200
 """The maximum number of DAGs whose recent runs are read because the DAGs are paused, stale or
 broken."""
 MAX_UNLISTED = 100
-"""The maximum number of DAGs that are read one by one, because the list of DAGs lacks them."""
+"""The maximum number of DAGs that are read one by one because the list of DAGs in use lacks them.
+The running runs of at most so many DAGs are counted.
+"""
 MAX_RECURRING = 50
 """The maximum number of tasks whose failures are compared with each other."""
 MAX_OUTLIERS = 300
-"""The maximum number of tasks whose history is read, to judge their duration and wait."""
+"""The maximum number of tasks whose history is read to find outliers."""
 HISTORY = 100
 """The number of task instances in the history of a task: one page."""
 
@@ -72,11 +74,11 @@ class Airflow(Protocol):
 
 @dataclass(frozen=True)
 class ReportContext:
-    """The facts about a report that don't come from Airflow's REST API.
+    """The inputs of a report that don't come from Airflow's REST API.
 
     Attributes:
         monitor: The id of the monitor's DAG.
-        source: The name of this Airflow, ``[mljob] source``.
+        source: The name of this Airflow, from the option ``[mljob] source``.
         run_id_prefix: The first part of the run ids of MLJobs.
         links: Makes URLs of Airflow's UI.
         now: The time of the report.
@@ -91,7 +93,9 @@ class ReportContext:
     mutes: Mutes = field(default_factory=Mutes)
 
     def ago(self, **span: float) -> datetime:
-        """A time before :attr:`now`. The arguments are those of ``timedelta``."""
+        """Return the time that lies the given span before :attr:`now`. The arguments are those of
+        ``timedelta``.
+        """
         return self.now - timedelta(**span)
 
 
@@ -101,7 +105,7 @@ Collector = Callable[[Airflow, Thresholds, ReportContext], MonitoringReport]
 
 @dataclass
 class _Collection:
-    """The DAGs and findings that were collected for a report so far."""
+    """The DAGs and findings that have been collected for a report so far."""
 
     airflow: Airflow
     thresholds: Thresholds
@@ -113,10 +117,10 @@ class _Collection:
 
     @contextmanager
     def readable(self, *kinds: FindingKind) -> Iterator[None]:
-        """Mark the report as incomplete for these kinds if Airflow answers 403 to a request of the
-        block.
+        """Mark the report as incomplete for these kinds of findings if Airflow answers 403 to a
+        request in the ``with`` block.
 
-        All other errors are raised, so no report is made.
+        Any other error is raised, and no report is made.
         """
         try:
             yield
@@ -131,18 +135,18 @@ class _Collection:
             self.incomplete.setdefault(kind, why)
 
     def mark_if_cut(self, listing: Listing[Any], what: str, *kinds: FindingKind) -> None:
-        """Mark the report as incomplete for these kinds if a bound has cut the listing.
+        """Mark the report as incomplete for these kinds of findings if a bound has cut the listing.
 
         Args:
             listing: The rows that were read.
-            what: The rows, as the reason names them, for example ``queued runs``.
+            what: The name of the rows for the text of the reason, for example ``queued runs``.
             kinds: The kinds of findings that depend on the listing.
         """
         if not listing.complete:
             self.mark_incomplete(f"only the first {len(listing.rows)} {what} were read", *kinds)
 
     def dag(self, dag_id: str) -> Dag:
-        """The DAG with this id.
+        """Return the DAG with this id.
 
         A DAG that was not read before is requested. After :data:`MAX_UNLISTED` such requests, the
         result has only the DAG's id.
@@ -156,10 +160,10 @@ class _Collection:
         return self.dags[dag_id]
 
     def _dags_of(self, finding: Finding) -> list[Dag]:
-        """The DAGs that a finding is about.
+        """Return the DAGs that a finding is about.
 
-        For a finding about a DAG file that can't be imported, these are the DAGs of the file that
-        are in use.
+        For a finding about a DAG file that can't be imported, return the collected DAGs of the
+        file.
         """
         if finding.kind is FindingKind.IMPORT_ERROR:
             return [
@@ -168,8 +172,8 @@ class _Collection:
         return [self.dags.get(finding.dag_id, Dag(finding.dag_id))] if finding.dag_id else []
 
     def report(self, tables: tuple[Table, ...] = (), series: tuple[Series, ...] = ()) -> MonitoringReport:
-        """Make the report: at most :data:`MAX_FINDINGS` findings, without muted ones, most severe
-        first.
+        """Make the report. It has at most :data:`MAX_FINDINGS` findings, the most severe ones
+        first, and no muted findings.
         """
         result = apply_mutes(self.findings, self.context.mutes, self._dags_of, self.context.links, self.context.now)
         self.mark_incomplete(f"the report names only the first {MAX_FINDINGS} muted findings", *result.cut)
@@ -194,8 +198,8 @@ class _Collection:
 def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportContext) -> MonitoringReport:
     """Make the report of ``mljob_monitor``.
 
-    It has findings about DAGs that are paused, stale or broken, about stuck runs and tasks, about
-    recurring failures, and about outliers.
+    The report has findings about DAGs that are paused, stale or broken, about stuck runs and tasks,
+    about recurring failures, and about outliers.
     """
     collected = _Collection(airflow, thresholds, context)
     listing = airflow.dags_in_use(context.ago(days=thresholds.in_use_days))
@@ -249,8 +253,8 @@ def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None
         collected.mark_incomplete(why, FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
     feeds: Mapping[str, frozenset[str]] = {}
     if suspected:
-        # Without access to assets, one reason is missing why a DAG may be needed. The report does
-        # not count as incomplete for that.
+        # Without access to assets, the monitor does not know which DAGs are needed because they
+        # update the assets of other DAGs. The report does not count as incomplete because of this.
         with collected.readable():
             feeds = airflow.asset_feeds()
     since = context.ago(days=collected.thresholds.in_use_days)
@@ -303,7 +307,7 @@ def _collect_failures(collected: _Collection) -> None:
     reads = thresholds.log_reads
     # The number of logs to read is limited. The first round reads failure_times logs of each task,
     # which suffice to find a recurring error. The second round reads further logs. So a task with
-    # many failures does not use up the limit before the other tasks.
+    # many failures does not use up the limit before the logs of other tasks are read.
     for most in (thresholds.failure_times, thresholds.failure_runs):
         for last in compared:
             unread = [instance for instance in last.failed[:most] if instance.run_id not in last.errors][:reads]

@@ -1,8 +1,8 @@
 """Makes the DAG of a monitor.
 
 The DAG has a task that makes a report, and three tasks that use the report independently of each
-other. The DAG processor parses DAG files again and again, so a task imports its code only when it
-runs.
+other. The DAG processor parses DAG files again and again, so each task imports its code only when
+the task runs.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ def monitor_dag(
     """Make the DAG of a monitor.
 
     Args:
-        dag_id: The DAG's id. The Variable with the monitor's thresholds has the same name.
+        dag_id: The DAG's id, which is also the name of the Variable with the monitor's thresholds.
         description: One line for the list of DAGs.
         doc_md: The DAG's documentation.
         schedule: A cron expression; ``None``: the DAG runs only when it is triggered.
         collect: The name of the function of :mod:`.collector` that makes the report.
-        thresholds: The thresholds that this function uses. They become the DAG's params.
+        thresholds: The names of the thresholds that the function ``collect`` uses. These thresholds
+            become params of the DAG.
         quiet_hours: The monitor's default for the threshold ``quiet_hours``.
     """
     notifying = ("quiet_hours", "settle_minutes", "min_severity")

@@ -1,4 +1,4 @@
-"""Makes URLs of pages in Airflow's UI. The REST API does not return such URLs."""
+"""Makes URLs of pages in Airflow's UI, because the REST API does not return such URLs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class Links:
     base_url: str
 
     def dag(self, dag_id: str) -> str:
-        """The URL of a DAG's page."""
+        """Return the URL of a DAG's page."""
         return f"{self.base_url.rstrip('/')}/dags/{quote(dag_id, safe='')}"
 
     def task(self, dag_id: str, task_id: str) -> str:
-        """The URL of a task's page, which shows the task instances of all runs."""
+        """Return the URL of a task's page, which shows the task instances of all runs."""
         return f"{self.dag(dag_id)}/tasks/{quote(task_id, safe='')}"
 
     def run(self, dag_id: str, run_id: str) -> str:
-        """The URL of a run's page."""
+        """Return the URL of a run's page."""
         return f"{self.dag(dag_id)}/runs/{quote(run_id, safe='')}"
 
     def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
-        """The URL of a task instance's page, which shows the log.
+        """Return the URL of a task instance's page, which shows the log.
 
         ``map_index`` is -1 for a task that is not mapped.
         """
@@ -33,9 +33,9 @@ class Links:
         return f"{self.run(dag_id, run_id)}/tasks/{quote(task_id, safe='')}{mapped}"
 
     def variables(self) -> str:
-        """The URL of the list of Variables."""
+        """Return the URL of the list of Variables."""
         return f"{self.base_url.rstrip('/')}/variables"
 
     def pools(self) -> str:
-        """The URL of the list of pools."""
+        """Return the URL of the list of pools."""
         return f"{self.base_url.rstrip('/')}/pools"

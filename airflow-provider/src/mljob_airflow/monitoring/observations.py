@@ -1,5 +1,5 @@
-"""The types of the data that monitoring reads from Airflow. Times have a time zone, durations are
-in seconds.
+"""The types of the data that monitoring reads from Airflow. Times have a time zone, and durations
+are in seconds.
 """
 
 from __future__ import annotations
@@ -56,12 +56,14 @@ class QueuedRun:
     dag_id: str
     run_id: str
     since: datetime
-    """The time at which the run was queued."""
+    """The time at which the run was queued, or the run's ``run_after`` if Airflow has not recorded
+    this time.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """A task instance. The dates are those of the last try."""
+    """A task instance. All dates are from the task instance's last try."""
 
     dag_id: str
     run_id: str

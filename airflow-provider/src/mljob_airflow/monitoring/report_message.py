@@ -1,7 +1,7 @@
 """Makes the Kafka message with a report.
 
-This is a separate module, so that a task that only sends task events does not load the models of
-reports.
+This function is not in :mod:`mljob_airflow.events.cloudevents`, because a task that only sends task
+events must not import the models of reports.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from mljob_contract.reports import CE_TYPE_REPORT, MonitoringReport
 
 
 def message_from_report(report: MonitoringReport, *, event_id: str) -> Message:
-    """The message for a report. The message's key is the monitor's DAG id.
+    """Make the message for a report. The message's key is the monitor's DAG id.
 
     Args:
         report: The report.

@@ -22,11 +22,13 @@ MAX_DAGS = 10_000
 MAX_RUNS = 2_000
 """The maximum number of rows that are read of a list of runs, import errors, assets or pools."""
 MAX_TASKS = 5_000
-"""The maximum number of task instances that are read of a list. A busy platform has about as many
-in a few hours."""
+"""The maximum number of task instances that are read of a list. A busy platform runs that many in a
+few hours.
+"""
 MAX_WINDOW_TASKS = 50_000
 """The maximum number of task instances that are read for the report about bottlenecks, 100 in a
-request. These are a few days of a busy platform."""
+request. A busy platform runs that many in a few days.
+"""
 MAX_LOG_BYTES = 32 * 1024 * 1024
 """The maximum number of bytes of a task's log that are read to find the last exception. The log is
 read in chunks, and is never in memory as a whole."""
@@ -52,7 +54,7 @@ class AirflowReader:
         self.requests = 0
 
     def dags_in_use(self, since: datetime) -> Listing[Dag]:
-        """The DAGs whose last run started at or after ``since``, including stale DAGs."""
+        """Return the DAGs whose last run started at or after ``since``, including stale DAGs."""
         rows = self._by_offset(
             "list DAGs",
             self._dags.get_dags_without_preload_content,
@@ -65,17 +67,19 @@ class AirflowReader:
         return Listing([_dag(row) for row in rows.rows], rows.complete)
 
     def dag(self, dag_id: str) -> Dag | None:
-        """The DAG with this id; ``None``: the DAG does not exist."""
+        """Return the DAG with this id, or ``None`` if the DAG does not exist."""
         row = self._found(f"get DAG {dag_id}", self._dags.get_dag_without_preload_content, dag_id)
         return None if row is None else _dag(row)
 
     def owner_links(self, dag_id: str) -> Mapping[str, str]:
-        """The DAG's ``owner_links``, by owner; empty if the DAG does not exist."""
+        """Return the DAG's ``owner_links``, by owner. The result is empty if the DAG does not
+        exist.
+        """
         row = self._found(f"get details of {dag_id}", self._dags.get_dag_details_without_preload_content, dag_id)
         return dict((row or {}).get("owner_links") or {})
 
     def import_errors(self) -> Listing[BrokenFile]:
-        """The DAG files that Airflow can't import, newest first."""
+        """Return the DAG files that Airflow can't import, the newest error first."""
         rows = self._by_offset(
             "list import errors",
             self._import_errors.get_import_errors_without_preload_content,
@@ -92,8 +96,8 @@ class AirflowReader:
         )
 
     def asset_feeds(self) -> Mapping[str, frozenset[str]]:
-        """For each DAG that updates assets, the ids of the other DAGs that are scheduled on
-        them.
+        """Return, for each DAG that updates assets, the ids of the other DAGs that are scheduled on
+        these assets.
         """
         rows = self._by_offset(
             "list assets", self._assets.get_assets_without_preload_content, "assets", MAX_RUNS, only_active=True
@@ -106,7 +110,7 @@ class AirflowReader:
         return {dag_id: frozenset(consumers) for dag_id, consumers in feeds.items() if consumers}
 
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
-        """The queued runs whose ``run_after`` is not after ``now``, oldest first."""
+        """Return the queued runs whose ``run_after`` is not after ``now``, oldest first."""
         rows = self._by_cursor(
             "list queued runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -126,7 +130,7 @@ class AirflowReader:
         )
 
     def running_runs(self, dag_id: str) -> int:
-        """The number of running runs of the DAG."""
+        """Return the number of running runs of the DAG."""
         answer = self._found(
             f"count running runs of {dag_id}",
             self._runs.get_dag_runs_without_preload_content,
@@ -137,7 +141,7 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
-        """The run ids of MLJobs among the DAG's newest 20 runs at or after ``since``.
+        """Return the ids of the DAG's newest MLJob runs at or after ``since``, at most 20.
 
         ``prefix`` is the first part of the run ids of MLJobs.
         """
@@ -156,17 +160,17 @@ class AirflowReader:
         return [str(run_id) for run_id in ids if run_id is not None and run_id.prefix == prefix]
 
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]:
-        """The task instances that failed at or after ``since``, newest first."""
+        """Return the task instances that failed at or after ``since``, newest first."""
         return self._instances(
             "list failed tasks", MAX_TASKS, state=["failed"], end_date_gte=since, order_by=["-end_date"]
         )
 
     def waiting_tasks(self) -> Listing[TaskInstance]:
-        """The task instances that wait for a slot or a worker."""
+        """Return the task instances that wait for a slot or a worker."""
         return self._instances("list waiting tasks", MAX_TASKS, state=["scheduled", "queued"])
 
     def recent_tasks(self, since: datetime) -> Listing[TaskInstance]:
-        """The task instances that succeeded at or after ``since``, or are running.
+        """Return the task instances that succeeded at or after ``since``, or are running.
 
         A mapped task is represented by its first instance.
         """
@@ -178,7 +182,7 @@ class AirflowReader:
         return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
 
     def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]:
-        """The task's last instances, newest first, at most ``limit``.
+        """Return the task's last instances, newest first, at most ``limit`` and at most one page.
 
         A mapped task is represented by its first instance in each run.
         """
@@ -195,7 +199,7 @@ class AirflowReader:
         return [_instance(row) for row in (answer or {}).get("task_instances") or ()]
 
     def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
-        """All task instances that ended at or after ``since``, or are running.
+        """Return all task instances that ended at or after ``since``, or are running.
 
         The list has all instances of mapped tasks.
         """
@@ -206,13 +210,13 @@ class AirflowReader:
         return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
 
     def pools(self) -> Listing[Pool]:
-        """The pools of the Airflow."""
+        """Return Airflow's pools."""
         rows = self._by_offset("list pools", self._pools.get_pools_without_preload_content, "pools", MAX_RUNS)
         return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
-        """The last error in the log of a task instance; ``None``: the log has no error, or there is
-        no log.
+        """Return the last error in the log of a task instance, or ``None`` if the log has no error
+        or can't be read.
         """
         try:
             self.requests += 1
@@ -250,7 +254,7 @@ class AirflowReader:
     def _by_offset(
         self, request: str, method: Callable[..., Any], field: str, max_rows: int, **query: Any
     ) -> Listing[Answer]:
-        """Read a list that has only offsets and no cursors, in all versions of Airflow."""
+        """Read a list that has only offsets and no cursors in all versions of Airflow."""
         return _up_to(
             max_rows,
             pages(
@@ -288,7 +292,9 @@ def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
 
 
 def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
-    """The lines of a log that may be about an error, from the first :data:`MAX_LOG_BYTES`."""
+    """Yield the lines of a log that may be about an error, from the first :data:`MAX_LOG_BYTES`
+    bytes.
+    """
     rest, size = b"", 0
     for chunk in response.stream(65536):
         size += len(chunk)
@@ -301,7 +307,8 @@ def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
 
 def _readable(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any] | str]:
     for line in lines:
-        # Most lines are not about errors. This check is faster than parsing all lines as JSON.
+        # Most lines are not about errors. Searching for these words is faster than parsing all
+        # lines as JSON.
         if b"rror" not in line and b"critical" not in line and b"xception" not in line:
             continue
         try:

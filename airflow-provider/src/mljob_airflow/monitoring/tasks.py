@@ -105,7 +105,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
         timedelta(hours=thresholds.quiet_hours), timedelta(minutes=thresholds.settle_minutes), thresholds.min_severity
     )
     mapping = mapping_of(Variable.get(OWNERS_VARIABLE, default=None, deserialize_json=True))
-    # The name must not change, because installations have Variables with this name.
+    # The suffix must not change, because existing installations have Variables with these names.
     variable = f"{report.monitor}_memory"
 
     def save(state: NotificationState) -> None:
@@ -151,10 +151,11 @@ def send_event(report_json: Mapping[str, Any]) -> None:
 
 
 def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], Mapping[str, str]]) -> str | None:
-    """The owner's link in the ``owner_links`` of a DAG.
+    """Return the owner's link in the ``owner_links`` of a DAG, or ``None`` if no DAG has a link for
+    the owner.
 
     The DAGs of the owner's findings are read in turn, at most ``MAX_DAGS_OF_OWNER`` of them.
-    ``None``: none of these DAGs has a link for the owner.
+
 
     Args:
         owner: The owner.
@@ -172,8 +173,8 @@ def _state(variable: str, value: object) -> NotificationState:
     try:
         return states.from_json(value)
     except ValueError as error:
-        # With an empty state, owners may be notified twice. Failing here would mean that they are
-        # never notified again.
+        # With an empty state, owners may be notified twice. If the task failed here, it would fail
+        # in every run, and owners would never be notified again.
         log.warning("The Variable %s is invalid, and is replaced by an empty one: %s", variable, error)
         return {}
 
@@ -192,7 +193,9 @@ def _dag_id(context: Mapping[str, Any]) -> str:
 
 @cache
 def _reader() -> Any:
-    """The reader of this process. It is cached, so that the process logs in to Airflow once."""
+    """Return the reader of this process. The reader is cached, so that the process logs in to
+    Airflow only once.
+    """
     from mljob_airflow.monitoring.rest_reader import AirflowReader
 
     return AirflowReader(Endpoint.configured())

@@ -42,18 +42,20 @@ class Thresholds(BaseModel):
     hours.
     """
     slow_seconds: Annotated[int, Field(ge=1, le=604800)] = 120
-    """A task that takes fewer seconds is never slow."""
+    """A task that takes fewer seconds than this is never slow."""
     wait_seconds: Annotated[int, Field(ge=1, le=604800)] = 300
-    """A wait of fewer seconds is never long."""
+    """A wait of fewer seconds than this is never long."""
     outlier_history: Annotated[int, Field(ge=10, le=97)] = 20
-    """A task is judged only if it has this many earlier runs."""
+    """A task is judged only if it has at least this many earlier runs."""
     bottleneck_hours: Annotated[int, Field(ge=1, le=168)] = 24
     """The number of hours that the report about bottlenecks covers."""
     saturated_share: Annotated[float, Field(gt=0, le=1)] = 0.1
     """A pool is saturated if it is full for this share of the time, and tasks wait for its
     slots."""
     saturated_wait_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
-    """Tasks wait for a slot or a worker if one task in twenty waits this many seconds or longer."""
+    """Tasks count as waiting for a slot or a worker if one task in twenty waits this many seconds
+    or longer.
+    """
     retry_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """A task has many retries if this share of its instances, and at least ``retry_times`` of them,
     were retried.
@@ -81,7 +83,7 @@ class ThresholdsError(ValueError):
 def effective(
     variable: object, given: Mapping[str, Any], *, monitor: str, quiet_hours: float | None = None
 ) -> Thresholds:
-    """The thresholds of one run.
+    """Return the thresholds of one run.
 
     Args:
         variable: The value of the Airflow Variable; ``None``: the Variable does not exist.
@@ -107,7 +109,7 @@ def effective(
 
 
 def params_schema(*names: str) -> dict[str, dict[str, Any]]:
-    """Some of the thresholds as arguments of Airflow's ``Param``.
+    """Return thresholds as arguments of Airflow's ``Param``, by name.
 
     Args:
         names: The names of the thresholds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """A duration in words: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    """Write a duration in words: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     if seconds < 90:
@@ -20,11 +20,11 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:
-    """A number and its noun: ``1 run``, ``3 runs``."""
+    """Write a number and its noun: ``1 run``, ``3 runs``."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def joined(names: list[str], limit: int = 3) -> str:
-    """The first ``limit`` names, and the number of the others: ``a, b, c and 4 more``."""
+    """Write the first ``limit`` names, and the number of the others: ``a, b, c and 4 more``."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

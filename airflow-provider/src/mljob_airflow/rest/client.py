@@ -1,9 +1,9 @@
 """Sends requests to Airflow's REST API, through apache-airflow-client.
 
-The address and the credentials come from an Airflow Connection. Every request has a timeout here,
-because the client has no default timeout. Answers are read as JSON and not as the client's models,
-because the models refuse answers of newer Airflow versions (``docs/adr/0005``). Every failed
-request raises an :class:`AirflowApiError`, whose text names the request.
+The address and the credentials come from an Airflow Connection. This module sets a timeout for
+every request, because the client has no default timeout. Answers are read as JSON and not as the
+client's models, because the models refuse answers of newer Airflow versions (``docs/adr/0005``).
+Every failed request raises an :class:`AirflowApiError`, whose text names the request.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ class Endpoint:
 
     @classmethod
     def configured(cls) -> Endpoint:
-        """The endpoint of the Airflow Connection that ``[mljob] airflow_conn_id`` names."""
+        """Return the endpoint of the Airflow Connection that ``[mljob] airflow_conn_id`` names."""
         from airflow.sdk import Connection
 
         return cls.from_connection(Connection.get(settings.airflow_conn_id()))
 
     @classmethod
     def from_connection(cls, connection: Any) -> Endpoint:
-        """The endpoint of an Airflow Connection.
+        """Return the endpoint that an Airflow Connection describes.
 
-        These fields of the Connection count:
+        The endpoint is made from these fields of the Connection:
 
         - ``host``: a URL (``https://airflow.example/base``), or a host name. A host name is used
           with ``schema`` (``http`` by default) and ``port``.
@@ -125,9 +125,8 @@ def ask(operation: str, method: Callable[..., Any], *path: Any, **query: Any) ->
 
 
 def ask_or_none(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any] | None:
-    """Send a :func:`request`, and return the JSON object of the answer.
-
-    ``None``: Airflow answered 404.
+    """Send a :func:`request`, and return the JSON object of the answer, or ``None`` if Airflow
+    answered 404.
     """
     try:
         return ask(operation, method, *path, **query)
@@ -143,8 +142,8 @@ def connect(endpoint: Endpoint) -> Any:
     Raises:
         AirflowApiError: The login failed.
     """
-    # Imported here, because importing the client takes a second and 50 MB, and only some tasks need
-    # the client.
+    # Imported here, because the import of the client takes a second and 50 MB of memory, and only
+    # some tasks need the client.
     from airflow_client import client
 
     configuration = client.Configuration(host=endpoint.base_url)
@@ -186,9 +185,10 @@ def fetch_token(endpoint: Endpoint) -> str:
 
 
 def detail(body: Any) -> str:
-    """The explanation in the body of an error.
+    """Return the explanation in the body of an error.
 
-    This is the field ``detail`` of Airflow's errors, or the first 200 characters of any other body.
+    The explanation is the field ``detail`` of Airflow's errors, or the first 200 characters of any
+    other body.
     """
     try:
         return str(json.loads(body)["detail"])

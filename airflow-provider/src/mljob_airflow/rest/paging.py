@@ -1,7 +1,8 @@
 """Reads lists that Airflow returns in pages, for Airflow 3.1 to 3.3.
 
-Airflow 3.1 ignores a cursor and uses the offset; later versions ignore the offset and use the
-cursor. So every request for a page has both, and the code doesn't need to know the version.
+A request for a page has both a cursor and an offset. Airflow 3.1 ignores the cursor and uses the
+offset; later versions ignore the offset and use the cursor. So the code doesn't need to know the
+version.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 PAGE_SIZE = 100
-"""The number of rows that a request asks for: the default of ``[api] maximum_page_limit``. A server
-with a lower limit returns smaller pages.
+"""The number of rows that a request asks for. 100 is the default of Airflow's option ``[api]
+maximum_page_limit``. A server with a lower limit returns smaller pages.
 """
 
 Row = Mapping[str, Any]
@@ -37,8 +38,8 @@ def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> 
     Args:
         field: The field of an answer that has the rows.
         ask: Requests a page and returns the answer's JSON. The argument is the place of the page,
-            as query parameters (``cursor``, ``offset``, ``limit``). If no version of Airflow has
-            cursors for the list, ``ask`` may ignore ``cursor``.
+            as query parameters (``cursor``, ``offset``, ``limit``). ``ask`` may ignore ``cursor``
+            if no version of Airflow has cursors for the list.
     """
     cursor: str | None = ""
     seen = 0

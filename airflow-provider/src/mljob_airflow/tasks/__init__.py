@@ -5,5 +5,6 @@
 - :mod:`.failing` fails a task without a retry.
 - :mod:`.waiting` is for sensors that wait for a file.
 
-A value that can't be sent is left out, and :mod:`.omissions` logs a warning.
+A progress, metric or output that can't be sent is left out, and :mod:`.omissions` logs a warning.
+:mod:`.names` makes names of metrics and outputs that fit into the status of an MLJob.
 """

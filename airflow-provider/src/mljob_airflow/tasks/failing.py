@@ -12,7 +12,7 @@ assert_supported(installed_version())
 def fail_for_good(message: str) -> Exception:
     """Make Airflow's ``AirflowFailException``, which fails a task without a retry.
 
-    The task raises it::
+    The task raises the exception::
 
         raise fail_for_good(f"accuracy {accuracy} is below {least}: the model is not published")
     """

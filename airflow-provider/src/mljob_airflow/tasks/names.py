@@ -7,5 +7,5 @@ MAX_NAME_LENGTH = 63
 
 
 def status_name(name: object) -> str:
-    """``name`` as valid Unicode, cut to 63 characters."""
+    """Return ``name`` as valid Unicode, cut to 63 characters."""
     return str(name).encode("utf-8", "replace").decode()[:MAX_NAME_LENGTH]

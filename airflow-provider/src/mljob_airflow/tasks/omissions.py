@@ -1,7 +1,8 @@
 """Warns in the task's log about values that are left out.
 
-Hours of training must not fail, or lose all numbers, because one number is NaN. So ``report()`` and
-``publish_outputs()`` check each value by itself, leave out the values that can't be sent, and warn.
+A task that has trained for hours must not fail, or lose all its numbers, because one number is NaN.
+So ``report()`` and ``publish_outputs()`` check each value by itself, leave out the values that
+can't be sent, and warn.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from mljob_airflow.truncation import truncated
 log = logging.getLogger(__name__)
 
 MAX_WARNINGS = 50
-"""The maximum number of different warnings of one process. The limit is for loops that use a new
-name for each batch."""
+"""The maximum number of different warnings of one process. The limit keeps the log small if a loop
+uses a new name for each batch.
+"""
 MAX_SHOWN = 80
 """The maximum number of characters of a name or a value in a warning."""
 
@@ -25,8 +27,8 @@ _warned: set[tuple[str, str]] = set()
 def warn(what: str, why: str, *, value: object = None) -> None:
     """Log that a value is left out.
 
-    The first message about a value and a reason is a warning. Repetitions in the same process have
-    level DEBUG.
+    The first message with this value's name and this reason is a warning. Repetitions in the same
+    process have level DEBUG.
 
     Args:
         what: The value's name, for example ``report(): metric 'loss'``.
@@ -42,7 +44,7 @@ def warn(what: str, why: str, *, value: object = None) -> None:
 
 
 def shown(value: object) -> str:
-    """A name or a value for a warning: its ``repr``, cut to 80 characters."""
+    """Return a name or a value as text for a warning: its ``repr``, cut to 80 characters."""
     text = f"a {kind(value)}"
     with suppress(Exception):
         text = repr(value)
@@ -50,6 +52,8 @@ def shown(value: object) -> str:
 
 
 def kind(value: object) -> str:
-    """The class of a value as Python code names it, for example ``str`` or ``numpy.ndarray``."""
+    """Return the name of a value's class with its top-level package, for example ``str`` or
+    ``numpy.ndarray``.
+    """
     cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__.split('.')[0]}.{cls.__qualname__}"

@@ -59,9 +59,9 @@ def publish_outputs(**outputs: Any) -> None:
     A second call in the same task adds outputs. A newer value replaces the older value of the same
     name. Outside of an Airflow task, the function publishes nothing.
 
-    The function never raises. It leaves the following outputs out, and publishes the others. The
-    task's log has a warning about each omitted output, and ``.status.outputsOmitted`` of the MLJob
-    names it:
+    The function never raises an exception. The task's log has a warning about each output that is
+    left out, and ``.status.outputsOmitted`` of the MLJob has the output's name. The function leaves
+    out these outputs, and publishes all others:
 
     - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer of
       more than 64 bits;
@@ -93,8 +93,8 @@ def as_json(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
     numbers.
 
     Returns:
-        The JSON values by name, and for each other output the reason why it can't be published, by
-        name.
+        Two dicts by the outputs' names: the JSON values, and the reasons why the other outputs
+        can't be published.
     """
     values: dict[str, Any] = {}
     refused: dict[str, str] = {}
@@ -133,12 +133,12 @@ def _publish(ti: Any, values: Mapping[str, Any], refused: list[str]) -> None:
 
 
 def _fitting(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that fit into ``MAX_BYTES``, small values first.
+    """Return the values that fit together into ``MAX_BYTES``. Small values are chosen first.
 
     So a large value, such as the weights of a model, does not displace a score.
     """
-    # Each size includes two braces. They stand for the colon and the comma that the value needs in
-    # the object with all values.
+    # Each size includes two braces. In the object with all values there are no such braces, but a
+    # comma and a space instead, which are as long.
     sizes = {name: len(json.dumps({name: value})) for name, value in values.items()}
     room, kept = MAX_BYTES, set()
     for name in sorted(sizes, key=lambda name: sizes[name]):
@@ -159,7 +159,8 @@ def _plain(value: object) -> Any:
         return os.fspath(value)
     item = getattr(value, "item", None)
     if callable(item):
-        # This converts NumPy's scalars. An array of more than one element raises an exception.
+        # item() converts NumPy's scalars to Python numbers. For an array of more than one element,
+        # item() raises an exception.
         try:
             return item()
         except Exception:
@@ -170,7 +171,7 @@ def _plain(value: object) -> Any:
 
 
 def _check(value: Any, level: int = 0) -> None:
-    """Check that an XCom and the status can store a value that Python can write as JSON.
+    """Check that an XCom and the status of an MLJob can store a JSON value.
 
     Raises:
         ValueError: The value can't be stored; the text says why.

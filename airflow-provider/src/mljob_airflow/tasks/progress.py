@@ -25,22 +25,24 @@ assert_supported(installed_version())
 log = logging.getLogger(__name__)
 
 ROUNDING = 1e-6
-"""A progress that is at most this much below 0 or above 1 is sent as 0 or 1. Sums of fractions may
-differ from 0 or 1 by rounding.
+"""A progress that is at most this much below 0 or above 1 is sent as 0 or 1, because sums of
+fractions may differ from 0 or 1 by rounding.
 """
 
 
 def report(progress: float | None = None, metrics: Mapping[str, float] | None = None) -> None:
     """Report progress and metrics of the running task.
 
-    The function never raises and never waits, so a loop can call it often. Outside of an Airflow
-    task the function does nothing, so the same training code runs anywhere.
+    The function never raises an exception and never waits, so a loop can call it often. Outside of
+    an Airflow task the function does nothing, so the same training code runs anywhere.
 
     Args:
         progress: The fraction of this task's work that is done, from 0 to 1: half of the work is
-            0.5. ``None``: unchanged.
-        metrics: Numbers to show with the progress, such as epoch, loss or rows written. At most 20
-            names, each cut to 63 characters. NumPy numbers are allowed.
+            0.5. ``None``: the report has no progress, and the progress in the status stays the
+            same.
+        metrics: Numbers to show with the progress, by name, such as epoch, loss or rows written. At
+            most 20 numbers are sent, and their names are cut to 63 characters. NumPy numbers are
+            allowed.
 
     A value that can't be sent is left out, with one warning in the task's log, and the other values
     are sent. These values can't be sent: a value that is not a number, NaN, an infinity, a progress
@@ -68,9 +70,10 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
 
 def clean_progress(progress: object) -> float | None:
-    """Check a progress, and return it as a number from 0 to 1 for an event.
+    """Check a progress, and return the progress as a number from 0 to 1.
 
-    ``None``: ``progress`` is ``None``, or is invalid. An invalid progress is logged as a warning.
+    Return ``None`` if ``progress`` is ``None`` or invalid. An invalid progress is logged as a
+    warning.
     """
     if progress is None:
         return None
@@ -87,7 +90,7 @@ def clean_progress(progress: object) -> float | None:
 def clean_metrics(metrics: object) -> dict[str, float] | None:
     """Check metrics, and return at most 20 finite numbers with names of at most 63 characters.
 
-    Other metrics are left out, with a warning. ``None``: no metric is left.
+    Other metrics are left out, with a warning. Return ``None`` if no metric is left.
     """
     if metrics is None:
         return None
@@ -108,7 +111,7 @@ def clean_metrics(metrics: object) -> dict[str, float] | None:
 
 
 def _number(value: object) -> float:
-    """A number as a float. A NumPy number, or a tensor with one element, is a number too.
+    """Convert a number to a float. A NumPy number, or a tensor with one element, is a number too.
 
     Raises:
         ValueError: ``value`` is not a number, or is NaN or an infinity, which JSON doesn't have.

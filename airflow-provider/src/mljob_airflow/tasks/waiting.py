@@ -1,12 +1,13 @@
-"""Waits for a file that another job makes. So two MLJobs can be applied together, for example one
-that trains a model and one that predicts with the model.
+"""Helps a task to wait for a file that another job makes. So two MLJobs can be applied together,
+for example an MLJob that trains a model and an MLJob that predicts with the model.
 
-The function is for sensors in mode ``reschedule``, which occupy no worker slot between two pokes. A
-task that has waited too long fails without a retry, and the error says which job has to run first.
+:func:`is_there` is for sensors in mode ``reschedule``, which occupy no worker slot between two
+pokes. A task that has waited too long fails without a retry, and the error says what to do, for
+example which job has to run first.
 
 Use a ``poke_interval`` of at least ten seconds. If a loop of the scheduler takes longer than the
 ``poke_interval``, the scheduler of Airflow 3.3 queues the sensor again before it has read the
-result of the last poke. The scheduler then takes the task for lost, and sets it to failed.
+result of the last poke. The scheduler then considers the task lost, and sets it to failed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mljob_airflow.tasks.failing import fail_for_good
 
 
 def is_there(path: os.PathLike[str] | str, *, within: float, otherwise: str) -> bool:
-    """Whether a file exists, for a sensor to return::
+    """Return whether a file exists. A sensor returns this value::
 
         @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
         def wait_for_model() -> bool:
@@ -31,14 +32,14 @@ def is_there(path: os.PathLike[str] | str, *, within: float, otherwise: str) -> 
         otherwise: The end of the error message: what the user should do if the file does not exist.
 
     Raises:
-        AirflowFailException: The file does not exist, and the time is over.
+        AirflowFailException: The file does not exist ``within`` seconds after the start of the run.
     """
     from airflow.sdk import get_current_context
 
     if Path(path).exists():
         return True
-    # The time is counted from the start of the run, because a rescheduled sensor starts anew at
-    # each poke.
+    # The waiting time counts from the start of the run, because the start date of a rescheduled
+    # sensor changes with each poke.
     waited = (datetime.now(UTC) - get_current_context()["dag_run"].start_date).total_seconds()
     if waited >= within:
         raise fail_for_good(f"{os.fspath(path)} does not exist after {waited:.0f} s: {otherwise}")

@@ -11,6 +11,7 @@ FINALIZER = f"{GROUP}/cancellation"
 the tasks and outputs of the ended run are in the status."""
 
 UNOBSERVED = {"observedGeneration": -1}
-"""The status that the API server gives a new MLJob until an operator writes one. Without a status,
-kstatus and the tools that use kstatus, such as Flux, report a new object as finished. Flux's own
-resources have the same default."""
+"""The status that the API server gives a new MLJob until an operator writes a status. If a new
+object had no status, kstatus and the tools that use kstatus, such as Flux, would report the object
+as finished. Flux's own resources have the same default.
+"""

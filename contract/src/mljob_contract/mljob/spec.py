@@ -13,9 +13,9 @@ from ..resource import ObjectName, ResourceModel
 from ..times import Time
 
 MAX_CONF_LEVELS = 32
-"""The largest nesting depth of a conf, in levels of objects and lists."""
+"""The maximum number of nested levels of objects and lists in a conf."""
 MAX_CONF_BYTES = 256 * 1024
-"""The largest size of a conf as compact JSON, in bytes."""
+"""The maximum number of bytes of a conf as compact JSON."""
 
 
 class DeletionPolicy(StrEnum):
@@ -66,23 +66,27 @@ class Cancellation(ResourceModel):
     """How a run in progress is cancelled."""
 
     strategy: CancellationStrategy = CancellationStrategy.DAG
-    """How the operator ends the run. Dag, the default: trigger the cancellation DAG mljob_cancel,
-    whose log in Airflow shows each step and which gives teardown tasks 30 seconds. Where that DAG
-    is missing, paused or does not start in time, the operator uses the REST API. Api: fail the
+    """How the operator ends the run. Dag, the default: trigger the cancellation DAG mljob_cancel.
+    Its log in Airflow shows each step, and teardown tasks get 30 seconds. If the cancellation DAG
+    is missing or paused, or does not start in time, the operator uses the REST API. Api: fail the
     tasks through Airflow's REST API at once, without time for teardown tasks. A backfill is always
-    cancelled through the REST API."""
+    cancelled through the REST API.
+    """
     timeout_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
     """How long a deletion waits for the run to end, in seconds since the deletion. Default: 300.
-    Range: 1 to 86400. After that the operator sets the run failed through REST once and removes the
-    MLJob, even if Airflow does not answer. If the run may still be active then, the Warning Event
-    CancellationAbandoned names the run. This matters only while Airflow is unreachable: otherwise
-    cancelling takes seconds."""
+    Range: 1 to 86400. After this time the operator sets the run to failed through the REST API once
+    and removes the MLJob, even if Airflow does not answer. If the run may still be active then, the
+    Warning Event CancellationAbandoned names the run. This matters only while Airflow is
+    unreachable. Otherwise a cancellation takes seconds.
+    """
     children: ChildRuns = ChildRuns.LEAVE
     """What the operator does with runs that tasks of the cancelled run have started with
-    TriggerDagRunOperator. Leave, the default: they continue, as in Airflow, and the Event
-    ChildrenLeft names them. Cancel: the operator cancels them and their own children, at most 50,
-    if an access rule lets the MLJob's namespace run their DAGs and they belong to no other MLJob.
-    The Event ChildrenCancelled names the cancelled runs, ChildrenLeft the runs that continue."""
+    TriggerDagRunOperator. Leave, the default: these runs continue, as in Airflow, and the Event
+    ChildrenLeft names them. Cancel: the operator cancels these runs and the runs that they have
+    started in turn, at most 50 in all. It cancels only runs of DAGs that an access rule lets the
+    MLJob's namespace run, and that belong to no other MLJob. The Event ChildrenCancelled names the
+    cancelled runs, and the Event ChildrenLeft names the runs that continue.
+    """
 
 
 class Reference(ResourceModel):
@@ -111,11 +115,12 @@ class ConfSource(ResourceModel):
     config_map_ref: Reference | None = None
     """The ConfigMap to read. Set either this or secretRef."""
     secret_ref: Reference | None = None
-    """The Secret to read. Set either this or configMapRef. The operator sends the values to Airflow
-    and redacts them in the status, Events and its log, also where a task's error or output quotes
-    them. Airflow stores the conf of a run, and everyone who can read the run can read the conf:
-    prefer an Airflow Connection for credentials. The chart grants the operator access to Secrets
-    only with confFrom.secrets=true."""
+    """The Secret to read. Set either this or configMapRef. The operator sends the values to
+    Airflow. It redacts them in the status, in Events and in its log, also where a task's error or
+    output quotes them. Airflow stores the conf of a run, and everyone who can read the run can read
+    the conf, so prefer an Airflow Connection for credentials. The chart grants the operator access
+    to Secrets only with confFrom.secrets=true.
+    """
 
     @model_validator(mode="after")
     def _require_exactly_one_source(self) -> Self:
@@ -128,8 +133,9 @@ class OutputSource(ResourceModel):
     """An XCom that becomes an entry of status.outputs."""
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    """The name of the entry in status.outputs. It replaces an output of the same name that a task
-    has published."""
+    """The name of the entry in status.outputs. The entry replaces an output of the same name that a
+    task has published.
+    """
     task_id: AirflowId
     """The id of the task that pushes the XCom. For a task in a task group, the ids of the groups
     come first: group.task. For a mapped task, the entry is the list of the values of its instances,
@@ -143,15 +149,18 @@ class BackfillSpec(ResourceModel):
 
     from_: Annotated[Time, Field(alias="from")]
     """The first logical date of the range, as an RFC 3339 date-time such as 2026-01-01T00:00:00Z.
-    It must not be after to."""
+    It must not be later than the date in the field to.
+    """
     to: Time
     """The last logical date of the range, inclusive, as an RFC 3339 date-time such as
     2026-01-31T00:00:00Z. Dates in the future are not run. If the whole range is in the future, the
     MLJob is Stalled with reason ValidationFailed."""
     reprocess_behavior: ReprocessBehavior = ReprocessBehavior.NONE
-    """What to do with runs of the range that exist already. None, the default: leave them;
-    status.backfill.runs.notCreated counts them. Failed: run the failed ones again. Completed: run
-    all ended ones again. A run in progress is always left alone."""
+    """What to do with runs of the range that exist already. None, the default: leave all of them as
+    they are. Failed: run the failed runs again. Completed: run all ended runs again. Runs in
+    progress are always left as they are. status.backfill.runs.notCreated counts the runs that are
+    left.
+    """
     max_active_runs: Annotated[int, Field(ge=1, le=10000)] = 10
     """How many runs of the backfill may be active at a time. Default: 10. Range: 1 to 10000.
     Airflow does not count these runs against the DAG's own max_active_runs."""
@@ -176,52 +185,63 @@ class MLJobSpec(ResourceModel):
     needs a schedule."""
     conf: dict[str, Any] = Field(default_factory=dict)
     """The conf of the dag run: any JSON object, such as {"epochs": 20}. Together with the keys from
-    confFrom it has at most 32 levels and 256 KiB. The operator checks it against the params of the
-    DAG before it submits the run. If the conf does not fit, the MLJob is Stalled with reason
+    confFrom it has at most 32 levels and 256 KiB. The operator checks the conf against the params
+    of the DAG before it submits the run. If the conf does not fit, the MLJob is Stalled with reason
     ValidationFailed, and the message names the param. Everyone who can read the MLJob can read the
-    conf: take secret values from a Secret with confFrom."""
+    conf, so take secret values from a Secret with confFrom.
+    """
     conf_from: Annotated[list[ConfSource], Field(max_length=16)] = Field(default_factory=list)
     """ConfigMaps and Secrets of the MLJob's namespace that provide keys of the conf, at most 16.
-    Later entries override earlier ones, and spec.conf overrides all of them. The operator reads the
-    ConfigMaps and Secrets when it submits a run. A later change of a ConfigMap or Secret neither
-    affects that run nor starts another run."""
+    Later entries override earlier entries, and spec.conf overrides all of them. The operator reads
+    the ConfigMaps and Secrets when it submits a run. A later change of a ConfigMap or Secret
+    neither affects that run nor starts another run.
+    """
     logical_date: Time | None = None
     """The logical date of the run, as an RFC 3339 date-time such as 2026-01-01T00:00:00Z. Default:
     no logical date, so that templates that need a date, such as {{ ds }}, fail. Airflow allows one
     run of a DAG per logical date: if another run has this date, the MLJob waits with reason
-    LogicalDateTaken. For the same reason retryStrategy must be ClearFailed, the default."""
+    LogicalDateTaken. So a retry can't create a second run, and retryStrategy must be ClearFailed,
+    the default.
+    """
     airflow_ref: AirflowReference | None = None
     """The AirflowInstance to run in. Default: the default AirflowInstance, or if there is none, the
     Airflow of the operator's settings. status.airflowInstance records the choice, and the run stays
-    there if the default changes later."""
+    in this Airflow if the default changes later.
+    """
     run_policy: RunPolicy = RunPolicy.ONCE
     """What happens if dagId, conf, confFrom, airflowRef, backfill or logicalDate changes after the
     run was submitted. Once, the default: the change is refused, and the condition SpecApplied is
     False. OnChange: the run in progress is cancelled, and a new run starts. OncePerSpec: like
-    OnChange, and an MLJob that was deleted and created again with the same namespace, name and spec
-    takes over its existing run instead of running again. Use OncePerSpec with GitOps tools."""
+    OnChange. In addition, an MLJob that was deleted and created again with the same namespace, name
+    and spec takes over the existing run instead of running again. Use OncePerSpec with GitOps
+    tools.
+    """
     suspend: bool = False
     """Whether the MLJob is suspended, as in a batch/v1 Job. Default: false. true: the run in
     progress is cancelled, and no run starts. Back to false: a new attempt starts with a new run. A
-    backfill is paused instead: its runs in progress end, no other run starts, and false continues
-    the backfill."""
+    backfill is paused instead. Its runs in progress finish, no other run starts, and false resumes
+    the backfill.
+    """
     cancel: bool = False
     """Whether the MLJob is cancelled. Default: false. true: the run is cancelled, and the MLJob
     stays as a record in phase Cancelled. The value true is final and can't be set back to false. To
     stop now and run again later, use suspend."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=2147483647)] | None = None
     """How many seconds the MLJob may be active, over all attempts, counted from status.activeSince.
-    Default: no limit. After that the run is cancelled, and the MLJob is Failed with reason
-    DeadlineExceeded, whatever backoffLimit says."""
+    Default: no limit. After this time the run is cancelled, and the MLJob is Failed with reason
+    DeadlineExceeded, whatever backoffLimit says.
+    """
     pre_running_deadline_seconds: Annotated[int, Field(ge=1, le=2147483647)] | None = None
     """How many seconds an attempt may wait for its first task to start, for example because the DAG
-    is missing or paused, a pool is full or Airflow is down. Default: no limit. It must not exceed
-    activeDeadlineSeconds. After that the run is cancelled, and the MLJob is Failed with reason
-    PreRunningDeadlineExceeded."""
+    is missing or paused, a pool is full or Airflow is down. Default: no limit. The value must not
+    exceed activeDeadlineSeconds. After this time the run is cancelled, and the MLJob is Failed with
+    reason PreRunningDeadlineExceeded.
+    """
     backoff_limit: Annotated[int, Field(ge=0, le=1000)] = 0
     """How many times a failed run is retried. Default: 0. Range: 0 to 1000. The delay before a
-    retry is 10 seconds, then 20, 40 and so on, at most 6 minutes. A retry concerns the run as a
-    whole, and comes after the retries that the DAG sets for its tasks."""
+    retry is 10 seconds, then 20, 40 and so on, at most 6 minutes. A retry is of the run as a whole.
+    It comes after the retries of single tasks that the DAG defines.
+    """
     retry_strategy: RetryStrategy = RetryStrategy.CLEAR_FAILED
     """What a retry runs. ClearFailed, the default: the failed tasks of the same run and the tasks
     that did not run because of them. NewRun: all tasks, in a new run. A backfill and an MLJob with

@@ -11,13 +11,13 @@ from ..resource import Count, Number, Reason, ResourceModel
 from ..times import Time
 
 MAX_TASKS = 100
-"""The largest number of entries in ``status.tasks``."""
+"""The maximum number of entries in ``status.tasks``."""
 MAX_ERROR_LENGTH = 400
-"""The longest text of a task's error in the status, in characters."""
+"""The maximum number of characters of a task's error in the status."""
 MAX_HISTORY = 10
-"""The largest number of entries in ``status.history``."""
+"""The maximum number of entries in ``status.history``."""
 MAX_FAILED_RUNS = 20
-"""The largest number of entries in ``status.backfill.failedRuns``."""
+"""The maximum number of entries in ``status.backfill.failedRuns``."""
 
 
 class Phase(StrEnum):
@@ -41,8 +41,8 @@ class StatusSource(StrEnum):
 
 
 class TaskCounts(ResourceModel):
-    """Task instances of the run by Airflow's state. Each instance of a mapped task counts. The
-    counts are exact even if status.tasks is truncated.
+    """The numbers of the run's task instances in each of Airflow's states. Each instance of a
+    mapped task counts. The counts are exact even if status.tasks is truncated.
     """
 
     total: Annotated[int, Field(ge=0)] = 0
@@ -108,7 +108,7 @@ class InputRequest(ResourceModel):
     url: str | None = None
     """The page in Airflow where the question is answered."""
     instances: int | None = None
-    """How many instances of a mapped task wait for an answer."""
+    """How many instances of the task wait for an answer. Present for a mapped task."""
 
 
 class TaskStatus(ResourceModel):
@@ -119,11 +119,13 @@ class TaskStatus(ResourceModel):
     group.task."""
     state: str
     """Airflow's state of the task, such as running, success, failed, up_for_retry or
-    upstream_failed; none before the task is scheduled. For a mapped task, the most important state
-    of its instances: failed, then running, then waiting, then success."""
+    upstream_failed. The value is none before the task is scheduled. For a mapped task, the most
+    important state of its instances: failed, then running, then waiting, then success.
+    """
     try_number: Count = 0
-    """The number of the current try, from 1; 0 before the first try. For a mapped task, the highest
-    number of its instances."""
+    """The number of the current try, from 1. The value is 0 before the first try. For a mapped
+    task, the highest number of its instances.
+    """
     start_time: Time | None = None
     """When the current try started. For a mapped task, when the first instance started."""
     end_time: Time | None = None
@@ -135,12 +137,15 @@ class TaskStatus(ResourceModel):
     """Numbers that the task last reported, such as epoch, loss or rows. At most 20. Absent for a
     mapped task."""
     error: TaskErrorStatus | None = None
-    """Why the task failed. Present while it is failed or waits for its next try. For a mapped task,
-    the error of the failed instance with the lowest index."""
+    """Why the task failed. Present while the task is failed or waits for its next try. For a mapped
+    task, the error of the failed instance with the lowest index.
+    """
     log_url: str | None = None
     """The page of the task in Airflow, with its log."""
     input: InputRequest | None = None
-    """The question that the task waits for. Present while a person must answer it."""
+    """The question for whose answer the task waits. Present while a person must answer the
+    question.
+    """
     mapped: MappedTasks | None = None
     """The instances of the task. Present for a mapped task."""
 
@@ -170,7 +175,7 @@ class AttemptStatus(ResourceModel):
 
 
 class BackfillRuns(ResourceModel):
-    """Runs of a backfill by Airflow's state."""
+    """The numbers of a backfill's runs in each of Airflow's states."""
 
     total: Annotated[int, Field(ge=0)] = 0
     """All runs that the backfill created or ran again, over all attempts."""
@@ -184,7 +189,8 @@ class BackfillRuns(ResourceModel):
     """Runs that failed: a task failed and had no retry left."""
     not_created: int = 0
     """Runs of the range that existed before and are left as they are, as reprocessBehavior says.
-    They do not count in total."""
+    The field total does not count these runs.
+    """
 
 
 class BackfillRunStatus(ResourceModel):
@@ -223,9 +229,11 @@ class Condition(ResourceModel):
     """One aspect of the MLJob's state, as in metav1.Condition."""
 
     type: Annotated[str, Field(max_length=316)]
-    """Complete, Failed and Suspended: as in a batch/v1 Job. Reconciling: the operator is still
-    working on the MLJob. Stalled: the MLJob can't proceed without a change. SpecApplied is False if
-    the spec differs from what was run: the change was refused, or is not run yet."""
+    """Complete, Failed and Suspended mean the same as in a batch/v1 Job. Reconciling: the operator
+    is still working on the MLJob. Stalled: the MLJob can't proceed without a change. SpecApplied is
+    False if the spec differs from the spec of the run, because the change was refused or has not
+    started a run yet.
+    """
     status: ConditionStatus
     """True, False or Unknown."""
     reason: Reason
@@ -239,11 +247,12 @@ class Condition(ResourceModel):
 
 
 class MLJobStatus(ResourceModel):
-    """The state of the MLJob and its run. Only the operator writes it."""
+    """The state of the MLJob and its run. Only the operator writes the status."""
 
     observed_generation: int | None = None
-    """The metadata.generation that the operator last acted on. -1 until an operator has seen the
-    MLJob."""
+    """The metadata.generation that the operator last acted on. The value is -1 until an operator
+    has read the MLJob.
+    """
     phase: Phase | None = None
     """The state of the MLJob in one word, for people: Pending, Suspended, Queued, Running,
     Cancelling, Succeeded, Failed or Cancelled. Programs should read the conditions."""
@@ -253,15 +262,16 @@ class MLJobStatus(ResourceModel):
     """Why the MLJob is in this phase and what to do about it, in a sentence. The wording may
     change."""
     dag_id: str | None = None
-    """The DAG of the run: spec.dagId as it was when the attempt started."""
+    """The DAG of the run. This is spec.dagId at the start of the attempt."""
     airflow_instance: str | None = None
     """The AirflowInstance of the run, recorded when the attempt started. Later changes of
     airflowRef or of the default do not move the run. Absent for the Airflow of the operator's
     settings."""
     dag_run_id: str | None = None
     """The id of the dag run in Airflow, such as mljob.team-a.digits-train.n3s7nmusm7-1. The
-    operator stores it before it submits the run. For a backfill, whose runs have ids of their own,
-    this id is in the conf of each run under the key mljob."""
+    operator stores it before it submits the run. The runs of a backfill have other ids, and have
+    this id in their conf under the key mljob.
+    """
     dag_run_url: str | None = None
     """The page of the run in Airflow. For a backfill, the page of the DAG's backfills."""
     dag_run_state: str | None = None
@@ -275,19 +285,23 @@ class MLJobStatus(ResourceModel):
     cancelled for a changed spec, do not count. A changed spec starts again at 0."""
     spec_hash: str | None = None
     """A hash of dagId, conf, confFrom, airflowRef, backfill and logicalDate as they were when the
-    attempt started. The operator compares it with the spec to detect a change."""
+    attempt started. The operator compares the hash with the spec to detect a change.
+    """
     submitted_by: str | None = None
-    """The operator process that submits the run of the attempt. It is stored before the run is
-    submitted, and no other process submits the run."""
+    """The operator process that submits the run of the attempt. The operator stores this name
+    before it submits the run, and no other process submits the run.
+    """
     active_since: Time | None = None
-    """When activeDeadlineSeconds starts to count: when the operator first saw the MLJob, or when
-    the MLJob was last resumed, when its spec last changed, or when its ended run was cleared in
-    Airflow. Absent while the MLJob is suspended."""
+    """The time from which activeDeadlineSeconds counts. This is the latest of these times: when the
+    operator first read the MLJob, when the MLJob was resumed, when its spec changed, and when its
+    ended run was cleared in Airflow. Absent while the MLJob is suspended.
+    """
     submit_time: Time | None = None
     """When Airflow queued the run, to the microsecond. Clearing a run queues the run again, at a
-    later time. Until Airflow's REST API has reported the time, the time of the first event. If
-    Airflow reports a later time after the attempt has ended, somebody cleared the run, and another
-    attempt starts."""
+    later time. Until Airflow's REST API has reported this time, submitTime is the time of the first
+    event. If Airflow reports a later time after the attempt has ended, somebody has cleared the
+    run, and another attempt starts.
+    """
     start_time: Time | None = None
     """When Airflow started the run."""
     completion_time: Time | None = None
@@ -299,36 +313,43 @@ class MLJobStatus(ResourceModel):
     """How much of the run is done, in percent. A running task counts with the progress that it
     reports. For a backfill, the share of ended runs."""
     current_task: str | None = None
-    """The task that waits for a person, or else the task that runs, or else the task that is
-    deferred. Of several, the one that started last."""
+    """The task that waits for a person. If no task waits for a person, the running task, or else
+    the deferred task. Of several such tasks, the task that started last.
+    """
     task_counts: TaskCounts | None = None
     """How many task instances are in each state. States without instances are left out."""
     tasks: list[TaskStatus] | None = None
-    """The tasks of the run in the order in which they started, at most 100. If there are more,
-    failed tasks are kept first, then running and retrying ones, then the latest."""
+    """The tasks of the run in the order in which they started, at most 100. If the run has more
+    tasks, failed tasks are kept first, then running and retrying tasks, and then the latest tasks.
+    """
     tasks_omitted: Count | None = None
     """How many tasks are missing from the list tasks, because it is full. taskCounts counts all
     tasks."""
     outputs: dict[str, Any] | None = None
-    """What the tasks published with mljob_airflow.publish_outputs, and the XComs of spec.outputs,
-    at most 16 KiB. They are stored before the condition Complete becomes True. The exception is an
-    Airflow that can't be read for 30 seconds after the end of the run: then Complete comes
-    first."""
+    """The outputs that the tasks published with mljob_airflow.publish_outputs, and the XComs of
+    spec.outputs, at most 16 KiB. The outputs are stored before the condition Complete becomes True.
+    Only if Airflow can't be read for 30 seconds after the end of the run, Complete becomes True
+    first.
+    """
     outputs_omitted: list[str] | None = None
     """The names of outputs that are not in outputs. If all outputs together exceed 16 KiB, the
-    largest ones are omitted. Outputs that are too large or not JSON can't be published: the log of
-    the task says which of the two. A name with the suffix (in an object store) has its value there,
-    because of Airflow's XCom backend, and Airflow's REST API returns only the address of the
-    value."""
+    largest outputs are omitted. A task can't publish an output that is too large or not JSON, and
+    the log of the task says which of the two is the case. If a name has the suffix (in an object
+    store), Airflow's XCom backend keeps the value in an object store, and Airflow's REST API
+    returns only the address of the value.
+    """
     backfill: BackfillStatus | None = None
     """The runs of a backfill. Present with type Backfill."""
     history: list[AttemptStatus] | None = None
-    """The attempts that have ended, oldest first, the last 10. The current attempt is listed once
-    it has ended and another attempt will follow."""
+    """The last 10 attempts that have ended, oldest first. The current attempt is added when it
+    ends, if another attempt follows.
+    """
     last_event_time: Time | None = None
-    """When the newest change in this status happened in Airflow."""
+    """The time in Airflow of the newest change in this status."""
     status_source: StatusSource | None = None
-    """How the operator learned of the newest change. Kafka: an event. REST: Airflow's REST API."""
+    """How the operator learned of the newest change. Kafka: from an event. REST: from Airflow's
+    REST API.
+    """
     conditions: list[Condition] | None = None
     """The state of the MLJob for programs: Complete, Failed, Suspended, SpecApplied, Reconciling
     and Stalled. For example: kubectl wait --for=condition=Complete mljob/digits-train

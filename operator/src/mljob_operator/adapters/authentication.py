@@ -18,16 +18,17 @@ RESTART_AFTER = 120.0
 """Seconds of refusals after which ``/livez`` fails, so that the kubelet restarts the operator. The
 kubelet needs one or two minutes to renew a token in its file."""
 LOGGED_AFTER = 5.0
-"""Seconds of refusals after which the log says what to check. The operator reads a renewed token
-sooner, so a renewal is not logged."""
+"""Seconds of refusals after which the log says what to check. After a renewal of the token, the
+operator reads the new token sooner, so a renewal causes no such log line.
+"""
 
 
 class Authentication:
     """Tracks whether the Kubernetes API accepts the operator's credentials.
 
     Args:
-        advice: A sentence for the log: what an administrator should check if the API refuses the
-            credentials.
+        advice: A sentence for the log that says what an administrator should check if the API
+            refuses the credentials.
         clock: A monotonic clock, in seconds.
         restart_after: Overrides :data:`RESTART_AFTER`, for tests.
     """

@@ -1,4 +1,4 @@
-"""Sends unreadable messages to the dead-letter topic. All functions run in the thread of the
+"""Sends unreadable Kafka messages to the dead-letter topic. The functions run in the thread of the
 consumer that received the messages (:mod:`.kafka`).
 """
 
@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
 """The maximum number of bytes of a dead letter's value, and of its key. Longer values and keys are
-cut. The header ``mljob_size`` then has the size of the original value."""
+cut. If the value is cut, the header ``mljob_size`` has the number of bytes of the original value.
+"""
 KEPT_KB = 16 * 1024
 """The maximum number of KiB of dead letters that wait until a broker accepts them. Further dead
 letters are dropped."""
@@ -50,7 +51,7 @@ class DeadLetters:
         """Send a message to the dead-letter topic, without waiting and without raising.
 
         The header ``mljob_source`` has the position of the message (topic/partition/offset), and
-        ``mljob_error`` the reason why the message is unreadable.
+        the header ``mljob_error`` has the reason why the message is unreadable.
         """
         topic, number = message.partition
         value, key = message.value or b"", message.key
@@ -86,7 +87,9 @@ class DeadLetters:
             self._producer = None
 
     def _log_loss(self, position: str, error: Exception) -> None:
-        """Log a lost dead letter. Further losses are logged only after a success."""
+        """Log that a dead letter is lost. The next loss is logged only if a dead letter was
+        accepted in between.
+        """
         if not self._loss_logged:
             self._loss_logged = True
             log.warning(

@@ -1,13 +1,14 @@
-"""Reads the event topic through confluent-kafka, the Python client on librdkafka.
+"""Reads the event topic through confluent-kafka, the Python client that is based on librdkafka.
 
 librdkafka's consumer blocks, so it runs in its own thread. The thread waits for one message, takes
 all other messages that have arrived, and passes them to the event loop. ``consume(n, timeout)``
-would wait for a full batch until the timeout; ``poll`` followed by ``consume(n, 0)`` has no such
-delay.
+would wait until it has ``n`` messages or the timeout is over. ``poll`` followed by ``consume(n,
+0)`` has no such delay.
 
-Only that thread calls the consumer. Since confluent-kafka 2.16, a call from another thread waits
+Only this thread calls the consumer. Since confluent-kafka 2.16, a call from another thread waits
 until ``poll`` returns, and the next ``poll`` may begin before the waiting call gets its turn
-(confluent-kafka-python #2322). A call from the event loop's thread would block the whole operator.
+(confluent-kafka-python #2322). Such a call from the event loop's thread would block the whole
+operator.
 """
 
 from __future__ import annotations
@@ -41,21 +42,25 @@ POLL_SECONDS = 0.5
 """Seconds for which the thread waits for a message. Between two waits, the thread sends commits and
 checks whether it should end."""
 BATCH = 500
-"""The maximum number of messages that the thread takes at once, after the first."""
+"""The maximum number of further messages that the thread takes after the first message."""
 SESSION_TIMEOUT_MS = 10_000
 """Milliseconds without a heartbeat after which another member of the group gets the partitions.
 librdkafka sends a heartbeat every 3 s."""
 
 
 RETRY_SECONDS = 10.0
-"""Seconds between the failure of a consumer and the next consumer. The cause may go away by itself:
-a certificate file is only partly written, or the token endpoint does not answer."""
+"""Seconds between the failure of a consumer and the creation of the next consumer. The cause may go
+away by itself, for example if a certificate file is only partly written or the token endpoint does
+not answer.
+"""
 FILE_CHECK_SECONDS = 10.0
 """Seconds between two checks of the certificates on disk. The kubelet needs up to a minute to
-update them, so shorter intervals would gain little."""
+update the certificates in a Pod, so shorter intervals would gain little.
+"""
 STATISTICS_MS = 1_000
-"""Milliseconds between two statistics of librdkafka. The operator notices a lost connection within
-this time."""
+"""Milliseconds between two reports of librdkafka's statistics. The operator notices a lost
+connection within this time.
+"""
 FILES = (
     "ssl.ca.location",
     "ssl.certificate.location",
@@ -67,14 +72,16 @@ FILES = (
 
 
 def refusal(config: Mapping[str, Any]) -> str | None:
-    """The reason why librdkafka refuses these properties; None: librdkafka accepts them.
+    """Return the reason why librdkafka refuses these properties, or None if librdkafka accepts
+    them.
 
     The check connects neither to the brokers nor to a token endpoint.
     """
     asked = {name: value for name, value in config.items() if name != "oauth_cb"}
     if "sasl.oauthbearer.token.endpoint.url" in asked:
-        # librdkafka would request a token at once, and closing the consumer would wait for the
-        # answer. Nothing listens on this address, so there is no wait.
+        # With the configured address, librdkafka would request a token at once, and closing the
+        # consumer would wait for the answer. Nothing listens on the address below, so closing does
+        # not wait.
         asked["sasl.oauthbearer.token.endpoint.url"] = "http://127.0.0.1:9/"
     silenced = {"log_level": 0, "logger": logging.getLogger("librdkafka"), "error_cb": lambda _: None}
     try:
@@ -89,17 +96,17 @@ def refusal(config: Mapping[str, Any]) -> str | None:
 
 _CONSUMER = {
     "enable.auto.commit": False,
-    # A group without a committed offset starts at the end of the topic. The operator reads earlier
-    # states from Airflow's REST API.
+    # A consumer group without a committed offset starts at the end of the topic. The operator reads
+    # earlier states from Airflow's REST API.
     "auto.offset.reset": "latest",
     "allow.auto.create.topics": False,
     "statistics.interval.ms": STATISTICS_MS,
 }
 _CONSUMER_DEFAULTS = {
     "fetch.wait.max.ms": 100,
-    # After a crash of the operator, its partitions stay assigned to the dead process for this time.
-    # Until the time is over, the new process gets no events and reads only Airflow's REST API.
-    # librdkafka's default is 45 s.
+    # After a crash of the operator, the partitions stay assigned to the dead process for this time.
+    # The new process then gets no events, and reads only Airflow's REST API. librdkafka's default
+    # is 45 s.
     "session.timeout.ms": SESSION_TIMEOUT_MS,
     "topic.metadata.refresh.interval.ms": 10_000,
     "reconnect.backoff.max.ms": 2_000,
@@ -115,8 +122,9 @@ class KafkaEvents:
     Args:
         config: librdkafka's properties for brokers and security.
         topic: The topic.
-        group_id: The consumer group; the members of a group share the partitions.
-        dead_letter_topic: The topic for unreadable messages; None: unreadable messages are dropped.
+        group_id: The consumer group. The members of a group share the partitions.
+        dead_letter_topic: The topic for unreadable messages. None if unreadable messages are
+            dropped.
         link_changed: Called in the event loop with the state of the connection to the brokers, each
             time the state changes. The argument is None when the topic is not read any more.
         file_check_interval: Seconds between two checks of the certificates on disk.
@@ -156,7 +164,7 @@ class KafkaEvents:
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Subscribe, and read in a thread.
+        """Start the thread, which subscribes to the topic and reads it.
 
         Args:
             deliver: Called in the current event loop with the messages that have arrived.
@@ -173,7 +181,7 @@ class KafkaEvents:
         self._commands.put(lambda: self._commit(positions))
 
     def pause(self, *, paused: bool) -> None:
-        """Stop or resume fetching messages.
+        """Pause or resume the fetching of messages.
 
         The thread continues to poll, so the consumer stays a member of the group.
         """
@@ -207,8 +215,8 @@ class KafkaEvents:
                 # survive, because no other thread reads the topic.
                 log.debug("Kafka: the consumer has failed", exc_info=error)
                 if not isinstance(error, SystemError):
-                    # A SystemError follows a failure of the token callback, which has reported its
-                    # own error to the connection.
+                    # confluent-kafka raises SystemError after the token callback has failed. The
+                    # callback has reported its error to the connection already.
                     self._connection.failed(type(error).__name__, str(error) or type(error).__name__)
                 self._connection.lost()
                 self._wait_to_retry()
@@ -266,8 +274,8 @@ class KafkaEvents:
     def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
         """The callback ``callback``, for the current consumer only.
 
-        A replaced consumer that the brokers refuse may take long to end. Its errors and statistics
-        say nothing about the next consumer, so they are ignored.
+        If the brokers refuse a consumer, the consumer may take long to end after its replacement.
+        Its errors and statistics say nothing about the next consumer, so they are ignored.
         """
         number = self._consumers
 
@@ -278,9 +286,10 @@ class KafkaEvents:
         return call_if_current
 
     def _usable(self) -> bool:
-        """Whether librdkafka accepts the certificates on disk.
+        """Return whether librdkafka accepts the certificates on disk.
 
-        Refused certificates may be only partly written. They are checked again when they change.
+        Certificates that librdkafka refuses may be only partly written. They are checked again when
+        the files change.
         """
         why = refusal(self._config)
         if why is not None:
@@ -290,12 +299,13 @@ class KafkaEvents:
         return why is None
 
     def _leave(self) -> None:
-        """Commit, and leave the group, so that the next consumer continues from the committed
-        offsets.
+        """Commit the offsets and leave the group, so that the next consumer continues from the
+        committed offsets.
 
-        Unavailable brokers, or brokers that don't trust the certificate any more, accept no commit.
-        So the next consumer doesn't wait longer than ``LEAVE_SECONDS`` for this one, and may read
-        messages behind the last committed offset again.
+        Brokers accept no commit if they are unavailable or don't trust the certificate any more. So
+        the thread waits at most ``LEAVE_SECONDS`` for the commits, and then at most
+        ``LEAVE_SECONDS`` for the consumer to leave the group. The next consumer may read messages
+        after the last committed offset again.
         """
         self._run_commands()
         try:
@@ -317,7 +327,7 @@ class KafkaEvents:
         self._consumer = None
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
-        """Callback ``on_commit``: a commit in the background has succeeded or failed."""
+        """Handle the end of a commit in the background (callback ``on_commit``)."""
         self._commits = max(0, self._commits - 1)
         if error is not None:
             log.info("offsets were not committed: %s", error)
@@ -328,11 +338,11 @@ class KafkaEvents:
             self._connection.check()
 
     def _reporting_token_errors(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
-        """The property ``oauth_cb``: the token callback, which reports its errors to the
+        """Return the property ``oauth_cb`` with a token callback that reports its errors to the
         connection.
 
-        librdkafka itself would only report that the callback failed, without the cause. Empty if
-        there is no token callback.
+        librdkafka itself would only report that the callback failed, without the cause. Return an
+        empty dict if there is no token callback.
         """
         if tokens is None:
             return {}
@@ -354,8 +364,8 @@ class KafkaEvents:
         """Run the functions that the event loop has queued for the consumer's thread.
 
         Args:
-            wait: Whether to wait until commits are done. True if another member of the group is
-                about to get the partitions.
+            wait: Whether to wait until the brokers have accepted the commits. This is necessary
+                when another member of the group is about to get the partitions.
         """
         self._waits_for_commits = wait
         while True:
@@ -370,8 +380,8 @@ class KafkaEvents:
             return
         try:
             if self._waits_for_commits:
-                # This call never returns if no broker accepts the commit. A rebalance has just
-                # begun, so a broker does answer.
+                # This call would never return if no broker accepted the commit. But a rebalance has
+                # just begun, so a broker is in reach.
                 self._consumer.commit(offsets=positions, asynchronous=False)
             else:
                 self._consumer.commit(offsets=positions, asynchronous=True)
@@ -401,7 +411,8 @@ class KafkaEvents:
         )
 
     def _log_problem(self, error: KafkaError) -> None:
-        """Log an error of the consumer, once until messages arrive again or the error changes.
+        """Log an error of the consumer. The same error is not logged again until messages have
+        arrived.
 
         No other reaction is needed, because librdkafka reconnects by itself.
         """

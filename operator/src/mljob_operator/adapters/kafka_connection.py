@@ -1,10 +1,11 @@
 """Tracks whether the brokers are connected, and logs each loss and each return of the connection
 once.
 
-librdkafka's own log does not serve this purpose. It has each failed attempt to connect to each
-broker, many times a second, and nothing at all if librdkafka can't start to log in. So this module
-reads librdkafka's statistics. They say whether the coordinator of the consumer group is connected,
-without which the consumer gets no message. librdkafka's errors give the cause of a lost connection.
+librdkafka's own log does not serve this purpose. The log has a line for each failed attempt to
+connect to a broker, many times a second, but no line if librdkafka can't start to log in. So this
+module reads librdkafka's statistics, which say whether the coordinator of the consumer group is
+connected. Without the coordinator the consumer gets no messages. librdkafka's errors give the cause
+of a lost connection.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ GRACE = 30.0
 """Seconds without a connection after which the problem is reported. Restarts of brokers and of the
 operator take less time."""
 CONNECTS_WITHIN = 10.0
-"""Seconds that a new consumer has to connect before the connection of the previous consumer counts
-as lost."""
+"""Seconds that a new consumer has to connect. If the previous consumer was connected, the
+connection counts as lost only after this time.
+"""
 REPORT_INTERVAL = 60.0
-"""The minimum number of seconds between a report and the report of another cause."""
+"""The minimum number of seconds between two reports of a missing connection. A second report is
+made only if the cause has changed.
+"""
 MAX_CAUSE = 500
 _WHERE = re.compile(r"^\[thrd:[^\]]*\]: ")
 _WHEN = re.compile(r" \(after \d+ms in state .*\)$")
@@ -41,10 +45,10 @@ _PASSED_TO_ERROR_CB = frozenset({"FAIL", "ERROR"})
 class Connection:
     """The connection between the brokers and the consumer of one topic.
 
-    The connection outlives its consumers: it notices whether the next consumer connects too.
+    The object outlives the consumers, so it notices whether the next consumer connects too.
 
     Args:
-        brokers: The configured brokers, for messages.
+        brokers: The configured brokers, as log lines and statuses name them.
         topic: The topic of the consumer.
         changed: Called in the consumer's thread when the connection changes, and again with the
             cause when the connection has been missing for ``GRACE``.
@@ -69,7 +73,7 @@ class Connection:
         self._problem_at = 0.0
 
     def opened(self) -> None:
-        """Record that a consumer is created.
+        """Record that a consumer is being created.
 
         If the consumer replaces a connected consumer, the connection counts as lost only after
         ``CONNECTS_WITHIN``.
@@ -83,7 +87,9 @@ class Connection:
             self._set_lost()
 
     def statistics(self, text: str) -> None:
-        """Callback ``stats_cb``: learn whether the group's coordinator is connected."""
+        """Read from librdkafka's statistics whether the group's coordinator is connected (callback
+        ``stats_cb``).
+        """
         group = json.loads(text).get("cgrp") or {}
         if group.get("state") == "up":
             self._set_connected()
@@ -91,13 +97,17 @@ class Connection:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
-        """Callback ``error_cb``: remember the error. librdkafka itself retries after any error."""
+        """Remember an error of librdkafka (callback ``error_cb``). librdkafka itself retries after
+        any error.
+        """
         log.debug("Kafka: %s", error)
         if error.code() != KafkaError._ALL_BROKERS_DOWN and _NO_TOKEN not in error.str():
             self.failed(error.name(), error.str())
 
     def no_token(self, error: Exception) -> None:
-        """Record why the token callback failed. librdkafka would report only that it raised."""
+        """Record why the token callback failed. librdkafka reports only that the callback raised an
+        exception.
+        """
         self.failed("NoToken", f"there is no token to log in with: {error or type(error).__name__}")
 
     def failed(self, code: str, why: str) -> None:
@@ -108,7 +118,9 @@ class Connection:
         self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
     def check(self) -> None:
-        """Report a connection that has been missing for ``GRACE``. The thread calls this often."""
+        """Report a connection that has been missing for ``GRACE``. The consumer's thread calls this
+        method at short intervals.
+        """
         now = self._clock()
         if self._connected or now - self._since < GRACE:
             return
@@ -128,9 +140,10 @@ class Connection:
         self._report_change()
 
     def log(self, level: int, text: str, facility: str, name: str, line: str, *_: object) -> None:
-        """Callback ``logger``: pass librdkafka's message to the operator's log.
+        """Pass a message of librdkafka to the operator's log (callback ``logger``).
 
-        Minor messages, and messages that :meth:`error` gets too, have the level DEBUG.
+        A message below the level ERROR is logged at level DEBUG. So is a message about an error of
+        which :meth:`error` is told too. All other messages are logged at level WARNING.
         """
         is_minor = facility in _PASSED_TO_ERROR_CB or level < logging.ERROR
         log.log(logging.DEBUG if is_minor else logging.WARNING, text, facility, name, line)
@@ -164,7 +177,7 @@ class Connection:
 
 
 def with_callbacks(config: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
-    """The properties ``config``, with callbacks that pass errors and log messages to the
+    """Return ``config`` with callbacks that pass librdkafka's errors and log messages to the
     connection.
 
     librdkafka's log level is 3 (errors), or 7 if the property ``debug`` is set.

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MAX_BYTES = 4 * 1024 * 1024
-"""The number of bytes at the beginning of a file that are compared. A bundle of all public CAs has
-a quarter of a MiB."""
+"""The maximum number of bytes of a file that are compared. A bundle of all public CAs has a quarter
+of a MiB.
+"""
 
 
 class Files:
@@ -31,11 +32,14 @@ class Files:
         self._checked_at = clock()
 
     def remember(self) -> None:
-        """Remember the current content, with which :meth:`changed` compares later content."""
+        """Remember the current content of the files. :meth:`changed` compares later content with
+        this content.
+        """
         self._digest, self._checked_at = self._content(), self._clock()
 
     def changed(self) -> bool:
-        """Whether the content has changed since the last check or :meth:`remember`.
+        """Return whether the content has changed since the last check or the last call of
+        :meth:`remember`.
 
         False if less than ``interval`` seconds have passed since the last check. Also false if a
         file can't be read, for example while it is being replaced.

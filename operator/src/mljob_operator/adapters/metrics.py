@@ -1,4 +1,4 @@
-"""Prometheus metrics, and the HTTP endpoints: ``/livez``, ``/readyz``, ``/metrics``."""
+"""Serves Prometheus metrics, and the HTTP endpoints ``/livez``, ``/readyz`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Metrics:
-    """The operator's metrics, in a registry of their own.
+    """The operator's metrics, in their own Prometheus registry.
 
     Names follow Prometheus' conventions: base units, ``_total`` for counters.
     """
@@ -129,7 +129,9 @@ class Metrics:
         self._refused.inc()
 
     def event_latency(self, seconds: float) -> None:
-        """Record the seconds from a Kafka message's timestamp to the status that holds its fact."""
+        """Record the seconds from a Kafka message's timestamp to the status with the message's
+        fact.
+        """
         self._latency.observe(seconds)
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
@@ -162,7 +164,7 @@ class Metrics:
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
         """Set whether an AirflowInstance is ready.
 
-        None: the AirflowInstance is deleted, so all of its series are removed.
+        If ``ready`` is None, the AirflowInstance is deleted, and all of its series are removed.
         """
         if ready is not None:
             self._deleted_airflows.discard(airflow)
@@ -175,7 +177,7 @@ class Metrics:
     def runs_vanished(self, airflow: str, runs: int) -> None:
         """Set the number of missing runs in an Airflow from which many runs vanished at once.
 
-        0: no runs have vanished in this way.
+        The number is 0 if no runs have vanished in this way.
         """
         if airflow in self._deleted_airflows:
             return
@@ -197,7 +199,7 @@ class Metrics:
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
         """Set whether a topic's brokers are connected.
 
-        None: the topic is not read any more, so its series is removed.
+        If ``connected`` is None, the topic is not read any more, and its series is removed.
         """
         if connected is None:
             self._connected.remove_by_labels({"topic": topic})
@@ -214,9 +216,12 @@ class Endpoints:
 
     Args:
         metrics: The metrics that ``/metrics`` returns, in the format that the request accepts.
-        alive: Whether ``/livez`` answers 200 instead of 503: every background task is running.
-        ready: Whether ``/readyz`` answers 200 instead of 503: MLJobs are watched, and the
-            background tasks have started.
+        alive: Returns whether the operator is alive. ``/livez`` then answers 200, and otherwise
+            503. The operator is alive while every background task runs, the event loop is not
+            blocked, and the Kubernetes API accepts the operator's credentials.
+        ready: Returns whether the operator is ready. ``/readyz`` then answers 200, and otherwise
+            503. The operator is ready when MLJobs are watched and the background tasks have
+            started.
     """
 
     def __init__(self, metrics: Metrics, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
@@ -259,10 +264,10 @@ class Endpoints:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """Return a listening socket.
 
-    The host ``::`` stands for all addresses of IPv6 and IPv4. On a machine without IPv6, it stands
-    for all addresses of IPv4.
+    The host ``::`` stands for all addresses of IPv6 and IPv4. On a machine without IPv6, ``::``
+    stands for all addresses of IPv4.
     """
     if host == EVERYWHERE:
         if socket.has_dualstack_ipv6():
@@ -274,7 +279,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _cause(error: OSError, host: str, port: int) -> str:
-    """The message of the error when the operator can't listen on an address."""
+    """Return the message for an operator that can't listen on an address."""
     if error.errno == errno.EADDRINUSE:
         return f"MLJOB_HTTP_PORT: another process listens on port {port} of {host} already; set another port"
     if error.errno == errno.EACCES:

@@ -1,4 +1,5 @@
-"""Tokens for Amazon MSK with IAM: AWS's library signs them with the operator's AWS identity.
+"""Creates tokens for Amazon MSK with IAM. The library aws-msk-iam-sasl-signer signs the tokens with
+the operator's AWS identity.
 
 The library depends on botocore, which nothing else in the operator needs. So the library is the
 optional dependency ``msk``, and is imported only when :func:`tokens` is called.
@@ -17,7 +18,7 @@ class NoCredentials(Exception):
 
 
 def tokens(region: str) -> Callable[[str | None], tuple[str, float]]:
-    """The token callback for librdkafka (``oauth_cb``).
+    """Return the token callback for librdkafka (``oauth_cb``).
 
     The callback returns a token and its expiry in seconds since the epoch.
 
@@ -39,7 +40,7 @@ def tokens(region: str) -> Callable[[str | None], tuple[str, float]]:
     logging.getLogger("botocore").setLevel(logging.ERROR)
 
     def token(_: str | None) -> tuple[str, float]:
-        # Without credentials the signer raises an AttributeError that doesn't name the cause.
+        # Without credentials, the library raises an AttributeError that doesn't name the cause.
         if botocore.session.Session().get_credentials() is None:
             raise NoCredentials(
                 "AWS gives the operator no credentials: its ServiceAccount needs an IAM role (IRSA or EKS Pod Identity)"

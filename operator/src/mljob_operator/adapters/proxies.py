@@ -1,12 +1,12 @@
 """Chooses the HTTP proxy for a server from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
-Kubernetes' programs are written in Go and read NO_PROXY by Go's rule. Platforms rely on that rule:
-OpenShift, for example, puts the cluster's networks (172.30.0.0/16) and ``.svc`` into NO_PROXY.
-Python's standard library supports neither networks nor ports in NO_PROXY. So this module implements
-the rule of ``golang.org/x/net/http/httpproxy``, which client-go uses, and the operator applies the
-rule to every server.
+Kubernetes' programs are written in Go, and interpret NO_PROXY by the rule of
+``golang.org/x/net/http/httpproxy``. Platforms rely on this rule. OpenShift, for example, puts the
+cluster's networks (172.30.0.0/16) and ``.svc`` into NO_PROXY. Python's standard library supports
+neither networks nor ports in NO_PROXY. So this module implements Go's rule, and the operator
+applies the rule to every server.
 
-The environment of a process does not change, so callers look up a server's proxy once.
+The environment of a process does not change, so callers ask for a server's proxy only once.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The URL of the proxy for requests to a server; None: requests go straight to the server.
+    """Return the URL of the proxy for requests to a server, or None if requests go straight to the
+    server.
 
     Args:
         server: The server's URL, http or https.
-        environment: The environment variables. A variable in capitals takes precedence over the
-            same variable in small letters.
+        environment: The environment variables. A variable whose name is in capitals takes
+            precedence over the same variable in small letters.
 
     Raises:
         ValueError: The variable's value is not the URL of an HTTP proxy.
@@ -45,7 +46,9 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
 
 def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The invalid values of the variables: one sentence each, without user and password."""
+    """Return one sentence for each variable whose value is invalid. The sentences have no users and
+    passwords.
+    """
     found = []
     for name in VARIABLES:
         try:
@@ -56,16 +59,17 @@ def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
-    """The passwords in the variables, URL-encoded and decoded, for the redaction of logs."""
+    """Return the passwords in the variables, URL-encoded and decoded, for the redaction of logs."""
     urls = [_variable(name, environment) for name in VARIABLES]
     written = {url.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for url in urls}
     return {text for password in written for text in (password, unquote(password)) if text}
 
 
 def login_headers(proxy: str) -> dict[str, str]:
-    """The header with the proxy's user and password; empty if the URL has none.
+    """Return the header with the proxy's user and password. Return an empty dict if the proxy's URL
+    has no user.
 
-    urllib3 ignores the user and the password in a proxy's URL.
+    The header is needed because urllib3 ignores the user and the password in a proxy's URL.
     """
     url = urlsplit(proxy)
     if url.username is None:
@@ -74,14 +78,16 @@ def login_headers(proxy: str) -> dict[str, str]:
 
 
 def pool_manager(proxy: str | None, **options: Any) -> PoolManager:
-    """A urllib3 connection pool, through the proxy unless ``proxy`` is None."""
+    """Return a urllib3 connection pool that sends requests through the proxy, or straight to the
+    servers if ``proxy`` is None.
+    """
     if proxy is None:
         return PoolManager(**options)
     return ProxyManager(proxy, proxy_headers=login_headers(proxy), **options)
 
 
 def shown(proxy: str) -> str:
-    """The proxy for messages: scheme, host and port, without user and password."""
+    """Return the proxy's URL without user and password, for the messages of errors."""
     url = urlsplit(proxy)
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return f"{url.scheme}://{host}" + (f":{url.port}" if url.port is not None else "")
@@ -94,7 +100,7 @@ def _variable(name: str, environment: Mapping[str, str]) -> str:
 def _checked(proxy: str) -> str:
     """Check the value of a variable, and return the proxy's URL.
 
-    ``host:port`` counts as an http URL.
+    The form ``host:port`` counts as an http URL.
 
     Raises:
         ValueError: The value is not the URL of an HTTP proxy.
@@ -121,12 +127,12 @@ def _bypassed(url: SplitResult, no_proxy: str) -> bool:
 
 
 def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, port: int) -> bool:
-    """Whether an entry of NO_PROXY matches a server.
+    """Return whether an entry of NO_PROXY matches a server.
 
     Args:
         entry: ``*``, a network, an address or a domain. An address or a domain may have a port.
         host: The server's host.
-        address: The server's host as an IP address; None: the host is a name.
+        address: The server's host as an IP address. None if the host is a name.
         port: The server's port.
     """
     if entry == "*":
@@ -147,7 +153,7 @@ def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, p
 def _split_port(entry: str) -> tuple[str, str | None]:
     """Split ``host:port``, ``[address]:port``, ``address`` or ``host`` into the host and the port.
 
-    None: the entry has no port.
+    The port is None if the entry has no port.
     """
     if _address(entry) is not None:
         return entry, None

@@ -1,9 +1,9 @@
 """Observes kopf's requests to the Kubernetes API.
 
-kopf does not report when a list is complete: an empty list makes no event. But kopf requests a
+kopf does not report when a list is complete, and an empty list causes no event. But kopf requests a
 watch only after it has read the whole list and called the handlers with the listed objects. So the
 answer 200 to a watch means that the list is complete. The operator's login handler gives kopf an
-``aiohttp`` session with hooks that see all answers. No private part of kopf is used.
+``aiohttp`` session with hooks that see all answers. The operator uses no private part of kopf.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ LONGEST_DELAY = 10.0
 
 
 class EndlessBackoff:
-    """The seconds between the tries of a request: an endless series, so kopf never gives up.
+    """The delays between the tries of a request, in seconds. The series is endless, so kopf never
+    gives up.
 
-    With kopf's default series, kopf ends the process after a minute without an answer.
+    kopf's default series is finite: kopf then ends the process after a minute without an answer.
     """
 
     def __iter__(self) -> Iterator[float]:
@@ -47,11 +48,11 @@ class EndlessBackoff:
 
 
 def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """The credentials for kopf: the pod's ServiceAccount, or a kubeconfig.
+    """Return the credentials for kopf, from the pod's ServiceAccount or a kubeconfig.
 
     In a pod, kopf's default server is ``kubernetes.default.svc``. The operator's own Kubernetes
-    client uses the address in KUBERNETES_SERVICE_HOST, as client-go does. Here kopf gets the same
-    address, because NO_PROXY may name only one of the two.
+    client uses the address in KUBERNETES_SERVICE_HOST, as client-go does. This function gives kopf
+    the same address, because NO_PROXY may name only one of the two servers.
     """
     if not in_cluster():
         return kopf.login_with_kubeconfig(**kwargs)
@@ -63,8 +64,9 @@ class Watch:
     """The state of kopf's lists and watches.
 
     Args:
-        namespaces: The namespaces whose MLJobs are watched; empty: all namespaces.
-        authentication: Gets the HTTP status of each answer.
+        namespaces: The namespaces whose MLJobs are watched. If there are none, the MLJobs of all
+            namespaces are watched.
+        authentication: Records the HTTP status of each answer.
         with_instances: Whether AirflowInstances and namespaces are watched as well.
     """
 
@@ -80,15 +82,16 @@ class Watch:
 
     @property
     def listed(self) -> bool:
-        """Whether every watched resource is listed and its watch has begun."""
+        """Whether all watched resources are listed, and their watches have begun."""
         return not self._unlisted
 
     async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
-        """A session like kopf's own, with hooks for its answers and errors.
+        """Return a session like kopf's own session, with hooks for answers and errors.
 
-        kopf calls this method again when the API refuses the credentials. The kubelet renews the
-        token of a ServiceAccount in its file, so the second session is made at once. Further
-        sessions are made after a pause, because the API probably refuses their credentials too.
+        kopf calls this method again when the API refuses the credentials. Usually the kubelet has
+        renewed the token of the ServiceAccount in its file, so the second session is made at once.
+        Further sessions are made after a pause, because the API probably refuses their credentials
+        too.
         """
         if self._refusals > 1:
             await asyncio.sleep(min(LONGEST_DELAY, 2.0 ** min(self._refusals - 2, 8)))
@@ -149,7 +152,9 @@ class Watch:
             self._log_problem(request.url.path, unanswered(error, self._proxy))
 
     def _log_problem(self, path: str, why: str) -> None:
-        """Log why a path can't be read, once for each cause. kopf would log a cause at each try."""
+        """Log why a path can't be read, unless the last log line about the path has the same cause.
+        kopf itself would log the cause at each try.
+        """
         if self._problems.get(path) != why:
             self._problems[path] = why
             log.warning("%s can't be read: %s; it is tried again until it can", path, why)
@@ -158,10 +163,10 @@ class Watch:
 def _close_answers_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
     """Close all open answers when the session closes.
 
-    When the API refuses one watch (401), kopf closes the session, and the answers of the other
-    watches that kopf knows. An answer that arrives at that moment stays open. Reading this answer
-    raises aiohttp's RuntimeError instead of a ClientConnectionError, and kopf then ends the
-    process.
+    When the API refuses one watch (401), kopf closes the session and the answers of the other
+    watches that kopf knows. An answer that arrives at this moment would stay open. Reading such an
+    answer raises aiohttp's RuntimeError instead of a ClientConnectionError, and kopf would then end
+    the process.
     """
     close = session.close
 

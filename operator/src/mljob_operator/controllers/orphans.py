@@ -1,4 +1,4 @@
-"""Finds orphaned runs, reports them, and cancels them if the settings say so.
+"""Finds orphaned runs, reports them, and cancels them if ``MLJOB_ORPHANED_RUNS`` is ``Cancel``.
 
 An orphaned run is in progress in Airflow, and no MLJob follows it (:mod:`.core.orphans`). This
 controller checks each relist, which is the list of an Airflow's active runs.
@@ -26,22 +26,23 @@ MAX_LOOK_UPS = 20
 """The maximum number of MLJobs that are requested from the API server per relist."""
 TIMEOUT_SECONDS = 10.0
 """The longest time in seconds for the check of a relist. The reader of the change feed waits for
-the check, so the limit bounds its delay."""
+this check.
+"""
 MAX_CANCELLATIONS = 5
 """The maximum number of orphaned runs that are cancelled per relist. The limit keeps Airflow free
 for the cancellations that users ask for."""
 
 
 class Orphans:
-    """The orphaned runs of all Airflows.
+    """Finds the orphaned runs of all Airflows.
 
     Args:
         airflows: The Airflows of the runs.
         jobs: The MLJobs in the Kubernetes API.
         operator: Records the Events about orphaned runs.
         prefix: The prefix of the operator's dag run ids.
-        namespaces: The watched namespaces; empty: all. Runs of other namespaces belong to another
-            operator.
+        namespaces: The watched namespaces. If there are none, all namespaces are watched. Runs of
+            other namespaces belong to another operator.
         cancel: Whether to cancel orphaned runs.
     """
 
@@ -97,10 +98,11 @@ class Orphans:
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
     def _mljob_of(self, change: RunChange) -> Key | None:
-        """The MLJob for which a run was submitted; None: the run was not submitted for an MLJob.
+        """Return the MLJob for which a run was submitted, or None if the run was not submitted for
+        an MLJob.
 
         Both the run id and the note of the run must name the MLJob, because users of Airflow can
-        give any run such an id.
+        give any id to a run.
         """
         run = RunId.parse(change.run_id)
         if run is None or run.prefix != self._prefix or (self._namespaces and run.namespace not in self._namespaces):
@@ -109,7 +111,7 @@ class Orphans:
         return key if change.note == orphans.note(key) else None
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
-        """Ask the API server whether no MLJob follows the run.
+        """Return whether no MLJob follows the run, after a request to the Kubernetes API.
 
         Args:
             run: The run.
@@ -117,7 +119,7 @@ class Orphans:
             at: The time of the relist.
 
         Raises:
-            StoreError: The API server does not answer.
+            StoreError: The Kubernetes API does not answer.
         """
         job = await self._jobs.get(key)
         if job is None or not orphans.follows(job, run):

@@ -36,7 +36,9 @@ class RunChange:
 
 @dataclass(frozen=True, slots=True)
 class TaskChange:
-    """A task instance in Airflow's change feed, which is the list of recent changes."""
+    """A task instance in Airflow's change feed, which is the list of recent changes in the REST
+    API.
+    """
 
     dag_id: str
     run_id: str
@@ -55,8 +57,8 @@ class BackfillRunChange:
 
 
 class Backfills(Protocol):
-    """The backfills of an Airflow. The marker in a backfill's conf says to which MLJob the backfill
-    belongs.
+    """The operations on the backfills of an Airflow. The marker in a backfill's conf says to which
+    MLJob the backfill belongs.
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
@@ -101,9 +103,10 @@ class Backfills(Protocol):
         ...
 
     async def cancel(self, backfill_id: int) -> None:
-        """Close the backfill. Airflow then fails its queued runs, and its running runs continue.
+        """Cancel the backfill. Airflow then closes the backfill and fails its queued runs. Its
+        running runs continue.
 
-        The call has no effect if the backfill is closed.
+        The call has no effect if Airflow has closed the backfill already.
         """
         ...
 
@@ -117,8 +120,9 @@ class Backfills(Protocol):
 class DagRuns(Protocol):
     """The dag runs of an Airflow.
 
-    None or an empty result means that Airflow itself has answered that there is nothing. If a proxy
-    or another service answers instead, the method raises AirflowUnavailable.
+    A result that is None or empty means that Airflow itself has answered that the requested object
+    does not exist. If a proxy or another service answers instead, the method raises
+    AirflowUnavailable.
     """
 
     @property
@@ -215,16 +219,16 @@ class DagRuns(Protocol):
         ...
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether a task of the cancellation DAG is executing to cancel this run."""
+        """Return whether a task of the cancellation DAG that cancels this run is executing."""
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the run's unfinished task instances failed, then the run."""
+        """Set the run's unfinished task instances to failed, and then the run."""
         ...
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the active runs that tasks of this run, or tasks of its children, claim to have
-        started.
+        """Return the active children of a run, which are the runs that its tasks have started. The
+        children of these children are included. Tasks say in XComs which runs they have started.
         """
         ...
 
@@ -233,8 +237,8 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """End the run of the cancellation DAG for this run if it is still queued. If it started
-        later, it would find that the run has ended.
+        """End the cancellation DAG's run for this run if the cancellation DAG's run is still
+        queued. It has nothing left to do, because this run has ended.
         """
         ...
 
@@ -256,8 +260,8 @@ class DagRuns(Protocol):
         ...
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return the reason why each DAG schedules no tasks, by DAG id, or None for a DAG that
-        schedules tasks.
+        """Return the reason why each DAG schedules no tasks, by DAG id. The reason is None for a
+        DAG that schedules tasks.
 
         DAGs that can't be read are left out.
         """
@@ -277,12 +281,12 @@ class ProbeResult:
 
 
 class Airflow(DagRuns, Protocol):
-    """One Airflow: its dag runs, its version and its health."""
+    """The operations on one Airflow: on its dag runs, its version and its health."""
 
     @property
     def cancelling(self) -> DagRuns:
-        """The dag runs, for requests about MLJobs that are being cancelled. These requests never
-        wait behind submissions.
+        """The operations on dag runs for MLJobs that are being cancelled. Their requests never wait
+        behind submissions.
         """
         ...
 
@@ -291,14 +295,16 @@ class Airflow(DagRuns, Protocol):
         ...
 
     async def close(self) -> None:
-        """Wait until all requests that were sent have ended."""
+        """Wait until all requests that were sent have ended. Requests that were not sent yet are
+        dropped.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The user of an Airflow: a namespace that runs a DAG. The access rule for both may have its
-    own credentials.
+    """The user of an Airflow, which is a namespace that runs a DAG. The access rule that admits the
+    namespace and the DAG may have its own credentials.
     """
 
     namespace: str
@@ -306,13 +312,13 @@ class User:
 
 
 class Airflows(Protocol):
-    """All Airflows, by name. ``SETTINGS_AIRFLOW`` is the name of the Airflow of the operator's
-    settings.
+    """Gives access to all Airflows by their names. ``SETTINGS_AIRFLOW`` is the name of the Airflow
+    of the operator's settings.
     """
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """Return the dag runs of an Airflow. Callers must not keep the result, because URL and
-        credentials may change.
+        """Return the operations on the dag runs of an Airflow. Callers must not keep the result,
+        because the URL and the credentials may change.
 
         Args:
             name: The name of the Airflow.
@@ -342,5 +348,7 @@ class Airflows(Protocol):
         ...
 
     def request_probe(self, name: str, user: User | None = None) -> None:
-        """Check an Airflow soon, because it rejected the user's credentials or did not answer."""
+        """Schedule an early probe of an Airflow that rejected the user's credentials or did not
+        answer.
+        """
         ...

@@ -15,8 +15,8 @@ class Message:
 
     Attributes:
         offset: The offset of the message in its partition.
-        timestamp_ms: When the producer created the message or the broker stored it, in milliseconds
-            since the epoch.
+        timestamp_ms: The time at which the producer created the message, or the broker stored the
+            message, in milliseconds since the epoch.
     """
 
     partition: Partition
@@ -31,8 +31,9 @@ class Link:
     """Whether the brokers of a topic are connected.
 
     Attributes:
-        brokers: The configured brokers, for messages.
-        problem: Why the brokers are not connected, or None. A short interruption is not reported.
+        brokers: The configured brokers, as statuses name them.
+        problem: Why the brokers are not connected. None if they are connected, or were disconnected
+            only for a short time.
     """
 
     connected: bool
@@ -41,12 +42,12 @@ class Link:
 
 
 class EventSource(Protocol):
-    """A topic, read as a member of a consumer group."""
+    """Reads a Kafka topic as a member of a consumer group."""
 
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Start to read. Both callables are called in the thread of the event loop.
+        """Start to read. The arguments are called in the thread of the event loop.
 
         Args:
             deliver: Receives messages in the order in which they were read.
@@ -55,13 +56,13 @@ class EventSource(Protocol):
         ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit offsets without waiting for the result. A failure is logged, and the next commit
-        includes these offsets.
+        """Commit offsets without waiting for the result. A failure is logged. A later commit of the
+        same partition has a higher offset, so a failed commit is not repeated.
         """
         ...
 
     def pause(self, *, paused: bool) -> None:
-        """Stop or resume fetching messages. The member stays in the consumer group."""
+        """Pause or resume the fetching of messages. The member stays in the consumer group."""
         ...
 
     def dead_letter(self, message: Message, why: str) -> None:

@@ -16,8 +16,8 @@ from ..core.status.events import KubeEvent
 
 
 class InstanceStore(Protocol):
-    """AirflowInstances in the Kubernetes API, with the Secrets that they name, and the labels of
-    namespaces.
+    """Reads and writes AirflowInstances in the Kubernetes API, and reads the Secrets that they name
+    and the labels of namespaces.
     """
 
     async def list(self) -> list[Instance]:
@@ -60,11 +60,13 @@ class InstanceStore(Protocol):
 
 
 class JobStore(Protocol):
-    """MLJobs in the Kubernetes API."""
+    """Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that they
+    name.
+    """
 
     def list(self) -> AsyncIterator[Job]:
-        """Return all watched MLJobs. An MLJob may come twice, or in a version that is not the
-        latest.
+        """Yield all MLJobs in the watched namespaces. An MLJob may come twice, or in an older
+        version.
         """
         ...
 
@@ -136,7 +138,7 @@ class ConfObject:
 
 
 class SourceChanges(Protocol):
-    """Changes of ConfigMaps and Secrets."""
+    """Watches ConfigMaps and Secrets for changes."""
 
     def of(self, reference: ConfObject) -> AsyncGenerator[None]:
         """Watch an object. The iterator yields an item each time the object appears, changes or is
@@ -153,9 +155,7 @@ class SourceChanges(Protocol):
 
 
 class OperatorStore(Protocol):
-    """The object in the Kubernetes API that Events about the operator belong to: its Pod or its
-    namespace.
-    """
+    """Records Events about the operator. The Events belong to the operator's Pod or namespace."""
 
     async def record(self, event: KubeEvent) -> None:
         """Create a Kubernetes Event about the operator, in its own namespace."""

@@ -6,14 +6,17 @@ from typing import Protocol
 
 
 class Meter(Protocol):
-    """The counters and timings for Prometheus. ``adapters/metrics.py`` has their names."""
+    """Records the values of the metrics for Prometheus. ``adapters/metrics.py`` has the names of
+    the metrics.
+    """
 
     def event(self, outcome: str) -> None:
         """Count a Kafka message that was read.
 
         Args:
-            outcome: ``applied``: the message is about the run of an MLJob. ``foreign``: it is about
-                another run. ``tombstone``: it has no value. ``unreadable``: it has no valid format.
+            outcome: One of four words. ``applied`` means that the message is about the run of an
+                MLJob, ``foreign`` that the message is about another run, ``tombstone`` that the
+                message has no value, and ``unreadable`` that the message has no valid format.
         """
         ...
 
@@ -22,7 +25,7 @@ class Meter(Protocol):
         ...
 
     def status_written(self, seconds: float) -> None:
-        """Record how many seconds it took to patch a status."""
+        """Record the duration of a patch of a status, in seconds."""
         ...
 
     def status_refused(self) -> None:
@@ -30,13 +33,15 @@ class Meter(Protocol):
         ...
 
     def event_latency(self, seconds: float) -> None:
-        """Record the seconds from a message's timestamp until the status with its fact was
-        stored.
+        """Record the seconds from the timestamp of a Kafka message until the status with the
+        message's fact was stored.
         """
         ...
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record a request to an Airflow that has ended."""
+        """Record an operation on an Airflow that has ended, with its outcome and its duration in
+        seconds.
+        """
         ...
 
     def job_finished(self, phase: str) -> None:
@@ -58,8 +63,8 @@ class Meter(Protocol):
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Record the number of missing runs in an Airflow from which many runs vanished at once. 0
-        means that none vanished.
+        """Record the number of missing runs in an Airflow from which many runs vanished at once.
+        The number is 0 if no runs vanished in this way.
         """
         ...
 
@@ -80,5 +85,7 @@ class Meter(Protocol):
         ...
 
     def in_flight(self, messages: int) -> None:
-        """Record the number of messages that were read and whose status is not stored yet."""
+        """Record the number of Kafka messages that were read and whose facts are not in a stored
+        status yet.
+        """
         ...

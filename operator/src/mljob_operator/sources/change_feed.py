@@ -1,18 +1,19 @@
-"""Reads the change feed of an Airflow: all changes of runs since a watermark, from the REST API.
+"""Reads the change feed of an Airflow, which is the list of all changes of runs since a watermark
+in the REST API.
 
 Kafka events may be lost or late, and Airflow sends no event for some changes: ``airflow.listeners``
 has no hook for queued, retry, deferred, upstream_failed or removed. So the operator is
-level-triggered, and takes the states from the REST API.
+level-triggered: it also reads the current states of runs from the REST API.
 
-A pass over the feed is two requests, every ``interval`` seconds. They ask for the runs and task
+The reader passes over the feed every ``interval`` seconds. A pass requests the runs and the task
 instances with the operator's prefix that have changed. The number of pages depends on the number of
-changes, not on the number of MLJobs. A pass follows every ``hot_interval`` seconds while a change
-may come without an event: all tasks of a run have ended, a run is being cancelled, or the tasks of
-a run are not known yet.
+changes, not on the number of MLJobs. While a change without an event is expected at any moment, the
+next pass follows after ``hot_interval`` seconds already. Such a change is expected if all tasks of
+a run have ended, if a run is being cancelled, or if the tasks of a run are not known yet.
 
-The watermark is the time of the last pass by Airflow's clock. Each pass begins an overlap before
-the watermark, because a row has the time at which its transaction began, and becomes visible when
-the transaction ends.
+The watermark is the time of the last successful pass, by Airflow's clock. Each pass asks for
+changes since a time before the watermark (``OVERLAP``), because Airflow gives a changed row the
+time at which the transaction began, and the row becomes visible only when the transaction ends.
 """
 
 from __future__ import annotations
@@ -41,21 +42,25 @@ from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(seconds=12)
-"""How far before the watermark a pass begins. This must be longer than GRACE and than the longest
-transaction of Airflow."""
+"""How far before the watermark a pass begins. This must be longer than twice ``GRACE``, and longer
+than the longest transaction of Airflow.
+"""
 SKEW = timedelta(seconds=5)
 """The largest tolerated difference between the clocks of Airflow's hosts. One host queues a run,
-and others change its task instances."""
+and other hosts change the run's task instances.
+"""
 RELIST_INTERVAL = timedelta(seconds=60)
 """The interval of the relist, which lists all active runs. The change feed lacks two kinds of runs:
 deleted runs, and runs that a user cleared while the operator was not running."""
 
 HALT_CHECK_INTERVAL = timedelta(seconds=4)
-"""The interval of checks whether the DAGs of runs in progress are halted: paused, or in no file any
-more."""
+"""The interval of checks whether the DAGs of runs in progress are halted. A DAG is halted if it is
+paused, or if no DAG file has it any more.
+"""
 HALTS_PER_CHECK = 20
-"""The number of DAGs that a check requests one by one. For further DAGs, the check requests the
-list of the paused DAGs."""
+"""The maximum number of DAGs that a check requests one by one. For further DAGs, the check requests
+the list of the paused DAGs.
+"""
 
 assert OVERLAP > 2 * GRACE
 
@@ -72,7 +77,8 @@ class ChangeFeedReader:
         orphans: Checks each relist for orphaned runs.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between passes.
-        hot_interval: Seconds between passes while a change is expected at any moment.
+        hot_interval: Seconds between passes while a change without an event is expected at any
+            moment.
     """
 
     def __init__(
@@ -123,11 +129,11 @@ class ChangeFeedReader:
                 pass
 
     async def guarded_pass(self) -> tuple[float, bool]:
-        """Make one pass, and record its failure if it fails.
+        """Make one pass. If the pass fails, log and count the failure.
 
         Returns:
             The seconds until the next pass, and whether the next pass should follow after
-            ``hot_interval`` instead.
+            ``hot_interval`` instead of these seconds.
         """
         try:
             await self.pass_once()
@@ -135,8 +141,8 @@ class ChangeFeedReader:
         except AirflowError as error:
             return self._failed(error), False
         except Exception:
-            # A defect must not end the reader. The traceback is logged once, because the next pass
-            # may fail in the same way.
+            # A defect must not end the reader. Only the first of several failures in a row is
+            # logged with its traceback, because the next passes may fail in the same way.
             if not self._failures:
                 log.exception("%s: unexpected error", self._name)
             return self._failed(AirflowError("unexpected error")), False
@@ -156,7 +162,7 @@ class ChangeFeedReader:
         return max(self._interval, backoff(error, self._failures))
 
     async def pass_once(self) -> None:
-        """Read the changes since the last successful pass, and hand them to the MLJobs' workers.
+        """Read the changes since the last successful pass, and pass them to the MLJobs' workers.
 
         Raises:
             AirflowError: A request failed. The watermark stays, so the next pass reads the same
@@ -168,8 +174,8 @@ class ChangeFeedReader:
         started = self._clock()
         since = (self._watermark or self._first(states)) - OVERLAP
         runs = await self._dag_runs.changed_runs(since)
-        # If no run is in progress, a user may still have cleared the run of a finished MLJob. The
-        # list of runs shows that, so the task instances are not requested.
+        # If no run is in progress, the task instances are not requested. A user may still have
+        # cleared the run of a finished MLJob, but the list of runs shows this.
         tasks = await self._dag_runs.changed_tasks(since) if submitted else []
 
         followed = {state.run: state for state in submitted.values()}
@@ -187,8 +193,8 @@ class ChangeFeedReader:
             state = followed[run]
             run_fact = run_facts[-1] if run_facts else state.observed_run.run
             queued_at = run_fact.queued_at if run_fact else None
-            # A cleared run has a new queued time, but the feed lacks its tasks that had succeeded
-            # before.
+            # A cleared run has a new queued time. But the feed lacks the tasks of the run that had
+            # succeeded before, so the snapshot of a cleared run is not complete.
             cleared = attempts.goes_on(state.job.status)
             self._controller.observe_run(
                 state.job.key,
@@ -197,7 +203,8 @@ class ChangeFeedReader:
                     started,
                     run=run_facts[-1] if run_facts else None,
                     tasks=tuple(task_facts),
-                    # The feed has all tasks of a run that was queued after the watermark.
+                    # The changes after ``since`` include all tasks of a run that was queued after
+                    # ``since``.
                     complete=queued_at is not None and queued_at > since + SKEW and bool(task_facts) and not cleared,
                 ),
             )
@@ -211,7 +218,7 @@ class ChangeFeedReader:
         )
 
     async def _follow(self, backfills: dict[RunKey, State], since: datetime, now: datetime) -> None:
-        """Hand the changed runs of backfills to the workers. One request covers all backfills.
+        """Pass the changed runs of backfills to the workers. One request covers all backfills.
 
         The request does not show whether a backfill itself was paused, closed or deleted. So at
         each relist the workers are told to look their backfills up. A worker that does not know the
@@ -238,20 +245,23 @@ class ChangeFeedReader:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     def _first(self, states: list[State]) -> datetime:
-        """The first watermark after a start: the time of the oldest submission of a live run, or
-        now.
+        """Return the first watermark after a start of the operator. It is the time of the oldest
+        submission among the MLJobs with an attempt in this Airflow, or the current time if there is
+        none.
 
-        The time is by Airflow's clock.
+        The result is a time by Airflow's clock.
         """
         submitted = [state.job.status.submit_time for state in states if state.job.status.submit_time]
         return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
 
     async def _check_halts(self, states: list[State], now: datetime) -> None:
-        """Find out which DAGs are halted: paused, or in no file any more.
+        """Find out which DAGs of runs in progress are halted, because they are paused or no DAG
+        file has them any more.
 
-        Airflow sends no event about a halt, and schedules no more tasks of the DAG's runs. One
-        request per DAG covers all runs of the DAG. DAGs without a moving run come first, then the
-        DAGs whose last request is the longest ago.
+        Airflow schedules no tasks of a halted DAG, and sends no event when a DAG is halted. One
+        request per DAG covers all runs of the DAG. The DAGs of which no run has an active task come
+        first, because they are probably halted. Among equals, the DAG whose last request is the
+        longest ago comes first.
         """
         followed = [state for state in states if is_in_progress(state) or state.transient.halt is not None]
         if not followed or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):
@@ -287,11 +297,12 @@ class ChangeFeedReader:
         *,
         first_pass: bool,
     ) -> None:
-        """Compare Airflow's active runs with the MLJobs, at most once per interval.
+        """Take a census if one is due: list Airflow's active runs, and compare them with the
+        MLJobs.
 
         If the list lacks an MLJob's run, or not all tasks of the run are known, the MLJob's worker
-        is told to look the run up. If a user cleared the run of a finished MLJob while the operator
-        was not running, the MLJob follows the run again.
+        is told to request the run from Airflow. If a user cleared the run of a finished MLJob while
+        the operator was not running, the MLJob gets a worker that follows the run again.
         """
         for key, state in submitted.items():
             if first_pass and state.run not in changed and not state.observed_run.complete:

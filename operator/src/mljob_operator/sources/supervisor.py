@@ -1,6 +1,7 @@
-"""Starts and stops the readers: a ChangeFeedReader for each Airflow, a TopicReader for each topic.
+"""Starts and stops the readers. Each Airflow has a ChangeFeedReader, and each topic has a
+TopicReader.
 
-Users create and delete AirflowInstances, and so change which readers are needed.
+The needed readers change when users create and delete AirflowInstances.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class SourceSupervisor:
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between two reads of a change feed.
         dead_letter_topic: The topic for unreadable messages. The operator never reads this topic,
-            even if an AirflowInstance names it, because each unreadable message would be sent to
-            the topic again.
+            even if an AirflowInstance names it in spec.kafka.topic. Otherwise the operator would
+            send each unreadable message to the topic again and again.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class SourceSupervisor:
         self._started = False
 
     def start(self) -> None:
-        """Start the readers. Before that, :meth:`follow` starts none."""
+        """Start the readers. Before this call, :meth:`follow` starts no readers."""
         self._started = True
         self.follow()
 
     def follow(self) -> None:
-        """Start the readers that are missing, and stop the readers that are not needed any more."""
+        """Start the readers of new Airflows and topics, and stop the readers that are not needed
+        any more.
+        """
         if not self._started:
             return
         self._start_and_stop(self._feeds, set(self._airflows.names()), self._read_feed)

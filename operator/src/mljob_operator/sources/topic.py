@@ -1,8 +1,8 @@
 """Reads the events of a Kafka topic and passes them to the workers of their MLJobs.
 
-A message becomes a fact about a run. The dag run id holds the namespace and the name of the MLJob,
-so the reader needs no index from runs to MLJobs. The offset of a message is committed when the
-status that holds the message's fact is stored.
+The reader converts each message to a fact about a run. The dag run id holds the namespace and the
+name of the MLJob, so the reader needs no index from runs to MLJobs. The offset of a message is
+committed when the status that holds the message's fact is stored.
 
 An unreadable message never stops the consumer. The reader counts the message, logs the position of
 the first message of each kind, and sends the message to the dead-letter topic if one is set. A
@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 20_000
 """The maximum number of messages whose facts are not in a stored status yet. Above this number, the
-reader stops fetching messages: the Kubernetes API is slow or unavailable."""
+Kubernetes API is probably slow or unavailable, so the reader stops fetching messages until the
+number is half as large.
+"""
 
 
 class TopicReader:
@@ -70,7 +72,8 @@ class TopicReader:
     async def run(self) -> None:
         """Read until the task is cancelled.
 
-        Then commit the offsets of messages with a stored status, and leave the consumer group.
+        After the cancellation, commit the offsets of messages with a stored status, and leave the
+        consumer group.
         """
         self._source.start(self.deliver, self.revoked)
         try:
@@ -83,8 +86,8 @@ class TopicReader:
             await self._source.close()
 
     def deliver(self, messages: Sequence[Message]) -> None:
-        """Pass messages from the topic to the workers. The consumer calls this in the event
-        loop.
+        """Pass messages from the topic to the workers. The consumer calls this method in the event
+        loop's thread.
         """
         now = self._clock()
         for message in messages:
@@ -130,7 +133,7 @@ class TopicReader:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Commit the offsets of lost partitions and forget the partitions.
 
-        Another member of the consumer group reads them from now on.
+        From now on, another member of the consumer group reads these partitions.
         """
         self._commit()
         for partition in partitions:

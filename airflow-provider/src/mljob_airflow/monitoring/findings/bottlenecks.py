@@ -1,12 +1,13 @@
 """Finds where the platform loses time: slow tasks, full pools, missing workers and retries.
 
 Airflow knows how full a pool is now, but not how full the pool was earlier. This module estimates
-that from the start, the end and the slots of task instances. The estimate has two errors:
+how full the pool was from the start, the end and the slots of task instances. The estimate has two
+errors:
 
 - Airflow has only the dates of a task's last try. So a pool was fuller than estimated while earlier
   tries ran.
-- A deferred task counts from its start. So a pool was emptier than estimated while tasks were
-  deferred.
+- A deferred task counts as occupying its slots from its start to its end, although it occupies no
+  slot while it is deferred. So a pool was emptier than estimated while tasks were deferred.
 
 Therefore a full pool is a finding only if tasks have also waited for a slot.
 """
@@ -26,7 +27,9 @@ from mljob_airflow.monitoring.wording import count, duration
 from mljob_contract.reports import Finding, FindingKind, Series, Table
 
 STEPS = 96
-"""The number of steps of a chart. In a chart of one day, a step is a quarter of an hour."""
+"""The number of values of a chart over time. In a chart of one day, each value covers a quarter of
+an hour.
+"""
 ROWS = 15
 """The maximum number of rows of a table."""
 FULL = 0.95
@@ -54,12 +57,14 @@ def bottleneck_findings(
     thresholds: Thresholds,
     links: Links,
 ) -> list[Finding]:
-    """Findings about full pools that tasks wait for, missing workers, and tasks with many retries.
+    """Return findings about full pools that tasks wait for, missing workers, and tasks with many
+    retries.
 
     Args:
         instances: The task instances of the window.
         pools: Airflow's pools.
-        owners: DAGs by DAG id, which name the owners of tasks with many retries.
+        owners: The DAGs of the tasks with many retries, by DAG id. The DAGs have the names of the
+            owners.
         window: The time that the report covers.
         thresholds: The thresholds of findings.
         links: Makes URLs of Airflow's UI.
@@ -72,7 +77,7 @@ def bottleneck_findings(
 
 
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
-    """The tasks with many retries, as pairs of DAG id and task id."""
+    """Return the tasks with many retries, as pairs of DAG id and task id."""
     return [
         task
         for task, group in _by_task(instances).items()
@@ -84,7 +89,9 @@ def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> 
 def bottleneck_tables(
     instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window, links: Links
 ) -> tuple[Table, ...]:
-    """Three tables: the tasks that took most time, the pools, and the tasks with most retries."""
+    """Return three tables: the tasks that took the most time, the pools, and the tasks with the
+    most retries.
+    """
     return (
         _slowest(instances, links),
         _pool_table(instances, pools, window),
@@ -93,10 +100,10 @@ def bottleneck_tables(
 
 
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
-    """Charts of the occupied slots over time.
+    """Return charts of the occupied slots over time.
 
-    There is a chart for each pool that was used, at most six, the fullest pool first. If more than
-    one pool was used, the last chart shows all pools together.
+    There is a chart for each of the six fullest pools that were used, the fullest pool first. A
+    further chart shows all pools together, unless exactly one pool was used.
     """
     step = window.seconds / STEPS
     charts = []
@@ -123,7 +130,9 @@ def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window
 
 
 def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = STEPS) -> tuple[float, ...]:
-    """The average number of occupied slots in each step of the window."""
+    """Split the window into equal steps, and return the average number of occupied slots in each
+    step.
+    """
     length = window.seconds / steps
     taken = [0.0] * steps
     for begin, end, slots in _intervals(instances, window):
@@ -135,7 +144,7 @@ def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = ST
 
 
 def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) -> float:
-    """The share of the window in which a pool with ``slots`` slots was full."""
+    """Return the share of the window (0 to 1) in which a pool with ``slots`` slots was full."""
     changes: list[tuple[float, int]] = []
     for begin, end, taken in _intervals(instances, window):
         changes += [(begin, taken), (end, -taken)]
@@ -148,7 +157,7 @@ def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) ->
 
 
 def _intervals(instances: Iterable[TaskInstance], window: Window) -> list[tuple[float, float, int]]:
-    """The task instances that overlap the window, each as a triple (start, end, slots).
+    """Return the task instances that overlap the window, each as a triple (start, end, slots).
 
     Start and end are in seconds after the window's start, and are cut to the window.
     """
@@ -317,11 +326,11 @@ def _by_task(instances: Iterable[TaskInstance]) -> dict[tuple[str, str], list[Ta
 
 
 def _p95(values: Iterable[float | None]) -> float:
-    """The 95% quantile of the values that are not ``None``; 0 if there is no such value."""
+    """Return the 95% quantile of the values that are not ``None``, or 0 without such a value."""
     known = sorted(value for value in values if value is not None)
     return quantile(known, 0.95) if known else 0.0
 
 
 def window_of(now: datetime, hours: float) -> Window:
-    """The window of the last ``hours`` before ``now``."""
+    """Return the window of the last ``hours`` before ``now``."""
     return Window(now - timedelta(hours=hours), now)

@@ -16,8 +16,9 @@ from mljob_airflow.monitoring.observations import Dag, TaskInstance
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 UNKNOWN = "unknown"
-"""The variant of a finding about failures whose errors can't be read. The variant tells findings
-about the same task apart."""
+"""The ``variant`` of a finding about failures whose errors can't be read. Findings about the same
+task differ in their ``variant``.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,13 @@ class Failures:
     failed: Sequence[TaskInstance]
     """One failed instance for each run in which the task failed, newest first."""
     errors: dict[str, ErrorText | None] = field(default_factory=dict)
-    """The errors that were read, by run id; ``None``: the log has no error."""
+    """The errors that were read, by run id. ``None``: the log has no error, or can't be read."""
 
 
 def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str, str]]:
-    """The tasks that failed in at least ``times`` runs, as pairs of DAG id and task id.
+    """Return the tasks that failed in at least ``times`` runs, as pairs of DAG id and task id.
 
-    Tasks with most failed runs come first.
+    The tasks with the most failed runs come first.
     """
     runs: dict[tuple[str, str], set[str]] = {}
     for instance in failed:
@@ -49,14 +50,14 @@ def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str,
 def last_runs(
     dag: Dag, task_id: str, history: Sequence[TaskInstance], failed: Iterable[TaskInstance], *, runs: int
 ) -> Failures:
-    """The failures in the task's last runs.
+    """Return the failures in the task's last runs.
 
     Args:
         dag: The task's DAG.
         task_id: The task.
         history: The task's last instances, newest first.
-        failed: Failed instances of the task, which may be missing in the history.
-        runs: The number of last runs that count.
+        failed: Failed instances of the task. The history may lack some of them.
+        runs: The number of last runs whose failures are returned.
     """
     run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]
     failed_instances = {instance.run_id: instance for instance in (*failed, *history) if instance.state == "failed"}
@@ -66,10 +67,10 @@ def last_runs(
 
 
 def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
-    """A finding for each error that occurred in at least ``times`` of the task's last runs.
+    """Return a finding for each error that occurred in at least ``times`` of the task's last runs.
 
-    If there is no such error, but at least ``times`` errors could not be read, there is one finding
-    about these failures.
+    If there is no such error, but the errors of at least ``times`` runs could not be read, return
+    one finding about these failures.
     """
     groups: dict[str, list[TaskInstance]] = {}
     texts: dict[str, ErrorText] = {}

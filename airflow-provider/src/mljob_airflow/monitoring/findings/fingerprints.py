@@ -4,8 +4,8 @@ A fingerprint is made from the class and the text of an exception. Parts of the 
 from run to run are replaced by placeholders: dates, ids, memory addresses, random parts of paths,
 and numbers.
 
-The texts come from task logs. Task instances in the REST API have no error text, and Kafka lacks
-the failures for which Airflow called no callback.
+The texts of errors come from task logs, for two reasons: task instances in the REST API have no
+error text, and Kafka has no event about a failure for which Airflow called no callback.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class ErrorText:
 
     @property
     def fingerprint(self) -> str:
-        """Ten hexadecimal characters, which are equal for equal errors."""
+        """The fingerprint: ten hexadecimal characters that are equal for equal errors."""
         return hashlib.sha256(f"{self.type}\n{normalised(self.message)}".encode()).hexdigest()[:10]
 
 
 def normalised(text: str) -> str:
-    """``text`` with placeholders for the parts that change from run to run."""
+    """Return ``text`` with placeholders for the parts that change from run to run."""
     # A log line may have megabytes, but the beginning suffices to recognise the error.
     text = text[: 4 * MAX_TEXT]
     for pattern, placeholder in _CHANGING:
@@ -65,17 +65,18 @@ def normalised(text: str) -> str:
 
 
 def shortened(text: str, length: int = MAX_TEXT) -> str:
-    """``text`` in one line of at most ``length`` characters."""
+    """Return ``text`` in one line of at most ``length`` characters."""
     return truncated(" ".join(text.split()), length)
 
 
 def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
-    """The last exception in a task's log; if there is no exception, the last line of level error.
+    """Return the last exception in a task's log. If the log has no exception, return the last line
+    with level error or critical.
 
-    ``None``: the log has neither.
+    Return ``None`` if the log has neither an exception nor such a line.
 
     Args:
-        lines: The log's lines from ``GET .../logs/{try}``. Each is an object with ``event``,
+        lines: The log's lines from ``GET .../logs/{try}``. Each line is an object with ``event``,
             ``level`` and, for an exception, ``error_detail``. The first entry of ``error_detail``
             is the exception that was raised, the others are its causes. Some log handlers return
             lines of plain text instead of objects.

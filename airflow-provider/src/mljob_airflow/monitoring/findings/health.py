@@ -1,15 +1,15 @@
 """Finds DAGs that are paused, stale or broken although something needs them.
 
 Airflow does not report such DAGs: the runs of a paused DAG wait, and a stale DAG is not scheduled
-any more. Most paused DAGs are paused on purpose, so a DAG is a finding only if something needs the
-DAG. A DAG is needed in any of these cases:
+any more. Most paused DAGs are paused on purpose, so there is a finding about a DAG only if
+something needs the DAG. A DAG is needed in any of these cases:
 
 - The DAG has a schedule and ran lately.
 - MLJobs run the DAG.
 - Runs of the DAG are waiting.
 - Other DAGs are scheduled on assets that the DAG updates.
 
-A DAG file that can't be imported is one finding for all DAGs of the file.
+For a DAG file that can't be imported, there is one finding about all DAGs of the file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from mljob_contract.reports import Finding, FindingKind, Severity
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The runs and DAGs that need a DAG."""
+    """Why a DAG is needed: its queued runs, its recent runs that belong to MLJobs, and the other
+    DAGs that are scheduled on assets that it updates.
+    """
 
     waiting: Sequence[QueuedRun] = ()
     """The DAG's queued runs, oldest first."""
@@ -40,8 +42,8 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The DAGs in use by DAG id, the DAG files that can't be imported, and each DAG's
-    :class:`Need`.
+    """The DAGs to check by DAG id, the DAG files that can't be imported, and the :class:`Need` of
+    each DAG by DAG id.
     """
 
     dags: Mapping[str, Dag] = field(default_factory=dict)
@@ -50,16 +52,16 @@ class Health:
 
 
 def suspects(dags: Iterable[Dag], broken: Iterable[BrokenFile]) -> list[Dag]:
-    """The DAGs that are paused or stale, or whose file can't be imported.
+    """Return the DAGs that are paused or stale, or whose file can't be imported.
 
-    Such a DAG is a finding only if something needs the DAG.
+    There is a finding about a paused or stale DAG only if something needs the DAG.
     """
     files = {(file.bundle, file.file) for file in broken}
     return [dag for dag in dags if dag.is_paused or dag.is_stale or (dag.bundle, dag.file) in files]
 
 
 def health_findings(health: Health, links: Links) -> list[Finding]:
-    """The findings about DAG files and DAGs.
+    """Return the findings about DAG files and DAGs.
 
     There is a finding for each DAG file that can't be imported, and a finding for each other DAG
     that is paused or stale although something needs the DAG.
@@ -141,12 +143,14 @@ def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need
 
 
 def _mljob_runs(need: Need) -> list[str]:
-    """The ids of runs that may belong to MLJobs, waiting runs first."""
+    """Return the ids of runs that may belong to MLJobs, waiting runs first."""
     return [*(run.run_id for run in need.waiting), *need.mljob_runs]
 
 
 def subject_of(bundle: str | None, file: str) -> str:
-    """The subject of a finding about a DAG file: the bundle's name and the file's path in it."""
+    """Return the subject of a finding about a DAG file: the bundle's name and the file's path in
+    the bundle.
+    """
     return f"{bundle}/{file}" if bundle else file
 
 
@@ -156,7 +160,7 @@ def _last_line(traceback: str) -> str:
 
 
 def grouped_by_dag(runs: Iterable[QueuedRun]) -> dict[str, list[QueuedRun]]:
-    """The runs by DAG id, oldest first."""
+    """Group the runs by DAG id, and sort the runs of each DAG, oldest first."""
     found: dict[str, list[QueuedRun]] = {}
     for run in sorted(runs, key=lambda run: run.since):
         found.setdefault(run.dag_id, []).append(run)
@@ -164,5 +168,5 @@ def grouped_by_dag(runs: Iterable[QueuedRun]) -> dict[str, list[QueuedRun]]:
 
 
 def minutes_since(begin: datetime, now: datetime) -> float:
-    """The minutes from ``begin`` to ``now``."""
+    """Return the minutes from ``begin`` to ``now``."""
     return (now - begin).total_seconds() / 60

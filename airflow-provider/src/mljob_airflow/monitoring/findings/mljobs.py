@@ -1,7 +1,7 @@
 """Names the MLJobs that a finding affects. The names come from the ids of the finding's runs.
 
-Airflow itself makes the ids of a backfill's runs. These ids don't name an MLJob, so MLJobs of type
-Backfill are not named.
+The runs of a backfill have ids that Airflow makes. These ids don't name an MLJob, so a finding does
+not name MLJobs of type Backfill.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ MAX_NAMED = 10
 
 
 def mljob_name(run_id: str) -> str | None:
-    """``namespace/name`` of the MLJob that a run belongs to; ``None``: the run id names no
-    MLJob.
+    """Return ``namespace/name`` of the MLJob that a run belongs to, or ``None`` if the run id names
+    no MLJob.
     """
     parsed = RunId.parse(run_id)
     return f"{parsed.namespace}/{parsed.name}" if parsed else None
@@ -27,10 +27,10 @@ def mljob_name(run_id: str) -> str | None:
 def finding_fields(
     run_ids: Iterable[str], detail: str, numbers: dict[str, float], *, lead: str | None = None
 ) -> dict[str, Any]:
-    """The fields ``detail``, ``numbers`` and ``mljobs`` of a finding about these runs.
+    """Return the fields ``detail``, ``numbers`` and ``mljobs`` of a finding about these runs.
 
     Args:
-        run_ids: The runs, most important first.
+        run_ids: The ids of the runs, most important first.
         detail: The text of the field ``detail``. The names of the MLJobs are put before this text.
         numbers: The field ``numbers``. The number of MLJobs is added as ``mljobs``.
         lead: The words before the names of the MLJobs. By default ``MLJob`` for one MLJob, and for

@@ -9,10 +9,10 @@ There are two kinds of mutes:
     [{"dags": "train_*", "kinds": ["dag_paused"], "until": "2026-06-01T00:00:00Z", "reason": "the source is closed until June"}]
 
 - A tag of a DAG. ``mljob-mute`` mutes all findings about the DAG, and ``mljob-mute:dag_paused``
-  mutes one kind. A tag has no end, because tags are code, which gets reviewed.
+  mutes one kind. A tag has no end, because the tags of a DAG are code, and code is reviewed.
 
-An invalid mute has no effect, and is a finding itself. The report says how many findings each mute
-has muted, and which mutes have ended.
+An invalid mute has no effect, and causes a finding about the mute. The report says how many
+findings each mute has muted, and which mutes have ended.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _kind(value: object) -> object:
 
 
 def _text(value: object) -> object:
-    # pydantic would read a number as seconds since 1970, so only a text is accepted.
+    # Only a string is accepted, because pydantic would read a number as seconds since 1970.
     if not isinstance(value, str):
         raise ValueError("a date and a time with a time zone, for example 2026-06-01T00:00:00Z")
     return value
@@ -82,14 +82,18 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True)
 class _Rule:
-    """An entry with compiled globs, and its place, for example ``mljob_mutes[2]``."""
+    """A valid entry with its compiled globs, and the entry's place in the Variable, for example
+    ``mljob_mutes[2]``.
+    """
 
     place: str
     entry: Entry
     globs: Sequence[re.Pattern[str]]
 
     def covers(self, kind: FindingKind, dag_id: str) -> bool:
-        """Whether the entry is about findings of this kind and this DAG, whatever its end is."""
+        """Return whether the entry is about findings of this kind and this DAG. The entry's end
+        does not matter.
+        """
         kinds = self.entry.kinds
         return (not kinds or kind in kinds) and any(glob.match(dag_id) for glob in self.globs)
 
@@ -100,8 +104,8 @@ class Mutes:
 
     Attributes:
         entries: The valid entries.
-        problems: The reason why an entry, or the whole Variable, is invalid. The key is the place,
-            for example ``mljob_mutes[2]``.
+        problems: The reasons why entries, or the whole Variable, are invalid. The key is the place
+            of an entry, for example ``mljob_mutes[2]``, or the Variable's name.
     """
 
     entries: Sequence[_Rule] = ()
@@ -109,7 +113,9 @@ class Mutes:
 
 
 def parse(text: str | None) -> Mutes:
-    """Read the text of the Variable ``mljob_mutes``; ``None``: the Variable does not exist."""
+    """Parse the text of the Variable ``mljob_mutes``. ``text`` is ``None`` if the Variable does not
+    exist.
+    """
     if text is None or not text.strip():
         return Mutes()
     way_out = "it must be a JSON list of objects with dags, until and reason"
@@ -143,8 +149,9 @@ class MuteResult:
 
     Attributes:
         findings: The findings that are not muted, and the findings about invalid mutes.
-        mutes: The mutes, each with the findings that the mute has muted.
-        cut: The kinds of muted findings that the report can't name, because there are too many.
+        mutes: The mutes, each with the number and the keys of the findings that the mute has muted.
+        cut: The kinds of the muted findings whose keys are left out, because the keys of at most
+            :data:`~mljob_contract.reports.MAX_FINDINGS` muted findings are listed.
     """
 
     findings: Sequence[Finding]
@@ -163,7 +170,7 @@ def apply_mutes(
 
     Args:
         findings: All findings.
-        mutes: The Variable's entries.
+        mutes: The entries of the Variable ``mljob_mutes``.
         dags_of: Returns the DAGs that a finding is about. A finding is muted if mutes cover all of
             these DAGs. A finding about no DAG is never muted.
         links: Makes URLs of Airflow's UI.
@@ -191,9 +198,10 @@ def apply_mutes(
 
 
 def _place(kind: FindingKind, dag: Dag, mutes: Mutes, now: datetime) -> str | None:
-    """The place of the mute that covers findings of this kind about the DAG.
+    """Return the place of the mute that covers findings of this kind about the DAG.
 
-    The place is an entry of the Variable, or a tag of the DAG. ``None``: no mute covers them.
+    The place is an entry of the Variable, or a tag of the DAG. Return ``None`` if no mute covers
+    such findings.
     """
     for mute in mutes.entries:
         if now < mute.entry.until and mute.covers(kind, dag.dag_id):
@@ -219,7 +227,9 @@ def _is_misspelt(tag: str) -> bool:
 
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
-    """The finding. If a mute of the finding has ended, the finding's detail says so."""
+    """Return the finding. If a mute of the finding has ended, the detail of the returned finding
+    says so.
+    """
     for mute in mutes.entries:
         if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):
             end = f"{mute.entry.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,7 @@
-"""Finds tasks that take or wait longer than before. :mod:`.statistics` compares the values.
+"""Finds tasks that take or wait longer than before. :mod:`.statistics` compares the times.
 
-The first instance (map index 0) represents a mapped task. The other instances are similar. With one
-instance for each run, a page of the history covers more runs.
+The first instance (map index 0) represents a mapped task, because the other instances are usually
+similar. With one instance for each run, a page of the task's history covers more runs.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ REPRESENTATIVES = (-1, 0)
 mapped task.
 """
 SHOWN = 60
-"""The maximum number of values of the history in a finding."""
+"""The maximum number of durations or waits in the field ``history`` of a finding."""
 
 
 def elapsed(instance: TaskInstance, now: datetime) -> float | None:
-    """The seconds that a task instance took, or has taken so far.
+    """Return the seconds that a task instance took, or has taken so far.
 
-    ``None``: the task instance has not started, or has failed. A failure may end a task early, so
-    its duration says nothing.
+    Return ``None`` if the task instance has not started, or has failed. A failure may end a task
+    early, so the duration of a failed task instance says nothing.
     """
     if instance.state == "running" and instance.start is not None:
         return (now - instance.start).total_seconds()
@@ -38,9 +38,10 @@ def elapsed(instance: TaskInstance, now: datetime) -> float | None:
 def candidates(
     recent: Iterable[TaskInstance], *, slow_seconds: float, wait_seconds: float, now: datetime
 ) -> list[tuple[str, str]]:
-    """The tasks that took at least ``slow_seconds`` or waited at least ``wait_seconds``.
+    """Return the tasks that took at least ``slow_seconds`` or waited at least ``wait_seconds``.
 
-    Each task is a pair of DAG id and task id. The longest comes first.
+    Each task is a pair of DAG id and task id. The task with the longest duration or wait comes
+    first.
     """
     size: dict[tuple[str, str], float] = {}
     for instance in recent:
@@ -63,12 +64,13 @@ def outlier_findings(
     since: datetime,
     now: datetime,
 ) -> list[Finding]:
-    """The findings about one task: it takes longer than before, or waits longer than before.
+    """Return the findings about one task: that the task takes longer than before, and that it waits
+    longer than before.
 
     Args:
         dag: The task's DAG.
         task_id: The task.
-        history: The task's instances, newest first, including running ones.
+        history: The task's instances, including running ones, newest first.
         links: Makes URLs of Airflow's UI.
         slow_seconds: Shorter durations are never a finding.
         wait_seconds: Shorter waits are never a finding.

@@ -7,14 +7,15 @@ tasks have two kinds of runs, with little and with much to do. So the baseline u
 
 - *Logarithms.* On a logarithmic scale, skewed durations are about symmetric, and "twice as long" is
   the same distance for a minute and for an hour.
-- *Median and MAD* (median absolute deviation, multiplied by 1.4826, so that it equals the standard
-  deviation of a normal distribution). Almost half of the values may be outliers without a large
-  effect. With mean and standard deviation, a run that hangs for an hour would raise the limit so
-  much that the next such run is not found.
+- *Median and MAD* (median absolute deviation). The MAD is multiplied by 1.4826; for a normal
+  distribution the product equals the standard deviation. Almost half of the values may be outliers
+  without a large effect. With mean and standard deviation, a run that hangs for an hour would raise
+  the limit so much that the next such run is not found.
 - *Earlier extremes as a second limit.* A task that takes long in every tenth run has a small MAD,
   although its long runs are normal. So a shift must also exceed the 95% quantile of the earlier
   runs by 25%, and a single run must exceed the longest earlier run by 50%.
-- *A minimum spread.* A task that always takes 60.0 s must not be reported for 61 s.
+- *A minimum spread.* The spread is the MAD of the logarithms, multiplied by 1.4826. Without a
+  minimum, a task that always takes 60.0 s would be reported for 61 s.
 
 A task exceeds its baseline in one of two ways:
 
@@ -23,8 +24,8 @@ A task exceeds its baseline in one of two ways:
 - a hang: the newest run is above ``max(median * exp(6 * spread), 1.5 * longest)``.
 
 Because of the minimum spread, a shift is at least 1.5 times the median, and a hang at least 2.3
-times. ``docs/monitoring.md`` states how often stable noise looks like a shift, and how soon a shift
-is noticed; ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates both.
+times. ``docs/monitoring.md`` states how often random variation looks like a shift, and how soon a
+real shift is noticed; ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates both.
 
 Literature: Leys et al., "Detecting outliers: Do not use standard deviation around the mean, use
 absolute deviation around the median", 2013; Iglewicz and Hoaglin, "How to Detect and Handle
@@ -40,19 +41,23 @@ from dataclasses import dataclass
 MAD_TO_SIGMA = 1.4826
 """The factor from the MAD to the standard deviation of a normal distribution."""
 SHIFT = 3.0
-"""A run of a shift is at least this number of spreads above the median."""
+"""A run of a shift is at least this number of spreads above the median, on the logarithmic
+scale.
+"""
 HANG = 6.0
-"""A hang is at least this number of spreads above the median."""
+"""A hang is at least this number of spreads above the median, on the logarithmic scale."""
 ABOVE_HIGH = 1.25
 """A run of a shift takes at least this multiple of the 95% quantile of the earlier runs."""
 ABOVE_LONGEST = 1.5
 """A hang takes at least this multiple of the longest earlier run."""
 MIN_SPREAD = 0.14
-"""The least spread of the logarithms. It stands for about 15% of the duration."""
+"""The minimum spread of the logarithms, which is about 15% of the duration."""
 MIN_SECONDS = 1.0
-"""Shorter times count as one second, because Airflow's own jitter dominates in them."""
+"""Shorter times count as one second, because they mostly consist of Airflow's own jitter."""
 RECENT = 3
-"""The number of newest values, which are judged. The other values make the baseline."""
+"""The number of newest values that are compared with the baseline. The earlier values make the
+baseline.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ class Baseline:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Baseline:
-        """The baseline of earlier values in seconds, of which there must be at least one."""
+        """Compute the baseline of earlier values in seconds. There must be at least one value."""
         logs = sorted(math.log(max(value, MIN_SECONDS)) for value in values)
         centre = quantile(logs, 0.5)
         deviations = sorted(abs(value - centre) for value in logs)
@@ -87,9 +92,10 @@ class Baseline:
 
 
 def exceeded_baseline(values: Sequence[float], *, min_history: int) -> Baseline | None:
-    """The baseline, if the newest values exceed it.
+    """Return the baseline if the newest values exceed the baseline.
 
-    ``None``: the newest values don't exceed the baseline, or there are too few earlier values.
+    Return ``None`` if the newest values don't exceed the baseline, or if there are too few earlier
+    values.
 
     Args:
         values: Durations or waits in seconds, newest first.
@@ -105,7 +111,9 @@ def exceeded_baseline(values: Sequence[float], *, min_history: int) -> Baseline 
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The quantile of sorted values, interpolated between neighbours; ``share`` is from 0 to 1."""
+    """Return a quantile of sorted values, interpolated between neighbours. ``share`` is from 0 to
+    1.
+    """
     place = share * (len(ordered) - 1)
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)

@@ -13,8 +13,8 @@ from mljob_airflow.monitoring.wording import count, duration, joined
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 TASKS = "tasks"
-"""The variant of findings about tasks. It tells them apart from findings about runs of the same
-DAG, which have no variant."""
+"""The ``variant`` of findings about tasks. Findings about runs of the same DAG have no ``variant``.
+"""
 
 
 def stuck_runs(
@@ -26,7 +26,7 @@ def stuck_runs(
     minutes: float,
     now: datetime,
 ) -> list[Finding]:
-    """A finding for each DAG with runs that have been queued for too long.
+    """Return a finding for each DAG with runs that have been queued for too long.
 
     Paused and stale DAGs are left out, because :mod:`.health` finds them.
 
@@ -75,7 +75,7 @@ def stuck_runs(
 def stuck_tasks(
     waiting: Iterable[TaskInstance], dags: Mapping[str, Dag], links: Links, *, minutes: float, now: datetime
 ) -> list[Finding]:
-    """A finding for each DAG with tasks that have waited too long for a slot or a worker.
+    """Return a finding for each DAG with tasks that have waited too long for a slot or a worker.
 
     Args:
         waiting: All task instances in the states scheduled and queued.

@@ -61,13 +61,13 @@ _PLURALS = {
 
 
 def message(notification: Notification, *, page: str | None = None, note: str | None = None) -> Message:
-    """The message of a notification.
+    """Make the message of a notification.
 
     Args:
         notification: The notification.
         page: The URL of the report's page.
         note: A remark about the message itself, for example that the message was meant for
-            another channel.
+            another recipient.
     """
     headline = _headline(notification)
     shown = notification.current if notification.starts_thread else notification.new
@@ -87,13 +87,13 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """The number of findings of each kind, for example ``2 paused DAGs, 1 import error``."""
+    """Return the number of findings of each kind, for example ``2 paused DAGs, 1 import error``."""
     kinds = Counter(finding.kind for finding in findings)
     return ", ".join(count(number, NAMES[kind], _PLURALS.get(kind)) for kind, number in kinds.most_common())
 
 
 def escape(text: str) -> str:
-    """``text`` with Slack's special characters escaped
+    """Return ``text`` with Slack's special characters escaped
     (api.slack.com/reference/surfaces/formatting, escaping).
     """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,8 +1,8 @@
 """Sends the notifications that are due after a report.
 
 The state is saved after each message, so a retry of the task repeats no message. If Slack can't
-post to the address of an owner, the message goes to the fallback channel, with a remark about that.
-An error with one owner does not affect the other owners.
+post to the address of an owner, the message goes to the fallback channel, with a remark that names
+the owner and the error. An error with one owner does not affect the other owners.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class OwnerDirectory:
     Attributes:
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
         fallback: The channel for owners without an address.
-        link_of: Returns an owner's link in the ``owner_links`` of a DAG, or ``None``. Called only
-            for owners that the mapping lacks.
+        link_of: Returns an owner's link in the ``owner_links`` of a DAG, or ``None``. The function
+            is called only for owners that the mapping lacks.
     """
 
     mapping: Mapping[str, str]
@@ -50,7 +50,7 @@ class OwnerDirectory:
     link_of: Callable[[str], str | None] = lambda _owner: None
 
     def recipient(self, owner: str) -> Recipient:
-        """The recipient of messages to ``owner``."""
+        """Return the recipient of messages to ``owner``."""
         link = None if owner in self.mapping else self.link_of(owner)
         return recipient_of(owner, self.mapping, link, self.fallback)
 
@@ -69,8 +69,8 @@ def notify(
 
     Args:
         report: The report with the findings.
-        state: The notifications that owners got before.
-        policy: The rules when owners are notified.
+        state: The findings that each owner was notified of before.
+        policy: The rules that decide when owners are notified.
         messenger: Posts messages to Slack.
         directory: The addresses of owners.
         save: Saves the state.
@@ -125,7 +125,7 @@ def _send(
         note = f"For {notification.owner}, who could not be reached. {error}"
         fallback = Recipient(directory.fallback, is_fallback=True)
         posted = messenger.post(fallback, message(notification, page=page, note=note))
-    # The thread of a reply is the time stamp of the thread's first message. With the reply's own
-    # time stamp, the next reply would start another thread.
+    # After a reply, keep the time stamp of the thread's first message. With the time stamp of the
+    # reply, the next reply would start another thread.
     thread = (reply_to.thread if reply_to else None) or posted.thread
     return Conversation(recipient.address, posted.channel, thread, report.at)

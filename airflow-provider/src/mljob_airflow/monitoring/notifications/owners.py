@@ -3,10 +3,10 @@
 These places are searched in turn for the address of an owner:
 
 1. the Variable ``mljob_owners``, a JSON object of addresses by owner, which can be changed without
-   a release;
+   a release of the DAGs;
 2. the ``owner_links`` of a DAG, which many teams have set already.
 
-If neither has an address, messages go to the fallback channel.
+If neither has an address for the owner, messages go to the fallback channel.
 
 An address is a channel (``#name``, or its id ``C0123456789``), a member (``U0123456789``) or a
 member's e-mail address.
@@ -28,7 +28,7 @@ class Recipient:
 
     address: str
     is_fallback: bool = False
-    """Whether this is the fallback channel."""
+    """Whether ``address`` is the fallback channel."""
 
     @property
     def is_email(self) -> bool:
@@ -37,7 +37,7 @@ class Recipient:
 
 
 def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallback: str) -> Recipient:
-    """The recipient of messages to ``owner``.
+    """Return the recipient of messages to ``owner``.
 
     Args:
         owner: The owner's name in Airflow; empty for the platform.
@@ -50,7 +50,7 @@ def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallb
 
 
 def address_in_link(link: str) -> str | None:
-    """The Slack address in an owner's link; ``None``: the link has no address.
+    """Return the Slack address in an owner's link, or ``None`` if the link has no address.
 
     These links have an address: ``https://acme.slack.com/archives/C0123456789``,
     ``https://app.slack.com/client/T0123456789/C0123456789``,
@@ -71,7 +71,8 @@ def address_in_link(link: str) -> str | None:
 
 
 def mapping_of(variable: object) -> dict[str, str]:
-    """Addresses by owner, from the value of the Variable ``mljob_owners``; empty for ``None``.
+    """Return the addresses by owner from the value of the Variable ``mljob_owners``. The result is
+    empty for ``None``.
 
     Raises:
         ValueError: The value is not a JSON object of strings.

@@ -7,10 +7,11 @@ The type of the Airflow Connection decides how messages are posted:
   addresses also ``users:read.email``.
 - ``slackwebhook``: The webhook posts to its only channel, without threads.
 
-Slack accepts about one message a second in a channel. To further messages Slack answers 429 with
-``Retry-After``; a handler of Slack's SDK then waits and retries. Other errors have status 200 and
-``ok: false``. An error about the address raises an :class:`UnreachableError`: the fallback channel
-may still work. After any other error, such as an invalid token, no address works.
+Slack accepts about one message a second in a channel. Slack answers faster messages with status 429
+and ``Retry-After``; a handler of Slack's SDK then waits and retries. Other errors have status 200
+and ``ok: false``. An error about the address raises an :class:`UnreachableError`, because a message
+to the fallback channel may still succeed. After any other error, such as an invalid token, a
+message to any address would fail.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mljob_airflow.monitoring.notifications.messages import Message
 from mljob_airflow.monitoring.notifications.owners import Recipient
 
 TIMEOUT_SECONDS = 30
-"""The longest time of a request, in seconds."""
+"""The maximum time of a request, in seconds."""
 RETRIES = 5
 """The number of retries of a request after an answer 429. Before each retry, the SDK waits for the
 seconds in ``Retry-After``."""
@@ -82,7 +83,7 @@ class Messenger(Protocol):
             message: The message.
             reply_to: The message to reply to. The reply goes to the channel of this message, even
                 if the recipient has another address. ``None``: the message is not a reply.
-            broadcast: Whether the channel shows the reply too, and not only the thread.
+            broadcast: Whether the channel shows a reply too, and not only the thread.
 
         Returns:
             The channel and the thread of the posted message.
@@ -95,7 +96,7 @@ class Messenger(Protocol):
 
 
 class SlackBot:
-    """Posts as a bot, by ``chat.postMessage``."""
+    """Posts messages as a bot, by ``chat.postMessage``."""
 
     threads = True
 
@@ -136,7 +137,7 @@ class SlackBot:
 
 
 class SlackWebhook:
-    """Posts by an incoming webhook, to the webhook's one channel and without threads."""
+    """Posts messages by an incoming webhook, to the webhook's only channel and without threads."""
 
     threads = False
 
@@ -158,7 +159,7 @@ class SlackWebhook:
 
 
 def messenger(conn_id: str, conn_type: str) -> Messenger:
-    """The messenger for an Airflow Connection.
+    """Make the messenger for an Airflow Connection.
 
     Args:
         conn_id: The Connection's id.

@@ -10,16 +10,16 @@ An owner has one conversation, which is a message about all findings and the mes
 
 Four rules avoid needless messages:
 
-- A finding is resolved only after no report has had the finding for a while, because findings may
-  come and go.
+- A finding counts as resolved only after no report has had the finding for some time, because
+  findings may come and go.
 - A report that is incomplete for a kind of findings does not resolve findings of this kind.
-- A muted finding is forgotten without a message. If the finding is still there when the mute ends,
-  it is new.
-- A finding about a single slow task run is forgotten without a message, and never counts as
-  resolved.
+- A muted finding is removed from the state without a message. If a report has the finding after the
+  mute has ended, the finding counts as new.
+- A finding about a task that was slow or waited long is removed from the state without a message,
+  and never counts as resolved, because the finding is about an event in the past.
 
-The functions are pure. The caller stores the state in an Airflow Variable, because all supported
-versions of Airflow have Variables. The size of the state is bounded.
+The functions are pure. The caller stores the state in an Airflow Variable, which all supported
+versions of Airflow have. The size of the state is bounded.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ from typing import Any
 from mljob_contract.reports import Finding, FindingKind, MonitoringReport, Severity
 
 PLATFORM = ""
-"""The owner of findings without an owner: the people who run the platform."""
+"""Stands for the owner of findings without an owner: the people who run the platform."""
 TRANSIENT = frozenset({FindingKind.SLOW_TASK, FindingKind.LONG_WAIT})
-"""The kinds of findings about an event in the past. Findings of other kinds are about a condition
-that lasts.
+"""The kinds of findings that are about an event in the past. Findings of other kinds are about a
+condition that lasts.
 """
 MAX_NOTIFIED = 2000
-"""The maximum number of findings in the state, of all owners together. If there are more, the
-findings whose last report is the oldest are dropped."""
+"""The maximum number of findings in the state, of all owners together. Above this number, the
+findings that have been missing in reports for the longest time are dropped.
+"""
 MAX_TITLE_LENGTH = 120
 """The maximum number of characters of a finding's title in the state."""
 
@@ -53,9 +54,9 @@ class NotificationReason(StrEnum):
     CHANGED = "changed"
     """A finding is new or more severe."""
     REMINDER = "still"
-    """No finding is new, and the repeat period is over."""
+    """The repeat period is over, and the owner has findings. Some of them may be new."""
     RESOLVED = "over"
-    """A finding is resolved, and no finding is new."""
+    """At least one finding is resolved, and no finding is new or more severe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,20 @@ class NotifiedFinding:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The messages to one owner, and the findings that the owner was notified of."""
+    """The current thread of messages to an owner, and the findings that the owner was notified
+    of.
+    """
 
     recipient: str
     """The Slack address of the owner."""
     channel: str
-    """The id of the channel in which the message was posted. It differs from ``recipient`` if the
-    recipient is a member, or if the message went to the fallback channel.
+    """The id of the channel in which the messages are posted. The channel differs from
+    ``recipient`` if the recipient is a member, or if the messages went to the fallback channel.
     """
     thread: str | None
-    """The time stamp of the message that started the thread; ``None``: there are no threads."""
+    """The time stamp of the message that started the thread. ``None``: the messenger has no
+    threads.
+    """
     notified_at: datetime
     """The time of the last message with all findings."""
     findings: Mapping[str, NotifiedFinding] = field(default_factory=dict)
@@ -92,10 +97,10 @@ NotificationState = Mapping[str, Conversation]
 
 @dataclass(frozen=True, slots=True)
 class NotificationPolicy:
-    """The rules when an owner is notified.
+    """The rules that decide when an owner is notified.
 
     Attributes:
-        repeat_after: The time after which a message repeats the findings that are still there.
+        repeat_after: The time after which a message repeats the findings that the report still has.
         resolved_after: The time after which a finding counts as resolved if no report has the
             finding.
         min_severity: Less severe findings cause no notification.
@@ -126,7 +131,9 @@ class Notification:
 
 
 def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list[Finding]]:
-    """The findings of each owner, most severe first. A finding with two owners is in both lists."""
+    """Return the findings of each owner, most severe first. A finding with two owners is in both
+    lists.
+    """
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
         if finding.severity.rank >= min_severity.rank:
@@ -138,7 +145,7 @@ def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[
 def due_notifications(
     state: NotificationState, report: MonitoringReport, policy: NotificationPolicy
 ) -> list[Notification]:
-    """The notifications that are due after a report: at most one for each owner."""
+    """Return the notifications that are due after a report, at most one for each owner."""
     current = findings_by_owner(report, policy.min_severity)
     due = (
         _due_notification(owner, state.get(owner), current.get(owner, []), report, policy)
@@ -185,19 +192,20 @@ def _is_resolved(key: str, finding: NotifiedFinding, report: MonitoringReport, p
 
 
 def kind_of(key: str) -> FindingKind | None:
-    """The kind of the finding with this key.
+    """Return the kind of the finding with this key.
 
-    ``None``: the kind is unknown, because another version of this package has stored the finding.
+    Return ``None`` if the kind is unknown, because another version of this package has stored the
+    finding.
     """
     word = key.partition(":")[0]
     return FindingKind(word) if word in set(FindingKind) else None
 
 
 def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
-    """The state after a report.
+    """Return the state after a report.
 
-    Findings in the report get the report's time as ``last_seen``. Muted findings and old transient
-    findings are forgotten.
+    Findings in the report get the report's time as ``last_seen``. Muted findings, and transient
+    findings that no report has had for the repeat period, are removed.
     """
     current = findings_by_owner(report, policy.min_severity)
     after: dict[str, Conversation] = {}
@@ -224,12 +232,13 @@ def _is_kept(key: str, finding: NotifiedFinding, report: MonitoringReport, polic
 
 
 def after_notification(state: NotificationState, notification: Notification, sent: Conversation) -> NotificationState:
-    """The state after a notification was sent.
+    """Return the state after a notification was sent.
 
     Args:
         state: The state before the notification.
         notification: The notification.
-        sent: The recipient, channel, thread and time of the message. Its ``findings`` are ignored.
+        sent: The recipient, channel, thread and time of the message. The ``findings`` of this
+            conversation are ignored.
     """
     before = state.get(notification.owner)
     findings = dict(before.findings) if before else {}
@@ -245,7 +254,9 @@ def after_notification(state: NotificationState, notification: Notification, sen
 
 
 def bounded(state: NotificationState) -> NotificationState:
-    """The state, reduced to the :data:`MAX_NOTIFIED` findings that were seen last."""
+    """Return the state with only the :data:`MAX_NOTIFIED` findings whose ``last_seen`` is
+    newest.
+    """
     everything = sorted(
         (
             (finding.last_seen, owner, key)
@@ -268,7 +279,7 @@ def bounded(state: NotificationState) -> NotificationState:
 
 
 def to_json(state: NotificationState) -> dict[str, Any]:
-    """The state as a JSON object, for the Airflow Variable."""
+    """Return the state as a JSON object, for the Airflow Variable."""
     return {
         owner: {
             "target": conversation.recipient,
@@ -285,7 +296,7 @@ def to_json(state: NotificationState) -> dict[str, Any]:
 
 
 def from_json(value: object) -> NotificationState:
-    """Read the state from a JSON object; empty for ``None``.
+    """Read the state from a JSON object. The state is empty for ``None``.
 
     Raises:
         ValueError: The value is not in the format of :func:`to_json`.

@@ -1,8 +1,8 @@
-"""Keeps report pages as files ``<folder>/<monitor>/<time>.html``.
+"""Writes the pages of reports to files ``<folder>/<monitor>/<time>.html``.
 
-A copy of the newest page is ``<folder>/<monitor>/latest.html``. Administrators have a web server
-serve the folder, or mount a bucket there. The folder stays small, because the oldest pages are
-deleted.
+The file ``<folder>/<monitor>/latest.html`` is a copy of the newest page. Administrators set up a
+web server that serves the folder, or mount a bucket there. The folder stays small, because the
+oldest pages are deleted.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from mljob_airflow.monitoring.pages.page import page
 from mljob_contract.reports import MonitoringReport
 
 KEPT = 200
-"""The maximum number of pages that are kept for each monitor. These are the pages of two days if
-the monitor runs every quarter of an hour."""
+"""The maximum number of pages that are kept for each monitor. A monitor that runs every quarter of
+an hour writes 200 pages in two days.
+"""
 LATEST = "latest.html"
 
 
 def name_of(report: MonitoringReport) -> str:
-    """The name of the report's file, made from the time of the report."""
+    """Return the name of the report's file, made from the time of the report."""
     return f"{report.at:%Y-%m-%dT%H%M%S}.html"
 
 
 def url_of(report: MonitoringReport, base_url: str) -> str | None:
-    """The URL of the report's page; ``None`` if ``base_url``, the URL of the folder, is empty."""
+    """Return the URL of the report's page, or ``None`` if ``base_url``, the URL of the folder, is
+    empty.
+    """
     return f"{base_url.rstrip('/')}/{report.monitor}/{name_of(report)}" if base_url else None
 
 

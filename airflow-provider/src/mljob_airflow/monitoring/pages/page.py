@@ -48,7 +48,7 @@ svg text { font-size: 11px; fill: var(--soft); } .area { fill: var(--accent); fi
 
 
 def page(report: MonitoringReport) -> str:
-    """The HTML of a report's page."""
+    """Return the HTML of a report's page."""
     title = f"{report.monitor}: {_verdict(report)}"
     body = [
         f"<h1>{escape(title)}</h1>",

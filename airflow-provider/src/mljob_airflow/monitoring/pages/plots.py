@@ -17,7 +17,9 @@ SPARK_WIDTH, SPARK_HEIGHT = 180, 40
 
 
 def area(series: Series) -> str:
-    """A chart of the series over time as a filled area, with its limit as a line."""
+    """Draw the series over time as a filled area, with the limit of the series as a line, and
+    return the SVG.
+    """
     top = max([*series.values, series.limit or 0.0, 1.0]) * 1.08
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
@@ -27,7 +29,8 @@ def area(series: Series) -> str:
     def y(value: float) -> float:
         return TOP + high * (1 - value / top)
 
-    # Each value is the mean of a step, so it is drawn as a step and not as a slope.
+    # Each value is the mean over a step of time, so the value is drawn as a horizontal line and not
+    # as a slope.
     steps = " ".join(
         f"L{x(index):.1f} {y(value):.1f} L{x(index + 1):.1f} {y(value):.1f}"
         for index, value in enumerate(series.values)
@@ -45,7 +48,8 @@ def area(series: Series) -> str:
     parts.append(f'<path class="axis" d="M{LEFT} {base:.1f} H{WIDTH - RIGHT}"/>')
     for number, (at, share) in enumerate(_ticks(series)):
         anchor = "start" if share == 0 else "end" if share == 1 else "middle"
-        # A phone shows every second label.
+        # On a phone, the page's CSS hides the labels of class "odd", because there is room for
+        # every second label only.
         kind = ' class="odd"' if number % 2 else ""
         parts.append(
             f'<text{kind} x="{LEFT + wide * share:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{at:%H:%M}</text>'
@@ -55,7 +59,8 @@ def area(series: Series) -> str:
 
 
 def sparkline(values: Sequence[float], limit: float | None = None) -> str:
-    """A small chart of a task's values as SVG; empty for fewer than two values.
+    """Draw a small chart of a task's values, and return the SVG. The result is empty for fewer than
+    two values.
 
     The newest value is marked. The limit, if there is one, is a line.
     """

@@ -1,29 +1,16 @@
 """The adapter for Airflow 3's REST API (``/api/v2``), through apache-airflow-client.
 
-- :mod:`.client`: one Airflow; :mod:`.dag_runs`: its operations, each in the lane of its kind of
-  work.
-- :mod:`.lanes`: threads for each kind of work, and the circuit breaker for an Airflow without
-  answers.
-- :mod:`.run_requests`: one dag run and its task instances; :mod:`.refusals`: why a DAG was not
-  triggered.
-- :mod:`.outputs`: the outputs of tasks, in XComs; :mod:`.children`: runs that tasks have started.
-- :mod:`.cancellation`: ends runs.
-- :mod:`.changes`: the changes of all runs with the operator's prefix.
-- :mod:`.backfills`: backfills and their runs.
-- :mod:`.session`: logs in and sends requests; :mod:`.tokens`: the sources of bearer tokens;
-  :mod:`.versions`: the differences between Airflow's versions.
-- :mod:`.answers`: which answers count as Airflow's; :mod:`.absence`: how Airflow says that an
-  object does not exist; :mod:`.rows`: the fields of answers.
+These modules offer operations to the rest of the operator:
 
-- :mod:`.client` is the adapter of one Airflow. It probes the Airflow.
-- :mod:`.dag_runs` has the operations on dag runs.
+- :mod:`.client` is the adapter of one Airflow. The adapter also probes the Airflow.
+- :mod:`.dag_runs` has the operations on dag runs, and chooses the lane of each operation.
 - :mod:`.backfills` has the operations on backfills.
 - :mod:`.lanes` runs the operations in threads, and has a circuit breaker for an Airflow that does
   not answer.
 
 These modules send the requests of the operations:
 
-- :mod:`.runs` submits, reads and clears single dag runs.
+- :mod:`.run_requests` submits, reads and clears single dag runs.
 - :mod:`.refusals` explains why Airflow did not trigger a DAG.
 - :mod:`.outputs` reads the outputs of tasks, which are XComs.
 - :mod:`.children` finds the runs that tasks have started.
@@ -38,6 +25,7 @@ These modules handle what all requests have in common:
   Airflow says that an object does not exist. :mod:`.rows` reads the fields of an answer, and
   :mod:`.xcom_values` converts the values of XComs.
 
-Answers are read as JSON and not as the client's models. The models refuse states that a later
-Airflow adds. For a page of a hundred task instances, the models take more time than the request.
+Answers are read as JSON, and not as the models of apache-airflow-client, for two reasons. The
+models refuse states that a later Airflow adds. Building the models of a page of a hundred task
+instances takes more time than the request.
 """

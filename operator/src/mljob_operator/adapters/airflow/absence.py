@@ -2,9 +2,8 @@
 
 The status 404 alone proves nothing: a proxy without a backend answers with 404, and so does another
 service at the same address. The proof is Airflow's own sentence about the requested object, so each
-text is compared as a whole, with the ids of the request in it. If a later Airflow rewords a text,
-the new text proves nothing until it is added here; until then the request fails with an error that
-says so.
+text is compared as a whole, with the ids of the request in the text. If a later Airflow rewords a
+text, the request fails, with an error that says so, until the new text is added to this module.
 
 Source: ``airflow/api_fastapi`` of Airflow 3.1.0, 3.1.8, 3.2.2 and 3.3.2. The docstring below each
 text names the file and the function. The comparison ignores the case of all words but ids, because
@@ -32,22 +31,27 @@ class Absence:
         self._ids = ids or {}
 
     def with_ids(self, **ids: str) -> Absence:
-        """The same texts, for a request with these ids."""
+        """Return the same texts with the ids of a request."""
         return Absence(*self.texts, ids=ids)
 
     def proved_by(self, detail: str) -> bool:
-        """Whether ``detail``, from a 404 answer, equals one of the texts with the request's ids."""
+        """Return whether ``detail``, from a 404 answer, equals one of the texts with the request's
+        ids.
+        """
         return any(re.fullmatch(self._pattern(text), detail) for text in self.texts)
 
     def _pattern(self, text: str) -> str:
-        """The regular expression for a text. Ids match exactly; other words match in any case."""
+        """Return the regular expression for a text. The ids must match exactly. The case of other
+        words does not matter.
+        """
         parts = enumerate(_PLACEHOLDER.split(text))
         return "".join(re.escape(self._ids[part]) if i % 2 else f"(?i:{re.escape(part)})" for i, part in parts if part)
 
 
 NO_SERIALIZED_DAG = "The Dag with ID: `{dag_id}` was not found"
-"""``common/dagbag.py``. Many requests load the DAG; a request that names a run loads the run
-first."""
+"""From ``common/dagbag.py``. Many requests load the DAG. A request that names a run loads the run
+first, so the missing run is reported before the missing DAG.
+"""
 
 GET_RUN = Absence("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")
 """From ``routes/public/dag_run.py``, get_dag_run."""
@@ -80,4 +84,6 @@ CHANGE_BACKFILL = Absence("Could not find backfill with id {backfill_id}", "Back
 """From ``routes/public/backfills.py``, pause_backfill, unpause_backfill and cancel_backfill: the
 first text before 3.3, the second since 3.3, without the id."""
 NEVER = Absence()
-"""No text: for requests that Airflow never answers with 404, such as a list of many DAGs' runs."""
+"""No text proves an absence. This is for requests that Airflow never answers with 404, such as a
+list of many DAGs' runs.
+"""

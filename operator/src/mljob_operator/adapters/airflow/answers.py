@@ -42,22 +42,25 @@ MANY_VALUES = 1_000_000
 MAX_BODY_SECONDS = 60.0
 """The longest time in seconds for reading the body of an answer."""
 MAX_RETRY_AFTER = 120.0
-"""The longest ``Retry-After`` in seconds that the operator honours. It is less than half of the
-time for which the deletion of an MLJob waits by default until its run is cancelled."""
+"""The longest ``Retry-After`` in seconds that the operator honours. This is less than half of the
+time for which the deletion of an MLJob waits by default until the MLJob's run is cancelled.
+"""
 CHUNK = 64 * 1024
 MAX_QUOTE = 100
 """The maximum number of characters of an answer that an error quotes."""
 MAX_DETAIL = 500
 """The maximum number of characters of :attr:`Reply.detail`, Airflow's explanation of an error."""
 MAX_KIND = 60
-"""The maximum number of characters of a content type in a message."""
+"""The maximum number of characters of a content type in the message of an error."""
 
 _NO_RESULT = (401, 403, 404, 408, 429)
-"""Statuses that say nothing about the requested object. A 404 says that the object does not exist
-only with a text that proves it (:mod:`.absence`)."""
+"""Statuses that say nothing about the requested object. A 404 proves that the object does not exist
+only if its text is Airflow's (:mod:`.absence`).
+"""
 _BAD_TOKEN = frozenset({"Invalid JWT token", "Token Expired"})
-"""Airflow's explanations when it refuses a token. Airflow sends them with status 401 or 403
-(``core_api/security.py``, resolve_user_from_token)."""
+"""Airflow's explanations of a refused token. Airflow sends them with status 401 or 403
+(``core_api/security.py``, resolve_user_from_token).
+"""
 _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
@@ -78,9 +81,7 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """Airflow says, with a text that proves it, that the object does not exist
-    (:mod:`.absence`).
-    """
+    """Airflow says that the object does not exist, with one of the texts in :mod:`.absence`."""
 
 
 class TooLarge(AirflowUnreadable):
@@ -94,10 +95,13 @@ class Reply:
     Attributes:
         url: The request's URL, without the query.
         status: The HTTP status.
-        content_type: The header Content-Type; empty if absent.
-        location: The header Location: the target of a redirect.
-        retry_after: The header Retry-After in seconds, at most ``MAX_RETRY_AFTER``; 0 if absent.
-        date: The header Date in UTC, by the server's clock; None if absent.
+        content_type: The header Content-Type. Empty if the header is absent.
+        location: The header Location, which is the target of a redirect. Empty if the header is
+            absent.
+        retry_after: The header Retry-After in seconds, at most ``MAX_RETRY_AFTER``. 0 if the header
+            is absent.
+        date: The header Date, which is the time of the server's clock, in UTC. None if the header
+            is absent.
         body: The body. The body of an error is cut to ``MAX_ERROR_BYTES``.
     """
 
@@ -149,7 +153,7 @@ class Reply:
         return 200 <= self.status < 300
 
     def result(self, absent: Absence = NEVER, source: str = "the Secret that holds them") -> Row:
-        """The JSON object of a successful answer.
+        """Return the JSON object of a successful answer.
 
         Args:
             absent: The texts by which Airflow says that the object does not exist.
@@ -173,9 +177,11 @@ class Reply:
 
     @property
     def detail(self) -> str | None:
-        """Airflow's explanation of an error: the field ``detail`` of FastAPI, in one line.
+        """Airflow's explanation of an error, in one line. This is the field ``detail`` in FastAPI's
+        format for errors.
 
-        At most ``MAX_DETAIL`` characters; None: the body is not an error of FastAPI's.
+        The explanation has at most ``MAX_DETAIL`` characters. None if the body is not in this
+        format.
         """
         try:
             found = json.loads(self.body) if _JSON.fullmatch(self.content_type) else None
@@ -191,7 +197,7 @@ class Reply:
         return cut(" ".join(str(detail).split()), MAX_DETAIL)
 
     def json(self) -> Any:
-        """The body of a successful answer, as JSON.
+        """Return the body of a successful answer, as JSON.
 
         Raises:
             AirflowUnavailable: The content type is not JSON.
@@ -213,9 +219,7 @@ class Reply:
             ) from None
 
     def _error(self, detail: str | None, source: str) -> AirflowError:
-        """The error for a failed request that the operation can't interpret (no
-        :class:`Answer`).
-        """
+        """Return the error for an answer that is neither a success nor an :class:`Answer`."""
         text = detail or self._quote
         match self.status:
             case status if status == 401 or (status == 403 and detail in _BAD_TOKEN):
@@ -260,7 +264,7 @@ class Reply:
 
     @property
     def _quote(self) -> str:
-        """A quote of the answer for messages.
+        """A quote of the answer for the message of an error.
 
         A successful answer may hold a token or a conf, so it is quoted only if it is HTML.
         """
@@ -272,8 +276,8 @@ class Reply:
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
     def _wrong_service_hint(self, detail: str | None) -> str:
-        """A hint for a message that the answer is not Airflow's; empty if ``detail`` is
-        Airflow's.
+        """Return a hint that the answer is not Airflow's. The hint is empty if the answer has a
+        ``detail``, because then Airflow has sent the answer.
         """
         return (
             "" if detail is not None else f"; this is not Airflow's answer: does a proxy at {self.url} require a login?"
@@ -281,9 +285,10 @@ class Reply:
 
 
 def retry_after(header: str, now: datetime | None = None) -> float:
-    """The header ``Retry-After`` in seconds. Its value is a number or a date (RFC 9110, 10.2.3).
+    """Return the seconds that a header ``Retry-After`` asks for. The header's value is a number of
+    seconds or a date (RFC 9110, 10.2.3).
 
-    At most ``MAX_RETRY_AFTER``; 0 if the header is neither a number nor a date.
+    The result is at most ``MAX_RETRY_AFTER``. It is 0 if the header is neither a number nor a date.
     """
     header = header.strip()
     if re.fullmatch(r"[0-9]{1,9}", header):
@@ -295,7 +300,7 @@ def retry_after(header: str, now: datetime | None = None) -> float:
 
 
 def _host(location: str) -> str:
-    """The host of a redirect, for messages."""
+    """Return the host of a redirect's target, for the message of an error."""
     try:
         return urlsplit(location).hostname or "the same host"
     except ValueError:
@@ -303,7 +308,7 @@ def _host(location: str) -> str:
 
 
 def _date(header: str) -> datetime | None:
-    """An HTTP date in UTC; None: the header is not a date."""
+    """Return the date in a header as a time in UTC, or None if the header is not a date."""
     try:
         moment = parsedate_to_datetime(header)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -312,15 +317,16 @@ def _date(header: str) -> datetime | None:
 
 
 def without_user(url: str) -> str:
-    """A URL without user and password, for messages."""
+    """Return a URL without user and password, for the messages of errors."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def clock_offset(date: datetime, now: datetime) -> timedelta:
-    """How far the server's clock is ahead of the operator's.
+    """Return how far the server's clock is ahead of the operator's.
 
-    A difference of up to two seconds counts as none, because HTTP dates have no fractions.
+    A difference of up to two seconds counts as zero, because HTTP dates have no fractions of
+    seconds.
 
     Args:
         date: The header Date of an answer.
@@ -360,7 +366,7 @@ def _body(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> tuple
 
 
 def _values(body: bytes) -> int:
-    """An upper bound of the number of JSON values in a body, found without parsing the body.
+    """Return an upper bound of the number of JSON values in a body, without parsing the body.
 
     Commas and brackets within strings are counted too.
     """
@@ -368,7 +374,7 @@ def _values(body: bytes) -> int:
 
 
 def _problem(item: Any) -> str:
-    """One of FastAPI's validation errors, as ``field: message``."""
+    """Return one of FastAPI's validation errors as ``field: message``."""
     if not isinstance(item, dict):
         return str(item)
     location = item.get("loc")

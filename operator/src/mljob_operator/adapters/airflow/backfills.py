@@ -2,9 +2,9 @@
 
 Airflow's answers about a run don't name the run's backfill. So the operator adds a marker to the
 conf of each backfill that it creates. The marker holds the run id and the number of an MLJob's
-attempt, and Airflow copies the backfill's conf to each of its runs. Airflow filters lists of runs
-by the marker (``conf_contains``), so the number of pages depends on the number of the operator's
-runs, and not on all runs of the DAG.
+attempt, and Airflow copies the backfill's conf to each of its runs. The operator lets Airflow
+filter lists of runs by the marker (``conf_contains``), so the number of pages depends on the number
+of the operator's runs, and not on the number of all runs of the DAG.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TIMED = ("scheduled", BACKFILL)
 
 
 class AirflowBackfills:
-    """The backfills of one Airflow.
+    """The operations on the backfills of one Airflow.
 
     Args:
         session: The session with the Airflow.
@@ -66,23 +66,23 @@ class AirflowBackfills:
             ValidationFailed: The DAG has no schedule, the range is empty or in the future, or the
                 params refuse the conf.
             AirflowUnsupported: This Airflow is too old to find the runs of a backfill.
-            AirflowUnavailable: No answer; ``outcome_unknown`` if Airflow may have created the
-                backfill.
+            AirflowUnavailable: Airflow did not answer. ``outcome_unknown`` is set if Airflow may
+                have created the backfill.
         """
         return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, request)
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """The newest backfill whose marker has this run id and attempt (``GET
+        """Return the newest backfill whose marker has this run id and attempt (``GET
         /backfills?dag_id=``).
 
-        None: Airflow has no such backfill. With ``attempt=None``, any attempt matches.
+        Return None if Airflow has no such backfill. If ``attempt`` is None, any attempt matches.
         """
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """All runs whose markers have the backfill's run id.
+        """Return all runs whose markers have the backfill's run id.
 
-        ``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages.
+        The request is ``GET /dags/{dag_id}/dagRuns?conf_contains=``, for all pages.
         """
 
         def ask() -> tuple[BackfillRun, ...]:
@@ -94,7 +94,7 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """The number of runs in the backfill's range that the backfill did not create.
+        """Return the number of runs in the backfill's range that the backfill did not create.
 
         This is the total of ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=``,
         less ``members``, the number of runs that the backfill created.
@@ -114,7 +114,9 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_range", ask)
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """``PUT /backfills/{id}/pause`` or ``/unpause``; no change if the backfill is closed."""
+        """Pause or unpause a backfill (``PUT /backfills/{id}/pause`` or ``/unpause``). Nothing
+        changes if the backfill is closed or deleted.
+        """
         pause, unpause = (
             self._backfills.pause_backfill_without_preload_content,
             self._backfills.unpause_backfill_without_preload_content,
@@ -122,14 +124,18 @@ class AirflowBackfills:
         await self._run(Work.LOOKUPS, "pause_backfill", self._put, pause if paused else unpause, backfill_id)
 
     async def cancel(self, backfill_id: int) -> None:
-        """``PUT /backfills/{id}/cancel``; no change if the backfill is closed."""
+        """Cancel a backfill (``PUT /backfills/{id}/cancel``). Nothing changes if the backfill is
+        closed or deleted.
+        """
         cancel = self._backfills.cancel_backfill_without_preload_content
         await self._run(Work.CANCELLATIONS, "cancel_backfill", self._put, cancel, backfill_id)
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Runs of the operator's backfills that changed at or after ``since`` (Airflow's clock).
+        """Return the runs of the operator's backfills that changed at or after ``since`` (Airflow's
+        clock).
 
-        ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, all pages.
+        The request is ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, for
+        all pages.
         """
 
         def ask() -> list[BackfillRunChange]:
@@ -167,7 +173,7 @@ class AirflowBackfills:
         return _backfill(row)
 
     def _error_of(self, dag_id: str, answer: Answer) -> AirflowError:
-        """The error for a refused backfill, with the cause and the remedy."""
+        """Return the error for a refused backfill, with the cause and the remedy."""
         if answer.status == 404:
             return self._refusals.no_dag(dag_id)
         if answer.status in (400, 422):
@@ -177,9 +183,10 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
-        """The DAG's active backfill, if it has this marker.
+        """Return the DAG's active backfill, if it has this marker.
 
-        An earlier request may have created the backfill after its answer was given up.
+        An earlier request may have created the backfill after the operator had given up waiting for
+        the answer.
 
         Raises:
             BackfillActive: The active backfill has another marker, or has just ended.
@@ -204,13 +211,13 @@ class AirflowBackfills:
         return None
 
     def _rows(self, dag_id: str) -> Iterator[Row]:
-        """The DAG's backfills, the newest first."""
+        """Return the DAG's backfills, the newest first."""
         return self._session.pages(
             "backfills", self._backfills.list_backfills_without_preload_content, dag_id, order_by=["-id"]
         )
 
     def _members(self, dag_id: str, marked: str, **query: Any) -> Iterator[Row]:
-        """The runs of backfills whose conf contains the text ``marked``."""
+        """Return the runs of backfills whose conf contains the text ``marked``."""
         return self._session.pages(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -237,7 +244,7 @@ class AirflowBackfills:
 
 
 def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
-    """The name of the MLJob that created the backfill with the marker ``theirs``.
+    """Return the name of the MLJob that created the backfill with the marker ``theirs``.
 
     None: the MLJob is in another namespace than the MLJob of ``own``, or no MLJob created the
     backfill. A tenant must not learn the names of MLJobs in other namespaces.
@@ -249,8 +256,8 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """The run in a row; None: the run has no marker, so the operator did not create its
-    backfill.
+    """Return the run in a row. Return None if the run has no marker, because the operator did not
+    create the backfill of such a run.
     """
     marker = _marker(row, "conf")
     if marker is None:
@@ -262,7 +269,8 @@ def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
 
 
 def _marker(row: Row, field: str) -> Marker | None:
-    """The marker in the conf in a row's field; None: the conf has no valid marker.
+    """Return the marker in a conf, or None if the conf has no valid marker. ``field`` names the
+    row's field with the conf.
 
     Any user of Airflow may have written the conf.
     """

@@ -90,15 +90,17 @@ class Cancellation:
             raise DagRefused(f"the cancellation DAG {cancel_dag_id} can't be run ({error.reason})") from error
 
     def is_cancelling(self, run_id: str) -> bool:
-        """Whether the cancellation DAG's task for this run is executing.
+        """Return whether the cancellation DAG's task for this run is executing.
 
-        The state of the cancellation DAG's run does not tell: Airflow sets a dag run to running
-        before its task gets a pool slot.
+        The state of the cancellation DAG's run does not tell whether the task executes, because
+        Airflow sets a dag run to running before the run's task gets a pool slot.
         """
         return any(task.state in ACTIVE_TASK for task in self._runs.tasks(self._dag_id, cancel_run_id(run_id)))
 
     def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the run's unfinished task instances to failed through REST, then the run itself."""
+        """Set the run's unfinished task instances to failed through the REST API, and then the run
+        itself.
+        """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)
         for keys in (group[start : start + PAGE] for group in groups for start in range(0, len(group), PAGE)):
@@ -119,14 +121,16 @@ class Cancellation:
                 for refused in update.rows("errors") if update is not None and update.has("errors") else ():
                     log.info("run %s: a task instance was not set to failed: %s", run_id, refused.prose("error"))
             except (Answer, AirflowUnavailable) as error:
-                # The run can still be set to failed, which ends its task instances too: that
-                # request changes one row, whereas this request changes up to a hundred.
+                # The run can probably still be set to failed, which ends its task instances too.
+                # That request changes one row in Airflow's database. The failed request changes up
+                # to a hundred rows.
                 log.warning("run %s: task instances were not set to failed one by one: %s", run_id, error)
                 break
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """Set the cancellation DAG's run for an ended run to failed if it is still queued.
+        """Set the cancellation DAG's run for a cancelled run to failed if the cancellation DAG's
+        run is still queued.
 
         The cancelled run has ended, so the cancellation DAG's run has nothing left to do.
         """
@@ -135,10 +139,10 @@ class Cancellation:
             self._fail(self._dag_id, cancel_run_id(run_id))
 
     def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
-        """The unfinished task instances in groups, upstream tasks first.
+        """Return the unfinished task instances in groups, upstream tasks first.
 
-        The list is empty if the task instances can't be read. Setting the run to failed ends them
-        too.
+        Return an empty list if the task instances can't be read. Setting the run to failed ends
+        them too.
         """
         try:
             unfinished = [
@@ -152,8 +156,8 @@ class Cancellation:
             return []
 
     def _downstream(self, dag_id: str) -> dict[str, list[str]]:
-        """The ids of each task's direct downstream tasks, by task id; empty if the DAG is
-        deleted.
+        """Return the ids of each task's direct downstream tasks, by task id. Return an empty dict
+        if the DAG is deleted.
         """
         try:
             page = self._session.ask(

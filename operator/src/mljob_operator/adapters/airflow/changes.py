@@ -1,4 +1,6 @@
-"""Lists the changes of all runs with the operator's prefix, instead of reading run by run."""
+"""Lists the changes of all runs whose ids have the operator's prefix. So the operator does not have
+to read each run.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,13 @@ from .rows import Row, now, run_fact, task_fact
 from .session import Session
 
 MAX_NOTE = 300
-"""The maximum number of characters of a run's note that are kept. Notes by the operator have at
-most 211."""
+"""The maximum number of characters of a run's note that are kept. The operator's own notes have at
+most 211 characters.
+"""
 
 
 class Changes:
-    """The changes of one Airflow's runs. Rows that can't be read are left out and logged.
+    """Lists the changes of one Airflow's runs. Rows that can't be read are left out and logged.
 
     Args:
         session: The session with the Airflow.
@@ -38,23 +41,26 @@ class Changes:
         self._dags = DAGApi(session.client)
 
     def runs(self, since: datetime) -> list[RunChange]:
-        """The runs that changed at or after ``since`` (Airflow's clock).
+        """Return the runs that changed at or after ``since`` (Airflow's clock).
 
-        ``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, all pages.
+        The request is ``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, for all
+        pages.
         """
         return self._list_runs(updated_at_gte=since)
 
     def active_runs(self) -> list[RunChange]:
-        """The runs that are queued or running.
+        """Return the runs that are queued or running.
 
-        ``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``, all pages.
+        The request is ``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``,
+        for all pages.
         """
         return self._list_runs(state=[RunState.QUEUED.value, RunState.RUNNING.value])
 
     def tasks(self, since: datetime) -> list[TaskChange]:
-        """The task instances that changed at or after ``since`` (Airflow's clock).
+        """Return the task instances that changed at or after ``since`` (Airflow's clock).
 
-        ``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all pages.
+        The request is ``GET
+        /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, for all pages.
         """
         observed_at = now()
         rows = self._session.pages(
@@ -74,10 +80,11 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """The reason why each DAG schedules no tasks, by DAG id; None: the DAG schedules tasks.
+        """Return the reason why each DAG schedules no tasks, by DAG id. The reason is None if the
+        DAG schedules tasks.
 
-        ``GET /dags/{dag_id}`` for each DAG. A DAG that Airflow doesn't know is stale. DAGs that the
-        operator can't read are left out.
+        The requests are ``GET /dags/{dag_id}``, for each DAG. A DAG that Airflow doesn't know
+        counts as stale. DAGs that the operator can't read are left out.
         """
         found: dict[str, Halt | None] = {}
         for dag_id in dag_ids:
@@ -94,7 +101,7 @@ class Changes:
         return found
 
     def paused_dags(self) -> set[str]:
-        """The ids of the paused DAGs (``GET /dags?paused=true``, all pages)."""
+        """Return the ids of the paused DAGs (``GET /dags?paused=true``, all pages)."""
         rows = self._session.pages(
             "dags", self._dags.get_dags_without_preload_content, paused=True, order_by=["dag_id"]
         )

@@ -1,7 +1,8 @@
-"""Finds the children of a run: the runs that its tasks have started with TriggerDagRunOperator.
+"""Finds the children of a run, which are the runs that the run's tasks have started with
+TriggerDagRunOperator.
 
-TriggerDagRunOperator pushes the id of the started run as XCom ``trigger_run_id``. The id of that
-run's DAG is in the rendered fields of the task instance, as ``trigger_dag_id``.
+TriggerDagRunOperator pushes the id of the started run as XCom ``trigger_run_id``. The id of the
+started run's DAG is the rendered field ``trigger_dag_id`` of the task instance.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ class Children:
         self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """The active children of a run, and the active children of these children.
+        """Return the active children of a run, and the active children of these children.
 
-        A task with the XCom ``trigger_run_id`` claims to have started a run. At most
-        ``MAX_CHILDREN`` such claims are read.
+        A task with the XCom ``trigger_run_id`` claims to have started a run. The claim may be
+        wrong, because any task can push this XCom. At most ``MAX_CHILDREN`` such claims are read.
         """
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
         queue, left = [(dag_id, run_id)], MAX_CHILDREN
@@ -61,7 +62,7 @@ class Children:
         return [child for child in found.values() if child is not None]
 
     def _tasks_with_run_id(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
-        """The task instances (task id, map index) that claim to have started a run."""
+        """Return the task instances (task id, map index) that claim to have started a run."""
         rows = self._session.pages(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,
@@ -74,9 +75,9 @@ class Children:
         return ((row.text("task_id"), row.number("map_index")) for row in rows)
 
     def _started_run(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
-        """The DAG id and run id of the run that a task claims to have started.
+        """Return the DAG id and run id of the run that a task claims to have started.
 
-        None: an id is missing or invalid.
+        Return None if one of the two ids is missing or invalid.
         """
         try:
             child_run = self._value(dag_id, run_id, task_id, map_index)
@@ -112,7 +113,7 @@ class Children:
         return row.content("rendered_fields").get("trigger_dag_id")
 
     def _run(self, dag_id: str, run_id: str) -> Child | None:
-        """The run as a child; None: the run does not exist or has ended."""
+        """Return the run as a child, or None if the run does not exist or has ended."""
         row = self._runs.row(dag_id, run_id)
         if row is None or run_state(row.text_or_null("state")) in TERMINAL_RUN:
             return None
@@ -120,7 +121,7 @@ class Children:
 
 
 def _is_id(value: object) -> bool:
-    """Whether a value is a valid id of a DAG or a run.
+    """Return whether a value is a valid id of a DAG or a run.
 
     A task may push any value as an XCom, and the operator puts the id into a URL.
     """

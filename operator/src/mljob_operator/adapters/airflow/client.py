@@ -1,4 +1,6 @@
-"""The adapter of one Airflow: its dag runs, its version and its health."""
+"""The adapter of one Airflow offers the operations on its dag runs, and reads its version and
+health.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,12 @@ T = TypeVar("T")
 
 
 class Airflow(AirflowRuns):
-    """One Airflow.
+    """The adapter of one Airflow.
 
     Args:
         name: The name of the AirflowInstance, for metrics.
         url: The base URL, without ``/api/v2``.
-        meter: Records the requests.
+        meter: Records each operation with its outcome and duration, as metrics.
         login: The credentials.
         ca_file: The path of a file with the CA bundle for https.
         ca_bundle: The CA bundle for https, as text (PEM).
@@ -36,8 +38,8 @@ class Airflow(AirflowRuns):
         cancel_dag_id: The id of the cancellation DAG.
 
     Attributes:
-        cancelling: The same dag runs. All requests use the lane of cancellations, so they don't
-            wait for submissions.
+        cancelling: The operations on the same dag runs, all in the lane of cancellations, so that
+            none of them waits for submissions.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Airflow(AirflowRuns):
         Requests: ``GET /version``, ``GET /dags``, ``GET /monitor/health``.
 
         Raises:
-            AirflowUnavailable: No answer, or an answer that Airflow doesn't give.
+            AirflowUnavailable: There is no answer, or the answer is not Airflow's.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack the permission to read DAGs.
         """
@@ -86,7 +88,8 @@ class Airflow(AirflowRuns):
     def _probe(self) -> ProbeResult:
         ask = self._session.ask
         version = ask(self._versions.get_version_without_preload_content).text("version")
-        # Only this request needs a permission, so it checks what the credentials allow.
+        # Of the three requests, only this request needs a permission. So it checks that the
+        # credentials have this permission.
         ask(self._dags.get_dags_without_preload_content, limit=1).rows("dags")
         health = ask(self._monitor.get_health_without_preload_content)
         parts = {part: health.row_or_none(part) for part in InstanceHealth.model_fields}

@@ -1,6 +1,8 @@
-"""Implements the port :class:`.ports.DagRuns`.
+"""Implements the port :class:`.ports.DagRuns`: passes each operation to the module that sends its
+requests.
 
-Each operation runs in the lane of its kind of work (:mod:`.lanes`).
+Each operation runs in the lane of its kind of work (:mod:`.lanes`). :mod:`.run_requests` has the
+requests about single dag runs.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from .session import Session
 
 
 class AirflowRuns:
-    """The dag runs of one Airflow.
+    """The operations on the dag runs of one Airflow.
 
     Args:
         session: The session with the Airflow.
@@ -53,41 +55,41 @@ class AirflowRuns:
     def clock_offset(self) -> timedelta:
         """How far Airflow's clock is ahead of the operator's.
 
-        The precision is one second, because HTTP dates have no fractions.
+        The precision is one second, because HTTP dates have no fractions of seconds.
         """
         return self._session.clock_offset
 
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """As :meth:`.RunRequests.submit`."""
+        """Submit a run (:meth:`.RunRequests.submit`)."""
         return await self._run(Work.SUBMISSIONS, "submit", self._runs.submit, dag_id, run_id, conf, note, logical_date)
 
     async def params(self, dag_id: str) -> dict[str, Any]:
-        """As :meth:`.RunRequests.params`."""
+        """Request a DAG's params (:meth:`.RunRequests.params`)."""
         return await self._run(Work.SUBMISSIONS, "params", self._runs.params, dag_id)
 
     async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """As :meth:`.RunRequests.conf`."""
+        """Request the conf of a run (:meth:`.RunRequests.conf`)."""
         return await self._run(Work.SUBMISSIONS, "conf", self._runs.conf, dag_id, run_id)
 
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """As :meth:`.RunRequests.clear_failed`."""
+        """Clear the failed tasks of an ended run (:meth:`.RunRequests.clear_failed`)."""
         clear = self._runs.clear_failed
         return await self._run(Work.SUBMISSIONS, "clear_failed", clear, dag_id, run_id, since, latest_version)
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """As :meth:`.RunRequests.get`."""
+        """Request the state of a run (:meth:`.RunRequests.get`)."""
         return await self._run(Work.LOOKUPS, "get", self._runs.get, dag_id, run_id)
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """As :meth:`.RunRequests.tasks`."""
+        """Request the task instances of a run (:meth:`.RunRequests.tasks`)."""
         return await self._run(Work.LOOKUPS, "tasks", self._runs.tasks, dag_id, run_id)
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """As :meth:`.RunRequests.questions`."""
+        """Request the open questions of a run's tasks (:meth:`.RunRequests.questions`)."""
         return await self._run(Work.LOOKUPS, "questions", self._runs.questions, dag_id, run_id)
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
@@ -100,7 +102,7 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "trigger_cancellation", trigger, dag_id, run_id, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Whether the cancellation DAG's task for a run is executing.
+        """Return whether the cancellation DAG's task for a run is executing.
 
         See :meth:`.Cancellation.is_cancelling`.
         """
@@ -115,7 +117,7 @@ class AirflowRuns:
         return await self._run(Work.CANCELLATIONS, "children", self._children.active, dag_id, run_id)
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
-        """As :meth:`.RunRequests.set_note`."""
+        """Set a run's note (:meth:`.RunRequests.set_note`)."""
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:

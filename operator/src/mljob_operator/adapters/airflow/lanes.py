@@ -1,7 +1,8 @@
-"""Lanes: each kind of work in one Airflow has its own threads, so that no kind waits for another.
+"""Each kind of work in one Airflow has a lane with its own threads, so that no kind waits for
+another.
 
-Requests are synchronous and may hang until their timeouts. With shared threads, a thousand
-submissions to a hanging Airflow would delay its cancellations by an hour.
+Requests are synchronous and may hang until their timeouts. If all requests shared their threads, a
+thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by an hour.
 
 A lane has a circuit breaker. After several requests in a row without an answer, the lane lets only
 one request at a time through. So the number of requests to an Airflow that is down does not grow
@@ -32,8 +33,9 @@ FAILURES = 5
 """The number of requests in a row without an answer after which a lane lets one request at a time
 through."""
 OPERATION_TIMEOUT = 600.0
-"""Seconds after which the caller of an operation gives up. An operation takes that long if it waits
-behind many others, or if Airflow sends its answer byte by byte."""
+"""Seconds after which the caller of an operation gives up. An operation may take that long if it
+waits behind many other operations, or if Airflow sends its answer byte by byte.
+"""
 
 
 class Work(StrEnum):
@@ -46,23 +48,26 @@ class Work(StrEnum):
     """Requests for the changes of all runs."""
     CANCELLATIONS = "cancellations"
     PROBE = "probe"
-    """Probes find out whether Airflow is back, so they must not wait for other requests."""
+    """Requests that find out whether Airflow answers again. They must not wait for others."""
 
 
 THREADS = {Work.SUBMISSIONS: 8, Work.LOOKUPS: 4, Work.FEED: 2, Work.CANCELLATIONS: 4, Work.PROBE: 1}
 """The number of threads of each lane. Airflow on PostgreSQL handles about 50 submissions a second,
-whatever the number of clients, and 8 clients suffice for that."""
+whatever the number of clients. 8 threads suffice for this rate.
+"""
 CONNECTIONS = sum(THREADS.values())
-"""One connection per thread, so that no thread waits for another lane's connection."""
+"""The number of connections to one Airflow. Each thread has a connection, so no thread waits for
+another lane's connection.
+"""
 
 
 class Run(Protocol):
     """Runs a synchronous function in a lane."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """The result of ``function(*args)`` in the lane of ``work``.
+        """Run ``function(*args)`` in the lane of ``work``, and return the result.
 
-        Metrics show the duration under the name ``operation``.
+        ``operation`` is the operation's name in metrics.
         """
         ...
 
@@ -75,7 +80,8 @@ class Circuit:
 
     Args:
         clock: A monotonic clock, in seconds.
-        jitter: Gives random numbers from 0 to 1, which vary the pauses (:func:`.errors.backoff`).
+        jitter: A function that returns random numbers from 0 to 1, which vary the pauses
+            (:func:`.errors.backoff`).
     """
 
     def __init__(
@@ -124,7 +130,7 @@ class Circuit:
 
 
 def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
-    """Whether an error means that Airflow is out of reach for all requests."""
+    """Return whether an error means that Airflow is out of reach for all requests."""
     return (
         isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
     )
@@ -136,7 +142,8 @@ class Lane:
     Args:
         name: The lane's name, for threads and the log.
         threads: The number of operations that run at the same time.
-        circuit: The circuit breaker; None: every request is sent. Probes are rare and need none.
+        circuit: The circuit breaker. None if every request is sent, as in the lane of probes,
+            because probes are rare.
     """
 
     def __init__(self, name: str, threads: int, circuit: Circuit | None) -> None:
@@ -146,7 +153,7 @@ class Lane:
         self._logged: set[str] = set()
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """The result of ``function(*args)``, which runs in one of the lane's threads.
+        """Return the result of ``function(*args)``, which runs in one of the lane's threads.
 
         Raises:
             Answer: An error of Airflow's API that the function did not interpret.
@@ -165,7 +172,7 @@ class Lane:
             ) from None
 
     def close(self) -> None:
-        """Wait for the operations that are running, and drop the queued ones."""
+        """Wait for the operations that are running, and drop the queued operations."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, function: Callable[..., T], *args: Any) -> T:
@@ -187,7 +194,7 @@ class Lane:
     def _mapped(self, function: Callable[..., T], *args: Any) -> T:
         """Call the function, and turn an unexpected exception into AirflowUnreadable.
 
-        So an answer that the code does not expect affects only this Airflow.
+        So if an answer breaks the code that reads it, only this Airflow is affected.
         """
         try:
             return function(*args)

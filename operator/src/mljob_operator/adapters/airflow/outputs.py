@@ -1,6 +1,7 @@
 """Reads the outputs of a run's tasks. An output is an XCom, or a part of an XCom.
 
-REST path: ``/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries``
+The path in the REST API is
+``/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries``.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ may hold some small outputs beside a large one."""
 MAX_RUN_BYTES = 8 * 1024 * 1024
 """The maximum number of bytes of all XComs that are read for a run."""
 IN_A_STORE = "(in an object store)"
-"""Follows the name of an output that is omitted because an XCom backend keeps it in an object
-store. For such an XCom, Airflow's REST API returns the address instead of the value."""
+"""The text after the name of an output that is omitted because an XCom backend keeps the output in
+an object store. For such an XCom, Airflow's REST API returns the address in the object store
+instead of the value.
+"""
 MAX_XCOMS = 1000
 """The maximum number of XComs with the same key that are read, from all tasks of a run or from one
 mapped task."""
@@ -67,7 +70,7 @@ class _Reading:
 
 
 class XComOutputs:
-    """The outputs of one Airflow's runs.
+    """Reads the outputs of one Airflow's runs.
 
     Args:
         session: The session with the Airflow.
@@ -78,19 +81,21 @@ class XComOutputs:
         self._xcoms = XComApi(session.client)
 
     def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """The outputs of a run.
+        """Return the outputs of a run.
 
         Each task may publish outputs in an XCom ``mljob_outputs``. These XComs are merged in the
         order in which they were pushed, so a later value replaces an earlier value of the same
-        name. The XComs that ``sources`` name come last.
+        name. The outputs of ``sources`` are added last, and replace published outputs of the same
+        name.
 
         ``omitted`` of the result names the missing outputs:
 
-        - An XCom of ``sources`` that is too large, or kept in an object store: by the output's
-          name.
-        - An XCom ``mljob_outputs`` that is too large, or kept in an object store: by the name of
-          its task.
-        - An output that ``publish_outputs`` omitted, unless a later task published this output.
+        - An XCom of ``sources`` that is too large or kept in an object store is named by its
+          output.
+        - An XCom ``mljob_outputs`` that is too large or kept in an object store is named by its
+          task.
+        - An output that ``publish_outputs`` omitted is named, unless a later task published this
+          output.
 
         Args:
             dag_id: The DAG.
@@ -117,14 +122,16 @@ class XComOutputs:
         return Outputs(values, tuple(dict.fromkeys((*reading.omitted, *left_out))))
 
     def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
-        """The XComs of a task that have this key, with their values, in the order of the pushes.
+        """Return the XComs of a task that have this key, with their values, in the order of the
+        pushes.
 
         Args:
             reading: Collects the names of omitted outputs.
-            task_id: The task; ``~`` stands for all tasks of the run.
+            task_id: The task, or ``~`` for all tasks of the run.
             key: The XCom key.
-            name: The output of the spec that consists of these XComs. The result is then empty if
-                one of the XComs can't be read. None: XComs that can't be read are left out.
+            name: The name of the output of the spec that consists of these XComs. If one of the
+                XComs can't be read, the result is then empty. None for ``mljob_outputs``: XComs
+                that can't be read are then left out.
         """
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
@@ -181,7 +188,7 @@ class XComOutputs:
 
 
 def _names(value: Any) -> dict[str, None]:
-    """The names in ``value``, as the keys of a dict that keeps their order.
+    """Return the names in ``value``, as the keys of a dict that keeps their order.
 
     Items of ``value`` that are not strings are ignored.
     """
@@ -192,7 +199,7 @@ def _names(value: Any) -> dict[str, None]:
 def _replace(target: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
     """Add the newer entries to ``target``, and remove entries of the same names from ``other``.
 
-    An output is either published or omitted: the last task that names the output decides.
+    An output is either published or omitted. The last task that names the output decides which.
     """
     target |= newer
     for name in newer:

@@ -4,7 +4,9 @@ The messages go into an MLJob's status, where tenants read them. So a message na
 the MLJob's own DAG. The names and tracebacks of other files that Airflow can't import belong to
 other teams.
 
-A 409 is no refusal: :mod:`.run_requests` and :mod:`.backfills` adopt what exists already.
+A 409 is not explained here. After a 409 to a submission, :mod:`.run_requests` and :mod:`.backfills`
+adopt the run or backfill that exists already, or report which run or backfill is in the way. For
+:mod:`.cancellation` and for changes of a backfill, a 409 means that there is nothing left to do.
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ from .session import PAGE, Session
 MAX_CAUSE = 300
 """The maximum number of characters of a traceback's last line that a message quotes."""
 MAX_SIMILAR = 10
-"""The largest number of similar DAG ids in the error for a DAG that does not exist."""
+"""The maximum number of similar DAG ids in the error for a DAG that does not exist."""
 MAX_PATH = 4000
-"""The maximum number of characters of a file's path; Airflow's column has 2000."""
+"""The maximum number of characters of a file's path. Airflow's column has 2000."""
 _NO_MANUAL_RUNS = "does not allow manual runs"
 """Part of Airflow's message about a DAG whose ``allowed_run_types`` lacks ``manual``. Source:
 ``routes/public/dag_run.py``, trigger_dag_run, since 3.2."""
@@ -51,7 +53,7 @@ class Refusals:
         self._dags = DAGApi(session.client)
 
     def of_submission(self, dag_id: str, answer: Answer) -> AirflowError:
-        """The error for Airflow's answer to a submission."""
+        """Return the error for Airflow's answer to a submission."""
         detail = answer.detail
         if answer.status == 404:
             return self.no_dag(dag_id)
@@ -79,7 +81,7 @@ class Refusals:
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
 
     def no_dag(self, dag_id: str) -> DagNotFound:
-        """The error for a DAG that does not exist."""
+        """Return the error for a DAG that does not exist."""
         broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""
         return DagNotFound(
@@ -89,7 +91,9 @@ class Refusals:
         )
 
     def _similar(self, dag_id: str) -> list[str]:
-        """The ids of DAGs with similar ids, the most similar first; empty if a request fails."""
+        """Return the ids of DAGs with similar ids, the most similar first. Return an empty list if
+        the request fails.
+        """
         part = max(re.split(r"[-_.]", dag_id), key=len)
         try:
             page = self._session.ask(
@@ -103,9 +107,11 @@ class Refusals:
             return []
 
     def _import_error_of(self, dag_id: str) -> str:
-        """The DAG's file and the last line of its traceback, as ``file: error``.
+        """Return the DAG's file and the last line of the traceback of its import error, as ``file:
+        error``.
 
-        Empty if Airflow can import the file, does not know the file, or does not answer.
+        Return an empty string if Airflow can import the file, does not know the file, or does not
+        answer.
         """
         try:
             dag = self._dag(dag_id)
@@ -134,10 +140,11 @@ class Refusals:
 
 
 def _is_of(error: Row, dag_id: str, dag: Row | None) -> bool:
-    """Whether an import error concerns the DAG's file.
+    """Return whether an import error concerns the DAG's file.
 
     The DAG's file is the file from which Airflow has loaded the DAG. If Airflow does not know the
-    DAG (``dag`` is None), a file whose name is the DAG's id counts as its file.
+    DAG (``dag`` is None), a file whose name without its suffix is the DAG's id counts as the DAG's
+    file.
     """
     file, bundle = error.text("filename", MAX_PATH), error.text_or_none("bundle_name")
     if dag is None:

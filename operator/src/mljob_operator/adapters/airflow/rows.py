@@ -23,7 +23,7 @@ MAX_LEVELS = 64
 MLJob has at most 32 levels."""
 _INT32 = 1 << 31
 _YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
-"""The years that a time in a status may have."""
+"""The years that a time in an MLJob's status may have."""
 
 
 class Row:
@@ -31,12 +31,13 @@ class Row:
 
     Args:
         data: The object.
-        url: The URL of the request, for messages.
+        url: The URL of the request, for the messages of errors.
         size: The number of bytes of the answer. 0 for an object within an answer.
 
     Raises:
-        AirflowUnreadable: ``data`` is not an object. Each method raises this error too, if the
-            field is missing or invalid. The message does not quote the value.
+        AirflowUnreadable: ``data`` is not an object. Each method that returns a field's value also
+            raises this error if the field is missing or invalid. The message does not quote the
+            value.
     """
 
     def __init__(self, data: Any, url: str, size: int = 0) -> None:
@@ -57,11 +58,13 @@ class Row:
         return value
 
     def text_or_none(self, field: str, max_length: int = MAX_ID) -> str | None:
-        """The field's value: an id or a word. None if the field is null or absent."""
+        """Return the field's value: an id or a word. None if the field is null or absent."""
         return None if self._data.get(field) is None else self.text(field, max_length)
 
     def text_or_null(self, field: str) -> str | None:
-        """The field's value: an id or a word. None if the field is null; it must not be absent."""
+        """Return the field's value: an id or a word. None if the field is null. An absent field is
+        an error.
+        """
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
     def prose(self, field: str, max_length: int | None = MAX_PROSE) -> str:
@@ -76,25 +79,25 @@ class Row:
         return whole(value or "") if max_length is None else cut(value or "", max_length)
 
     def number(self, field: str) -> int:
-        """The field's value: a whole number of 32 bits."""
+        """Return the field's value: a whole number of 32 bits."""
         value = self._data.get(field)
         if not isinstance(value, int) or isinstance(value, bool) or not -_INT32 <= value < _INT32:
             raise self.invalid(field, "a whole number of 32 bits")
         return value
 
     def number_or_none(self, field: str) -> int | None:
-        """The field's value: a whole number. None if the field is null or absent."""
+        """Return the field's value: a whole number. None if the field is null or absent."""
         return None if self._data.get(field) is None else self.number(field)
 
     def flag(self, field: str) -> bool:
-        """The field's value: true or false."""
+        """Return the field's value: true or false."""
         value = self._data.get(field)
         if not isinstance(value, bool):
             raise self.invalid(field, "true or false")
         return value
 
     def time(self, field: str) -> datetime:
-        """The field's value: a time, converted to UTC."""
+        """Return the field's value: a time, converted to UTC."""
         value = self._data.get(field)
         try:
             # Airflow's times are ISO 8601, with a zone.
@@ -107,36 +110,37 @@ class Row:
         return moment
 
     def time_or_none(self, field: str) -> datetime | None:
-        """The field's value: a time, converted to UTC. None if the field is null or absent."""
+        """Return the field's value: a time, converted to UTC. None if it is null or absent."""
         return None if self._data.get(field) is None else self.time(field)
 
     def row(self, field: str) -> Row:
-        """The field's value: an object."""
+        """Return the field's value: an object."""
         value = self._data.get(field)
         if not isinstance(value, dict):
             raise self.invalid(field, "an object")
         return Row(value, self._url)
 
     def row_or_none(self, field: str) -> Row | None:
-        """The field's value: an object. None if the field is null or absent."""
+        """Return the field's value: an object. None if the field is null or absent."""
         return None if self._data.get(field) is None else self.row(field)
 
     def rows(self, field: str) -> list[Row]:
-        """The field's value: a list of objects."""
+        """Return the field's value: a list of objects."""
         value = self._data.get(field)
         if not isinstance(value, list):
             raise self.invalid(field, "a list")
         return [Row(item, self._url) for item in value]
 
     def texts(self, field: str) -> list[str]:
-        """The field's value: a list of strings. Empty if the field is null or absent."""
+        """Return the field's value: a list of strings. Empty if the field is null or absent."""
         value = self._data.get(field)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             raise self.invalid(field, "a list of texts")
         return value or []
 
     def content(self, field: str) -> dict[str, Any]:
-        """The field's value: a JSON object that people or tasks wrote. Empty if the field is null.
+        """Return the field's value: a JSON object that people or tasks wrote. Empty if the field is
+        null.
 
         The object has at most ``MAX_LEVELS`` nested levels.
         """
@@ -148,18 +152,18 @@ class Row:
         return value
 
     def value(self, field: str) -> Any:
-        """The field's value, of any JSON type. The field must not be absent."""
+        """Return the field's value, of any JSON type. An absent field is an error."""
         if field not in self._data:
             raise self.invalid(field, "there")
         return self._data[field]
 
     def starts_with(self, field: str, prefix: str) -> bool:
-        """Whether the field is a string with this prefix."""
+        """Return whether the field is a string with this prefix."""
         value = self._data.get(field)
         return isinstance(value, str) and value.startswith(prefix)
 
     def has(self, field: str) -> bool:
-        """Whether the object has this field."""
+        """Return whether the object has this field."""
         return field in self._data
 
     def invalid(self, field: str, expected: str) -> AirflowUnreadable:
@@ -216,16 +220,16 @@ def assert_about(row: Row, dag_id: str, run_id: str) -> None:
 
 
 def now() -> datetime:
-    """The current time in UTC.
+    """Return the current time in UTC.
 
-    Callers read the clock before they send a request, so that a fact never looks newer than the
-    state that it describes.
+    Callers read the clock before they send a request, so that the time of a fact is never later
+    than the time at which Airflow had the state.
     """
     return datetime.now(UTC)
 
 
 def _kind(value: Any) -> str:
-    """The name of a value's JSON type."""
+    """Return the name of a value's JSON type."""
     match value:
         case None:
             return "null"
@@ -242,9 +246,9 @@ def _kind(value: Any) -> str:
 
 
 def _within(value: Any, levels: int) -> bool:
-    """Whether a value has at most this number of nested levels.
+    """Return whether a value has at most this number of nested levels.
 
-    The recursion stops at that level, so deeply nested JSON can't exhaust the stack.
+    The recursion stops at this number, so deeply nested JSON can't exhaust the stack.
     """
     if not isinstance(value, dict | list):
         return True

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class RunRequests:
-    """The dag runs of one Airflow.
+    """The requests about single dag runs of one Airflow.
 
     Args:
         session: The session with the Airflow.
@@ -63,7 +63,8 @@ class RunRequests:
             SubmissionRefused: The DAG allows no manual runs, or Airflow forbids the run id.
             LogicalDateTaken: The DAG has another run of this logical date.
             ValidationFailed: The DAG's params refuse the conf.
-            AirflowUnavailable: No answer; ``outcome_unknown`` if Airflow may have created the run.
+            AirflowUnavailable: Airflow did not answer. ``outcome_unknown`` is set if Airflow may
+                have created the run.
         """
         body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=logical_date)
         observed_at = now()
@@ -95,7 +96,9 @@ class RunRequests:
         return run_fact(row, observed_at)
 
     def _of_date(self, dag_id: str, date: datetime) -> str | None:
-        """The id of the DAG's run with this logical date; None: the DAG has no such run."""
+        """Return the id of the DAG's run with this logical date, or None if the DAG has no such
+        run.
+        """
         page = self._session.ask(
             self._runs.get_dag_runs_without_preload_content,
             dag_id,
@@ -107,7 +110,8 @@ class RunRequests:
         return next((row.text("dag_run_id") for row in page.rows("dag_runs")), None)
 
     def params(self, dag_id: str) -> dict[str, Any]:
-        """The DAG's params by name (``GET /dags/{dag_id}/details``); empty if there is no such DAG.
+        """Return the DAG's params by name (``GET /dags/{dag_id}/details``). Return an empty dict if
+        the DAG does not exist.
 
         Each param is an object with ``value``, its default, and ``schema``, its JSON schema.
         """
@@ -122,7 +126,7 @@ class RunRequests:
         return row.content("params")
 
     def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """The conf of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``).
+        """Return the conf of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``).
 
         Raises:
             ValidationFailed: The run does not exist.
@@ -140,11 +144,12 @@ class RunRequests:
     ) -> RunFact | None:
         """Clear the failed tasks of an ended run, so that Airflow runs them again.
 
-        ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. A run that was queued
-        at or after ``since`` (Airflow's clock) has been cleared before, and is not cleared again.
+        The request is ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. A run
+        that was queued at or after ``since`` (Airflow's clock) has already been cleared by an
+        earlier request, and is not cleared again.
 
         Returns:
-            The state of the run after that; None: Airflow has no such run.
+            The state of the run after the tasks were cleared. None if Airflow has no such run.
 
         Raises:
             NothingToClear: The run has no failed task.
@@ -155,7 +160,8 @@ class RunRequests:
         again = since is not None and before.queued_at is not None and before.queued_at >= since
         if again or before.state not in TERMINAL_RUN:
             return before
-        # None leaves only_new out of the request: Airflow 3.1 refuses it as an unknown field.
+        # None leaves only_new out of the request, because Airflow 3.1 refuses only_new as an
+        # unknown field.
         body = DAGRunClearBody(dry_run=False, only_failed=True, only_new=None, run_on_latest_version=latest_version)
         row = self._session.ask(
             self._runs.clear_dag_run_without_preload_content,
@@ -188,18 +194,19 @@ class RunRequests:
         assert_about(row, dag_id, run_id)
 
     def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """The state of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``).
+        """Return the state of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``).
 
-        None: Airflow itself says that the run does not exist. A 404 from a proxy raises an error.
+        Return None if Airflow itself says that the run does not exist. A 404 from a proxy raises an
+        error.
         """
         observed_at = now()
         row = self.row(dag_id, run_id)
         return run_fact(row, observed_at) if row is not None else None
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """The task instances of a run; empty if the run does not exist.
+        """Return the task instances of a run. Return an empty list if the run does not exist.
 
-        ``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, all pages.
+        The request is ``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, for all pages.
         """
         observed_at = now()
         found = []
@@ -219,10 +226,10 @@ class RunRequests:
         return found
 
     def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """The open questions of the run's tasks to people, by task.
+        """Return the open questions that the run's tasks ask people, by task.
 
-        Empty if the operator may not read the questions.
-        ``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all pages.
+        Return an empty dict if the operator may not read the questions. The request is ``GET
+        /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, for all pages.
         """
         try:
             rows = self._session.pages(
@@ -239,7 +246,9 @@ class RunRequests:
             return {}
 
     def row(self, dag_id: str, run_id: str) -> Row | None:
-        """The JSON object of a run; None: Airflow itself says that the run does not exist."""
+        """Return the JSON object of a run, or None if Airflow itself says that the run does not
+        exist.
+        """
         try:
             row = self._session.ask(
                 self._runs.get_dag_run_without_preload_content,

@@ -1,7 +1,8 @@
 """A session with Airflow's REST API logs in, sends requests and raises the operator's errors.
 
-The session has the parts that every request needs: tokens, timeouts, pages and the clock offset.
-:mod:`.answers` interprets the answers.
+The session handles what all requests have in common: tokens, timeouts, pages and the clock offset.
+:mod:`.answers` decides whether an answer is Airflow's.
+
 Sources: Airflow's documentation, "Public API authentication"; urllib3's documentation of
 exceptions.
 """
@@ -40,10 +41,13 @@ PAGE = 100
 """The number of rows per page: the default of Airflow's ``[api] maximum_page_limit``. An Airflow
 with a lower limit returns fewer rows, so a page with fewer rows need not be the last page."""
 MAX_PAGES = 2_000
-"""The maximum number of pages of one list: 200,000 rows, which take more than 100 MB. A longer list
-raises AirflowUnreadable."""
+"""The maximum number of pages of one list. The pages have 200,000 rows, which take more than 100 MB
+of memory. A longer list raises AirflowUnreadable.
+"""
 TIMEOUT = (5.0, 15.0)
-"""Seconds to connect, and seconds to wait for an answer. The client has no default timeout."""
+"""Seconds to connect, and seconds to wait for an answer. apache-airflow-client has no default
+timeout.
+"""
 MAX_CLOCK_OFFSET = timedelta(days=1)
 """The largest credible offset between Airflow's clock and the operator's. A larger offset is
 ignored."""
@@ -57,8 +61,9 @@ _NOT_CONNECTED = (
 )
 """The exceptions that urllib3 raises before it sends a request."""
 _REPEATED = 100
-"""The largest number of different messages about rows that are left out. Further messages are not
-logged."""
+"""The maximum number of different log messages about rows that are left out. Further messages are
+not logged.
+"""
 
 
 class Session:
@@ -69,8 +74,8 @@ class Session:
         login: The credentials.
         ca_file: The path of a file with the CA bundle for https.
         ca_bundle: The CA bundle for https, as text (PEM).
-        connections: The number of connections that are kept open. A thread that finds no free
-            connection opens another one without waiting.
+        connections: The maximum number of connections that are kept open. A thread that finds no
+            free connection opens another connection without waiting.
     """
 
     def __init__(
@@ -83,7 +88,8 @@ class Session:
         self._trusted = (ca_file, ca_bundle)
         configuration = Configuration(host=self._url, ssl_ca_cert=ca_file, ca_cert_data=ca_bundle, retries=False)
         configuration.connection_pool_maxsize = connections
-        # The proxy is set here, because the client has its own rule for NO_PROXY.
+        # The proxy is set here, because apache-airflow-client interprets NO_PROXY in another way
+        # than proxy_for.
         self._proxy = proxy_for(self._url)
         configuration.proxy, configuration.no_proxy = self._proxy, ""
         configuration.proxy_headers = login_headers(self._proxy) if self._proxy else None
@@ -91,7 +97,8 @@ class Session:
         """The client that the API classes of apache-airflow-client take as their argument."""
         self.client.default_headers.update(self._headers)
         pool = self.client.rest_client.pool_manager
-        # urllib3 follows redirects by default, and the client has no setting to turn this off.
+        # urllib3 follows redirects by default, and apache-airflow-client has no setting to turn
+        # this off. A redirect may lead to a login page.
         pool.request = partial(pool.request, redirect=False)  # type: ignore[method-assign]
         self._tokens = tokens_of(login, self._ask_token, self._ask_provider)
         self._version: tuple[Version, str] | None = None
@@ -99,7 +106,8 @@ class Session:
         self._unreadable: set[str] = set()
         self.clock_offset = timedelta(0)
         """How far Airflow's clock is ahead of the operator's. The precision is one second, because
-        HTTP dates have no fractions."""
+        HTTP dates have no fractions of seconds.
+        """
 
     def ask(
         self,
@@ -114,8 +122,8 @@ class Session:
         The session logs in first if it has no valid token.
 
         Args:
-            method: A method of the client's API classes that leaves the body unread
-                (``..._without_preload_content``).
+            method: A method of apache-airflow-client's API classes that leaves the body of the
+                answer unread (``..._without_preload_content``).
             args: The method's positional arguments.
             absent: The texts by which Airflow says that the object does not exist.
             max_bytes: The maximum number of bytes of the answer.
@@ -148,10 +156,11 @@ class Session:
 
         Args:
             field: The field of a page that holds the rows.
-            method: A method of the client's API classes, as for :meth:`ask`.
+            method: A method of apache-airflow-client's API classes, as for :meth:`ask`.
             args: The method's positional arguments.
-            cursors: Whether the list has cursors since Airflow 3.2. Requests then have a cursor and
-                an offset: Airflow 3.1 ignores the cursor, and later versions ignore the offset.
+            cursors: Whether Airflow offers cursors for this list since version 3.2. Requests then
+                have both a cursor and an offset. Airflow 3.1 ignores the cursor, and later versions
+                ignore the offset.
             absent: The texts by which Airflow says that the object does not exist.
             skip_too_large: Whether the rows belong to many runs. A row that is too large to be read
                 is then left out, so that the conf of one run does not hide the other runs.
@@ -170,8 +179,8 @@ class Session:
                 page = self.ask(method, *args, absent=absent, max_bytes=MAX_PAGE_BYTES, **position, **query)
             except TooLarge:
                 if position["limit"] > 1:
-                    # The page has a large row, for example because of a run's conf. Fewer rows at a
-                    # time fit the limit.
+                    # The page has a large row, for example because of a run's conf. A page with
+                    # fewer rows may fit the limit.
                     position["limit"] = max(1, position["limit"] // 10)
                     continue
                 if not skip_too_large:
@@ -179,8 +188,8 @@ class Session:
                 self._log_once(
                     f"{field} of {self._shown_url}, row {position['offset'] + 1}: it is too large to be read"
                 )
-                # The cursor behind this row is in the page that can't be read. Without a cursor,
-                # Airflow goes by the offset.
+                # The cursor for the rows after this row is in the page that can't be read. If a
+                # request has no cursor, Airflow uses the offset.
                 position = {"limit": PAGE, "offset": position["offset"] + 1}
                 continue
             rows = page.rows(field)
@@ -249,8 +258,8 @@ class Session:
             token = self._use(self._tokens.token())
         reply = self._send(method, *args, **query)
         if reply.status in (401, 403):
-            # Airflow answers with either status if a token has expired, or if Airflow has restarted
-            # and does not know the token.
+            # Airflow answers with one of these statuses if the token has expired, or if Airflow has
+            # restarted and does not know the token any more.
             with _nothing_sent():
                 another = self._tokens.token(refused=token)
             if another != token:
@@ -261,8 +270,8 @@ class Session:
     def _use(self, token: str) -> str:
         """Send this token with all further requests, and return the token.
 
-        This includes requests that Airflow answers without a token, because a gateway in front of
-        Airflow may require the token.
+        The token is also sent with requests for which Airflow needs no token, because a gateway in
+        front of Airflow may require the token.
         """
         self.client.default_headers["Authorization"] = f"Bearer {token}"
         return token
@@ -279,10 +288,10 @@ class Session:
             return Reply.read(method(*args, **query), self._shown_url, max_bytes)
 
     def _supported(self) -> tuple[Version, str]:
-        """Airflow's version, as numbers and as text.
+        """Return Airflow's version, as numbers and as text.
 
-        A supported version is requested once. An unsupported version is requested at each call,
-        because Airflow may be upgraded.
+        The session requests the version once if the version is supported. Otherwise it requests the
+        version at each call, because Airflow may be upgraded.
 
         Raises:
             AirflowUnsupported: The version is too old.
@@ -298,11 +307,11 @@ class Session:
         return found
 
     def _ask_token(self, body: Mapping[str, Any]) -> Row:
-        """Log in with Airflow's own token endpoint, ``POST /auth/token``."""
+        """Log in at Airflow's own token endpoint (``POST /auth/token``), and return the answer."""
         return self._first_answer(self._send(self._call, "POST", "/auth/token", body))
 
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Send a request to an OAuth 2 provider, without Airflow's headers and tokens."""
+        """Send a request to an OAuth 2 provider, without the headers and the token for Airflow."""
         at = without_user(url)
         proxy = proxy_for(url)
         with _connection_errors(f"The token endpoint {at}", proxy):
@@ -322,10 +331,10 @@ class Session:
                 return Reply.read(response, at, MAX_OBJECT_BYTES)
 
     def _first_answer(self, reply: Reply) -> Row:
-        """The answer to a login or a version request.
+        """Return the answer to a login or a version request.
 
-        Callers of the session can't interpret the errors of these requests, so an :class:`Answer`
-        becomes an AirflowUnavailable.
+        Callers of the session can't interpret an :class:`Answer` to one of these requests, because
+        they sent another request. So the :class:`Answer` becomes an AirflowUnavailable.
         """
         if reply.status == 404:
             raise without_api(reply.answered)
@@ -335,10 +344,11 @@ class Session:
             raise AirflowUnavailable(f"{reply.url} answered {answer.status}: {answer.detail}") from answer
 
     def _call(self, method: str, path: str, body: Any = None, *, _request_timeout: Any) -> urllib3.BaseHTTPResponse:
-        """Send a request for the version, or a login. Only a login has a body."""
+        """Send a request for the version or for a token. Only a request for a token has a body."""
         headers = {**self.client.default_headers, "Accept": "application/json"}
         if body is not None:
-            # A login is sent without the session's token, because Airflow may have refused it.
+            # A request for a token is sent without the current token, because Airflow may have
+            # refused the current token.
             headers = {**self._headers, "Accept": "application/json", "Content-Type": "application/json"}
         answer = self.client.call_api(
             method, f"{self._url}{path}", header_params=headers, body=body, _request_timeout=_request_timeout
@@ -353,7 +363,7 @@ def _connection_errors(server: str, proxy: str | None) -> Iterator[None]:
 
     Args:
         server: The server, as the beginning of the message.
-        proxy: The URL of the proxy, which the message names; None: no proxy is used.
+        proxy: The URL of the proxy, which the message names. None if no proxy is used.
 
     Raises:
         AirflowUnavailable: The request got no answer.
@@ -364,7 +374,8 @@ def _connection_errors(server: str, proxy: str | None) -> Iterator[None]:
     except _NOT_CONNECTED as error:
         raise AirflowUnavailable(f"{server} can't be reached{via_proxy}: {_cause(error)}") from error
     except (ApiException, ssl.SSLError, urllib3.exceptions.SSLError) as error:
-        # Without an answer, the client raises ApiException only for a bad certificate.
+        # When a request gets no answer, apache-airflow-client raises ApiException only for a bad
+        # certificate.
         raise AirflowUnavailable(f"{server} can't be trusted: {_cause(error)}. Check the CA bundle.") from error
     except urllib3.exceptions.HTTPError as error:
         refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
@@ -377,10 +388,11 @@ def _connection_errors(server: str, proxy: str | None) -> Iterator[None]:
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """Mark errors of a login or a version request: the caller's own request was not sent.
+    """Mark errors of a login or a version request, so that the caller knows that its own request
+    was not sent.
 
-    So the caller's request has certainly had no effect. The error concerns all requests, because
-    every request needs the token and the version.
+    ``outcome_unknown`` becomes false, because a request that was not sent has no effect.
+    ``of_one_request`` becomes false, because every request needs the token and the version.
     """
     try:
         yield

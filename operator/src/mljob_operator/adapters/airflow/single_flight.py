@@ -15,7 +15,7 @@ class SingleFlight(Generic[T]):
     """Work that only one thread does at a time.
 
     A thread that asks for the work while another thread does it waits for the result. If the work
-    fails, the waiting threads get its exception and don't repeat the work.
+    raises an exception, the waiting threads raise it too, and don't repeat the work.
     """
 
     def __init__(self) -> None:
@@ -23,10 +23,10 @@ class SingleFlight(Generic[T]):
         self._under_way: Future[T] | None = None
 
     def do(self, work: Callable[[], T]) -> T:
-        """The result of ``work``, or of the work that another thread is doing.
+        """Do the work, or wait for the thread that is doing it, and return the result.
 
         Raises:
-            Exception: The work's exception; each waiting thread gets its own copy.
+            Exception: The exception of the work. Each waiting thread raises its own copy.
         """
         with self._lock:
             flight, begins = self._under_way, self._under_way is None

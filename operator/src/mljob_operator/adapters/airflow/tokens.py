@@ -1,8 +1,8 @@
 """Gets bearer tokens, and renews them.
 
-A token comes from a Secret, a file, Airflow itself or an OAuth 2 provider. Each of these has a
-class here, which returns the current token. If Airflow has refused the current token, the class
-returns a new token if it can get one.
+A token comes from a Secret, a file, Airflow itself or an OAuth 2 provider. For each of these
+sources, this module has a class that returns the current token. If Airflow has refused the current
+token, the class returns a new token if the source has one.
 
 Specifications: Airflow's documentation, "Public API authentication"; RFC 6749 for OAuth 2 client
 credentials.
@@ -30,10 +30,11 @@ from .rows import Row
 from .single_flight import SingleFlight
 
 MAX_TOKEN = 16 * 1024
-"""The maximum number of characters of a token; Airflow's own tokens have a few hundred."""
+"""The maximum number of characters of a token. Airflow's own tokens have a few hundred."""
 RENEWED_BEFORE = 60.0
-"""A token is renewed this many seconds before it expires. A token that lives less than ten minutes
-is renewed when a tenth of its life is left."""
+"""The number of seconds before its expiry at which a token is renewed. A token that lives less than
+ten minutes is renewed when a tenth of its life is left.
+"""
 MAX_LIFETIME = 24 * 3600.0
 """The longest time in seconds for which a token is used, even if its provider allows more."""
 MAX_ERROR = 200
@@ -53,21 +54,21 @@ class Tokens(Protocol):
     """A source of tokens. Threads may share a source."""
 
     def token(self, refused: str | None = None) -> str:
-        """A token that fits an HTTP header.
+        """Return a token that fits an HTTP header.
 
         Args:
-            refused: The token that Airflow has refused. The source returns another token if it has
-                or gets one. None: no token was refused.
+            refused: The token that Airflow has refused. The source then returns another token if it
+                can get one. None if no token was refused.
 
         Raises:
-            AirflowUnauthorized: The source has no token.
+            AirflowUnauthorized: The source has no valid token, or the login was refused.
             AirflowUnavailable: The issuer of tokens does not answer.
         """
         ...
 
 
 def tokens_of(login: Login, ask_airflow: AskAirflow, post: Post) -> Tokens:
-    """The source of tokens for a login."""
+    """Return the source of tokens that the login's credentials require."""
     if login.token is not None:
         return FixedToken(login.token.get_secret_value().strip(), login.source)
     if login.token_file is not None:
@@ -85,7 +86,7 @@ class FixedToken:
         self._source = source
 
     def token(self, refused: str | None = None) -> str:
-        """The token, even if Airflow has refused it."""
+        """Return the token, even if Airflow has refused it."""
         del refused
         if not fits_header(self._token):
             raise AirflowUnauthorized(
@@ -102,7 +103,7 @@ class FileToken:
         self._read: tuple[tuple[int, int, int], str] | None = None
 
     def token(self, refused: str | None = None) -> str:
-        """The token that the file holds now."""
+        """Return the token that the file holds now."""
         del refused
         try:
             with open(self._path, "rb") as file:
@@ -134,7 +135,9 @@ class _RenewedToken(ABC):
         self._asked: SingleFlight[str] = SingleFlight()
 
     def token(self, refused: str | None = None) -> str:
-        """The current token, or a new token if the current token was refused or expires soon."""
+        """Return the current token, or a new token if the current token was refused or expires
+        soon.
+        """
         token = self._token
         if token is not None and token != refused and time.monotonic() < self._until:
             return token
@@ -159,10 +162,10 @@ class _RenewedToken(ABC):
 
 
 class AirflowToken(_RenewedToken):
-    """A token from Airflow's ``/auth/token``.
+    """A token from Airflow's own token endpoint, ``/auth/token``.
 
-    The login is a user with a password, or an OAuth 2 client where Keycloak is Airflow's auth
-    manager.
+    The credentials are a user and a password. If Keycloak is Airflow's auth manager, the
+    credentials may also be an OAuth 2 client.
     """
 
     def __init__(self, login: Login, ask_airflow: AskAirflow) -> None:
@@ -225,7 +228,7 @@ class ProviderToken(_RenewedToken):
         return token, _lifetime(row)
 
     def _request(self) -> tuple[bytes, dict[str, str]]:
-        """The body and the headers of the request."""
+        """Return the body and the headers of the request."""
         client, secret = self._client, self._client.client_secret.get_secret_value()
         form = {"grant_type": "client_credentials"}
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -241,11 +244,11 @@ class ProviderToken(_RenewedToken):
         return urlencode(form).encode(), headers
 
     def _refusal(self, reply: Reply) -> AirflowUnauthorized | AirflowUnavailable:
-        """The error for an answer without a token (RFC 6749, 5.2)."""
+        """Return the error for an answer without a token (RFC 6749, 5.2)."""
         error = _oauth2_error(reply)
         if 400 <= reply.status < 500 and reply.status != 429 and error is not None:
-            # A provider may quote the request, which holds the client's secret. So the message has
-            # *** instead of the secret.
+            # A provider's error may quote the request, which holds the client's secret. So the
+            # message has *** instead of the secret.
             secret = self._client.client_secret.get_secret_value()
             return AirflowUnauthorized(
                 f"{self._issuer} refused client {self._client.client_id!r}: {error.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
@@ -254,7 +257,7 @@ class ProviderToken(_RenewedToken):
 
 
 def _lifetime(row: Row) -> float:
-    """The life of a token in seconds.
+    """Return the life of a token in seconds.
 
     RFC 6749 only recommends the field ``expires_in``. Without the field, a token is used until
     Airflow refuses it, for at most ``MAX_LIFETIME``.
@@ -271,7 +274,7 @@ def _lifetime(row: Row) -> float:
 
 
 def _oauth2_error(reply: Reply) -> str | None:
-    """A provider's error in one line; None: the answer is not an OAuth 2 error."""
+    """Return a provider's error in one line, or None if the answer is not an OAuth 2 error."""
     try:
         found = json.loads(reply.body)
     except (ValueError, RecursionError):

@@ -1,11 +1,12 @@
-"""Checks Airflow's version: refuses unsupported versions, and backfills in versions that are too
-old.
+"""Checks Airflow's version. Refuses unsupported versions, and refuses backfills in versions that
+can't list the runs of one backfill.
 
 No other module checks the version. These differences between 3.1 and 3.3 need no check:
 
-- 3.1 ignores ``cursor`` and ``run_id_prefix_pattern``: it has pages by ``offset``, and lists all
-  runs. So requests use both kinds of paging at once, and the rows are filtered by the operator's
-  prefix.
+- 3.1 ignores ``cursor``, and finds a page by its ``offset``. So requests have both a cursor and an
+  offset.
+- 3.1 ignores ``run_id_prefix_pattern``, and lists the runs of all prefixes. So the operator filters
+  the rows by its own prefix.
 - 3.1 and 3.2 have no state ``awaiting_input``: a task that asks a person is ``deferred`` there.
 
 Source: the OpenAPI documents of 3.1, 3.2 and 3.3.
@@ -29,7 +30,7 @@ _TESTED = f"This operator works with {SUPPORTED}"
 
 
 def supported(version: str, url: str) -> Version:
-    """The major and minor number of Airflow's version.
+    """Return the major and minor number of a supported version of Airflow.
 
     Raises:
         AirflowUnsupported: The version is too old, or is not a version number.
@@ -43,7 +44,9 @@ def supported(version: str, url: str) -> Version:
 
 
 def warn_if_untested(number: Version, version: str, url: str) -> None:
-    """Log that the operator is not tested with this version."""
+    """Log a warning if the operator is not tested with this version, because the version is too
+    new.
+    """
     if number > NEWEST:
         log.warning(
             "Airflow at %s is version %s. %s; newer versions are treated like the newest of these.",
@@ -54,9 +57,9 @@ def warn_if_untested(number: Version, version: str, url: str) -> None:
 
 
 def without_api(answered: str) -> AirflowUnavailable:
-    """The error for a server that answers 404 to a request of Airflow 3's API.
+    """Return the error for a server that answers 404 to a request of Airflow 3's API.
 
-    Airflow 2 answers so, and so does a proxy without a backend.
+    Airflow 2 gives such an answer, and so does a proxy without a backend.
     """
     return AirflowUnavailable(
         f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."

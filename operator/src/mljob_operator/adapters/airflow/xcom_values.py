@@ -2,8 +2,8 @@
 
 Airflow stores JSON. A value without a JSON form (a tuple, a set, a time, a NumPy number, a
 dataclass) is stored as an object that names the Python class. An XCom backend may keep large values
-in an object store; Airflow then stores the address of a value instead.
-Sources: ``airflow/sdk/serde``; ``XComObjectStorageBackend`` of the provider common.io.
+in an object store. Airflow then stores the value's address. Sources: ``airflow/sdk/serde``;
+``XComObjectStorageBackend`` of the provider common.io.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def plain(value: Any) -> Any:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            # The string is the value: rows from older versions of Airflow hold the value itself,
+            # The string itself is the value. Rows from older versions of Airflow hold the value,
             # not its JSON text.
             return value
     return _unwrapped(value, 0)
 
 
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
-    """Whether a value is the address of this task's XCom in an object store.
+    """Return whether a value is the address of this task's XCom in an object store.
 
-    Otherwise the value is what the task pushed.
+    If it is not, the value is the XCom itself.
     """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None
@@ -63,7 +63,7 @@ def _unwrapped(value: Any, level: int) -> Any:
 
 
 def _time(data: Any) -> str | None:
-    """A time in UTC, in ISO 8601; None: the data is not a time."""
+    """Return a stored time as text in ISO 8601 and UTC, or None if the data is not a time."""
     seconds: Any = data.get("timestamp") if isinstance(data, dict) else data
     try:
         moment = datetime.fromtimestamp(float(seconds), UTC)

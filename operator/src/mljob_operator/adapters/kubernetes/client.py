@@ -1,4 +1,4 @@
-"""Clients of the Kubernetes API: where it is, and how requests reach it."""
+"""Makes clients of the Kubernetes API: finds the API's address, the credentials and the proxy."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 async def connect(*, for_watches: bool = False) -> client.ApiClient:
     """Make a client for the Kubernetes API.
 
-    The address and the credentials come from the first of these that exists: the kubeconfig that
-    KUBECONFIG names, the pod's ServiceAccount, ``~/.kube/config``.
+    The address and the credentials come from the first of these sources that exists: the kubeconfig
+    that KUBECONFIG names, the pod's ServiceAccount, ``~/.kube/config``.
 
     Args:
         for_watches: Whether the client is for watches of single objects. Each watch occupies a
-            connection, so watches have their own client, and other requests keep their connections.
-            This client has small buffers, because the operator discards the data of these watches.
+            connection, so watches have their own client with its own connections. The client for
+            watches has small buffers, because the operator discards the data that the watches
+            deliver.
 
     Raises:
-        CannotStart: None of the sources says how to reach the Kubernetes API.
+        CannotStart: The source does not say how to reach the Kubernetes API.
     """
     configuration = client.Configuration()
     configuration.connection_pool_maxsize = MAX_WATCHES if for_watches else 64
@@ -42,8 +43,8 @@ async def connect(*, for_watches: bool = False) -> client.ApiClient:
             api.rest_client.request = _through(configuration.proxy, api.rest_client.request)  # type: ignore[assignment, method-assign]
         return api
     except Exception as error:
-        # The client raises exceptions of many classes if the file does not exist, or is not a
-        # kubeconfig.
+        # The Kubernetes client raises exceptions of many classes if the file does not exist or is
+        # not a kubeconfig.
         source = "the pod's ServiceAccount" if in_cluster() else os.environ.get("KUBECONFIG") or "~/.kube/config"
         raise CannotStart(
             f"KUBECONFIG: {source} does not say how to reach the Kubernetes API: {type(error).__name__}: {' '.join(str(error).split())}",
@@ -55,27 +56,29 @@ async def _configure(configuration: client.Configuration) -> None:
     if in_cluster():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
-        # The path is passed explicitly, because the client reads KUBECONFIG when it is imported.
+        # The path is passed explicitly, because the Kubernetes client reads KUBECONFIG only once,
+        # when the client is imported.
         named = os.environ.get("KUBECONFIG") or None
         await config.load_kube_config(named, client_configuration=configuration)  # type: ignore[no-untyped-call]
-    # With trust_env, aiohttp would look for a proxy and a .netrc before every request, in other
-    # threads, which delays every status. The environment does not change, so the proxy is looked up
-    # once.
+    # With trust_env, aiohttp would look for a proxy and a .netrc before every request, in another
+    # thread, and this would delay every status. The environment does not change, so the operator
+    # looks for the proxy once.
     configuration.client_session_kwargs = {"trust_env": False}
     configuration.proxy = configuration.proxy or proxy_for(configuration.host)
 
 
 def in_cluster() -> bool:
-    """Whether to use the pod's ServiceAccount.
+    """Return whether the operator uses the pod's ServiceAccount.
 
-    False in a pod too if KUBECONFIG is set, because the kubeconfig takes precedence.
+    If KUBECONFIG is set, the result is False even in a pod, because the kubeconfig takes
+    precedence.
     """
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
 
 
 def credentials_advice(namespace: str) -> str:
-    """A sentence for the log: what to check if the Kubernetes API refuses the operator's
-    credentials.
+    """Return a sentence for the log that says what to check if the Kubernetes API refuses the
+    operator's credentials.
 
     Args:
         namespace: The operator's namespace.
@@ -89,7 +92,7 @@ def credentials_advice(namespace: str) -> str:
 
 
 def server_in_cluster() -> str:
-    """The URL of the Kubernetes API for programs in a pod, from the pod's environment."""
+    """Return the URL of the Kubernetes API from the environment variables of the pod."""
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     return f"https://{f'[{host}]' if ':' in host else host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
 
@@ -110,7 +113,7 @@ def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.A
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The client's method ``request``, with errors that name the proxy."""
+    """Return a function that calls ``request``, and raises errors that name the proxy."""
 
     async def through(*args: Any, **kwargs: Any) -> Any:
         try:

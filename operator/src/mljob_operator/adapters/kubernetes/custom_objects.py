@@ -1,7 +1,7 @@
-"""Objects of the operator's own kinds: what their stores have in common.
+"""The common part of the stores of MLJobs and AirflowInstances.
 
 Every write is a JSON merge patch that names the version from which the patch was made
-(resourceVersion). If the object has changed meanwhile, the API server refuses the patch with 409.
+(resourceVersion). If the object has changed since then, the API server refuses the patch with 409.
 So a patch never undoes the change of another client.
 """
 
@@ -39,8 +39,8 @@ class CustomObjects(Generic[T]):
         kind: The resource's kind, for Events.
         plural: The resource's name in the API.
         finalizer: The operator's finalizer.
-        from_object: Reads an object as the API server sends it; also given the version that a
-            write was about.
+        from_object: Reads the object in the API server's answer to a write. The second argument is
+            the version of the object that the write named.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class CustomObjects(Generic[T]):
         """Add or remove the operator's finalizer, and return the new version. Other finalizers
         stay.
 
-        None: the object does not exist any more, for example because the removal of the finalizer
-        has let Kubernetes delete it.
+        Return None if the object does not exist any more, for example because Kubernetes deleted
+        the object after its last finalizer was removed.
 
         Raises:
             Conflict: The object has changed.
@@ -109,8 +109,8 @@ class CustomObjects(Generic[T]):
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, kube_event.reason, error)
 
     def _namespace_field(self, stored: T) -> dict[str, str]:
-        """The argument ``namespace`` for requests about an object; empty for cluster-scoped
-        objects.
+        """Return the argument ``namespace`` for requests about an object. Return an empty dict for
+        cluster-scoped objects.
         """
         return {}
 
@@ -136,15 +136,18 @@ class CustomObjects(Generic[T]):
 
 
 def exactly(stored: Job | Instance) -> dict[str, str]:
-    """The uid and resourceVersion that a write names.
+    """Return the metadata that makes a write apply to exactly this version of an object.
 
-    With them, the API server refuses the write if the object has another version.
+    The metadata are the uid and the resourceVersion. The API server refuses the write if the object
+    has another version.
     """
     return {"uid": stored.uid, "resourceVersion": stored.resource_version}
 
 
 def read_or_log(kind: str, from_object: Callable[[Mapping[str, Any]], T], body: Mapping[str, Any]) -> T | None:
-    """The result of ``from_object``; None: ``from_object`` has raised, which is logged."""
+    """Return the result of ``from_object``. If ``from_object`` raises an exception, log it and
+    return None.
+    """
     try:
         return from_object(body)
     except Exception:

@@ -38,18 +38,20 @@ class InstanceObjects(CustomObjects[Instance]):
         self._credentials_namespace = credentials_namespace
 
     async def list(self) -> list[Instance]:
-        """All AirflowInstances. An AirflowInstance that can't be read is logged and left out."""
+        """Return all AirflowInstances. An AirflowInstance that can't be read is logged and left
+        out.
+        """
         lister = self._api.list_cluster_custom_object_without_preload_content
         found = [read(item) async for item in list_objects(lister, GROUP, VERSION, PLURAL)]
         return [instance for instance in found if instance is not None]
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
-        """The labels of all namespaces, by the namespaces' names."""
+        """Return the labels of all namespaces, by the namespaces' names."""
         found = list_objects(self._core.list_namespace_without_preload_content)
         return {item["metadata"]["name"]: item["metadata"].get("labels") or {} async for item in found}
 
     async def secret(self, name: str) -> dict[str, str]:
-        """The data of a Secret in the namespace for credentials, decoded, by key.
+        """Return the data of a Secret in the namespace for credentials, decoded, by key.
 
         Raises:
             ReferenceMissing: The Secret does not exist, or the operator may not read it.
@@ -77,7 +79,8 @@ class InstanceObjects(CustomObjects[Instance]):
 
 
 def read(body: Mapping[str, Any]) -> Instance | None:
-    """Read an AirflowInstance from an API object; None: the object can't be read, which is logged.
+    """Read an AirflowInstance from an API object. If the object can't be read, log this and return
+    None.
 
     If single fields don't fit the API's schema, ``Instance.problem`` names them.
     """

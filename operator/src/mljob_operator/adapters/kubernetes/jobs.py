@@ -1,4 +1,8 @@
-"""MLJobs, and the ConfigMaps and Secrets that they name."""
+"""Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that they
+name.
+
+The method ``write_status`` is inherited from :class:`.CustomObjects`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ class Jobs(CustomObjects[Job]):
 
     Args:
         api: The client.
-        namespaces: The watched namespaces; empty: all namespaces.
+        namespaces: The watched namespaces. If there are none, all namespaces are watched.
     """
 
     def __init__(self, api: client.ApiClient, namespaces: Sequence[str] = ()) -> None:
@@ -44,12 +48,13 @@ class Jobs(CustomObjects[Job]):
                     yield job
 
     async def get(self, key: Key) -> Job | None:
-        """The latest version of an MLJob.
+        """Return the latest version of an MLJob.
 
-        None: the MLJob does not exist, or its namespace is not watched.
+        Return None if the MLJob does not exist, or if its namespace is not watched.
 
         Raises:
-            StoreUnavailable: No answer, a server error, or the MLJob can't be read.
+            StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
+                be read.
         """
         if self._namespaces and key[0] not in self._namespaces:
             return None
@@ -64,12 +69,13 @@ class Jobs(CustomObjects[Job]):
         return job
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """The data of a ConfigMap or Secret in ``spec.confFrom``.
+        """Return the data of a ConfigMap or Secret in ``spec.confFrom``.
 
-        None: the object does not exist, and the reference to it is optional.
+        Return None if the object does not exist and the reference to the object is optional.
 
         Raises:
-            ReferenceMissing: The object does not exist, or the operator may not read it.
+            ReferenceMissing: The object does not exist and the reference is not optional, or the
+                operator may not read the object.
         """
         secret = reference.secret_ref is not None
         named = reference.secret_ref or reference.config_map_ref
@@ -128,9 +134,9 @@ class Jobs(CustomObjects[Job]):
 
 
 def read(body: Mapping[str, Any]) -> Job | None:
-    """Read an MLJob from an API object; None: the object can't be read, which is logged.
+    """Read an MLJob from an API object. If the object can't be read, log this and return None.
 
-    What doesn't fit the API is in ``Job.parsed.problem``.
+    If single fields don't fit the API's schema, ``Job.parsed.problem`` names them.
     """
     return read_or_log(KIND, Job.from_object, body)
 

@@ -1,4 +1,4 @@
-"""Kubernetes Events."""
+"""Creates Kubernetes Events."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class OperatorEvents:
     Args:
         api: The client.
         namespace: The operator's namespace.
-        pod: The name of the operator's Pod. None: the operator does not run in a Pod, so the Events
-            are about the namespace.
+        pod: The name of the operator's Pod. None if the operator does not run in a Pod. The Events
+            are then about the namespace.
         uid: The Pod's uid.
     """
 
@@ -44,7 +44,8 @@ class OperatorEvents:
 
 
 def event(about: Mapping[str, Any], kube_event: KubeEvent) -> dict[str, Any]:
-    """The body of a Kubernetes Event. Events about cluster-scoped objects are in namespace default.
+    """Return the body of a Kubernetes Event. An Event about a cluster-scoped object is in namespace
+    default.
 
     Args:
         about: The field ``involvedObject``.

@@ -1,4 +1,4 @@
-"""Lists of objects, read in pages."""
+"""Lists objects in the Kubernetes API, page by page."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ copies of a page are in memory while the page is read.
 
 
 async def list_objects(lister: Any, *args: str) -> AsyncIterator[Any]:
-    """Yield the objects of a list as JSON, read page by page.
+    """Yield the objects of a list as JSON. Only one page is in memory at a time.
 
-    The API server keeps old versions for a few minutes only. If reading takes longer, the list
-    continues with the current versions, so the pages may show different moments.
+    The API server keeps old versions of objects for a few minutes only. If reading the list takes
+    longer, the further pages have the current versions. So the pages may show the objects at
+    different times.
 
     Args:
-        lister: A method of the client whose name ends in ``_without_preload_content``.
+        lister: A list method of the Kubernetes client whose name ends in
+            ``_without_preload_content``.
         args: The method's positional arguments.
 
     Raises:
@@ -42,8 +44,8 @@ async def list_objects(lister: Any, *args: str) -> AsyncIterator[Any]:
 async def _page(lister: Any, *args: str, token: str) -> dict[str, Any]:
     """Request one page of a list.
 
-    If the continue token has expired, the API server answers 410 with a new token. The page is then
-    empty, and has the new token.
+    If the continue token has expired, the API server answers 410 with a new token. The returned
+    page then has no items, and has the new token.
     """
     further = {"_continue": token} if token else {}
     answer = await lister(*args, limit=PAGE, _request_timeout=TIMEOUT, **further)

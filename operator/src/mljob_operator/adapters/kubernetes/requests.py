@@ -1,4 +1,4 @@
-"""One request to the Kubernetes API: its answer, or an error that says why there is none."""
+"""Sends requests to the Kubernetes API, and maps failures to the operator's errors."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def decoded(data: Mapping[str, str] | None) -> dict[str, str]:
-    """The values of a Secret as text, by key."""
+    """Return the values of a Secret as text, by key."""
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in (data or {}).items()}
 
 
 def unanswered(error: BaseException, proxy: str | None) -> str:
-    """The message for a request that got no answer.
+    """Return the message for a request that got no answer.
 
     Args:
         error: The exception of aiohttp.
-        proxy: The URL of the proxy, which the message names; None: no proxy is used.
+        proxy: The URL of the proxy, which the message names. None if no proxy is used.
     """
     if isinstance(error, aiohttp.ClientHttpProxyError):
         # str(error) would show the proxy's URL with user and password.
@@ -58,7 +58,7 @@ def unanswered(error: BaseException, proxy: str | None) -> str:
 
 
 def explanation(status: int, reason: str | None, body: str) -> str:
-    """One line about an answer with an error status.
+    """Return one line about an answer with an error status.
 
     The line quotes the message of a Kubernetes Status, or the beginning of a plain text. It quotes
     neither HTML nor other JSON.
@@ -68,7 +68,7 @@ def explanation(status: int, reason: str | None, body: str) -> str:
 
 
 def json_object(text: str | bytes) -> dict[str, Any]:
-    """The JSON object in a text; an empty object if the text is not a JSON object."""
+    """Return the JSON object in a text. Return an empty dict if the text is not a JSON object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -77,7 +77,9 @@ def json_object(text: str | bytes) -> dict[str, Any]:
 
 
 def _is_ending(answer: Mapping[str, Any]) -> bool:
-    """Whether the API server refused to create an object because the namespace is being deleted."""
+    """Return whether the API server refused to create an object because the namespace is being
+    deleted.
+    """
     details = answer.get("details")
     causes = details.get("causes") if isinstance(details, Mapping) else None
     return any(isinstance(cause, Mapping) and cause.get("reason") == "NamespaceTerminating" for cause in causes or ())

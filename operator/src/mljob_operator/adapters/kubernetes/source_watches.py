@@ -1,4 +1,4 @@
-"""Watches of the ConfigMaps and Secrets that MLJobs wait for."""
+"""Watches the ConfigMaps and Secrets that MLJobs wait for."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from ...ports import ConfObject
 from .requests import TIMEOUT, call
 
 WATCH = 300
-"""The query parameter ``timeoutSeconds`` of a watch: the API server ends the watch after this
-time."""
+"""The query parameter ``timeoutSeconds`` of a watch. The API server ends the watch after this
+number of seconds.
+"""
 METADATA_ALONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""The media type for objects without their data. Source: Kubernetes' documentation, "Kubernetes API
-Concepts", metadata-only fetches."""
+"""The media type of answers that have only the metadata of objects. Source: Kubernetes'
+documentation, "Kubernetes API Concepts", metadata-only fetches.
+"""
 
 
 class WatchedSources:
-    """Watches of single ConfigMaps and Secrets, whose answers have no data of the objects.
+    """Watches single ConfigMaps and Secrets. The API server sends only the metadata of the objects.
 
-    All data that arrives from the API server counts as a change. The operator reads the object
-    itself when it makes the conf.
+    Whatever arrives from the API server counts as a change. The operator reads the object itself
+    when it makes the conf.
     """
 
     def __init__(self, api: client.ApiClient) -> None:
@@ -32,8 +34,8 @@ class WatchedSources:
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
         """Yield at each change of an object, as :meth:`.SourceChanges.of` describes.
 
-        Request for a Secret: ``GET /api/v1/namespaces/{namespace}/secrets`` with ``watch=true`` and
-        ``fieldSelector=metadata.name={name}``.
+        For a Secret, the request is ``GET /api/v1/namespaces/{namespace}/secrets`` with
+        ``watch=true`` and ``fieldSelector=metadata.name={name}``.
         """
         watch = (
             self._core.list_namespaced_secret_without_preload_content

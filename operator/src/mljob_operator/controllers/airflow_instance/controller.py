@@ -1,8 +1,8 @@
-"""The controller of AirflowInstances: probes each Airflow, and writes the AirflowInstance's status.
+"""The controller of AirflowInstances probes each Airflow, and writes the AirflowInstance's status.
 
 Each AirflowInstance has its own task. The task reads the Secret, creates an adapter and probes the
-Airflow every ``PROBE_INTERVAL`` seconds, or sooner after a failed request. So an Airflow that is
-down delays only its own MLJobs.
+Airflow every ``PROBE_INTERVAL`` seconds, or sooner after a failed request. So an Airflow that does
+not answer delays only its own MLJobs.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ class AirflowInstanceController:
     """Reconciles all AirflowInstances. Everything runs in the event loop's thread.
 
     Args:
-        registry: The Airflows. This controller keeps the AirflowInstances in it up to date.
+        registry: All Airflows. This controller keeps the registry's AirflowInstances up to date.
         store: The AirflowInstances in the Kubernetes API.
         links: The connections to the brokers of each topic.
-        admission: The MLJobs that have a run in each Airflow, and those that wait for admission.
-        missing_runs: The missing runs of each Airflow.
-        users: The MLJobs that still need an Airflow, by the Airflow's name.
-        changed: Called when MLJobs that wait may be able to continue.
+        admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
+            admission.
+        missing_runs: Knows the missing runs of each Airflow.
+        users: Takes the name of an Airflow, and returns the MLJobs that still need the Airflow.
+        changed: Called when waiting MLJobs may be able to continue.
     """
 
     def __init__(
@@ -113,7 +114,8 @@ class AirflowInstanceController:
             registered.probe_requested.set()
         if has_changed:
             self._changed()
-            # The status of each AirflowInstance with the default annotation names the default.
+            # The status of each AirflowInstance with the default annotation names the effective
+            # default, so these statuses may change too.
             for other in self._registry.instances:
                 if other is registered or other.instance.annotated:
                     other.probe_requested.set()
@@ -136,21 +138,23 @@ class AirflowInstanceController:
                 other.probe_requested.set()
 
     def observe_namespace(self, name: str, labels: Mapping[str, str]) -> None:
-        """Handle a namespace from the watch: remember its labels."""
+        """Remember the labels of a namespace, which the watch has reported."""
         if self._registry.set_namespace(name, labels):
             self._changed(namespace=name)
 
     def observe_namespace_deletion(self, name: str) -> None:
-        """Handle the deletion of a namespace, which the watch has reported."""
+        """Forget a namespace whose deletion the watch has reported."""
         self._registry.remove_namespace(name)
 
     def _restore_vanished(self, instance: Instance) -> None:
-        """If the stored status reports vanished runs, remember that runs have vanished."""
+        """Remember that many runs were missing when the previous process ended, if the stored
+        status says so.
+        """
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.assume_vanished(instance.name)
 
     def _accept(self, registered: RegisteredInstance, answer: Instance) -> None:
-        """Keep the version of an AirflowInstance in an answer of the API server.
+        """Keep the version of an AirflowInstance that the API server has sent in an answer.
 
         The answer is dropped if the watch has delivered a later version or another object.
         """
@@ -184,14 +188,15 @@ class AirflowInstanceController:
                 pass
 
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
-        """Reconcile an AirflowInstance once, and return the seconds until the next time."""
+        """Reconcile an AirflowInstance once. Return the seconds until the next reconciliation."""
         name = registered.instance.name
         try:
             await self.reconcile(name)
         except StoreError as error:
             registered.failures += 1
             if not isinstance(error, Conflict | Gone):
-                # Conflict and Gone are not logged, because the watch delivers the change soon.
+                # Conflict and Gone are not logged, because the watch delivers the change or the
+                # deletion without further help.
                 log.warning("AirflowInstance %s: %s", name, error)
             return backoff(error, registered.failures)
         except Exception:
@@ -231,7 +236,8 @@ class AirflowInstanceController:
             return
         self._accept_vanished_runs(registered)
         self._set_readiness(registered, self._unless_runs_vanished(registered.instance, readiness))
-        # Without a readable address and readable rules, no login may happen.
+        # If the spec can't be read, its address and its access rules may be wrong, so no login is
+        # tried.
         if registered.instance.problem is None and await self._registry.refresh_logins(registered, ask=readiness.ready):
             self._changed(airflow=name)
         if registered.instance.generation == generation:
@@ -262,7 +268,8 @@ class AirflowInstanceController:
         )
 
     def _accept_vanished_runs(self, registered: RegisteredInstance) -> None:
-        """Count vanished runs as deleted if an administrator accepts their loss by the annotation.
+        """Count vanished runs as deleted if an administrator accepts their loss with the annotation
+        ``mljob.dev/accept-vanished-runs``.
 
         Each value of the annotation has an effect only once.
         """

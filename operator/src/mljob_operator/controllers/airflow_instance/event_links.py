@@ -1,5 +1,5 @@
 """Remembers whether the brokers of each topic are connected. Metrics and the statuses of
-AirflowInstances show that.
+AirflowInstances show this.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from ...ports import Link, Meter
 
 
 class EventLinks:
-    """The connections to the brokers, by topic. All methods run in the event loop's thread.
+    """Remembers the state of the connection to the brokers of each topic. All methods run in the
+    event loop's thread.
 
     Args:
-        brokers: The configured brokers, for messages; None: Kafka is not configured.
-        meter: Gets each change, for the metric ``mljob_kafka_connected``.
+        brokers: The configured brokers, as statuses name them. None if Kafka is not configured.
+        meter: Records each change in the metric ``mljob_kafka_connected``.
         changed: Called with a topic whose connection has changed.
     """
 
@@ -25,7 +26,9 @@ class EventLinks:
         self._changed = changed
 
     def update(self, topic: str, link: Link | None) -> None:
-        """Record the state of a topic's connection; None: the topic is not read any more."""
+        """Record the state of a topic's connection. ``link`` is None if the topic is not read any
+        more.
+        """
         if link == self._links.get(topic):
             return
         if link is None:
@@ -36,7 +39,7 @@ class EventLinks:
         self._changed(topic)
 
     def of(self, topic: str) -> Link | None:
-        """The state of a topic's connection; None: Kafka is not configured."""
+        """Return the state of a topic's connection, or None if Kafka is not configured."""
         if self._brokers is None:
             return None
         return self._links.get(topic) or Link(False, self._brokers)

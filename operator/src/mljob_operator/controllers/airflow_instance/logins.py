@@ -1,8 +1,8 @@
 """Reads credentials from Secrets, and keeps an adapter for each access rule with credentials.
 
-An access rule of an AirflowInstance may have credentials of its own, for the MLJobs that the rule
-admits. Each Airflow has an :class:`AccessLogins` for its access rules. If the credentials of one
-rule can't be used, only the MLJobs of that rule wait: the Airflow stays ready.
+An access rule may have its own credentials, for the MLJobs that the rule admits. Each Airflow has
+an :class:`AccessLogins` for its access rules. If the credentials of one rule can't be used, only
+the MLJobs of this rule wait, and the Airflow stays ready.
 """
 
 from __future__ import annotations
@@ -47,21 +47,22 @@ REASONS: tuple[tuple[type[OperatorError], str], ...] = (
     (AirflowUnreadable, "NotAirflow"),
     (AirflowUnavailable, "Unreachable"),
 )
-"""The reason in a condition, for classes of errors. For all other errors, the error's own reason is
-used."""
+"""The reason in a condition for an error, by the class of the error. The first class that fits
+counts. For all other errors, the error's own reason is used.
+"""
 
 
 def reason(error: OperatorError) -> str:
-    """The reason in a condition for an error, one CamelCase word."""
+    """Return the reason in a condition for an error, one CamelCase word."""
     return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
 
 
 class Logins:
-    """Reads the Secrets that credentials name, and finds token files.
+    """Reads the logins that credentials describe, from Secrets and token files.
 
     Args:
         store: The store that reads the Secrets.
-        token_files: The folder of token files; None: credentials can't name token files.
+        token_files: The folder of token files. None if credentials can't name token files.
     """
 
     def __init__(self, store: InstanceStore, token_files: str | None = None) -> None:
@@ -69,7 +70,7 @@ class Logins:
         self._token_files = token_files
 
     async def read(self, credentials: Credentials) -> Login:
-        """The login for the credentials in a spec.
+        """Return the login for the credentials in a spec.
 
         Raises:
             ReferenceMissing: A Secret does not exist, can't be read, lacks the label for Airflow's
@@ -122,8 +123,8 @@ class Logins:
 
     async def _values(self, secret: str, *keys: str) -> list[str]:
         data = await self._store.secret(secret)
-        # An editor may have added a newline at the end of a file. The newline is not part of the
-        # password.
+        # The Secret may have been made from a file to which an editor added a newline at the end.
+        # The newline is not part of the password.
         values = [data.get(key, "").rstrip("\r\n") for key in keys]
         if missing := [key for key, value in zip(keys, values, strict=True) if not value]:
             raise ReferenceMissing(
@@ -137,12 +138,12 @@ class _Account:
     """The adapter for one set of credentials, which several access rules may share.
 
     Attributes:
-        airflow: The adapter; None: the Secret was not read yet, or can't be used.
+        airflow: The adapter. None if the Secret was not read yet, or can't be used.
         adapter_inputs: The address and the login from which the adapter was made. If one of them
             changes, a new adapter is made.
-        suspect: Whether the last use of the login failed. A suspect login is tried at each refresh
-            until Airflow accepts the login.
-        problem: The reason why the login can't be used; None: no problem is known.
+        suspect: Whether a request with the login has failed. A suspect login is tried at each
+            refresh until Airflow accepts the login.
+        problem: The reason why the login can't be used. None if no problem is known.
     """
 
     airflow: Airflow | None = None
@@ -164,14 +165,14 @@ class AccessLogins:
 
     @property
     def problems(self) -> Mapping[Credentials, LoginProblem | None]:
-        """The problem of each login, by credentials; None: no problem is known.
+        """The problem of each login, by credentials. The problem is None if no problem is known.
 
         Logins whose Secrets were not read yet are left out.
         """
         return {credentials: account.problem for credentials, account in self._accounts.items()}
 
     def airflow(self, credentials: Credentials) -> Airflow:
-        """The adapter that logs in with these credentials.
+        """Return the adapter that logs in with these credentials.
 
         Raises:
             AirflowInstanceNotReady: The Secret has not been read yet.
@@ -185,7 +186,9 @@ class AccessLogins:
         raise AirflowInstanceNotReady(f"{capitalised(credentials.source)} has not been read yet.")
 
     def mark_suspect(self, credentials: Credentials) -> None:
-        """Mark credentials after a failed request, so that the next refresh tries them."""
+        """Mark the login with these credentials as suspect after a failed request, so that the next
+        refresh tries the login.
+        """
         if (account := self._accounts.get(credentials)) is not None:
             account.suspect = True
 
@@ -198,8 +201,8 @@ class AccessLogins:
             all_credentials: The credentials of all access rules. Logins with other credentials are
                 dropped.
             connect: Creates an adapter.
-            address: The address of the Airflow. If the address changes, new adapters are made.
-            ask: Whether the Airflow is reachable. Otherwise no login is tried.
+            address: The address of the Airflow. If the address changes, new adapters are created.
+            ask: Whether the Airflow is reachable. If it is not, no login is tried.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -210,7 +213,8 @@ class AccessLogins:
                 account = before.get(credentials) or _Account()
                 await self._refresh_account(account, credentials, connect, address, ask=ask)
                 found[credentials] = account
-        # The adapters of dropped logins are not closed, because callers may wait for answers.
+        # The adapters of dropped logins are not closed, because callers may still wait for their
+        # answers.
         self._accounts = found
 
     async def _refresh_account(

@@ -1,6 +1,7 @@
 """Refreshes the logins of the access rules in the operator's settings at intervals.
 
-An AirflowInstance's task does the same for the access rules of the AirflowInstance.
+For the access rules of an AirflowInstance, the AirflowInstance's task does the same
+(:mod:`.controller`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class OwnLogins:
-    """The logins of the access rules for the Airflow of the settings.
+    """Refreshes the logins of the access rules for the Airflow of the settings.
 
     Args:
-        registry: The Airflows.
-        changed: Called when a login has changed, so that MLJobs that wait may be able to continue.
+        registry: All Airflows.
+        changed: Called when a login has changed, because waiting MLJobs may then be able to
+            continue.
     """
 
     def __init__(self, registry: AirflowRegistry, changed: Changed) -> None:
@@ -30,7 +32,7 @@ class OwnLogins:
         self._changed = changed
 
     async def run(self) -> None:
-        """Refresh the logins repeatedly, until cancelled."""
+        """Refresh the logins repeatedly, until the task is cancelled."""
         while True:
             self._registry.own_refresh_requested.clear()
             try:

@@ -1,8 +1,8 @@
 """Probes the Airflow of the operator's settings at intervals.
 
-The operator's settings (``MLJOB_AIRFLOW_URL``) may name an Airflow for which there is no
-AirflowInstance. Such an Airflow has no status. So the metric ``mljob_airflow_ready``, on which
-alerts depend, and the log say whether this Airflow is ready.
+The operator's settings (``MLJOB_AIRFLOW_URL``) may name an Airflow. There is no AirflowInstance for
+this Airflow, and so no status that says whether the Airflow is ready. Instead, the log and the
+metric ``mljob_airflow_ready``, on which alerts depend, say this.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...ports import Airflow, Meter
 log = logging.getLogger(__name__)
 
 INTERVAL = 15.0
-"""Seconds between two probes: the same interval as for an AirflowInstance."""
+"""Seconds between two probes. An AirflowInstance is probed at the same interval."""
 
 
 class OwnProbe:
@@ -26,7 +26,7 @@ class OwnProbe:
 
     Args:
         airflow: The Airflow.
-        meter: Gets the result of each probe, for the metric ``mljob_airflow_ready``.
+        meter: Records the result of each probe in the metric ``mljob_airflow_ready``.
         vanished: Returns whether many runs have vanished from the Airflow at once. Such an Airflow
             answers, but must not be used, so it is not ready.
     """

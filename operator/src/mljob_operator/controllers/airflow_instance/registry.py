@@ -1,7 +1,8 @@
-"""The Airflows that the operator knows: their adapters, access rules, logins and readiness.
+"""The registry of the Airflows that the operator knows, with their adapters, access rules, logins
+and readiness.
 
-A changed address or Secret leads to a new adapter. Callers ask for the adapter before each use, and
-don't keep it.
+When an address or a Secret changes, the registry creates a new adapter. So callers ask the registry
+for the adapter before each use.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ class Changed(Protocol):
         """Wake the waiting MLJobs that may be able to continue.
 
         Args:
-            namespace: Only the MLJobs of this namespace are woken; None: of all namespaces.
-            airflow: Only the MLJobs of this Airflow are woken; None: of all Airflows.
+            namespace: Only the MLJobs of this namespace are woken. If None, the MLJobs of all
+                namespaces are woken.
+            airflow: Only the MLJobs of this Airflow are woken. If None, the MLJobs of all Airflows
+                are woken.
         """
         ...
 
@@ -51,9 +54,9 @@ class OwnAirflow:
     Attributes:
         airflow: The adapter.
         ui_url: The base URL of the Airflow's UI.
-        access: The access rules; None: the settings have no access rules.
-        connect: Creates an adapter for the credentials of an access rule; None: no access rule may
-            have credentials.
+        access: The access rules. None if the settings have no access rules.
+        connect: Creates an adapter for the credentials of an access rule. None if no access rule
+            may have credentials.
     """
 
     airflow: Airflow
@@ -68,8 +71,8 @@ class RegisteredInstance:
 
     Attributes:
         instance: The latest known version of the AirflowInstance.
-        logins: The logins of its access rules.
-        airflow: The adapter; None: the Secret was not read yet, or can't be used.
+        logins: The logins of the AirflowInstance's access rules.
+        airflow: The adapter. None if the Secret was not read yet, or can't be used.
         adapter_inputs: The address and the login from which the adapter was made.
         readiness: Whether the Airflow can be used, and why not.
         probe_result: Airflow's answer to the last probe; None: the last probe failed.
@@ -95,15 +98,16 @@ class RegisteredInstance:
 
 
 class AirflowRegistry:
-    """All Airflows. All methods run in the event loop's thread.
+    """The registry of all Airflows. All methods run in the event loop's thread.
 
     Args:
         logins: Reads the Secrets and token files of credentials.
         connect: Creates the adapter of an AirflowInstance.
-        own: The Airflow of the operator's settings; None: the settings name no Airflow.
-        topic: The Kafka topic in the operator's settings, for AirflowInstances that name no topic.
+        own: The Airflow of the operator's settings. None if the settings name no Airflow.
+        topic: The Kafka topic in the operator's settings. AirflowInstances that name no topic use
+            this topic.
         reserved: Globs of DAG ids that no MLJob may run, besides the DAGs of the Airflow provider.
-        watches_namespaces: Whether namespaces are watched. Otherwise access rules can select
+        watches_namespaces: Whether namespaces are watched. If they are not, access rules can select
             namespaces by name only.
     """
 
@@ -130,7 +134,7 @@ class AirflowRegistry:
         self._logins: dict[tuple[str, Credentials], str | None] = {}
         self._own_logins = self._new_logins()
         self.own_refresh_requested = asyncio.Event()
-        """Set when the logins of the settings' access rules should be refreshed soon."""
+        """Set when the logins of the settings' access rules should be refreshed early."""
         self._defaults: list[str] = []
         self._origins: dict[tuple[str, str | None], frozenset[str]] = {}
 
@@ -142,7 +146,7 @@ class AirflowRegistry:
         return self._registered.values()
 
     def find(self, name: str) -> RegisteredInstance | None:
-        """The AirflowInstance with this name; None: there is none."""
+        """Return the AirflowInstance with this name, or None if it does not exist."""
         return self._registered.get(name)
 
     def add(self, instance: Instance) -> RegisteredInstance:
@@ -171,8 +175,8 @@ class AirflowRegistry:
         return True
 
     def remove(self, registered: RegisteredInstance) -> None:
-        """Remove an AirflowInstance that is gone. Its adapter stays open for callers that wait for
-        its answers.
+        """Remove an AirflowInstance that was deleted. Its adapter stays open for callers that still
+        wait for answers.
         """
         name = registered.instance.name
         del self._registered[name], self._instances[name]
@@ -190,13 +194,13 @@ class AirflowRegistry:
 
     @property
     def defaults(self) -> Sequence[str]:
-        """The names of the AirflowInstances with the default annotation, the effective one
+        """The names of the AirflowInstances with the default annotation, the effective default
         first.
         """
         return self._defaults
 
     def _recompute(self) -> None:
-        """Recompute the default and the event sources."""
+        """Recompute the defaults, and drop the cached results of :meth:`origins`."""
         self._defaults = defaults(self._instances.values())
         self._origins.clear()
 
@@ -208,7 +212,7 @@ class AirflowRegistry:
         return self._namespaces
 
     def set_namespace(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Take the labels of a namespace; whether they have changed."""
+        """Remember the labels of a namespace, and return whether they have changed."""
         namespace = Namespace(name, dict(labels))
         if self._namespaces.get(name) == namespace:
             return False
@@ -222,14 +226,14 @@ class AirflowRegistry:
     # Airflows
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """The dag runs of an Airflow.
+        """Return the operations on the dag runs of an Airflow.
 
         The requests use the credentials of the access rule that admits the user. If the rule has no
         credentials, the requests use the Airflow's own credentials.
 
         Args:
             name: The Airflow's name.
-            user: The user; None: the operator itself.
+            user: The user. None stands for the operator itself.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
@@ -267,26 +271,26 @@ class AirflowRegistry:
         return self._catalog(Namespace("")).access(name)
 
     def _credentials(self, name: str, user: User | None) -> Credentials | None:
-        """The credentials of the access rule that admits the user.
+        """Return the credentials of the access rule that admits the user.
 
-        None: the Airflow's own credentials are used. This is also the case if no rule admits the
-        user any more, so that the operator can follow the user's runs to their end.
+        Return None if the Airflow's own credentials are used. This is also the case if no rule
+        admits the user any more, so that the operator can follow the user's runs to their end.
         """
         return self.catalog(user.namespace).credentials(name, user.dag_id) if user is not None else None
 
     def ui_url(self, name: str) -> str | None:
-        """The base URL of an Airflow's UI; None: no Airflow has this name."""
+        """Return the base URL of an Airflow's UI, or None if no Airflow has this name."""
         if name == SETTINGS_AIRFLOW:
             return self._own.ui_url if self._own is not None else None
         instance = self._instances.get(name)
         return instance.ui_url if instance is not None else None
 
     def limits(self, name: str) -> Limits:
-        """The limits for active runs of MLJobs in an Airflow."""
+        """Return the limits for active runs of MLJobs in an Airflow."""
         return self._catalog(Namespace("")).limits(name)
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """The Airflows, access rules and logins that concern MLJobs in this namespace."""
+        """Return the Airflows, access rules and logins that concern MLJobs in this namespace."""
         found = self._namespaces.get(namespace)
         return self._catalog(found or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
 
@@ -304,7 +308,7 @@ class AirflowRegistry:
         )
 
     def request_probe(self, name: str, user: User | None = None) -> None:
-        """Schedule a probe of an Airflow soon, which also tries the user's credentials."""
+        """Schedule an early probe of an Airflow. The probe also tries the user's credentials."""
         registered = self._registered.get(name)
         if name != SETTINGS_AIRFLOW and registered is None:
             return
@@ -313,18 +317,19 @@ class AirflowRegistry:
         (self.own_refresh_requested if registered is None else registered.probe_requested).set()
 
     def names(self) -> list[str]:
-        """The names of the Airflows that have an adapter."""
+        """Return the names of the Airflows that have an adapter."""
         own = [SETTINGS_AIRFLOW] if self._own is not None else []
         return [*own, *sorted(name for name, registered in self._registered.items() if registered.airflow is not None)]
 
     def topics(self) -> set[str]:
-        """The Kafka topics with events of all Airflows."""
+        """Return the Kafka topics that have the events of all Airflows."""
         return {self._topic} | {self.topic_of(instance) for instance in self._instances.values()}
 
     def origins(self, topic: str, source: str | None) -> frozenset[str]:
-        """The names of the Airflows that may have sent an event with this source on this topic.
+        """Return the names of the Airflows that may have sent an event with this source on this
+        topic.
 
-        A ``source`` of None stands for an event without a source.
+        ``source`` is None for an event without a source.
         """
         found = self._origins.get((topic, source))
         if found is None:
@@ -337,7 +342,7 @@ class AirflowRegistry:
                 without_source.append(SETTINGS_AIRFLOW)
             if len(self._origins) > 1000:
                 # Producers choose the source, and may use a new source for each event. So the cache
-                # must not grow without a bound.
+                # needs a limit.
                 self._origins.clear()
             found = self._origins[topic, source] = frozenset(with_source or without_source)
         return found
@@ -349,13 +354,13 @@ class AirflowRegistry:
                 registered.probe_requested.set()
 
     def topic_of(self, instance: Instance) -> str:
-        """The topic of an AirflowInstance's events."""
+        """Return the topic of an AirflowInstance's events."""
         return instance.spec.kafka.topic or self._topic
 
     # Adapters
 
     async def connect(self, registered: RegisteredInstance) -> Airflow:
-        """The adapter of an AirflowInstance, with the login that its Secret has now.
+        """Return the adapter of an AirflowInstance, with the login that its Secret has now.
 
         Raises:
             ReferenceMissing: The Secret does not exist, can't be read, or lacks a key.
@@ -366,16 +371,16 @@ class AirflowRegistry:
         login = await self._login_reader.read(instance.spec.credentials)
         adapter_inputs = (instance.spec.url, instance.spec.tls, login)
         if registered.airflow is None or registered.adapter_inputs != adapter_inputs:
-            # The old adapter stays open for callers that wait for its answers.
+            # The old adapter stays open for callers that still wait for answers.
             registered.airflow, registered.adapter_inputs = self._connect(instance, login), adapter_inputs
         return registered.airflow
 
     async def refresh_logins(self, registered: RegisteredInstance, *, ask: bool) -> bool:
-        """Read the Secrets of an AirflowInstance's access rules.
+        """Read the Secrets that an AirflowInstance's access rules name, and try suspect logins.
 
         Args:
             registered: The AirflowInstance.
-            ask: Whether Airflow is reachable, so that logins can be tried.
+            ask: Whether Airflow is reachable. If it is not, no login is tried.
 
         Returns:
             Whether a login has changed.
@@ -388,7 +393,8 @@ class AirflowRegistry:
         return await self._refresh_logins(instance.name, partial(self._connect, instance), address, ask=ask)
 
     async def refresh_own_logins(self) -> bool:
-        """Read the Secrets that the settings' access rules name; whether a login has changed.
+        """Read the Secrets that the settings' access rules name, and return whether a login has
+        changed.
 
         Raises:
             StoreError: The Kubernetes API fails.

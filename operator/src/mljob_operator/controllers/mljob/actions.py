@@ -1,4 +1,5 @@
-"""The protocol of an MLJob's actions in Airflow, and the context that each action gets.
+"""The protocol of an MLJob's actions in Airflow (:class:`Actions`), and the context of an action
+(:class:`Turn`).
 
 :mod:`.run_actions` implements the protocol for single runs, :mod:`.backfill_actions` for backfills.
 """
@@ -23,10 +24,11 @@ from ...ports import Airflows, DagRuns, JobStore, User
 log = redacted_logger(__name__)
 
 LATEST_FOR = 2.0
-"""Seconds for which a version of an MLJob counts as the latest after the API server has confirmed
-it. Within this time another process may change the MLJob, and this process still sends a request to
-Airflow. So the other process waits for ``UNKNOWN_FOR`` (30 s) after its change: by then, such a
-request has arrived at Airflow, or is lost."""
+"""Seconds for which a version of an MLJob counts as the latest after the Kubernetes API has
+confirmed this. Within this time, this process may send a request to Airflow although another
+process has changed the MLJob. So the other process waits for ``UNKNOWN_FOR`` (30 s) after its
+change. After this wait, the request of this process has arrived at Airflow or is lost.
+"""
 
 
 class ActionContext:
@@ -34,8 +36,8 @@ class ActionContext:
 
     Args:
         tracked: The MLJob and its observed run before the action.
-        state: The state for which the action was decided.
-        airflows: The Airflows.
+        state: The state for which the operator has decided on the action.
+        airflows: All Airflows.
         jobs: The MLJobs in the Kubernetes API.
     """
 
@@ -57,23 +59,23 @@ class ActionContext:
 
     @property
     def transient(self) -> TransientState:
-        """The transient state of the MLJob's attempt."""
+        """What this process has tried for the MLJob's attempt."""
         return self._tracked.transient
 
     @property
     def dag_runs(self) -> DagRuns:
-        """The dag runs of the attempt's Airflow, with the credentials of the MLJob's access
-        rule.
+        """The operations on dag runs in the attempt's Airflow, with the credentials of the MLJob's
+        access rule.
         """
         return dag_runs_of(self.state, self._airflows)
 
     @property
     def operators_dag_runs(self) -> DagRuns:
-        """The dag runs of the attempt's Airflow, with the AirflowInstance's own credentials.
+        """The operations on dag runs in the attempt's Airflow, with the Airflow's own credentials.
 
-        Requests about the cancellation DAG use these credentials, because that DAG acts on the runs
-        of all tenants. So the Airflow user of a tenant needs no permission for the cancellation
-        DAG.
+        Requests about the cancellation DAG use these credentials, because the cancellation DAG acts
+        on the runs of all tenants. So the Airflow user of a tenant needs no permission for the
+        cancellation DAG.
         """
         cancelling = self.state.cancellation.reason is not None
         return self._airflows.dag_runs(self.state.run.airflow, cancelling=cancelling)
@@ -85,7 +87,9 @@ class ActionContext:
         transient: TransientState | None = None,
         outputs: Outputs | None = None,
     ) -> TrackedJob:
-        """The result of the action. The given parts replace the known parts; None keeps a part."""
+        """Return the result of the action. The arguments replace the known parts. If an argument is
+        None, the known part stays.
+        """
         tracked = self._tracked
         return replace(
             tracked,
@@ -95,30 +99,32 @@ class ActionContext:
         )
 
     def with_status(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
-        """The result of an action that has written the MLJob's status.
+        """Return the result of an action that has written the MLJob's status.
 
         Args:
-            job: The written version.
+            job: The version of the MLJob in the answer to the write.
             sent_at: When the request was sent, in seconds of the event loop's clock.
             transient: The transient state after the action.
         """
         return replace(self._tracked, job=job, transient=transient, confirmed_at=sent_at)
 
     def with_metadata(self, job: Job) -> TrackedJob:
-        """The result of an action that has written the MLJob's metadata."""
+        """Return the result of an action that has written the MLJob's metadata."""
         return replace(self._tracked, job=job)
 
     def with_new_run(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
-        """The result of starting an attempt with a new run."""
+        """Return the result of starting an attempt with a new run."""
         return replace(self._tracked, observed_run=observed_run, transient=transient, outputs=None)
 
     async def confirm(self) -> None:
-        """Check that the known version of the MLJob is the latest. Call before a change in Airflow.
+        """Check that the known version of the MLJob is the latest. Actions on the MLJob's own run
+        call this method before they change something in Airflow.
 
-        A list or a watch may be stale, and another process may have changed the MLJob. The check is
-        an empty patch of this version, which the API server refuses if a later version exists. The
-        API server may also refuse the stored object as invalid (422). The API server compares the
-        versions before it validates, so the version is the latest in that case too.
+        The known version may be old, because a list or a watch may be stale and another process may
+        have changed the MLJob. The check is an empty patch of the known version. The API server
+        refuses the patch with a Conflict if a later version exists. The API server may also refuse
+        the stored object as invalid (422). It compares the versions before it validates the object,
+        so the known version is the latest in this case too.
 
         Raises:
             Conflict: A later version exists.
@@ -150,7 +156,7 @@ class Actions(Protocol):
         ...
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Run the failed tasks of the run again, or the failed runs of the backfill."""
+        """Have Airflow rerun the failed tasks of the run, or the failed runs of the backfill."""
         ...
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
@@ -158,7 +164,8 @@ class Actions(Protocol):
         ...
 
     async def list_tasks(self, context: ActionContext) -> TrackedJob:
-        """Request the state from Airflow, and the tasks of the run or the runs of the backfill.
+        """Request from Airflow the state of the run and its tasks, or the state of the backfill and
+        its runs.
 
         If a single run has ended, its outputs are requested too.
         """
@@ -169,18 +176,20 @@ class Actions(Protocol):
         ...
 
     async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
-        """Pause or resume the backfill: a paused backfill starts no more runs."""
+        """Pause or resume the backfill. A paused backfill starts no more runs."""
         ...
 
 
 def dag_runs_of(state: State, airflows: Airflows) -> DagRuns:
-    """The dag runs of the attempt's Airflow, with the credentials of the MLJob's access rule."""
+    """Return the dag runs of the attempt's Airflow, with the credentials of the MLJob's access
+    rule.
+    """
     cancelling = state.cancellation.reason is not None
     return airflows.dag_runs(state.run.airflow, user_of(state), cancelling=cancelling)
 
 
 def user_of(state: State) -> User:
-    """The namespace and the DAG by which the access rules choose credentials for the MLJob."""
+    """Return the MLJob's namespace and DAG, by which the access rules choose credentials."""
     return User(state.job.namespace, state.run.dag_id)
 
 

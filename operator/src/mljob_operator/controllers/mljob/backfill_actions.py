@@ -1,6 +1,6 @@
 """The actions in Airflow for an MLJob that is a backfill.
 
-The creation of a backfill has to be idempotent. Airflow chooses the id of a backfill, so the
+The creation of a backfill has to be idempotent. But Airflow chooses the id of a backfill, so the
 operator can't compute the id as it does for a single run. Instead, the operator puts a marker with
 the MLJob's run id and attempt into the backfill's conf, and looks for a backfill with this marker
 before it creates a backfill. If a creation gets no answer, the operator waits before the next try
@@ -29,7 +29,7 @@ from .confs import Confs
 
 
 class BackfillActions:
-    """Actions on a backfill.
+    """Implements the actions for a backfill.
 
     Args:
         confs: Builds the confs of the backfill's runs.
@@ -44,7 +44,9 @@ class BackfillActions:
         return await self._create(context, await self._request(context, action.conf_of))
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Create another backfill of the same range, in which Airflow repeats the failed runs."""
+        """Create another backfill of the same range. In this backfill, Airflow runs only the failed
+        runs again.
+        """
         request = await self._request(context, context.state.run.run_id)
         return await self._create(context, request.for_failed_runs())
 
@@ -65,7 +67,9 @@ class BackfillActions:
         return await self.look_up(context)
 
     async def cancel(self, context: ActionContext) -> TrackedJob:
-        """Close the backfill, so that no further run starts, then cancel its active runs."""
+        """Cancel the backfill, so that no further run starts, and then cancel the backfill's active
+        runs.
+        """
         state = context.state
         await context.confirm()
         if (found := await self._find(context)) is not None:
@@ -95,16 +99,16 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _request(self, context: ActionContext, conf_of: str | None) -> BackfillRequest:
-        """The request that creates the backfill.
+        """Return the request that creates the backfill.
 
         Args:
             context: The context of the action.
-            conf_of: The run id of an earlier attempt, whose range and conf are used again. None:
+            conf_of: The run id of an earlier attempt whose range and conf are used again. If None,
                 the range and the conf come from the spec.
 
         Raises:
             ValidationFailed: The earlier backfill does not exist any more, and ``runPolicy: Once``
-                forbids to use the changed spec.
+                does not allow the changed spec.
         """
         state = context.state
         if conf_of is not None:

@@ -1,6 +1,7 @@
-"""The backfills in progress by DAG.
+"""Finds the MLJobs that have a backfill of a DAG in progress.
 
-The id of a backfill's run does not name an MLJob, so an event about the run is matched by its DAG.
+Airflow chooses the id of a backfill's run, so the id does not name an MLJob. The operator finds the
+MLJob of an event about such a run by the DAG instead.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ class BackfillIndex:
         self._keys: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)
 
     def of(self, airflow: str, dag_id: str) -> Collection[Key]:
-        """The MLJobs that have a backfill of this DAG in progress."""
+        """Return the MLJobs that have a backfill of this DAG in progress."""
         return self._keys.get((airflow, dag_id), ())
 
     def update(self, state: State) -> None:
-        """Add or remove the MLJob's backfill."""
+        """Add the MLJob if it has a backfill in progress. Otherwise remove the MLJob."""
         dag, key = (state.run.airflow, state.run.dag_id), state.job.key
         if state.job.is_backfill and state.current.active:
             self._keys[dag].add(key)
@@ -33,6 +34,6 @@ class BackfillIndex:
                 del self._keys[dag]
 
     def remove(self, key: Key) -> None:
-        """Remove an MLJob that is gone, or has nothing more to do."""
+        """Remove an MLJob that is deleted or has nothing more to do."""
         for keys in self._keys.values():
             keys.discard(key)

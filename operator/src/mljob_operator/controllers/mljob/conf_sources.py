@@ -1,9 +1,9 @@
 """Wakes MLJobs that wait for a ConfigMap or Secret of ``spec.confFrom``.
 
 The operator tries the submission again as soon as the object appears or changes. Each object has
-its own watch, as the kubelet has for the objects that Pods name. The watch lasts while an MLJob
-waits for the object. So the operator need not list all Secrets. If the operator has no permission
-to watch, only the error's backoff leads to further tries.
+its own watch, as the kubelet has for the objects that Pods name. So the operator need not list all
+Secrets. A watch lasts while an MLJob waits for the object. If the operator may not watch the
+object, it tries the submission again only after the error's backoff.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from ...ports import ConfObject, SourceChanges
 log = logging.getLogger(__name__)
 
 MAX_WATCHES = 100
-"""The maximum number of objects that are watched at a time. The submission of an MLJob that waits
-for any other object is retried after its backoff only."""
+"""The maximum number of objects that are watched at a time. If an MLJob waits for an object that is
+not watched, its submission is retried only after the backoff.
+"""
 MAX_WATCHES_OF_A_NAMESPACE = 20
-"""The maximum number of watched objects of one namespace, so that other namespaces get watches
-too."""
+"""The maximum number of watched objects of one namespace, so that watches are left for other
+namespaces.
+"""
 PAUSE = 1.0
-"""The first pause in seconds after a change of an object has woken MLJobs. It is also the pause
-before a watch that has ended begins again.
+"""The first pause after a change of an object has woken MLJobs, in seconds. The same time passes
+between the end of a watch and the next watch of the object.
 
-If the object changes again during the pause, or within the same time after the pause, the next
-pause is twice as long, up to ``MAX_PAUSE``. Otherwise the next pause is the first pause again.
+If the object changes again during a pause, or within the same time after the pause, the next pause
+is twice as long, up to ``MAX_PAUSE``. Otherwise the next pause is as long as the first.
 """
 MAX_PAUSE = 60.0
 """The longest pause in seconds, and the pause after an unexpected error."""
@@ -42,7 +44,7 @@ _WAITS = frozenset({ReferenceMissing.reason, ValidationFailed.reason})
 
 @dataclass(slots=True)
 class _Watch:
-    """A watch of one object.
+    """The watch of one object.
 
     Attributes:
         task: The background task that watches.
@@ -54,7 +56,7 @@ class _Watch:
 
 
 class ConfSources:
-    """The watches of ConfigMaps and Secrets that MLJobs wait for.
+    """Keeps the watches of ConfigMaps and Secrets that MLJobs wait for.
 
     All methods run in the event loop's thread.
 
@@ -71,11 +73,12 @@ class ConfSources:
         self._closed = False
 
     def follow(self, key: Key, references: Iterable[ConfObject]) -> None:
-        """Set the objects for which an MLJob waits; none if it waits for no object.
+        """Set the objects for which an MLJob waits. ``references`` is empty if the MLJob waits for
+        no object.
 
-        The object may have changed between the MLJob's last step and this call. So the MLJob is
-        woken once after this call. If the object is watched already, a timer wakes the MLJob.
-        Otherwise the first item of the new watch wakes the MLJob, if the object exists.
+        An object may have changed between the MLJob's last step and this call. So the MLJob is
+        woken after this call. If the object is watched already, a timer wakes the MLJob. If the
+        object is not watched yet but exists, the first item of the new watch wakes the MLJob.
         """
         if self._closed:
             return
@@ -106,7 +109,7 @@ class ConfSources:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _has_watch(self, reference: ConfObject) -> bool:
-        """Watch an object if the limits allow another watch, and return whether it is watched."""
+        """Watch an object if the limits allow this, and return whether the object is watched."""
         if reference in self._watches:
             return True
         of_namespace = Counter(other.namespace for other in self._watches)[reference.namespace]
@@ -137,9 +140,10 @@ class ConfSources:
             await asyncio.sleep(PAUSE)
 
     async def _wake_by(self, reference: ConfObject, changes: AsyncIterator[None]) -> None:
-        """Wake the MLJobs that wait for an object when it changes, then pause (``PAUSE``).
+        """When an object changes, wake the MLJobs that wait for the object, and then pause
+        (``PAUSE``).
 
-        All changes during a pause together cause one wake after the pause.
+        After the pause, the MLJobs are woken once for all changes during the pause.
         """
         loop, pause, since = asyncio.get_running_loop(), PAUSE, float("-inf")
         async for _ in changes:
@@ -151,7 +155,7 @@ class ConfSources:
 
 
 def waited_for(state: State) -> list[ConfObject]:
-    """The objects of ``spec.confFrom`` whose change may let the next submission succeed.
+    """Return the objects of ``spec.confFrom`` whose change may let the next submission succeed.
 
     The list is empty unless the last submission failed because of such an object or because of the
     conf.

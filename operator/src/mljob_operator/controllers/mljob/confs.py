@@ -1,10 +1,10 @@
-"""Builds the confs of runs, and remembers which texts in the confs came from Secrets.
+"""Builds the confs of runs, and remembers which values in the confs came from Secrets.
 
 A status, an Event or a log line must not show a value from a Secret. The operator learns these
-values in two ways. When it builds a conf, it reads the Secrets. When it has not built the conf
-itself, for example after a restart, it reads the run's conf from Airflow once, before it shows any
-text of the run. The conf in Airflow holds the submitted values even if the Secret has changed or
-was deleted.
+values in two ways. When it builds a conf, it reads the Secrets. If this process has not built the
+conf of a run, for example after a restart, it reads the run's conf from Airflow before it shows any
+text of the run. The conf in Airflow has the submitted values even if the Secret has changed or was
+deleted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ASK_AGAIN_AFTER = timedelta(seconds=10)
 
 
 UNKNOWN = Redaction(complete=False)
-"""The redaction while it is not known which texts the run has from Secrets."""
+"""The redaction of a run whose values from Secrets are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,10 @@ class _KnownSecrets:
 
     Attributes:
         uid: The MLJob's uid.
-        redaction: The texts to redact. It is complete when the conf of ``run`` has been read.
-        run: The run whose conf has been read from Airflow; None: no conf has been read.
-        asked_at: The time of the last try to read the conf from Airflow; None: there was no try.
+        redaction: The texts to redact. The redaction is complete when the conf of ``run`` has been
+            read.
+        run: The run whose conf has been read from Airflow. None if no conf has been read.
+        asked_at: The time of the last try to read the conf from Airflow. None if there was no try.
     """
 
     uid: str
@@ -95,7 +96,7 @@ class Confs:
     async def read(self, s: State, dag_runs: DagRuns) -> None:
         """Read the run's conf from Airflow, to learn its values from Secrets.
 
-        The conf is not read if it has no such values or was read before.
+        The conf is not read if it has no values from Secrets or was read before.
 
         Raises:
             AirflowError: The conf can't be read.
@@ -110,16 +111,17 @@ class Confs:
         await self._learn_from(s.job, conf)
         found = self._secrets_of(s.job)
         if HIDDEN in found.redaction.hidden:
-            # The conf has *** instead of values: this version of Airflow masks confs, unlike 3.1 to
-            # 3.3. So the run's values stay unknown.
+            # The conf has *** instead of values, because this version of Airflow masks confs. (The
+            # versions 3.1 to 3.3 do not.) So the run's values stay unknown.
             return
         self._known_secrets[s.job.key] = replace(found, redaction=replace(found.redaction, complete=True), run=s.run)
 
     def read_at(self, s: State) -> datetime | None:
-        """When to read the run's conf, because the status has texts that may quote the conf.
+        """Return the time at which to read the run's conf, because the status has texts that may
+        quote the conf.
 
-        None: the conf's secret values are known, the status has no such text, or the attempt is
-        over.
+        Return None if the conf's secret values are known, if the status has no such text, or if the
+        attempt is over.
         """
         if not s.current.open or self.redaction(s).complete or not may_quote(s):
             return None
@@ -127,38 +129,38 @@ class Confs:
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
     def redaction(self, s: State) -> Redaction:
-        """The redaction for texts about the MLJob's run."""
+        """Return the redaction for texts about the MLJob's run."""
         if not (self._may_have_secrets(s.job) or (s.current.submitted and s.change is not SpecChange.NONE)):
-            # The run has the conf in the spec, which has no values from Secrets.
+            # The run has the conf of the current spec, and this conf has no values from Secrets.
             return NOTHING_HIDDEN
         return self._secrets_of_run(s).redaction
 
     def redaction_of(self, job: Job | None) -> Redaction:
-        """The redaction for log lines about an MLJob and all of its runs.
+        """Return the redaction for log lines about an MLJob and all of its runs.
 
-        None stands for an MLJob that was not read yet; the texts of its runs are withheld.
+        If ``job`` is None, the MLJob was not read yet, and the texts of its runs are withheld.
         """
         if job is None:
             return UNKNOWN
         return self._secrets_of(job).redaction if self._may_have_secrets(job) else NOTHING_HIDDEN
 
     def forget(self, key: Key) -> None:
-        """Forget the secret values of an MLJob, about which no more texts will be shown."""
+        """Forget the secret values of an MLJob, because no more texts about it will be shown."""
         self._known_secrets.pop(key, None)
 
     def _may_have_secrets(self, job: Job) -> bool:
-        """Whether the confs of the MLJob's runs may have values from Secrets.
+        """Return whether the confs of the MLJob's runs may have values from Secrets.
 
-        True if the spec names Secrets, if the spec named Secrets when a conf was built, or if the
-        spec can't be read.
+        This is so if the spec names Secrets, if the spec named Secrets when a conf was built, or if
+        the spec can't be read.
         """
         return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._secrets_of(job).redaction.hidden)
 
     def _secrets_of_run(self, s: State) -> _KnownSecrets:
-        """The values from Secrets that are known for the newest run.
+        """Return the values from Secrets that are known for the newest run.
 
-        The values of an earlier run are dropped: texts of the newest run can't quote them, and the
-        texts of the earlier run are redacted in the stored status.
+        The values of an earlier run are dropped, because texts of the newest run can't quote them.
+        The texts of the earlier run are redacted in the stored status already.
         """
         found = self._secrets_of(s.job)
         if found.run not in (None, s.run):
@@ -188,7 +190,9 @@ class Confs:
 
 
 async def _submitted(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | None:
-    """The conf of the attempt's run or backfill in Airflow; None: Airflow doesn't have it."""
+    """Return the conf of the attempt's run or backfill in Airflow. Return None if Airflow does not
+    have the run or backfill.
+    """
     if s.job.is_backfill:
         backfill = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
         return backfill.conf if backfill is not None else None

@@ -4,10 +4,10 @@ Input comes from the watch, from Kafka and from Airflow's REST API. Only the wor
 status, so no lock is needed.
 
 Input that arrives during a step waits in the worker's inbox, and the next step takes the whole
-inbox. So a burst of events becomes one patch: the first event of a quiet MLJob is written at once,
-and the other events with the next patch, at least ``min_interval`` seconds later. Each fact from a
-Kafka message comes with a callback ``done``, which the worker calls when the status that holds the
-fact is stored.
+inbox. So a burst of events causes few patches. The first event is written at once, and the next
+patch, at least ``min_interval`` seconds later, has all events that have arrived since then. Each
+fact from a Kafka message comes with a callback ``done``, which the worker calls when the status
+that holds the fact is stored.
 """
 
 from __future__ import annotations
@@ -49,21 +49,25 @@ log = redacted_logger(__name__)
 T = TypeVar("T")
 
 MAX_CHECKED_RUNS = 10_000
-"""The maximum number of runs of finished MLJobs that are remembered as checked. A forgotten run is
-checked again when it appears in the change feed."""
+"""The maximum number of runs without a worker that are remembered as checked
+(:meth:`MLJobController.show`). A run that is not remembered is checked again when it appears in the
+change feed.
+"""
 
 
 class MLJobController:
-    """The workers of all MLJobs. All methods run in the event loop's thread.
+    """Passes input to the workers of all MLJobs, and wakes the workers. All methods run in the
+    event loop's thread.
 
     Args:
         reconciler: Decides and acts.
         jobs: The MLJobs in the Kubernetes API.
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
-        admission: The MLJobs that have a run in each Airflow, and those that wait for admission.
-        missing_runs: The missing runs of each Airflow.
-        confs: The redaction of secret values, for log lines.
-        min_interval: Seconds between two patches of one status.
+        admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
+            admission.
+        missing_runs: Knows the missing runs of each Airflow.
+        confs: Knows the redaction of secret values, for log lines.
+        min_interval: The minimum number of seconds between two patches of one status.
     """
 
     def __init__(
@@ -99,10 +103,10 @@ class MLJobController:
 
     @contextmanager
     def hold_steps(self) -> Iterator[None]:
-        """Take no steps within this context.
+        """Let no worker take a step within this context.
 
-        The operator lists the MLJobs in this context after a start. Until the list is complete, the
-        number of active runs is not known, so no MLJob may be admitted.
+        After its start, the operator lists the MLJobs within this context. Until the list is
+        complete, the number of active runs is not known, so no MLJob may be admitted.
         """
         self._holds_steps = True
         try:
@@ -137,14 +141,13 @@ class MLJobController:
         elif not job.newer_than(current):
             return
         elif current.uid != job.uid:
-            # The uid differs: the MLJob was deleted and created again while the watch was
-            # interrupted.
+            # The MLJob was deleted and created again while the watch was interrupted.
             worker.forget()
             worker.begin(job, TransientState())
         else:
             worker.update(job)
-        # Most versions are the results of the operator's own status patches, and need no step. A
-        # step is needed after a change of the spec, of the deletion or of the finalizer.
+        # Most versions result from the operator's own status patches, and need no step. A step is
+        # needed after a change of the spec, of the deletion or of the finalizer.
         if (
             current is None
             or worker.begin_count != begin_count
@@ -202,8 +205,8 @@ class MLJobController:
                     or (observed_backfill := worker.tracked.observed_run.observed_backfill) is None
                 ):
                     continue
-                # The next change of this backfill's runs may come without an event, so the change
-                # feed is read early.
+                # The next change of this backfill's runs may come without an event. So the reader
+                # of the change feed is asked to read before its time.
                 self.early_pass(airflow).set()
                 if run_id in observed_backfill.members:
                     run = fact if isinstance(fact, RunFact) else started_by(fact)
@@ -231,9 +234,10 @@ class MLJobController:
         """
         worker = self._workers.get(key)
         if worker is None and snapshot.run is not None and self._checked_runs.get(run) != snapshot.run.queued_at:
-            # Either the run belongs to a finished MLJob, and a user may have cleared the run in
-            # Airflow. Or the run belongs to no MLJob. A step finds out. The run is checked once for
-            # each time at which Airflow queued it.
+            # No worker tracks this run. Either the run belongs to a finished MLJob, and a user may
+            # have cleared the run in Airflow. Or the run belongs to no MLJob. A step of a new
+            # worker finds out which. A run is checked again only if Airflow has queued the run
+            # again.
             self._checked_runs[run] = snapshot.run.queued_at
             if len(self._checked_runs) > MAX_CHECKED_RUNS:
                 del self._checked_runs[next(iter(self._checked_runs))]
@@ -245,15 +249,17 @@ class MLJobController:
     def request_look_up(self, key: Key) -> None:
         """Tell the worker to request the MLJob's run from Airflow in its next step.
 
-        Callers use this method if the run was missing in a list, or if not all of its tasks are
-        known.
+        Callers use this method if the run was missing in a list, or if not all of the run's tasks
+        are known.
         """
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.look_up = True
             self._wake(key)
 
     def observe_halt(self, key: Key, halt: Halt | None) -> None:
-        """Handle the reason why the run's DAG schedules no tasks; None: the DAG schedules tasks."""
+        """Handle the reason why the run's DAG schedules no tasks. ``halt`` is None if it schedules
+        tasks.
+        """
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
             self._wake(key)
@@ -262,8 +268,10 @@ class MLJobController:
         """Wake the waiting MLJobs, because Airflows, access rules, logins or limits have changed.
 
         Args:
-            namespace: Only the MLJobs of this namespace are woken; None: of all namespaces.
-            airflow: Only the MLJobs of this Airflow are woken; None: of all Airflows.
+            namespace: Only the MLJobs of this namespace are woken. If None, the MLJobs of all
+                namespaces are woken.
+            airflow: Only the MLJobs of this Airflow are woken. If None, the MLJobs of all Airflows
+                are woken.
         """
 
         def concerned_state(worker: WorkerState) -> State | None:
@@ -286,7 +294,8 @@ class MLJobController:
         Args:
             airflow: The Airflow's name.
             asked_at: The time of the request.
-            unlisted: The MLJobs whose runs are in progress, but missing in the list.
+            unlisted: The MLJobs whose run is in progress but missing in the list, and all MLJobs
+                with a backfill in progress, because the list has no backfills.
         """
         self._missing_runs.relist(airflow, asked_at, unlisted)
         self._report_vanished_runs()
@@ -301,14 +310,14 @@ class MLJobController:
         return self._missing_runs.wants_relist(airflow)
 
     def have_vanished(self, airflow: str) -> bool:
-        """Whether many runs have vanished from an Airflow at once.
+        """Return whether many runs have vanished from an Airflow at once.
 
-        In that case a missing run does not prove that the run was deleted.
+        In this case a run that is missing does not count as deleted.
         """
         return self._missing_runs.have_vanished(airflow)
 
     def unfinished(self, airflow: str) -> list[State]:
-        """The states of unfinished MLJobs that have an attempt in an Airflow.
+        """Return the states of unfinished MLJobs that have an attempt in an Airflow.
 
         MLJobs that wait for their first attempt have no run yet, and are left out.
         """
@@ -321,7 +330,7 @@ class MLJobController:
         return [state for _, state in self._of_each(unfinished_state) if state is not None]
 
     def count(self) -> int:
-        """The number of MLJobs that are not finished."""
+        """Return the number of MLJobs that are not finished."""
         return sum(worker.tracked is not None and not worker.finished for worker in self._workers.values())
 
     @property
@@ -336,11 +345,13 @@ class MLJobController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The steps under way, and Kubernetes Events that are being recorded."""
+        """The tasks of steps that are being taken, and of Kubernetes Events that are being
+        recorded.
+        """
         return [*self._steps_under_way(), *self._writer.tasks]
 
     async def idle(self) -> None:
-        """Wait until no step is under way, and no Event is being recorded."""
+        """Wait until no step is being taken, and no Event is being recorded."""
         while tasks := self.tasks:
             await asyncio.wait(tasks)
 
@@ -350,9 +361,10 @@ class MLJobController:
             self._wake(key)
 
     def users(self, airflow: str) -> list[Key]:
-        """The MLJobs that still need an Airflow.
+        """Return the MLJobs that still need an Airflow.
 
-        Each has a run that is active, is being submitted, or has ended and is not completely read.
+        An MLJob needs the Airflow if it has a run there that is active, that is being submitted, or
+        that has ended but whose tasks and outputs are not completely read.
         """
 
         def is_user(worker: WorkerState) -> bool:
@@ -363,7 +375,7 @@ class MLJobController:
         answers = dict(self._of_each(is_user))
 
         def is_named(worker: WorkerState) -> bool:
-            """Whether the stored status names a run in this Airflow.
+            """Return whether the stored status names a run in this Airflow.
 
             This counts if :func:`is_user` fails because of a defect: the AirflowInstance must not
             be released then.
@@ -378,7 +390,9 @@ class MLJobController:
         return [key for key, worker in self._workers.items() if answers.get(key, is_named(worker))]
 
     def early_pass(self, airflow: str) -> asyncio.Event:
-        """An event that is set when an Airflow's change feed should be read before its time."""
+        """Return the event that is set when an Airflow's change feed should be read before its
+        time.
+        """
         return self._early_passes[airflow]
 
     def stop(self) -> None:
@@ -420,7 +434,7 @@ class MLJobController:
             worker.task = asyncio.create_task(self._run(key, worker), name=f"mljob {key[0]}/{key[1]}")
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
-        """Take steps for an MLJob until no new input has arrived during the last step."""
+        """Take steps for an MLJob until no input has arrived during the last step."""
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:
@@ -437,8 +451,8 @@ class MLJobController:
                 self._wake_admitted()
                 self._report_vanished_runs()
                 if worker.failures and until is not None:
-                    # Sleep here instead of setting the timer: new input must not cut the backoff
-                    # short.
+                    # Sleep here instead of setting the timer, because new input would cancel the
+                    # timer and so cut the backoff short.
                     await asyncio.sleep(until)
                     worker.needs_step = True
         finally:
@@ -455,11 +469,11 @@ class MLJobController:
             worker.timer = asyncio.get_running_loop().call_later(max(0.0, until), self._wake, key)
 
     def _report_vanished_runs(self) -> None:
-        """Wake the MLJobs with missing runs, after the number of missing runs in an Airflow
+        """Wake the MLJobs with missing runs in each Airflow whose number of missing runs has
         changed.
 
-        If many runs have vanished from an Airflow, or all of them are back, log that, and wake all
-        MLJobs that wait for the Airflow.
+        If many runs have vanished from an Airflow, or all vanished runs are back, log this and wake
+        all MLJobs that wait for the Airflow.
         """
         missing_runs = self._missing_runs
         for airflow in missing_runs.take_changes():
@@ -477,21 +491,23 @@ class MLJobController:
                 self._wake(key)
 
     def _forget_last_error(self, key: Key) -> None:
-        """Tell the worker to drop the last error and its backoff, because its cause may be gone."""
+        """Tell the worker to drop the last error and its backoff, because the cause of the error
+        may be gone.
+        """
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.forget_error = True
             self._wake(key)
 
     def _retry_now(self, key: Key) -> None:
-        """Tell the worker to retry a refused submission at once, and to keep the count of
-        failures.
+        """Tell the worker to retry a refused submission at once. The number of failures in a row is
+        kept.
         """
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.retry_now = True
             self._wake(key)
 
     def _drop(self, key: Key) -> None:
-        """Release all that is kept for an MLJob that is deleted or has nothing more to do."""
+        """Forget an MLJob that is deleted or has nothing more to do."""
         self._reconciler.forget(key)
         self._conf_sources.follow(key, ())
         self._backfills.remove(key)
@@ -502,9 +518,10 @@ class MLJobController:
             self._wake(key)
 
     def _follow_up(self, key: Key, worker: WorkerState) -> None:
-        """After a step, request an early pass over the change feed if the state needs one.
+        """After a step, request an early pass over the change feed if the run may change without an
+        event, or if it is missing and a census is needed.
 
-        Also update the index of backfills in progress, by Airflow and DAG.
+        Also update the index of backfills in progress.
         """
         state = worker.state
         if state is None:
@@ -525,7 +542,7 @@ class MLJobController:
 
         Args:
             function: A function of a worker.
-            keys: The MLJobs; None: all that have a worker.
+            keys: The MLJobs. If None, all MLJobs that have a worker.
         """
         answers = []
         for key in list(self._workers if keys is None else keys):
@@ -539,7 +556,7 @@ class MLJobController:
         return answers
 
     def _state(self, worker: WorkerState) -> State:
-        """The current state of the worker's MLJob."""
+        """Return the current state of the worker's MLJob."""
         assert worker.tracked is not None
         return self._reconciler.state(worker.tracked)
 
@@ -550,10 +567,11 @@ def _job(worker: WorkerState) -> Job:
 
 
 def _waits(state: State) -> bool:
-    """Whether an MLJob waits for a change of Airflows, access rules, logins or limits.
+    """Return whether an MLJob waits for a change of Airflows, access rules, logins or limits.
 
-    True if a run is due, if the last request failed, or if the run is missing in Airflow. Also true
-    if the AirflowInstance was deleted or created again and the status does not say so yet.
+    This is so if a run is due, if the last request failed, or if the run is missing in Airflow.
+    This is also so if the AirflowInstance was deleted or created again, and the status does not say
+    so yet.
     """
     reports_lost = state.job.status.reason == AIRFLOW_GONE
     failed = state.transient.last_error is not None or state.observed_run.missed_at is not None

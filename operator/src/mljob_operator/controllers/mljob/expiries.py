@@ -1,7 +1,7 @@
-"""The finished MLJobs that wait for the end of their ``ttlSecondsAfterFinished``.
+"""Wakes finished MLJobs at the end of their time to live (``spec.ttlSecondsAfterFinished``).
 
-The operator keeps nothing else of a finished MLJob in memory, and reads the MLJob again when the
-time is up.
+The operator keeps only a timer of a finished MLJob in memory, and reads the MLJob again when the
+time to live is over.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Expiry:
 
     Attributes:
         uid: The MLJob's uid.
-        resource_version: The version of the MLJob that set the timer.
-        timer: Wakes the MLJob's worker when the time is up.
+        resource_version: The resourceVersion of the MLJob for which the timer was set.
+        timer: Wakes the MLJob's worker when the time to live is over.
     """
 
     uid: str
@@ -29,12 +29,12 @@ class Expiry:
     timer: asyncio.TimerHandle
 
     def covers(self, job: Job) -> bool:
-        """Whether the timer was set for this version of the MLJob, or for a later version."""
+        """Return whether the timer was set for this version of the MLJob, or a later version."""
         return self.uid == job.uid and int(self.resource_version) >= int(job.resource_version)
 
 
 class Expiries:
-    """The expiries of all finished MLJobs that have a time to live.
+    """Keeps the expiries of all finished MLJobs that have a time to live.
 
     Args:
         wake: Wakes an MLJob's worker.
@@ -50,22 +50,22 @@ class Expiries:
         return self._expiries
 
     def covers(self, job: Job) -> bool:
-        """Whether there is an expiry for this version of the MLJob, or for a later one."""
+        """Return whether there is an expiry for this version of the MLJob, or a later version."""
         expiry = self._expiries.get(job.key)
         return expiry is not None and expiry.covers(job)
 
     def begin(self, seconds: float, job: Job) -> None:
-        """Wake the MLJob after this many seconds."""
+        """Set a timer that wakes the MLJob's worker after this many seconds."""
         self.end(job.key)
         timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake, job.key)
         self._expiries[job.key] = Expiry(job.uid, job.resource_version, timer)
 
     def end(self, key: Key, uid: str | None = None) -> bool:
-        """Drop the expiry of an MLJob; whether there was one.
+        """Drop the expiry of an MLJob, and return whether the MLJob had one.
 
         Args:
             key: The MLJob.
-            uid: Drop only the expiry of the MLJob with this uid; None: with any uid.
+            uid: Drop the expiry only if the MLJob has this uid. If None, the uid does not matter.
         """
         expiry = self._expiries.get(key)
         if expiry is None or uid not in (None, expiry.uid):
@@ -75,6 +75,6 @@ class Expiries:
         return True
 
     def stop(self) -> None:
-        """Wake no MLJob any more."""
+        """Cancel all timers."""
         for expiry in self._expiries.values():
             expiry.timer.cancel()

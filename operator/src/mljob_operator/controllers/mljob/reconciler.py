@@ -55,16 +55,19 @@ from .confs import Confs
 from .run_actions import RunActions
 
 UNKNOWN_FOR = timedelta(seconds=30)
-"""The time for which a submission that got no answer may still create a run. Later, Airflow's
-api-server has created the run or has given up the request."""
+"""The time for which a submission that got no answer may still create a run. After this time,
+Airflow's api-server has created the run or has given up the request.
+"""
 
 MAX_RUNS_OF_A_SPEC = 1000
-"""The maximum number of runs of a spec that are counted for ``runPolicy: OncePerSpec``. The limit
-ends the count if another service at Airflow's address answers every request with a run."""
+"""The maximum number of runs of a spec that are counted for ``runPolicy: OncePerSpec``. If another
+service at Airflow's address answers every request with a run, the limit ends the count.
+"""
 
 MAX_SUGGESTED = 3
 """The maximum number of DAG ids that a message suggests if the DAG of ``spec.dagId`` does not
-exist."""
+exist.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +89,17 @@ class Reconciler:
     """Carries out the decisions about MLJobs.
 
     Args:
-        airflows: The Airflows of the runs.
+        airflows: All Airflows.
         jobs: The MLJobs in the Kubernetes API.
-        clock: Gives the current time.
-        admission: The MLJobs that have a run in each Airflow, and those that wait for admission.
-        missing_runs: The missing runs of each Airflow, and whether many have vanished at once.
-        confs: The confs of runs, and the redaction of their secret values.
+        clock: Returns the current time.
+        admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
+            admission.
+        missing_runs: Knows the missing runs of each Airflow, and whether many runs have vanished at
+            once.
+        confs: Builds the confs of runs, and knows the redaction of their secret values.
         prefix: The prefix of dag run ids.
-        cancel_fallback: How long the cancellation DAG's run may wait before the operator cancels
-            through REST.
+        cancel_fallback: How long the cancellation DAG's run may wait for a slot before the operator
+            cancels through Airflow's REST API.
         process: A unique name of this process.
     """
 
@@ -141,18 +146,18 @@ class Reconciler:
         }
 
     def transient(self, job: Job) -> TransientState:
-        """The transient state of an MLJob that is new to this process.
+        """Return the transient state of an MLJob that is new to this process.
 
-        A status with a run id but without a submit time announces a run. The previous process may
-        have crashed while it waited for the answer to the submission. So for ``UNKNOWN_FOR`` the
-        run may still appear in Airflow.
+        If the status has a run id but no submit time, the previous process may have crashed while
+        it waited for the answer to the submission. So the run may still appear in Airflow for
+        ``UNKNOWN_FOR``.
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
     def taken_over(self, job: Job) -> TransientState | None:
-        """The transient state for an MLJob whose attempt another process has begun.
+        """Return the transient state for an MLJob whose attempt another process has begun.
 
-        None: this process has begun the attempt.
+        Return None if this process has begun the attempt.
         """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
@@ -161,7 +166,7 @@ class Reconciler:
         return replace(transient, left_until=transient.unknown_until)
 
     def state(self, tracked: TrackedJob) -> State:
-        """Classify an MLJob: its state at the current time."""
+        """Classify an MLJob, and return its state at the current time."""
         return classify(self._inputs(tracked))
 
     def _inputs(self, tracked: TrackedJob) -> Inputs:
@@ -189,7 +194,7 @@ class Reconciler:
         return replace(inputs, catalog=replace(inputs.catalog, not_ready=not_ready, full=full))
 
     def _is_full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
-        """Whether the MLJob has to wait, because the Airflow has as many runs as its limits
+        """Return whether the MLJob has to wait, because the Airflow has as many runs as its limits
         allow.
         """
         key, catalog = inputs.job.key, inputs.catalog
@@ -198,22 +203,26 @@ class Reconciler:
         return self._admission.has_to_wait(key, airflow, catalog.rule(airflow, dag_id), catalog.limits(airflow))
 
     def ui_url(self, airflow: str) -> str | None:
-        """The base URL of an Airflow's UI; None: no Airflow has this name."""
+        """Return the base URL of an Airflow's UI, or None if no Airflow has this name."""
         return self._airflows.ui_url(airflow)
 
     def request_probe(self, airflow: str) -> None:
-        """Schedule a probe of an AirflowInstance soon, so that its status shows vanished runs."""
+        """Schedule an early probe of an AirflowInstance, so that its status shows that runs have
+        vanished or are back.
+        """
         self._airflows.request_probe(airflow)
 
     def reserve(self, state: State) -> None:
-        """Record whether an MLJob in this state has a run or waits for admission, and in which
-        Airflow.
+        """Record in the admission queue whether an MLJob has a run or waits for admission, and in
+        which Airflow. Also record whether the MLJob's run is missing.
         """
         self._follow(state)
         self._admission.reserve(state.job.key, reservation(state), _created(state.job))
 
     def _follow(self, state: State) -> bool:
-        """Record whether the MLJob's run is missing; whether that may be new."""
+        """Record whether the MLJob's run is missing. Return whether the record may have changed, so
+        that the MLJob has to be classified again.
+        """
         key = state.job.key
         if not state.current.active or state.observed_run.over:
             return self._missing_runs.forget(key)
@@ -232,7 +241,7 @@ class Reconciler:
         self._confs.forget(key)
 
     def admitted(self) -> list[Key]:
-        """The MLJobs that were admitted since the last call. The caller has to wake them."""
+        """Return the MLJobs that were admitted since the last call. The caller has to wake them."""
         for airflow in self._admission.airflows_with_waiting():
             self._admit(airflow)
         admitted, self._admitted = self._admitted, []
@@ -242,7 +251,9 @@ class Reconciler:
         self._admitted += self._admission.admit(airflow, self._airflows.limits(airflow))
 
     def _admit_or_wait(self, tracked: TrackedJob) -> State:
-        """Decide whether the MLJob is admitted, and return its state after that."""
+        """Admit the MLJob if the limits of its Airflow allow this, and return the MLJob's state
+        after that.
+        """
         state = self.state(tracked)
         if self._follow(state):
             state = self.state(tracked)
@@ -261,7 +272,8 @@ class Reconciler:
         The caller carries out these four actions.
 
         Raises:
-            Conflict: The MLJob has changed meanwhile. The caller has to read it and advance again.
+            Conflict: The MLJob has changed meanwhile. The caller has to read the MLJob, and call
+                this method again.
             StoreError: The Kubernetes API fails.
         """
         while True:
@@ -286,10 +298,10 @@ class Reconciler:
             )
 
     async def redaction(self, state: State) -> Redaction:
-        """The redaction for an MLJob's status.
+        """Return the redaction for an MLJob's status.
 
-        If the status has texts of the run, the run's conf is read first, unless Airflow is out of
-        reach.
+        If the status has texts that may quote the run's conf, the conf is read first, unless
+        Airflow is out of reach.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -302,7 +314,7 @@ class Reconciler:
             try:
                 await self._confs.read(state, dag_runs_of(state, self._airflows))
             except AirflowError as error:
-                # The error's message may quote the run too, so only the reason is logged.
+                # The error's message may quote the conf too, so only the reason is logged.
                 log_of(
                     state,
                     logging.WARNING,
@@ -312,7 +324,7 @@ class Reconciler:
         return self._confs.redaction(state)
 
     async def _redacted(self, state: State) -> TransientState:
-        """The transient state, with redacted texts."""
+        """Return the transient state of an MLJob, with redacted texts."""
         return redacted_state(state, None, await self.redaction(state))[0].transient
 
     async def _failed(self, context: ActionContext, action: Action, error: OperatorError) -> TrackedJob:
@@ -327,7 +339,7 @@ class Reconciler:
         return tracked
 
     def _actions_of(self, context: ActionContext) -> Actions:
-        """The actions for a single run or for a backfill, as the MLJob's type says."""
+        """Return the actions for a single run or for a backfill, as the MLJob's type says."""
         return self._backfill if context.job.is_backfill else self._single_run
 
     async def _take_over(self, context: ActionContext, _: actions.TakeOver) -> TrackedJob:
@@ -336,7 +348,7 @@ class Reconciler:
         sent_at = asyncio.get_running_loop().time()
         taken = await self._jobs.write_status(context.job, {"submittedBy": self._process})
         # From now on, only this process submits the run. But a request that another process sent
-        # before may still arrive at Airflow.
+        # earlier may still arrive at Airflow.
         transient = TransientState(
             attempt=replace(attempt, submitter=self._process),
             halt=context.transient.halt,
@@ -362,7 +374,7 @@ class Reconciler:
         return context.with_result(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
 
     async def _has_run(self, context: ActionContext, number: int) -> bool:
-        """Whether Airflow has the ``number``-th run of the MLJob's spec."""
+        """Return whether Airflow has the run of the MLJob's spec with this number."""
         run = first_attempt(context.state.inputs, number)
         return await context.dag_runs.get(run.dag_id, run.run_id) is not None
 
@@ -472,8 +484,8 @@ class Reconciler:
         return may_be_cancelled(child, state.run, self._prefix, allowed=allowed)
 
     def _after_failure(self, error: OperatorError, action: Action, state: State) -> TransientState:
-        """The transient state after a failed action: with the error and the time of the next
-        try.
+        """Return the transient state after a failed action. It has the error and the time of the
+        next try.
         """
         job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
         starting = isinstance(action, actions.CountRuns | actions.Submit | actions.ClearFailed)
@@ -483,7 +495,7 @@ class Reconciler:
                 transient = replace(transient, unknown_until=now + UNKNOWN_FOR)
         last = transient.last_error
         failures = last.failures + 1 if last and last.reason == error.reason else 1
-        # A cancellation is retried until its deadline, whatever the error.
+        # A cancellation is retried until its deadline, whatever the error is.
         stalls = error.stalls and state.cancellation.reason is None
         retry_at = now + timedelta(seconds=backoff(error, failures))
         last_error = LastError(error.reason, message, job.generation, retry_at, failures, starting, stalls)
@@ -491,9 +503,9 @@ class Reconciler:
 
 
 def _message(error: OperatorError, state: State) -> str:
-    """The error's message. If the DAG does not exist, the message suggests similar DAGs.
+    """Return the error's message. If the DAG does not exist, the message suggests similar DAGs.
 
-    It suggests only DAGs that the MLJob's namespace may run.
+    The message suggests only DAGs that the MLJob's namespace may run.
     """
     if not isinstance(error, DagNotFound):
         return str(error)
@@ -502,7 +514,7 @@ def _message(error: OperatorError, state: State) -> str:
 
 
 def _announced(job: Job) -> bool:
-    """Whether the status has an open attempt without a submit time."""
+    """Return whether the status announces a run: it has an open attempt without a submit time."""
     status = job.status
     open_attempt = attempts.current(status) is not None and not attempts.closed(status)
     return open_attempt and status.submit_time is None and status.phase not in TERMINAL_PHASES

@@ -22,13 +22,15 @@ from .actions import ActionContext
 from .confs import Confs
 
 FINAL_AFTER = timedelta(seconds=10)
-"""The time for which the tasks of an ended run are listed again while some are unfinished. A worker
-may store the end of its task after the end of the run, so the first list may show running tasks.
-After this time the list counts as final, because a deadlocked run has tasks that never run."""
+"""The time for which the tasks of an ended run are listed again while some of them are unfinished.
+An Airflow worker may store the end of its task after the end of the run, so the first list may show
+running tasks. After this time the list counts as final even with unfinished tasks, because a
+deadlocked run has tasks that never run.
+"""
 
 
 class RunActions:
-    """Actions on a single run.
+    """Implements the actions for a single run.
 
     Args:
         confs: Builds the confs of runs.
@@ -76,7 +78,9 @@ class RunActions:
         return context.with_result(observed_run=_observed(context, fact), transient=transient)
 
     async def list_tasks(self, context: ActionContext) -> TrackedJob:
-        """Request the run's state and tasks from Airflow; after the run's end, its outputs too."""
+        """Request the run's state and tasks from Airflow. If the run has ended, also request its
+        outputs.
+        """
         run, now = context.state.run, context.state.now
         fact = await self._run(context)
         transient = replace(context.transient, looked_up_at=now, needs_look_up=False)
@@ -98,7 +102,7 @@ class RunActions:
         return context.with_result(observed_run=observed_run, transient=transient, outputs=outputs)
 
     async def _run(self, context: ActionContext) -> RunFact | None:
-        """The run's state; None: Airflow has no such run.
+        """Return the run's state, or None if Airflow has no such run.
 
         If Airflow has just confirmed the run's end, the known state is returned without a request.
         """
@@ -108,10 +112,10 @@ class RunActions:
         return await context.dag_runs.get(run.dag_id, run.run_id)
 
     async def cancel(self, context: ActionContext) -> TrackedJob:
-        """Set the run's unfinished task instances to failed, then the run.
+        """Set the run's unfinished task instances to failed, and then the run.
 
-        Also end the cancellation DAG's run for this run if it is still queued, because it is not
-        needed any more.
+        Also end the cancellation DAG's run for this run if the cancellation DAG's run is still
+        queued, because it is not needed any more.
         """
         run, now = context.state.run, context.state.now
         await context.confirm()
@@ -123,12 +127,12 @@ class RunActions:
         return context.with_result(transient=transient)
 
     async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
-        """Do nothing: a suspended single run is cancelled, not paused."""
+        """Do nothing, because a suspended single run is cancelled instead of paused."""
         return context.with_result()
 
 
 def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
-    """The observed run after Airflow's answer. A ``fact`` of None: Airflow has no such run."""
+    """Add Airflow's answer to the observed run. ``fact`` is None if Airflow has no such run."""
     if fact is None:
         return observe_absence(context.observed_run, context.state.now, context.transient.unknown_until)
     return observe(context.observed_run, Snapshot(context.state.now, run=fact))
@@ -139,7 +143,7 @@ def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_a
 
     Args:
         tasks: The task instances in the list.
-        over_since: The time of the first list of the ended run's tasks; None: there was no list.
+        over_since: The time of the first list of the ended run's tasks. None if there was no list.
         asked_at: The time of the request for the list.
     """
     late = over_since is not None and asked_at - over_since > FINAL_AFTER

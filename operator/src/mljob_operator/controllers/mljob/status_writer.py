@@ -37,8 +37,8 @@ class Patch:
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
-        urgent: Whether the patch tells readers something new. A patch that only makes times more
-            exact is not urgent.
+        urgent: Whether the patch must be sent at once. A patch that only makes values more exact,
+            such as times, is not urgent.
     """
 
     content: Mapping[str, Any]
@@ -48,8 +48,9 @@ class Patch:
 class StatusWriter:
     """Writes the statuses of MLJobs, and the Events about their changes.
 
-    Two writes don't use this class, because they are actions of the reconciler: the patch of
-    ``submittedBy`` that takes over an attempt, and the Events about child runs.
+    Three requests don't use this class, because they are parts of the reconciler's actions: the
+    patch of ``submittedBy`` that takes over an attempt, the empty patch that checks that a version
+    is the latest (:meth:`.Turn.confirm`), and the Events about child runs.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
@@ -82,19 +83,23 @@ class StatusWriter:
         return written
 
     def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
-        """Count a status that the API server refused as invalid.
+        """Count a status that the API server refused as invalid, and report the first of several
+        refusals in a row.
 
-        The same facts would make an invalid status again, so the caller drops the observed run.
+        The caller drops the observed run, because the same facts would give an invalid status
+        again.
 
         Args:
             job: The MLJob.
-            error: The refusal.
-            redaction: Hides values from Secrets in the error's message.
-            first: Whether the previous status was accepted. An Event then reports the refusal.
+            error: The API server's refusal.
+            redaction: Redacts values from Secrets in the error's message.
+            first: Whether the API server accepted the previous status. Only then an Event reports
+                the refusal.
         """
         self._meter.status_refused()
         if first:
-            # The error may quote the object. Its status is redacted, but other parts are not.
+            # The error may quote the MLJob. The MLJob's status is redacted, but the other parts of
+            # the MLJob are not.
             why = redaction.text(str(error))
             message = f"The Kubernetes API refused a status of this MLJob. The operator drops this status and reads the run from Airflow again. {why}"
             self._record(job, KubeEvent(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
@@ -102,8 +107,8 @@ class StatusWriter:
     async def report_abandonment(self, state: State, redaction: Redaction) -> None:
         """Record an Event about a run that may still be active although its MLJob is deleted.
 
-        The caller removes the finalizer after this. The Event is then the only trace of the run in
-        the Kubernetes API.
+        After this method, the caller removes the finalizer. The Event is then the only trace of the
+        run in the Kubernetes API.
         """
         job, run = state.job, state.run
         last_error = redacted_state(state, None, redaction)[0].transient.last_error
@@ -113,17 +118,18 @@ class StatusWriter:
             f"{last_error.message if last_error else 'Airflow did not end it.'}"
         )
         log.warning("%s/%s: %s", *job.key, message, extra=extra(job.key))
-        # Waiting for the Event does not hold up the deletion of a namespace, because the API server
-        # refuses Events there at once.
+        # Waiting for the Event does not delay the deletion of a namespace, because the API server
+        # refuses Events in such a namespace at once.
         await self._recorded(job, KubeEvent(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE]))
 
     def report_contradiction(self, state: State, count: int, *, first: bool) -> None:
-        """Count the Kafka events about a run that Airflow has contradicted, and log the first.
+        """Count the Kafka events about a run that Airflow has contradicted, and log the first
+        contradiction.
 
         Args:
             state: The state of the MLJob.
             count: The number of events.
-            first: Whether no event about the run was contradicted before.
+            first: Whether Airflow has not contradicted an event about the run before.
         """
         self._meter.events_contradicted(count)
         if first:
@@ -158,7 +164,7 @@ class StatusWriter:
             )
 
     def _record(self, job: Job, event: KubeEvent) -> None:
-        """Create a Kubernetes Event in the background, so that the Event delays no status."""
+        """Create a Kubernetes Event in the background, so that no status waits for the Event."""
         task = asyncio.create_task(self._recorded(job, event))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -173,14 +179,14 @@ class StatusWriter:
 def difference(
     state: State, outputs: Outputs | None, *, ui_url: str | None, redaction: Redaction, entries: TaskEntries
 ) -> Patch | None:
-    """The patch from the stored status to the current status; None: the two are equal.
+    """Return the patch from the stored status to the current status, or None if the two are equal.
 
     Args:
         state: The state of the MLJob.
-        outputs: The outputs of the run; None: they were not read.
-        ui_url: The base URL of the Airflow's UI.
-        redaction: Hides values from Secrets.
-        entries: Keeps the entries of tasks between two statuses.
+        outputs: The outputs of the run. None if the outputs were not read.
+        ui_url: The base URL of the Airflow's UI. None if no Airflow has the name in the status.
+        redaction: Redacts values from Secrets.
+        entries: The entries of tasks in the last status, which the next status can use again.
     """
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, entries=entries)
@@ -191,5 +197,5 @@ def difference(
 
 
 def extra(key: Key) -> dict[str, str]:
-    """The fields of a JSON log line about an MLJob."""
+    """Return the fields that name an MLJob in a JSON log line."""
     return {"namespace": key[0], "job": key[1]}

@@ -1,7 +1,7 @@
-"""One step of an MLJob's worker.
+"""Takes the steps of an MLJob's worker.
 
-The step folds the inbox into the observed run, carries out actions (an advance), writes the status,
-and acknowledges the Kafka messages whose facts are stored.
+A step folds the inbox into the observed run, carries out actions (:meth:`.Reconciler.advance`),
+writes the status, and acknowledges the Kafka messages whose facts are stored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .worker_state import WorkerState
 log = redacted_logger(__name__)
 
 LONGEST_PAUSE = 60.0
-"""The longest time in seconds until the next step after an unexpected error."""
+"""The longest time until the next step after an unexpected error, in seconds."""
 
 
 class Steps:
@@ -40,7 +40,7 @@ class Steps:
         jobs: The MLJobs in the Kubernetes API.
         writer: Stores statuses.
         conf_sources: Watches the ConfigMaps and Secrets that MLJobs wait for.
-        confs: The confs of runs, and the redaction of their secret values.
+        confs: Knows the redaction of the secret values in the confs of runs.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Steps:
     async def take(self, key: Key, worker: WorkerState) -> float | None:
         """Take one step.
 
-        An error with one MLJob affects no other MLJob: it is logged, and the step is repeated after
-        a delay.
+        An error with one MLJob affects no other MLJob. The error is logged, and the step is
+        repeated after a delay.
 
         Returns:
             The seconds until the next step is due. None: no step is due without input, or
@@ -85,8 +85,8 @@ class Steps:
             log.warning("%s/%s: %s; again in %.1f s", *key, error, delay, extra=extra(key))
             return delay
         except Exception:
-            # A defect with one MLJob must not stop the others. The step is repeated after a growing
-            # delay.
+            # A defect with one MLJob must not stop other MLJobs. The step is repeated after a
+            # growing delay.
             worker.failures += 1
             log.exception("%s/%s: unexpected error", *key, extra=extra(key))
             return min(LONGEST_PAUSE, 2.0 ** min(worker.failures, 6))
@@ -97,10 +97,10 @@ class Steps:
         """Read the MLJob's latest version after a Conflict.
 
         A Conflict says that the API server has a later version than the worker. If the answer to
-        the read has no later version, the answer is stale, and the read is repeated after a delay.
+        the read has no later version, the answer is stale, and the step is repeated after a delay.
 
         Returns:
-            The seconds until the next step; None: the next step follows at once.
+            The seconds until the next step. None if the next step follows at once.
         """
         before = worker.job
         error: StoreError = refused
@@ -116,7 +116,7 @@ class Steps:
         worker.failures += 1
         if worker.failures == 1:
             # The watch may have delivered the latest version before the Conflict arrived, so the
-            # first repetition follows without a delay.
+            # first repetition of the step follows without a delay.
             return None
         delay = backoff(error, worker.failures - 1)
         log.warning(
@@ -127,7 +127,8 @@ class Steps:
     async def _step(self, key: Key, worker: WorkerState) -> float | None:
         if worker.tracked is None:
             found = await self._jobs.get(key)
-            # Check again: the watch may have delivered the MLJob during the request.
+            # worker.known is checked again, because the watch may have delivered the MLJob during
+            # the request.
             if found is not None and worker.tracked is None:
                 worker.begin(found, self._reconciler.transient(found))
         if worker.tracked is None:
@@ -156,19 +157,19 @@ class Steps:
         return self._until(worker, state, action)
 
     async def _advance(self, worker: WorkerState) -> tuple[State, Action] | None:
-        """Advance and write the status until no action is possible now.
+        """Let the reconciler act, and write the status, until no further action is possible now.
 
         Returns:
-            The state and the last action. None: the step is over, because the MLJob was deleted or
-            another process has begun an attempt meanwhile.
+            The state and the last action. None if the step is over, because the MLJob was deleted
+            or another process has begun an attempt meanwhile.
         """
         while True:
             before, begin_count = worker.tracked, worker.begin_count
             assert before is not None
             outcome = await self._reconciler.advance(before)
             if not worker.accept(outcome.tracked.job if outcome.tracked is not None else None, before.job):
-                # The MLJob was deleted meanwhile. If a new MLJob has its name, the watch has
-                # delivered the new MLJob, and the next step handles it.
+                # The MLJob was deleted meanwhile. If the watch has delivered a new MLJob of the
+                # same name, the next step handles the new MLJob.
                 return None
             if worker.begin_count != begin_count:
                 # Another process has begun an attempt meanwhile, so the outcome belongs to an
@@ -195,8 +196,8 @@ class Steps:
                 return None
             if stores and not changed:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
-            # The stored status may have started a deadline or the time to live. The next round then
-            # decides with it.
+            # The stored status may have started a deadline or the time to live. In this case the
+            # loop goes on, so that the next decision takes the new time into account.
             if not stores and not (changed and _start_times(before.job) != _start_times(worker.tracked.job)):
                 return _with_stored_job(state, worker.tracked), action
 
@@ -244,7 +245,7 @@ class Steps:
         worker.start_over()
 
     def _report_contradictions(self, worker: WorkerState, state: State) -> None:
-        """Count the events that Airflow has contradicted, and log the first one of each run."""
+        """Count the events that Airflow has contradicted, and log the first event of each run."""
         before, worker.contradicted = worker.contradicted, state.observed_run.contradicted
         if new := worker.contradicted - before:
             self._writer.report_contradiction(state, len(new), first=not before)
@@ -257,11 +258,14 @@ class Steps:
             await self._writer.report_abandonment(state, self._confs.redaction(state))
         if job.has_finalizer:
             worker.accept(await self._jobs.set_finalizer(job, present=False), job)
-        # A finished MLJob with a time to live needs another step.
+        # A finished MLJob with a time to live needs another step, which sets a timer for its
+        # deletion.
         return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
 
     def _until(self, worker: WorkerState, state: State, action: Action) -> float | None:
-        """Seconds until the next step is due even if no input arrives; None: no step is due."""
+        """Return the seconds until the next step is due even if no input arrives. Return None if no
+        such step is due.
+        """
         times = [
             action.until if isinstance(action, Wait) else None,
             worker.refining_since + REFINEMENT_WAITS if worker.refining_since is not None else None,
@@ -272,7 +276,8 @@ class Steps:
 
 
 def _needs_no_step(worker: WorkerState, state: State) -> bool:
-    """Whether no step is needed: the MLJob is finished, and its status need not change any more.
+    """Return whether no step is needed, because the MLJob is finished and its status need not
+    change any more.
 
     A finished MLJob still needs steps if it has a time to live, if Airflow's REST API has a
     snapshot of its run, or if its run has appeared late in Airflow.
@@ -282,14 +287,17 @@ def _needs_no_step(worker: WorkerState, state: State) -> bool:
 
 
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
-    """The state with the MLJob as it is stored now.
+    """Return the state with the MLJob as it is stored now.
 
-    The state is not classified again, because the stored status only shows what the state says.
+    The state is not classified again, because the stored status shows only what the state says
+    already.
     """
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)
     return replace(state, inputs=inputs)
 
 
 def _start_times(job: Job) -> tuple[datetime | None, bool]:
-    """The time at which the deadlines begin, and whether the time to live has begun."""
+    """Return the time at which the deadlines begin, or None, and whether the time to live has
+    begun.
+    """
     return job.status.active_since, job.is_done

@@ -1,4 +1,4 @@
-"""The state of an MLJob's worker: what it has observed, and the inbox for the next step."""
+"""The state of an MLJob's worker: what the worker has observed, and the inbox for the next step."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ class Inbox:
     """The input for an MLJob since its last step.
 
     Attributes:
-        facts: Facts from events and from a backfill's change feed, each with the runs that the fact
-            may be about.
-        snapshots: Facts from Airflow's REST API, each with its run.
-        halts: The last observation of the run's DAG: the reason why it schedules no tasks, or None
-            if it schedules tasks. Empty: there was no observation.
+        facts: Facts from Kafka events, and changes of a backfill's runs from the change feed, each
+            with the runs that the fact may be about.
+        snapshots: Facts from Airflow's REST API about single runs, each with the run.
+        halts: The last observation of the run's DAG, as a tuple of one item: the reason why the DAG
+            schedules no tasks, or None if the DAG schedules tasks. Empty if there was no
+            observation.
         look_up: Whether to request the run from Airflow.
         forget_error: Whether the cause of the last error may be gone. The error and its backoff are
             then dropped.
@@ -64,7 +65,7 @@ class WorkerState:
         done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
-        task: The task that takes the steps; None: no step is being taken.
+        task: The task that takes the steps. None if no step is being taken.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
         refining_since: Since when a patch that only makes values more exact has been waiting; None:
@@ -92,7 +93,7 @@ class WorkerState:
 
     @property
     def job(self) -> Job | None:
-        """The MLJob as last read or written; None: the MLJob was not read yet, or is deleted."""
+        """The MLJob as last read or written. None if the MLJob was not read yet, or is deleted."""
         return self.tracked.job if self.tracked is not None else None
 
     @property
@@ -101,10 +102,10 @@ class WorkerState:
         return self.tracked is not None and self.tracked.job.status.phase in TERMINAL_PHASES
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
-        """The state at the end of the last step.
+        """Return the state at the end of the last step.
 
-        If the MLJob, its observed run or its transient state has changed since, ``classify`` makes
-        the current state.
+        If the MLJob, its observed run or its transient state has changed since then, return the
+        current state, which ``classify`` makes.
         """
         state, tracked = self.state, self.tracked
         assert tracked is not None
@@ -119,7 +120,7 @@ class WorkerState:
     def begin(self, job: Job, transient: TransientState) -> None:
         """Start to track an MLJob, or an attempt that another process has begun.
 
-        The inbox stays, because its input may be about this MLJob.
+        The inbox is kept, because its input may be about this MLJob.
         """
         self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None
@@ -127,7 +128,7 @@ class WorkerState:
         self.begin_count += 1
 
     def update(self, job: Job) -> None:
-        """Take a later version of the MLJob.
+        """Track a later version of the MLJob.
 
         If another process has begun an attempt in this version, the observed run belongs to an
         earlier attempt and is dropped.
@@ -147,8 +148,8 @@ class WorkerState:
         deletion, or another MLJob with this name, the answer is dropped.
 
         Args:
-            answer: The MLJob in the answer; None: the MLJob is deleted.
-            of: The version that the request was about.
+            answer: The MLJob in the answer. None if the MLJob is deleted.
+            of: The version of the MLJob that the request was about.
 
         Returns:
             Whether the worker still tracks the MLJob of the request.
@@ -168,7 +169,9 @@ class WorkerState:
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
-        """Take the result of an advance, with the latest known version of the MLJob."""
+        """Take the result of :meth:`.Reconciler.advance`, but with the latest known version of the
+        MLJob.
+        """
         assert self.tracked is not None
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)
         return self.tracked
@@ -176,8 +179,8 @@ class WorkerState:
     def fold_inbox(self, state: State) -> None:
         """Fold the inbox into the observed run and the transient state.
 
-        Input about other runs than ``state.run`` has no effect. Such runs belong to earlier
-        attempts, or to an earlier MLJob with this name.
+        Input about other runs than ``state.run`` has no effect, because such runs belong to earlier
+        attempts or to an earlier MLJob of this name.
         """
         assert self.tracked is not None
         inbox, self.inbox = self.inbox, Inbox()
