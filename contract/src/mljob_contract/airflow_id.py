@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 MAX_ID_LENGTH = 250
-"""The longest id that Airflow's database stores, in characters."""
+"""The maximum length of an id in Airflow's database, in characters."""
 ID_PATTERN = r"^[\p{L}\p{N}_.\-]+$"
 """The pattern that an id must match. It has the same meaning in Go and in pydantic."""
 GLOB_PATTERN = r"^[\p{L}\p{N}_.\-*?\[\]!]+$"

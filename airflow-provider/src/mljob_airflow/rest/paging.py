@@ -36,10 +36,10 @@ def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> 
     """Yield the pages of a list. Each page is requested only when the caller asks for it.
 
     Args:
-        field: The field of an answer that has the rows.
-        ask: Requests a page and returns the answer's JSON. The argument is the place of the page,
-            as query parameters (``cursor``, ``offset``, ``limit``). ``ask`` may ignore ``cursor``
-            if no version of Airflow has cursors for the list.
+        field: The name of the answer's field that contains the rows.
+        ask: Requests a page and returns the answer's JSON. Its argument contains the query
+            parameters that select the page (``cursor``, ``offset``, ``limit``). ``ask`` may ignore
+            ``cursor`` if no version of Airflow has cursors for the list.
     """
     cursor: str | None = ""
     seen = 0

@@ -1,12 +1,13 @@
 """Publishes the outputs of a run: small results such as the path of a model, a score, or a number
 of rows.
 
-The outputs of a task are an XCom with a fixed key. After the end of the run, the operator collects
+The outputs of a task are one XCom with a fixed key. The XCom's value is a JSON object with the
+outputs by name. After the end of the run, the operator collects
 the outputs of all tasks, and shows them in ``.status.outputs`` of the MLJob. Large data belongs in
 files or tables; publish the path of the data.
 
-A value that can't be published is left out. The task's log has a warning, and the XCom has the
-value's name under a reserved key. The operator shows these names in ``.status.outputsOmitted``.
+An output whose value can't be published is left out. The task's log has a warning, and a reserved
+field of the same JSON object lists the names of such outputs. The operator shows these names in ``.status.outputsOmitted``.
 Publishing never fails the task, because the task has done its work by then.
 """
 

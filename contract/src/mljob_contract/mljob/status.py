@@ -282,7 +282,8 @@ class MLJobStatus(ResourceModel):
     stores the number before it submits the run."""
     failed_attempts: Count | None = None
     """How many attempts failed and count towards backoffLimit. Attempts that were suspended, or
-    cancelled for a changed spec, do not count. A changed spec starts again at 0."""
+    cancelled for a changed spec, do not count. For a changed spec, the count starts
+    again at 0."""
     spec_hash: str | None = None
     """A hash of dagId, conf, confFrom, airflowRef, backfill and logicalDate as they were when the
     attempt started. The operator compares the hash with the spec to detect a change.

@@ -16,8 +16,8 @@ from ..core.status.events import KubeEvent
 
 
 class InstanceStore(Protocol):
-    """Reads and writes AirflowInstances in the Kubernetes API, and reads the Secrets that they name
-    and the labels of namespaces.
+    """Reads and writes AirflowInstances in the Kubernetes API. Also reads the labels of namespaces,
+    and the Secrets that AirflowInstances name.
     """
 
     async def list(self) -> list[Instance]:

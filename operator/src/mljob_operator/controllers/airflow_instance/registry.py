@@ -158,10 +158,11 @@ class AirflowRegistry:
         return registered
 
     def update(self, registered: RegisteredInstance, instance: Instance) -> bool:
-        """Take a later version of an AirflowInstance.
+        """Replace an AirflowInstance with a later version of it.
 
         Returns:
-            Whether its spec, its default annotation or its deletion has changed.
+            Whether the spec has changed, the annotation that makes the instance the default was
+            added or removed, or the deletion has begun.
         """
         before = registered.instance
         registered.instance = self._instances[instance.name] = instance

@@ -281,7 +281,7 @@ class MLJobController:
             return state if airflow in (None, state.run.airflow, state.inputs.target) else None
 
         states = {key: state for key, state in self._of_each(concerned_state) if state is not None}
-        # All MLJobs update their entries in the admission queue before one of them takes a step. So
+        # All MLJobs update their entries in the admission queue before any of them takes a step. So
         # MLJobs are admitted in the order of the queue, by the current rules and limits.
         self._of_each(lambda worker: self._reconciler.reserve(states[_job(worker).key]), states)
         for key, waiting in self._of_each(lambda worker: _waits(states[_job(worker).key]), states):

@@ -120,7 +120,7 @@ class WorkerState:
     def begin(self, job: Job, transient: TransientState) -> None:
         """Start to track an MLJob, or an attempt that another process has begun.
 
-        The inbox is kept, because its input may be about this MLJob.
+        The inbox is kept, because facts about the MLJob or the attempt may have arrived already.
         """
         self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None

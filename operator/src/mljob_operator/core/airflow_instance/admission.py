@@ -268,8 +268,9 @@ class _RuleQueue:
         return self._order[0]
 
     def add(self, queue_key: QueueKey, turn: int) -> None:
-        """Add an MLJob. If its namespace has no other MLJob in the line, the namespace gets the
-        turn ``turn``. Otherwise the namespace keeps its turn.
+        """Add an MLJob. If its namespace has no other MLJob in this queue, the namespace's turn
+        becomes ``turn``; the namespace with the lowest turn is the next. Otherwise the namespace
+        keeps its turn.
         """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys.setdefault(namespace, [])

@@ -22,11 +22,11 @@ class CurrentAttempt:
             first attempt.
         status: The status that describes the attempt: the stored status, or the status to store
             next.
-        recorded: Whether the stored status describes this attempt. Until the status does, the
-            operator sends Airflow no request for the attempt.
+        recorded: Whether the stored status describes this attempt. The operator sends Airflow no
+            request for an attempt that is not recorded.
         finished: Whether the stored status says how the MLJob ended.
-        open: Whether the attempt is not known to be over. Its run is in Airflow, may be there, or
-            is about to be submitted.
+        open: True if the run of the attempt is in Airflow, may be in Airflow, or is about to be
+            submitted. False if the attempt is over, and before the first attempt.
         submitted: Whether Airflow has or had a run of the attempt, as far as the operator knows.
         by_clearing: Whether the attempt clears the failed tasks of the previous attempt's run.
         given_up: Whether the attempt ended without a run, as far as the operator knew at that time.

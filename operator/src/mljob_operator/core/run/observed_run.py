@@ -58,8 +58,8 @@ CONFIRMED_WITHIN = timedelta(seconds=30)
 long as the interval of the change feed, which confirms most events.
 """
 ABSENCE_CONFIRMED_AFTER = timedelta(seconds=3)
-"""The time between two answers of Airflow that it has no such run. The run counts as not found
-after the second answer.
+"""The minimum time between two answers of Airflow that it does not have the run. The run counts as
+not found after the second answer.
 """
 MAX_TASKS = 20_000
 """The maximum number of task instances of one run that events may add. Further task instances come
@@ -287,7 +287,9 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
 
 
 def has_unread_question(observed_run: ObservedRun) -> bool:
-    """Return whether a task awaits input, and Airflow was not asked for the task's question yet."""
+    """Return whether a task awaits input, and Airflow has not been asked for the task's question
+    yet.
+    """
     return any(map(_awaits_question, observed_run.tasks.values()))
 
 

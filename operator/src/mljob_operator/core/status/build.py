@@ -161,8 +161,9 @@ def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) ->
     if summary.phase not in TERMINAL_PHASES:
         return status
     if state.current.finished:
-        # Airflow may not have stored the time of the end yet when the operator stored the final
-        # phase. The time is known when the tasks are listed the last time.
+        # When the operator stored the final phase, Airflow may not have stored the run's end time
+        # yet. The operator learns the end time at the latest when it lists the run's tasks for the
+        # last time.
         has_end = run is not None and run.end is not None
         return status.model_copy(update={"completion_time": _whole(run.end)}) if has_end and run is not None else status
     failed = summary.phase is Phase.FAILED and state.stage is Stage.ENDED and state.ending.cancelled_for is None

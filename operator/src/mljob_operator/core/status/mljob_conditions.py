@@ -82,8 +82,8 @@ def _needs_a_change(state: State) -> bool:
 
 
 def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the condition Suspended, if it applies. For a backfill, the reason of the condition
-    also shows that Airflow has not accepted the pause or the resumption yet.
+    """Return the condition Suspended if the MLJob is suspended or already has this condition. Until
+    Airflow accepts the pause or the resumption of a backfill, the condition's reason says so.
     """
     suspended = summary.phase is Phase.SUSPENDED
     pause = state.backfill_pause if summary.phase not in TERMINAL_PHASES else None

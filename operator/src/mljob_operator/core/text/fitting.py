@@ -3,8 +3,8 @@ and reported, and all other fields are read.
 
 The API server accepts only objects that fit the CRD. But an object may have been stored under an
 older or a hand-edited CRD, or a field may exceed a limit that a CRD can't express. Even so, the
-operator must handle the deletion of such an object, the object's run in progress, and all other
-objects.
+operator must handle the deletion of such an object, the object's run in progress. The operator must
+also continue to handle all other objects.
 """
 
 from __future__ import annotations
