@@ -120,7 +120,7 @@ class Refusals:
                 self._import_errors.get_import_errors_without_preload_content,
                 filename_pattern=PurePosixPath(path).name if path else f"{dag_id}.py",
                 limit=PAGE,
-                max_length=MAX_PAGE_BYTES,
+                max_bytes=MAX_PAGE_BYTES,
             )
             own = next((row for row in page.rows("import_errors") if _is_of(row, dag_id, dag)), None)
             if own is None:
