@@ -128,7 +128,7 @@ class MLJobController:
                 if expires is not None and not self._expiries.covers(job):
                     self._expiries.begin((expires - self._clock()).total_seconds(), job)
                 return
-            worker = self._workers[job.key] = WorkerState(self._reconciler.taken_over)
+            worker = self._workers[job.key] = WorkerState(self._reconciler.takeover_state)
             worker.begin(job, self._reconciler.transient(job))
             # The MLJob enters the admission queue before its first step. So MLJobs are admitted in
             # the order of the queue, and not in the order of their first steps.
@@ -180,7 +180,7 @@ class MLJobController:
             fact: The fact.
             done: Called when the status with the fact is stored, or when no MLJob needs the fact.
         """
-        worker = self._workers.setdefault(key, WorkerState(self._reconciler.taken_over))
+        worker = self._workers.setdefault(key, WorkerState(self._reconciler.takeover_state))
         worker.inbox.facts.append((candidates, fact))
         worker.done.append(done)
         self._wake(key)
@@ -241,7 +241,7 @@ class MLJobController:
             self._checked_runs[run] = snapshot.run.queued_at
             if len(self._checked_runs) > MAX_CHECKED_RUNS:
                 del self._checked_runs[next(iter(self._checked_runs))]
-            worker = self._workers[key] = WorkerState(self._reconciler.taken_over)
+            worker = self._workers[key] = WorkerState(self._reconciler.takeover_state)
         if worker is not None:
             worker.inbox.snapshots.append((run, snapshot))
             self._wake(key)
@@ -422,7 +422,7 @@ class MLJobController:
         if self._closing:
             return
         if self._expiries.end(key):
-            self._workers.setdefault(key, WorkerState(self._reconciler.taken_over))
+            self._workers.setdefault(key, WorkerState(self._reconciler.takeover_state))
         worker = self._workers.get(key)
         if worker is None:
             return

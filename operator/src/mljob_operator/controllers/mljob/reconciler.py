@@ -154,7 +154,7 @@ class Reconciler:
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
-    def taken_over(self, job: Job) -> TransientState | None:
+    def takeover_state(self, job: Job) -> TransientState | None:
         """Return the transient state for an MLJob whose attempt another process has begun.
 
         Return None if this process has begun the attempt.

@@ -55,7 +55,7 @@ class WorkerState:
     """The state of one MLJob's worker.
 
     Attributes:
-        taken_over: Called with a version of the MLJob. Returns the transient state if another
+        takeover_state: Called with a version of the MLJob. Returns the transient state if another
             process has begun the attempt in this version, and None if this process has begun it.
         tracked: The MLJob with its observed run; None: the MLJob was not read yet.
         state: The state at the end of the last step; None: no step has ended since ``begin``.
@@ -75,7 +75,7 @@ class WorkerState:
             attempt was replaced.
     """
 
-    taken_over: Callable[[Job], TransientState | None]
+    takeover_state: Callable[[Job], TransientState | None]
     tracked: TrackedJob | None = None
     state: State | None = None
     inbox: Inbox = field(default_factory=Inbox)
@@ -135,7 +135,7 @@ class WorkerState:
         """
         assert self.tracked is not None
         same = attempts.current(job.status) == attempts.current(self.tracked.job.status)
-        transient = None if same else self.taken_over(job)
+        transient = None if same else self.takeover_state(job)
         if transient is None:
             self.tracked = replace(self.tracked, job=job)
         else:
