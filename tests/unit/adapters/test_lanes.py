@@ -198,7 +198,7 @@ async def test_unexpected_exception_is_logged_once_without_its_text(
 
 
 async def test_requests_time_out_in_a_lane_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "PATIENCE", 0.05)
+    monkeypatch.setattr(lanes, "OPERATION_TIMEOUT", 0.05)
     lane, end, begun = Lane("airflow prod lookups", 1, None), threading.Event(), threading.Event()
 
     def hang() -> None:
