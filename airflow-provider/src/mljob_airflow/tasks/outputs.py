@@ -7,8 +7,9 @@ the outputs of all tasks, and shows them in ``.status.outputs`` of the MLJob. La
 files or tables; publish the path of the data.
 
 An output whose value can't be published is left out. The task's log has a warning, and a reserved
-field of the same JSON object lists the names of such outputs. The operator shows these names in ``.status.outputsOmitted``.
-Publishing never fails the task, because the task has done its work by then.
+field of the same JSON object lists the names of such outputs. The operator shows these names in
+``.status.outputsOmitted``. Publishing never fails the task, because the task has done its work by
+then.
 """
 
 from __future__ import annotations
