@@ -321,16 +321,17 @@ class MLJobStatus(ResourceModel):
     """How many task instances are in each state. States without instances are left out."""
     tasks: list[TaskStatus] | None = None
     """The tasks of the run in the order in which they started, at most 100. If the run has more
-    tasks, failed tasks are kept first, then running and retrying tasks, and then the latest tasks.
+    tasks, the list prefers failed tasks, then running and retrying tasks, and then the latest
+    tasks.
     """
     tasks_omitted: Count | None = None
     """How many tasks are missing from the list tasks, because it is full. taskCounts counts all
     tasks."""
     outputs: dict[str, Any] | None = None
     """The outputs that the tasks published with mljob_airflow.publish_outputs, and the XComs of
-    spec.outputs, at most 16 KiB. The outputs are stored before the condition Complete becomes True.
-    Only if Airflow can't be read for 30 seconds after the end of the run, Complete becomes True
-    first.
+    spec.outputs, at most 16 KiB. The outputs are stored before the condition Complete becomes True,
+    with one exception: if the operator has not been able to read the outputs from Airflow 30
+    seconds after the end of the run, it sets Complete to True without them.
     """
     outputs_omitted: list[str] | None = None
     """The names of outputs that are not in outputs. If all outputs together exceed 16 KiB, the

@@ -32,8 +32,9 @@ for the MLJob. In this time, the watch reports the MLJob of a new run.
 
 
 def note(key: Key) -> str:
-    """Return the note that the operator gives to a run of an MLJob in Airflow. The note identifies
-    the operator's runs, because somebody may give a run of another DAG the same run id.
+    """Return the note that the operator writes on the run of an MLJob in Airflow. The operator
+    recognises its runs by this note. The run id is not enough, because somebody may use the run id
+    of an MLJob for a run of a different DAG.
     """
     return f"MLJob {key[0]}/{key[1]}"
 

@@ -64,7 +64,7 @@ class Meter(Protocol):
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
         """Record the number of missing runs in an Airflow from which many runs vanished at once.
-        The number is 0 if no runs vanished in this way.
+        The number is 0 if no runs are missing, or only few.
         """
         ...
 

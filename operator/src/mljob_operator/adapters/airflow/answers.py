@@ -157,7 +157,7 @@ class Reply:
 
         Args:
             absent: The texts by which Airflow says that the object does not exist.
-            source: The place of the credentials, such as a Secret, as messages name it.
+            source: The name of the place of the credentials, such as a Secret, for error messages.
 
         Raises:
             Absent: The object does not exist.

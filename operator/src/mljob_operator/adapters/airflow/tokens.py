@@ -154,7 +154,7 @@ class _RenewedToken(ABC):
     @property
     @abstractmethod
     def _issuer(self) -> str:
-        """The issuer of the token, as messages name it."""
+        """The name of the token's issuer, for error messages."""
 
     @abstractmethod
     def _ask(self) -> tuple[str, float]:

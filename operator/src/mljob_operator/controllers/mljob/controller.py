@@ -345,9 +345,7 @@ class MLJobController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The tasks of steps that are being taken, and of Kubernetes Events that are being
-        recorded.
-        """
+        """The asyncio tasks that take steps at the moment, or record Kubernetes Events."""
         return [*self._steps_under_way(), *self._writer.tasks]
 
     async def idle(self) -> None:

@@ -65,8 +65,8 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     """Return the later of two facts about a run. The result also has the start, end and queue time
     that only the other fact has.
 
-    A run that has ended stays ended unless Airflow has queued it again. A fact from before the run
-    was queued again changes nothing.
+    A run that has ended stays ended unless Airflow has queued it again. If Airflow has queued the
+    run again, older facts are ignored.
     """
     if old is None:
         return new
@@ -92,8 +92,8 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 
 def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Return the event that reports a later state of a run than the REST API, or None if no event
-    does. The order in which events arrive does not matter.
+    """Return the event with the latest state of a run, or None if the REST API has reported a state
+    that is as late or later. The order in which events arrive does not matter.
 
     Args:
         run: What the REST API says.

@@ -329,8 +329,9 @@ def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> Run
 
 
 def _attempt_time(fact: RunFact) -> datetime:
-    """Return the time that decides which attempt a fact is about: when the run was queued, if the
-    fact says so; otherwise the end of the run, or the time of its state.
+    """Return the time that decides which attempt a fact is about. That is the queue time if the
+    fact has one. If not, that is the end of the run, or for a fact without an end the time at which
+    the run entered its state.
     """
     if fact.queued_at is not None:
         return fact.queued_at
