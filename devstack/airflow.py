@@ -149,7 +149,8 @@ class Airflow:
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": self._secrets["airflow-session"],
-            "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets["airflow-jwt"],
+            # HMAC with SHA-512 needs a key of at least 64 bytes (RFC 7518, section 3.2).
+            "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets["airflow-jwt"] + self._secrets["airflow-jwt-second-half"],
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(self._bundles()),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(self._home / "bundles"),

@@ -52,8 +52,8 @@ keep their version.
 """
 DEFAULT_TIMEOUT = 600
 SESSION = "MLJOB_TEST_SESSION"
-"""The environment variable with the session's id. It tells the stack of this session from one of an
-earlier session.
+"""The environment variable with the session's id. A session uses a running stack only if it has the
+same id.
 """
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
@@ -98,13 +98,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=NEWEST,
         help="the Airflow to run with; only tests for this Airflow run",
     )
-    parser.addoption("--stack", help="the folder of the stack, if another session uses the default one")
+    parser.addoption(
+        "--leave-stack",
+        action="store_true",
+        help=f"leave the stack to the next session with the same value of {SESSION}",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the session's id, which workers inherit."""
-    if not sharing.is_worker(config):
-        os.environ[SESSION] = uuid.uuid4().hex
+    """Set the session's id, which workers inherit, unless the suite has set an id for all parts."""
+    os.environ.setdefault(SESSION, uuid.uuid4().hex)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -183,8 +186,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 def _directory(config: pytest.Config) -> Path:
     """The directory of the session's stack."""
-    chosen = config.getoption("stack")
-    return ROOT / chosen if chosen else DIRECTORIES[config.getoption("airflow")]
+    return DIRECTORIES[config.getoption("airflow")]
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
@@ -198,6 +200,7 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
         stack = Stack(directory)
         if not KEEP:
             stack.remove()
+        remove_tree(_logs(directory))
         directory.mkdir(mode=0o700, exist_ok=True)
         of_session.write_text(f"{os.environ[SESSION]} begun")
         airflow = config.getoption("airflow")
@@ -231,19 +234,24 @@ def _session_of(directory: Path) -> list[str]:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Remove the stack when all workers have ended, and keep its logs if a test has failed."""
     directory = _directory(session.config)
     if sharing.is_worker(session.config) or os.environ[SESSION] not in _session_of(directory):
         return
+    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     with _shown(session.config):
-        logs = directory.with_name(f"{directory.name}-logs")
-        remove_tree(logs)
+        logs = _logs(directory)
         if session.testsfailed and (directory / "logs").exists():
-            shutil.copytree(directory / "logs", logs)
+            shutil.copytree(directory / "logs", logs, dirs_exist_ok=True)
             say(f"\n  logs of the stack and of the operators are in {logs.name}")
-        if not KEEP:
+        if not KEEP and (interrupted or not session.config.getoption("leave_stack")):
             Stack(directory).remove()
+
+
+def _logs(directory: Path) -> Path:
+    """The folder for the logs of the stack in ``directory``, if a test has failed."""
+    return directory.with_name(f"{directory.name}-logs")
 
 
 def _shown(config: pytest.Config) -> AbstractContextManager[None]:

@@ -19,14 +19,17 @@ import sys
 import threading
 import time
 import tomllib
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
 from devstack.caches import cache_directory
 from devstack.progress import elapsed, say
+from tests.conftest import SESSION
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".dev-suite"
@@ -116,19 +119,19 @@ LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
 """Folders with live tests. Collecting the unit tests as well would cost each worker seconds
 of processor time.
 """
-LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", *FILE_BY_FILE, *LIVE_TESTS),))
-FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", "--stack", ".dev-test-faults", *LIVE_TESTS),), nice=5)
-"""Tests with a stack of their own, whose components they stop."""
+LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", "--leave-stack", *FILE_BY_FILE, *LIVE_TESTS),))
+FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", *LIVE_TESTS),))
+"""Tests that stop components of the stack. They run on the stack that the part live leaves."""
 LIVE_OLDEST = Part(
     "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),), nice=5
 )
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
-    "all": ((LIVE, LIVE_OLDEST, FAULTS), (CHECKS, *PROVIDER, UNIT, GITOPS)),
+    "all": ((LIVE, FAULTS), (CHECKS, LIVE_OLDEST, *PROVIDER, GITOPS, UNIT)),
 }
-"""The lanes of each suite. On two cores, live parts that run at the same time would only wait for
-each other, and exceed their timeouts.
+"""The lanes of each suite. The unit tests come last, because they use all the processor time that
+the live tests leave.
 """
 
 
@@ -145,6 +148,7 @@ class Suite:
         self._running: dict[str, tuple[float, subprocess.Popen[bytes]]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._environment = _environment()
 
     def run(self) -> list[Result]:
         """Run all parts. Returns their results in the order of declaration. Must be called
@@ -197,10 +201,11 @@ class Suite:
             stdin=subprocess.DEVNULL,
             stdout=out,  # type: ignore[call-overload]
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=self._environment,
             start_new_session=True,
         )
         self._running[part.name] = time.monotonic(), process
+        _set_niceness_of_session(process.pid, part.nice)
         try:
             return int(process.wait())
         finally:
@@ -222,10 +227,25 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of this process without PYTHONDONTWRITEBYTECODE: otherwise every worker of
-    every part would compile the tests again.
+    """The environment of all parts.
+
+    The parts have the id of one session of tests, so that a part can use the stack of an earlier
+    part. PYTHONDONTWRITEBYTECODE is missing: otherwise every worker of every part would compile the
+    tests again.
     """
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return inherited | {SESSION: uuid.uuid4().hex}
+
+
+def _set_niceness_of_session(pid: int, niceness: int) -> None:
+    """Apply the niceness to all processes of the session that ``pid`` leads.
+
+    Linux shares processor time among sessions first, and then among the processes of each session:
+    nice(1) does not affect processes of other sessions (sched(7), "The autogroup feature"). A
+    kernel without this feature has no such file.
+    """
+    with suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
