@@ -193,11 +193,12 @@ class Airflow:
         # The scheduler starts tasks, and the DAG processor parses files. Both run with a low
         # priority. With a normal priority they would slow down the API servers so much that clients
         # time out.
-        polite = ("nice", "-n", "10") if arguments[0] in ("scheduler", "dag-processor") else ()
+        niceness = 10 if arguments[0] in ("scheduler", "dag-processor") else 0
         return Command(
-            (*polite, str(self._installed / "bin" / "airflow"), *arguments),
+            (str(self._installed / "bin" / "airflow"), *arguments),
             self.environment(),
             directory=self._home,
+            niceness=niceness,
         )
 
     def _migrate(self) -> None:

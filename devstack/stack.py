@@ -82,7 +82,7 @@ class Stack:
                 git.
             extra_env: Environment variables for Airflow and the operator, with names such as
                 `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override the caller's
-                environment.
+                environment. `PYTHONPATH` is for Airflow.
             airflow: A key of `AIRFLOW_ENVIRONMENTS`.
 
         Raises:
@@ -250,7 +250,9 @@ class Stack:
     @cached_property
     def _airflow(self) -> Airflow:
         overrides = {
-            name: value for name, value in self._choices.environment.items() if name.startswith(("AIRFLOW", _COVERAGE))
+            name: value
+            for name, value in self._choices.environment.items()
+            if name.startswith(("AIRFLOW", "PYTHONPATH", _COVERAGE))
         }
         return Airflow(
             AIRFLOW_ENVIRONMENTS[self._choices.airflow],

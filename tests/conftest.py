@@ -69,7 +69,8 @@ Each task is a process, and more would wait for a processor.
 
 AIRFLOW_SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
-    "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "tests" / "live" / "airflow_plugins"),
+    "AIRFLOW__CORE__EXECUTOR": "preloading.PreloadingExecutor",
+    "PYTHONPATH": str(ROOT / "tests" / "live" / "airflow_executors"),
     # Every task of every DAG sends events, also in DAGs that know nothing of MLJobs ...
     "AIRFLOW__MLJOB__INSTRUMENT_ALL_DAGS": "True",
     # ... and Airflow's own producer sends events to the same topic. Both have to lead to the same

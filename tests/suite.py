@@ -22,12 +22,12 @@ import tomllib
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
 from devstack.caches import cache_directory
+from devstack.processes import set_niceness
 from devstack.progress import elapsed, say
 from tests.conftest import SESSION
 
@@ -49,13 +49,13 @@ class Part:
     """Commands that run one after the other. All of them run, even after a failed one.
 
     Attributes:
-        nice: The niceness of the part (nice(1)): the lane that takes longest comes first, and tests
-            that wait for real systems come before tests that only compute.
+        niceness: The niceness of the part: the lane that takes longest comes first, and tests that
+            wait for real systems come before tests that only compute.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
-    nice: int = 0
+    niceness: int = 0
 
 
 @dataclass
@@ -88,12 +88,12 @@ CHECKS = Part(
         (".venv/bin/python", "crds/reference.py", "--check"),
         (".venv/bin/python", "release/version.py", "--check"),
     ),
-    nice=19,
+    niceness=19,
 )
 NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "3")
 """One worker more than there are cores, because some tests wait for a process."""
-UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), nice=19)
-GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), nice=19)
+UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), niceness=19)
+GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), niceness=19)
 """Builds a Go program with the libraries of the GitOps tools, which takes minutes without a
 cache.
 """
@@ -111,7 +111,7 @@ PROVIDER = tuple(
                 "tests/airflow",
             ),
         ),
-        nice=19,
+        niceness=19,
     )
     for suffix in ("", "-oldest")
 )
@@ -123,7 +123,7 @@ LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", "--leave-stack",
 FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", *LIVE_TESTS),))
 """Tests that stop components of the stack. They run on the stack that the part live leaves."""
 LIVE_OLDEST = Part(
-    "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),), nice=5
+    "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),), niceness=5
 )
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
@@ -196,7 +196,7 @@ class Suite:
         if "pytest" in command:
             arguments += [f"--junitxml={report}", "-o", "junit_duration_report=total"]
         process = subprocess.Popen(
-            ["nice", "-n", str(part.nice), *arguments],
+            arguments,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=out,  # type: ignore[call-overload]
@@ -205,7 +205,8 @@ class Suite:
             start_new_session=True,
         )
         self._running[part.name] = time.monotonic(), process
-        _set_niceness_of_session(process.pid, part.nice)
+        if part.niceness:
+            set_niceness(process.pid, part.niceness)
         try:
             return int(process.wait())
         finally:
@@ -235,17 +236,6 @@ def _environment() -> dict[str, str]:
     """
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return inherited | {SESSION: uuid.uuid4().hex}
-
-
-def _set_niceness_of_session(pid: int, niceness: int) -> None:
-    """Apply the niceness to all processes of the session that ``pid`` leads.
-
-    Linux shares processor time among sessions first, and then among the processes of each session:
-    nice(1) does not affect processes of other sessions (sched(7), "The autogroup feature"). A
-    kernel without this feature has no such file.
-    """
-    with suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def _tests(report: Path) -> Iterator[tuple[str, float, str]]:

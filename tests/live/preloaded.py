@@ -62,7 +62,12 @@ class PreloadedOperators:
 
 def serve() -> None:
     """Fork an operator for each line of standard input."""
+    from kubernetes.aio import client
+
     import mljob_operator.main  # noqa: F401
+
+    # The package imports these modules at their first use, with the models of all resources.
+    _ = client.CoreV1Api, client.CustomObjectsApi
 
     # No process waits for the operators, so the kernel must not keep them as zombies.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
