@@ -20,7 +20,7 @@ import threading
 import time
 import tomllib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,11 +51,13 @@ class Part:
     Attributes:
         niceness: The niceness of the part: the lane that takes longest comes first, and tests that
             wait for real systems come before tests that only compute.
+        environment: Environment variables in addition to the variables of this process.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     niceness: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -119,8 +121,13 @@ LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
 """Folders with live tests. Collecting the unit tests as well would cost each worker seconds
 of processor time.
 """
-LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", "--leave-stack", *FILE_BY_FILE, *LIVE_TESTS),))
-FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", *LIVE_TESTS),))
+ONE_STACK = {SESSION: uuid.uuid4().hex}
+LIVE = Part(
+    "live",
+    ((*PYTEST, "-m", "live and not disruptive", "--leave-stack", *FILE_BY_FILE, *LIVE_TESTS),),
+    environment=ONE_STACK,
+)
+FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", *LIVE_TESTS),), environment=ONE_STACK)
 """Tests that stop components of the stack. They run on the stack that the part live leaves."""
 LIVE_OLDEST = Part(
     "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),), niceness=5
@@ -148,7 +155,6 @@ class Suite:
         self._running: dict[str, tuple[float, subprocess.Popen[bytes]]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._environment = _environment()
 
     def run(self) -> list[Result]:
         """Run all parts. Returns their results in the order of declaration. Must be called
@@ -201,7 +207,7 @@ class Suite:
             stdin=subprocess.DEVNULL,
             stdout=out,  # type: ignore[call-overload]
             stderr=subprocess.STDOUT,
-            env=self._environment,
+            env=_environment() | dict(part.environment),
             start_new_session=True,
         )
         self._running[part.name] = time.monotonic(), process
@@ -228,14 +234,10 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of all parts.
-
-    The parts have the id of one session of tests, so that a part can use the stack of an earlier
-    part. PYTHONDONTWRITEBYTECODE is missing: otherwise every worker of every part would compile the
-    tests again.
+    """The environment of this process without PYTHONDONTWRITEBYTECODE: otherwise every worker of
+    every part would compile the tests again.
     """
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return inherited | {SESSION: uuid.uuid4().hex}
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
