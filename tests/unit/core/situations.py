@@ -95,6 +95,7 @@ __all__ = [
     "backfill_job",
     "cancelling",
     "catalog",
+    "classified",
     "decided",
     "ended",
     "error",
@@ -510,6 +511,7 @@ def backfill(
     number: int = 1,
     listed: bool = False,
     ended_as: str | None = None,
+    last_event: datetime | None = None,
 ) -> ObservedRun:
     """A backfill as Airflow's REST API reports it.
 
@@ -520,6 +522,7 @@ def backfill(
         completed: When Airflow completed the backfill.
         number: The attempt that created the runs.
         ended_as: The first observed end state of the backfill; None to derive it from the runs.
+        last_event: When the operator last read an event of one of the runs.
     """
     first, last = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 3, tzinfo=UTC)
     marker = Marker("backfill", number)
@@ -538,7 +541,7 @@ def backfill(
         members[run_id] = BackfillRun(
             run_id, told, day, number, reported=latest_report(told, None, hint) if reported else None
         )
-    observed_backfill = ObservedBackfill(made, members, not_created)
+    observed_backfill = ObservedBackfill(made, members, not_created, last_event)
     run = as_one_run(observed_backfill)
     run = run if ended_as is None else replace(run, state=RunState(ended_as))
     shown = latest_report(run, None, as_one_run(observed_backfill.shown))
@@ -739,6 +742,11 @@ def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
     told = _given(job, known)
     outputs = Outputs(told.outputs) if told.outputs is not None else None
     return report(_state(told), ui_url=told.ui_url, outputs=outputs)
+
+
+def classified(job: MLJob | Given, **known: Any) -> State:
+    """The state, for tests of functions that answer a question about it."""
+    return _state(_given(job, known))
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+
+from mljob_operator.core.mljob import attempts
 
 from .situations import (
     NOW,
@@ -15,6 +17,7 @@ from .situations import (
     ago,
     attempt,
     catalog,
+    classified,
     decided,
     ended,
     failed,
@@ -33,6 +36,7 @@ from .situations import (
     succeeded,
     suspended,
     task,
+    under_way,
 )
 
 NEW_RUN: dict[str, Any] = {"backoff_limit": 3, "retry_strategy": "NewRun"}
@@ -353,3 +357,28 @@ def test_no_task_of_a_deleted_run_is_the_current_one() -> None:
     first = reported(job(**CLEAR), run=gone)
     assert "currentTask" not in first
     assert "currentTask" not in reported(job(**CLEAR), run=gone, status=first)
+
+
+@pytest.mark.parametrize(
+    ("situation", "since"),
+    [
+        pytest.param(given(job()), None, id="there is no attempt"),
+        pytest.param(given(job(), status=under_way()), None, id="the first attempt"),
+        pytest.param(
+            given(job(**NEW_RUN), status=under_way(2, run=2, history=(ended(1),))), None, id="the run is a new one"
+        ),
+        pytest.param(given(job(**CLEAR), status=retrying(at=ago(10))), None, id="the retry has not begun"),
+        pytest.param(
+            given(job(**CLEAR), status=submitting(2, history=(ended(1, at=ago(10)),))),
+            ago(9),
+            id="the run is about to be cleared: the second after its first end",
+        ),
+        pytest.param(
+            given(job(**CLEAR), status=under_way(2, submitted=ago(4), history=(ended(1, at=ago(10)),))),
+            ago(4),
+            id="the run was cleared: since it was queued again",
+        ),
+    ],
+)
+def test_facts_about_a_cleared_run_count_from_its_next_attempt(situation: Given, since: datetime | None) -> None:
+    assert attempts.run_facts_since(classified(situation).job.status) == since

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.backfill_marker import Marker
-from mljob_contract.mljob import MAX_FAILED_RUNS, Phase, ReprocessBehavior, StatusSource
+from mljob_contract.mljob import MAX_FAILED_RUNS, MLJobSpec, Phase, ReprocessBehavior, StatusSource
 from mljob_operator.core.run.backfill import (
     Backfill,
+    BackfillRequest,
     BackfillRun,
     BackfillSnapshot,
     ObservedBackfill,
@@ -78,6 +80,49 @@ def observed_backfill(*members: BackfillRun, of: Backfill | None = None, not_cre
 
 QUEUED, RUNNING, SUCCESS, FAILED = RunState
 LATER = CREATED + timedelta(seconds=60)
+
+
+class TestRequest:
+    """The backfill that the operator asks Airflow to create."""
+
+    SPEC = MLJobSpec.model_validate(
+        {
+            "dagId": "days",
+            "type": "Backfill",
+            "backfill": {
+                "from": "2026-01-01T00:00:00Z",
+                "to": "2026-01-10T00:00:00Z",
+                "reprocessBehavior": "Completed",
+                "maxActiveRuns": 3,
+                "runBackwards": True,
+            },
+        }
+    )
+
+    def test_it_has_the_range_and_the_settings_of_the_spec(self) -> None:
+        last = FIRST + timedelta(days=9)
+        assert BackfillRequest.of(self.SPEC, {"table": "sales"}) == BackfillRequest(
+            FIRST, last, ReprocessBehavior.COMPLETED, 3, True, {"table": "sales"}
+        )
+
+    @pytest.mark.parametrize("backwards", [True, False])
+    def test_repeating_a_backfill_takes_only_the_direction_from_the_spec(self, *, backwards: bool) -> None:
+        assert self.SPEC.backfill is not None
+        direction = self.SPEC.backfill.model_copy(update={"run_backwards": backwards})
+        spec = self.SPEC.model_copy(update={"backfill": direction})
+        made = backfill()
+        assert BackfillRequest.repeating(made, spec) == BackfillRequest(
+            made.start, made.end, made.reprocess, made.max_active_runs, backwards, made.conf
+        )
+
+    def test_a_spec_without_a_backfill_repeats_it_forwards(self) -> None:
+        assert not BackfillRequest.repeating(backfill(), MLJobSpec(dag_id="days")).backwards
+
+    def test_a_request_for_failed_runs_differs_in_nothing_else(self) -> None:
+        request = BackfillRequest.of(self.SPEC, {"table": "sales"})
+        again = request.for_failed_runs()
+        assert again.reprocess is ReprocessBehavior.FAILED
+        assert (again.start, again.end, again.backwards, again.conf) == (FIRST, request.end, True, request.conf)
 
 
 class TestAsOneRun:
@@ -156,6 +201,24 @@ class TestJoining:
     def test_a_run_that_a_person_clears_is_in_progress_again(self) -> None:
         before = observed_backfill(member(1, FAILED, at=10), member(2, RUNNING))
         assert not with_change(before, member(1, QUEUED, at=30, created=25)).failed
+
+    def test_an_answer_of_a_later_attempt_replaces_the_end_of_the_earlier_one(self) -> None:
+        """Airflow may create the runs of a retry in the second in which the earlier runs ended."""
+        before = observed_backfill(member(1, FAILED, at=10))
+        retried = with_change(before, member(1, QUEUED, at=30, attempt=2, created=None))
+        assert [found.run.state for found in retried.members.values()] == [QUEUED]
+        assert [found.attempt for found in retried.members.values()] == [2]
+
+    def test_an_event_that_the_rest_api_has_contradicted_changes_nothing(self) -> None:
+        wrong = member(1, FAILED, at=20, source=StatusSource.KAFKA)
+        reported = with_change(observed_backfill(member(1, RUNNING)), wrong)
+        denied = with_change(reported, member(1, RUNNING, at=40))
+        assert not denied.shown.failed
+        assert with_change(denied, wrong) is denied
+
+    def test_failed_runs_without_a_date_come_last(self) -> None:
+        dated, undated = member(2, FAILED), replace(member(1, FAILED), date=None)
+        assert observed_backfill(undated, dated).failed == [dated, undated]
 
     def test_a_run_that_is_missing_in_a_full_list_is_removed(self) -> None:
         before = observed_backfill(member(1, SUCCESS), member(2, QUEUED))

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from mljob_operator.core.run.children import Child
+from mljob_operator.core.status.events import of_children
+
 from .situations import (
     ago,
     attempt,
@@ -427,3 +430,43 @@ def test_a_cancellation_from_beginning_to_end() -> None:
 def test_these_changes_create_no_event(before: Any, after: Any) -> None:
     first = reported(before)
     assert events(first, reported(stored(after, first))) == []
+
+
+ENDED, LEFT = Child("days", "manual__1", True), Child("hours", "manual__2", False)
+
+
+@pytest.mark.parametrize(
+    ("ended", "left", "expected"),
+    [
+        pytest.param([], [], [], id="none"),
+        pytest.param([ENDED], [], [("Normal", "ChildrenCancelled", "manual__1 of DAG days")], id="cancelled"),
+        pytest.param([], [LEFT], [("Warning", "ChildrenLeft", "manual__2 of DAG hours")], id="in progress"),
+        pytest.param(
+            [ENDED],
+            [LEFT],
+            [
+                ("Normal", "ChildrenCancelled", "manual__1 of DAG days"),
+                ("Warning", "ChildrenLeft", "manual__2 of DAG hours"),
+            ],
+            id="both",
+        ),
+    ],
+)
+def test_runs_that_a_cancelled_run_had_started_create_events(
+    ended: list[Child], left: list[Child], expected: list[tuple[str, str, str]]
+) -> None:
+    found = of_children(ended, left, RUN["dagRunId"])
+    assert [(told.type, told.reason) for told in found] == [each[:2] for each in expected]
+    for told, (_, _, named) in zip(found, expected, strict=True):
+        assert RUN["dagRunId"] in told.message
+        assert named in told.message
+
+
+def test_a_warning_about_runs_in_progress_says_how_the_operator_can_cancel_them() -> None:
+    (told,) = of_children([], [LEFT], RUN["dagRunId"])
+    assert "spec.cancellation.children set to Cancel" in told.message
+
+
+def test_events_about_runs_with_long_ids_are_cut() -> None:
+    long = [Child("d" * 250, f"{number}{'r' * 249}", True) for number in range(5)]
+    assert [len(told.message) for told in of_children(long, long, RUN["dagRunId"])] == [1024, 1024]

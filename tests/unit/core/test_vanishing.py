@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mljob_operator.core.run.vanishing import MissingRuns, are_many, vanished_report
+from mljob_operator.core.run.vanishing import MissingRuns, Vanished, are_many, vanished_message, vanished_report
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = [("team-a", f"job-{number}") for number in range(10)]
@@ -201,3 +201,56 @@ class TestManyThatAreMissing:
         assert runs.known.take_changes() == []
         runs.known.accept("prod")
         assert runs.known.take_changes() == ["prod"]
+
+
+class TestFollowing:
+    def test_a_run_that_is_still_there_changes_nothing(self) -> None:
+        """So the MLJob need not be classified again."""
+        runs = Runs(3)
+        found = {"missed_at": None, "answered_at": at(1), "submitted_at": T0}
+        assert not runs.known.follow(runs.keys[0], "prod", **found)
+        runs.missed(runs.keys[0], 1)
+        assert runs.known.follow(runs.keys[0], "prod", **found)
+
+    def test_a_run_in_another_airflow_is_not_followed_in_the_first_one_any_more(self) -> None:
+        runs = Runs(3)
+        moved = runs.keys[0]
+        runs.missed(moved, 1)
+        runs.known.follow(moved, "staging", missed_at=None, answered_at=at(2), submitted_at=at(2))
+        assert runs.known.missing("prod") == []
+        runs.missed(runs.keys[1], 3)
+        assert runs.counting == [runs.keys[1]], "two followed runs need no relist"
+
+    def test_an_mljob_without_a_followed_run_is_forgotten_once(self) -> None:
+        runs = Runs(1)
+        assert runs.known.forget(runs.keys[0])
+        assert not runs.known.forget(runs.keys[0])
+
+    def test_the_absence_of_a_run_that_is_not_followed_is_not_withheld(self) -> None:
+        runs = Runs(3)
+        runs.known.assume_vanished("prod")
+        assert not runs.known.withholds_absence(("team-z", "new"))
+        assert runs.known.withholds_absence(runs.keys[0])
+
+    def test_an_unknown_airflow_has_no_missing_runs(self) -> None:
+        assert MissingRuns().missing("prod") == []
+        assert MissingRuns().vanished("prod") is None
+        assert not MissingRuns().have_vanished("prod")
+
+
+class TestMessages:
+    @pytest.mark.parametrize(
+        ("airflow", "remedy"),
+        [
+            pytest.param("prod", "kubectl annotate airflowinstance prod", id="an AirflowInstance"),
+            pytest.param("", "--set airflow.acceptVanishedRunsBefore=", id="the settings' Airflow"),
+        ],
+    )
+    def test_a_message_says_how_to_accept_the_loss(self, airflow: str, remedy: str) -> None:
+        assert remedy in vanished_message(airflow)
+        assert vanished_message(airflow).startswith("RunsVanished: ")
+        assert remedy in vanished_report(airflow, Vanished(4, 5, T0), "http://airflow")
+
+    def test_a_report_says_since_when_runs_are_missing_if_this_process_knows(self) -> None:
+        assert "(since 2026-01-01 00:00:00 UTC)" in vanished_report("prod", Vanished(4, 5, T0), "http://airflow")
+        assert "since" not in vanished_report("prod", Vanished(0, 5, None), "http://airflow")

@@ -227,3 +227,55 @@ def test_times_are_kept_in_utc() -> None:
     fact = fact_of({**OURS, "event": "task_instance.running", "timestamp": "2026-01-01T02:00:05+02:00"})
     assert fact is not None
     assert fact.occurred_at.isoformat() == "2026-01-01T00:00:05+00:00"
+
+
+CANCELLATION = {
+    **RUN,
+    "mljob_version": 1,
+    "event": "dag_run.cancellation",
+    "source": "prod",
+    "outcome": "cancelled",
+    "state": "failed",
+    "mode": "graceful",
+    "reason": "MLJob a/b was deleted",
+    "duration": 3.5,
+    "cancelled_by": "manual__1",
+}
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_a_cancellation_is_the_end_of_its_run(state: str) -> None:
+    envelope = read(json.dumps({**CANCELLATION, "state": state}).encode(), EPOCH)
+    assert (envelope.dag_id, envelope.run_id, envelope.source) == (RUN["dag_id"], RUN["run_id"], "prod")
+    assert isinstance(envelope.fact, RunFact)
+    assert (envelope.fact.state, envelope.fact.occurred_at.second) == (RunState(state), 5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"outcome": "already_over"}, id="the run had ended before, at an unknown time"),
+        pytest.param({"outcome": "not_over", "state": "running"}, id="the run goes on"),
+        pytest.param({"outcome": "not_over"}, id="the end of a run that goes on"),
+        pytest.param({"outcome": "not_found", "state": None}, id="there is no run"),
+        pytest.param({"state": None}, id="no state"),
+        pytest.param({"state": "hunter2"}, id="a state that Airflow does not have"),
+    ],
+)
+def test_a_cancellation_that_ended_no_run_changes_nothing(change: dict[str, Any]) -> None:
+    assert fact_of({**CANCELLATION, **change}) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param({"outcome": "exploded"}, "outcome", id="an unknown outcome"),
+        pytest.param({"timestamp": LONG_AGO}, "timestamp", id="a time before Airflow"),
+        pytest.param({"run_id": ""}, "run_id", id="no run"),
+        pytest.param({"mljob_version": 9}, "mljob_version", id="another version"),
+    ],
+)
+def test_a_cancellation_out_of_bounds_is_unreadable(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(Unreadable, match=says) as caught:
+        fact_of({**CANCELLATION, **change})
+    assert caught.value.kind == "invalid"

@@ -7,8 +7,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.run.children import Child, may_be_cancelled
-from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.children import Child
 from mljob_operator.core.run.states import RunState
 from tests.fakes.airflow import FakeRun
 
@@ -93,18 +92,3 @@ async def test_child_runs_are_left_alone_when_their_parent_ends_by_itself(world:
     await world.later(5)
     assert world.status.phase is Phase.FAILED
     assert "children" not in world.airflow.calls
-
-
-@pytest.mark.parametrize(
-    ("child", "allowed", "ended"),
-    [
-        pytest.param(Child("days", "manual__1", True), True, True, id="a task's run of a DAG that is allowed"),
-        pytest.param(Child("days", "manual__1", True), False, False, id="of a DAG that is not"),
-        pytest.param(Child("days", "manual__1", False), True, False, id="a person's run"),
-        pytest.param(Child("days", "mljob.team-a.churn.aaaaaaaaaa-1", True), True, True, id="under its parent's id"),
-        pytest.param(Child("days", "mljob.team-b.fraud.bbbbbbbbbb-1", True), True, False, id="another MLJob's run"),
-    ],
-)
-def test_false_report_of_a_child_run_ends_no_run_of_another_mljob(child: Child, allowed: bool, ended: bool) -> None:
-    parent = RunKey("", "train", "mljob.team-a.churn.aaaaaaaaaa-1")
-    assert may_be_cancelled(child, parent, "mljob", allowed=allowed) is ended
