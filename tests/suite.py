@@ -95,6 +95,11 @@ CHECKS = Part(
 NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "3")
 """One worker more than there are cores, because some tests wait for a process."""
 UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), niceness=19)
+PURE = ("tests/unit/contract", "tests/unit/core")
+COVERED = Part("covered", ((*NOT_LIVE, *PURE, "--cov"),), niceness=19)
+"""The tests of code that does no I/O. The part fails if the tests leave out too much of that code."""
+OTHERS = Part("unit", ((*UNIT.commands[0], *(f"--ignore={folder}" for folder in PURE)),), niceness=19)
+"""The unit tests that the part covered does not run."""
 GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), niceness=19)
 """Builds a Go program with the libraries of the GitOps tools, which takes minutes without a
 cache.
@@ -135,7 +140,7 @@ LIVE_OLDEST = Part(
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
-    "all": ((LIVE, FAULTS), (CHECKS, LIVE_OLDEST, *PROVIDER, GITOPS, UNIT)),
+    "all": ((LIVE, FAULTS), (CHECKS, LIVE_OLDEST, *PROVIDER, GITOPS, COVERED, OTHERS)),
 }
 """The lanes of each suite. The unit tests come last, because they use all the processor time that
 the live tests leave.

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .resource import MAX_COUNT
+
 CONF_KEY = "mljob"
 """The key of the marker in the conf."""
 
@@ -36,8 +38,11 @@ class Marker:
 
     @classmethod
     def read(cls, conf: Mapping[str, Any] | None) -> Marker | None:
-        """Return the marker in a conf, or None if the conf has none."""
+        """Return the marker in a conf, or None if the conf has no valid marker. Everybody who may
+        trigger a run may write any conf.
+        """
         match (conf or {}).get(CONF_KEY):
-            case {"id": str() as run_id, "attempt": int() as attempt}:
-                return cls(run_id, attempt)
+            # JSON's true is an int in Python.
+            case {"id": str() as run_id, "attempt": int() as attempt} if type(attempt) is int:
+                return cls(run_id, attempt) if 1 <= attempt <= MAX_COUNT else None
         return None

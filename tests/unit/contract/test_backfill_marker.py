@@ -39,6 +39,10 @@ def test_a_field_that_a_later_operator_adds_is_ignored() -> None:
         pytest.param({CONF_KEY: {"id": 7, "attempt": 2}}, id="an id that is a number"),
         pytest.param({CONF_KEY: {"id": MARKER.run_id, "attempt": "2"}}, id="an attempt that is a text"),
         pytest.param({CONF_KEY: {"id": MARKER.run_id, "attempt": 2.0}}, id="an attempt that is a fraction"),
+        pytest.param({CONF_KEY: {"id": MARKER.run_id, "attempt": True}}, id="an attempt that is true"),
+        pytest.param({CONF_KEY: {"id": MARKER.run_id, "attempt": 0}}, id="an attempt before the first"),
+        pytest.param({CONF_KEY: {"id": MARKER.run_id, "attempt": -1}}, id="a negative attempt"),
+        pytest.param({CONF_KEY: {"id": MARKER.run_id, "attempt": 2**31}}, id="an attempt that no status can hold"),
     ],
 )
 def test_a_conf_without_a_whole_marker_has_none(conf: dict[str, Any] | None) -> None:

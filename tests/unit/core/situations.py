@@ -486,7 +486,7 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Obse
         state: Airflow's name of the state.
         tasks: The run's task instances.
         more: ``queued_at``, ``start`` and ``end``: times of the run; ``read``: the time of the
-            operator's request; ``heard``: what events report in addition; ``complete``: whether all
+            operator's request; ``reported``: what events report in addition; ``complete``: whether all
             task instances are known; ``listed``: whether all were read after the end of the run.
     """
     more = dict(more)
@@ -517,7 +517,7 @@ def backfill(
 
     Args:
         runs: Airflow's name of the state of each run, by date.
-        heard: The states that events report, by date.
+        reported: The states that events report, by date.
         not_created: How many runs in the range existed before the backfill.
         completed: When Airflow completed the backfill.
         number: The attempt that created the runs.

@@ -155,7 +155,7 @@ def is_before_queuing(event: RunFact | TaskFact, run: RunFact) -> bool:
 
 def _is_outdated(fact: RunFact, queued_at: datetime, observed_at: datetime) -> bool:
     """Return whether a fact is from before the run was last queued: the fact has an earlier queue
-    time than ``queued``, and the operator observed the fact before ``seen``.
+    time than ``queued_at``, and the operator observed the fact before ``observed_at``.
     """
     return fact.queued_at is not None and fact.queued_at < queued_at and fact.observed_at < observed_at
 

@@ -59,7 +59,7 @@ class KubeEvent:
 
 
 _WARNING_PHASES = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
-"""Phases in which every new reason creates an Event, except the reasons in ``_NO_TROUBLE``. In
+"""Phases in which every new reason creates an Event, except the reasons in ``_NO_WARNING``. In
 other phases, only the reasons of a halted DAG create an Event.
 """
 
