@@ -114,6 +114,30 @@ def begun(situation: Given) -> Any:
             id="OncePerSpec takes no run over that failed",
         ),
         pytest.param(
+            given(
+                job(run_policy="OncePerSpec"),
+                status=finished(
+                    number=3,
+                    ran={"dag_id": "other"},
+                    history=(ended(1, "Succeeded", "Succeeded"), ended(2, "Succeeded", "Succeeded", run=2)),
+                ),
+            ),
+            4,
+            2,
+            id="OncePerSpec takes over the newest of two runs that succeeded",
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OncePerSpec"),
+                status=finished(
+                    number=2, ran={"dag_id": "other"}, history=(ended(1, "Succeeded", "Succeeded", run=3),)
+                ),
+            ),
+            3,
+            3,
+            id="OncePerSpec takes over a run that an earlier MLJob started",
+        ),
+        pytest.param(
             given(job(), status=finished("Failed", number=3, run=2), run=queued(queued_at=ago(3))),
             4,
             2,

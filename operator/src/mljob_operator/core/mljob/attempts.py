@@ -93,8 +93,8 @@ def next_run(
     """Return an attempt with a new run.
 
     The number in the run id is one more than the highest number that this MLJob has used. With
-    runPolicy OncePerSpec, a run that succeeded does not count as used: if the spec is changed back
-    to the spec of that run, the MLJob takes over the run.
+    runPolicy OncePerSpec, the MLJob takes over the run with the highest number if that run
+    succeeded: the spec was changed back to the spec of that run.
 
     Args:
         job: The MLJob.
@@ -111,15 +111,14 @@ def next_run(
     if job.status.dag_run_id is not None and not closed(job.status):
         ran.append((job.status.dag_run_id, job.status.phase or Phase.PENDING))
     first = dag_run_id(prefix, job.namespace, job.name, pin(job))
-    used = [
-        run.attempt
+    used = {
+        run.attempt: phase
         for text, phase in ran
-        if text != unused
-        and (run := RunId.parse(text)) is not None
-        and run.digest == first.digest
-        and not (once_per_spec and phase is Phase.SUCCEEDED)
-    ]
-    run_id = dag_run_id(prefix, job.namespace, job.name, pin(job), max(used) + 1 if used else newest or 1)
+        if text != unused and (run := RunId.parse(text)) is not None and run.digest == first.digest
+    }
+    last = max(used, default=0)
+    free = last if once_per_spec and used.get(last) is Phase.SUCCEEDED else last + 1
+    run_id = dag_run_id(prefix, job.namespace, job.name, pin(job), free if used else newest or 1)
     return Attempt(number, job.spec.dag_id, str(run_id), job.parsed.hash, airflow)
 
 
