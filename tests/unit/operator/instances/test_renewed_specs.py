@@ -75,6 +75,25 @@ async def test_mljob_without_an_airflow_says_that_its_spec_waits(world: Platform
     assert (world.condition("SpecApplied"), len(third.runs)) == (None, 1)
 
 
+async def test_instance_is_removed_while_a_finished_mljob_waits_to_run_its_new_spec_there(world: Platform) -> None:
+    """Airflow does not return the outputs, so the MLJob still has its finalizer when its spec
+    changes.
+    """
+    await world.run_in("prod", runPolicy="OnChange")
+    await seconds(world, 10)
+    world.prod.down_for["outputs"] = 100
+    await world.end(world.prod)
+    await seconds(world, 60)
+    assert (world.status.phase, world.has_finalizer) == (Phase.SUCCEEDED, True)
+
+    world.instance_objects.user_deletes("prod")
+    await world.look_after("prod")
+    await world.edit(conf={"alpha": 2})
+    assert (world.status.phase, world.has_finalizer) == (Phase.SUCCEEDED, False)
+    await world.instances.reconcile("prod")
+    assert "prod" not in world.instance_objects.objects
+
+
 async def seconds(world: Platform, number: int) -> None:
     for _ in range(number):
         await world.later(1)

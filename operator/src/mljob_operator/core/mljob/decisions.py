@@ -302,8 +302,12 @@ def clear_up(s: State) -> Action | None:
     """Find out whether a blocked MLJob has a run. An operator that crashed may have submitted the
     run that the status announces.
 
-    If the run is in progress, the deletion of its AirflowInstance has to wait for the run.
+    If the run is in progress, the deletion of its AirflowInstance has to wait for the run. A
+    finished MLJob has no such run. It gives up its finalizer until it can run again, because the
+    deletion of its AirflowInstance waits for the finalizer.
     """
+    if s.current.finished:
+        return release(s)
     unknown_until = s.transient.unknown_until
     if not s.presence.in_doubt or unknown_until is None or not is_reachable(s):
         return Wait()
