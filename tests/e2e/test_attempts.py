@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,8 @@ def retried(with_kafka: Installation) -> Iterator[MLJobs]:
         manifest("cleared", FLAKY, backoffLimit=2, outputs=[{"name": "score", "taskId": "score"}]),
         manifest("anew", FLAKY, backoffLimit=1, retryStrategy="NewRun"),
         manifest("by-hand", FLAKY),
+        manifest("on-request", FLAKY),
+        manifest("on-request-anew", FLAKY, retryStrategy="NewRun"),
     )
     yield with_kafka.jobs
     names = [name for name, job in with_kafka.jobs.all().items() if job["spec"]["dagId"] in (WAIT, FLAKY, INFER)]
@@ -51,6 +54,14 @@ def jobs(retried: MLJobs) -> MLJobs:
 
 def edit(jobs: MLJobs, name: str, **spec: Any) -> None:
     jobs.kubectl("patch", "mljob", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
+
+
+def request_retry(jobs: MLJobs, name: str, value: str) -> None:
+    jobs.kubectl("annotate", "--overwrite", f"mljob/{name}", f"mljob.dev/retry-requested-at={value}")
+
+
+def until_handled(jobs: MLJobs, name: str, value: str) -> None:
+    jobs.until(name, lambda status: status.get("lastHandledRetry") == value, f"the request {value!r} is handled")
 
 
 def ended_run(airflow: AirflowRest, status: Object) -> dict[str, Any]:
@@ -166,6 +177,45 @@ def test_run_that_a_user_clears_in_airflow_is_followed(retried: MLJobs, airflow:
     assert status["phase"] == "Succeeded"
     assert holds(status, "Failed") is None
     retried.until_told("by-hand", "ClearedInAirflow")
+
+
+@pytest.mark.every_airflow
+def test_command_in_the_message_of_a_failed_mljob_runs_the_failed_tasks_again(
+    retried: MLJobs, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    status = retried.until_finished("on-request")["on-request"]["status"]
+    assert (status["phase"], status["reason"]) == ("Failed", "TaskFailed")
+    failure, _, command = status["message"].partition(" To retry: kubectl ")
+
+    retried.kubectl(*shlex.split(command.replace("$(date +%s)", "first")))
+
+    until_handled(retried, "on-request", "first")
+    status = retried.until_finished("on-request")["on-request"]["status"]
+    assert (status["phase"], status["attempts"], status.get("failedAttempts")) == ("Succeeded", 2, None)
+    assert ended_run(airflow, status)["state"] == "success"
+    assert len(airflow.runs(with_kafka.run_prefix("on-request"))) == 1
+    tries = {row["task_id"]: row["try_number"] for row in airflow.task_instances(FLAKY, status["dagRunId"])}
+    assert tries == {"prepare": 1, "flaky": 2, "score": 1}
+    assert [(entry["phase"], entry["message"]) for entry in status["history"]] == [("Failed", failure)]
+    assert "ClearedInAirflow" not in retried.until_told("on-request", "RetryRequested")
+
+
+def test_requested_retry_with_new_run_runs_every_task_once_for_each_request(
+    retried: MLJobs, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    failed = retried.until_finished("on-request-anew")["on-request-anew"]["status"]
+    assert failed["phase"] == "Failed"
+
+    for attempt, request in enumerate(("first", "second"), start=2):
+        request_retry(retried, "on-request-anew", request)
+        request_retry(retried, "on-request-anew", request)
+        until_handled(retried, "on-request-anew", request)
+        status = retried.until_finished("on-request-anew")["on-request-anew"]["status"]
+        assert (status["phase"], status["attempts"]) == ("Succeeded", attempt)
+        assert ended_run(airflow, status)["state"] == "success"
+
+    states = [run["state"] for run in airflow.runs(with_kafka.run_prefix("on-request-anew"))]
+    assert sorted(states) == ["failed", "success", "success"]
 
 
 def test_on_change_runs_a_changed_spec_with_one_run_at_a_time(

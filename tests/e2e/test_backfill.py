@@ -216,6 +216,8 @@ def test_backfill_is_followed_without_kafka(rest_only: Installation, airflow: Ai
     status = rest_only.jobs.until_finished("rest-only")["rest-only"]["status"]
 
     assert (status["phase"], status["reason"], status["progress"]) == ("Failed", "BackfillRunsFailed", "3/3")
-    assert status["message"] == "1 of 3 runs failed: 2026-01-02."
+    failure, _, command = status["message"].partition(" To retry: ")
+    assert failure == "1 of 3 runs failed: 2026-01-02."
+    assert command.startswith("kubectl annotate --overwrite ")
     states = {day: run["state"] for day, run in ended_runs_of(airflow, "backfill_rest_only").items()}
     assert states == {"2026-01-01": "success", "2026-01-02": "failed", "2026-01-03": "success"}

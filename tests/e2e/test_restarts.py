@@ -1,5 +1,5 @@
 """The operator dies twice during ten runs: every status ends right, and no run is submitted
-twice.
+twice. A retry that is requested while no operator runs is handled once.
 """
 
 from __future__ import annotations
@@ -32,3 +32,30 @@ def test_ten_runs_end_right_when_the_operator_dies(installation: NewInstallation
     mortal.operator.start()
 
     assert_all_ended_right(mortal, names, airflow)
+
+
+def test_retry_requested_while_no_operator_runs_is_handled_once(
+    installation: NewInstallation, airflow: AirflowRest
+) -> None:
+    away = installation("away")
+    jobs = away.jobs
+    jobs.submit("requested", "attempts_flaky", retryStrategy="NewRun")
+    status = jobs.until_finished("requested")["requested"]["status"]
+    assert status["phase"] == "Failed"
+
+    away.operator.kill()
+    jobs.kubectl("annotate", "mljob/requested", "mljob.dev/retry-requested-at=monday")
+    away.operator.start()
+
+    jobs.until("requested", lambda status: status.get("lastHandledRetry") == "monday", "the request is handled")
+    status = jobs.until_finished("requested")["requested"]["status"]
+    assert (status["phase"], status["attempts"]) == ("Succeeded", 2)
+
+    away.operator.kill()
+    away.operator.start()
+    jobs.submit("after-the-restart", "parity_empty")
+    jobs.until_finished("after-the-restart")
+
+    again = jobs.status("requested")
+    assert (again["phase"], again["attempts"]) == ("Succeeded", 2)
+    assert len(airflow.runs(f"{away.operator.prefix}.{jobs.namespace}.requested.")) == 2

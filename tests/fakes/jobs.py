@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from mljob_contract.mljob import FINALIZER, KIND, UNOBSERVED, ConfSource
+from mljob_contract.mljob import FINALIZER, KIND, RETRY_REQUESTED_AT, UNOBSERVED, ConfSource
 from mljob_operator.core.conf.conf import Source
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.run.run_key import Key
@@ -55,6 +55,12 @@ class FakeJobs(StoredObjects[Key]):
         """Change the spec, as a user does."""
         self._edit(key, spec)
         return self._read(key)
+
+    def request_retry(self, key: Key, value: str) -> None:
+        """Set the annotation that requests a retry, as ``kubectl annotate --overwrite`` does."""
+        body = self.objects[key]
+        body["metadata"].setdefault("annotations", {})[RETRY_REQUESTED_AT] = value
+        self._touch(body)
 
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
         """Delete an MLJob, as a user does. Returns None if no finalizer keeps it."""

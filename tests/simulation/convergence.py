@@ -69,6 +69,10 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield "its suspension was lost"
     if status.phase is Phase.SUSPENDED and not spec.suspend:
         yield "its resumption was lost"
+    told = {condition.reason for condition in status.conditions or ()}
+    held_up = busy and not told.isdisjoint({"ConcurrencyLimit", "AirflowInstanceNotReady"})
+    if finished and job.wants_retry and not held_up:
+        yield f"its requested retry {job.retry_request!r} was lost"
     paused = job.is_backfill and status.phase is Phase.SUSPENDED
     if (finished or (status.phase is Phase.SUSPENDED and not paused)) and set(going) - set(by_hand):
         yield f"its run goes on: {going}"

@@ -3,8 +3,9 @@ processes.
 
 After each step, the promises hold: each MLJob has at most one active run, no run lacks its MLJob,
 phases change only as ``core.run.states.TRANSITIONS`` allows, a terminal phase is final for its
-attempt, and history is only added to. At the end everything is repaired: each status must then
-agree with Airflow, and each deletion and cancellation must complete.
+attempt, history is only added to, and a requested retry is handled once, by an attempt whose run is
+still to be submitted. At the end everything is repaired: each status must then agree with Airflow,
+and each deletion, cancellation and requested retry must complete.
 
 ``PROMISES_EXAMPLES`` searches longer, and ``PROMISES_SEED`` searches elsewhere.
 """
@@ -78,6 +79,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.denied = False
+        self.retries = 0
 
     def _any(self, *, going: bool) -> bool:
         """Whether an MLJob exists, including MLJobs that are being deleted."""
@@ -114,6 +116,16 @@ class Machine(RuleBasedStateMachine):
         if body["spec"] | change != body["spec"]:
             self.world.cluster.edit(key, change)
             self._then("edit", then)
+
+    @precondition(lambda self: self._any(going=False))
+    @rule(index=indexes, then=moments)
+    def request_a_retry(self, index: int, then: float) -> None:
+        """``kubectl annotate``, with a value that was never used before."""
+        objects = self.world.cluster.objects
+        there = [key for key, body in objects.items() if "deletionTimestamp" not in body["metadata"]]
+        self.retries += 1
+        self.world.cluster.request_retry(there[index % len(there)], f"request {self.retries}")
+        self._then("request_a_retry", then)
 
     @precondition(lambda self: self._any(going=True))
     @rule(key=keys, policy=st.sampled_from(["Cancel", "Retain"]), then=moments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,17 +17,38 @@ class GuardedJobs(FakeJobs):
 
     Attributes:
         broken: Descriptions of the promises that a status broke.
+        handled: The requested retries that were handled, by the uid of the MLJob.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.broken: list[str] = []
+        self.handled: dict[str, list[str]] = defaultdict(list)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
         """Write a status as the fake does, and check it."""
         stored = await super().write_status(job, patch)
-        self.broken += [f"{job.name} ({job.uid}): {what}" for what in broken_by_status(job.status, stored.status)]
+        broken = [*broken_by_status(job.status, stored.status), *self._broken_by_retry(job, stored)]
+        self.broken += [f"{job.name} ({job.uid}): {what}" for what in broken]
         return stored
+
+    def _broken_by_retry(self, job: Job, stored: Job) -> Iterator[str]:
+        """Descriptions of the promises about requested retries that a status breaks."""
+        old, new = job.status, stored.status
+        if new.attempts != old.attempts and stored.wants_retry:
+            yield f"attempt {new.attempts} begins, and does not handle the retry {stored.retry_request!r}"
+        if new.last_handled_retry == old.last_handled_retry:
+            return
+        if new.last_handled_retry is None:
+            yield f"the handled retry {old.last_handled_retry!r} was forgotten"
+            return
+        if new.last_handled_retry != stored.retry_request:
+            yield f"the retry {new.last_handled_retry!r} was handled and not requested"
+        if new.last_handled_retry in self.handled[job.uid]:
+            yield f"the retry {new.last_handled_retry!r} was handled twice"
+        if new.attempts == old.attempts and old.submit_time is not None:
+            yield f"attempt {new.attempts} handles {new.last_handled_retry!r}, and was submitted before"
+        self.handled[job.uid].append(new.last_handled_retry)
 
 
 def broken_by_status(old: MLJobStatus, new: MLJobStatus) -> Iterator[str]:

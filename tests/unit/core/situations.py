@@ -22,7 +22,7 @@ from pydantic.alias_generators import to_camel
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
 from mljob_contract.backfill_marker import Marker
-from mljob_contract.mljob import FINALIZER, MLJobStatus, ReprocessBehavior, StatusSource
+from mljob_contract.mljob import FINALIZER, RETRY_REQUESTED_AT, MLJobStatus, ReprocessBehavior, StatusSource
 from mljob_contract.run_id import RunId
 from mljob_operator.core.airflow_instance.access import NAMESPACE_LABEL, Namespace
 from mljob_operator.core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
@@ -159,6 +159,7 @@ class MLJob:
         spec: The spec as in a manifest.
         has_finalizer: Whether the object has the operator's finalizer.
         deleted: The time of the deletion request.
+        retry: The value of the annotation that requests a retry.
     """
 
     spec: Mapping[str, Any]
@@ -166,6 +167,7 @@ class MLJob:
     deleted: datetime | None = None
     generation: int = 1
     created: datetime = CREATED
+    retry: str | None = None
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
         """The object as the API server sends it."""
@@ -180,14 +182,22 @@ class MLJob:
         }
         if self.deleted is not None:
             metadata["deletionTimestamp"] = _text(self.deleted)
+        if self.retry is not None:
+            metadata["annotations"] = {RETRY_REQUESTED_AT: self.retry}
         return {"metadata": metadata, "spec": dict(self.spec), "status": dict(status)}
 
 
 def job(
-    *, held: bool = True, deleted: datetime | None = None, generation: int = 1, created: datetime = CREATED, **spec: Any
+    *,
+    held: bool = True,
+    deleted: datetime | None = None,
+    generation: int = 1,
+    created: datetime = CREATED,
+    retry: str | None = None,
+    **spec: Any,
 ) -> MLJob:
     """An MLJob of DAG ``train``; ``spec`` has the fields of the spec, in snake case."""
-    return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created)
+    return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created, retry)
 
 
 def backfill_job(**more: Any) -> MLJob:

@@ -180,7 +180,7 @@ def test_confirm_the_end(situation: Given, expected: object) -> None:
                 run=succeeded(),
                 catalog=catalog(not_ready={"": "No answer."}),
             ),
-            Wait(),
+            Release(),
             id="passes: another spec waits for Airflow",
         ),
     ],

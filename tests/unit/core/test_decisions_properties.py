@@ -48,7 +48,13 @@ specs = some_of(
     at_most=3,
 )
 objects = some_of(
-    {"held": st.just(False), "deleted": st.sampled_from([ago(400), ago(5)]), "generation": st.just(2)}, at_most=1
+    {
+        "held": st.just(False),
+        "deleted": st.sampled_from([ago(400), ago(5)]),
+        "generation": st.just(2),
+        "retry": st.just("now"),
+    },
+    at_most=2,
 )
 earlier_specs = st.sampled_from([{}, {}, {}, {"dag_id": "other"}])
 airflows = st.sampled_from(["", "", "", "prod", "gone"])
@@ -85,6 +91,7 @@ def statuses(draw: st.DrawFn) -> s.Stored:
     if draw(st.booleans()):
         more["conditions"] = draw(conditions)
     more["active"] = draw(st.sampled_from([s.ACTIVE, ago(30), None]))
+    more["last_handled_retry"] = draw(st.sampled_from([None, "before", "now"]))
     kind = draw(st.sampled_from(["new", "submitting", "under way", "cancelling", "finished", "retrying", "suspended"]))
     match kind:
         case "new":

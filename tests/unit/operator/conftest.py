@@ -211,6 +211,11 @@ class World:
         self.jobs.create(KEY[1], {"dagId": "train", **spec}, at=self.clock().isoformat())
         await self.see_all()
 
+    async def request_retry(self, value: str = "now") -> None:
+        """Request a retry of the MLJob by its annotation."""
+        self.jobs.request_retry(KEY, value)
+        await self.see_all()
+
     async def delete(self) -> None:
         """Delete the MLJob."""
         self.jobs.user_deletes(KEY, self.clock())

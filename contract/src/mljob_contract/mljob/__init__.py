@@ -11,7 +11,7 @@ and Stalled.
 
 from __future__ import annotations
 
-from .kind import FINALIZER, KIND, PLURAL, UNOBSERVED
+from .kind import FINALIZER, KIND, MAX_RETRY_REQUEST, PLURAL, RETRY_REQUESTED_AT, UNOBSERVED
 from .spec import (
     MAX_CONF_BYTES,
     MAX_CONF_LEVELS,
@@ -58,8 +58,10 @@ __all__ = [
     "MAX_ERROR_LENGTH",
     "MAX_FAILED_RUNS",
     "MAX_HISTORY",
+    "MAX_RETRY_REQUEST",
     "MAX_TASKS",
     "PLURAL",
+    "RETRY_REQUESTED_AT",
     "UNOBSERVED",
     "AirflowReference",
     "AttemptStatus",

@@ -10,6 +10,14 @@ FINALIZER = f"{GROUP}/cancellation"
 """The operator's finalizer on an MLJob. The operator removes it when no run is left to cancel, and
 the tasks and outputs of the ended run are in the status."""
 
+RETRY_REQUESTED_AT = f"{GROUP}/retry-requested-at"
+"""The annotation that requests another attempt of an MLJob. The operator acts once on each new
+value, such as the current time. The annotation ``reconcile.fluxcd.io/requestedAt`` of Flux works
+the same way (fluxcd.io: "Trigger a reconcile")."""
+MAX_RETRY_REQUEST = 253
+"""The number of characters that the operator reads and stores of the annotation's value. The
+operator ignores the rest of the value."""
+
 UNOBSERVED = {"observedGeneration": -1}
 """The status that the API server gives a new MLJob until an operator writes a status. If a new
 object had no status, kstatus and the tools that use kstatus, such as Flux, would report the object

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..resource import Count, Number, Reason, ResourceModel
 from ..times import Time
+from .kind import MAX_RETRY_REQUEST
 
 MAX_TASKS = 100
 """The maximum number of entries in ``status.tasks``."""
@@ -282,8 +283,15 @@ class MLJobStatus(ResourceModel):
     stores the number before it submits the run."""
     failed_attempts: Count | None = None
     """How many attempts failed and count towards backoffLimit. Attempts that were suspended, or
-    cancelled for a changed spec, do not count. For a changed spec, the count starts
-    again at 0."""
+    cancelled for a changed spec, do not count. For a changed spec or a requested retry, the count
+    starts again at 0.
+    """
+    last_handled_retry: Annotated[str, Field(max_length=MAX_RETRY_REQUEST)] | None = None
+    """The value of the annotation mljob.dev/retry-requested-at that the operator has handled last.
+    The operator stores the value together with the attempt that handles the request, before it
+    submits the run of the attempt. While the annotation has another value, the retry is still to
+    come.
+    """
     spec_hash: str | None = None
     """A hash of dagId, conf, confFrom, airflowRef, backfill and logicalDate as they were when the
     attempt started. The operator compares the hash with the spec to detect a change.
@@ -294,8 +302,9 @@ class MLJobStatus(ResourceModel):
     """
     active_since: Time | None = None
     """The time from which activeDeadlineSeconds counts. This is the latest of these times: when the
-    operator first read the MLJob, when the MLJob was resumed, when its spec changed, and when its
-    ended run was cleared in Airflow. Absent while the MLJob is suspended.
+    operator first read the MLJob, when the MLJob was resumed, when its spec changed, when a retry
+    was requested after its end, and when its ended run was cleared in Airflow. Absent while the
+    MLJob is suspended.
     """
     submit_time: Time | None = None
     """When Airflow queued the run, to the microsecond. Clearing a run queues the run again, at a

@@ -51,7 +51,10 @@ class TestFollowing:
         await end(world, RunState.FAILED, last)
         await end(world, RunState.SUCCESS, first, third)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackfillRunsFailed")
-        assert world.message == "2 of 4 runs failed: 2025-12-02 and 2025-12-04."
+        assert world.message == (
+            "2 of 4 runs failed: 2025-12-02 and 2025-12-04. "
+            "To retry: kubectl annotate --overwrite -n team-a mljob/churn mljob.dev/retry-requested-at=$(date +%s)"
+        )
         assert counts(world) == BackfillRuns(total=4, success=2, failed=2)
         assert [(run.logical_date, run.url) for run in of(world).failed_runs or ()] == [
             (

@@ -84,3 +84,41 @@ class TestRetrying:
             await end(world, RunState.FAILED, *runs(world, attempt))
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackoffLimitExceeded")
         assert "2025-12-02" in world.message
+
+    async def test_requested_retry_runs_the_failed_runs_again(self, world: World) -> None:
+        await apply(world)
+        first, *rest = runs(world)
+        await begin(world, first, *rest)
+        await end(world, RunState.FAILED, first)
+        await end(world, RunState.SUCCESS, *rest)
+        assert world.status.phase is Phase.FAILED
+        world.airflow.backfills.close(1)
+        await world.later(60)
+        await world.request_retry("monday")
+        assert world.airflow.backfills.made[2].reprocess is ReprocessBehavior.FAILED
+        assert [run.run_id for run in runs(world, 2)] == [first.run_id]
+        assert (world.status.phase, world.status.attempts, world.status.progress) == (Phase.QUEUED, 2, "3/4")
+        assert world.status.last_handled_retry == "monday"
+        await end(world, RunState.SUCCESS, *runs(world, 2))
+        assert (world.status.phase, world.status.progress) == (Phase.SUCCEEDED, "4/4")
+
+    async def test_requested_retry_runs_again_what_a_deadline_cancelled(self, world: World) -> None:
+        await apply(world, activeDeadlineSeconds=60)
+        first, *_ = runs(world)
+        await begin(world, first)
+        await end(world, RunState.SUCCESS, first)
+        for _ in range(3):
+            await world.later(61)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
+        await world.request_retry()
+        assert (made(world), world.status.phase, world.status.progress) == (2, Phase.QUEUED, "1/4")
+
+    async def test_requested_retry_of_a_backfill_that_succeeded_creates_what_the_spec_says(self, world: World) -> None:
+        await apply(world, backfill={"reprocessBehavior": "Completed"})
+        await end(world, RunState.SUCCESS, *runs(world))
+        assert world.status.phase is Phase.SUCCEEDED
+        world.airflow.backfills.close(1)
+        await world.later(60)
+        await world.request_retry()
+        assert (made(world), world.status.attempts) == (2, 2)
+        assert world.airflow.backfills.made[2].reprocess is ReprocessBehavior.COMPLETED

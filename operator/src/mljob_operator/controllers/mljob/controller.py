@@ -147,8 +147,11 @@ class MLJobController:
         else:
             worker.update(job)
         # Most versions result from the operator's own status patches, and need no step. A step is
-        # needed after a change of the spec, of the deletion or of the finalizer.
-        if (
+        # needed after a change of the spec, of the deletion, of the finalizer or of the requested
+        # retry. A requested retry also ends the backoff of a request that failed.
+        if current is not None and current.retry_request != job.retry_request:
+            self._forget_last_error(job.key)
+        elif (
             current is None
             or worker.begin_count != begin_count
             or (current.generation, current.deleted_at, current.has_finalizer)

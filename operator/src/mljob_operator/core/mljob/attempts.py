@@ -3,8 +3,9 @@ of the previous attempt's run.
 
 The operator's process may die between any two steps, so the status records the attempt: the number,
 DAG, run id and spec hash of an attempt are in the status before the run is submitted. An entry in
-``status.history`` means that the attempt is closed. A new attempt begins for a retry, when a
-suspended MLJob is resumed, when the spec changes, or when somebody has cleared the run in Airflow.
+``status.history`` means that the attempt is closed. A new attempt begins for a retry after a
+failure or on request, when a suspended MLJob is resumed, when the spec changes, or when somebody
+has cleared the run in Airflow.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
 from .identity import dag_run_id, pin
 from .job import Job
+from .retry_request import without_how_to_retry
 
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=6)
@@ -94,7 +96,8 @@ def next_run(
 
     The number in the run id is one more than the highest number that this MLJob has used. With
     runPolicy OncePerSpec, the MLJob takes over the run with the highest number if that run
-    succeeded: the spec was changed back to the spec of that run.
+    succeeded: the spec was changed back to the spec of that run. A requested retry takes over no
+    run.
 
     Args:
         job: The MLJob.
@@ -106,7 +109,7 @@ def next_run(
         newest: For the first attempt, the number of the run that this MLJob takes over from an
             earlier MLJob of the same name, or 0 if there is no such run.
     """
-    once_per_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC
+    takes_over = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and not job.wants_retry
     ran = [(entry.dag_run_id, entry.phase) for entry in job.status.history or ()]
     if job.status.dag_run_id is not None and not closed(job.status):
         ran.append((job.status.dag_run_id, job.status.phase or Phase.PENDING))
@@ -117,7 +120,7 @@ def next_run(
         if text != unused and (run := RunId.parse(text)) is not None and run.digest == first.digest
     }
     last = max(used, default=0)
-    free = last if once_per_spec and used.get(last) is Phase.SUCCEEDED else last + 1
+    free = last if takes_over and used.get(last) is Phase.SUCCEEDED else last + 1
     run_id = dag_run_id(prefix, job.namespace, job.name, pin(job), free if used else newest or 1)
     return Attempt(number, job.spec.dag_id, str(run_id), job.parsed.hash, airflow)
 
@@ -158,6 +161,16 @@ def ended_at(status: MLJobStatus) -> datetime | None:
     return (status.history or [])[-1].completion_time if closed(status) else None
 
 
+def last_end(status: MLJobStatus) -> tuple[Phase, str] | None:
+    """Return the phase and the reason with which the attempt ended that the status describes, or
+    None if it has not ended.
+    """
+    if status.phase in TERMINAL_PHASES:
+        return status.phase, status.reason or str(status.phase)
+    ended = (status.history or [])[-1] if closed(status) else None
+    return (ended.phase, ended.reason) if ended is not None else None
+
+
 def close(
     status: MLJobStatus, phase: Phase, reason: str, message: str, at: datetime, *, failed: bool = False
 ) -> MLJobStatus:
@@ -187,13 +200,13 @@ def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
     if not finished and not closed(status) and status.attempts is not None and attempt.number > status.attempts:
         why = "The spec changed before the run was submitted."
         status = close(status, Phase.CANCELLED, "SpecChanged", why, now)
-    if finished and not closed(status):
+    if finished and not closed(status) and status.attempts is not None:
         # failedAttempts already counts the failure that ended the MLJob.
         status = close(
             status,
             status.phase or Phase.FAILED,
             status.reason or str(status.phase),
-            status.message or "",
+            without_how_to_retry(status.message or ""),
             status.completion_time or now,
         )
     update: dict[str, object] = {

@@ -30,6 +30,9 @@ class Capabilities:
             cancels the workload through Airflow's REST API.
         has_children: Whether the operator looks for runs that tasks of the workload have started,
             after a cancellation.
+        repeats_cancelled: Whether retryStrategy ClearFailed repeats the whole workload after a
+            cancellation. Airflow repeats the failed runs of a backfill as a whole. Of a single run,
+            Airflow repeats the failed tasks, and a cancellation may leave other tasks skipped.
     """
 
     pausable: bool
@@ -38,13 +41,26 @@ class Capabilities:
     has_note: bool
     cancelled_by_dag: bool
     has_children: bool
+    repeats_cancelled: bool
 
 
 SINGLE_RUN = Capabilities(
-    pausable=False, has_chosen_id=True, has_tasks=True, has_note=True, cancelled_by_dag=True, has_children=True
+    pausable=False,
+    has_chosen_id=True,
+    has_tasks=True,
+    has_note=True,
+    cancelled_by_dag=True,
+    has_children=True,
+    repeats_cancelled=False,
 )
 BACKFILL = Capabilities(
-    pausable=True, has_chosen_id=False, has_tasks=False, has_note=False, cancelled_by_dag=False, has_children=False
+    pausable=True,
+    has_chosen_id=False,
+    has_tasks=False,
+    has_note=False,
+    cancelled_by_dag=False,
+    has_children=False,
+    repeats_cancelled=True,
 )
 
 

@@ -150,13 +150,14 @@ def take_over(s: State) -> Action | None:
 
 def store_first(s: State) -> Action | None:
     """Store the status before the first request for an attempt, and before the first request to
-    cancel a run. The status then names the attempt and the reason for the cancellation.
+    cancel a run. The status then names the attempt, the requested retry that the attempt handles,
+    and the reason for the cancellation.
     """
     if _is_beyond_status(s):
         return None
     cancellation = s.cancellation
     unannounced = cancellation.reason not in (None, cancellation.announced)
-    if not s.current.recorded or (s.current.open and not s.ending.over and unannounced):
+    if not s.current.recorded or s.handles_retry or (s.current.open and not s.ending.over and unannounced):
         return Store()
     return None
 
@@ -260,7 +261,7 @@ def pause_or_resume(s: State) -> Action | None:
 
 def collect_results(s: State) -> Action | None:
     """Read all tasks and the outputs after the run has ended. Read them again while Airflow still
-    lists unfinished tasks. An MLJob that is about to run another spec skips this policy.
+    lists unfinished tasks. A finished MLJob that is about to run again skips this policy.
     """
     observed_run, transient = s.observed_run, s.transient
     forgotten = s.current.finished and s.current.submitted and observed_run.run is None

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from mljob_contract.job_type import JobType
-from mljob_contract.mljob import FINALIZER, MLJobSpec, MLJobStatus
+from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_AT, MLJobSpec, MLJobStatus
 
 from ..run.run_key import Key
 from ..run.states import TERMINAL_PHASES
@@ -33,6 +33,8 @@ class Job:
         parsed: The spec and its invalid fields.
         stored_status: The status as the API server has it. Patches of the status start from it.
         has_invalid_status: Whether the stored status has an invalid field. ``status`` lacks this field.
+        retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
+            ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
     """
 
     namespace: str
@@ -47,6 +49,7 @@ class Job:
     status: MLJobStatus
     stored_status: Mapping[str, Any]
     has_invalid_status: bool = False
+    retry_request: str | None = None
 
     @property
     def key(self) -> Key:
@@ -74,11 +77,23 @@ class Job:
         return self.spec.type is JobType.BACKFILL
 
     @property
+    def is_retryable(self) -> bool:
+        """Whether a retry may be requested now. ``spec.cancel`` is final, and while
+        ``spec.suspend`` is true the request waits.
+        """
+        return not (self.deleting or self.spec.cancel or self.spec.suspend)
+
+    @property
+    def wants_retry(self) -> bool:
+        """Whether a retry is requested that no attempt has handled yet."""
+        return self.is_retryable and self.retry_request not in (None, self.status.last_handled_retry)
+
+    @property
     def is_done(self) -> bool:
         """Whether the operator has nothing left to do: the MLJob has finished, has no finalizer,
-        and the status describes the current spec.
+        the status describes the current spec, and no retry is requested.
         """
-        seen = self.status.observed_generation == self.generation
+        seen = self.status.observed_generation == self.generation and not self.wants_retry
         return self.status.phase in TERMINAL_PHASES and not self.has_finalizer and (seen or self.deleting)
 
     @classmethod
@@ -107,6 +122,7 @@ class Job:
             status=status,
             stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
             has_invalid_status=bool(problems),
+            retry_request=(meta.get("annotations") or {}).get(RETRY_REQUESTED_AT, "")[:MAX_RETRY_REQUEST] or None,
         )
 
     def newer_than(self, other: Job | None) -> bool:

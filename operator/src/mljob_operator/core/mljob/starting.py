@@ -11,12 +11,15 @@ from ..airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, invali
 from ..run.states import TERMINAL_PHASES
 from . import attempts
 from .attempts import Attempt
-from .cancellation import Cancellation
+from .cancellation import Cancellation, CancelReason
 from .capabilities import capabilities
 from .current import CurrentAttempt
 from .inputs import Inputs
+from .job import Job
 from .presence import Presence
 from .spec_change import SpecChange
+
+_MISSED_DEADLINES = (CancelReason.DEADLINE, CancelReason.PRE_RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class Start:
         due: Whether the time ``at`` has come.
         blocker: What prevents the start, or None. A failed request is not a blocker.
         superseded: Whether another attempt is to replace the open attempt, which has no run yet.
-        rerun: Whether the MLJob has finished, and its spec asks for another run.
+        rerun: Whether the MLJob has finished, and its spec or a requested retry asks for another
+            run.
         may_have_run: Whether Airflow must still be asked for runs of this spec that an earlier
             MLJob of the same name has started (runPolicy OncePerSpec).
     """
@@ -57,7 +61,7 @@ class Start:
         job = inputs.job
         if job.deleting or cancellation.reason is not None or current.active:
             return None
-        rerun = current.finished and not job.spec.cancel and change is SpecChange.RENEWED
+        rerun = current.finished and not job.spec.cancel and (change is SpecChange.RENEWED or job.wants_retry)
         if current.finished and not rerun:
             return None
         superseded = _is_superseded(inputs, current, change, presence)
@@ -78,20 +82,31 @@ class Start:
         )
 
 
-def backoff_ends_at(status: MLJobStatus) -> datetime | None:
-    """Return when a failed attempt may be retried, or None if no attempt is to be retried."""
-    if not attempts.closed(status) or status.phase in TERMINAL_PHASES:
-        return None
-    ended = (status.history or [])[-1]
-    if ended.phase is not Phase.FAILED:
-        return None
-    return ended.completion_time + attempts.retry_delay(status.failed_attempts or 0)
+def backoff_ends_at(job: Job) -> datetime | None:
+    """Return when the attempt that has ended may be retried, or None if it is not to be retried.
+
+    A requested retry has the delay of a first retry. The delay counts from the end of the attempt,
+    so a request that comes later is not delayed.
+    """
+    status = job.status
+    if status.phase in TERMINAL_PHASES:
+        at = status.completion_time if job.wants_retry else None
+    else:
+        at = _failed_at(status)
+    failures = 1 if job.wants_retry else status.failed_attempts or 0
+    return at + attempts.retry_delay(failures) if at is not None else None
+
+
+def _failed_at(status: MLJobStatus) -> datetime | None:
+    """Return when the attempt of an unfinished MLJob failed, or None if it did not fail."""
+    ended = (status.history or [])[-1] if attempts.closed(status) else None
+    return ended.completion_time if ended is not None and ended.phase is Phase.FAILED else None
 
 
 def _start_at(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> datetime | None:
     last_error, times = inputs.transient.last_error, []
     if not current.open and change is not SpecChange.RENEWED:
-        times.append(backoff_ends_at(inputs.job.status))
+        times.append(backoff_ends_at(inputs.job))
     if last_error is not None and last_error.generation == inputs.job.generation:
         times.append(last_error.retry_at)
     return max((at for at in times if at is not None), default=None)
@@ -131,11 +146,13 @@ def _is_to_be_cleared(inputs: Inputs, change: SpecChange) -> bool:
     """Return whether the failed tasks of the last attempt's run are to run again (retryStrategy
     ClearFailed).
     """
-    status = inputs.job.status
-    ended = status.history[-1] if status.history and attempts.closed(status) else None
-    if ended is None or ended.phase is not Phase.FAILED or ended.reason == "DagRunDeleted":
+    job = inputs.job
+    phase, reason = attempts.last_end(job.status) or (None, None)
+    if phase is not Phase.FAILED or reason == "DagRunDeleted":
         return False
-    return inputs.job.spec.retry_strategy is RetryStrategy.CLEAR_FAILED and change is not SpecChange.RENEWED
+    if reason in _MISSED_DEADLINES and not capabilities(job).repeats_cancelled:
+        return False
+    return job.spec.retry_strategy is RetryStrategy.CLEAR_FAILED and change is not SpecChange.RENEWED
 
 
 def _run_of_its_own(

@@ -39,7 +39,8 @@ class Stage(StrEnum):
             another attempt.
         RETAINED: The MLJob is being deleted with deletionPolicy Retain. Its run, if it has one,
             continues, and no other run is started.
-        FINISHED: The status says how the MLJob ended, and the spec asks for no other run.
+        FINISHED: The status says how the MLJob ended, and neither the spec nor a requested retry
+            asks for another run.
     """
 
     BLOCKED = "Blocked"
@@ -103,6 +104,13 @@ class State:
     def catalog(self) -> AirflowCatalog:
         """The Airflows that the operator knows, and what this MLJob may do with them."""
         return self.inputs.catalog
+
+    @property
+    def handles_retry(self) -> bool:
+        """Whether the newest attempt handles the requested retry, and the status does not say so
+        yet. The attempt has just begun, or its run is still to be submitted.
+        """
+        return self.job.wants_retry and self.current.open and (not self.current.recorded or self.start is not None)
 
     @property
     def run(self) -> RunKey:

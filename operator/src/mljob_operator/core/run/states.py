@@ -101,8 +101,8 @@ TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
 """The phases that may follow each phase, as in the state diagram in ``docs/spec/mljob.md``.
 
 A finished MLJob changes its phase only with a new attempt: its spec changed under a runPolicy that
-runs the changed spec, or somebody cleared its run in Airflow. Suspending a backfill pauses it while
-its active runs continue, so a backfill may end while it is suspended.
+runs the changed spec, a user requested a retry, or somebody cleared its run in Airflow. Suspending
+a backfill pauses it while its active runs continue, so a backfill may end while it is suspended.
 """
 
 

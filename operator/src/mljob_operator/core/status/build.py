@@ -9,6 +9,8 @@ from mljob_contract.mljob import MLJobStatus, Phase
 
 from ..conf.redaction import NOTHING_HIDDEN, Redaction
 from ..mljob import attempts
+from ..mljob.retry_request import with_retry_handled
+from ..mljob.spec_change import SpecChange
 from ..mljob.state import Stage, State
 from ..run.facts import RunFact, TaskFact
 from ..run.observed_run import LONG_AGO, ObservedRun
@@ -59,7 +61,7 @@ def report(
     context = _context(state, ui_url, entries)
     summary = summarise(context)
     old = state.current.status
-    status = old.model_copy(
+    status = (with_retry_handled(old, state.job) if state.handles_retry else old).model_copy(
         update={
             **_verdict(state, summary),
             **_of_run(context),
@@ -93,10 +95,11 @@ def _tasks(
 def _verdict(state: State, summary: StatusSummary) -> dict[str, Any]:
     old = state.current.status
     suspended = summary.phase is Phase.SUSPENDED
+    # While a finished MLJob waits to run its new spec, observedGeneration stays at the old spec. So
+    # an operator that starts meanwhile sees that this MLJob needs another run.
+    unobserved = state.change is SpecChange.RENEWED and rerun_blocker(state) is not None
     return {
-        # While a finished MLJob waits to run its new spec, observedGeneration stays at the old
-        # spec. So an operator that starts meanwhile sees that this MLJob needs another run.
-        "observed_generation": state.job.generation if rerun_blocker(state) is None else old.observed_generation,
+        "observed_generation": old.observed_generation if unobserved else state.job.generation,
         "phase": summary.phase,
         "reason": summary.reason,
         "message": summary.message,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mljob_contract.mljob import Condition, MLJobStatus, Phase
+from mljob_contract.mljob import RETRY_REQUESTED_AT, Condition, MLJobStatus, Phase
 
 from ..mljob.backfill_pause import RESUMING
 from ..mljob.cancellation import CancelReason
@@ -68,7 +68,13 @@ def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     """Return the Events for a change of the status from ``old`` to ``new``."""
     events: list[KubeEvent] = []
     again = new.attempts != old.attempts
-    if again and old.attempts is not None and old.phase in TERMINAL_PHASES and new.dag_run_id == old.dag_run_id:
+    if again and old.attempts is not None and new.last_handled_retry != old.last_handled_retry:
+        events.append(
+            KubeEvent(
+                NORMAL, "RetryRequested", f"Attempt {new.attempts} begins: annotation {RETRY_REQUESTED_AT} requests it."
+            )
+        )
+    elif again and old.attempts is not None and old.phase in TERMINAL_PHASES and new.dag_run_id == old.dag_run_id:
         events.append(
             KubeEvent(
                 NORMAL,

@@ -15,11 +15,13 @@ from ..airflow_instance.catalog import AIRFLOW_GONE
 from ..mljob import attempts
 from ..mljob.airflow_use import is_lost
 from ..mljob.cancellation import CancelReason
+from ..mljob.retry_request import how_to_retry
 from ..mljob.spec_change import SpecChange
 from ..mljob.starting import backoff_ends_at
 from ..mljob.state import Stage
 from ..run import halt
 from ..run.run_key import SETTINGS_AIRFLOW
+from ..text.sentences import sentence
 from ..text.storable import cut
 from .context import Context
 from .single_run import NOT_READ
@@ -49,11 +51,7 @@ def closing(context: Context) -> StatusSummary:
     if (reason := state.ending.cancelled_for) is not None:
         return StatusSummary(Phase.CANCELLED, reason, _cancel_message(context, reason))
     if state.observed_run.not_found:
-        return StatusSummary(
-            Phase.FAILED,
-            "DagRunDeleted",
-            f"The {noun} was deleted in Airflow. Delete and create the MLJob to run it again.",
-        )
+        return StatusSummary(Phase.FAILED, "DagRunDeleted", f"The {noun} was deleted in Airflow.")
     return workload(state.job).failed(state.observed_run)
 
 
@@ -94,7 +92,7 @@ def _waiting(context: Context) -> StatusSummary:
 def _backoff(context: Context) -> StatusSummary | None:
     state = context.state
     status = state.job.status
-    at = backoff_ends_at(status) if state.change is not SpecChange.RENEWED else None
+    at = backoff_ends_at(state.job) if state.change is not SpecChange.RENEWED else None
     if at is None or state.now >= at or state.current.open:
         return None
     return _retry(context, (status.history or [])[-1].message, status.failed_attempts or 0, at)
@@ -195,12 +193,24 @@ def _ended(context: Context) -> StatusSummary:
         at = context.ended_at.replace(microsecond=0) + attempts.retry_delay(failures)
         return _retry(context, failure.message, failures, at)
     if limit:
-        return StatusSummary(
+        failure = StatusSummary(
             Phase.FAILED,
             "BackoffLimitExceeded",
             f"{failures} attempts failed (backoffLimit {limit}). The last one: {failure.message}",
         )
-    return failure
+    return _with_how_to_retry(context, failure)
+
+
+def _with_how_to_retry(context: Context, failure: StatusSummary) -> StatusSummary:
+    """Return the summary of a failed MLJob with the command that requests a retry at the end of its
+    message, if a retry is possible. If both are too long together, the failure is cut.
+    """
+    job = context.state.job
+    if not job.is_retryable:
+        return failure
+    command = how_to_retry(job)
+    text = cut(sentence(failure.message), MAX_MESSAGE - len(command), MAX_MESSAGE_BYTES - len(command))
+    return StatusSummary(failure.phase, failure.reason, text + command)
 
 
 def _stopped(context: Context) -> StatusSummary:
@@ -224,7 +234,7 @@ def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary
         case CancelReason.CANCEL:
             return StatusSummary(Phase.CANCELLED, reason, _cancel_message(context, reason))
         case CancelReason.DEADLINE | CancelReason.PRE_RUNNING:
-            return StatusSummary(Phase.FAILED, reason, _cancel_message(context, reason))
+            return _with_how_to_retry(context, StatusSummary(Phase.FAILED, reason, _cancel_message(context, reason)))
         case CancelReason.SUSPEND if state.job.spec.suspend:
             return StatusSummary(
                 Phase.SUSPENDED, "Suspended", "The MLJob is suspended: set spec.suspend to false to run it."

@@ -31,9 +31,10 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
     unapplied = _unapplied(state)
     conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied]
     if (blocker := rerun_blocker(state)) is not None:
+        if state.change is SpecChange.RENEWED:
+            conditions.append(DesiredCondition("SpecApplied", False, blocker.reason, blocker.message))
         return [
             *conditions,
-            DesiredCondition("SpecApplied", False, blocker.reason, blocker.message),
             DesiredCondition("Reconciling", not blocker.stalls, blocker.reason, blocker.message),
             DesiredCondition("Stalled", blocker.stalls, blocker.reason, blocker.message),
         ]
@@ -49,8 +50,8 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 
 
 def rerun_blocker(state: State) -> Blocker | None:
-    """Return what prevents a finished MLJob from running its new spec. Return None if nothing does,
-    or if the spec is unchanged.
+    """Return what prevents a finished MLJob from running again, for its new spec or for a requested
+    retry. Return None if nothing does, or if the MLJob is not to run again.
     """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
@@ -101,8 +102,8 @@ def _unapplied(state: State) -> list[DesiredCondition]:
     """Return the condition SpecApplied, if the current spec is not the spec of the run."""
     if state.change is SpecChange.REFUSED:
         return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
-    problem = state.job.parsed.problem
-    if problem is None or state.current.attempt is None or state.start is not None or state.job.deleting:
+    problem, first_run = state.job.parsed.problem, state.start is not None and not state.start.rerun
+    if problem is None or state.current.attempt is None or first_run or state.job.deleting:
         return []
     text = cut(_UNREADABLE.format(problem), MAX_MESSAGE, MAX_MESSAGE_BYTES)
     return [DesiredCondition("SpecApplied", False, "ValidationFailed", text)]

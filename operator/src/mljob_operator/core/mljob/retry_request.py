@@ -1,0 +1,35 @@
+"""Retries that a user requests with the annotation ``mljob.dev/retry-requested-at``.
+
+The annotation is the request, and ``status.lastHandledRetry`` names the request that was handled
+last. The object has both, so a request is not lost while no operator runs, and no request is
+handled twice (:attr:`.Job.wants_retry`). An attempt handles the request that the annotation makes
+before the run of the attempt is submitted. The operator stores this in the status before it submits
+the run.
+"""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import RETRY_REQUESTED_AT, MLJobStatus
+
+from .job import Job
+
+_HOW_TO = " To retry: kubectl annotate"
+
+
+def how_to_retry(job: Job) -> str:
+    """Return the command that requests a retry, for the end of the message of a failed MLJob."""
+    return f"{_HOW_TO} --overwrite -n {job.namespace} mljob/{job.name} {RETRY_REQUESTED_AT}=$(date +%s)"
+
+
+def without_how_to_retry(message: str) -> str:
+    """Return the message of a failed MLJob without the command that requests a retry. The history
+    keeps only the failure.
+    """
+    return message.partition(_HOW_TO)[0]
+
+
+def with_retry_handled(status: MLJobStatus, job: Job) -> MLJobStatus:
+    """Return the status of an attempt that handles the requested retry. Failed attempts count from
+    zero again.
+    """
+    return status.model_copy(update={"last_handled_retry": job.retry_request, "failed_attempts": None})
