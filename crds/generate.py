@@ -34,6 +34,7 @@ with priority 1."""
 PRINTER_COLUMNS: Columns = [
     ("DAG", ".spec.dagId", "string", 0),
     ("Phase", ".status.phase", "string", 0),
+    ("Reason", ".status.reason", "string", 0),
     ("Progress", ".status.progress", "string", 0),
     ("Task", ".status.currentTask", "string", 0),
     ("Attempts", ".status.attempts", "integer", 0),
@@ -42,7 +43,6 @@ PRINTER_COLUMNS: Columns = [
     ("Run ID", ".status.dagRunId", "string", 1),
     ("Started", ".status.startTime", "date", 1),
     ("Finished", ".status.completionTime", "date", 1),
-    ("Reason", ".status.reason", "string", 1),
     ("Airflow", ".status.airflowInstance", "string", 1),
     ("Type", ".spec.type", "string", 1),
 ]

@@ -84,6 +84,9 @@ def test_failed_mljob_names_the_failed_task_and_its_error(jobs: MLJobs) -> None:
     errors = {task["taskId"]: task["error"] for task in status["tasks"] if "error" in task}
     assert errors["fails_at_once"] == {"type": "AirflowFailException", "message": "retrying would not help"}
     assert errors["raises"]["type"] == "ValueError"
+    assert status["currentTask"] in errors
+    assert status["message"].startswith(f"Task {status['currentTask']} failed")
+    assert status["progress"] == f"{status['taskCounts']['success']}/{status['taskCounts']['total']}"
     assert len(errors["raises"]["message"]) <= 400
 
 
@@ -91,11 +94,11 @@ def test_kubectl_get_shows_the_printer_columns(jobs: MLJobs) -> None:
     jobs.until_finished("good")
 
     header, row = jobs.kubectl("get", "mljob", "good").splitlines()
-    assert header.split() == ["NAME", "DAG", "PHASE", "PROGRESS", "TASK", "ATTEMPTS", "AGE"]
-    assert row.split()[:4] == ["good", "parity_nested_groups", "Succeeded", "5/5"]
+    assert header.split() == ["NAME", "DAG", "PHASE", "REASON", "PROGRESS", "TASK", "ATTEMPTS", "AGE"]
+    assert row.split()[:5] == ["good", "parity_nested_groups", "Succeeded", "Succeeded", "5/5"]
 
     header, row = jobs.kubectl("get", "mljob", "good", "--output=wide").splitlines()
-    for column in ("PERCENT", "RUN ID", "STARTED", "FINISHED", "REASON"):
+    for column in ("PERCENT", "RUN ID", "STARTED", "FINISHED"):
         assert column in header
     assert jobs.status("good")["dagRunId"] in row
 

@@ -13,7 +13,7 @@ from mljob_operator.core.mljob import attempts
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.spec import spec_hash
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
-from mljob_operator.core.run.states import FINISHED_TASK, TERMINAL_PHASES, RunState
+from mljob_operator.core.run.states import TERMINAL_PHASES, RunState, TaskState
 from tests.fakes.airflow import FakeRun
 
 from .airflow import active
@@ -154,13 +154,15 @@ def differences(status: MLJobStatus, run: FakeRun) -> dict[str, Any]:
         task_id: (Counter(str(fact.state) for fact in facts), max(fact.try_number for fact in facts))
         for task_id, facts in rows.items()
     }
-    finished = sum(fact.state in FINISHED_TASK for fact in run.tasks.values())
+    # Skipped tasks count as succeeded, unless the run failed.
+    counted = {TaskState.SUCCESS} if run.state is RunState.FAILED else {TaskState.SUCCESS, TaskState.SKIPPED}
+    succeeded = sum(fact.state in counted for fact in run.tasks.values())
     found: dict[str, Any] = {
         task_id: (told.get(task_id), true.get(task_id))
         for task_id in told.keys() | true.keys()
         if told.get(task_id) != true.get(task_id)
     }
-    if (progress := f"{finished}/{len(run.tasks)}") != status.progress:
+    if (progress := f"{succeeded}/{len(run.tasks)}") != status.progress:
         found["progress"] = (status.progress, progress)
     if status.dag_run_state != run.state:
         found["dagRunState"] = (status.dag_run_state, str(run.state))

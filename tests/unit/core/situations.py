@@ -307,7 +307,7 @@ def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
 def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 1, **more: Any) -> Stored:
     """The status of a finished MLJob."""
     usual, message = {
-        "Succeeded": ("Succeeded", "The run succeeded (1/1 tasks finished)."),
+        "Succeeded": ("Succeeded", "The run succeeded (1/1 tasks succeeded)."),
         "Failed": ("TaskFailed", FAILURE),
         "Cancelled": ("CancelRequested", "The MLJob was cancelled: spec.cancel is true."),
     }[phase]

@@ -272,7 +272,7 @@ def test_an_attempt_that_failed_goes_into_the_history() -> None:
         "phase": "Failed",
         "reason": "TaskFailed",
         "message": "Task fit failed at try 1: ValueError: no such column",
-        "progress": "1/1",
+        "progress": "0/1",
         "startTime": "2026-01-01T11:50:20Z",
         "completionTime": "2026-01-01T11:59:53Z",
     }

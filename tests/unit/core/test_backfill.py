@@ -252,7 +252,7 @@ class TestReport:
             ),
             "http://a/dags/days",
         )
-        assert (found["progress"], found["percent"]) == ("2/4", 50)
+        assert (found["progress"], found["percent"]) == ("1/4", 25)
         assert found["backfill"].runs.model_dump() == {
             "total": 4,
             "queued": 1,

@@ -216,6 +216,30 @@ def with_tasks(*tasks: Status, **more: Any) -> Status:
             ["Task fit failed at try 2"],
             id="once it has told",
         ),
+        pytest.param(
+            with_tasks(entry("running"), phase="Cancelling", reason="CancelRequested"),
+            with_tasks(entry("failed"), phase="Cancelling", reason="CancelRequested"),
+            [],
+            id="the run is being cancelled",
+        ),
+        pytest.param(
+            with_tasks(entry("running"), phase="Cancelled", reason="CancelRequested"),
+            with_tasks(entry("failed"), phase="Cancelled", reason="CancelRequested"),
+            [],
+            id="the run was cancelled",
+        ),
+        pytest.param(
+            with_tasks(entry("running"), phase="Failed", reason="DeadlineExceeded"),
+            with_tasks(entry("failed"), phase="Failed", reason="DeadlineExceeded"),
+            [],
+            id="the run was cancelled at its deadline",
+        ),
+        pytest.param(
+            with_tasks(entry("running"), phase="Suspended", reason="Suspended"),
+            with_tasks(entry("failed"), phase="Suspended", reason="Suspended"),
+            [],
+            id="the run was cancelled because the MLJob was suspended",
+        ),
     ],
 )
 def test_a_warning_for_each_task_that_failed(old: Status, new: Status, expected: list[str]) -> None:
@@ -223,6 +247,12 @@ def test_a_warning_for_each_task_that_failed(old: Status, new: Status, expected:
         return {name: value for name, value in told.items() if value is not None}
 
     assert events(present(old), present(new)) == [("Warning", "TaskFailed", message) for message in expected]
+
+
+def test_a_task_that_failed_before_the_operator_began_to_cancel_has_a_warning() -> None:
+    before = with_tasks(entry("running"))
+    after = with_tasks(entry("failed"), phase="Cancelling", reason="CancelRequested")
+    assert kinds(before, after) == [("Warning", "TaskFailed"), ("Normal", "Cancelling")]
 
 
 ASKS = {"subject": "Deploy?", "url": "https://airflow/answer"}
@@ -396,7 +426,7 @@ def test_a_cancellation_from_beginning_to_end() -> None:
     first = reported(stored(cancelled, now))
     second = reported(stored(ended, first))
     assert kinds(now, first) == [("Normal", "Cancelling")]
-    assert kinds(first, second) == [("Warning", "TaskFailed"), ("Normal", "Cancelled")]
+    assert kinds(first, second) == [("Normal", "Cancelled")], "the task failed because it was cancelled"
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mljob_contract.mljob import MAX_TASKS
-from mljob_operator.core.run.facts import Failure, Report, Snapshot, TaskFact
+from mljob_contract.mljob import MAX_TASKS, StatusSource
+from mljob_operator.core.run.facts import Failure, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, fold, observe
-from mljob_operator.core.run.states import TaskState
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.tasks import error_text, first_failure, summarise, within_bounds
 from tests.strategies import EPOCH, event, rest, task_events
 
@@ -31,7 +32,7 @@ def test_counts_match_the_observed_run(events: list[TaskFact]) -> None:
     assert {state: n for state, n in counts.items() if n} == dict(states)
 
 
-def test_progress_counts_finished_tasks_and_percent_adds_reported_progress() -> None:
+def test_progress_counts_successes_and_percent_adds_reported_progress() -> None:
     observed_run = fold(
         listed(
             rest("a", TaskState.SUCCESS),
@@ -43,6 +44,29 @@ def test_progress_counts_finished_tasks_and_percent_adds_reported_progress() -> 
     )
     summary = summarise(observed_run, URL)
     assert (summary.progress, summary.percent, summary.current_task) == ("1/4", 37, "b")
+
+
+@pytest.mark.parametrize(
+    ("run", "states", "expected"),
+    [
+        pytest.param(RunState.SUCCESS, ["success", "success", "success"], ("3/3", 100), id="a run that succeeded"),
+        pytest.param(RunState.RUNNING, ["success", "failed", "none"], ("1/3", 33), id="a failed task"),
+        pytest.param(RunState.FAILED, ["success", "failed", "upstream_failed"], ("1/3", 33), id="a failed run"),
+        pytest.param(RunState.SUCCESS, ["success", "failed", "success"], ("2/3", 66), id="a failure that is tolerated"),
+        pytest.param(RunState.RUNNING, ["success", "skipped", "running"], ("2/3", 66), id="a branch not taken"),
+        pytest.param(RunState.SUCCESS, ["success", "skipped", "removed"], ("3/3", 100), id="tasks that did not run"),
+        pytest.param(RunState.FAILED, ["failed", "skipped", "skipped"], ("0/3", 0), id="a run that was set to failed"),
+        pytest.param(RunState.FAILED, ["success", "skipped", "removed"], ("1/3", 33), id="set to failed between tasks"),
+        pytest.param(None, ["success", "skipped"], ("2/2", 100), id="a run that Airflow was not asked about"),
+    ],
+)
+def test_progress_and_percent_count_what_succeeded(
+    run: RunState | None, states: list[str], expected: tuple[str, int]
+) -> None:
+    tasks = tuple(rest(f"task_{number}", TaskState(state)) for number, state in enumerate(states))
+    answer = RunFact(run, StatusSource.REST, EPOCH, EPOCH) if run is not None else None
+    summary = summarise(observe(ObservedRun(), Snapshot(EPOCH, run=answer, tasks=tasks, complete=True)), URL)
+    assert (summary.progress, summary.percent) == expected
 
 
 def test_a_mapped_task_is_one_entry() -> None:

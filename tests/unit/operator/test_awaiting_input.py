@@ -48,7 +48,7 @@ async def test_status_says_what_is_asked_and_where_to_answer(world: World, run: 
     assert waiting.url == f"{RUN_URL}{run.run_id}/tasks/approve/required_actions"
     assert (waiting.subject, waiting.instances, entry(world).state) == ("Deploy churn?", None, "awaiting_input")
     assert status.message == (
-        f"Task approve waits for a person's answer (0/2 tasks finished): Deploy churn? Answer at {waiting.url}"
+        f"Task approve waits for a person's answer (0/2 tasks succeeded): Deploy churn? Answer at {waiting.url}"
     )
     assert world.event_reasons[-1] == "AwaitingInput"
     assert waiting.url in world.jobs.kube_events[-1][1].message

@@ -14,10 +14,23 @@ class TestOutputs:
     """spec.outputs."""
 
     async def test_xcoms_become_outputs(self, world: World) -> None:
-        await world.apply(outputs=[{"name": "score", "taskId": "fit"}, {"name": "lost", "taskId": "nobody"}])
+        await world.apply(outputs=[{"name": "score", "taskId": "fit"}, {"name": "lost", "taskId": "extract"}])
+        newest(world).xcoms["fit", "return_value"] = 0.93
+        await end(world, RunState.SUCCESS)
+        assert (world.status.outputs, world.status.outputs_omitted) == ({"score": 0.93}, None)
+
+    async def test_output_of_a_task_that_the_run_does_not_have_is_named(self, world: World) -> None:
+        await world.apply(outputs=[{"name": "score", "taskId": "fit"}, {"name": "loss", "taskId": "evalaute"}])
         newest(world).xcoms["fit", "return_value"] = 0.93
         await end(world, RunState.SUCCESS)
         assert world.status.outputs == {"score": 0.93}
+        assert world.status.outputs_omitted == ["loss (the run has no task evalaute)"]
+
+    async def test_output_that_another_task_published_is_not_missing(self, world: World) -> None:
+        await world.apply(outputs=[{"name": "score", "taskId": "evalaute"}])
+        newest(world).outputs = {"score": 0.9}
+        await end(world, RunState.SUCCESS)
+        assert (world.status.outputs, world.status.outputs_omitted) == ({"score": 0.9}, None)
 
 
 async def test_complete_is_not_true_before_the_outputs_are_stored(world: World) -> None:

@@ -166,7 +166,9 @@ class AttemptStatus(ResourceModel):
     message: str = ""
     """Why the attempt ended this way, in a sentence of at most 300 characters."""
     progress: str | None = None
-    """The number of ended task instances and of all task instances, such as 3/5."""
+    """The number of task instances that succeeded and of all task instances, such as 3/5. Skipped
+    task instances count as succeeded, unless the run failed.
+    """
     start_time: Time | None = None
     """When Airflow started the run."""
     completion_time: Time
@@ -317,14 +319,17 @@ class MLJobStatus(ResourceModel):
     completion_time: Time | None = None
     """When the run ended: succeeded, failed or cancelled."""
     progress: str | None = None
-    """The number of ended task instances and of all task instances, such as 3/5. For a backfill,
-    the numbers of ended runs and of all runs."""
+    """The number of task instances that succeeded and of all task instances, such as 3/5. Skipped
+    task instances count as succeeded, unless the run failed. For a backfill, the numbers of runs
+    that succeeded and of all runs.
+    """
     percent: Annotated[int, Field(ge=0, le=100)] | None = None
-    """How much of the run is done, in percent. A running task counts with the progress that it
-    reports. For a backfill, the share of ended runs."""
+    """How much of the run has succeeded, in percent. A running task counts with the progress that
+    it reports. For a backfill, the share of runs that succeeded."""
     current_task: str | None = None
     """The task that waits for a person. If no task waits for a person, the running task, or else
-    the deferred task. Of several such tasks, the task that started last.
+    the deferred task. Of several such tasks, the task that started last. For a failed MLJob, the
+    task that failed first, if the run failed because of a task.
     """
     task_counts: TaskCounts | None = None
     """How many task instances are in each state. States without instances are left out."""
@@ -344,10 +349,11 @@ class MLJobStatus(ResourceModel):
     """
     outputs_omitted: list[str] | None = None
     """The names of outputs that are not in outputs. If all outputs together exceed 16 KiB, the
-    largest outputs are omitted. A task can't publish an output that is too large or not JSON, and
-    the log of the task says which of the two is the case. If a name has the suffix (in an object
-    store), Airflow's XCom backend keeps the value in an object store, and Airflow's REST API
-    returns only the address of the value.
+    largest outputs are omitted. If the run does not have the task of an output of spec.outputs, the
+    entry says so. A task can't publish an output that is too large or not JSON, and the log of the
+    task says which of the two is the case. If a name has the suffix (in an object store), Airflow's
+    XCom backend keeps the value in an object store, and Airflow's REST API returns only the address
+    of the value.
     """
     backfill: BackfillStatus | None = None
     """The runs of a backfill. Present with type Backfill."""

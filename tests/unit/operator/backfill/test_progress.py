@@ -195,7 +195,8 @@ class TestHostileEvents:
                 [RunKey(SETTINGS_AIRFLOW, DAYS, run.run_id)], forged, lambda: None
             )
             await world.settle()
-            assert world.status.progress == f"{n}/4"
+            assert world.status.progress == (f"{n}/4" if state is RunState.SUCCESS else "0/4")
+            assert {"success": counts(world).success, "failed": counts(world).failed}[state] == n
         for _ in range(15):
             await world.later(1)
         assert (world.status.phase, world.status.attempts) == (Phase.RUNNING, 1)

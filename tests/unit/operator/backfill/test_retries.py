@@ -43,7 +43,7 @@ class TestRetrying:
         await end(world, RunState.SUCCESS, *runs(world, 2))
         assert (world.status.phase, world.status.progress, world.status.attempts) == (Phase.SUCCEEDED, "4/4", 2)
         assert [(entry.phase, entry.reason, entry.progress) for entry in world.status.history or ()] == [
-            (Phase.FAILED, "BackfillRunsFailed", "4/4")
+            (Phase.FAILED, "BackfillRunsFailed", "3/4")
         ]
 
     async def test_retry_waits_until_airflow_has_closed_the_previous_backfill(self, world: World) -> None:

@@ -14,7 +14,7 @@ from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.observed_run import ObservedRun, observe, observe_absence
-from ...core.run.outputs import bounded
+from ...core.run.outputs import bounded, without_task
 from ...core.run.states import FINISHED_TASK
 from ...errors import NothingToClear
 from ...ports import Clock
@@ -95,7 +95,8 @@ class RunActions:
             return context.with_result(observed_run=observed_run, transient=transient)
         await self._confs.read(context.state, context.dag_runs)
         read = await context.dag_runs.outputs(run.dag_id, run.run_id, context.job.spec.outputs)
-        outputs = bounded(read.values, read.omitted)
+        lacking = without_task(context.job.spec.outputs, read, {task.task_id for task in tasks})
+        outputs = bounded(read.values, (*read.omitted, *lacking))
         if outputs.omitted:
             context.log(logging.WARNING, "outputs that are left out: %s", ", ".join(outputs.omitted))
         transient = replace(transient, over_since=transient.over_since or asked_at)

@@ -37,7 +37,6 @@ _OF_ONE_RUN = (
     "start_time",
     "progress",
     "percent",
-    "current_task",
     "task_counts",
     "tasks",
     "tasks_omitted",
@@ -219,6 +218,7 @@ def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
         "dag_run_url": None,
         "submit_time": None,
         "completion_time": None,
+        "current_task": None,
         "outputs": None,
     }
     if attempt.run_id != status.dag_run_id:

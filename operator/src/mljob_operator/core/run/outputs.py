@@ -4,9 +4,11 @@ outputs that fit, and the names of the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from mljob_contract.mljob import OutputSource
 
 from ..text.storable import cut, storable, stored_size, whole
 
@@ -24,12 +26,28 @@ class Outputs:
 
     Attributes:
         values: The outputs by name. In a status, at most 16 KiB of JSON.
-        omitted: The names of outputs that are too large or were not published. A status has at most
-            32 entries. If there are more names, the last entry says how many more there are.
+        omitted: The names of outputs that are too large, were not published, or come from a task
+            that the run does not have. A status has at most 32 entries. If there are more names,
+            the last entry says how many more there are.
     """
 
     values: Mapping[str, Any]
     omitted: tuple[str, ...] = ()
+
+
+def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collection[str]) -> list[str]:
+    """Return the names of outputs whose task the run does not have, each with the reason.
+
+    Args:
+        sources: The entries of ``spec.outputs``.
+        read: The outputs that were read from Airflow.
+        tasks: The ids of all tasks of the run.
+    """
+    return [
+        f"{source.name} (the run has no task {source.task_id})"
+        for source in sources
+        if source.task_id not in tasks and source.name not in read.values
+    ]
 
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
@@ -38,8 +56,8 @@ def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Output
 
     Args:
         outputs: The outputs by name.
-        too_large: The names of outputs that were not read because of their size, or were not
-            published.
+        too_large: The names of outputs that were not read because of their size, were not
+            published, or have no task.
     """
     sized: list[tuple[int, str, Any]] = []
     omitted = [whole(name) for name in too_large]

@@ -98,8 +98,8 @@ def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str,
     observed_backfill = observed_backfill.shown
     dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
     states = Counter(member.run.state for member in observed_backfill.members.values())
-    total = len(observed_backfill.members)
-    ended = total - len(observed_backfill.active)
+    total, succeeded = len(observed_backfill.members), states[RunState.SUCCESS]
+    nothing_to_run = observed_backfill.over and not observed_backfill.empty
     failed = observed_backfill.failed
     shown = [
         BackfillRunStatus(
@@ -111,8 +111,8 @@ def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str,
     ]
     runs = BackfillRuns.model_validate({"total": total, "not_created": observed_backfill.not_created} | states)
     return {
-        "progress": f"{ended}/{total}",
-        "percent": 100 * ended // total if total else 100 if observed_backfill.over else 0,
+        "progress": f"{succeeded}/{total}",
+        "percent": 100 * succeeded // total if total else 100 if nothing_to_run else 0,
         "backfill": BackfillStatus(
             id=observed_backfill.backfill.id,
             runs=runs,

@@ -9,6 +9,7 @@ from mljob_contract.mljob import MLJobStatus, Phase
 
 from ..conf.redaction import NOTHING_HIDDEN, Redaction
 from ..mljob import attempts
+from ..mljob.cancellation import CancelReason
 from ..mljob.retry_request import with_retry_handled
 from ..mljob.spec_change import SpecChange
 from ..mljob.state import Stage, State
@@ -23,7 +24,7 @@ from .disclosure import redacted_state
 from .messages import closing, summarise
 from .mljob_conditions import conditions_of, rerun_blocker
 from .summary import StatusSummary
-from .tasks import MAX_TASKS_BYTES, TaskEntries, TaskEntry, TaskSummary, within_bounds
+from .tasks import MAX_TASKS_BYTES, TaskEntries, TaskEntry, TaskSummary, first_failure, within_bounds
 from .tasks import summarise as summarise_tasks
 from .workloads import workload
 
@@ -134,8 +135,20 @@ def _of_tasks(context: Context, summary: StatusSummary) -> dict[str, Any]:
             "tasks_omitted": None,
         }
     if not state.current.open or state.stage is Stage.ENDED:
-        new["current_task"] = None
+        new["current_task"] = _failed_task(state, summary)
     return new
+
+
+def _failed_task(state: State, summary: StatusSummary) -> str | None:
+    """Return the task that failed first if the MLJob failed, or None. Tasks that failed because the
+    operator cancelled the run don't count. Like the message, the task stays once it is stored.
+    """
+    if state.current.finished:
+        return state.current.status.current_task
+    if summary.phase is not Phase.FAILED or summary.reason in set(CancelReason):
+        return None
+    failure = first_failure(state.observed_run)
+    return failure.task_id if failure is not None else None
 
 
 def _of_outputs(outputs: Outputs | None) -> dict[str, Any]:

@@ -25,10 +25,10 @@ class Context:
 
     @property
     def of_tasks(self) -> str:
-        """How many tasks have finished, as the end of a sentence. Empty if the number is not
+        """How many tasks have succeeded, as the end of a sentence. Empty if the number is not
         known.
         """
-        return f" ({self.tasks.progress} tasks finished)" if self.tasks and self.tasks.progress else ""
+        return f" ({self.tasks.progress} tasks succeeded)" if self.tasks and self.tasks.progress else ""
 
     @property
     def ended_at(self) -> datetime:

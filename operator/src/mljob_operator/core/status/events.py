@@ -62,6 +62,10 @@ _WARNING_PHASES = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
 """Phases in which every new reason creates an Event, except the reasons in ``_NO_WARNING``. In
 other phases, only the reasons of a halted DAG create an Event.
 """
+_CANCELLED = (Phase.CANCELLING, Phase.CANCELLED, Phase.SUSPENDED)
+"""Phases of an MLJob whose tasks can only fail because the operator cancels, or has cancelled, the
+run. The tasks of a suspended backfill are not in the status.
+"""
 
 
 def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
@@ -177,10 +181,20 @@ def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     return events
 
 
+def _was_cancelled(status: MLJobStatus) -> bool:
+    """Return whether the operator has begun to cancel the run, so that further tasks fail because
+    of that. The status says so before the operator sends a request to Airflow.
+    """
+    return status.phase in _CANCELLED or status.reason in set(CancelReason)
+
+
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     """Return a Warning for each task that has failed. The Warning of a mapped task says how many of
-    its instances have failed.
+    its instances have failed. Tasks that fail after the operator has begun to cancel the run have
+    no Warning.
     """
+    if _was_cancelled(old):
+        return []
     if new.progress is None:
         # Without progress, the operator has not listed the tasks through the REST API yet. Until
         # then, the operator may not know whether a retry follows a failure.

@@ -28,7 +28,7 @@ from mljob_contract.mljob import (
 
 from ..run.facts import Failure, Report, TaskFact
 from ..run.observed_run import ObservedRun
-from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
+from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, RunState, TaskState, task_state
 from ..text.storable import cut, stored_size
 
 MAX_TASKS_BYTES = 40 * 1024
@@ -134,10 +134,10 @@ class TaskSummary:
 
     Attributes:
         counts: How many task instances are in each state.
-        progress: The number of finished task instances and of all task instances, such as ``3/5``.
-            None if no task is known.
-        percent: How much of the run is done, from 0 to 100. A running task counts with the progress
-            that it reports. None if no task is known.
+        progress: The number of task instances that succeeded (see :func:`_succeeded`) and of all
+            task instances, such as ``3/5``. None if no task is known.
+        percent: How much of the run has succeeded, from 0 to 100. A running task counts with the
+            progress that it reports. None if no task is known.
         current_task: The current task (see :func:`_current`), or None if no task is active.
         entries: One entry for each task id, without a limit.
     """
@@ -166,14 +166,24 @@ def summarise(observed_run: ObservedRun, run_url: str | None, entries: TaskEntri
     facts = list(observed_run.tasks.values())
     states = Counter([fact.shown_state for fact in facts])
     counts = TaskCounts.model_validate({"total": len(facts)} | {str(state): n for state, n in states.items()})
-    finished = sum(n for state, n in states.items() if state in FINISHED_TASK)
+    succeeded = _succeeded(states, observed_run)
     return TaskSummary(
         counts=counts,
-        progress=f"{finished}/{len(facts)}" if facts else None,
-        percent=int(100 * (finished + sum(map(_own_progress, facts))) / len(facts)) if facts else None,
+        progress=f"{succeeded}/{len(facts)}" if facts else None,
+        percent=int(100 * (succeeded + sum(map(_own_progress, facts))) / len(facts)) if facts else None,
         current_task=_current(facts),
         entries=(entries if entries is not None else TaskEntries()).of(facts, run_url),
     )
+
+
+def _succeeded(states: Mapping[TaskState, int], observed_run: ObservedRun) -> int:
+    """Return how many task instances count as succeeded. Skipped and removed task instances count
+    too, unless the run failed: Airflow skips the remaining tasks of a run that somebody set to
+    failed, or that exceeded its ``dagrun_timeout``.
+    """
+    failed = observed_run.run is not None and observed_run.run.state is RunState.FAILED
+    not_run = () if failed else (TaskState.SKIPPED, TaskState.REMOVED)
+    return sum(states.get(state, 0) for state in (TaskState.SUCCESS, *not_run))
 
 
 def first_failure(observed_run: ObservedRun) -> TaskFact | None:
