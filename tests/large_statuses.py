@@ -79,6 +79,6 @@ def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict
         conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
     )
     job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, ParsedSpec(spec), status, {})
-    transient = TransientState(over_since=EPOCH)
+    transient = TransientState(over_since=EPOCH, unknown_params=text)
     situation = classify(Inputs(job, replace(observed_run, listed=True), transient, EPOCH + timedelta(seconds=60)))
     return situation, {f"output_{i}": letter * 90 for i in range(300)}

@@ -18,6 +18,7 @@ from mljob_airflow.compatibility import fail_exception
 from mljob_airflow.events.callbacks import on_failure, on_success
 from mljob_airflow.jobs.declaration import Job, job_of
 from mljob_airflow.jobs.param_schema import DeclarationError
+from mljob_contract.param_schema import ADDITIONAL_PARAMS
 from tests.airflow.versions import DagSerialization, validate
 
 
@@ -131,6 +132,21 @@ def test_airflow_accepts_a_conf_that_fits(conf: dict[str, Any]) -> None:
 def test_airflow_refuses_a_conf_that_does_not_fit(conf: dict[str, Any], complaint: str) -> None:
     with pytest.raises(Exception, match=complaint):
         validate(stored(declare()), conf)
+
+
+def test_a_job_refuses_keys_that_are_not_params() -> None:
+    dag = stored(declare())
+    assert {
+        name: dag.params.get_param(name).schema[ADDITIONAL_PARAMS] for name in Params.model_fields
+    } == dict.fromkeys(Params.model_fields, False)
+
+
+def test_a_job_whose_model_allows_other_keys_does_not_refuse_them() -> None:
+    class Open(Params, extra="allow"):
+        pass
+
+    dag = stored(declare(params=Open))
+    assert [name for name in Open.model_fields if ADDITIONAL_PARAMS in dag.params.get_param(name).schema] == []
 
 
 class Run:

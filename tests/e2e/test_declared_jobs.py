@@ -11,6 +11,7 @@ import pytest
 
 from tests.live.airflow import AirflowRest
 from tests.live.installation import Installation
+from tests.live.mljobs import holds
 
 DAG_ID = "declared"
 NETWORK = {"width": 3, "branches": [{"width": 2}, {"width": 4, "branches": [{"width": 1}]}]}
@@ -53,6 +54,7 @@ def test_contradictory_params_fail_without_a_retry_and_the_status_says_why(with_
         ({}, "model_id"),
         ({"model_id": "digits", "optimizer": {"kind": "lion"}}, "lion"),
         ({"model_id": "digits", "network": {"width": 1, "branches": [{"width": 0}]}}, "branches"),
+        ({"model_id": "digits", "epoch": 3}, "epochs"),
     ],
 )
 def test_invalid_conf_is_refused_before_a_run(
@@ -67,3 +69,14 @@ def test_invalid_conf_is_refused_before_a_run(
     assert refused["phase"] == "Pending"
     assert named in refused["message"]
     assert airflow.runs(with_kafka.run_prefix(name)) == []
+
+
+def test_unknown_param_of_another_dag_is_a_warning(with_kafka: Installation) -> None:
+    jobs = with_kafka.jobs
+    jobs.submit("unknown-param", "attempts_infer", {"x": 1, "xs": 2})
+
+    status = jobs.until_finished("unknown-param")["unknown-param"]["status"]
+
+    assert status["phase"] == "Succeeded", jobs.evidence("unknown-param")
+    assert holds(status, "UnknownParams")
+    jobs.until_told("unknown-param", "UnknownParams")

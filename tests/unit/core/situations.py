@@ -669,6 +669,8 @@ class Given:
         read_at: When the operator first read the tasks and outputs of the ended run.
         needs_look_up: Whether the operator has to request the run.
         resumed: The generation for which Airflow has unpaused the backfill.
+        unknown_params: The message about keys of the conf that are no params; None if this process has
+            not built the conf.
         halt: Why the DAG schedules no tasks: DagPaused or DagStale.
         refused: Whether the API server refused the last status.
         vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
@@ -699,6 +701,7 @@ class Given:
     read_at: datetime | None = None
     needs_look_up: bool = False
     resumed: int | None = None
+    unknown_params: str | None = None
     halt: str | None = None
     refused: bool = False
     vanished: bool = False
@@ -801,6 +804,7 @@ def _transient(told: Given, job: Job) -> TransientState:
         over_since=told.read_at,
         needs_look_up=told.needs_look_up,
         resumed=told.resumed,
+        unknown_params=told.unknown_params,
         halt=Halt(told.halt) if told.halt is not None else None,
         refused=told.refused,
     )

@@ -313,6 +313,59 @@ def test_a_change_of_the_spec_has_its_conditions(situation: Given, expected: dic
     assert conditions(situation) == expected
 
 
+UNKNOWN = "spec.conf.epoch: the DAG has no such param (did you mean epochs?)."
+
+
+def told_of_params(**more: Any) -> str | None:
+    """The message of the condition UnknownParams."""
+    found = [each for each in reported(**more)["conditions"] if each["type"] == "UnknownParams"]
+    return found[0]["message"] if found else None
+
+
+STORED_UNKNOWN: dict[str, Any] = {
+    "conditions": [
+        {
+            "type": "UnknownParams",
+            "status": "True",
+            "reason": "UnknownParams",
+            "message": UNKNOWN,
+            "lastTransitionTime": "2026-01-01T11:00:00Z",
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        pytest.param({"run": queued(), "unknown_params": UNKNOWN}, UNKNOWN, id="the submitted conf has unknown keys"),
+        pytest.param({"run": queued(), "unknown_params": ""}, None, id="the submitted conf has only params"),
+        pytest.param({"run": queued()}, None, id="another process built the conf and found nothing"),
+        pytest.param(
+            {"run": running(), "status": under_way(**STORED_UNKNOWN)}, UNKNOWN, id="another process built the conf"
+        ),
+        pytest.param(
+            {"run": succeeded(listed=True), "status": finished(**STORED_UNKNOWN)}, UNKNOWN, id="a finished MLJob"
+        ),
+        pytest.param(
+            {"status": retrying(**STORED_UNKNOWN), "begun": attempt(2)}, UNKNOWN, id="a retry before its conf is built"
+        ),
+        pytest.param(
+            {"run": queued(), "status": under_way(2, **STORED_UNKNOWN), "unknown_params": ""},
+            None,
+            id="a retry after the DAG was corrected",
+        ),
+    ],
+)
+def test_keys_that_are_no_params_have_a_condition(more: dict[str, Any], expected: str | None) -> None:
+    assert told_of_params(job=job(), **more) == expected
+
+
+def test_condition_about_params_ends_with_another_spec() -> None:
+    ended = finished(ran=OTHER, **STORED_UNKNOWN)
+    assert told_of_params(job=job(run_policy="OnChange"), status=ended, begun=attempt(2, run=2)) is None
+
+
 def test_a_finished_mljob_that_waits_to_run_its_new_spec_has_not_observed_it() -> None:
     before = finished(ran=OTHER, observed_generation=1)
     changed, refused = job(run_policy="OnChange", generation=2), job(generation=2)

@@ -351,6 +351,31 @@ def test_a_change_that_waits_creates_a_warning() -> None:
     assert events(before, after) == [("Warning", "AirflowInstanceNotReady", "It is away.")]
 
 
+def with_unknown(message: str) -> Status:
+    condition = {
+        "type": "UnknownParams",
+        "status": "True",
+        "reason": "UnknownParams",
+        "message": message,
+        "lastTransitionTime": "2026-01-01T12:00:00Z",
+    }
+    return RUNNING | {"conditions": [condition]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(RUNNING, with_unknown("epoch"), ["epoch"], id="an unknown key"),
+        pytest.param(with_unknown("epoch"), with_unknown("epoch"), [], id="told of before"),
+        pytest.param(with_unknown("epoch"), with_unknown("rat"), ["rat"], id="another unknown key"),
+        pytest.param(with_unknown("epoch"), RUNNING, [], id="no unknown key any more"),
+        pytest.param(RUNNING, with_unknown("x" * 2000), ["x" * 1024], id="a long message"),
+    ],
+)
+def test_keys_that_are_no_params_create_a_warning(before: Status, after: Status, expected: list[str]) -> None:
+    assert events(before, after) == [("Warning", "UnknownParams", message) for message in expected]
+
+
 def test_a_run_that_was_cleared_in_airflow_creates_an_event() -> None:
     ended = status("Succeeded", "Succeeded", **SUBMITTED)
     again = PENDING | RUN | {"attempts": 2}

@@ -5,13 +5,16 @@ params.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from mljob_contract.mljob import Phase
+from mljob_contract.param_schema import ADDITIONAL_PARAMS
 from mljob_operator.controllers.mljob import conf_sources
 from mljob_operator.core.conf.conf import problems
 from mljob_operator.core.run.run_key import Key
+from mljob_operator.core.run.states import RunState
 from mljob_operator.ports import ConfObject
 from tests.fakes.jobs import FakeJobs
 from tests.fakes.source_changes import FakeSourceChanges
@@ -19,7 +22,7 @@ from tests.live.eventually import until
 from tests.simulation.virtual_time import VirtualLoop
 
 from .conftest import World
-from .runs import edit, newest
+from .runs import edit, end, newest
 
 
 class TestConf:
@@ -153,6 +156,72 @@ class TestConf:
         await world.apply(conf={"limit": value})
         assert says in world.message
 
+    async def test_misspelt_param_of_a_declared_job_is_refused(self, world: World) -> None:
+        world.airflow.dag_params["train"] = {"epochs": declared({"type": "integer"}, 3)}
+        await world.apply(conf={"epoch": 20})
+        assert (world.status.phase, world.status.reason) == (Phase.PENDING, "ValidationFailed")
+        assert "spec.conf.epoch: the DAG has no such param (did you mean epochs?)." in world.message
+        assert "submit" not in world.airflow.calls
+        await edit(world, conf={"epochs": 20})
+        assert newest(world).conf == {"epochs": 20}
+        assert world.condition("UnknownParams") is None
+
+    async def test_misspelt_param_of_another_dag_is_a_warning(self, world: World) -> None:
+        world.airflow.dag_params["train"] = {"epochs": {"value": 3, "schema": {"type": "integer"}}}
+        await world.apply(conf={"epoch": 20})
+        assert newest(world).conf == {"epoch": 20}
+        told = [notice.message for _, notice in world.jobs.kube_events if notice.reason == "UnknownParams"]
+        assert told == [
+            "The conf does not fit the params of DAG 'train': spec.conf.epoch: the DAG has no such param (did you mean epochs?). "
+            "The operator submits the run, because Airflow accepts such keys, but the tasks may ignore them. "
+            "If a key is misspelt, correct it and run the job again."
+        ]
+        assert world.condition("UnknownParams") == "True"
+        await world.restart()
+        await end(world, RunState.SUCCESS)
+        assert (world.status.phase, world.condition("UnknownParams")) == (Phase.SUCCEEDED, "True")
+        assert [notice.reason for _, notice in world.jobs.kube_events].count("UnknownParams") == 1
+
+    async def test_dag_without_params_accepts_every_key(self, world: World) -> None:
+        await world.apply(conf={"epoch": 20})
+        assert newest(world).conf == {"epoch": 20}
+        assert world.condition("UnknownParams") is None
+
+    async def test_refusal_of_a_value_suggests_the_param_for_an_unknown_key(self, world: World) -> None:
+        world.airflow.dag_params["train"] = {"model_id": {"value": None, "schema": {"type": "string"}}}
+        await world.apply(conf={"modle_id": "digits"})
+        assert world.status.reason == "ValidationFailed"
+        assert "spec.conf.modle_id: the DAG has no such param (did you mean model_id?)" in world.message
+        assert "spec.conf.model_id: required, of type string" in world.message
+
+    async def test_corrected_spec_ends_the_warning(self, world: World) -> None:
+        world.airflow.dag_params["train"] = {"epochs": {"value": 3, "schema": {"type": "integer"}}}
+        await world.apply(conf={"epoch": 20}, runPolicy="OnChange")
+        await end(world, RunState.SUCCESS)
+        await edit(world, conf={"epochs": 20})
+        await world.later(30)
+        assert newest(world).conf == {"epochs": 20}
+        assert world.condition("UnknownParams") is None
+
+    async def test_number_from_a_config_map_is_a_string_and_the_message_says_so(self, world: World) -> None:
+        world.airflow.dag_params["train"] = {"epochs": {"value": 3, "schema": {"type": "integer"}}}
+        world.jobs.put("ConfigMap", "defaults", {"epochs": "5"})
+        await world.apply(confFrom=[{"configMapRef": {"name": "defaults"}}])
+        assert world.status.reason == "ValidationFailed"
+        assert (
+            "spec.conf.epochs: '5' is not of type 'integer' (the values of ConfigMap defaults are strings; "
+            'a key with the suffix .json holds JSON, such as more.json: {"epochs": ...})'
+        ) in world.message
+
+    async def test_value_of_a_secret_in_an_unknown_key_is_redacted(self, world: World) -> None:
+        world.airflow.dag_params["train"] = {"password": {"value": "", "schema": {"type": "string"}}}
+        world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
+        await world.apply(conf={"hunter2": 1}, confFrom=[{"secretRef": {"name": "warehouse"}}])
+        assert newest(world).conf == {"password": "hunter2", "hunter2": 1}
+        told = f"{world.status.conditions} {world.jobs.kube_events}"
+        assert "hunter2" not in told
+        assert told.count("spec.conf.***: the DAG has no such param") == 2
+
     async def test_value_of_a_secret_is_in_no_message(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         world.airflow.dag_params["train"] = {"password": {"value": "", "schema": {"type": "string", "maxLength": 3}}}
         world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
@@ -166,6 +235,11 @@ class TestConf:
 def test_conf_with_a_nul_character_is_refused_before_it_is_sent() -> None:
     found = problems({"label": {"deep": ["a\x00b"]}, "fine": "\\u0000"}, {})
     assert found == ["spec.conf.label: has a NUL character, which Airflow's database can't hold"]
+
+
+def declared(schema: dict[str, Any], default: Any) -> dict[str, Any]:
+    """A param of a DAG that was made with ``mljob_dag``, as Airflow returns it."""
+    return {"value": default, "schema": schema | {ADDITIONAL_PARAMS: False}}
 
 
 async def heard(world: World) -> None:

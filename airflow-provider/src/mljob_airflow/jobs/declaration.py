@@ -4,7 +4,8 @@ models.
 :func:`mljob_dag` makes a DAG with the defaults of a job:
 
 - The DAG has no schedule, and is not paused at first.
-- Params are validated before a run, and are typed in the run's tasks.
+- Params are validated before a run, and are typed in the run's tasks. The operator refuses a conf
+  with a key that is not a param.
 - Every task has the callbacks that send events, and at least one retry for chance failures.
 
 Further defaults depend on the job type (:data:`PROFILES`). The DAG is an ordinary Airflow DAG, and
@@ -39,6 +40,7 @@ from mljob_airflow.jobs.param_schema import (
 from mljob_airflow.tasks.failing import fail_for_good
 from mljob_airflow.tasks.outputs import as_json, publish_outputs
 from mljob_contract.job_type import JobType
+from mljob_contract.param_schema import ADDITIONAL_PARAMS
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +194,7 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         dag_id: The DAG's id: ``spec.dagId`` of its MLJobs.
         type: The job type, which becomes a tag and selects the defaults in :data:`PROFILES`.
         params: A model with a field for each param. A field without a default is a required param.
+            An MLJob whose conf has other keys is refused, unless the model has ``extra="allow"``.
         owner: The person or team to ask when the job fails.
         outputs: A model with a field for each output of a run. ``None``: the job declares no
             outputs, and published outputs are not compared with a declaration.
@@ -225,7 +228,7 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         dag_id,
         description=description or _first_sentence(doc_md),
         doc_md=_with_outputs(doc_md, declared),
-        params={spec.name: _as_param(Param, spec) for spec in params_of(params)},
+        params={spec.name: _as_param(Param, spec, _keywords(params)) for spec in params_of(params)},
         tags=[TAG, type.value, *tags],
         owner_links={owner: owner_link} if owner_link else {},
         default_args={
@@ -260,9 +263,18 @@ def job_of(dag: Any) -> Job[Any] | None:
     return job if job is not None and job.dag is dag else None
 
 
-def _as_param(param: Any, spec: ParamSpec) -> Any:
+def _keywords(params: type[BaseModel]) -> dict[str, Any]:
+    """The keywords that the schema of each param has in addition to the schema of its field.
+
+    The operator refuses a conf with keys that the DAG does not declare, unless the params model
+    allows other keys (pydantic's ``extra="allow"``).
+    """
+    return {} if params.model_config.get("extra") == "allow" else {ADDITIONAL_PARAMS: False}
+
+
+def _as_param(param: Any, spec: ParamSpec, keywords: Mapping[str, Any]) -> Any:
     value = {} if spec.required else {"default": spec.default}
-    return param(**value, description=spec.description, schema=dict(spec.schema))
+    return param(**value, description=spec.description, schema={**spec.schema, **keywords})
 
 
 def _first_sentence(text: str | None) -> str | None:

@@ -235,7 +235,8 @@ class Condition(ResourceModel):
     """Complete, Failed and Suspended mean the same as in a batch/v1 Job. Reconciling: the operator
     is still working on the MLJob. Stalled: the MLJob can't proceed without a change. SpecApplied is
     False if the spec differs from the spec of the run, because the change was refused or has not
-    started a run yet.
+    started a run yet. UnknownParams: the conf of the run has keys that the DAG does not declare as
+    params.
     """
     status: ConditionStatus
     """True, False or Unknown."""
@@ -368,6 +369,6 @@ class MLJobStatus(ResourceModel):
     REST API.
     """
     conditions: list[Condition] | None = None
-    """The state of the MLJob for programs: Complete, Failed, Suspended, SpecApplied, Reconciling
-    and Stalled. For example: kubectl wait --for=condition=Complete mljob/digits-train
+    """The state of the MLJob for programs: Complete, Failed, Suspended, SpecApplied, UnknownParams,
+    Reconciling and Stalled. For example: kubectl wait --for=condition=Complete mljob/digits-train
     --timeout=1h."""

@@ -10,9 +10,7 @@ before it creates a backfill. If a creation gets no answer, the operator waits b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from mljob_contract.backfill_marker import Marker
 
@@ -41,14 +39,14 @@ class BackfillActions:
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
         """Create the backfill that the MLJob's spec asks for."""
-        return await self._create(context, await self._request(context, action.conf_of))
+        return await self._create(context, *await self._request(context, action.conf_of))
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Create another backfill of the same range. In this backfill, Airflow runs only the failed
         runs again.
         """
-        request = await self._request(context, context.state.run.run_id)
-        return await self._create(context, request.for_failed_runs())
+        request, unknown_params = await self._request(context, context.state.run.run_id)
+        return await self._create(context, request.for_failed_runs(), unknown_params)
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
         """Request the backfill and all of its runs from Airflow."""
@@ -98,8 +96,10 @@ class BackfillActions:
         state = context.state
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
-    async def _request(self, context: ActionContext, conf_of: str | None) -> BackfillRequest:
-        """Return the request that creates the backfill.
+    async def _request(self, context: ActionContext, conf_of: str | None) -> tuple[BackfillRequest, str | None]:
+        """Return the request that creates the backfill, and the message about keys of its conf that
+        the DAG does not declare as params. The message is None if the conf was not built from the
+        spec.
 
         Args:
             context: The context of the action.
@@ -115,22 +115,25 @@ class BackfillActions:
             earlier = await context.dag_runs.backfills.find(state.run.dag_id, conf_of)
             if earlier is not None:
                 await self._confs.reuse(state, earlier.conf)
-                return BackfillRequest.repeating(earlier, context.job.spec)
+                return BackfillRequest.repeating(earlier, context.job.spec), None
         if state.change is SpecChange.REFUSED:
             raise ValidationFailed(
                 f"Airflow has no backfill of {conf_of} any more, so its range and conf are not known, and runPolicy Once refuses the changed spec. "
                 "Create an MLJob with another name."
             )
-        conf: Mapping[str, Any] = await self._confs.make(state, context.dag_runs)
-        return BackfillRequest.of(context.job.spec, conf)
+        built = await self._confs.make(state, context.dag_runs)
+        return BackfillRequest.of(context.job.spec, built.values), built.unknown_params
 
-    async def _create(self, context: ActionContext, request: BackfillRequest) -> TrackedJob:
+    async def _create(self, context: ActionContext, request: BackfillRequest, unknown_params: str | None) -> TrackedJob:
         state = context.state
         await context.confirm()
         marker = Marker(state.run.run_id, state.current.number)
         backfill = await context.dag_runs.backfills.create(state.run.dag_id, marker, request)
         with after_effect():
-            return context.with_result(observed_run=await self._observe(context, backfill))
+            return context.with_result(
+                observed_run=await self._observe(context, backfill),
+                transient=replace(context.transient, unknown_params=unknown_params),
+            )
 
     async def _observe(self, context: ActionContext, backfill: Backfill) -> ObservedRun:
         backfills = context.dag_runs.backfills

@@ -14,7 +14,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ...core.conf.conf import Source, excess, has_secrets, merged, not_public, problems, secrets
+from ...core.conf.conf import (
+    Source,
+    excess,
+    has_secrets,
+    merged,
+    not_public,
+    problems,
+    refuses_unknown_keys,
+    secrets,
+    string_values,
+    unknown_keys,
+)
 from ...core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ...core.mljob.job import Job
 from ...core.mljob.spec_change import SpecChange
@@ -26,10 +37,28 @@ from ...ports import Clock, DagRuns, JobStore
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)
 """The time between a failed try to read a conf from Airflow and the next try."""
-
+SUBMITTED_ANYWAY = (
+    "The operator submits the run, because Airflow accepts such keys, but the tasks may ignore them. "
+    "If a key is misspelt, correct it and run the job again."
+)
+"""The end of the message about unknown keys of a conf that is not refused."""
 
 UNKNOWN = Redaction(complete=False)
 """The redaction of a run whose values from Secrets are not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltConf:
+    """The conf of a run, built from the spec.
+
+    Attributes:
+        values: The conf.
+        unknown_params: The message about keys that the DAG does not declare as params. Empty if the
+            DAG declares all keys.
+    """
+
+    values: Mapping[str, Any]
+    unknown_params: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +91,12 @@ class Confs:
         self._clock = clock
         self._known_secrets: dict[Key, _KnownSecrets] = {}
 
-    async def make(self, s: State, dag_runs: DagRuns) -> dict[str, Any]:
+    async def make(self, s: State, dag_runs: DagRuns) -> BuiltConf:
         """Build the conf from the spec, and check it against the DAG's params.
+
+        A DAG can say in the schemas of its params that a conf must have no other keys. Such keys
+        are refused then. Otherwise Airflow accepts the keys, and the result has a message about
+        them.
 
         Raises:
             ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
@@ -82,11 +115,13 @@ class Confs:
             raise ReferenceMissing(str(error)) from error
         if (over := excess(conf, sources)) is not None:
             raise ValidationFailed(over)
-        if invalid := problems(conf, await dag_runs.params(dag_id)):
-            raise ValidationFailed(
-                f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join(invalid)}. Change it, or the DAG's params. {TRIED_AGAIN}"
-            )
-        return conf
+        params = await dag_runs.params(dag_id)
+        invalid = problems(conf, params, string_values(conf, job.spec.conf, sources))
+        unknown = unknown_keys(conf, params)
+        message = f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join([*unknown, *invalid])}."
+        if invalid or (unknown and refuses_unknown_keys(params)):
+            raise ValidationFailed(f"{message} Change it, or the DAG's params. {TRIED_AGAIN}")
+        return BuiltConf(conf, f"{message} {SUBMITTED_ANYWAY}" if unknown else "")
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
         """Use the conf of an earlier run again: remember its secret values, and return the conf."""

@@ -45,13 +45,18 @@ class RunActions:
         state, run = context.state, context.state.run
         if action.conf_of is not None:
             conf = await self._confs.reuse(state, await context.dag_runs.conf(run.dag_id, action.conf_of))
+            unknown_params = None
         else:
-            conf = await self._confs.make(state, context.dag_runs)
+            built = await self._confs.make(state, context.dag_runs)
+            conf, unknown_params = built.values, built.unknown_params
         await context.confirm()
         note = orphans.note(context.job.key)
         fact = await context.dag_runs.submit(run.dag_id, run.run_id, conf, note, context.job.spec.logical_date)
         context.log(logging.INFO, "submitted run %s of DAG %s", run.run_id, run.dag_id)
-        return context.with_result(observed_run=observe(context.observed_run, Snapshot(state.now, run=fact)))
+        return context.with_result(
+            observed_run=observe(context.observed_run, Snapshot(state.now, run=fact)),
+            transient=replace(context.transient, unknown_params=unknown_params),
+        )
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Clear the run's failed tasks, and the tasks that could not run because of them."""

@@ -13,10 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from jsonschema import ValidationError
+
 from mljob_contract.mljob import MLJobSpec
+from mljob_contract.param_schema import ADDITIONAL_PARAMS
 
 from ..text.bounds import CONF
-from ..text.spelling import of_param
+from ..text.spelling import meant, of_param
 from ..text.storable import cut
 from .param_schemas import Checks
 from .redaction import texts
@@ -27,6 +30,10 @@ MAX_PROBLEM = 2000
 """The maximum length of one problem's text, in characters. The text is jsonschema's message, which
 quotes the whole value and schema.
 """
+MAX_UNKNOWN = 5
+"""The maximum number of unknown keys that are reported for one conf."""
+MAX_KEY = 100
+"""The maximum length of a key in a problem's text, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +108,60 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
     return {text for key, value in conf.items() if key not in public or public[key] != value for text in texts(value)}
 
 
-def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+def string_values(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, str]:
+    """Return the keys of a conf whose values are strings from a ConfigMap or Secret. The value of
+    each key is the kind and name of that object.
+
+    Args:
+        conf: The conf of the run.
+        own: The conf of the spec.
+        sources: The ConfigMaps and Secrets of ``spec.confFrom``.
+    """
+    return {
+        key: source.what
+        for source in sources
+        for key, text in source.data.items()
+        if key not in own and conf.get(key) == text
+    }
+
+
+def unknown_keys(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a conf that the DAG does not declare as params, each as ``spec.conf.<key>:
+    <reason>``. The result is empty for a DAG without params, which may read any key.
+
+    Args:
+        conf: The conf to submit.
+        params: The DAG's params, as for :func:`problems`.
+    """
+    unknown = [name for name in conf if name not in params] if params else []
+    found = [
+        f"spec.conf.{cut(name, MAX_KEY)}: the DAG has no such param{meant(name, params)}"
+        for name in unknown[:MAX_UNKNOWN]
+    ]
+    return [*found, f"and {len(unknown) - MAX_UNKNOWN} more"] if len(unknown) > MAX_UNKNOWN else found
+
+
+def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
+    """Return whether the DAG says in the schemas of its params that a conf must have no other
+    keys.
+    """
+    schemas = (param.get("schema") for param in params.values() if isinstance(param, Mapping))
+    return any(isinstance(schema, Mapping) and schema.get(ADDITIONAL_PARAMS) is False for schema in schemas)
+
+
+def problems(conf: Mapping[str, Any], params: Mapping[str, Any], strings: Mapping[str, str] | None = None) -> list[str]:
     """Return what Airflow would refuse in a conf, each problem as ``spec.conf.<path>: <reason>``.
 
     Some keywords of schemas are left to Airflow (see :mod:`.param_schemas`). A param that is not in
-    the conf has its default value. As in Airflow, the conf may have keys that are not params.
+    the conf has its default value. As in Airflow, the conf may have keys that are not params (see
+    :func:`unknown_keys`).
 
     Args:
         conf: The conf to submit.
         params: The DAG's params from ``GET /dags/{id}/details``. Each param has a default ``value``
             and a JSON ``schema``.
+        strings: The keys of the conf whose values are strings from a ConfigMap or Secret
+            (:func:`string_values`).
     """
     found = [
         f"spec.conf.{name}: has a NUL character, which Airflow's database can't hold"
@@ -123,10 +174,8 @@ def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
         schema = rules.get("schema")
         error = checks.problem(conf.get(name, rules.get("value")), schema)
         if error is not None and name in conf:
-            hint = of_param(error.message)
-            found.append(
-                f"spec.conf.{name}{error.json_path[1:]}: {cut(error.message, MAX_PROBLEM)}{f' ({hint})' if hint else ''}"
-            )
+            hint = _hint(error, name, (strings or {}).get(name))
+            found.append(f"spec.conf.{name}{error.json_path[1:]}: {cut(error.message, MAX_PROBLEM)}{hint}")
         elif error is not None:
             kind = schema.get("type") if isinstance(schema, Mapping) else None
             found.append(f"spec.conf.{name}: required{f', of type {kind}' if isinstance(kind, str) else ''}")
@@ -143,6 +192,20 @@ def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
         return None
     parts = ", ".join(["spec.conf", *(source.what for source in sources)])
     return f"The conf merged from {parts} {over}. Make the conf smaller, or store large values where the DAG can read them and put their location into the conf."
+
+
+def _hint(error: ValidationError, name: str, source: str | None) -> str:
+    """Return how to write the value of a param, in parentheses and with a space before it. Return
+    an empty text if there is no hint. ``source`` is the object that has the value as a string.
+    """
+    hints = [of_param(error.message)]
+    if source is not None and error.validator == "type" and not error.path:
+        hints.append(
+            f"the values of {source} are strings; a key with the suffix .json holds JSON, "
+            f"such as more.json: {{{json.dumps(cut(name, MAX_KEY))}: ...}}"
+        )
+    text = "; ".join(hint for hint in hints if hint is not None)
+    return f" ({text})" if text else ""
 
 
 def _object(source: Source, key: str, text: str) -> dict[str, Any]:

@@ -88,6 +88,8 @@ class TransientState:
             operator must ask Airflow for the run and its tasks.
         resumed: The generation of the spec for which Airflow has resumed the backfill, or None if
             this process has not resumed the backfill.
+        unknown_params: The message about keys of the run's conf that the DAG does not declare as
+            params. Empty if the DAG declares all keys. None if this process has not built the conf.
         halt: Why the DAG of the run schedules no task, or None if it schedules tasks.
         refused: Whether the Kubernetes API refused the status as invalid. The operator has then
             forgotten the facts behind that status, and can't announce anything in the status.
@@ -109,5 +111,6 @@ class TransientState:
     over_since: datetime | None = None
     needs_look_up: bool = False
     resumed: int | None = None
+    unknown_params: str | None = None
     halt: Halt | None = None
     refused: bool = False

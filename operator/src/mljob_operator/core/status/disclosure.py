@@ -36,6 +36,9 @@ def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> t
     stored_texts = frozenset() if redaction.complete else _stored_texts(s.job.status)
     observed_run = _observed_run(s.observed_run, partial(_redact, redaction=redaction, stored_texts=stored_texts))
     transient = _transient(s.transient, redaction.untrusted if _has_run(s) else redaction.text)
+    if transient.unknown_params is not None:
+        # This process has built the conf, so it knows all texts from Secrets in it.
+        transient = replace(transient, unknown_params=redaction.text(transient.unknown_params))
     return replace(s, inputs=replace(s.inputs, observed_run=observed_run, transient=transient)), _outputs(
         outputs, redaction
     )

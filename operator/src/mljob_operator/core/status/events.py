@@ -92,6 +92,7 @@ def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     if (unapplied := _condition(new, "SpecApplied")) is not None and _condition(old, "SpecApplied") is None:
         waits = new.observed_generation == old.observed_generation
         events.append(KubeEvent(WARNING, unapplied.reason if waits else "SpecChangeRefused", unapplied.message))
+    events.extend(_unknown_params(old, new))
     events.extend(_failed_tasks(old, new))
     events.extend(_failed_runs(old, new))
     events.extend(_questions(old, new))
@@ -179,6 +180,14 @@ def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         text = f"Task {task.task_id}{instances} waits for a person's answer{subject}"
         events.append(KubeEvent(NORMAL, "AwaitingInput", f"{text[:800]}{where}"[:MAX_NOTE]))
     return events
+
+
+def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
+    """Return a Warning about keys of the run's conf that the DAG does not declare as params."""
+    before, after = _condition(old, "UnknownParams"), _condition(new, "UnknownParams")
+    if after is None or (before is not None and before.message == after.message):
+        return []
+    return [KubeEvent(WARNING, "UnknownParams", after.message[:MAX_NOTE])]
 
 
 def _was_cancelled(status: MLJobStatus) -> bool:

@@ -26,10 +26,10 @@ _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec t
 
 def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition]:
     """Return the conditions of the MLJob, of the types Complete, Failed, Suspended, SpecApplied,
-    Reconciling and Stalled.
+    UnknownParams, Reconciling and Stalled.
     """
     unapplied = _unapplied(state)
-    conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied]
+    conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied, *_unknown_params(state)]
     if (blocker := rerun_blocker(state)) is not None:
         if state.change is SpecChange.RENEWED:
             conditions.append(DesiredCondition("SpecApplied", False, blocker.reason, blocker.message))
@@ -96,6 +96,19 @@ def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
     if pending and pause is not None:
         reason = CancelReason.SUSPEND if pause.pauses else RESUMING
     return [DesiredCondition("Suspended", suspended, reason, summary.message if suspended else "")]
+
+
+def _unknown_params(state: State) -> list[DesiredCondition]:
+    """Return the condition UnknownParams, if the run's conf has keys that the DAG does not declare
+    as params. The stored condition stays until a conf is built again, or another spec is to run.
+    """
+    message = state.transient.unknown_params
+    if message is None and state.current.status.spec_hash == state.job.status.spec_hash:
+        stored = [condition for condition in state.job.status.conditions or () if condition.type == "UnknownParams"]
+        message = stored[0].message if stored else None
+    if not message:
+        return []
+    return [DesiredCondition("UnknownParams", True, "UnknownParams", cut(message, MAX_MESSAGE, MAX_MESSAGE_BYTES))]
 
 
 def _unapplied(state: State) -> list[DesiredCondition]:

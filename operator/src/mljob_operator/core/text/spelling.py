@@ -1,11 +1,23 @@
-"""Hints for messages about invalid values. A hint says how to write a duration or a time."""
+"""Hints for messages about invalid values. A hint says how to write a duration or a time, or which
+name the user may have meant.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
 
 DATE_TIME = "write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
 SECONDS = "write a number of seconds, such as 7200 for two hours"
+
+MAX_COMPARED = 100
+"""The maximum number of names that a name is compared with."""
+MAX_COMPARED_LENGTH = 60
+"""The maximum length of a name that is compared, in characters. The comparison takes time that grows
+with the product of the lengths.
+"""
 
 _NO_NUMBER = re.compile(
     r"'\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|sec|m|min|h|d|w)' is not of type '(?:integer|number)'", re.IGNORECASE
@@ -22,6 +34,15 @@ def of_field(name: str, problem: str) -> str | None:
     if name.endswith("Seconds") and problem.startswith(("int_", "float_")):
         return SECONDS
     return DATE_TIME if problem.startswith(("datetime_", "timezone_")) else None
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the question whether the user meant the most similar of the ``known`` names, in
+    parentheses and with a space before it. Return an empty text if no name is similar.
+    """
+    compared = [other for other in islice(known, MAX_COMPARED) if len(other) <= MAX_COMPARED_LENGTH]
+    similar = get_close_matches(name, compared, n=1) if len(name) <= MAX_COMPARED_LENGTH else []
+    return f" (did you mean {similar[0]}?)" if similar else ""
 
 
 def of_param(refusal: str) -> str | None:

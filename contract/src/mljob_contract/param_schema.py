@@ -1,0 +1,14 @@
+"""A keyword in the JSON Schemas of a DAG's params. DAGs that are made by ``mljob_dag`` have the
+keyword.
+
+Airflow has a schema for each param and none for the whole conf, and accepts every key in a conf.
+With this keyword, a DAG says that it accepts only its params.
+"""
+
+from __future__ import annotations
+
+ADDITIONAL_PARAMS = "x-mljob-additional-params"
+"""If a param's schema has this keyword with the value false, a conf of the DAG must have no other
+keys than the DAG's params. The keyword is to a conf what ``additionalProperties`` of JSON Schema is to an object.
+Validators ignore keywords that they don't know (JSON Schema 2020-12, Core, section 6.5).
+"""

@@ -1,0 +1,112 @@
+"""Keys of a conf that are not params of its DAG, and strings where a param has another type."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from mljob_contract.param_schema import ADDITIONAL_PARAMS
+from mljob_operator.core.conf.conf import Source, problems, refuses_unknown_keys, string_values, unknown_keys
+
+INTEGER = {"value": 3, "schema": {"type": "integer"}}
+PARAMS = {"epochs": INTEGER, "learning_rate": INTEGER}
+DEFAULTS = Source("ConfigMap defaults", {"epochs": "5", "region": "eu"}, secret=False)
+WAREHOUSE = Source("Secret warehouse", {"epochs": "6"}, secret=True)
+OBJECT = Source("ConfigMap more", {"more.json": '{"epochs": 5}'}, secret=False)
+
+
+@pytest.mark.parametrize(
+    ("conf", "params", "expected"),
+    [
+        pytest.param({"epochs": 1}, PARAMS, [], id="a param"),
+        pytest.param({}, PARAMS, [], id="an empty conf"),
+        pytest.param({"epoch": 1}, {}, [], id="a DAG without params"),
+        pytest.param(
+            {"epoch": 1}, PARAMS, ["spec.conf.epoch: the DAG has no such param (did you mean epochs?)"], id="misspelt"
+        ),
+        pytest.param({"note": 1}, PARAMS, ["spec.conf.note: the DAG has no such param"], id="nothing is similar"),
+        pytest.param(
+            {f"k{number}": 1 for number in range(8)},
+            PARAMS,
+            [*(f"spec.conf.k{number}: the DAG has no such param" for number in range(5)), "and 3 more"],
+            id="many",
+        ),
+        pytest.param({"x" * 300: 1}, PARAMS, [f"spec.conf.{'x' * 97}...: the DAG has no such param"], id="a long key"),
+    ],
+)
+def test_unknown_keys(conf: dict[str, Any], params: dict[str, Any], expected: list[str]) -> None:
+    assert unknown_keys(conf, params) == expected
+
+
+def test_suggestions_take_no_long_time_for_thousands_of_params() -> None:
+    begun = time.process_time()
+    unknown_keys({"a" * 60 + str(i): 1 for i in range(9000)}, {"ab" * 30 + str(i): INTEGER for i in range(9000)})
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        pytest.param({"epochs": {"schema": {"type": "integer", ADDITIONAL_PARAMS: False}}}, True, id="closed"),
+        pytest.param({"epochs": {"schema": {"type": "integer", ADDITIONAL_PARAMS: True}}}, False, id="open"),
+        pytest.param(PARAMS, False, id="it does not say"),
+        pytest.param({"epochs": 3, "rate": {"schema": "x"}}, False, id="malformed params"),
+        pytest.param({}, False, id="no params"),
+    ],
+)
+def test_which_dags_refuse_unknown_keys(params: dict[str, Any], *, expected: bool) -> None:
+    assert refuses_unknown_keys(params) is expected
+
+
+@pytest.mark.parametrize(
+    ("conf", "own", "sources", "expected"),
+    [
+        pytest.param({"epochs": "5"}, {}, [DEFAULTS], {"epochs": "ConfigMap defaults"}, id="a ConfigMap"),
+        pytest.param({"epochs": "6"}, {}, [DEFAULTS, WAREHOUSE], {"epochs": "Secret warehouse"}, id="the last source"),
+        pytest.param({"epochs": "5"}, {"epochs": "5"}, [DEFAULTS], {}, id="the spec"),
+        pytest.param({"epochs": 5}, {}, [DEFAULTS, OBJECT], {}, id="JSON"),
+    ],
+)
+def test_strings_from_sources(
+    conf: dict[str, Any], own: dict[str, Any], sources: list[Source], expected: dict[str, str]
+) -> None:
+    assert string_values(conf, own, sources) == expected
+
+
+HINT = 'the values of ConfigMap defaults are strings; a key with the suffix .json holds JSON, such as more.json: {"x": ...}'
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "expected"),
+    [
+        pytest.param("5", {"type": "integer"}, [f"spec.conf.x: '5' is not of type 'integer' ({HINT})"], id="a number"),
+        pytest.param(
+            "[1]",
+            {"type": ["array", "null"]},
+            [f"spec.conf.x: '[1]' is not of type 'array', 'null' ({HINT})"],
+            id="a list",
+        ),
+        pytest.param(
+            "2h",
+            {"type": "integer"},
+            [
+                "spec.conf.x: '2h' is not of type 'integer' "
+                f"(write the duration as a number; in seconds, two hours are 7200; {HINT})"
+            ],
+            id="a duration",
+        ),
+        pytest.param("abc", {"type": "string", "maxLength": 2}, ["spec.conf.x: 'abc' is too long"], id="a string"),
+        pytest.param("abc", {"type": "string"}, [], id="a string that fits"),
+    ],
+)
+def test_hint_about_strings_from_a_config_map(value: str, schema: dict[str, Any], expected: list[str]) -> None:
+    params = {"x": {"value": None, "schema": schema}}
+    assert problems({"x": value}, params, {"x": "ConfigMap defaults"}) == expected
+
+
+def test_value_of_the_spec_has_no_hint_about_config_maps() -> None:
+    assert problems({"x": "5"}, {"x": INTEGER}, {"y": "ConfigMap defaults"}) == [
+        "spec.conf.x: '5' is not of type 'integer'"
+    ]
