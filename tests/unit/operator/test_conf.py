@@ -166,6 +166,16 @@ class TestConf:
         assert newest(world).conf == {"epochs": 20}
         assert world.condition("UnknownParams") is None
 
+    async def test_refused_conf_is_tried_again_every_few_minutes(self, world: World) -> None:
+        """Nothing tells the operator that the DAG has changed."""
+        world.airflow.dag_params["train"] = {"epochs": declared({"type": "integer"}, 3)}
+        await world.apply(conf={"epochs": 20, "alpha": 1})
+        assert (world.status.reason, world.condition("Stalled")) == ("ValidationFailed", "True")
+        world.airflow.dag_params["train"]["alpha"] = declared({"type": "integer"}, 0)
+        await world.later(180)
+        assert newest(world).conf == {"epochs": 20, "alpha": 1}
+        assert (world.status.phase, world.condition("Stalled")) == (Phase.QUEUED, "False")
+
     async def test_misspelt_param_of_another_dag_is_a_warning(self, world: World) -> None:
         world.airflow.dag_params["train"] = {"epochs": {"value": 3, "schema": {"type": "integer"}}}
         await world.apply(conf={"epoch": 20})

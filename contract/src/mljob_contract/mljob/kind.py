@@ -13,10 +13,12 @@ the tasks and outputs of the ended run are in the status."""
 RETRY_REQUESTED_AT = f"{GROUP}/retry-requested-at"
 """The annotation that requests another attempt of an MLJob. The operator acts once on each new
 value, such as the current time. The annotation ``reconcile.fluxcd.io/requestedAt`` of Flux works
-the same way (fluxcd.io: "Trigger a reconcile")."""
+the same way (fluxcd.io: "Trigger a reconcile").
+"""
 MAX_RETRY_REQUEST = 253
-"""The number of characters that the operator reads and stores of the annotation's value. The
-operator ignores the rest of the value."""
+"""The maximum number of characters of the annotation's value that the operator reads and stores.
+The operator ignores the rest of the value.
+"""
 
 UNOBSERVED = {"observedGeneration": -1}
 """The status that the API server gives a new MLJob until an operator writes a status. If a new
