@@ -158,8 +158,8 @@ BACKFILL_RULES: Rules = [
 ]
 SOURCE_RULES: Rules = [
     {
-        "rule": "has(self.configMapRef) != has(self.secretRef)",
-        "message": "each entry of confFrom must set exactly one of configMapRef and secretRef",
+        "rule": "[has(self.configMapRef), has(self.secretRef), has(self.outputsRef)].filter(x, x).size() == 1",
+        "message": "each entry of confFrom must set exactly one of configMapRef, secretRef and outputsRef",
     },
 ]
 INSTANCE_RULES: Rules = [
@@ -207,6 +207,12 @@ OUTPUT_RULES: Rules = [
 NAME_RULE = {
     "rule": f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
     "message": f"metadata.name must have at most {MAX_NAME_LENGTH} characters: it is part of the dag run id, which Airflow limits to 250 characters",
+}
+
+OWN_OUTPUTS_RULE = {
+    "rule": "!has(self.spec.confFrom) || self.spec.confFrom.all(x, !has(x.outputsRef) || x.outputsRef.name != self.metadata.name)",
+    "message": "outputsRef must name another MLJob: an MLJob can't wait for its own outputs",
+    "fieldPath": ".spec.confFrom",
 }
 
 
@@ -290,6 +296,7 @@ def jobs() -> Resource:
     spec["properties"]["backfill"]["x-kubernetes-validations"] = BACKFILL_RULES
     sources, outputs = spec["properties"]["confFrom"], spec["properties"]["outputs"]
     sources["items"]["x-kubernetes-validations"] = SOURCE_RULES
+    sources["items"]["properties"]["outputsRef"]["properties"]["keys"]["x-kubernetes-list-type"] = "set"
     outputs["items"]["x-kubernetes-validations"] = OUTPUT_RULES
     # The order of confFrom matters, so the list is atomic: a field manager owns the whole list. The
     # entries of outputs have names, so field managers can own single entries.
@@ -304,11 +311,12 @@ def jobs() -> Resource:
     properties = status["properties"]
     properties["tasks"]["maxItems"] = mljob.MAX_TASKS
     properties["history"]["maxItems"] = mljob.MAX_HISTORY
+    properties["upstreams"]["maxItems"] = mljob.MAX_CONF_SOURCES
     failed_runs = properties["backfill"]["properties"]["failedRuns"]
     failed_runs["maxItems"] = mljob.MAX_FAILED_RUNS
     failed_runs["x-kubernetes-list-type"] = "map"
     failed_runs["x-kubernetes-list-map-keys"] = ["dagRunId"]
-    _keyed(properties, {"tasks": ["taskId"], "conditions": ["type"], "history": ["attempt"]})
+    _keyed(properties, {"tasks": ["taskId"], "conditions": ["type"], "history": ["attempt"], "upstreams": ["name"]})
     return Resource(
         mljob.KIND,
         mljob.PLURAL,
@@ -318,7 +326,7 @@ def jobs() -> Resource:
         PRINTER_COLUMNS,
         spec,
         status,
-        [NAME_RULE],
+        [NAME_RULE, OWN_OUTPUTS_RULE],
         SELECTABLE,
     )
 

@@ -19,6 +19,7 @@ from .controllers.airflow_instance.registry import AirflowRegistry, OwnAirflow
 from .controllers.mljob.confs import Confs
 from .controllers.mljob.controller import MLJobController
 from .controllers.mljob.reconciler import Reconciler
+from .controllers.mljob.upstreams import Upstreams
 from .controllers.orphans import Orphans
 from .core.airflow_instance.admission import AdmissionQueue
 from .core.airflow_instance.credentials import Login
@@ -137,7 +138,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     )
     links = EventLinks(settings.kafka_bootstrap_servers, ports.meter, airflows.topic_changed)
     admission, missing_runs = AdmissionQueue(), MissingRuns(settings.lost_before())
-    confs = Confs(ports.jobs, ports.clock)
+    confs, upstreams = Confs(ports.jobs, ports.clock), Upstreams(ports.jobs, ports.clock)
     reconciler = Reconciler(
         airflows,
         ports.jobs,
@@ -145,6 +146,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
         admission=admission,
         missing_runs=missing_runs,
         confs=confs,
+        upstreams=upstreams,
         prefix=settings.run_id_prefix,
         cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
         process=process,
@@ -158,6 +160,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
         admission=admission,
         missing_runs=missing_runs,
         confs=confs,
+        upstreams=upstreams,
         min_interval=settings.status_interval_seconds,
     )
     orphans = Orphans(

@@ -15,6 +15,7 @@ from .kind import FINALIZER, KIND, MAX_RETRY_REQUEST, PLURAL, RETRY_REQUESTED_AT
 from .spec import (
     MAX_CONF_BYTES,
     MAX_CONF_LEVELS,
+    MAX_CONF_SOURCES,
     AirflowReference,
     BackfillSpec,
     Cancellation,
@@ -24,6 +25,7 @@ from .spec import (
     DeletionPolicy,
     MLJobSpec,
     OutputSource,
+    OutputsReference,
     Reference,
     ReprocessBehavior,
     RetryStrategy,
@@ -48,6 +50,7 @@ from .status import (
     TaskCounts,
     TaskErrorStatus,
     TaskStatus,
+    UpstreamRun,
 )
 
 __all__ = [
@@ -55,6 +58,7 @@ __all__ = [
     "KIND",
     "MAX_CONF_BYTES",
     "MAX_CONF_LEVELS",
+    "MAX_CONF_SOURCES",
     "MAX_ERROR_LENGTH",
     "MAX_FAILED_RUNS",
     "MAX_HISTORY",
@@ -81,6 +85,7 @@ __all__ = [
     "MLJobStatus",
     "MappedTasks",
     "OutputSource",
+    "OutputsReference",
     "Phase",
     "Reference",
     "ReprocessBehavior",
@@ -90,4 +95,5 @@ __all__ = [
     "TaskCounts",
     "TaskErrorStatus",
     "TaskStatus",
+    "UpstreamRun",
 ]

@@ -16,6 +16,12 @@ MAX_CONF_LEVELS = 32
 """The maximum number of nested levels of objects and lists in a conf."""
 MAX_CONF_BYTES = 256 * 1024
 """The maximum number of bytes of a conf as compact JSON."""
+MAX_CONF_SOURCES = 16
+"""The maximum number of entries of ``confFrom``."""
+
+
+OutputKey = Annotated[str, Field(min_length=1, max_length=63)]
+"""The name of an output, as ``mljob_airflow.publish_outputs`` accepts it."""
 
 
 class DeletionPolicy(StrEnum):
@@ -106,26 +112,45 @@ class AirflowReference(ResourceModel):
     """The name of the AirflowInstance."""
 
 
+class OutputsReference(ResourceModel):
+    """Another MLJob in the MLJob's namespace."""
+
+    name: ObjectName
+    """The name of the other MLJob, in the MLJob's namespace. It must not be the MLJob's own
+    name."""
+    keys: Annotated[list[OutputKey], Field(min_length=1, max_length=32)] | None = None
+    """The names of the outputs to take, at most 32. Each of them must be in status.outputs of the
+    other MLJob when that MLJob has succeeded. Default: all outputs."""
+
+
 class ConfSource(ResourceModel):
-    """A ConfigMap or a Secret whose keys become keys of the conf. Each value is a string. A key
-    that ends in .json is different: its value must be a JSON object, and the fields of that object
-    become keys of the conf.
+    """A ConfigMap or a Secret whose keys become keys of the conf, or another MLJob whose outputs
+    become keys of the conf. Each value from a ConfigMap or Secret is a string. A key that ends in
+    .json is different: its value must be a JSON object, and the fields of that object become keys
+    of the conf. Outputs keep their types.
     """
 
     config_map_ref: Reference | None = None
-    """The ConfigMap to read. Set either this or secretRef."""
+    """The ConfigMap to read. Set exactly one of configMapRef, secretRef and outputsRef."""
     secret_ref: Reference | None = None
-    """The Secret to read. Set either this or configMapRef. The operator sends the values to
-    Airflow. It redacts them in the status, in Events and in its log, also where a task's error or
-    output quotes them. Airflow stores the conf of a run, and everyone who can read the run can read
-    the conf, so prefer an Airflow Connection for credentials. The chart grants the operator access
-    to Secrets only with confFrom.secrets=true.
+    """The Secret to read. Set exactly one of configMapRef, secretRef and outputsRef. The operator
+    sends the values to Airflow. It redacts them in the status, in Events and in its log, also where
+    a task's error or output quotes them. Airflow stores the conf of a run, and everyone who can
+    read the run can read the conf, so prefer an Airflow Connection for credentials. The chart
+    grants the operator access to Secrets only with confFrom.secrets=true.
+    """
+    outputs_ref: OutputsReference | None = None
+    """The MLJob whose outputs to take. Set exactly one of configMapRef, secretRef and outputsRef.
+    The run is submitted after the other MLJob has succeeded. Until then this MLJob waits with
+    reason WaitingForMLJob, also while the other MLJob does not exist. The reason is
+    DependencyFailed if the other MLJob can't succeed without a change, or lacks an output of keys.
+    This MLJob continues by itself when the other MLJob succeeds after all.
     """
 
     @model_validator(mode="after")
     def _require_exactly_one_source(self) -> Self:
-        if (self.config_map_ref is None) == (self.secret_ref is None):
-            raise ValueError("set exactly one of configMapRef and secretRef")
+        if [self.config_map_ref, self.secret_ref, self.outputs_ref].count(None) != 2:
+            raise ValueError("set exactly one of configMapRef, secretRef and outputsRef")
         return self
 
 
@@ -190,11 +215,11 @@ class MLJobSpec(ResourceModel):
     ValidationFailed, and the message names the param. Everyone who can read the MLJob can read the
     conf, so take secret values from a Secret with confFrom.
     """
-    conf_from: Annotated[list[ConfSource], Field(max_length=16)] = Field(default_factory=list)
-    """ConfigMaps and Secrets of the MLJob's namespace that provide keys of the conf, at most 16.
-    Later entries override earlier entries, and spec.conf overrides all of them. The operator reads
-    the ConfigMaps and Secrets when it submits a run. A later change of a ConfigMap or Secret
-    neither affects that run nor starts another run.
+    conf_from: Annotated[list[ConfSource], Field(max_length=MAX_CONF_SOURCES)] = Field(default_factory=list)
+    """ConfigMaps, Secrets and outputs of other MLJobs that provide keys of the conf, at most 16. All
+    are in the MLJob's namespace. Later entries override earlier entries, and spec.conf overrides all
+    of them. The operator reads them when it submits a run. A later change of a ConfigMap, a Secret
+    or an output neither affects that run nor starts another run.
     """
     logical_date: Time | None = None
     """The logical date of the run, as an RFC 3339 date-time such as 2026-01-01T00:00:00Z. Default:

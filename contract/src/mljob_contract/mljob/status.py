@@ -220,6 +220,17 @@ class BackfillStatus(ResourceModel):
     """How many failed runs failedRuns leaves out."""
 
 
+class UpstreamRun(ResourceModel):
+    """A run of another MLJob whose outputs are in the conf."""
+
+    name: str
+    """The name of the other MLJob, in the namespace of this MLJob."""
+    dag_run_id: str
+    """The id of the other MLJob's run in Airflow."""
+    attempt: Number
+    """The attempt of the other MLJob that succeeded."""
+
+
 class ConditionStatus(StrEnum):
     """Whether a condition holds, does not hold, or is not known."""
 
@@ -299,6 +310,9 @@ class MLJobStatus(ResourceModel):
     """A hash of dagId, conf, confFrom, airflowRef, backfill and logicalDate as they were when the
     attempt started. The operator compares the hash with the spec to detect a change.
     """
+    upstreams: list[UpstreamRun] | None = None
+    """The runs of other MLJobs whose outputs are in the conf, as spec.confFrom says with outputsRef.
+    The operator stores them before it submits the run."""
     submitted_by: str | None = None
     """The operator process that submits the run of the attempt. The operator stores this name
     before it submits the run, and no other process submits the run.

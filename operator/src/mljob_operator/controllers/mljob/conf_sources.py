@@ -163,4 +163,4 @@ def waited_for(state: State) -> list[ConfObject]:
     job, last_error = state.job, state.transient.last_error
     if last_error is None or not last_error.starting or last_error.reason not in _WAITS:
         return []
-    return [ConfObject.of(job.namespace, source) for source in job.spec.conf_from]
+    return [ConfObject.of(job.namespace, source) for source in job.spec.conf_from if source.outputs_ref is None]

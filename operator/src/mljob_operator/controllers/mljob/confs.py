@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from mljob_contract.mljob import OutputsReference
+
 from ...core.conf.conf import (
     Source,
     excess,
@@ -30,6 +32,7 @@ from ...core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ...core.mljob.job import Job
 from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.state import State
+from ...core.mljob.upstream import Upstream, outputs_of
 from ...core.run.run_key import Key, RunKey
 from ...core.status.disclosure import may_quote
 from ...errors import TRIED_AGAIN, ReferenceMissing, ValidationFailed
@@ -105,9 +108,7 @@ class Confs:
         """
         job, dag_id = s.job, s.run.dag_id
         self._secrets_of_run(s)
-        sources = [
-            source for ref in job.spec.conf_from if (source := await self._jobs.source(job.namespace, ref)) is not None
-        ]
+        sources = await self._sources(s)
         self._learn(job, secrets(sources))
         try:
             conf = merged(job.spec.conf, sources)
@@ -122,6 +123,19 @@ class Confs:
         if invalid or (unknown and refuses_unknown_keys(params)):
             raise ValidationFailed(f"{message} Change it, or the DAG's params. {TRIED_AGAIN}")
         return BuiltConf(conf, f"{message} {SUBMITTED_ANYWAY}" if unknown else "")
+
+    async def _sources(self, s: State) -> list[Source]:
+        """Return the sources of ``spec.confFrom``, in order."""
+        found = []
+        for reference in s.job.spec.conf_from:
+            if reference.outputs_ref is None:
+                source = await self._jobs.source(s.job.namespace, reference)
+            else:
+                upstream = s.inputs.upstreams[reference.outputs_ref.name]
+                source = outputs_of(reference.outputs_ref, upstream) if upstream is not None else None
+            if source is not None:
+                found.append(source)
+        return found
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
         """Use the conf of an earlier run again: remember its secret values, and return the conf."""
@@ -210,12 +224,25 @@ class Confs:
         sources: list[Source] = []
         for reference in job.spec.conf_from:
             try:
-                source = await self._jobs.source(job.namespace, reference)
+                source = (
+                    await self._jobs.source(job.namespace, reference)
+                    if reference.outputs_ref is None
+                    else await self._outputs(job, reference.outputs_ref)
+                )
             except ReferenceMissing:
                 continue
             if source is not None:
                 sources.append(source)
         self._learn(job, secrets(sources) | not_public(conf, job.spec.conf, sources))
+
+    async def _outputs(self, job: Job, reference: OutputsReference) -> Source | None:
+        """Return the outputs that the newest run's conf took from another MLJob. Return None if
+        that MLJob has other outputs by now.
+        """
+        found = await self._jobs.get((job.namespace, reference.name))
+        upstream = Upstream.of(found) if found is not None else Upstream()
+        taken = upstream.run is not None and upstream.run in (job.status.upstreams or ())
+        return outputs_of(reference, upstream) if taken else None
 
     def _learn(self, job: Job, texts: Iterable[str]) -> None:
         found = self._secrets_of(job)

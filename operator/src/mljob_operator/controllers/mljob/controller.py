@@ -42,6 +42,7 @@ from .expiries import Expiries, Expiry
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
+from .upstreams import Upstreams
 from .worker_state import Done, WorkerState
 
 log = redacted_logger(__name__)
@@ -67,6 +68,7 @@ class MLJobController:
             admission.
         missing_runs: Knows the missing runs of each Airflow.
         confs: Knows the redaction of secret values, for log lines.
+        upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
         min_interval: The minimum number of seconds between two patches of one status.
     """
 
@@ -81,12 +83,14 @@ class MLJobController:
         admission: AdmissionQueue,
         missing_runs: MissingRuns,
         confs: Confs,
+        upstreams: Upstreams,
         min_interval: float,
     ) -> None:
         self._reconciler = reconciler
         self._admission = admission
         self._missing_runs = missing_runs
         self._confs = confs
+        self._upstreams = upstreams
         self._clock = clock
         self._meter = meter
         self._min_interval = min_interval
@@ -121,6 +125,8 @@ class MLJobController:
 
     def observe(self, job: Job) -> None:
         """Handle a version of an MLJob from the watch."""
+        for waiting in self._upstreams.observe(job):
+            self._retry_now(waiting)
         worker = self._workers.get(job.key)
         if worker is None:
             if job.is_done:
@@ -162,6 +168,8 @@ class MLJobController:
     def observe_deletion(self, key: Key, uid: str) -> None:
         """Handle the deletion of the MLJob with this uid, which the watch has reported."""
         self._expiries.end(key, uid)
+        for waiting in self._upstreams.observe_deletion(key, uid):
+            self._retry_now(waiting)
         worker = self._workers.get(key)
         if worker is not None and worker.job is not None and worker.job.uid == uid:
             worker.forget()
@@ -522,9 +530,11 @@ class MLJobController:
         """After a step, request an early pass over the change feed if the run may change without an
         event, or if it is missing and a census is needed.
 
-        Also update the index of backfills in progress.
+        Also update the index of backfills in progress, and register the MLJob with the MLJobs for
+        which it waits.
         """
         state = worker.state
+        self._upstreams.follow(key, state if worker.tracked is not None else None)
         if state is None:
             return
         vanished = state.presence.vanished and self._missing_runs.needs_relist(key)

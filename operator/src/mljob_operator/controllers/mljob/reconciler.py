@@ -53,6 +53,7 @@ from .actions import ActionContext, Actions, dag_runs_of, log_of, user_of
 from .backfill_actions import BackfillActions
 from .confs import Confs
 from .run_actions import RunActions
+from .upstreams import Upstreams
 
 UNKNOWN_FOR = timedelta(seconds=30)
 """The time for which a submission that got no answer may still create a run. After this time,
@@ -97,6 +98,7 @@ class Reconciler:
         missing_runs: Knows the missing runs of each Airflow, and whether many runs have vanished at
             once.
         confs: Builds the confs of runs, and knows the redaction of their secret values.
+        upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
         prefix: The prefix of dag run ids.
         cancel_fallback: How long the cancellation DAG's run may wait for a slot before the operator
             cancels through Airflow's REST API.
@@ -112,6 +114,7 @@ class Reconciler:
         admission: AdmissionQueue,
         missing_runs: MissingRuns,
         confs: Confs,
+        upstreams: Upstreams,
         prefix: str,
         cancel_fallback: timedelta,
         process: str,
@@ -125,12 +128,14 @@ class Reconciler:
         self._admission = admission
         self._missing_runs = missing_runs
         self._confs = confs
+        self._upstreams = upstreams
         self._admitted: list[Key] = []
         self._single_run, self._backfill = RunActions(self._confs, clock), BackfillActions(self._confs, clock)
         self._carry_out: dict[type[Action], Callable[[ActionContext, Any], Awaitable[TrackedJob | None]]] = {
             actions.TakeOver: self._take_over,
             actions.AddFinalizer: self._add_finalizer,
             actions.CountRuns: self._count_runs,
+            actions.ReadUpstreams: self._read_upstreams,
             actions.BeginAttempt: self._begin_attempt,
             actions.Submit: lambda context, action: self._actions_of(context).submit(context, action),
             actions.ClearFailed: lambda context, action: self._actions_of(context).clear_failed(context, action),
@@ -171,6 +176,7 @@ class Reconciler:
 
     def _inputs(self, tracked: TrackedJob) -> Inputs:
         job = tracked.job
+        upstreams, upstreams_known_at = self._upstreams.of(job)
         inputs = Inputs(
             job,
             tracked.observed_run,
@@ -180,6 +186,8 @@ class Reconciler:
             cancel_fallback=self._cancel_fallback,
             catalog=self._airflows.catalog(job.namespace),
             absence_withheld=self._missing_runs.withholds_absence(job.key),
+            upstreams=upstreams,
+            upstreams_known_at=upstreams_known_at,
         )
         attempt = tracked.transient.attempt or attempts.current(job.status)
         dag_id = attempt.dag_id if attempt is not None else job.spec.dag_id
@@ -236,6 +244,7 @@ class Reconciler:
 
     def forget(self, key: Key) -> None:
         """Forget an MLJob that is deleted or has nothing more to do."""
+        self._upstreams.follow(key, None)
         self._admission.release(key)
         self._missing_runs.forget(key)
         self._confs.forget(key)
@@ -359,6 +368,10 @@ class Reconciler:
     async def _add_finalizer(self, context: ActionContext, _: actions.AddFinalizer) -> TrackedJob | None:
         job = await self._jobs.set_finalizer(context.job, present=True)
         return context.with_metadata(job) if job is not None else None
+
+    async def _read_upstreams(self, context: ActionContext, action: actions.ReadUpstreams) -> TrackedJob:
+        await self._upstreams.read(context.job.key, action.names)
+        return context.with_result()
 
     async def _count_runs(self, context: ActionContext, _: actions.CountRuns) -> TrackedJob:
         transient, now = context.transient, context.state.now

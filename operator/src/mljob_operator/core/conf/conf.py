@@ -1,4 +1,4 @@
-"""Merges the conf of a run from ConfigMaps, Secrets and ``spec.conf``, and checks the conf against
+"""Merges the conf of a run from ConfigMaps, Secrets, outputs of other MLJobs and ``spec.conf``, and checks the conf against
 the DAG's params.
 
 The operator sends values from Secrets to Airflow only. Texts about an MLJob with such values, such
@@ -38,24 +38,28 @@ MAX_KEY = 100
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A ConfigMap or Secret that an entry of ``spec.confFrom`` names.
+    """A ConfigMap or Secret that an entry of ``spec.confFrom`` names, or the outputs of an MLJob.
 
     Attributes:
         what: The kind and name of the object for messages, such as ``Secret warehouse``.
         data: The keys and values of the object.
         secret: Whether the object is a Secret, so that its values must not be shown.
+        typed: Whether the values are JSON values, as outputs are. The values of ConfigMaps and
+            Secrets are strings.
     """
 
     what: str
-    data: Mapping[str, str]
+    data: Mapping[str, Any]
     secret: bool
+    typed: bool = False
 
 
 def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
     """Merge the sources and ``own`` (``spec.conf``) into one conf.
 
-    Later sources override earlier ones, and ``own`` overrides all of them. The value of a key that
-    ends in ``.json`` is a JSON object, whose fields become keys of the conf.
+    Later sources override earlier ones, and ``own`` overrides all of them. In a ConfigMap or
+    Secret, the value of a key that ends in ``.json`` is a JSON object, whose fields become keys of
+    the conf.
 
     Raises:
         ValueError: The value of a ``.json`` key is not a JSON object, or the object exceeds the
@@ -63,6 +67,9 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
     """
     conf: dict[str, Any] = {}
     for source in sources:
+        if source.typed:
+            conf |= source.data
+            continue
         for key, value in sorted(source.data.items(), key=lambda item: (not item[0].endswith(".json"), item[0])):
             conf |= _object(source, key, value) if key.endswith(".json") else {key: value}
     return conf | dict(own)
@@ -90,14 +97,14 @@ def secrets(sources: Iterable[Source]) -> set[str]:
 def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
     """Return the texts of a run's conf that may have come from a Secret.
 
-    A key of the conf is public if ``own`` or a ConfigMap has the same value for it. The values of
+    A key of the conf is public if ``own``, a ConfigMap or an output has the same value for it. The values of
     all other keys are returned. So the result is right even if a Secret was changed or deleted
     after the run was submitted.
 
     Args:
         conf: The conf of the run, as Airflow has it.
         own: The conf of the spec.
-        sources: The ConfigMaps and Secrets of ``spec.confFrom``.
+        sources: The ConfigMaps, Secrets and outputs of ``spec.confFrom``.
     """
     public: dict[str, Any] = {}
     for source in sources:
@@ -120,6 +127,7 @@ def string_values(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iter
     return {
         key: source.what
         for source in sources
+        if not source.typed
         for key, text in source.data.items()
         if key not in own and conf.get(key) == text
     }

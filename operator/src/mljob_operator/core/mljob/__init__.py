@@ -6,6 +6,7 @@
 - :mod:`.capabilities`: what Airflow can do with a single run, and what Airflow can do with a
   backfill.
 - :mod:`.retry_request`: the retries that users request.
+- :mod:`.upstream`: the MLJobs whose outputs the MLJob takes.
 - :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or clears failed tasks in the
   run of the previous attempt.
 - :mod:`.transient_state`: what this process has tried for an MLJob, and what failed.

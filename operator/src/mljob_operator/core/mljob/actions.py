@@ -21,6 +21,13 @@ class CountRuns:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadUpstreams:
+    """Read the MLJobs whose outputs the conf takes from the Kubernetes API."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BeginAttempt:
     """Begin this attempt. From then on, the status describes this attempt."""
 
@@ -141,6 +148,7 @@ class Wait:
 Action = (
     AddFinalizer
     | CountRuns
+    | ReadUpstreams
     | BeginAttempt
     | TakeOver
     | Store

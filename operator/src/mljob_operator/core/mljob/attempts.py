@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, MLJobStatus, Phase, RunPolicy
+from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, MLJobStatus, Phase, RunPolicy, UpstreamRun
 from mljob_contract.run_id import RunId
 
 from ..run.run_key import SETTINGS_AIRFLOW
@@ -57,6 +57,7 @@ class Attempt:
         airflow: The name of the AirflowInstance that has the run, or ``SETTINGS_AIRFLOW`` for the
             Airflow of the operator's settings.
         submitter: The operator process that submits the run, or None if no process has been chosen.
+        upstreams: The runs of other MLJobs whose outputs are in the conf of the run.
     """
 
     number: int
@@ -65,6 +66,7 @@ class Attempt:
     spec_hash: str
     airflow: str = SETTINGS_AIRFLOW
     submitter: str | None = None
+    upstreams: tuple[UpstreamRun, ...] = ()
 
 
 def current(status: MLJobStatus) -> Attempt | None:
@@ -78,6 +80,7 @@ def current(status: MLJobStatus) -> Attempt | None:
         status.spec_hash or "",
         status.airflow_instance or SETTINGS_AIRFLOW,
         status.submitted_by,
+        tuple(status.upstreams or ()),
     )
 
 
@@ -215,6 +218,7 @@ def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
         "dag_run_id": attempt.run_id,
         "spec_hash": attempt.spec_hash,
         "submitted_by": attempt.submitter,
+        "upstreams": list(attempt.upstreams) or None,
         "dag_run_url": None,
         "submit_time": None,
         "completion_time": None,

@@ -39,6 +39,7 @@ from .actions import (
     NoteRetention,
     Pause,
     ReadQuestions,
+    ReadUpstreams,
     Release,
     Store,
     Submit,
@@ -54,6 +55,7 @@ from .confirmation import LIST_AGAIN_AFTER
 from .spec_change import SpecChange
 from .starting import Start
 from .state import Stage, State
+from .upstream import READ_AGAIN_AFTER
 
 LOOK_UP_EVERY = timedelta(seconds=5)
 """The time between two look-ups of a run that is being cancelled. Events and the change feed don't
@@ -88,7 +90,7 @@ def decide(state: State) -> Action:
 def _changes_at(state: State) -> list[datetime]:
     """Return the future times at which the state changes without an event."""
     deadlines, confirmation = state.deadlines, state.confirmation
-    times = [deadlines.deletion, confirmation.end_at]
+    times = [deadlines.deletion, confirmation.end_at, _read_upstreams_at(state)]
     if not state.job.deleting:
         times += [deadlines.active, deadlines.pre_running, deadlines.expiry, confirmation.verify_at]
     return [at for at in times if at is not None and at > state.now]
@@ -299,6 +301,22 @@ def wait_for_the_backoff(s: State) -> Action | None:
     return Wait(s.start.at if s.start is not None else None)
 
 
+def read_upstreams(s: State) -> Action | None:
+    """Read the MLJobs whose outputs the conf takes, if this process has not read them yet or has
+    waited for long.
+    """
+    at = _read_upstreams_at(s)
+    return ReadUpstreams(s.start.needed.names) if s.start is not None and at is not None and s.now >= at else None
+
+
+def _read_upstreams_at(s: State) -> datetime | None:
+    """Return when to read the MLJobs that block the start, or None if none blocks it."""
+    if s.stage is not Stage.BLOCKED or s.start is None or s.start.blocker is not s.start.needed.blocker:
+        return None
+    known_at = s.inputs.upstreams_known_at
+    return s.now if s.start.needed.unread or known_at is None else known_at + READ_AGAIN_AFTER
+
+
 def clear_up(s: State) -> Action | None:
     """Find out whether a blocked MLJob has a run. An operator that crashed may have submitted the
     run that the status announces.
@@ -390,7 +408,7 @@ GUARDS: tuple[Policy, ...] = (handle_children, let_deletion_through, take_over, 
 
 _AFTER_AN_ATTEMPT = (cancel_late_run, follow_cleared_run, collect_results)
 POLICIES: dict[Stage, tuple[Policy, ...]] = {
-    Stage.BLOCKED: (*_AFTER_AN_ATTEMPT, clear_up),
+    Stage.BLOCKED: (*_AFTER_AN_ATTEMPT, read_upstreams, clear_up),
     Stage.BACKING_OFF: (*_AFTER_AN_ATTEMPT, wait_for_the_backoff),
     Stage.STARTING: (*_AFTER_AN_ATTEMPT, start_the_run),
     Stage.RUNNING: (confirm_the_end, pause_or_resume, follow),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from ..airflow_instance.catalog import AirflowCatalog
 from ..run.observed_run import ObservedRun
 from .job import Job
 from .transient_state import TransientState
+from .upstream import Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,9 @@ class Inputs:
         catalog: The Airflows that the operator knows, and what this MLJob may do with them.
         absence_withheld: Whether the operator ignores Airflow's answer that the run does not exist,
             because too many runs are missing in that Airflow at once.
+        upstreams: The MLJobs whose outputs the MLJob takes, as for :func:`.upstream.dependencies`.
+        upstreams_known_at: Since when the oldest information about them is known. None if none of
+            them was read.
     """
 
     job: Job
@@ -36,6 +41,8 @@ class Inputs:
     cancel_fallback: timedelta = timedelta(seconds=20)
     catalog: AirflowCatalog = field(default_factory=AirflowCatalog)
     absence_withheld: bool = False
+    upstreams: Mapping[str, Upstream | None] = field(default_factory=dict)
+    upstreams_known_at: datetime | None = None
 
     @property
     def target(self) -> str:

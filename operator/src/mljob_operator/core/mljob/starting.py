@@ -18,6 +18,7 @@ from .inputs import Inputs
 from .job import Job
 from .presence import Presence
 from .spec_change import SpecChange
+from .upstream import NO_DEPENDENCIES, Dependencies, dependencies
 
 _MISSED_DEADLINES = (CancelReason.DEADLINE, CancelReason.PRE_RUNNING)
 
@@ -38,6 +39,7 @@ class Start:
             run.
         may_have_run: Whether Airflow must still be asked for runs of this spec that an earlier
             MLJob of the same name has started (runPolicy OncePerSpec).
+        needed: The MLJobs whose outputs the conf of the run takes.
     """
 
     attempt: Attempt
@@ -47,6 +49,7 @@ class Start:
     superseded: bool
     rerun: bool
     may_have_run: bool
+    needed: Dependencies
 
     @classmethod
     def of(
@@ -65,20 +68,24 @@ class Start:
         if current.finished and not rerun:
             return None
         superseded = _is_superseded(inputs, current, change, presence)
+        takes_outputs = _takes_outputs(inputs, current, change, superseded=superseded)
+        needed = dependencies(job, inputs.upstreams) if takes_outputs else NO_DEPENDENCIES
+        superseded |= _has_other_outputs(current, needed)
         announced = current.attempt if current.open and not superseded else None
         attempt = announced or _next_attempt(inputs, current, change)
+        if announced is None and takes_outputs:
+            attempt = replace(attempt, upstreams=needed.runs)
         at = _start_at(inputs, current, change)
         once_per_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and capabilities(job).has_chosen_id
         return cls(
             attempt=attempt,
             at=at,
             due=at is None or inputs.now >= at,
-            blocker=invalid_spec(job.parsed.problem)
-            if job.parsed.problem is not None
-            else find_blocker(inputs.catalog, attempt.airflow, attempt.dag_id),
+            blocker=_blocker(inputs, attempt, needed),
             superseded=superseded,
             rerun=rerun,
             may_have_run=once_per_spec and current.attempt is None and inputs.transient.newest is None,
+            needed=needed,
         )
 
 
@@ -101,6 +108,36 @@ def _failed_at(status: MLJobStatus) -> datetime | None:
     """Return when the attempt of an unfinished MLJob failed, or None if it did not fail."""
     ended = (status.history or [])[-1] if attempts.closed(status) else None
     return ended.completion_time if ended is not None and ended.phase is Phase.FAILED else None
+
+
+def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker | None:
+    """Return what prevents the start of an attempt, or None.
+
+    An MLJob that waits for outputs does not wait for admission, so that its place goes to an MLJob
+    that can start.
+    """
+    if inputs.job.parsed.problem is not None:
+        return invalid_spec(inputs.job.parsed.problem)
+    found = find_blocker(inputs.catalog, attempt.airflow, attempt.dag_id)
+    return found if found is not None and not found.is_limit else needed.blocker or found
+
+
+def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, *, superseded: bool) -> bool:
+    """Return whether the conf of the next run takes outputs of other MLJobs. An attempt that clears
+    tasks keeps the conf of its run, and runPolicy Once keeps the conf of the earlier run.
+    """
+    clears = current.by_clearing and not superseded if current.open else _is_to_be_cleared(inputs, change)
+    return not clears and change is not SpecChange.REFUSED
+
+
+def _has_other_outputs(current: CurrentAttempt, needed: Dependencies) -> bool:
+    """Return whether an upstream MLJob has run again since the announced attempt took its outputs.
+    Another attempt then takes the new outputs, so that the status names the runs behind the conf.
+    """
+    attempt = current.attempt
+    if not current.open or attempt is None or not attempt.upstreams or not needed.runs:
+        return False
+    return attempt.upstreams != needed.runs
 
 
 def _start_at(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> datetime | None:
@@ -162,4 +199,6 @@ def _run_of_its_own(
     attempt = attempts.next_run(inputs.job, inputs.prefix, number, airflow=inputs.target, unused=unused, newest=newest)
     if last is None or change is not SpecChange.REFUSED:
         return attempt
-    return replace(attempt, dag_id=last.dag_id, spec_hash=last.spec_hash, airflow=last.airflow)
+    return replace(
+        attempt, dag_id=last.dag_id, spec_hash=last.spec_hash, airflow=last.airflow, upstreams=last.upstreams
+    )

@@ -34,7 +34,7 @@ parts of the status leave. Each of these parts has its own limit.
 """
 RESERVED_BYTES = 256
 """Bytes that are reserved for the JSON between the parts, and for the count of omitted tasks."""
-_LARGE = frozenset({"outputs", "outputsOmitted", "history", "backfill"})
+_LARGE = frozenset({"outputs", "outputsOmitted", "history", "backfill", "upstreams"})
 """The fields that may be so large that less than ``MAX_TASKS_BYTES`` is left for the tasks. A
 status with none of these fields always has more room than that, so its size is not computed.
 """

@@ -13,6 +13,7 @@ from mljob_contract.mljob import RETRY_REQUESTED_AT, Condition, MLJobStatus, Pha
 
 from ..mljob.backfill_pause import RESUMING
 from ..mljob.cancellation import CancelReason
+from ..mljob.upstream import WAITING
 from ..run.children import Child, in_words
 from ..run.halt import Halt
 from ..run.states import TERMINAL_PHASES
@@ -37,6 +38,7 @@ _NO_WARNING = frozenset(
         "Submitted",
         "Queued",
         "ConcurrencyLimit",
+        WAITING,
         None,
         *(cancel_reason.value for cancel_reason in CancelReason),
     }

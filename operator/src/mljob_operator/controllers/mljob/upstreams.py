@@ -1,0 +1,153 @@
+"""Knows the MLJobs whose outputs other MLJobs wait for, and wakes the MLJobs that wait.
+
+A finished MLJob has no worker and costs no memory. So this module keeps what the waiting MLJobs
+need to know of each MLJob that they name, and only while they wait. The first MLJob that waits
+reads the upstream MLJob from the Kubernetes API. After that the watch of MLJobs, which the operator
+has anyway, delivers the changes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ...core.mljob.job import Job
+from ...core.mljob.state import State
+from ...core.mljob.upstream import MAX_IN_CYCLE, READ_AGAIN_AFTER, Upstream, upstream_names
+from ...core.run.run_key import Key
+from ...ports import Clock, JobStore
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of an MLJob for which others wait.
+
+    Attributes:
+        waiting: The MLJobs that wait.
+        upstream: The MLJob. None if it does not exist.
+        uid: The uid of the last version. Empty if no version is known.
+        version: The resourceVersion of the last version, as a number. 0 if no version is known.
+        known_at: When the MLJob was last read or observed. None before the first time.
+    """
+
+    waiting: set[Key] = field(default_factory=set)
+    upstream: Upstream | None = None
+    uid: str = ""
+    version: int = 0
+    known_at: datetime | None = None
+
+    def take(self, job: Job, at: datetime) -> bool:
+        """Take a version of the MLJob, and return whether it changes anything for those who wait.
+
+        An older version than the last is ignored.
+        """
+        if int(job.resource_version) <= self.version:
+            return False
+        first, before = self.known_at is None, self.upstream
+        self.uid, self.version = job.uid, int(job.resource_version)
+        self.upstream, self.known_at = Upstream.of(job), at
+        return first or self.upstream != before
+
+    def remove(self, at: datetime) -> bool:
+        """Record that the MLJob does not exist, and return whether this is news."""
+        first, before = self.known_at is None, self.upstream
+        self.upstream, self.known_at = None, at
+        return first or before is not None
+
+
+class Upstreams:
+    """Knows the MLJobs whose outputs other MLJobs wait for.
+
+    Args:
+        jobs: Reads MLJobs.
+        clock: Returns the current time.
+    """
+
+    def __init__(self, jobs: JobStore, clock: Clock) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._known: dict[Key, _Known] = {}
+        self._followed: dict[Key, frozenset[Key]] = {}
+
+    def of(self, job: Job) -> tuple[Mapping[str, Upstream | None], datetime | None]:
+        """Return what is known of the MLJobs whose outputs an MLJob takes.
+
+        Returns:
+            The MLJobs by name, as :func:`.upstream.dependencies` takes them, and since when the
+            oldest information about the MLJobs that the MLJob itself names is known.
+        """
+        names = upstream_names(job.spec)
+        found: dict[str, Upstream | None] = {}
+        pending, times = deque(names), []
+        while pending and len(found) <= MAX_IN_CYCLE:
+            name = pending.popleft()
+            known = self._known.get((job.namespace, name))
+            if name in found or known is None or known.known_at is None:
+                continue
+            found[name] = known.upstream
+            if name in names:
+                times.append(known.known_at)
+            if known.upstream is not None:
+                pending += known.upstream.waits_for
+        return found, min(times, default=None)
+
+    async def read(self, key: Key, names: Iterable[str]) -> None:
+        """Read the MLJobs for which an MLJob waits, unless they were read lately.
+
+        The MLJob is registered before the read, so that it misses no change after the read.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        self._follow(key, self._followed.get(key, frozenset()) | {(key[0], name) for name in names})
+        for name in names:
+            known, now = self._known.get((key[0], name)), self._clock()
+            if known is None or (known.known_at is not None and now < known.known_at + READ_AGAIN_AFTER):
+                continue
+            version = known.version
+            job = await self._jobs.get((key[0], name))
+            if job is not None:
+                known.take(job, now)
+            elif known.version == version:
+                # The watch has not delivered an MLJob of this name meanwhile.
+                known.remove(now)
+            known.known_at = now
+
+    def follow(self, key: Key, state: State | None) -> None:
+        """Register an MLJob with the MLJobs for which it waits in this state. With None, the MLJob
+        waits for nothing.
+        """
+        start = state.start if state is not None else None
+        names = start.needed.names if start is not None else ()
+        if names or key in self._followed:
+            self._follow(key, frozenset((key[0], name) for name in names))
+
+    def observe(self, job: Job) -> list[Key]:
+        """Take a version of an MLJob from the watch, and return the MLJobs to wake."""
+        known = self._known.get(job.key)
+        return sorted(known.waiting) if known is not None and known.take(job, self._clock()) else []
+
+    def observe_deletion(self, key: Key, uid: str) -> list[Key]:
+        """Take the deletion of an MLJob from the watch, and return the MLJobs to wake."""
+        known = self._known.get(key)
+        if known is None or known.uid not in (uid, ""):
+            return []
+        return sorted(known.waiting) if known.remove(self._clock()) else []
+
+    @property
+    def known(self) -> int:
+        """The number of MLJobs for which others wait."""
+        return len(self._known)
+
+    def _follow(self, key: Key, upstreams: frozenset[Key]) -> None:
+        before = self._followed.pop(key, frozenset())
+        for upstream in before - upstreams:
+            self._known[upstream].waiting.discard(key)
+            if not self._known[upstream].waiting:
+                del self._known[upstream]
+        for upstream in upstreams - before:
+            self._known.setdefault(upstream, _Known()).waiting.add(key)
+        if upstreams:
+            self._followed[key] = upstreams

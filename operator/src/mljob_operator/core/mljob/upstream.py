@@ -1,0 +1,241 @@
+"""The MLJobs whose outputs another MLJob takes (``spec.confFrom[].outputsRef``).
+
+As in Airflow, an MLJob whose outputs are taken is upstream of the MLJob that takes them. Both are
+in the same namespace. The MLJob that waits has no finalizer, no place in the admission queue and no
+run.
+
+Whether an upstream MLJob can still succeed follows from its conditions, as for every other client:
+if it is Stalled, it needs a change. So :func:`dependencies` treats an MLJob that failed, was
+cancelled, was refused, or ran an older spec in the same way. The failure passes on along a chain,
+and ends where it began: as soon as the first MLJob is not Stalled any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from mljob_contract.mljob import ConditionStatus, MLJobSpec, OutputsReference, Phase, UpstreamRun
+
+from ..airflow_instance.catalog import Blocker
+from ..conf.conf import Source, has_secrets
+from ..conf.redaction import HIDDEN
+from ..text.storable import cut
+from .job import Job
+
+WAITING = "WaitingForMLJob"
+"""The reason of an MLJob that waits for the success of another MLJob."""
+FAILED = "DependencyFailed"
+"""The reason of an MLJob that gets no outputs unless another MLJob changes."""
+MAX_QUOTED = 400
+"""The maximum length of the text that is quoted from an upstream MLJob, in characters."""
+READ_AGAIN_AFTER = timedelta(minutes=5)
+"""The time after which an upstream MLJob is read again while another MLJob waits for it. Usually the
+watch reports a change at once. After an interruption of the watch, a deletion may be unknown.
+"""
+MAX_IN_CYCLE = 100
+"""The maximum number of MLJobs that are searched for a cycle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An MLJob whose outputs another MLJob takes.
+
+    Attributes:
+        run: The run that succeeded for the current spec, once its outputs are read completely. None
+            if there is no such run.
+        outputs: The outputs of that run.
+        omitted: The entries of ``status.outputsOmitted``.
+        failure: Why the MLJob does not succeed without a change, as the end of a sentence. None if
+            the MLJob may still succeed.
+        suspended: Whether the MLJob is suspended.
+        waits_for: The names of the MLJobs that the MLJob itself waits for.
+        has_secrets: Whether texts from Secrets may be redacted in the outputs.
+    """
+
+    run: UpstreamRun | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    omitted: tuple[str, ...] = ()
+    failure: str | None = None
+    suspended: bool = False
+    waits_for: tuple[str, ...] = ()
+    has_secrets: bool = False
+
+    @classmethod
+    def of(cls, job: Job) -> Upstream:
+        """Return what other MLJobs need to know of an MLJob."""
+        status = job.status
+        if status.observed_generation != job.generation:
+            # The status describes an earlier spec.
+            return cls(waits_for=_still_named(job))
+        for condition in status.conditions or ():
+            if condition.type == "Stalled" and condition.status is ConditionStatus.TRUE:
+                why = f"{status.phase} with reason {condition.reason}: {cut(condition.message, MAX_QUOTED)}"
+                return cls(failure=why, waits_for=_still_named(job))
+        other_spec = status.spec_hash not in (None, "", job.parsed.hash)
+        if status.phase is not Phase.SUCCEEDED or not job.is_done or other_spec or status.dag_run_id is None:
+            return cls(suspended=status.phase is Phase.SUSPENDED, waits_for=_still_named(job))
+        return cls(
+            run=UpstreamRun(name=job.name, dag_run_id=status.dag_run_id, attempt=status.attempts or 1),
+            outputs=status.outputs or {},
+            omitted=tuple(status.outputs_omitted or ()),
+            has_secrets=has_secrets(job.spec),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """The upstream MLJobs of an MLJob.
+
+    Attributes:
+        names: The names of the upstream MLJobs.
+        unread: Whether this process has not read all of them yet.
+        blocker: What prevents the start of a run, or None if all outputs are there.
+        runs: The runs whose outputs the conf takes, if there is no blocker.
+    """
+
+    names: tuple[str, ...] = ()
+    unread: bool = False
+    blocker: Blocker | None = None
+    runs: tuple[UpstreamRun, ...] = ()
+
+
+NO_DEPENDENCIES = Dependencies()
+"""The dependencies of an MLJob that takes no outputs."""
+
+
+def upstream_names(spec: MLJobSpec) -> tuple[str, ...]:
+    """Return the names of the MLJobs whose outputs a spec takes, in order and without
+    repetitions.
+    """
+    return tuple(dict.fromkeys(reference.name for _, reference in _references(spec)))
+
+
+def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependencies:
+    """Return whether the outputs that an MLJob takes are there.
+
+    Args:
+        job: The MLJob.
+        upstreams: The upstream MLJobs by name, and the MLJobs that these wait for in turn. None if
+            there is no MLJob of that name. A name that was not read yet has no entry.
+    """
+    names = upstream_names(job.spec)
+    if not names:
+        return NO_DEPENDENCIES
+    if unread := tuple(name for name in names if name not in upstreams):
+        return Dependencies(names, True, Blocker(WAITING, f"{_listed(unread)} must be read first."))
+    if (cycle := _cycle(job.name, upstreams, names)) is not None:
+        return Dependencies(names, blocker=Blocker(FAILED, _of_cycle(cycle), stalls=True))
+    waits: dict[str, str] = {}
+    for index, reference in _references(job.spec):
+        what = f"MLJob {reference.name} (spec.confFrom[{index}].outputsRef)"
+        upstream = upstreams[reference.name]
+        if (failure := _failure(what, reference, upstream)) is not None:
+            return Dependencies(names, blocker=Blocker(FAILED, failure, stalls=True))
+        if upstream is None or upstream.run is None:
+            waits.setdefault(reference.name, f"{what} {_progress(job.namespace, upstream)}.")
+    if waits:
+        have = "has" if len(waits) == 1 else "have"
+        text = " ".join([*waits.values(), f"The run starts when {_listed(tuple(waits))} {have} succeeded."])
+        return Dependencies(names, blocker=Blocker(WAITING, text))
+    found = (upstreams[name] for name in names)
+    return Dependencies(names, runs=tuple(upstream.run for upstream in found if upstream is not None and upstream.run))
+
+
+def outputs_of(reference: OutputsReference, upstream: Upstream) -> Source:
+    """Return the outputs that a reference takes, as a source of the conf."""
+    keys = upstream.outputs if reference.keys is None else reference.keys
+    taken = {key: upstream.outputs[key] for key in keys if key in upstream.outputs}
+    return Source(f"the outputs of MLJob {reference.name}", taken, secret=False, typed=True)
+
+
+def _references(spec: MLJobSpec) -> Iterator[tuple[int, OutputsReference]]:
+    for index, source in enumerate(spec.conf_from):
+        if source.outputs_ref is not None:
+            yield index, source.outputs_ref
+
+
+def _still_named(job: Job) -> tuple[str, ...]:
+    """Return the MLJobs that an MLJob names, if its status says that it waits for them."""
+    return upstream_names(job.spec) if job.status.reason in (WAITING, FAILED) else ()
+
+
+def _progress(namespace: str, upstream: Upstream | None) -> str:
+    if upstream is None:
+        return f"does not exist in namespace {namespace}"
+    return "is suspended" if upstream.suspended else "has not succeeded yet"
+
+
+def _failure(what: str, reference: OutputsReference, upstream: Upstream | None) -> str | None:
+    """Return why an upstream MLJob gives no outputs unless something changes, or None."""
+    if upstream is None:
+        return None
+    if upstream.failure is not None:
+        return f"{what} is {upstream.failure.rstrip('.')}. The run starts if that MLJob succeeds after all."
+    if upstream.run is None:
+        return None
+    if reference.keys is None and upstream.omitted:
+        return (
+            f"{what} succeeded without some of its outputs: {_quoted(upstream.omitted)} (status.outputsOmitted). "
+            "Name the outputs that the conf needs in keys."
+        )
+    for key in reference.keys or ():
+        if key not in upstream.outputs:
+            return f"{what} succeeded without the output {key!r}. {_why_lacking(key, upstream)}"
+    if upstream.has_secrets:
+        for key, value in outputs_of(reference, upstream).data.items():
+            if HIDDEN in json.dumps(value, ensure_ascii=False):
+                return (
+                    f"{what} has the output {key!r}, in which a value from a Secret is replaced by {HIDDEN}. "
+                    "Let its task publish what is not secret, or take other outputs with keys."
+                )
+    return None
+
+
+def _why_lacking(key: str, upstream: Upstream) -> str:
+    if any(entry == key or entry.startswith(f"{key} (") for entry in upstream.omitted):
+        return "The output was too large or not JSON: its status.outputsOmitted and the log of its task say more."
+    if not upstream.outputs:
+        return "It has no outputs."
+    return f"Its outputs are {_quoted(tuple(sorted(upstream.outputs)))}. Correct keys, or the task that publishes the outputs."
+
+
+def _cycle(name: str, upstreams: Mapping[str, Upstream | None], names: tuple[str, ...]) -> list[str] | None:
+    """Return the names of MLJobs that wait for each other: ``name``, the MLJob that it waits for,
+    and so on. Return None if there is no such cycle.
+    """
+    reached_from: dict[str, str] = dict.fromkeys(names, name)
+    pending = list(names)
+    while pending and len(reached_from) <= MAX_IN_CYCLE:
+        current = pending.pop(0)
+        if current == name:
+            cycle = [reached_from[name]]
+            while cycle[-1] != name:
+                cycle.append(reached_from[cycle[-1]])
+            return cycle[::-1]
+        upstream = upstreams.get(current)
+        for further in upstream.waits_for if upstream is not None else ():
+            if further not in reached_from:
+                reached_from[further] = current
+                pending.append(further)
+    return None
+
+
+def _of_cycle(cycle: list[str]) -> str:
+    if len(cycle) == 1:
+        return f"MLJob {cycle[0]} waits for its own outputs. Remove the outputsRef from spec.confFrom."
+    waits = ", and ".join(f"{one} waits for {other}" for one, other in zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+    return f"These MLJobs wait for each other's outputs: {waits}. Remove an outputsRef from the spec.confFrom of one of them."
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    if len(names) == 1:
+        return f"MLJob {names[0]}"
+    return f"MLJobs {', '.join(names[:-1])} and {names[-1]}"
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return cut(", ".join(names), MAX_QUOTED)
