@@ -22,7 +22,14 @@ from pydantic.alias_generators import to_camel
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
 from mljob_contract.backfill_marker import Marker
-from mljob_contract.mljob import FINALIZER, RETRY_REQUESTED_AT, MLJobStatus, ReprocessBehavior, StatusSource
+from mljob_contract.mljob import (
+    FINALIZER,
+    RETRY_REQUESTED_AT,
+    MLJobStatus,
+    ReprocessBehavior,
+    StatusSource,
+    UpstreamRun,
+)
 from mljob_contract.run_id import RunId
 from mljob_operator.core.airflow_instance.access import NAMESPACE_LABEL, Namespace
 from mljob_operator.core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
@@ -43,6 +50,7 @@ from mljob_operator.core.mljob.actions import (
     NoteRetention,
     Pause,
     ReadQuestions,
+    ReadUpstreams,
     Release,
     Store,
     Submit,
@@ -56,6 +64,7 @@ from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
+from mljob_operator.core.mljob.upstream import Upstream
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
 from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, TaskFact, latest_report
 from mljob_operator.core.run.halt import Halt
@@ -83,6 +92,7 @@ __all__ = [
     "NoteRetention",
     "Pause",
     "ReadQuestions",
+    "ReadUpstreams",
     "Release",
     "Store",
     "Submit",
@@ -122,6 +132,9 @@ __all__ = [
     "task",
     "under_way",
     "unread",
+    "upstream",
+    "upstream_run",
+    "upstream_that",
 ]
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -558,6 +571,29 @@ def backfill(
     return ObservedRun(run=run, reported=shown, observed_backfill=observed_backfill, complete=True, listed=listed)
 
 
+# MLJobs whose outputs the MLJob takes
+
+
+def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
+    """An MLJob that has succeeded with these outputs."""
+    return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
+
+
+def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstream:
+    """An MLJob that has not succeeded.
+
+    Args:
+        failure: Why it does not succeed without a change.
+        waits_for: The name of the MLJob that it waits for; empty for none.
+    """
+    return Upstream(failure=failure, waits_for=(waits_for,) if waits_for else ())
+
+
+def upstream_run(name: str = "data", attempt: int = 1) -> dict[str, Any]:
+    """The run of such an MLJob, as in a status."""
+    return {"name": name, "dagRunId": f"run-of-{name}", "attempt": attempt}
+
+
 # Requests of this process
 
 
@@ -674,6 +710,9 @@ class Given:
         halt: Why the DAG schedules no tasks: DagPaused or DagStale.
         refused: Whether the API server refused the last status.
         vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
+        upstreams: The known MLJobs whose outputs the MLJob takes, by name. None: there is no such
+            MLJob.
+        upstreams_known_at: Since when they are known.
         outputs: The outputs that the run's tasks published.
         ui_url: The URL of Airflow's UI; None if it isn't known any more.
     """
@@ -705,6 +744,8 @@ class Given:
     halt: str | None = None
     refused: bool = False
     vanished: bool = False
+    upstreams: Mapping[str, Upstream | None] = field(default_factory=dict)
+    upstreams_known_at: datetime | None = JUST_NOW
     catalog: AirflowCatalog = field(default_factory=catalog)
     outputs: Mapping[str, Any] | None = None
     ui_url: str | None = UI_URL
@@ -775,7 +816,15 @@ def _given(job: MLJob | Given, known: Mapping[str, Any]) -> Given:
 def _state(told: Given) -> State:
     job = Job.from_object(told.job.body(status_of(told)))
     known = Inputs(
-        job, told.run, _transient(told, job), told.now, PREFIX, catalog=told.catalog, absence_withheld=told.vanished
+        job,
+        told.run,
+        _transient(told, job),
+        told.now,
+        PREFIX,
+        catalog=told.catalog,
+        absence_withheld=told.vanished,
+        upstreams=told.upstreams,
+        upstreams_known_at=told.upstreams_known_at,
     )
     return classify(known)
 

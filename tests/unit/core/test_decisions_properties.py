@@ -44,6 +44,7 @@ specs = some_of(
         "cancellation": st.sampled_from([{"strategy": "Api"}, {"timeoutSeconds": 60}]),
         "airflow_ref": st.sampled_from([{"name": "prod"}, {"name": "gone"}]),
         "conf": st.sampled_from([{"epochs": 3}, "no object"]),
+        "conf_from": st.just([{"outputsRef": {"name": "data"}}]),
     },
     at_most=3,
 )
@@ -90,6 +91,8 @@ def statuses(draw: st.DrawFn) -> s.Stored:
         more["failures"] = draw(st.sampled_from([None, 1, 2]))
     if draw(st.booleans()):
         more["conditions"] = draw(conditions)
+    if draw(st.booleans()):
+        more["upstreams"] = [s.upstream_run()]
     more["active"] = draw(st.sampled_from([s.ACTIVE, ago(30), None]))
     more["last_handled_retry"] = draw(st.sampled_from([None, "before", "now"]))
     kind = draw(st.sampled_from(["new", "submitting", "under way", "cancelling", "finished", "retrying", "suspended"]))
@@ -216,6 +219,17 @@ tried = some_of(
     },
     at_most=5,
 )
+upstreams = st.sampled_from(
+    [
+        {"data": s.upstream()},
+        {"data": s.upstream()},
+        {"data": s.upstream(attempt=2)},
+        {"data": None},
+        {"data": s.upstream_that("Failed with reason TaskFailed: out of memory")},
+        {"data": s.upstream_that(waits_for="train")},
+        {},
+    ]
+)
 
 
 @st.composite
@@ -234,6 +248,7 @@ def situations(draw: st.DrawFn) -> Given:
     if draw(st.integers(0, 5)) == 0:
         number = status.attempt.number + 1 if status.attempt is not None else 1
         begun, run = s.attempt(number, run=number), s.unread()
+    known |= {"upstreams": draw(upstreams), "upstreams_known_at": draw(maybe(TIMES))}
     return Given(job=job, status=status, run=run, begun=begun, catalog=draw(catalog), **known)
 
 

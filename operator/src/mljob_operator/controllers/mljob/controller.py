@@ -42,7 +42,7 @@ from .expiries import Expiries, Expiry
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
-from .upstreams import Upstreams
+from .upstreams import Upstreams, waited_for
 from .worker_state import Done, WorkerState
 
 log = redacted_logger(__name__)
@@ -534,7 +534,7 @@ class MLJobController:
         which it waits.
         """
         state = worker.state
-        self._upstreams.follow(key, state if worker.tracked is not None else None)
+        self._upstreams.follow(key, waited_for(state) if state is not None and worker.tracked is not None else ())
         if state is None:
             return
         vanished = state.presence.vanished and self._missing_runs.needs_relist(key)

@@ -244,7 +244,7 @@ class Reconciler:
 
     def forget(self, key: Key) -> None:
         """Forget an MLJob that is deleted or has nothing more to do."""
-        self._upstreams.follow(key, None)
+        self._upstreams.follow(key, ())
         self._admission.release(key)
         self._missing_runs.forget(key)
         self._confs.forget(key)

@@ -9,7 +9,7 @@ has anyway, delivers the changes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -115,14 +115,9 @@ class Upstreams:
                 known.remove(now)
             known.known_at = now
 
-    def follow(self, key: Key, state: State | None) -> None:
-        """Register an MLJob with the MLJobs for which it waits in this state. With None, the MLJob
-        waits for nothing.
-        """
-        start = state.start if state is not None else None
-        names = start.needed.names if start is not None else ()
-        if names or key in self._followed:
-            self._follow(key, frozenset((key[0], name) for name in names))
+    def follow(self, key: Key, names: Iterable[str]) -> None:
+        """Set the MLJobs for which an MLJob waits. ``names`` is empty if it waits for none."""
+        self._follow(key, frozenset((key[0], name) for name in names))
 
     def observe(self, job: Job) -> list[Key]:
         """Take a version of an MLJob from the watch, and return the MLJobs to wake."""
@@ -137,9 +132,9 @@ class Upstreams:
         return sorted(known.waiting) if known.remove(self._clock()) else []
 
     @property
-    def known(self) -> int:
-        """The number of MLJobs for which others wait."""
-        return len(self._known)
+    def awaited(self) -> Collection[Key]:
+        """The MLJobs for which others wait."""
+        return self._known.keys()
 
     def _follow(self, key: Key, upstreams: frozenset[Key]) -> None:
         before = self._followed.pop(key, frozenset())
@@ -151,3 +146,8 @@ class Upstreams:
             self._known.setdefault(upstream, _Known()).waiting.add(key)
         if upstreams:
             self._followed[key] = upstreams
+
+
+def waited_for(state: State) -> tuple[str, ...]:
+    """Return the names of the MLJobs whose outputs the next run of an MLJob takes."""
+    return state.start.needed.names if state.start is not None else ()

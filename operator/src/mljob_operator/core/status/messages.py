@@ -259,6 +259,9 @@ def _cancel_message(context: Context, reason: CancelReason) -> str:
             why, halted = state.transient.kept_by, state.transient.halt
             if why is None and halted is not None:
                 why = halt.message_of(halted, state.run.dag_id, workload(state.job).noun)
+            if why is None and not state.current.open and state.job.status.phase is Phase.PENDING:
+                # The stored status says what has blocked the start.
+                why = state.job.status.message
             seconds = spec.pre_running_deadline_seconds
             return f"No task had started after preRunningDeadlineSeconds ({seconds} s). {why or ''}".rstrip()
         case CancelReason.SUSPEND:
