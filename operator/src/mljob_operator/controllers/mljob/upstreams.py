@@ -30,6 +30,7 @@ class _Known:
         uid: The uid of the last version. Empty if no version is known.
         version: The resourceVersion of the last version, as a number. 0 if no version is known.
         known_at: When the MLJob was last read or observed. None before the first time.
+        observed: How many times the watch has delivered a version or the deletion.
     """
 
     waiting: set[Key] = field(default_factory=set)
@@ -37,6 +38,7 @@ class _Known:
     uid: str = ""
     version: int = 0
     known_at: datetime | None = None
+    observed: int = 0
 
     def take(self, job: Job, at: datetime) -> bool:
         """Take a version of the MLJob, and return whether it changes anything for those who wait.
@@ -106,12 +108,15 @@ class Upstreams:
             known, now = self._known.get((key[0], name)), self._clock()
             if known is None or (known.known_at is not None and now < known.known_at + READ_AGAIN_AFTER):
                 continue
-            version = known.version
+            observed = known.observed
             job = await self._jobs.get((key[0], name))
+            if known.observed != observed:
+                # The watch has delivered a version or the deletion meanwhile. The answer may be
+                # older, and if the answer is newer, the watch delivers the same soon.
+                continue
             if job is not None:
                 known.take(job, now)
-            elif known.version == version:
-                # The watch has not delivered an MLJob of this name meanwhile.
+            else:
                 known.remove(now)
             known.known_at = now
 
@@ -122,13 +127,17 @@ class Upstreams:
     def observe(self, job: Job) -> list[Key]:
         """Take a version of an MLJob from the watch, and return the MLJobs to wake."""
         known = self._known.get(job.key)
-        return sorted(known.waiting) if known is not None and known.take(job, self._clock()) else []
+        if known is None:
+            return []
+        known.observed += 1
+        return sorted(known.waiting) if known.take(job, self._clock()) else []
 
     def observe_deletion(self, key: Key, uid: str) -> list[Key]:
         """Take the deletion of an MLJob from the watch, and return the MLJobs to wake."""
         known = self._known.get(key)
         if known is None or known.uid not in (uid, ""):
             return []
+        known.observed += 1
         return sorted(known.waiting) if known.remove(self._clock()) else []
 
     @property

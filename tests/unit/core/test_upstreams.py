@@ -1,0 +1,415 @@
+"""MLJobs whose outputs another MLJob takes: what is known of them, what blocks a start, and which
+attempt takes their outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mljob_contract.mljob import FINALIZER, OutputsReference, UpstreamRun
+from mljob_operator.core.conf.conf import Source, merged, not_public
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.upstream import (
+    MAX_IN_CYCLE,
+    Dependencies,
+    Upstream,
+    dependencies,
+    outputs_of,
+    upstream_names,
+)
+from mljob_operator.core.status.messages import MAX_MESSAGE
+
+from .situations import (
+    AddFinalizer,
+    BeginAttempt,
+    ClearFailed,
+    Given,
+    LookUpRun,
+    ReadUpstreams,
+    Submit,
+    Wait,
+    ago,
+    catalog,
+    decided,
+    ended,
+    finished,
+    given,
+    job,
+    later,
+    new,
+    not_found,
+    reported,
+    retrying,
+    submitting,
+    under_way,
+    upstream,
+    upstream_run,
+    upstream_that,
+)
+
+RUN = UpstreamRun(name="data", dag_run_id="run-1", attempt=1)
+
+
+def mljob(
+    name: str = "data", status: Mapping[str, Any] | None = None, *, finalizers: list[str] | None = None, **spec: Any
+) -> Job:
+    """An MLJob that has succeeded; ``status`` has the fields that differ."""
+    told = {
+        "observedGeneration": 3,
+        "phase": "Succeeded",
+        "reason": "Succeeded",
+        "dagId": "train",
+        "dagRunId": "run-1",
+        "attempts": 1,
+        "outputs": {"rows": 2000},
+    }
+    metadata = {"namespace": "team-a", "name": name, "uid": "u", "generation": 3, "finalizers": finalizers or []}
+    return Job.from_object({"metadata": metadata, "spec": {"dagId": "train", **spec}, "status": told | (status or {})})
+
+
+def taking(*references: Mapping[str, Any], name: str = "train") -> Job:
+    return mljob(name, confFrom=[{"outputsRef": reference} for reference in references])
+
+
+def stalled(reason: str, message: str) -> dict[str, Any]:
+    at = "2026-01-01T00:00:00Z"
+    return {
+        "conditions": [
+            {"type": "Stalled", "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
+        ]
+    }
+
+
+WAITS = {"confFrom": [{"outputsRef": {"name": "raw"}}]}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(mljob(), Upstream(RUN, {"rows": 2000}), id="succeeded"),
+        pytest.param(
+            mljob(status={"attempts": 2, "outputs": None, "outputsOmitted": ["weights"]}),
+            Upstream(RUN.model_copy(update={"attempt": 2}), omitted=("weights",)),
+            id="succeeded with an output that is too large",
+        ),
+        pytest.param(mljob(status={"phase": "Running"}), Upstream(), id="running"),
+        pytest.param(mljob(status={"phase": "Suspended"}), Upstream(suspended=True), id="suspended"),
+        pytest.param(mljob(finalizers=[FINALIZER]), Upstream(), id="its outputs are not read completely"),
+        pytest.param(mljob(status={"observedGeneration": 2}), Upstream(), id="the success is of an older spec"),
+        pytest.param(
+            mljob(status={"observedGeneration": 2} | stalled("TaskFailed", "Out of memory.")),
+            Upstream(),
+            id="the failure is of an older spec",
+        ),
+        pytest.param(mljob(status={"specHash": "another"}), Upstream(), id="another run of its spec is to come"),
+        pytest.param(
+            mljob(status={"phase": "Failed"} | stalled("TaskFailed", "Out of memory.")),
+            Upstream(failure="Failed with reason TaskFailed: Out of memory."),
+            id="failed",
+        ),
+        pytest.param(
+            mljob(status={"phase": "Pending"} | stalled("ValidationFailed", "x" * 3000)),
+            Upstream(failure=f"Pending with reason ValidationFailed: {'x' * 397}..."),
+            id="its spec was refused",
+        ),
+        pytest.param(
+            mljob(status={"phase": "Pending", "reason": "WaitingForMLJob"}, **WAITS),
+            Upstream(waits_for=("raw",)),
+            id="it waits itself",
+        ),
+        pytest.param(
+            mljob(status={"phase": "Queued", "reason": "Queued"}, **WAITS), Upstream(), id="it has its outputs"
+        ),
+        pytest.param(
+            mljob(confFrom=[{"secretRef": {"name": "warehouse"}}]),
+            Upstream(RUN, {"rows": 2000}, has_secrets=True),
+            id="its outputs may quote Secrets",
+        ),
+    ],
+)
+def test_conditions_say_whether_an_mljob_succeeded_or_needs_a_change(found: Job, expected: Upstream) -> None:
+    assert Upstream.of(found) == expected
+
+
+def test_upstream_mljobs_are_named_once_and_in_order() -> None:
+    assert upstream_names(taking({"name": "b"}, {"name": "a"}, {"name": "b"}).spec) == ("b", "a")
+    assert upstream_names(mljob().spec) == ()
+
+
+@pytest.mark.parametrize(
+    ("references", "known", "expected"),
+    [
+        pytest.param(
+            [{"name": "data"}],
+            {"data": None},
+            "WaitingForMLJob: MLJob data (spec.confFrom[0].outputsRef) does not exist in namespace team-a. "
+            "The run starts when MLJob data has succeeded.",
+            id="it is not there yet",
+        ),
+        pytest.param(
+            [{"name": "data"}, {"name": "raw"}, {"name": "data", "keys": ["a"]}],
+            {"data": Upstream(), "raw": Upstream(suspended=True)},
+            "WaitingForMLJob: MLJob data (spec.confFrom[0].outputsRef) has not succeeded yet. "
+            "MLJob raw (spec.confFrom[1].outputsRef) is suspended. "
+            "The run starts when MLJobs data and raw have succeeded.",
+            id="several",
+        ),
+        pytest.param(
+            [{"name": "data"}, {"name": "raw"}],
+            {"data": Upstream(), "raw": upstream_that("Failed with reason TaskFailed: Out of memory.")},
+            "DependencyFailed: MLJob raw (spec.confFrom[1].outputsRef) is Failed with reason TaskFailed: Out of memory. "
+            "The run starts if that MLJob succeeds after all.",
+            id="a failure is told before what is waited for",
+        ),
+        pytest.param(
+            [{"name": "data"}],
+            {"data": upstream_that(waits_for="train")},
+            "DependencyFailed: These MLJobs wait for each other's outputs: train waits for data, and data waits for train. "
+            "Remove an outputsRef from the spec.confFrom of one of them.",
+            id="a cycle",
+        ),
+        pytest.param(
+            [{"name": "data"}],
+            {"data": upstream_that(waits_for="raw"), "raw": upstream_that(waits_for="data")},
+            "WaitingForMLJob: MLJob data (spec.confFrom[0].outputsRef) has not succeeded yet. "
+            "The run starts when MLJob data has succeeded.",
+            id="a cycle of others, which say so themselves",
+        ),
+        pytest.param(
+            [{"name": "data", "keys": ["path"]}],
+            {"data": Upstream(RUN, {"rows": 1}, omitted=("path (in an object store)",))},
+            "DependencyFailed: MLJob data (spec.confFrom[0].outputsRef) succeeded without the output 'path'. "
+            "The output was too large or not JSON: its status.outputsOmitted and the log of its task say more.",
+            id="a key that was omitted",
+        ),
+        pytest.param(
+            [{"name": "data", "keys": ["path"]}],
+            {"data": Upstream(RUN, {"rows": 1}, omitted=("path_of_others",))},
+            "DependencyFailed: MLJob data (spec.confFrom[0].outputsRef) succeeded without the output 'path'. "
+            "Its outputs are rows. Correct keys, or the task that publishes the outputs.",
+            id="a key that does not exist",
+        ),
+        pytest.param(
+            [{"name": "data", "keys": ["rows"]}],
+            {"data": Upstream(RUN, {"rows": 1, "deep": [{"url": "a***b"}]}, has_secrets=True)},
+            None,
+            id="another output quotes a Secret",
+        ),
+        pytest.param(
+            [{"name": "data"}],
+            {"data": Upstream(RUN, {"rows": 1, "deep": [{"url": "a***b"}]}, has_secrets=True)},
+            "DependencyFailed: MLJob data (spec.confFrom[0].outputsRef) has the output 'deep', in which a value from a "
+            "Secret is replaced by ***. Let its task publish what is not secret, or take other outputs with keys.",
+            id="an output quotes a Secret",
+        ),
+        pytest.param(
+            [{"name": "data"}], {"data": Upstream(RUN, {"title": "***"})}, None, id="three asterisks, without Secrets"
+        ),
+    ],
+)
+def test_blocker_says_what_is_missing_and_what_to_do(
+    references: list[dict[str, Any]], known: dict[str, Upstream | None], expected: str | None
+) -> None:
+    blocker = dependencies(taking(*references), known).blocker
+    assert (f"{blocker.reason}: {blocker.message}" if blocker is not None else None) == expected
+    assert blocker is None or blocker.stalls is (blocker.reason == "DependencyFailed")
+
+
+def test_runs_behind_the_conf_are_named() -> None:
+    job, known = taking({"name": "data"}, {"name": "data", "keys": ["rows"]}), {"data": upstream(rows=1)}
+    found = UpstreamRun(name="data", dag_run_id="run-of-data", attempt=1)
+    assert dependencies(job, known) == Dependencies(("data",), runs=(found,))
+
+
+def test_search_for_a_cycle_ends_in_a_long_chain() -> None:
+    chain = {f"job-{n}": upstream_that(waits_for=f"job-{n + 1}") for n in range(10 * MAX_IN_CYCLE)}
+    blocker = dependencies(taking({"name": "job-0"}), chain).blocker
+    assert blocker is not None
+    assert blocker.reason == "WaitingForMLJob"
+
+
+def test_message_is_bounded() -> None:
+    job_names = [f"{n:02}{'n' * 138}" for n in range(16)]
+    failures: dict[str, Upstream | None] = {name: Upstream() for name in job_names}
+    status = reported(
+        job(held=False, conf_from=[{"outputsRef": {"name": name}} for name in job_names]),
+        status=new(),
+        upstreams=failures,
+    )
+    assert len(status["message"]) <= MAX_MESSAGE
+
+
+def test_outputs_keep_their_types_and_their_names() -> None:
+    found = Upstream(RUN, {"rows": 2000, "more.json": "[", "labels": [1, 2], "unused": None})
+    taken = outputs_of(OutputsReference(name="data", keys=["rows", "more.json", "labels"]), found)
+    defaults = Source("ConfigMap defaults", {"rows": "1", "seed": "7"}, secret=False)
+    assert merged({"epochs": 5}, [defaults, taken]) == {
+        "seed": "7",
+        "rows": 2000,
+        "more.json": "[",
+        "labels": [1, 2],
+        "epochs": 5,
+    }
+    assert merged({}, [taken, defaults])["rows"] == "1", "the last entry wins"
+
+
+def test_outputs_are_public() -> None:
+    taken = outputs_of(OutputsReference(name="data"), Upstream(RUN, {"path": "/data/1"}))
+    assert not_public({"path": "/data/1", "password": "hunter2"}, {}, [taken]) == {"hunter2"}
+
+
+# Decisions
+
+TAKES = {"conf_from": [{"outputsRef": {"name": "data"}}]}
+READY = {"data": upstream()}
+FULL = catalog(full=[""])
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(given(job(**TAKES), status=new()), ReadUpstreams(("data",)), id="reads the other MLJob first"),
+        pytest.param(
+            given(job(**TAKES), status=new(), upstreams={"data": None}),
+            Wait(ago(1 - 300)),
+            id="waits, and reads it again after a while",
+        ),
+        pytest.param(
+            given(job(**TAKES), status=new(), upstreams={"data": None}, upstreams_known_at=ago(300)),
+            ReadUpstreams(("data",)),
+            id="reads it again",
+        ),
+        pytest.param(
+            given(job(held=False, **TAKES), status=new(), upstreams=READY),
+            AddFinalizer(),
+            id="starts after its success",
+        ),
+        pytest.param(
+            given(job(**TAKES), status=new(), upstreams={}, catalog=catalog(not_ready={"": "It is down."})),
+            Wait(),
+            id="reads nothing for an Airflow that is not ready",
+        ),
+        pytest.param(
+            given(job(**TAKES), status=submitting(upstreams=[upstream_run()]), upstreams=READY),
+            Submit(),
+            id="submits with the outputs that are recorded",
+        ),
+        pytest.param(
+            given(
+                job(**TAKES),
+                status=submitting(upstreams=[upstream_run()]),
+                upstreams={"data": upstream(attempt=2)},
+                unknown_until=later(10),
+            ),
+            LookUpRun(),
+            id="looks for a run with older outputs",
+        ),
+        pytest.param(
+            given(job(**TAKES), status=submitting(upstreams=[upstream_run()]), upstreams={}),
+            ReadUpstreams(("data",)),
+            id="reads it again after a restart",
+        ),
+        pytest.param(
+            given(
+                job(**TAKES),
+                status=submitting(upstreams=[upstream_run()]),
+                upstreams={"data": None},
+                unknown_until=ago(1),
+            ),
+            LookUpRun(),
+            id="looks for a run that may exist though the other MLJob was deleted",
+        ),
+        pytest.param(
+            given(
+                job(backoff_limit=1, **TAKES),
+                status=submitting(2, history=(ended(1),), upstreams=[upstream_run()]),
+            ),
+            ClearFailed(),
+            id="clears failed tasks without the other MLJob",
+        ),
+    ],
+)
+def test_start_waits_for_outputs(situation: Given, expected: object) -> None:
+    assert decided(situation) == expected
+
+
+def test_refused_change_of_the_spec_keeps_the_conf_of_the_earlier_run() -> None:
+    before = {"conf": {}}
+    action = decided(
+        job(conf={"a": 1}, **TAKES), status=submitting(2, run=2, ran=before, history=(ended(1, ran=before),))
+    )
+    assert isinstance(action, Submit)
+    assert action.conf_of is not None
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(given(job(**TAKES), status=new(), upstreams=READY), [upstream_run()], id="the first attempt"),
+        pytest.param(
+            given(
+                job(**TAKES),
+                status=submitting(upstreams=[upstream_run()]),
+                upstreams={"data": upstream(attempt=2)},
+                run=not_found(since=ago(10), again=True),
+            ),
+            [upstream_run(attempt=2)],
+            id="an attempt that replaces an announced one",
+        ),
+        pytest.param(
+            given(job(backoff_limit=1, **TAKES), status=retrying(at=ago(60), upstreams=[upstream_run()])),
+            [upstream_run()],
+            id="an attempt that clears failed tasks",
+        ),
+        pytest.param(
+            given(
+                job(backoff_limit=1, retry_strategy="NewRun", **TAKES),
+                status=retrying(at=ago(60), upstreams=[upstream_run()]),
+                upstreams={"data": upstream(attempt=2)},
+            ),
+            [upstream_run(attempt=2)],
+            id="an attempt with a new run",
+        ),
+    ],
+)
+def test_attempt_names_the_runs_behind_its_conf(situation: Given, expected: list[dict[str, Any]]) -> None:
+    action = decided(situation)
+    assert isinstance(action, BeginAttempt)
+    assert [run.model_dump(by_alias=True) for run in action.attempt.upstreams] == expected
+
+
+@pytest.mark.parametrize(
+    ("situation", "reason"),
+    [
+        pytest.param(
+            given(job(**TAKES), upstreams={"data": None}, catalog=FULL), "WaitingForMLJob", id="not admission"
+        ),
+        pytest.param(given(job(**TAKES), upstreams=READY, catalog=FULL), "ConcurrencyLimit", id="then admission"),
+        pytest.param(
+            given(job(**TAKES), upstreams={"data": None}, catalog=catalog(settings_access=[{"dags": ["other"]}])),
+            "ValidationFailed",
+            id="a refusal is told before",
+        ),
+        pytest.param(given(job(suspend=True, **TAKES), upstreams=READY), "Suspended", id="a suspended MLJob"),
+        pytest.param(
+            given(job(cancel=True, **TAKES), upstreams={"data": None}), "CancelRequested", id="a cancellation"
+        ),
+    ],
+)
+def test_status_says_what_an_mljob_waits_for(situation: Given, reason: str) -> None:
+    assert reported(situation)["reason"] == reason
+
+
+def test_finished_mljob_tells_that_its_changed_spec_waits() -> None:
+    status = reported(
+        job(run_policy="OnChange", **TAKES), status=finished(ran={"conf_from": []}), upstreams={"data": None}
+    )
+    conditions = {condition["type"]: condition["reason"] for condition in status["conditions"]}
+    assert (status["phase"], conditions["SpecApplied"]) == ("Succeeded", "WaitingForMLJob")
+
+
+def test_run_in_progress_needs_no_other_mljob() -> None:
+    assert reported(job(**TAKES), status=under_way(upstreams=[upstream_run()]), upstreams={})["reason"] == "Running"

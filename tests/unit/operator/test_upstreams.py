@@ -1,0 +1,177 @@
+"""What the operator keeps of MLJobs for which other MLJobs wait, and who is woken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from mljob_operator.controllers.mljob.upstreams import Upstreams
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.upstream import READ_AGAIN_AFTER
+from mljob_operator.core.run.run_key import Key
+from mljob_operator.errors import StoreUnavailable
+from tests.fakes.clock import FakeClock
+from tests.fakes.jobs import FakeJobs
+
+DATA: Key = ("team-a", "data")
+TRAIN: Key = ("team-a", "train")
+PREDICT: Key = ("team-a", "predict")
+
+
+class SlowJobs(FakeJobs):
+    """MLJobs that change while an answer to a read is under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def get(self, key: Key) -> Job | None:
+        found = await super().get(key)
+        self.meanwhile()
+        return found
+
+
+class Waiting:
+    """MLJobs in memory, and the MLJobs ``train`` and ``predict``, which wait for ``data``."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.jobs = SlowJobs()
+        self.upstreams = Upstreams(self.jobs, self.clock)
+        self.woken: list[Key] = []
+        self.train = self.jobs.create("train", {"dagId": "train", "confFrom": [{"outputsRef": {"name": "data"}}]})
+
+    def deliver(self, job: Job) -> None:
+        """Deliver a version by the watch."""
+        self.woken += self.upstreams.observe(job)
+
+    def deliver_deletion(self, job: Job) -> None:
+        """Deliver a deletion by the watch."""
+        self.woken += self.upstreams.observe_deletion(job.key, job.uid)
+
+    def create(self) -> Job:
+        return self.jobs.create("data", {"dagId": "train"})
+
+    def suspend(self) -> Job:
+        """A version of ``data`` that MLJobs that wait for it have to know."""
+        job = self.jobs.edit(DATA, {"suspend": True})
+        self.jobs.objects[DATA]["status"] = {"observedGeneration": job.generation, "phase": "Suspended"}
+        return Job.from_object(self.jobs.body(DATA))
+
+    @property
+    def known(self) -> str | None:
+        """What ``train`` knows of ``data``; None before it was read."""
+        found, _ = self.upstreams.of(self.train)
+        if "data" not in found:
+            return None
+        upstream = found["data"]
+        return "not there" if upstream is None else "suspended" if upstream.suspended else "there"
+
+
+async def test_mljob_is_read_once_for_all_that_wait() -> None:
+    world = Waiting()
+    assert world.known is None
+    await world.upstreams.read(TRAIN, ["data"])
+    await world.upstreams.read(PREDICT, ["data"])
+    assert (world.known, world.jobs.reads) == ("not there", 1)
+    assert world.upstreams.observe(world.create()) == [PREDICT, TRAIN]
+    assert world.known == "there"
+
+
+async def test_mljob_is_read_again_after_a_while() -> None:
+    world = Waiting()
+    job = world.create()
+    await world.upstreams.read(TRAIN, ["data"])
+    world.jobs.objects.pop(job.key)
+    world.clock.tick(READ_AGAIN_AFTER.total_seconds())
+    await world.upstreams.read(TRAIN, ["data"])
+    assert world.known == "not there"
+    assert world.upstreams.of(world.train)[1] == world.clock()
+
+
+async def test_only_a_change_that_matters_wakes() -> None:
+    world = Waiting()
+    job = world.create()
+    await world.upstreams.read(TRAIN, ["data"])
+    assert world.upstreams.observe(replace(job, resource_version="900")) == []
+    suspended = replace(world.suspend(), resource_version="901")
+    assert world.upstreams.observe(suspended) == [TRAIN]
+    assert world.upstreams.observe(replace(job, resource_version="900")) == [], "an older version"
+    assert world.known == "suspended"
+
+
+async def test_mljob_of_another_name_or_namespace_wakes_nobody() -> None:
+    world = Waiting()
+    await world.upstreams.read(TRAIN, ["data"])
+    assert world.upstreams.observe(world.jobs.create("other", {"dagId": "train"})) == []
+    assert world.upstreams.observe(world.jobs.create("data", {"dagId": "train"}, namespace="team-b")) == []
+
+
+async def test_change_during_the_read_is_not_lost() -> None:
+    """The watch delivers a newer version before the answer to the read arrives."""
+    world = Waiting()
+    world.create()
+    world.jobs.meanwhile = lambda: world.deliver(world.suspend())
+    await world.upstreams.read(TRAIN, ["data"])
+    assert (world.known, world.woken) == ("suspended", [TRAIN])
+
+
+async def test_creation_during_the_read_is_not_lost() -> None:
+    world = Waiting()
+    world.jobs.meanwhile = lambda: world.deliver(world.create())
+    await world.upstreams.read(TRAIN, ["data"])
+    assert world.known == "there"
+
+
+async def test_deletion_during_the_read_is_not_lost() -> None:
+    world = Waiting()
+    job = world.create()
+    world.jobs.meanwhile = lambda: world.deliver_deletion(job)
+    await world.upstreams.read(TRAIN, ["data"])
+    assert world.known == "not there"
+
+
+async def test_deletion_of_an_earlier_mljob_of_the_name_changes_nothing() -> None:
+    world = Waiting()
+    job = world.create()
+    await world.upstreams.read(TRAIN, ["data"])
+    assert world.upstreams.observe_deletion(job.key, "uid-of-an-earlier-one") == []
+    assert world.known == "there"
+    assert world.upstreams.observe_deletion(job.key, job.uid) == [TRAIN]
+    assert world.known == "not there"
+
+
+async def test_mljob_that_waits_no_longer_is_forgotten() -> None:
+    world = Waiting()
+    await world.upstreams.read(TRAIN, ["data"])
+    await world.upstreams.read(PREDICT, ["data", "other"])
+    world.upstreams.follow(TRAIN, ())
+    world.upstreams.follow(PREDICT, ["data"])
+    assert list(world.upstreams.awaited) == [DATA]
+    assert world.upstreams.observe(world.create()) == [PREDICT]
+    world.upstreams.follow(PREDICT, ())
+    assert not world.upstreams.awaited
+
+
+async def test_mljob_that_is_deleted_during_a_read_is_forgotten() -> None:
+    world = Waiting()
+    world.jobs.meanwhile = lambda: world.upstreams.follow(TRAIN, ())
+    await world.upstreams.read(TRAIN, ["data", "other"])
+    assert not world.upstreams.awaited
+
+
+async def test_failed_read_is_repeated() -> None:
+    world = Waiting()
+
+    def fail() -> None:
+        raise StoreUnavailable("the API server does not answer")
+
+    world.jobs.meanwhile = fail
+    with pytest.raises(StoreUnavailable):
+        await world.upstreams.read(TRAIN, ["data"])
+    assert world.known is None
+    world.jobs.meanwhile = lambda: None
+    await world.upstreams.read(TRAIN, ["data"])
+    assert world.known == "not there"
