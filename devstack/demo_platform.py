@@ -1,6 +1,7 @@
 """The demo of a platform: a dataset, a model, predictions, a new version of the model, and a paused DAG.
 
-The demo applies the files of `examples/platform/` one after the other. Then it pauses a DAG. The
+The demo applies all files of `examples/platform/` at once, and watches the MLJobs in the order in
+which they take each other's outputs. Then it pauses a DAG. The
 monitoring DAG finds the paused DAG, and sends a message to the DAG's owner in Slack. A server in
 this process, on loopback, takes the place of Slack. The demo prints the `kubectl` and `airflow`
 commands with which a person can do the same.
@@ -79,9 +80,12 @@ def run(stack: Stack, bound: float) -> None:
     kubectl = jobs["1-generate"].kubectl
     for job in jobs.values():
         job.clear()
+    show_command(f"kubectl apply -f {os.path.relpath(FOLDER)}/")
+    show(kubectl("apply", f"--filename={FOLDER}", "--namespace=default").strip())
     for number, (file, title) in enumerate(STEPS, 1):
         show(f"\n=== {number}/{len(STEPS) + 1}  {title}")
-        ended = _succeeded(jobs[file], bound)
+        ended = jobs[file].watch(began, time.monotonic() + bound)
+        _assert_succeeded(jobs[file], ended, bound)
         for line in live_view.outputs(ended):
             show(f"  {line}")
     _show_columns(kubectl)
@@ -104,14 +108,6 @@ def run(stack: Stack, bound: float) -> None:
     show_command("kubectl get mljobs -o wide")
     show(kubectl("get", "mljobs", "--output=wide").rstrip())
     show(f"\n  {len(STEPS)} jobs succeeded, and a paused DAG was found ({elapsed(time.monotonic() - began)})")
-
-
-def _succeeded(job: ShownJob, bound: float) -> dict[str, Any]:
-    began = time.monotonic()
-    job.apply()
-    ended = job.watch(began, began + bound)
-    _assert_succeeded(job, ended, bound)
-    return ended
 
 
 def _assert_succeeded(job: ShownJob, ended: dict[str, Any], bound: float) -> None:

@@ -24,6 +24,9 @@ PREFIX = "mljob."
 CHILD = "child"
 """A DAG whose runs other runs trigger, with their own run ids."""
 
+OUTPUT = "made_by"
+"""The output of every run: the id of the run."""
+
 _NAMES = {
     TaskState.RUNNING: EventName.TASK_RUNNING,
     TaskState.SUCCESS: EventName.TASK_SUCCESS,
@@ -52,6 +55,7 @@ class BusyAirflow(FakeAirflow):
     Attributes:
         created: Every run that was ever created, by DAG and run id.
         reused: Ids of runs that were created again after their deletion.
+        succeeded: Ids of runs that have ever succeeded.
         unstored: Changes that workers have published and the database does not contain yet, by DAG
             and run id.
     """
@@ -62,6 +66,7 @@ class BusyAirflow(FakeAirflow):
         self._topic = topic
         self.created: set[tuple[str, str]] = set()
         self.reused: list[str] = []
+        self.succeeded: set[str] = set()
         self.unstored: dict[tuple[str, str], list[Callable[[], None]]] = {}
 
     async def submit(self, dag_id: str, run_id: str, *args: Any) -> Any:
@@ -76,10 +81,17 @@ class BusyAirflow(FakeAirflow):
                 self.created.add((dag_id, run_id))
 
     def queue(self, dag_id: str, run_id: str, *args: Any) -> FakeRun:
-        """Queue a run as the fake does, with tasks that have retries."""
+        """Queue a run as the fake does, with tasks that have retries, and with its id as output."""
         run = super().queue(dag_id, run_id, *args)
+        run.outputs = {OUTPUT: run_id}
         run.tasks = {key: replace(task, max_tries=RETRIES) for key, task in run.tasks.items()}
         return run
+
+    def end(self, run: FakeRun, state: RunState) -> None:
+        """End a run as the fake does, and note a success."""
+        super().end(run, state)
+        if state is RunState.SUCCESS:
+            self.succeeded.add(run.run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Cancel a run. Pending changes of the run are stored first, because Airflow locks

@@ -12,6 +12,7 @@ from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, RunPolicy
 from mljob_operator.core.mljob import attempts
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.spec import spec_hash
+from mljob_operator.core.mljob.upstream import FAILED, WAITING, upstream_names
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.core.run.states import TERMINAL_PHASES, RunState, TaskState
 from tests.fakes.airflow import FakeRun
@@ -42,7 +43,10 @@ def _of(job: Job, world: World) -> Iterator[str]:
     if job.deleting:
         yield "its deletion was lost"
         return
-    if status.observed_generation != job.generation:
+    waits = _waits_for_others(job)
+    if waits:
+        yield from _of_waiting(job, world, waits)
+    if status.observed_generation != job.generation and not waits:
         yield f"generation {job.generation} was not acted on"
     airflow = world.airflows[status.airflow_instance or SETTINGS_AIRFLOW]
     run = airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
@@ -61,6 +65,7 @@ def _of(job: Job, world: World) -> Iterator[str]:
     # These MLJobs wait for the other Airflow, which has reached its limit, or whose AirflowInstance
     # is being deleted and waits for the run.
     queues |= busy and status.reason in ("ConcurrencyLimit", "AirflowInstanceNotReady")
+    queues |= bool(waits)
     if status.phase is Phase.PENDING and status.reason != "ValidationFailed" and not queues:
         yield f"nothing keeps it from running: {status.message}"
     if spec.cancel and not finished:
@@ -105,6 +110,29 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield f"Airflow says {run.state}"
     elif differs := differences(status, run):
         yield f"Airflow says otherwise: {differs}"
+
+
+def _waits_for_others(job: Job) -> str | None:
+    """The reason with which an MLJob waits for the outputs of others, also before it runs again."""
+    unapplied = [c.reason for c in job.status.conditions or () if c.type == "SpecApplied" and c.status == "False"]
+    return next((reason for reason in (job.status.reason, *unapplied) if reason in (WAITING, FAILED)), None)
+
+
+def _of_waiting(job: Job, world: World, reason: str) -> Iterator[str]:
+    """Where the reason differs from the state of the other MLJobs."""
+    there = {name: world.cluster.objects.get((job.namespace, name)) for name in upstream_names(job.spec)}
+    others = {name: Job.from_object(body) for name, body in there.items() if body is not None}
+    stalled = {name for name, other in others.items() if _holds(other, "Stalled")}
+    ready = {name for name, other in others.items() if _holds(other, "Complete") and other.is_done} - stalled
+    if ready == there.keys():
+        yield f"{', '.join(ready)} succeeded, and it waits"
+    # In a cycle, every MLJob is stalled.
+    if (reason == FAILED) is not bool(stalled):
+        yield f"it says {reason}, and {stalled or 'no other'} is stalled"
+
+
+def _holds(job: Job, kind: str) -> bool:
+    return any(c.type == kind and c.status == "True" for c in job.status.conditions or ())
 
 
 def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator[str]:

@@ -20,6 +20,7 @@ from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.upstream import upstream_names
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.errors import StoreError
 from mljob_operator.wiring import Ports, wire
@@ -31,7 +32,7 @@ from tests.fakes.operator import FakeOperator
 from tests.fakes.settings import FixedSettings
 from tests.fakes.source_changes import FakeSourceChanges
 
-from .airflow import BusyAirflow, Step, active
+from .airflow import OUTPUT, BusyAirflow, Step, active
 from .network import ONE_WAY, Network, Stray, When, Wire, WiredAirflow, WiredJobs
 from .promises import GuardedJobs
 from .topic import Reader, Topic
@@ -382,6 +383,7 @@ class World:
             self._broken += airflow.backfills.twice
             airflow.backfills.twice.clear()
         self._broken += self._crowded()
+        self._broken += self._fed_wrongly()
         self._broken += [f"left behind: {name}" for name in self.left_behind()]
         for process in list(self.processes):
             process.look()
@@ -418,6 +420,31 @@ class World:
         if self.limit is not None and active_there > self.limit and not self.overlapped:
             return [f"{active_there} active runs where {self.limit} are allowed"]
         return []
+
+    def _fed_wrongly(self) -> list[str]:
+        """Broken promises about runs that take the outputs of other runs: the other runs have
+        succeeded, and the status names them.
+
+        With OncePerSpec, the MLJob may have taken over a run with older outputs.
+        """
+        found = []
+        for body in self.cluster.objects.values():
+            job = Job.from_object(body)
+            status, taken = job.status, {run.dag_run_id for run in job.status.upstreams or ()}
+            run = self.airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
+            if run is None or status.submit_time is None or job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
+                continue
+            if any(f"{run.run_id} of" in name for name in self.late):
+                continue
+            fed = {run.conf[OUTPUT]} if OUTPUT in run.conf else set()
+            # Two MLJobs have the same output, and the last one wins.
+            if not (fed <= taken and bool(fed) is bool(taken)):
+                found.append(f"{run.run_id} has the outputs of {fed}, and the status says {taken}")
+            if not_yet := taken - self.airflow.succeeded:
+                found.append(f"{run.run_id} has the outputs of {not_yet}, which has not succeeded")
+            if not taken and upstream_names(job.spec) and status.spec_hash == job.parsed.hash:
+                found.append(f"{run.run_id} has no outputs of {upstream_names(job.spec)}")
+        return found
 
     def left_behind(self, *, in_the_end: bool = False) -> list[str]:
         """Active runs whose MLJob is deleted, though no user wanted to keep them and no Event

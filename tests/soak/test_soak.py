@@ -51,6 +51,14 @@ FILES = (
     "platform/4-predict",
     "platform/5-infer",
 )
+# The soak test cancels some of the MLJobs, so none of them waits for the outputs of another. Each takes
+# the latest dataset or model instead.
+LATEST = {
+    "enrich_dataset": {"dataset": "handwriting"},
+    "select_model": {"dataset": "handwriting-enriched"},
+    "predict": {"model_id": "handwriting"},
+    "infer": {"model_id": "handwriting"},
+}
 RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "soak.json"
 JOBS = 200
 CANCELLED_SHARE = 0.25
@@ -153,7 +161,9 @@ def manifests(count: int) -> list[Object]:
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
     for number, kind in zip(range(count), cycle(kinds), strict=False):
-        jobs.append({**kind, "metadata": {"name": f"soak-{number:03d}-{kind['spec']['type'].lower()}"}})
+        spec = {name: value for name, value in kind["spec"].items() if name != "confFrom"}
+        spec["conf"] = spec["conf"] | LATEST.get(spec["dagId"], {})
+        jobs.append({**kind, "spec": spec, "metadata": {"name": f"soak-{number:03d}-{kind['spec']['type'].lower()}"}})
     return jobs
 
 

@@ -35,7 +35,7 @@ class DatasetParams(BaseModel):
     """Params of a job that works on a dataset."""
 
     dataset: str = Field("digits", pattern=artifacts.NAME, description="Name of the dataset to work on.")
-    version: str = Field("latest", pattern=artifacts.VERSION, description="Version of the dataset.")
+    dataset_version: str = Field("latest", pattern=artifacts.VERSION, description="Version of the dataset.")
     wait_seconds: float = Field(300, ge=0, description="Seconds to wait for the dataset.")
 
     def wanted(self) -> Wanted:
@@ -43,7 +43,7 @@ class DatasetParams(BaseModel):
         made_by = f"run generate_dataset with conf dataset={self.dataset!r} first"
         if self.dataset.endswith(artifacts.ENRICHED):
             made_by = f"run enrich_dataset with conf dataset={self.dataset.removesuffix(artifacts.ENRICHED)!r} first"
-        return Wanted("datasets", self.dataset, self.version, made_by)
+        return Wanted("datasets", self.dataset, self.dataset_version, made_by)
 
 
 class ModelParams(BaseModel):
