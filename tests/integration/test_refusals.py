@@ -23,7 +23,7 @@ from tests.live.mljobs import Object, manifest
 OBJECT_NAME = "must be the name of a Kubernetes object: lower-case letters, digits, '-' and '.'"
 AIRFLOW_ID = "must be an Airflow id: letters and digits of any language, '_', '-' and '.', without spaces and slashes"
 OUTPUT_NAME = "must begin with a letter or '_' and continue with letters, digits and '_'"
-ONE_SOURCE = "each entry of confFrom must set exactly one of configMapRef and secretRef"
+ONE_SOURCE = "each entry of confFrom must set exactly one of configMapRef, secretRef and outputsRef"
 TYPES = '"Training", "DatasetGeneration", "Enrichment", "Prediction", "Inference", "Backfill", "Custom"'
 HUGE = 2**31
 JANUARY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-31T00:00:00Z"}
@@ -35,6 +35,10 @@ def backfill(**more: Any) -> Object:
 
 def output(**more: Any) -> Object:
     return {"outputs": [{"name": "score", "taskId": "evaluate", **more}]}
+
+
+def outputs_of(name: str, **more: Any) -> Object:
+    return {"outputsRef": {"name": name, **more}}
 
 
 # The mistake; the fields of the spec beside dagId: train_model; the API server's error.
@@ -93,6 +97,39 @@ SPECS: list[tuple[str, Object, str]] = [
         "optional as a text",
         {"confFrom": [{"secretRef": {"name": "a", "optional": "yes"}}]},
         "spec.confFrom[0].secretRef.optional in body must be of type boolean",
+    ),
+    ("outputs beside a ConfigMap", {"confFrom": [outputs_of("a") | {"configMapRef": {"name": "b"}}]}, ONE_SOURCE),
+    ("outputs of nobody", {"confFrom": [{"outputsRef": {}}]}, "spec.confFrom[0].outputsRef.name: Required value"),
+    ("outputs of an MLJob in capitals", {"confFrom": [outputs_of("Data")]}, OBJECT_NAME),
+    (
+        "outputs of another namespace",
+        {"confFrom": [outputs_of("data", namespace="team-b")]},
+        'unknown field "spec.confFrom[0].outputsRef.namespace"',
+    ),
+    (
+        "optional outputs",
+        {"confFrom": [outputs_of("data", optional=True)]},
+        'unknown field "spec.confFrom[0].outputsRef.optional"',
+    ),
+    (
+        "outputs without a key",
+        {"confFrom": [outputs_of("data", keys=[])]},
+        "spec.confFrom[0].outputsRef.keys in body should have at least 1 items",
+    ),
+    (
+        "an output twice",
+        {"confFrom": [outputs_of("data", keys=["rows", "rows"])]},
+        'spec.confFrom[0].outputsRef.keys[1]: Duplicate value: "rows"',
+    ),
+    (
+        "thirty-three outputs of an MLJob",
+        {"confFrom": [outputs_of("data", keys=[f"o{i}" for i in range(33)])]},
+        "spec.confFrom[0].outputsRef.keys: Too many: 33: must have at most 32 items",
+    ),
+    (
+        "an output with an empty name",
+        {"confFrom": [outputs_of("data", keys=[""])]},
+        "spec.confFrom[0].outputsRef.keys[0] in body should be at least 1 chars long",
     ),
     ("an Airflow in capitals", {"airflowRef": {"name": "Prod"}}, OBJECT_NAME),
     ("an Airflow without a name", {"airflowRef": {}}, "spec.airflowRef.name: Required value"),
@@ -255,6 +292,11 @@ OBJECTS: list[tuple[str, Object, str]] = [
         "a name with capitals",
         named("Churn"),
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters",
+    ),
+    (
+        "an MLJob that takes its own outputs",
+        {**named("churn"), "spec": {"dagId": "train_model", "confFrom": [outputs_of("data"), outputs_of("churn")]}},
+        "spec.confFrom: Invalid value: outputsRef must name another MLJob: an MLJob can't wait for its own outputs",
     ),
     ("a name with an underscore", named("churn_train"), "a lowercase RFC 1123 subdomain must consist of"),
     ("a field beside the spec", {**named("nonsense"), "dagId": "x"}, 'unknown field "dagId"'),

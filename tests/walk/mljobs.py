@@ -63,6 +63,7 @@ HINTS: dict[str, Choice] = {
     ".dagId": fixed(*DAGS, *DAGS, FAILS, FAILS, MISSING),
     ".confFrom[].configMapRef.name": fixed(CONFIG_MAP, CONFIG_MAP, CONFIG_MAP, "nobody-made-it"),
     ".confFrom[].secretRef.name": fixed(SECRET, SECRET, SECRET, "nobody-made-it"),
+    ".confFrom[].outputsRef.name": fixed("nobody-made-it"),
     ".suspend": fixed(False, False, False, True),
     ".cancel": fixed(False, False, False, False, True),
     ".backoffLimit": fixed(0, 0, 1, 1000),
