@@ -76,7 +76,7 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield "its resumption was lost"
     told = {condition.reason for condition in status.conditions or ()}
     held_up = busy and not told.isdisjoint({"ConcurrencyLimit", "AirflowInstanceNotReady"})
-    if finished and job.wants_retry and not held_up:
+    if finished and job.wants_retry and not held_up and not waits:
         yield f"its requested retry {job.retry_request!r} was lost"
     paused = job.is_backfill and status.phase is Phase.SUSPENDED
     if (finished or (status.phase is Phase.SUSPENDED and not paused)) and set(going) - set(by_hand):

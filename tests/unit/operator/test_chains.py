@@ -205,6 +205,29 @@ class TestFailure:
         await end(world, "data")
         assert runs_of(world, "train")[0].conf == OUTPUTS
 
+    async def test_requested_retry_of_the_other_heals_it(self, world: World) -> None:
+        await apply(world, "train", "data")
+        await apply(world, "data")
+        await end(world, "data", state=RunState.FAILED)
+        assert verdict(world, "train") == FAILED
+        world.jobs.request_retry(("team-a", "data"), "now")
+        await world.see_all()
+        await world.later(10)
+        await world.see_all()
+        assert verdict(world, "train") == WAITING
+        await end(world, "data")
+        assert [run.conf for run in runs_of(world, "train")] == [OUTPUTS]
+
+    async def test_success_does_not_count_while_a_retry_is_requested(self, world: World) -> None:
+        await apply(world, "data")
+        await end(world, "data")
+        world.jobs.request_retry(("team-a", "data"), "now")
+        await apply(world, "train", "data")
+        assert verdict(world, "train") == WAITING
+        await world.later(10)
+        await end(world, "data", {"dataset": "new"})
+        assert [run.conf for run in runs_of(world, "train")] == [{"dataset": "new"}]
+
     async def test_failure_passes_on_along_the_chain_and_names_its_cause(self, world: World) -> None:
         await apply(world, "predict", "train")
         await apply(world, "train", "data")
@@ -438,6 +461,23 @@ class TestLife:
         await world.later(10)
         assert [run.conf for run in runs_of(world, "train")] == [OUTPUTS, OUTPUTS]
         assert status(world, "train").upstreams == taken
+
+    async def test_retry_of_a_backfill_reads_the_outputs_if_the_backfill_is_lost(self, world: World) -> None:
+        dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-01T00:00:00Z"}
+        await apply(world, "data")
+        await apply(world, "past-days", "data", type="Backfill", dagId="days", backfill=dates, backoffLimit=1)
+        await end(world, "data")
+        backfills = world.airflow.backfills
+        [backfill] = backfills.made.values()
+        for run in backfills.runs(backfill.id):
+            world.airflow.end(run, RunState.FAILED)
+        backfills.close(backfill.id)
+        world.clock.tick(1)
+        await world.look()
+        del backfills.made[backfill.id]
+        await world.later(10)
+        [again] = backfills.made.values()
+        assert OUTPUTS.items() <= again.conf.items()
 
     async def test_deletion_of_the_other_before_its_success_is_told(self, world: World) -> None:
         await apply(world, "data", cancellation={"strategy": "Api"})
