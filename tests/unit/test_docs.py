@@ -37,6 +37,7 @@ from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.core.mljob.cancellation import CancelReason
 from mljob_operator.core.mljob.decisions import POLICIES
 from mljob_operator.core.mljob.state import Stage
+from mljob_operator.core.mljob.upstream import FAILED, WAITING
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
 from mljob_operator.errors import AirflowError, OperatorError
@@ -213,7 +214,7 @@ def drawn_transitions(text: str) -> set[tuple[str, str]]:
 def test_each_reason_is_explained_and_no_other() -> None:
     errors = {error.reason for error in tree(OperatorError)}
     summaries = words_passed_to("StatusSummary", 1, *SUMMARIES) | set(CancelReason) | set(Halt)
-    summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog)
+    summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog) | {WAITING, FAILED}
     told = section(API, "Reasons")
     assert {reason for reason in errors | summaries if f"`{reason}`" not in told} == set()
     assert first_cells(told) <= errors | summaries
