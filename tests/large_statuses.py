@@ -8,7 +8,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, Condition, MLJobSpec, MLJobStatus, Phase, StatusSource
+from mljob_contract.mljob import (
+    MAX_CONF_SOURCES,
+    MAX_HISTORY,
+    AttemptStatus,
+    Condition,
+    MLJobSpec,
+    MLJobStatus,
+    Phase,
+    StatusSource,
+    UpstreamRun,
+)
 from mljob_operator.core.mljob.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
@@ -75,6 +85,9 @@ def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict
         attempts=20,
         spec_hash=spec_hash(spec),
         submit_time=EPOCH,
+        upstreams=[
+            UpstreamRun(name=f"{n:02}{'n' * 138}", dag_run_id=RUN_ID, attempt=n + 1) for n in range(MAX_CONF_SOURCES)
+        ],
         history=[entry.model_copy(update={"attempt": number}) for number in range(1, attempts + 1)] or None,
         conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
     )

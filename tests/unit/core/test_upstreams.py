@@ -373,6 +373,30 @@ def test_refused_change_of_the_spec_keeps_the_conf_of_the_earlier_run() -> None:
             [upstream_run(attempt=2)],
             id="an attempt with a new run",
         ),
+        pytest.param(
+            given(job(run_policy="OncePerSpec", **TAKES), status=new(), newest=0, upstreams=READY),
+            [upstream_run()],
+            id="OncePerSpec, without an earlier run",
+        ),
+        pytest.param(
+            given(job(run_policy="OncePerSpec", **TAKES), status=new(), newest=1, upstreams=READY),
+            [],
+            id="OncePerSpec, with an earlier run that keeps its conf",
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OncePerSpec", **TAKES),
+                status=finished(
+                    number=2,
+                    ran={"conf": {"a": 1}},
+                    history=(ended(1, "Succeeded", "Succeeded"),),
+                    upstreams=[upstream_run()],
+                ),
+                upstreams=READY,
+            ),
+            [],
+            id="OncePerSpec, with the earlier run of a spec that becomes the same again",
+        ),
     ],
 )
 def test_attempt_names_the_runs_behind_its_conf(situation: Given, expected: list[dict[str, Any]]) -> None:

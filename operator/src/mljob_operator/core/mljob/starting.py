@@ -73,7 +73,7 @@ class Start:
         superseded |= _has_other_outputs(current, needed)
         announced = current.attempt if current.open and not superseded else None
         attempt = announced or _next_attempt(inputs, current, change)
-        if announced is None and takes_outputs:
+        if announced is None and takes_outputs and not _takes_over(inputs, current, attempt):
             attempt = replace(attempt, upstreams=needed.runs)
         at = _start_at(inputs, current, change)
         once_per_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and capabilities(job).has_chosen_id
@@ -128,6 +128,15 @@ def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
     """
     clears = current.by_clearing and not superseded if current.open else _is_to_be_cleared(inputs, change)
     return not clears and change is not SpecChange.REFUSED
+
+
+def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bool:
+    """Return whether Airflow already has the run of an attempt (runPolicy OncePerSpec). The run
+    keeps its conf, and the operator does not know from which runs the conf has its outputs.
+    """
+    status = inputs.job.status
+    ran = {entry.dag_run_id for entry in status.history or ()} | ({status.dag_run_id} if current.finished else set())
+    return attempt.run_id in ran or (current.attempt is None and bool(inputs.transient.newest))
 
 
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies) -> bool:
