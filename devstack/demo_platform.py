@@ -1,10 +1,10 @@
 """The demo of a platform: a dataset, a model, predictions, a new version of the model, and a paused DAG.
 
 The demo applies all files of `examples/platform/` at once, and watches the MLJobs in the order in
-which they take each other's outputs. Then it pauses a DAG. The
-monitoring DAG finds the paused DAG, and sends a message to the DAG's owner in Slack. A server in
-this process, on loopback, takes the place of Slack. The demo prints the `kubectl` and `airflow`
-commands with which a person can do the same.
+which they take each other's outputs. Then it pauses a DAG. The monitoring DAG finds the paused DAG,
+and sends a message to the DAG's owner in Slack. A server in this process, on loopback, takes the
+place of Slack. The demo prints the `kubectl` and `airflow` commands with which a person can do the
+same.
 """
 
 from __future__ import annotations
