@@ -50,6 +50,7 @@ class Cluster(GuardedJobs):
         announced: The uids of the MLJobs whose status ever named a run, by run id.
         told: Ids of runs whose submission a status reported.
         specs: The last spec of each uid.
+        once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
     """
 
     def __init__(self, time: Callable[[], float]) -> None:
@@ -59,6 +60,7 @@ class Cluster(GuardedJobs):
         self.announced: dict[str, set[str]] = defaultdict(set)
         self.told: set[str] = set()
         self.specs: dict[str, dict[str, Any]] = {}
+        self.once_per_spec: set[str] = set()
         self._published: dict[Key, dict[str, Any]] = {}
         self._versions_of_all: list[tuple[int, dict[Key, dict[str, Any]]]] = [(0, {})]
         self._behind: tuple[int, dict[Key, dict[str, Any]]] | None = None
@@ -119,6 +121,8 @@ class Cluster(GuardedJobs):
                 self._published[key] = deepcopy(body)
                 self.changes.append(("MODIFIED" if known else "ADDED", self._published[key]))
                 self.specs[body["metadata"]["uid"]] = self._published[key]["spec"]
+                if body["spec"].get("runPolicy") == "OncePerSpec":
+                    self.once_per_spec.add(body["metadata"]["uid"])
         if len(self.changes) > self._versions_of_all[-1][0]:
             self._versions_of_all.append((len(self.changes), dict(self._published)))
 
@@ -432,7 +436,7 @@ class World:
             job = Job.from_object(body)
             status, taken = job.status, {run.dag_run_id for run in job.status.upstreams or ()}
             run = self.airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
-            if run is None or status.submit_time is None or job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
+            if run is None or status.submit_time is None or job.uid in self.cluster.once_per_spec:
                 continue
             if any(f"{run.run_id} of" in name for name in self.late):
                 continue

@@ -74,11 +74,18 @@ def taking(*references: Mapping[str, Any], name: str = "train") -> Job:
     return mljob(name, confFrom=[{"outputsRef": reference} for reference in references])
 
 
-def stalled(reason: str, message: str) -> dict[str, Any]:
-    at = "2026-01-01T00:00:00Z"
+def conditions(reason: str, message: str = "", *, stalled: bool = True, generation: int = 3) -> dict[str, Any]:
+    """The conditions Reconciling and Stalled of an MLJob that is stalled, or waits."""
+    more = {
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "observedGeneration": generation,
+    }
     return {
         "conditions": [
-            {"type": "Stalled", "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
+            {"type": "Reconciling", "status": str(not stalled), **more},
+            {"type": "Stalled", "status": str(stalled), **more},
         ]
     }
 
@@ -100,28 +107,43 @@ WAITS = {"confFrom": [{"outputsRef": {"name": "raw"}}]}
         pytest.param(mljob(finalizers=[FINALIZER]), Upstream(), id="its outputs are not read completely"),
         pytest.param(mljob(status={"observedGeneration": 2}), Upstream(), id="the success is of an older spec"),
         pytest.param(
-            mljob(status={"observedGeneration": 2} | stalled("TaskFailed", "Out of memory.")),
+            mljob(status={"observedGeneration": 2} | conditions("TaskFailed", "Out of memory.", generation=2)),
             Upstream(),
             id="the failure is of an older spec",
         ),
         pytest.param(mljob(status={"specHash": "another"}), Upstream(), id="another run of its spec is to come"),
         pytest.param(
-            mljob(status={"phase": "Failed"} | stalled("TaskFailed", "Out of memory.")),
+            mljob(status={"phase": "Failed"} | conditions("TaskFailed", "Out of memory.")),
             Upstream(failure="Failed with reason TaskFailed: Out of memory."),
             id="failed",
         ),
         pytest.param(
-            mljob(status={"phase": "Pending"} | stalled("ValidationFailed", "x" * 3000)),
+            mljob(status={"phase": "Pending"} | conditions("ValidationFailed", "x" * 3000)),
             Upstream(failure=f"Pending with reason ValidationFailed: {'x' * 397}..."),
             id="its spec was refused",
         ),
         pytest.param(
-            mljob(status={"phase": "Pending", "reason": "WaitingForMLJob"}, **WAITS),
+            mljob(status={"phase": "Pending"} | conditions("WaitingForMLJob", stalled=False), **WAITS),
             Upstream(waits_for=("raw",)),
             id="it waits itself",
         ),
         pytest.param(
-            mljob(status={"phase": "Queued", "reason": "Queued"}, **WAITS), Upstream(), id="it has its outputs"
+            mljob(status={"observedGeneration": 2} | conditions("WaitingForMLJob", stalled=False), **WAITS),
+            Upstream(waits_for=("raw",)),
+            id="it waits before it runs another spec",
+        ),
+        pytest.param(
+            mljob(status={"observedGeneration": 2} | conditions("DependencyFailed", "MLJob raw is Failed."), **WAITS),
+            Upstream(
+                failure="Succeeded with reason DependencyFailed: MLJob raw is Failed.",
+                waits_for=("raw",),
+            ),
+            id="it gets no outputs for another spec",
+        ),
+        pytest.param(
+            mljob(status={"phase": "Queued"} | conditions("Queued", stalled=False), **WAITS),
+            Upstream(),
+            id="it has its outputs",
         ),
         pytest.param(
             mljob(confFrom=[{"secretRef": {"name": "warehouse"}}]),

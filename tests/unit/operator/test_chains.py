@@ -359,6 +359,25 @@ class TestFailure:
         await end(world, "b")
         assert len(runs_of(world, "a")) == 1
 
+    async def test_cycle_of_changed_specs_is_told(self, world: World) -> None:
+        await apply(world, "a", runPolicy="OnChange")
+        await end(world, "a")
+        await apply(world, "b", "a", runPolicy="OnChange")
+        await end(world, "b")
+        world.jobs.edit(("team-a", "a"), {"confFrom": [{"outputsRef": {"name": "b"}}]})
+        world.jobs.edit(("team-a", "b"), {"conf": {"epochs": 5}})
+        for _ in range(3):
+            await world.see_all()
+        for name in ("a", "b"):
+            assert verdict(world, name)[0] == "Succeeded"
+            [unapplied] = [c for c in status(world, name).conditions or () if c.type == "SpecApplied"]
+            assert unapplied.reason == "DependencyFailed"
+            assert "wait for each other's outputs" in unapplied.message
+
+        await edit(world, "a", confFrom=[{"configMapRef": {"name": "none", "optional": True}}])
+        await end(world, "a", {"dataset": "new"})
+        assert runs_of(world, "b")[-1].conf == {"dataset": "new", "epochs": 5}
+
     async def test_mljob_that_waits_for_itself_is_told(self, world: World) -> None:
         """The API server refuses such a spec. It may have been stored under another version of the
         CRD.

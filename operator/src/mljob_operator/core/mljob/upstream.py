@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from mljob_contract.mljob import ConditionStatus, MLJobSpec, OutputsReference, Phase, UpstreamRun
+from mljob_contract.mljob import Condition, ConditionStatus, MLJobSpec, OutputsReference, Phase, UpstreamRun
 
 from ..airflow_instance.catalog import Blocker
 from ..conf.conf import Source, has_secrets
@@ -68,16 +68,18 @@ class Upstream:
     def of(cls, job: Job) -> Upstream:
         """Return what other MLJobs need to know of an MLJob."""
         status = job.status
-        if status.observed_generation != job.generation:
-            # The status describes an earlier spec.
-            return cls(waits_for=_still_named(job))
-        for condition in status.conditions or ():
-            if condition.type == "Stalled" and condition.status is ConditionStatus.TRUE:
-                why = f"{status.phase} with reason {condition.reason}: {cut(condition.message, MAX_QUOTED)}"
-                return cls(failure=why, waits_for=_still_named(job))
-        other_spec = status.spec_hash not in (None, "", job.parsed.hash)
-        if status.phase is not Phase.SUCCEEDED or not job.is_done or other_spec or status.dag_run_id is None:
-            return cls(suspended=status.phase is Phase.SUSPENDED, waits_for=_still_named(job))
+        conditions = {condition.type: condition for condition in status.conditions or ()}
+        reconciling, stalled = conditions.get("Reconciling"), conditions.get("Stalled")
+        waits = reconciling is not None and reconciling.reason in (WAITING, FAILED)
+        waits_for = upstream_names(job.spec) if waits else ()
+        if stalled is not None and _holds_now(stalled, job):
+            why = f"{status.phase} with reason {stalled.reason}: {cut(stalled.message, MAX_QUOTED)}"
+            return cls(failure=why, waits_for=waits_for)
+        # An MLJob that is about to run another spec keeps the phase of the run before.
+        current = status.observed_generation == job.generation
+        current = current and status.spec_hash in (None, "", job.parsed.hash)
+        if status.phase is not Phase.SUCCEEDED or not job.is_done or not current or status.dag_run_id is None:
+            return cls(suspended=status.phase is Phase.SUSPENDED, waits_for=waits_for)
         return cls(
             run=UpstreamRun(name=job.name, dag_run_id=status.dag_run_id, attempt=status.attempts or 1),
             outputs=status.outputs or {},
@@ -158,9 +160,9 @@ def _references(spec: MLJobSpec) -> Iterator[tuple[int, OutputsReference]]:
             yield index, source.outputs_ref
 
 
-def _still_named(job: Job) -> tuple[str, ...]:
-    """Return the MLJobs that an MLJob names, if its status says that it waits for them."""
-    return upstream_names(job.spec) if job.status.reason in (WAITING, FAILED) else ()
+def _holds_now(condition: Condition, job: Job) -> bool:
+    """Return whether a condition is True for the current spec."""
+    return condition.status is ConditionStatus.TRUE and condition.observed_generation == job.generation
 
 
 def _progress(namespace: str, upstream: Upstream | None) -> str:
