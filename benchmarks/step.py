@@ -23,6 +23,7 @@ from mljob_operator.controllers.mljob.confs import Confs
 from mljob_operator.controllers.mljob.reconciler import Reconciler
 from mljob_operator.controllers.mljob.status_writer import StatusWriter
 from mljob_operator.controllers.mljob.steps import Steps
+from mljob_operator.controllers.mljob.upstreams import Upstreams
 from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.core.airflow_instance.admission import AdmissionQueue, Limits
 from mljob_operator.core.airflow_instance.catalog import AirflowCatalog
@@ -85,6 +86,7 @@ async def _measured(tasks: int, steps: int) -> tuple[float, float]:
         admission=AdmissionQueue(),
         missing_runs=MissingRuns(),
         confs=confs,
+        upstreams=Upstreams(jobs, clock),
         prefix="mljob",
         cancel_fallback=timedelta(seconds=20),
         process="p",

@@ -285,7 +285,7 @@ def test_outputs_are_public() -> None:
 
 # Decisions
 
-TAKES = {"conf_from": [{"outputsRef": {"name": "data"}}]}
+TAKES: dict[str, Any] = {"conf_from": [{"outputsRef": {"name": "data"}}]}
 READY = {"data": upstream()}
 FULL = catalog(full=[""])
 

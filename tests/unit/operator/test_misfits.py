@@ -35,7 +35,10 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no DAG": ({}, "spec.dagId is missing"),
     "a backfill of nothing": ({"dagId": "days", "type": "Backfill"}, "spec.backfill is required for type Backfill"),
-    "a reference to nothing": ({"dagId": "train", "confFrom": [{}]}, "set exactly one of configMapRef and secretRef"),
+    "a reference to nothing": (
+        {"dagId": "train", "confFrom": [{}]},
+        "set exactly one of configMapRef, secretRef and outputsRef",
+    ),
     "a field of a later version": ({"dagId": "train", "runPolicy": "Sometimes"}, "spec.runPolicy: Input should be"),
 }
 
