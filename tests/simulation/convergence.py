@@ -11,6 +11,7 @@ from typing import Any
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, RunPolicy
 from mljob_operator.core.mljob import attempts
 from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.outstanding import is_done, wants_retry
 from mljob_operator.core.mljob.spec import spec_hash
 from mljob_operator.core.mljob.upstream import FAILED, WAITING, upstream_names
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
@@ -76,7 +77,7 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield "its resumption was lost"
     told = {condition.reason for condition in status.conditions or ()}
     held_up = busy and not told.isdisjoint({"ConcurrencyLimit", "AirflowInstanceNotReady"})
-    if finished and job.wants_retry and not held_up and not waits:
+    if finished and wants_retry(job) and not held_up and not waits:
         yield f"its requested retry {job.retry_request!r} was lost"
     paused = job.is_backfill and status.phase is Phase.SUSPENDED
     if (finished or (status.phase is Phase.SUSPENDED and not paused)) and set(going) - set(by_hand):
@@ -123,7 +124,7 @@ def _of_waiting(job: Job, world: World, reason: str) -> Iterator[str]:
     there = {name: world.cluster.objects.get((job.namespace, name)) for name in upstream_names(job.spec)}
     others = {name: Job.from_object(body) for name, body in there.items() if body is not None}
     stalled = {name for name, other in others.items() if _holds(other, "Stalled")}
-    ready = {name for name, other in others.items() if _holds(other, "Complete") and other.is_done} - stalled
+    ready = {name for name, other in others.items() if _holds(other, "Complete") and is_done(other)} - stalled
     if ready == there.keys():
         yield f"{', '.join(ready)} succeeded, and it waits"
     # In a cycle, every MLJob is stalled.

@@ -8,6 +8,7 @@ from typing import Any
 
 from mljob_contract.mljob import MAX_HISTORY, MLJobStatus
 from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.outstanding import wants_retry
 from mljob_operator.core.run.states import TERMINAL_PHASES, TRANSITIONS
 from tests.fakes.jobs import FakeJobs
 
@@ -35,7 +36,7 @@ class GuardedJobs(FakeJobs):
     def _broken_by_retry(self, job: Job, stored: Job) -> Iterator[str]:
         """Descriptions of the promises about requested retries that a status breaks."""
         old, new = job.status, stored.status
-        if new.attempts != old.attempts and stored.wants_retry:
+        if new.attempts != old.attempts and wants_retry(stored):
             yield f"attempt {new.attempts} begins, and does not handle the retry {stored.retry_request!r}"
         if new.last_handled_retry == old.last_handled_retry:
             return

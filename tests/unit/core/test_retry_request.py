@@ -10,6 +10,7 @@ import pytest
 
 from mljob_contract.mljob import MAX_RETRY_REQUEST, RETRY_REQUESTED_AT
 from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.outstanding import is_done, wants_retry
 
 from .situations import (
     AddFinalizer,
@@ -372,15 +373,15 @@ def test_the_annotation_is_read(annotations: Any, expected: str | None) -> None:
 
 def test_a_long_value_is_handled_once() -> None:
     long = {RETRY_REQUESTED_AT: "🙏" * 300}
-    assert read(long).wants_retry
-    assert not read(long, lastHandledRetry="🙏" * MAX_RETRY_REQUEST).wants_retry
+    assert wants_retry(read(long))
+    assert not wants_retry(read(long, lastHandledRetry="🙏" * MAX_RETRY_REQUEST))
 
 
 def test_a_finished_mljob_with_a_request_is_not_done() -> None:
     status = {"phase": "Failed", "observedGeneration": 1, "lastHandledRetry": "before"}
     body = job(held=False, retry="before").body(status)
-    assert Job.from_object(body).is_done
+    assert is_done(Job.from_object(body))
     body["metadata"]["annotations"][RETRY_REQUESTED_AT] = "now"
-    assert not Job.from_object(body).is_done
+    assert not is_done(Job.from_object(body))
     body["spec"]["suspend"] = True
-    assert Job.from_object(body).is_done
+    assert is_done(Job.from_object(body))

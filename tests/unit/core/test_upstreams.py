@@ -67,7 +67,9 @@ def mljob(
         "outputs": {"rows": 2000},
     }
     metadata = {"namespace": "team-a", "name": name, "uid": "u", "generation": 3, "finalizers": finalizers or []}
-    return Job.from_object({"metadata": metadata, "spec": {"dagId": "train", **spec}, "status": told | (status or {})})
+    return Job.from_object(
+        {"metadata": metadata, "spec": {"dagId": "train", **spec}, "status": told | dict(status or {})}
+    )
 
 
 def taking(*references: Mapping[str, Any], name: str = "train") -> Job:
@@ -90,7 +92,7 @@ def conditions(reason: str, message: str = "", *, stalled: bool = True, generati
     }
 
 
-WAITS = {"confFrom": [{"outputsRef": {"name": "raw"}}]}
+WAITS: dict[str, Any] = {"confFrom": [{"outputsRef": {"name": "raw"}}]}
 
 
 @pytest.mark.parametrize(
@@ -359,7 +361,7 @@ def test_start_waits_for_outputs(situation: Given, expected: object) -> None:
 
 
 def test_refused_change_of_the_spec_keeps_the_conf_of_the_earlier_run() -> None:
-    before = {"conf": {}}
+    before: dict[str, Any] = {"conf": {}}
     action = decided(
         job(conf={"a": 1}, **TAKES), status=submitting(2, run=2, ran=before, history=(ended(1, ran=before),))
     )

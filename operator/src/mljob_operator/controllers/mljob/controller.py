@@ -25,6 +25,7 @@ from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost, needs_airflow
 from ...core.mljob.deadlines import expires_at
 from ...core.mljob.job import Job
+from ...core.mljob.outstanding import is_done
 from ...core.mljob.state import State
 from ...core.mljob.transient_state import TransientState
 from ...core.run.backfill import BackfillRun
@@ -129,7 +130,7 @@ class MLJobController:
             self._retry_now(waiting)
         worker = self._workers.get(job.key)
         if worker is None:
-            if job.is_done:
+            if is_done(job):
                 expires = expires_at(job)
                 if expires is not None and not self._expiries.covers(job):
                     self._expiries.begin((expires - self._clock()).total_seconds(), job)
@@ -468,7 +469,7 @@ class MLJobController:
             worker.task = None
         if self._workers.get(key) is not worker:
             return
-        if worker.job is None or worker.job.is_done:
+        if worker.job is None or is_done(worker.job):
             worker.forget()
             self._drop(key)
             del self._workers[key]

@@ -13,6 +13,7 @@ from datetime import datetime
 from ...core.mljob.actions import Action, Expire, Release, Store, Wait
 from ...core.mljob.afterwards import arrived_late
 from ...core.mljob.job import Job
+from ...core.mljob.outstanding import is_done
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
@@ -283,7 +284,7 @@ def _needs_no_step(worker: WorkerState, state: State) -> bool:
     snapshot of its run, or if its run has appeared late in Airflow.
     """
     ttl = state.job.spec.ttl_seconds_after_finished
-    return state.job.is_done and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
+    return is_done(state.job) and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
 
 
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
@@ -300,4 +301,4 @@ def _start_times(job: Job) -> tuple[datetime | None, bool]:
     """Return the time at which the deadlines begin, or None, and whether the time to live has
     begun.
     """
-    return job.status.active_since, job.is_done
+    return job.status.active_since, is_done(job)

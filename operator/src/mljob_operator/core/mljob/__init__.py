@@ -5,6 +5,7 @@
 - :mod:`.identity`: the dag run ids of an MLJob.
 - :mod:`.capabilities`: what Airflow can do with a single run, and what Airflow can do with a
   backfill.
+- :mod:`.outstanding`: what the MLJob still asks of the operator.
 - :mod:`.retry_request`: the retries that users request.
 - :mod:`.upstream`: the MLJobs whose outputs the MLJob takes.
 - :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or clears failed tasks in the

@@ -21,6 +21,7 @@ from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
 from .identity import dag_run_id, pin
 from .job import Job
+from .outstanding import wants_retry
 from .retry_request import without_how_to_retry
 
 FIRST_BACKOFF = timedelta(seconds=10)
@@ -111,7 +112,7 @@ def next_run(
         newest: For the first attempt, the number of the run that this MLJob takes over from an
             earlier MLJob of the same name, or 0 if there is no such run.
     """
-    takes_over = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and not job.wants_retry
+    takes_over = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and not wants_retry(job)
     ran = [(entry.dag_run_id, entry.phase) for entry in job.status.history or ()]
     if job.status.dag_run_id is not None and not closed(job.status):
         ran.append((job.status.dag_run_id, job.status.phase or Phase.PENDING))

@@ -16,7 +16,6 @@ from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_AT, MLJobSpec, MLJobStatus
 
 from ..run.run_key import Key
-from ..run.states import TERMINAL_PHASES
 from ..text.bounds import OUTPUTS
 from ..text.fitting import fitting
 from .spec import ParsedSpec
@@ -75,26 +74,6 @@ class Job:
     def is_backfill(self) -> bool:
         """Whether the MLJob has the type Backfill, and so starts runs for a range of dates."""
         return self.spec.type is JobType.BACKFILL
-
-    @property
-    def is_retryable(self) -> bool:
-        """Whether a retry may be requested now. ``spec.cancel`` is final, and while
-        ``spec.suspend`` is true the request waits.
-        """
-        return not (self.deleting or self.spec.cancel or self.spec.suspend)
-
-    @property
-    def wants_retry(self) -> bool:
-        """Whether a retry is requested that no attempt has handled yet."""
-        return self.is_retryable and self.retry_request not in (None, self.status.last_handled_retry)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the operator has nothing left to do: the MLJob has finished, has no finalizer,
-        the status describes the current spec, and no retry is requested.
-        """
-        seen = self.status.observed_generation == self.generation and not self.wants_retry
-        return self.status.phase in TERMINAL_PHASES and not self.has_finalizer and (seen or self.deleting)
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None) -> Job:

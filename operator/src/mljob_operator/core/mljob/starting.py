@@ -16,6 +16,7 @@ from .capabilities import capabilities
 from .current import CurrentAttempt
 from .inputs import Inputs
 from .job import Job
+from .outstanding import wants_retry
 from .presence import Presence
 from .spec_change import SpecChange
 from .upstream import NO_DEPENDENCIES, Dependencies, dependencies
@@ -64,7 +65,7 @@ class Start:
         job = inputs.job
         if job.deleting or cancellation.reason is not None or current.active:
             return None
-        rerun = current.finished and not job.spec.cancel and (change is SpecChange.RENEWED or job.wants_retry)
+        rerun = current.finished and not job.spec.cancel and (change is SpecChange.RENEWED or wants_retry(job))
         if current.finished and not rerun:
             return None
         superseded = _is_superseded(inputs, current, change, presence)
@@ -97,10 +98,10 @@ def backoff_ends_at(job: Job) -> datetime | None:
     """
     status = job.status
     if status.phase in TERMINAL_PHASES:
-        at = status.completion_time if job.wants_retry else None
+        at = status.completion_time if wants_retry(job) else None
     else:
         at = _failed_at(status)
-    failures = 1 if job.wants_retry else status.failed_attempts or 0
+    failures = 1 if wants_retry(job) else status.failed_attempts or 0
     return at + attempts.retry_delay(failures) if at is not None else None
 
 

@@ -17,6 +17,7 @@ from .deadlines import Deadlines
 from .ending import Ending
 from .inputs import Inputs
 from .job import Job
+from .outstanding import wants_retry
 from .presence import Presence
 from .spec_change import SpecChange, spec_change
 from .starting import Start
@@ -110,7 +111,7 @@ class State:
         """Whether the newest attempt handles the requested retry, and the status does not say so
         yet. The attempt has just begun, or its run is still to be submitted.
         """
-        return self.job.wants_retry and self.current.open and (not self.current.recorded or self.start is not None)
+        return wants_retry(self.job) and self.current.open and (not self.current.recorded or self.start is not None)
 
     @property
     def run(self) -> RunKey:

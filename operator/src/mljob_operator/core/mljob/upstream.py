@@ -25,6 +25,7 @@ from ..conf.conf import Source, has_secrets
 from ..conf.redaction import HIDDEN
 from ..text.storable import cut
 from .job import Job
+from .outstanding import is_done
 
 WAITING = "WaitingForMLJob"
 """The reason of an MLJob that waits for the success of another MLJob."""
@@ -78,7 +79,7 @@ class Upstream:
         # An MLJob that is about to run another spec keeps the phase of the run before.
         current = status.observed_generation == job.generation
         current = current and status.spec_hash in (None, "", job.parsed.hash)
-        if status.phase is not Phase.SUCCEEDED or not job.is_done or not current or status.dag_run_id is None:
+        if status.phase is not Phase.SUCCEEDED or not is_done(job) or not current or status.dag_run_id is None:
             return cls(suspended=status.phase is Phase.SUSPENDED, waits_for=waits_for)
         return cls(
             run=UpstreamRun(name=job.name, dag_run_id=status.dag_run_id, attempt=status.attempts or 1),

@@ -15,6 +15,7 @@ from ..airflow_instance.catalog import AIRFLOW_GONE
 from ..mljob import attempts
 from ..mljob.airflow_use import is_lost
 from ..mljob.cancellation import CancelReason
+from ..mljob.outstanding import is_retryable
 from ..mljob.retry_request import how_to_retry
 from ..mljob.spec_change import SpecChange
 from ..mljob.starting import backoff_ends_at
@@ -206,7 +207,7 @@ def _with_how_to_retry(context: Context, failure: StatusSummary) -> StatusSummar
     message, if a retry is possible. If both are too long together, the failure is cut.
     """
     job = context.state.job
-    if not job.is_retryable:
+    if not is_retryable(job):
         return failure
     command = how_to_retry(job)
     text = cut(sentence(failure.message), MAX_MESSAGE - len(command), MAX_MESSAGE_BYTES - len(command))

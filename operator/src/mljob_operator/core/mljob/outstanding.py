@@ -1,0 +1,26 @@
+"""What an MLJob still asks of the operator: another attempt, or nothing."""
+
+from __future__ import annotations
+
+from ..run.states import TERMINAL_PHASES
+from .job import Job
+
+
+def is_retryable(job: Job) -> bool:
+    """Return whether a retry may be requested now. ``spec.cancel`` is final, and while
+    ``spec.suspend`` is true the request waits.
+    """
+    return not (job.deleting or job.spec.cancel or job.spec.suspend)
+
+
+def wants_retry(job: Job) -> bool:
+    """Return whether a retry is requested that no attempt has handled yet."""
+    return is_retryable(job) and job.retry_request not in (None, job.status.last_handled_retry)
+
+
+def is_done(job: Job) -> bool:
+    """Return whether the operator has nothing left to do: the MLJob has finished, has no finalizer,
+    the status describes the current spec, and no retry is requested.
+    """
+    seen = job.status.observed_generation == job.generation and not wants_retry(job)
+    return job.status.phase in TERMINAL_PHASES and not job.has_finalizer and (seen or job.deleting)
