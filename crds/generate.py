@@ -141,6 +141,12 @@ SPEC_RULES: Rules = [
         "fieldPath": ".outputs",
     },
 ]
+CONF_FROM_RULES: Rules = [
+    {
+        "rule": f"self.filter(x, has(x.outputsRef)).size() <= {mljob.MAX_UPSTREAMS}",
+        "message": f"confFrom must have at most {mljob.MAX_UPSTREAMS} entries with outputsRef",
+    },
+]
 BACKFILL_RULES: Rules = [
     {
         "rule": "self.from <= self.to",
@@ -295,6 +301,7 @@ def jobs() -> Resource:
     spec["x-kubernetes-validations"] = SPEC_RULES
     spec["properties"]["backfill"]["x-kubernetes-validations"] = BACKFILL_RULES
     sources, outputs = spec["properties"]["confFrom"], spec["properties"]["outputs"]
+    sources["x-kubernetes-validations"] = CONF_FROM_RULES
     sources["items"]["x-kubernetes-validations"] = SOURCE_RULES
     sources["items"]["properties"]["outputsRef"]["properties"]["keys"]["x-kubernetes-list-type"] = "set"
     outputs["items"]["x-kubernetes-validations"] = OUTPUT_RULES
@@ -311,7 +318,7 @@ def jobs() -> Resource:
     properties = status["properties"]
     properties["tasks"]["maxItems"] = mljob.MAX_TASKS
     properties["history"]["maxItems"] = mljob.MAX_HISTORY
-    properties["upstreams"]["maxItems"] = mljob.MAX_CONF_SOURCES
+    properties["upstreams"]["maxItems"] = mljob.MAX_UPSTREAMS
     failed_runs = properties["backfill"]["properties"]["failedRuns"]
     failed_runs["maxItems"] = mljob.MAX_FAILED_RUNS
     failed_runs["x-kubernetes-list-type"] = "map"

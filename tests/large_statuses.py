@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from mljob_contract.mljob import (
-    MAX_CONF_SOURCES,
     MAX_HISTORY,
+    MAX_UPSTREAMS,
     AttemptStatus,
     Condition,
     MLJobSpec,
@@ -86,7 +86,7 @@ def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict
         spec_hash=spec_hash(spec),
         submit_time=EPOCH,
         upstreams=[
-            UpstreamRun(name=f"{n:02}{'n' * 138}", dag_run_id=RUN_ID, attempt=n + 1) for n in range(MAX_CONF_SOURCES)
+            UpstreamRun(name=f"{n:02}{'n' * 138}", dag_run_id=RUN_ID, attempt=n + 1) for n in range(MAX_UPSTREAMS)
         ],
         history=[entry.model_copy(update={"attempt": number}) for number in range(1, attempts + 1)] or None,
         conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],

@@ -99,6 +99,11 @@ SPECS: list[tuple[str, Object, str]] = [
         "spec.confFrom[0].secretRef.optional in body must be of type boolean",
     ),
     ("outputs beside a ConfigMap", {"confFrom": [outputs_of("a") | {"configMapRef": {"name": "b"}}]}, ONE_SOURCE),
+    (
+        "outputs of nine MLJobs",
+        {"confFrom": [outputs_of(f"data-{i}") for i in range(9)]},
+        "confFrom must have at most 8 entries with outputsRef",
+    ),
     ("outputs of nobody", {"confFrom": [{"outputsRef": {}}]}, "spec.confFrom[0].outputsRef.name: Required value"),
     ("outputs of an MLJob in capitals", {"confFrom": [outputs_of("Data")]}, OBJECT_NAME),
     (

@@ -16,8 +16,8 @@ MAX_CONF_LEVELS = 32
 """The maximum number of nested levels of objects and lists in a conf."""
 MAX_CONF_BYTES = 256 * 1024
 """The maximum number of bytes of a conf as compact JSON."""
-MAX_CONF_SOURCES = 16
-"""The maximum number of entries of ``confFrom``."""
+MAX_UPSTREAMS = 8
+"""The maximum number of entries of ``confFrom`` with ``outputsRef``."""
 
 
 OutputKey = Annotated[str, Field(min_length=1, max_length=63)]
@@ -215,9 +215,9 @@ class MLJobSpec(ResourceModel):
     ValidationFailed, and the message names the param. Everyone who can read the MLJob can read the
     conf, so take secret values from a Secret with confFrom.
     """
-    conf_from: Annotated[list[ConfSource], Field(max_length=MAX_CONF_SOURCES)] = Field(default_factory=list)
-    """ConfigMaps, Secrets and outputs of other MLJobs that provide keys of the conf, at most 16. All
-    are in the MLJob's namespace. Later entries override earlier entries, and spec.conf overrides all
+    conf_from: Annotated[list[ConfSource], Field(max_length=16)] = Field(default_factory=list)
+    """ConfigMaps, Secrets and outputs of other MLJobs that provide keys of the conf, at most 16, of
+    which at most 8 are outputs. All are in the MLJob's namespace. Later entries override earlier entries, and spec.conf overrides all
     of them. The operator reads them when it submits a run. A later change of a ConfigMap, a Secret
     or an output neither affects that run nor starts another run.
     """
