@@ -193,12 +193,11 @@ class Airflow:
         # The scheduler starts tasks, and the DAG processor parses files. Both run with a low
         # priority. With a normal priority they would slow down the API servers so much that clients
         # time out.
-        niceness = 10 if arguments[0] in ("scheduler", "dag-processor") else 0
+        polite = ("nice", "-n", "10") if arguments[0] in ("scheduler", "dag-processor") else ()
         return Command(
-            (str(self._installed / "bin" / "airflow"), *arguments),
+            (*polite, str(self._installed / "bin" / "airflow"), *arguments),
             self.environment(),
             directory=self._home,
-            niceness=niceness,
         )
 
     def _migrate(self) -> None:

@@ -49,22 +49,6 @@ def run(arguments: Sequence[str], **options: Any) -> str:
     return done.stdout
 
 
-def set_niceness(pid: int, niceness: int) -> None:
-    """Give a session a lower priority than other sessions have.
-
-    nice(1) alone would not do that on most Linux systems: the kernel shares processor time among
-    sessions first, and applies the niceness of a process only within its session (sched(7), "The
-    autogroup feature"). A kernel without this feature has no file for it.
-
-    Args:
-        pid: The process that leads the session, which has just started.
-        niceness: From 1 to 19.
-    """
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, niceness)
-        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
-
-
 MARK = "MLJOB_DEVSTACK_COMPONENT"
 """The name of an environment variable that every process of a stack has. The value is the stack's
 directory and the component's name, with a colon between them.
@@ -85,7 +69,6 @@ class Command:
             from the caller.
         user: The id of the user that the process runs as. None: the caller's user.
         stop_signal: The signal that stops the component without waiting for its clients.
-        niceness: The niceness of the session that the process leads. 0: the caller's niceness.
     """
 
     arguments: tuple[str, ...]
@@ -93,7 +76,6 @@ class Command:
     user: int | None = None
     directory: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    niceness: int = 0
 
     def fingerprint(self) -> str:
         """Return a hash of arguments, environment and user. `up` restarts a component if the hash
@@ -181,8 +163,6 @@ class ManagedProcess:
             pid = (launch or _execute)(command, environment, self.log)
         except OSError as problem:
             raise StackError(f"{self.name} could not be started: {problem}") from problem
-        if command.niceness:
-            set_niceness(pid, command.niceness)
         record = {
             "pid": pid,
             "began": _began(pid) or "",

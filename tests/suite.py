@@ -22,12 +22,12 @@ import tomllib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
 from devstack.caches import cache_directory
-from devstack.processes import set_niceness
 from devstack.progress import elapsed, say
 from tests.conftest import SESSION
 
@@ -52,12 +52,15 @@ class Part:
         niceness: The niceness of the part: the lane that takes longest comes first, and tests that
             wait for real systems come before tests that only compute.
         environment: Environment variables in addition to the variables of this process.
+        after: The name of a part of another lane that must end before this part begins. None: no
+            such part.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     niceness: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    after: str | None = None
 
 
 @dataclass
@@ -90,7 +93,6 @@ CHECKS = Part(
         (".venv/bin/python", "crds/reference.py", "--check"),
         (".venv/bin/python", "release/version.py", "--check"),
     ),
-    niceness=19,
 )
 NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "3")
 """One worker more than there are cores, because some tests wait for a process."""
@@ -135,15 +137,18 @@ LIVE = Part(
 FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", *LIVE_TESTS),), environment=ONE_STACK)
 """Tests that stop components of the stack. They run on the stack that the part live leaves."""
 LIVE_OLDEST = Part(
-    "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),), niceness=5
+    "live-oldest",
+    ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),),
+    after=LIVE.name,
 )
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
-    "all": ((LIVE, FAULTS), (CHECKS, LIVE_OLDEST, *PROVIDER, GITOPS, COVERED, OTHERS)),
+    "all": ((LIVE, FAULTS), (LIVE_OLDEST,), (CHECKS, *PROVIDER, GITOPS, COVERED, OTHERS)),
 }
-"""The lanes of each suite. The unit tests come last, because they use all the processor time that
-the live tests leave.
+"""The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests with
+the oldest Airflow run beside them. The unit tests come last, because they use all the processor time
+that the live tests leave.
 """
 
 
@@ -160,6 +165,7 @@ class Suite:
         self._running: dict[str, tuple[float, subprocess.Popen[bytes]]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._ended = {part.name: threading.Event() for lane in lanes for part in lane}
 
     def run(self) -> list[Result]:
         """Run all parts. Returns their results in the order of declaration. Must be called
@@ -181,7 +187,16 @@ class Suite:
             self._over.set()
 
     def _run_lane(self, lane: Sequence[Part]) -> list[Result]:
-        return [self._run_part(part) for part in lane if not self._over.is_set()]
+        results = []
+        for part in lane:
+            try:
+                if part.after is not None:
+                    self._ended[part.after].wait()
+                if not self._over.is_set():
+                    results.append(self._run_part(part))
+            finally:
+                self._ended[part.name].set()
+        return results
 
     def _run_part(self, part: Part) -> Result:
         say(f"  {part.name:<24} begins")
@@ -217,7 +232,7 @@ class Suite:
         )
         self._running[part.name] = time.monotonic(), process
         if part.niceness:
-            set_niceness(process.pid, part.niceness)
+            _set_niceness(process.pid, part.niceness)
         try:
             return int(process.wait())
         finally:
@@ -234,6 +249,8 @@ class Suite:
         stack.
         """
         self._over.set()
+        for ended in self._ended.values():
+            ended.set()
         for _, process in list(self._running.values()):
             os.killpg(process.pid, signal.SIGINT)
 
@@ -243,6 +260,22 @@ def _environment() -> dict[str, str]:
     every part would compile the tests again.
     """
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def _set_niceness(pid: int, niceness: int) -> None:
+    """Give a session a lower priority than other sessions have.
+
+    nice(1) alone would not do that on most Linux systems: the kernel shares processor time among
+    sessions first, and applies the niceness of a process only within its session (sched(7), "The
+    autogroup feature"). A kernel without this feature has no file for it.
+
+    Args:
+        pid: The process that leads the session, which has just started.
+        niceness: From 1 to 19.
+    """
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def _tests(report: Path) -> Iterator[tuple[str, float, str]]:

@@ -4,12 +4,14 @@ its budget is reported.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
 
 from tests.live.eventually import eventually
-from tests.suite import Part, Result, Suite, _tests, summary
+from tests.suite import Part, Result, Suite, _set_niceness, _tests, summary
 
 WAITS_FOR_FILE = (
     "import pathlib, sys, time; ready = pathlib.Path(sys.argv[1])\nwhile not ready.exists(): time.sleep(0.01)"
@@ -36,6 +38,30 @@ def test_lanes_run_side_by_side_and_parts_of_a_lane_in_turn(tmp_path: Path) -> N
     results = Suite(lanes, tmp_path / "results").run()
 
     assert [(result.part.name, result.failed) for result in results] == [("waits", []), ("first", []), ("makes", [])]
+
+
+def test_part_begins_after_a_part_of_another_lane(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    exists = "import pathlib, sys; sys.exit(not pathlib.Path(sys.argv[1]).exists())"
+    lanes = (
+        (Part("second", (python(exists, str(made)),), after="first"),),
+        (Part("first", (python("import time; time.sleep(0.2)"), python(MAKES_FILE, str(made)))),),
+    )
+
+    results = Suite(lanes, tmp_path / "results").run()
+
+    assert [(result.part.name, result.failed) for result in results] == [("second", []), ("first", [])]
+
+
+def test_niceness_applies_to_the_whole_session_of_a_part() -> None:
+    with subprocess.Popen(["sleep", "300"], start_new_session=True) as process:
+        _set_niceness(process.pid, 7)
+        niceness = os.getpriority(os.PRIO_PROCESS, process.pid)
+        autogroup = Path(f"/proc/{process.pid}/autogroup")
+        of_session = autogroup.read_text().split()[-1] if autogroup.exists() else "7"
+        process.kill()
+
+    assert (niceness, of_session) == (7, "7")
 
 
 def test_other_commands_run_after_a_failed_command(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -51,15 +50,6 @@ def until_it_is_gone(process: psutil.Process) -> None:
 def test_another_command_finds_the_process(managed: ManagedProcess, tmp_path: Path) -> None:
     managed.start(SLEEP)
     assert ManagedProcess(tmp_path, "sleeper").pid == managed.pid is not None
-
-
-def test_niceness_applies_to_the_process_and_to_its_session(managed: ManagedProcess) -> None:
-    managed.start(replace(SLEEP, niceness=10))
-
-    assert psutil.Process(managed.pid).nice() == 10
-    autogroup = Path(f"/proc/{managed.pid}/autogroup")
-    if autogroup.exists():
-        assert autogroup.read_text().split()[-2:] == ["nice", "10"]
 
 
 def test_stop_ends_the_process_and_removes_its_record(managed: ManagedProcess) -> None:
