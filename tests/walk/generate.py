@@ -1,10 +1,10 @@
 """Values from a CRD's schema as the API server reads it: any value that types, bounds, enums,
 patterns and formats allow.
 
-The API server refuses values that the schema's CEL rules forbid in addition. This module reads
-some kinds of these rules, because hardly any value would satisfy them otherwise:
-``self.matches(r'...')`` as a pattern, and ``has(self.a) != has(self.b)`` and ``[has(self.a),
-has(self.b), ...].filter(x, x).size() == 1`` as a choice.
+The API server refuses values that the schema's CEL rules forbid in addition. This module reads two
+kinds of these rules, because hardly any value would satisfy them otherwise:
+``self.matches(r'...')`` as a pattern, and ``[has(self.a), ...].filter(x, x).size() == 1`` as a
+choice.
 """
 
 from __future__ import annotations
@@ -34,11 +34,8 @@ TOO_DEEP = 0.03
 LONG = 40
 """Characters of a string, or items of a list, that only values at a bound exceed."""
 
-_FIELD = re.compile(r"has\(self\.(\w+)\)")
-_EXACTLY_ONE = re.compile(
-    rf"{_FIELD.pattern} != {_FIELD.pattern}"
-    rf"|\[{_FIELD.pattern}(?:, {_FIELD.pattern})*\]\.filter\(x, x\)\.size\(\) == 1"
-)
+_ONE_OF = re.compile(r"\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.filter\(x, x\)\.size\(\) == 1")
+_HAS = re.compile(r"has\(self\.(\w+)\)")
 _MATCHES = re.compile(r"self\.matches\(r'(.*)'\)")
 _TEXTS = (
     "",
@@ -105,8 +102,8 @@ class Generator:
         """An object with its required fields, and this share of its other fields."""
         fields, required = schema.get("properties", {}), set(schema.get("required", ()))
         chosen = {name for name in fields if name in required or self._rng.random() < share}
-        for rule in _rules(schema, _EXACTLY_ONE):
-            alternatives = _FIELD.findall(rule[0])
+        for rule in _rules(schema, _ONE_OF):
+            alternatives = _HAS.findall(rule[1])
             chosen = chosen - set(alternatives) | {self._rng.choice(alternatives)}
         return {name: self.value(field, f"{path}.{name}") for name, field in fields.items() if name in chosen}
 

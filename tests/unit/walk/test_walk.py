@@ -80,7 +80,7 @@ def test_numbers_reach_their_bounds() -> None:
     assert (min(numbers), max(numbers)) == (1, 10)
 
 
-def test_exactly_one_of_several_alternative_fields_is_generated() -> None:
+def test_exactly_one_of_the_alternative_fields_is_generated() -> None:
     generator = Generator(random.Random(1))
     reference = spec_schema("mljobs")["properties"]["confFrom"]["items"]
     found = [set(generator.value(reference)) for _ in range(MANY)]
