@@ -27,6 +27,7 @@ class FakeJobs(StoredObjects[Key]):
         fail: The error of every write; None if writes succeed.
         refuse: Called with a status; True refuses the status as invalid. Statuses with integers of
             more than 64 bits are always refused.
+        pruned: The fields of a status that the CRD does not have, so that they are not stored.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name.
         watchers: The queues of watches of ConfigMaps and Secrets, by kind and name.
@@ -41,6 +42,7 @@ class FakeJobs(StoredObjects[Key]):
         self.overtake = 0
         self.fail: Exception | None = None
         self.refuse: Callable[[Mapping[str, Any]], bool] | None = None
+        self.pruned: tuple[str, ...] = ()
         self.refuse_events = False
 
     def create(
@@ -90,7 +92,7 @@ class FakeJobs(StoredObjects[Key]):
         status = merged(body.get("status", {}), patch)
         if beyond_go(status) or (self.refuse is not None and self.refuse(status)):
             raise Refused("422 Unprocessable Entity")
-        self._patch_status(body, patch)
+        self._patch_status(body, {name: value for name, value in patch.items() if name not in self.pruned})
         return self._read(job.key, job)
 
     async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:

@@ -279,6 +279,15 @@ class Refused(StoreError):
     longest_delay = 60.0
 
 
+class FieldsDropped(StoreError):
+    """The Kubernetes API stored the written object without some of its fields, because the CRD of
+    the object does not have them.
+    """
+
+    first_delay = 1.0
+    longest_delay = 60.0
+
+
 class Conflict(StoreError):
     """The object has changed since it was read."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from mljob_contract.mljob import RETRY_REQUESTED_AT, Phase
+from mljob_operator.controllers.mljob import steps
 from mljob_operator.core.run.states import RunState, TaskState
 
 from .conftest import KEY, World
@@ -72,6 +75,36 @@ class TestRequestedRetry:
         await world.restart()
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
         assert world.status.last_handled_retry == "monday"
+
+    async def test_older_crd_without_the_receipt_starts_no_run(
+        self, world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without the receipt, the request would begin an attempt every 10 seconds, for ever."""
+        await fail(world, retryStrategy="NewRun")
+        world.jobs.pruned = ("lastHandledRetry",)
+        dropped = asyncio.Event()
+
+        def backoff(*_: object) -> float:
+            dropped.set()
+            return 0.05
+
+        monkeypatch.setattr(steps, "backoff", backoff)
+        world.jobs.request_retry(KEY, "monday")
+        annotated = await world.jobs.get(KEY)
+        assert annotated is not None
+        world.job_controller.observe(annotated)
+        async with asyncio.timeout(5):
+            await dropped.wait()
+        assert len(runs(world)) == 1
+        assert "does not store status.lastHandledRetry" in caplog.text
+
+        world.jobs.pruned = ()
+        async with asyncio.timeout(5):
+            await world.settle()
+        assert (world.status.last_handled_retry, world.status.attempts, len(runs(world))) == ("monday", 2, 2)
+        # The old CRD let the attempt be announced without the request that it handles.
+        [_] = world.jobs.broken
+        world.jobs.broken.clear()
 
     async def test_automatic_retries_count_from_zero(self, world: World) -> None:
         await world.apply(backoffLimit=1, retryStrategy="NewRun")

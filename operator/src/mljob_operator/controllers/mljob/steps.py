@@ -18,19 +18,24 @@ from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
 from ...core.status.news import REFINEMENT_WAITS
-from ...errors import Conflict, Gone, Refused, StoreError, backoff
+from ...errors import Conflict, FieldsDropped, Gone, Refused, StoreError, backoff
 from ...logs import redacted_logger
 from ...ports import Clock, JobStore
 from .conf_sources import ConfSources, waited_for
 from .confs import Confs
 from .reconciler import Reconciler
-from .status_writer import StatusWriter, difference, extra
+from .status_writer import Patch, StatusWriter, difference, extra
 from .worker_state import WorkerState
 
 log = redacted_logger(__name__)
 
 LONGEST_PAUSE = 60.0
 """The longest time until the next step after an unexpected error, in seconds."""
+
+_RECEIPTS = ("lastHandledRetry", "upstreams")
+"""The fields of a status that the operator stores before it submits a run, and that an older CRD
+does not have.
+"""
 
 
 class Steps:
@@ -229,6 +234,7 @@ class Steps:
         asked_at = asyncio.get_running_loop().time()
         written = await self._writer.store(job, patch)
         worker.accept(written, job)
+        _require_stored(patch, written)
         worker.written_at = asked_at
         if worker.tracked is not None:
             transient = worker.tracked.transient
@@ -285,6 +291,21 @@ def _needs_no_step(worker: WorkerState, state: State) -> bool:
     """
     ttl = state.job.spec.ttl_seconds_after_finished
     return is_done(state.job) and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
+
+
+def _require_stored(patch: Patch, written: Job) -> None:
+    """Check that the API server has stored the fields of a patch without which one request may
+    begin several attempts.
+
+    Raises:
+        FieldsDropped: The API server has dropped a field, because its CRD doesn't have the field.
+    """
+    dropped = [f"status.{name}" for name in _RECEIPTS if patch.content.get(name) and name not in written.stored_status]
+    if dropped:
+        raise FieldsDropped(
+            f"the API server does not store {' and '.join(dropped)}, so the run is not submitted: "
+            "the CRD of MLJobs is older than the operator. Apply the CRDs of the operator's version"
+        )
 
 
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
