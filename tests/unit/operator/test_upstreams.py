@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -26,9 +27,12 @@ class SlowJobs(FakeJobs):
     def __init__(self) -> None:
         super().__init__()
         self.meanwhile: Callable[[], None] = lambda: None
+        self.until: Callable[[], Awaitable[object]] | None = None
 
     async def get(self, key: Key) -> Job | None:
         found = await super().get(key)
+        if self.until is not None:
+            await self.until()
         self.meanwhile()
         return found
 
@@ -78,6 +82,19 @@ async def test_mljob_is_read_once_for_all_that_wait() -> None:
     assert (world.known, world.jobs.reads) == ("not there", 1)
     assert world.upstreams.observe(world.create()) == [PREDICT, TRAIN]
     assert world.known == "there"
+
+
+async def test_mljobs_that_wait_read_at_the_same_time_and_send_one_request() -> None:
+    world = Waiting()
+    world.create()
+    waiting = [("team-a", f"train-{number}") for number in range(100)]
+    held = asyncio.Event()
+    world.jobs.until = held.wait
+    reads = [asyncio.create_task(world.upstreams.read(key, ["data"])) for key in waiting]
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(*reads)
+    assert (world.known, world.jobs.reads) == ("there", 1)
 
 
 async def test_mljob_is_read_again_after_a_while() -> None:

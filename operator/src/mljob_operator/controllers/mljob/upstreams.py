@@ -8,6 +8,7 @@ has anyway, delivers the changes.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class _Known:
         version: The resourceVersion of the last version, as a number. 0 if no version is known.
         known_at: When the MLJob was last read or observed. None before the first time.
         observed: How many times the watch has delivered a version or the deletion.
+        reading: Held during a read, so that thousands of MLJobs that wait, for example after a
+            restart, read the MLJob once.
     """
 
     waiting: set[Key] = field(default_factory=set)
@@ -39,6 +42,7 @@ class _Known:
     version: int = 0
     known_at: datetime | None = None
     observed: int = 0
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def take(self, job: Job, at: datetime) -> bool:
         """Take a version of the MLJob, and return whether it changes anything for those who wait.
@@ -105,20 +109,25 @@ class Upstreams:
         """
         self._follow(key, self._followed.get(key, frozenset()) | {(key[0], name) for name in names})
         for name in names:
-            known, now = self._known.get((key[0], name)), self._clock()
-            if known is None or (known.known_at is not None and now < known.known_at + READ_AGAIN_AFTER):
-                continue
-            observed = known.observed
-            job = await self._jobs.get((key[0], name))
-            if known.observed != observed:
-                # The watch has delivered a version or the deletion meanwhile. The answer may be
-                # older, and if the answer is newer, the watch delivers the same soon.
-                continue
-            if job is not None:
-                known.take(job, now)
-            else:
-                known.remove(now)
-            known.known_at = now
+            if (known := self._known.get((key[0], name))) is not None:
+                async with known.reading:
+                    await self._read(known, (key[0], name))
+
+    async def _read(self, known: _Known, key: Key) -> None:
+        now = self._clock()
+        if known.known_at is not None and now < known.known_at + READ_AGAIN_AFTER:
+            return
+        observed = known.observed
+        job = await self._jobs.get(key)
+        if known.observed != observed:
+            # The watch has delivered a version or the deletion meanwhile. The answer may be older,
+            # and if the answer is newer, the watch delivers the same soon.
+            return
+        if job is not None:
+            known.take(job, now)
+        else:
+            known.remove(now)
+        known.known_at = now
 
     def follow(self, key: Key, names: Iterable[str]) -> None:
         """Set the MLJobs for which an MLJob waits. ``names`` is empty if it waits for none."""
