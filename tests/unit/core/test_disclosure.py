@@ -160,7 +160,8 @@ def test_errors_are_withheld_if_another_process_may_have_built_the_conf(situatio
             Outputs({"dsn": ["***", 7]}, ("***.csv",)),
             id="known",
         ),
-        pytest.param(Outputs({"score": 1}, ("model",)), UNKNOWN, Outputs({}), id="not all known"),
+        pytest.param(Outputs({"score": 1}, ("model",)), UNKNOWN, Outputs({}, (WITHHELD,)), id="not all known"),
+        pytest.param(Outputs({}), UNKNOWN, Outputs({}), id="not all known, and none published"),
     ],
 )
 def test_outputs_are_redacted_or_withheld(
