@@ -248,6 +248,16 @@ def test_runs_behind_the_conf_are_named() -> None:
     assert dependencies(job, known) == Dependencies(("data",), runs=(found,))
 
 
+def test_message_of_a_long_cycle_keeps_its_end() -> None:
+    names = [f"{'n' * 100}-{number}" for number in range(50)]
+    known = {one: Upstream(waits_for=(other,)) for one, other in zip(names, [*names[1:], "train"], strict=True)}
+    found = dependencies(taking({"name": names[0]}), known)
+    assert found.blocker is not None
+    message = found.blocker.message
+    assert "and 48 more wait. Remove an outputsRef" in message
+    assert len(message) <= MAX_MESSAGE
+
+
 def test_search_for_a_cycle_ends_in_a_long_chain() -> None:
     chain = {f"job-{n}": upstream_that(waits_for=f"job-{n + 1}") for n in range(10 * MAX_IN_CYCLE)}
     blocker = dependencies(taking({"name": "job-0"}), chain).blocker

@@ -39,6 +39,10 @@ watch reports a change at once. After an interruption of the watch, a deletion m
 """
 MAX_IN_CYCLE = 100
 """The maximum number of MLJobs that are searched for a cycle."""
+MAX_NAMED = 3
+"""The maximum number of MLJobs of a cycle whose waiting a message describes, so that the message
+keeps its end, which says what to do.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +234,9 @@ def _cycle(name: str, upstreams: Mapping[str, Upstream | None], names: tuple[str
 def _of_cycle(cycle: list[str]) -> str:
     if len(cycle) == 1:
         return f"MLJob {cycle[0]} waits for its own outputs. Remove the outputsRef from spec.confFrom."
-    waits = ", and ".join(f"{one} waits for {other}" for one, other in zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+    pairs = list(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+    shown = [f"{one} waits for {other}" for one, other in pairs[:MAX_NAMED]]
+    waits = ", and ".join(shown if len(pairs) <= MAX_NAMED else [*shown, f"{len(pairs) - MAX_NAMED} more wait"])
     return f"These MLJobs wait for each other's outputs: {waits}. Remove an outputsRef from the spec.confFrom of one of them."
 
 

@@ -31,6 +31,7 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
     unapplied = _unapplied(state)
     conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied, *_unknown_params(state)]
     if (blocker := rerun_blocker(state)) is not None:
+        blocker = replace(blocker, message=cut(blocker.message, MAX_MESSAGE, MAX_MESSAGE_BYTES))
         if state.change is SpecChange.RENEWED:
             conditions.append(DesiredCondition("SpecApplied", False, blocker.reason, blocker.message))
         return [
