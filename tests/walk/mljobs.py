@@ -214,9 +214,10 @@ def outcome(body: Object) -> Object:
 
 
 def _timeless(message: str) -> str:
-    """A message without times of day, attempt numbers and run ids."""
+    """A message without times of day, attempt numbers, run ids and the names of MLJobs."""
     return re.sub(
-        r"\d\d:\d\d:\d\d UTC|Attempt \d+|(one|up to \d+) more attempts?|walk\.[\w.-]+-\d+|\d+ attempts|at try \d+",
+        r"\d\d:\d\d:\d\d UTC|Attempt \d+|(one|up to \d+) more attempts?|walk\.[\w.-]+-\d+|\d+ attempts|at try \d+"
+        r"|mljob/[\w.-]+",
         "_",
         message,
     )
