@@ -217,9 +217,10 @@ class MLJobSpec(ResourceModel):
     """
     conf_from: Annotated[list[ConfSource], Field(max_length=16)] = Field(default_factory=list)
     """ConfigMaps, Secrets and outputs of other MLJobs that provide keys of the conf, at most 16, of
-    which at most 8 are outputs. All are in the MLJob's namespace. Later entries override earlier entries, and spec.conf overrides all
-    of them. The operator reads them when it submits a run. A later change of a ConfigMap, a Secret
-    or an output neither affects that run nor starts another run.
+    which at most 8 are outputs. All are in the MLJob's namespace. Later entries override earlier
+    entries, and spec.conf overrides all of them. The operator reads them when it submits a run. A
+    later change of a ConfigMap, a Secret or an output neither affects that run nor starts another
+    run.
     """
     logical_date: Time | None = None
     """The logical date of the run, as an RFC 3339 date-time such as 2026-01-01T00:00:00Z. Default:

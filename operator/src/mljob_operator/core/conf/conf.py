@@ -1,5 +1,5 @@
-"""Merges the conf of a run from ConfigMaps, Secrets, outputs of other MLJobs and ``spec.conf``, and checks the conf against
-the DAG's params.
+"""Merges the conf of a run from ConfigMaps, Secrets, outputs of other MLJobs and ``spec.conf``, and
+checks the conf against the DAG's params.
 
 The operator sends values from Secrets to Airflow only. Texts about an MLJob with such values, such
 as its status, go through :mod:`.redaction`.

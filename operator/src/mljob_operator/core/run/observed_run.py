@@ -199,8 +199,8 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact) -> RunFact | None:
     """Return the event with the latest state of the run, after one more event, or None if the REST
-    API has reported a state that is as late or later. An event about an earlier attempt, or an event that the REST API has
-    contradicted, changes nothing.
+    API has reported a state that is as late or later. An event about an earlier attempt, or an
+    event that the REST API has contradicted, changes nothing.
     """
     past = observed_run.since is not None and _attempt_time(event) < observed_run.since
     return (
