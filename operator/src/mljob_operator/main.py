@@ -11,7 +11,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,27 +19,24 @@ import kopf
 from kubernetes.aio.client import ApiClient
 from pydantic import ValidationError
 
-from . import kafka_properties, logs
-from .adapters import msk, proxies
-from .adapters.airflow.client import Airflow
+from . import logs
+from .adapters import proxies
 from .adapters.authentication import Authentication
-from .adapters.kafka import KafkaEvents, refusal
+from .adapters.endpoints import Endpoints
+from .adapters.kafka import KafkaEvents
 from .adapters.kubernetes.client import connect, credentials_advice, observed
 from .adapters.kubernetes.instances import InstanceObjects
 from .adapters.kubernetes.jobs import Jobs
 from .adapters.kubernetes.kube_events import OperatorEvents
 from .adapters.kubernetes.source_watches import WatchedSources
-from .adapters.metrics import Endpoints, Metrics
+from .adapters.metrics import Metrics
 from .adapters.watch import Watch
-from .controllers.airflow_instance.registry import OwnAirflow
-from .core.airflow_instance.credentials import Login
-from .core.airflow_instance.instance import Instance
-from .core.run.run_key import SETTINGS_AIRFLOW
+from .connections import AirflowConnections, kafka, print_problems, refused_by_kafka
 from .errors import CannotStart, StoreError, backoff
 from .handlers import ignore_signals, registry
 from .kafka_properties import secrets as kafka_secrets
 from .ports import Link
-from .settings import Settings, explained, unusable_files, variable
+from .settings import Settings, explained, unusable_files
 from .wiring import Ports, wire
 
 log = logging.getLogger(__name__)
@@ -79,13 +76,14 @@ class Operator:
         self._jobs = Jobs(api, settings.namespaces)
         self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
         self._kafka = kafka(settings)
+        airflows = AirflowConnections(settings, self._metrics)
         ports = Ports(
             jobs=self._jobs,
             instances=self._instance_objects,
             operator=OperatorEvents(api, settings.credentials_namespace, settings.pod_name, settings.pod_uid),
             changes=WatchedSources(self._watches),
-            own=self._own_airflow(),
-            connect=self._connect,
+            own=airflows.own(),
+            connect=airflows.connect,
             subscribe=self._subscribe,
             clock=now,
             meter=self._metrics,
@@ -94,7 +92,7 @@ class Operator:
         self._parts = wire(settings, ports, run_in_background=self.run_in_background, process=process)
         self.job_controller, self.instances = self._parts.job_controller, self._parts.instances
         self.watch = Watch(settings.namespaces, self._authentication, with_instances=settings.airflow_instances)
-        self._endpoints = Endpoints(self._metrics, alive=self._alive, ready=self._ready)
+        self._endpoints = Endpoints(self._metrics.registry, alive=self._alive, ready=self._ready)
         self._tasks: list[asyncio.Task[None]] = []
         self._started = self._stopped = self._task_failed = False
         self._last_heartbeat = time.monotonic()
@@ -137,41 +135,6 @@ class Operator:
         await self._watches.close()  # type: ignore[no-untyped-call]
         await self._api.close()  # type: ignore[no-untyped-call]
         await self._endpoints.stop()
-
-    def _own_airflow(self) -> OwnAirflow | None:
-        settings = self._settings
-        if settings.airflow_url is None:
-            return None
-        return OwnAirflow(
-            self._connect_own(settings.airflow_login()),
-            settings.airflow_ui_url or settings.airflow_url,
-            settings.airflow_access,
-            self._connect_own,
-        )
-
-    def _connect_own(self, login: Login) -> Airflow:
-        settings = self._settings
-        assert settings.airflow_url is not None
-        return self._airflow(SETTINGS_AIRFLOW, settings.airflow_url, login, ca_file=settings.airflow_ca_file)
-
-    def _connect(self, instance: Instance, login: Login) -> Airflow:
-        ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None
-        return self._airflow(instance.name, instance.spec.url, login, ca_bundle=ca_bundle)
-
-    def _airflow(
-        self, name: str, url: str, login: Login, *, ca_file: str | None = None, ca_bundle: str | None = None
-    ) -> Airflow:
-        logs.hide(f"{name} {login.source}", *login.secrets())
-        return Airflow(
-            name,
-            url,
-            self._metrics,
-            login,
-            ca_file=ca_file,
-            ca_bundle=ca_bundle,
-            prefix=self._settings.run_id_prefix,
-            cancel_dag_id=self._settings.cancel_dag_id,
-        )
 
     def _subscribe(self, topic: str, link_changed: Callable[[Link | None], None]) -> KafkaEvents:
         settings = self._settings
@@ -301,9 +264,9 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        return _print_problems(explained(error))
-    if problems := proxies.problems() or unusable_files(settings) or _refused_by_kafka(settings):
-        return _print_problems(problems)
+        return print_problems(explained(error))
+    if problems := proxies.problems() or unusable_files(settings) or refused_by_kafka(settings):
+        return print_problems(problems)
     logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
@@ -320,42 +283,3 @@ def main() -> int:
         log.critical("the operator ends after an unexpected error: %s", error, exc_info=error)
         return 1
     return 0
-
-
-def kafka(settings: Settings) -> dict[str, Any]:
-    """Return the properties for librdkafka. librdkafka itself does not support MSK_IAM, so the
-    properties for MSK_IAM include a callback that creates tokens. Return an empty dict if the
-    settings name no brokers.
-
-    Raises:
-        CannotStart: The package for MSK_IAM is not installed.
-    """
-    if settings.kafka_bootstrap_servers is None:
-        return {}
-    properties = settings.kafka()
-    if settings.kafka_oauth_method == "MSK_IAM":
-        assert settings.kafka_aws_region is not None, "validated"
-        properties["oauth_cb"] = msk.tokens(settings.kafka_aws_region)
-    return properties
-
-
-def _refused_by_kafka(settings: Settings) -> list[str]:
-    """Return a list with one sentence: why librdkafka refuses the settings, and which environment
-    variables are the cause. Return an empty list if librdkafka accepts the settings.
-    """
-    if settings.kafka_bootstrap_servers is None:
-        return []
-    try:
-        why = refusal(kafka(settings))
-    except CannotStart as error:
-        return [str(error)]
-    if why is None:
-        return []
-    variables = [variable(name) for key, name in kafka_properties.SETTINGS.items() if key in why]
-    extra = [variable(name) for name in ("kafka_extra_config", "kafka_extra_config_file") if getattr(settings, name)]
-    return [f"{', '.join(variables or extra) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"]
-
-
-def _print_problems(problems: Sequence[str]) -> int:
-    print("The operator's settings are wrong:", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)  # noqa: T201
-    return 2

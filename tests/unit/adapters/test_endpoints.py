@@ -13,12 +13,13 @@ import pytest
 import urllib3
 
 from devstack.ports import Ports
-from mljob_operator.adapters.metrics import EVERYWHERE, Endpoints, Metrics
+from mljob_operator.adapters.endpoints import EVERYWHERE, Endpoints
+from mljob_operator.adapters.metrics import Metrics
 
 
 async def answers(host: str, url_host: str, port: int) -> int:
     """The status of ``/livez`` at ``url_host`` while the endpoints listen on ``host``."""
-    endpoints = Endpoints(Metrics(), alive=lambda: True, ready=lambda: True)
+    endpoints = Endpoints(Metrics().registry, alive=lambda: True, ready=lambda: True)
 
     def ask() -> int:
         with urllib3.PoolManager(retries=False) as http:
@@ -66,7 +67,7 @@ async def test_host_may_be_one_address_or_name(port: int, host: str) -> None:
 async def test_metrics_are_served_in_the_requested_format(port: int, accepted: str, served: str) -> None:
     metrics = Metrics()
     metrics.event("applied")
-    endpoints = Endpoints(metrics, alive=lambda: True, ready=lambda: True)
+    endpoints = Endpoints(metrics.registry, alive=lambda: True, ready=lambda: True)
     await endpoints.start("127.0.0.1", port)
     try:
         async with aiohttp.ClientSession() as http:

@@ -1,23 +1,10 @@
-"""Serves Prometheus metrics, and the HTTP endpoints ``/livez``, ``/readyz`` and ``/metrics``."""
+"""The operator's metrics for Prometheus."""
 
 from __future__ import annotations
 
-import errno
-import logging
-import os
-import socket
-from collections.abc import Awaitable, Callable
-
-from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.aiohttp import make_aiohttp_handler
 from prometheus_client.metrics import MetricWrapperBase
 
-from ..errors import CannotStart
-
-log = logging.getLogger(__name__)
-
-EVERYWHERE = "::"
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -209,80 +196,3 @@ class Metrics:
     def in_flight(self, messages: int) -> None:
         """Set the number of read Kafka messages whose facts are not in a stored status yet."""
         self._in_flight.set(messages)
-
-
-class Endpoints:
-    """The HTTP server for the kubelet's probes and for Prometheus.
-
-    Args:
-        metrics: The metrics that ``/metrics`` returns, in the format that the request accepts.
-        alive: Returns whether the operator is alive. ``/livez`` then answers 200, and otherwise
-            503. The operator is alive while every background task runs, the event loop is not
-            blocked, and the Kubernetes API accepts the operator's credentials.
-        ready: Returns whether the operator is ready. ``/readyz`` then answers 200, and otherwise
-            503. The operator is ready when MLJobs are watched and the background tasks have
-            started.
-    """
-
-    def __init__(self, metrics: Metrics, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
-        self._metrics = metrics
-        self._alive = alive
-        self._ready = ready
-        self._runner: web.AppRunner | None = None
-
-    async def start(self, host: str, port: int) -> None:
-        """Listen on an address.
-
-        Raises:
-            CannotStart: Another process uses the port, or the operator may not listen on the
-                address.
-        """
-        try:
-            listener = _listen(host, port)
-        except OSError as error:
-            raise CannotStart(_cause(error, host, port), code=2) from error
-        app = web.Application()
-        app.router.add_get("/livez", self._probe(self._alive))
-        app.router.add_get("/readyz", self._probe(self._ready))
-        app.router.add_get("/metrics", make_aiohttp_handler(self._metrics.registry))
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
-        log.info("listening on %s:%d: /livez /readyz /metrics", host, port)
-
-    async def stop(self) -> None:
-        """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    @staticmethod
-    def _probe(question: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def answer(_: web.Request) -> web.Response:
-            return web.Response(text="ok") if question() else web.Response(status=503, text="not yet")
-
-        return answer
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    The host ``::`` stands for all addresses of IPv6 and IPv4. On a machine without IPv6, ``::``
-    stands for all addresses of IPv4.
-    """
-    if host == EVERYWHERE:
-        if socket.has_dualstack_ipv6():
-            return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
-        host = "0.0.0.0"  # noqa: S104  # as for ::
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, *_, address = found[0]
-    return socket.create_server(address[:2], family=family)
-
-
-def _cause(error: OSError, host: str, port: int) -> str:
-    """Return the message for an operator that can't listen on an address."""
-    if error.errno == errno.EADDRINUSE:
-        return f"MLJOB_HTTP_PORT: another process listens on port {port} of {host} already; set another port"
-    if error.errno == errno.EACCES:
-        return f"MLJOB_HTTP_PORT: the operator's user may not listen on port {port}; set one from 1024 on"
-    reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
-    return f"MLJOB_HTTP_HOST: the operator can't listen on {host}: {reason}"

@@ -9,7 +9,7 @@ from .airflow import Airflow, Airflows, BackfillRunChange, Backfills, DagRuns, P
 from .clock import Clock
 from .kafka import EventSource, Link, Message
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
-from .metrics import Meter
+from .metrics import Meter, RequestMeter
 
 __all__ = [
     "Airflow",
@@ -27,6 +27,7 @@ __all__ = [
     "Meter",
     "OperatorStore",
     "ProbeResult",
+    "RequestMeter",
     "RunChange",
     "SourceChanges",
     "TaskChange",

@@ -1,11 +1,21 @@
-"""The port to Prometheus."""
+"""The ports to Prometheus."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 
-class Meter(Protocol):
+class RequestMeter(Protocol):
+    """Records the requests to Airflow."""
+
+    def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
+        """Record an operation on an Airflow that has ended, with its outcome and its duration in
+        seconds.
+        """
+        ...
+
+
+class Meter(RequestMeter, Protocol):
     """Records the values of the metrics for Prometheus. ``adapters/metrics.py`` has the names of
     the metrics.
     """
@@ -35,12 +45,6 @@ class Meter(Protocol):
     def event_latency(self, seconds: float) -> None:
         """Record the seconds from the timestamp of a Kafka message until the status with the
         message's fact was stored.
-        """
-        ...
-
-    def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record an operation on an Airflow that has ended, with its outcome and its duration in
-        seconds.
         """
         ...
 

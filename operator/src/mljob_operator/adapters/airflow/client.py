@@ -15,7 +15,7 @@ from mljob_contract.airflow_instance import InstanceHealth
 
 from ...core.airflow_instance.credentials import Login
 from ...errors import AirflowError
-from ...ports import DagRuns, Meter, ProbeResult
+from ...ports import DagRuns, ProbeResult, RequestMeter
 from .answers import Answer
 from .dag_runs import AirflowRuns
 from .lanes import CONNECTIONS, THREADS, Circuit, Lane, Work
@@ -46,7 +46,7 @@ class Airflow(AirflowRuns):
         self,
         name: str,
         url: str,
-        meter: Meter,
+        meter: RequestMeter,
         login: Login,
         *,
         ca_file: str | None = None,

@@ -1,0 +1,113 @@
+"""Serves the HTTP endpoints ``/livez``, ``/readyz`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from ..errors import CannotStart
+
+log = logging.getLogger(__name__)
+
+EVERYWHERE = "::"
+
+
+class Endpoints:
+    """The HTTP server for the kubelet's probes and for Prometheus.
+
+    Args:
+        registry: The metrics that ``/metrics`` returns, in the format that the request accepts.
+        alive: Returns whether the operator is alive. ``/livez`` then answers 200, and otherwise
+            503. The operator is alive while every background task runs, the event loop is not
+            blocked, and the Kubernetes API accepts the operator's credentials.
+        ready: Returns whether the operator is ready. ``/readyz`` then answers 200, and otherwise
+            503. The operator is ready when MLJobs are watched and the background tasks have
+            started.
+        settings: The first part of the names of the settings for host and port.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        alive: Callable[[], bool],
+        ready: Callable[[], bool],
+        settings: str = "MLJOB_HTTP",
+    ) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._alive = alive
+        self._ready = ready
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen on an address.
+
+        Raises:
+            CannotStart: Another process uses the port, or the operator may not listen on the
+                address.
+        """
+        listener = listen(host, port, self._settings)
+        app = web.Application()
+        app.router.add_get("/livez", self._probe(self._alive))
+        app.router.add_get("/readyz", self._probe(self._ready))
+        app.router.add_get("/metrics", make_aiohttp_handler(self._registry))
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+        log.info("listening on %s:%d: /livez /readyz /metrics", host, port)
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @staticmethod
+    def _probe(question: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(_: web.Request) -> web.Response:
+            return web.Response(text="ok") if question() else web.Response(status=503, text="not yet")
+
+        return answer
+
+
+def listen(host: str, port: int, settings: str) -> socket.socket:
+    """Return a listening socket.
+
+    The host ``::`` stands for all addresses of IPv6 and IPv4. On a machine without IPv6, ``::``
+    stands for all addresses of IPv4.
+
+    Args:
+        host: The address, or a name of it.
+        port: The port.
+        settings: The first part of the names of the settings for host and port.
+
+    Raises:
+        CannotStart: Another process uses the port, or this process may not listen on the address.
+    """
+    try:
+        if host == EVERYWHERE:
+            if socket.has_dualstack_ipv6():
+                return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
+            host = "0.0.0.0"  # noqa: S104  # as for ::
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise CannotStart(_cause(error, host, port, settings), code=2) from error
+
+
+def _cause(error: OSError, host: str, port: int, settings: str) -> str:
+    """Return the message for a process that can't listen on an address."""
+    if error.errno == errno.EADDRINUSE:
+        return f"{settings}_PORT: another process listens on port {port} of {host} already; set another port"
+    if error.errno == errno.EACCES:
+        return f"{settings}_PORT: the operator's user may not listen on port {port}; set one from 1024 on"
+    reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
+    return f"{settings}_HOST: the operator can't listen on {host}: {reason}"

@@ -1,0 +1,111 @@
+"""Makes what the processes of this package connect with: the adapters of Airflows and the
+properties for Kafka. The operator and mljob-api read the same settings for both.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import kafka_properties, logs
+from .adapters import msk
+from .adapters.airflow.client import Airflow
+from .adapters.kafka import refusal
+from .controllers.airflow_instance.registry import OwnAirflow
+from .core.airflow_instance.credentials import Login
+from .core.airflow_instance.instance import Instance
+from .core.run.run_key import SETTINGS_AIRFLOW
+from .errors import CannotStart
+from .ports import RequestMeter
+from .settings import Settings, variable
+
+
+class AirflowConnections:
+    """Makes the adapters of Airflows.
+
+    Args:
+        settings: The settings of the process.
+        meter: Records each operation of the adapters.
+    """
+
+    def __init__(self, settings: Settings, meter: RequestMeter) -> None:
+        self._settings = settings
+        self._meter = meter
+
+    def own(self) -> OwnAirflow | None:
+        """Return the Airflow of the settings, or None if the settings have no Airflow."""
+        settings = self._settings
+        if settings.airflow_url is None:
+            return None
+        return OwnAirflow(
+            self._connect_own(settings.airflow_login()),
+            settings.airflow_ui_url or settings.airflow_url,
+            settings.airflow_access,
+            self._connect_own,
+        )
+
+    def connect(self, instance: Instance, login: Login) -> Airflow:
+        """Return the adapter of an AirflowInstance."""
+        ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None
+        return self._airflow(instance.name, instance.spec.url, login, ca_bundle=ca_bundle)
+
+    def _connect_own(self, login: Login) -> Airflow:
+        settings = self._settings
+        assert settings.airflow_url is not None
+        return self._airflow(SETTINGS_AIRFLOW, settings.airflow_url, login, ca_file=settings.airflow_ca_file)
+
+    def _airflow(
+        self, name: str, url: str, login: Login, *, ca_file: str | None = None, ca_bundle: str | None = None
+    ) -> Airflow:
+        logs.hide(f"{name} {login.source}", *login.secrets())
+        return Airflow(
+            name,
+            url,
+            self._meter,
+            login,
+            ca_file=ca_file,
+            ca_bundle=ca_bundle,
+            prefix=self._settings.run_id_prefix,
+            cancel_dag_id=self._settings.cancel_dag_id,
+        )
+
+
+def kafka(settings: Settings) -> dict[str, Any]:
+    """Return the properties for librdkafka. librdkafka itself does not support MSK_IAM, so the
+    properties for MSK_IAM include a callback that creates tokens. Return an empty dict if the
+    settings name no brokers.
+
+    Raises:
+        CannotStart: The package for MSK_IAM is not installed.
+    """
+    if settings.kafka_bootstrap_servers is None:
+        return {}
+    properties = settings.kafka()
+    if settings.kafka_oauth_method == "MSK_IAM":
+        assert settings.kafka_aws_region is not None, "validated"
+        properties["oauth_cb"] = msk.tokens(settings.kafka_aws_region)
+    return properties
+
+
+def refused_by_kafka(settings: Settings) -> list[str]:
+    """Return a list with one sentence: why librdkafka refuses the settings, and which environment
+    variables are the cause. Return an empty list if librdkafka accepts the settings.
+    """
+    if settings.kafka_bootstrap_servers is None:
+        return []
+    try:
+        why = refusal(kafka(settings))
+    except CannotStart as error:
+        return [str(error)]
+    if why is None:
+        return []
+    variables = [variable(name) for key, name in kafka_properties.SETTINGS.items() if key in why]
+    extra = [variable(name) for name in ("kafka_extra_config", "kafka_extra_config_file") if getattr(settings, name)]
+    return [f"{', '.join(variables or extra) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"]
+
+
+def print_problems(problems: Sequence[str]) -> int:
+    """Print the problems of the settings, and return the exit code 2."""
+    print("The operator's settings are wrong:", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)  # noqa: T201
+    return 2
