@@ -30,6 +30,8 @@ policy.
     │                               the DAG may be changed instead of the spec
     ├── ReferenceMissing            a ConfigMap or Secret does not exist or can't be read: retried
     │   └── SecretUnlabelled        a Secret lacks the label for Airflow's credentials: retried
+    ├── KafkaUnavailable            mljob-api can't read events: its client asks again
+    │   └── TooManyReaders          as many readers of events are open as the settings allow
     └── StoreError
         ├── StoreUnavailable        the Kubernetes API gives no answer: retried
         ├── Refused                 the Kubernetes API refuses the written object as invalid: the
@@ -256,6 +258,16 @@ class ReferenceMissing(OperatorError):
 
 class SecretUnlabelled(ReferenceMissing):
     """A Secret that credentials name lacks the label for Airflow's credentials."""
+
+
+class KafkaUnavailable(OperatorError):
+    """The events of a run can't be read from Kafka."""
+
+    reason = "KafkaUnavailable"
+
+
+class TooManyReaders(KafkaUnavailable):
+    """As many readers of events are open as the settings allow."""
 
 
 class StoreError(OperatorError):

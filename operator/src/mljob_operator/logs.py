@@ -45,6 +45,11 @@ def hide(owner: str, *credentials: str | None) -> None:
     _of_the_operator = Redaction(frozenset(text for texts in _credentials.values() for text in texts))
 
 
+def redacted(text: str) -> str:
+    """Return a text without the credentials of this process, and without tokens."""
+    return _redacted(text, NOTHING_HIDDEN)
+
+
 class RedactingFilter(logging.Filter):
     """Redacts log records and the texts of their exceptions. The filter drops no record."""
 

@@ -24,7 +24,7 @@ from .adapters import proxies
 from .adapters.authentication import Authentication
 from .adapters.endpoints import Endpoints
 from .adapters.kafka import KafkaEvents
-from .adapters.kubernetes.client import connect, credentials_advice, observed
+from .adapters.kubernetes.client import RECURSION_LIMIT, connect, credentials_advice, observed
 from .adapters.kubernetes.instances import InstanceObjects
 from .adapters.kubernetes.jobs import Jobs
 from .adapters.kubernetes.kube_events import OperatorEvents
@@ -42,15 +42,6 @@ from .wiring import Ports, wire
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-RECURSION_LIMIT = 11_000
-"""Python's recursion limit, for reading JSON.
-
-The API server accepts objects with up to 10,000 nested levels (the limit of Go's
-``encoding/json``), and Python's ``json`` recurses once per level. With a lower limit, one such
-object would make the whole list of MLJobs unreadable. A main thread's stack of 8 MiB has room for
-25,000 levels.
-"""
 
 
 def now() -> datetime:

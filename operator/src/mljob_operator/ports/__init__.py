@@ -5,9 +5,21 @@ Their methods raise only errors of :mod:`mljob_operator.errors`.
 
 from __future__ import annotations
 
-from .airflow import Airflow, Airflows, BackfillRunChange, Backfills, DagRuns, ProbeResult, RunChange, TaskChange, User
+from .airflow import (
+    Airflow,
+    Airflows,
+    BackfillRunChange,
+    Backfills,
+    DagRuns,
+    DagTask,
+    ProbeResult,
+    RunChange,
+    TaskChange,
+    TaskLog,
+    User,
+)
 from .clock import Clock
-from .kafka import EventSource, Link, Message
+from .kafka import EventSource, History, HistoryBatch, Link, Message, RunHistory
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
 from .metrics import Meter, RequestMeter
 
@@ -19,7 +31,10 @@ __all__ = [
     "Clock",
     "ConfObject",
     "DagRuns",
+    "DagTask",
     "EventSource",
+    "History",
+    "HistoryBatch",
     "InstanceStore",
     "JobStore",
     "Link",
@@ -29,7 +44,9 @@ __all__ = [
     "ProbeResult",
     "RequestMeter",
     "RunChange",
+    "RunHistory",
     "SourceChanges",
     "TaskChange",
+    "TaskLog",
     "User",
 ]

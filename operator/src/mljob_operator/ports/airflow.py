@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from mljob_contract.airflow_instance import InstanceHealth
 from mljob_contract.backfill_marker import Marker
@@ -17,7 +17,10 @@ from ..core.run.backfill import Backfill, BackfillRequest, BackfillRun
 from ..core.run.children import Child
 from ..core.run.facts import Question, RunFact, TaskFact, TaskKey
 from ..core.run.halt import Halt
+from ..core.run.log_lines import LogEntry
 from ..core.run.outputs import Outputs
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,46 @@ class BackfillRunChange:
     dag_id: str
     marker: Marker
     member: BackfillRun
+
+
+@dataclass(frozen=True, slots=True)
+class DagTask:
+    """A task of a DAG.
+
+    Attributes:
+        task_id: The id, with the ids of the task's groups.
+        label: The name that the DAG gives the task, or the id.
+        operator: The class of the operator, or None if Airflow does not say.
+        downstream: The ids of the tasks that run after this task.
+    """
+
+    task_id: str
+    label: str
+    operator: str | None
+    downstream: tuple[str, ...]
+
+
+class TaskLog(Protocol):
+    """A log that is being read. The log of a running task grows while it is read."""
+
+    @property
+    def token(self) -> str | None:
+        """At the end, the token for the entries that follow. None if no entry follows, as far as
+        Airflow knows.
+        """
+        ...
+
+    async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
+        """Return the next entries, or None at the end of what Airflow has.
+
+        Args:
+            convert: Called for each entry, in another thread.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop to read. The call does not wait."""
+        ...
 
 
 class Backfills(Protocol):
@@ -192,6 +235,26 @@ class DagRuns(Protocol):
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
         """Return all task instances of a run. The list is empty if Airflow has no such run."""
+        ...
+
+    async def structure(self, dag_id: str) -> list[DagTask]:
+        """Return the tasks of the latest version of a DAG. The list is empty if Airflow has no such
+        DAG.
+        """
+        ...
+
+    async def open_log(
+        self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
+    ) -> TaskLog | None:
+        """Begin to read the log of a try. Return None if Airflow has no such try.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            task: The task id and the map index.
+            try_number: The number of the try, from 1.
+            token: The token at the end of an earlier answer, to read only what follows.
+        """
         ...
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
 
 from ..core.run.offsets import Partition
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +74,60 @@ class EventSource(Protocol):
 
     async def close(self) -> None:
         """Leave the consumer group."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryBatch(Generic[T]):
+    """What a reader of a run's events has read at once.
+
+    Attributes:
+        items: What the caller has made of the messages, in the order of the partition.
+        positions: The offset of the next message, by partition.
+        caught_up: Whether the reader has reached the end of the topic, once at least.
+    """
+
+    items: Sequence[T]
+    positions: Mapping[int, int]
+    caught_up: bool
+
+
+class RunHistory(Protocol):
+    """Reads the messages with one key."""
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether Kafka may have deleted the first messages."""
+        ...
+
+    async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
+        """Wait a moment for messages, and return what ``convert`` makes of them. ``convert`` runs in
+        another thread.
+
+        Raises:
+            KafkaUnavailable: The brokers don't answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop to read. The call does not wait."""
+        ...
+
+
+class History(Protocol):
+    """Opens readers of the events of single runs."""
+
+    async def open(self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None) -> RunHistory:
+        """Open a reader of the messages with a key.
+
+        Args:
+            topic: The topic.
+            key: The key of the messages.
+            since: The time of the first message. Earlier messages are skipped.
+            after: Instead of ``since``, the offset of the first message, by partition.
+
+        Raises:
+            TooManyReaders: There are as many readers as the settings allow.
+            KafkaUnavailable: The brokers don't answer, or refuse the topic.
+        """
         ...

@@ -28,6 +28,10 @@ class InstanceStore(Protocol):
         """Return the labels of all namespaces, by the name of the namespace."""
         ...
 
+    async def namespace(self, name: str) -> dict[str, str] | None:
+        """Return the labels of a namespace, or None if the namespace does not exist."""
+        ...
+
     async def secret(self, name: str) -> dict[str, str]:
         """Return the data of a Secret in the namespace for credentials.
 

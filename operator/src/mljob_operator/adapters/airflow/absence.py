@@ -76,6 +76,8 @@ GET_DAG = Absence(NO_SERIALIZED_DAG, "Unable to obtain dag with id {dag_id} from
 """From ``routes/public/dags.py``, get_dag and get_dag_details."""
 LIST_TASKS = Absence(NO_SERIALIZED_DAG)
 """From ``routes/public/tasks.py``, get_tasks."""
+GET_LOG = Absence("TaskInstance not found")
+"""From ``routes/public/log.py``, get_log: the task instance, or the try, does not exist."""
 GET_XCOM = Absence("XCom entry with key: `{key}` not found")
 """From ``routes/public/xcom.py``, get_xcom_entry."""
 CREATE_BACKFILL = Absence("Could not find dag {dag_id}")

@@ -128,17 +128,21 @@ class Reply:
             AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
             urllib3.exceptions.HTTPError: The connection broke.
         """
-        parts = urlsplit(base)
-        url = f"{parts.scheme}://{parts.netloc}{urlsplit(response.url or '').path}"
+        url = _url(response, base)
         succeeded = 200 <= response.status < 300
         body, whole = _body(response, max_bytes if succeeded else MAX_ERROR_BYTES, url)
         if succeeded and not whole:
             raise TooLarge(f"{url} answered with more than {max_bytes} bytes.", outcome_unknown=True)
         if succeeded and _values(body) > (values := min(max(max_bytes // BYTES_A_VALUE, FEW_VALUES), MANY_VALUES)):
             raise TooLarge(f"{url} answered with more than {values} values.", outcome_unknown=True)
+        return cls.head(response, base, body)
+
+    @classmethod
+    def head(cls, response: urllib3.BaseHTTPResponse, base: str, body: bytes = b"") -> Reply:
+        """Return the answer with this body, which the caller has read or is going to read."""
         headers = response.headers
         return cls(
-            url,
+            _url(response, base),
             response.status,
             headers.get("content-type", "").strip(),
             headers.get("location", ""),
@@ -203,13 +207,7 @@ class Reply:
             AirflowUnavailable: The content type is not JSON.
             AirflowUnreadable: The body is not valid JSON, or is nested too deeply.
         """
-        if not _JSON.fullmatch(self.content_type):
-            # The outcome is unknown: a proxy may have passed the request to Airflow and then
-            # answered with a page of its own.
-            raise AirflowUnavailable(
-                f"{self.answered} and not with JSON. Is it Airflow's api-server? A proxy or a login page in front of it answers like this.",
-                outcome_unknown=True,
-            )
+        self.assert_json()
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -217,6 +215,20 @@ class Reply:
                 f"{self.answered}, which is not whole JSON. Is it Airflow's api-server, or does a proxy cut its answers short?",
                 outcome_unknown=True,
             ) from None
+
+    def assert_json(self) -> None:
+        """Check the content type of a successful answer.
+
+        Raises:
+            AirflowUnavailable: The content type is not JSON.
+        """
+        if not _JSON.fullmatch(self.content_type):
+            # The outcome is unknown: a proxy may have passed the request to Airflow and then
+            # answered with a page of its own.
+            raise AirflowUnavailable(
+                f"{self.answered} and not with JSON. Is it Airflow's api-server? A proxy or a login page in front of it answers like this.",
+                outcome_unknown=True,
+            )
 
     def _error(self, detail: str | None, source: str) -> AirflowError:
         """Return the error for an answer that is neither a success nor an :class:`Answer`."""
@@ -297,6 +309,14 @@ def retry_after(header: str, now: datetime | None = None) -> float:
     if moment is None:
         return 0.0
     return min(max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()), MAX_RETRY_AFTER)
+
+
+def _url(response: urllib3.BaseHTTPResponse, base: str) -> str:
+    """Return the URL of an answer without user, password and query. ``base`` is the base URL of the
+    server.
+    """
+    parts = urlsplit(base)
+    return f"{parts.scheme}://{parts.netloc}{urlsplit(response.url or '').path}"
 
 
 def _host(location: str) -> str:

@@ -17,7 +17,7 @@ from ...core.run.children import Child
 from ...core.run.facts import Question, RunFact, TaskFact, TaskKey
 from ...core.run.halt import Halt
 from ...core.run.outputs import Outputs
-from ...ports import RunChange, TaskChange
+from ...ports import DagTask, RunChange, TaskChange
 from .backfills import AirflowBackfills
 from .cancellation import Cancellation
 from .changes import Changes
@@ -27,6 +27,8 @@ from .outputs import XComOutputs
 from .refusals import Refusals
 from .run_requests import RunRequests
 from .session import Session
+from .structure import Structure
+from .task_logs import AirflowLog, TaskLogs
 
 
 class AirflowRuns:
@@ -48,6 +50,8 @@ class AirflowRuns:
         self._cancellation = Cancellation(session, self._runs, dag_id=cancel_dag_id)
         self._children = Children(session, self._runs)
         self._changes = Changes(session, prefix=prefix)
+        self._structure = Structure(session)
+        self._logs = TaskLogs(session, run)
         self.backfills = AirflowBackfills(session, run, refusals, prefix=prefix)
         """The Airflow's backfills."""
 
@@ -87,6 +91,16 @@ class AirflowRuns:
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
         """Request the task instances of a run (:meth:`.RunRequests.tasks`)."""
         return await self._run(Work.LOOKUPS, "tasks", self._runs.tasks, dag_id, run_id)
+
+    async def structure(self, dag_id: str) -> list[DagTask]:
+        """Request the tasks of a DAG (:meth:`.Structure.tasks`)."""
+        return await self._run(Work.LOOKUPS, "structure", self._structure.tasks, dag_id)
+
+    async def open_log(
+        self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
+    ) -> AirflowLog | None:
+        """Request the log of a try (:meth:`.TaskLogs.open`)."""
+        return await self._logs.open(dag_id, run_id, task, try_number, token)
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
         """Request the open questions of a run's tasks (:meth:`.RunRequests.questions`)."""

@@ -47,11 +47,13 @@ class Work(StrEnum):
     FEED = "feed"
     """Requests for the changes of all runs."""
     CANCELLATIONS = "cancellations"
+    LOGS = "logs"
+    """Requests for the logs of tasks, which may take minutes."""
     PROBE = "probe"
     """Requests that find out whether Airflow answers again. They must not wait for others."""
 
 
-THREADS = {Work.SUBMISSIONS: 8, Work.LOOKUPS: 4, Work.FEED: 2, Work.CANCELLATIONS: 4, Work.PROBE: 1}
+THREADS = {Work.SUBMISSIONS: 8, Work.LOOKUPS: 4, Work.FEED: 2, Work.CANCELLATIONS: 4, Work.LOGS: 8, Work.PROBE: 1}
 """The number of threads of each lane. Airflow on PostgreSQL handles about 50 submissions a second,
 whatever the number of clients. 8 threads suffice for this rate.
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -141,6 +141,46 @@ class Session:
         with _nothing_sent():
             self._supported()
         return self._result(self._with_token(method, *args, max_bytes=max_bytes, **query), absent)
+
+    def open(
+        self, method: Callable[..., Any], *args: Any, absent: Absence = NEVER, **query: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request, and return the successful answer with its body unread. The caller reads
+        the body, and releases or closes the answer.
+
+        Args:
+            method: As for :meth:`ask`.
+            args: The method's positional arguments.
+            absent: The texts by which Airflow says that the object does not exist.
+            query: The method's keyword arguments.
+
+        Raises:
+            AirflowError: The errors of :meth:`ask`.
+        """
+        with _nothing_sent():
+            self._supported()
+        opened: list[urllib3.BaseHTTPResponse] = []
+
+        def keep(response: urllib3.BaseHTTPResponse, base: str, max_bytes: int) -> Reply:
+            if not 200 <= response.status < 300:
+                return Reply.read(response, base, max_bytes)
+            opened.append(response)
+            return Reply.head(response, base)
+
+        reply = self._with_token(method, *args, read=keep, **query)
+        if opened:
+            try:
+                reply.assert_json()
+            except AirflowUnavailable:
+                opened[-1].close()
+                raise
+            return opened[-1]
+        self._result(reply, absent)
+        raise AssertionError("an answer without success raises")
+
+    def connection_errors(self) -> AbstractContextManager[None]:
+        """Turn the exceptions of an answer that breaks off into AirflowUnavailable."""
+        return _connection_errors(f"Airflow at {self._shown_url}", self._proxy)
 
     def pages(
         self,
@@ -282,10 +322,17 @@ class Session:
             self.clock_offset = offset
         return result
 
-    def _send(self, method: Callable[..., Any], *args: Any, max_bytes: int = MAX_OBJECT_BYTES, **query: Any) -> Reply:
+    def _send(
+        self,
+        method: Callable[..., Any],
+        *args: Any,
+        max_bytes: int = MAX_OBJECT_BYTES,
+        read: Callable[[urllib3.BaseHTTPResponse, str, int], Reply] = Reply.read,
+        **query: Any,
+    ) -> Reply:
         query.setdefault("_request_timeout", TIMEOUT)
-        with _connection_errors(f"Airflow at {self._shown_url}", self._proxy):
-            return Reply.read(method(*args, **query), self._shown_url, max_bytes)
+        with self.connection_errors():
+            return read(method(*args, **query), self._shown_url, max_bytes)
 
     def _supported(self) -> tuple[Version, str]:
         """Return Airflow's version, as numbers and as text.

@@ -50,6 +50,14 @@ class InstanceObjects(CustomObjects[Instance]):
         found = list_objects(self._core.list_namespace_without_preload_content)
         return {item["metadata"]["name"]: item["metadata"].get("labels") or {} async for item in found}
 
+    async def namespace(self, name: str) -> dict[str, str] | None:
+        """Return the labels of a namespace, or None if the namespace does not exist."""
+        try:
+            found = await call(self._core.read_namespace, name, _request_timeout=TIMEOUT)
+        except Gone:
+            return None
+        return found.metadata.labels or {}
+
     async def secret(self, name: str) -> dict[str, str]:
         """Return the data of a Secret in the namespace for credentials, decoded, by key.
 

@@ -149,6 +149,16 @@ def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker 
     return next((found for check in CHECKS if (found := check(catalog, airflow, dag_id)) is not None), None)
 
 
+def find_refusal(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
+    """Return the reason why the MLJob's namespace may see nothing of a DAG in an Airflow, or None if
+    it may (:meth:`AirflowCatalog.may_run`).
+    """
+    if airflow != SETTINGS_AIRFLOW and airflow not in catalog.instances:
+        return Blocker(AIRFLOW_GONE, f"AirflowInstance {airflow!r} of the run does not exist.")
+    checks = (_reserved, _invalid_instance, _refused)
+    return next((found for check in checks if (found := check(catalog, airflow, dag_id)) is not None), None)
+
+
 def _reserved(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     if not matches(catalog.reserved, dag_id):
         return None

@@ -1,0 +1,138 @@
+"""Reads the logs of task instances (``GET .../taskInstances/{task_id}/logs/{try_number}``).
+
+An answer is read piece by piece, so that its size doesn't matter, and so that no thread waits for a
+slow reader of the log.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import urllib3
+from airflow_client.client import TaskInstanceApi
+
+from ...core.run.facts import TaskKey
+from ...core.run.log_lines import LogEntry
+from ...errors import AirflowUnavailable, AirflowUnreadable
+from . import absence
+from .answers import CHUNK, Absent
+from .lanes import Run, Work
+from .log_document import LogDocument, NotALog
+from .session import Session
+
+T = TypeVar("T")
+
+TIMEOUT = (5.0, 60.0)
+"""Seconds to connect, and seconds to wait for the next bytes. Airflow reads the whole log before it
+sends the first byte.
+"""
+MAX_BYTES = 512 * 1024 * 1024
+"""The maximum number of bytes of one answer."""
+MAX_SECONDS = 600.0
+"""The longest time for reading one answer, in seconds."""
+
+
+class AirflowLog:
+    """An answer with a log, or with a part of a log, that is being read.
+
+    Args:
+        session: The session with the Airflow.
+        run: Runs a function in the lane of its kind of work.
+        response: The answer, whose body was not read yet.
+    """
+
+    def __init__(self, session: Session, run: Run, response: urllib3.BaseHTTPResponse) -> None:
+        self._session = session
+        self._run = run
+        self._response = response
+        self._document = LogDocument()
+        self._lock = threading.Lock()
+        self._size = 0
+        self._until = time.monotonic() + MAX_SECONDS
+        self._closed = False
+        self.token: str | None = None
+
+    async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
+        """Return the next entries, converted in the thread that reads. None at the end."""
+        return await self._run(Work.LOGS, "log", self._next, convert)
+
+    def close(self) -> None:
+        """Drop the rest of the answer, without waiting for a thread that reads it."""
+        if not self._closed:
+            self._closed = True
+            threading.Thread(target=self._release, name="airflow log that ends", daemon=True).start()
+
+    def _next(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
+        with self._lock:
+            entries: list[T] = []
+            while not entries:
+                if self._closed:
+                    return None
+                with self._session.connection_errors():
+                    chunk = self._response.read1(CHUNK)
+                try:
+                    if not chunk:
+                        self.token = self._document.token()
+                        self._closed = True
+                        self._response.release_conn()
+                        return None
+                    entries = [convert(entry) for entry in self._document.feed(chunk)]
+                except NotALog as error:
+                    raise AirflowUnreadable(
+                        f"Airflow's answer with the log of a task can't be read: {error}. Is it Airflow's api-server?"
+                    ) from None
+                self._check(len(chunk))
+            return entries
+
+    def _check(self, size: int) -> None:
+        self._size += size
+        if self._size > MAX_BYTES:
+            raise AirflowUnreadable(f"The log has more than {MAX_BYTES // 2**20} MiB. Read it in Airflow.")
+        if time.monotonic() > self._until:
+            raise AirflowUnavailable(f"Airflow had not sent the whole log after {MAX_SECONDS:.0f} s.")
+
+    def _release(self) -> None:
+        with self._lock:
+            self._response.close()
+
+
+class TaskLogs:
+    """The logs of one Airflow's task instances.
+
+    Args:
+        session: The session with the Airflow.
+        run: Runs a function in the lane of its kind of work.
+    """
+
+    def __init__(self, session: Session, run: Run) -> None:
+        self._session = session
+        self._run = run
+        self._tasks = TaskInstanceApi(session.client)
+
+    async def open(
+        self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
+    ) -> AirflowLog | None:
+        """Request the log of a try, from its beginning or from the position of a token."""
+        return await self._run(Work.LOGS, "open_log", self._open, dag_id, run_id, task, try_number, token)
+
+    def _open(self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None) -> AirflowLog | None:
+        task_id, map_index = task
+        try:
+            response = self._session.open(
+                self._tasks.get_log_without_preload_content,
+                dag_id,
+                run_id,
+                task_id,
+                try_number,
+                absent=absence.GET_LOG,
+                map_index=map_index,
+                token=token,
+                accept="application/json",
+                _request_timeout=TIMEOUT,
+            )
+        except Absent:
+            return None
+        return AirflowLog(self._session, self._run, response)

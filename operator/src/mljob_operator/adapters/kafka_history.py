@@ -1,0 +1,267 @@
+"""Reads the events of one run from the topic of events, from the submission of the run on.
+
+Each reader has a consumer of its own, without a consumer group, and commits nothing. The consumer
+reads the partition of the run's key, and drops the messages with other keys.
+
+confluent-kafka's consumer blocks, so its calls run in threads, one call at a time. Nothing waits
+for a call whose result nobody needs any more: a reader that leaves marks its consumer as closed, and
+the thread closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, TypeVar
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from ..errors import KafkaUnavailable, TooManyReaders
+from ..ports import HistoryBatch, Message
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH = 500
+"""The maximum number of messages that a reader takes at once."""
+POLL_SECONDS = 0.5
+"""The longest time in seconds for which a thread waits for messages."""
+TIMEOUT = 10.0
+"""The longest time in seconds for which a thread waits for an answer of the brokers."""
+MAX_PARTITIONS = 1_000
+"""The maximum number of partitions of a topic that is read."""
+_CONSUMER = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    # The events of a run whose first events were deleted begin with the oldest event that is left.
+    "auto.offset.reset": "earliest",
+    "allow.auto.create.topics": False,
+    "enable.partition.eof": True,
+    "statistics.interval.ms": 0,
+    # The buffers of a reader stay below 2 MB.
+    "queued.min.messages": 1_000,
+    "queued.max.messages.kbytes": 512,
+    "fetch.message.max.bytes": 256 * 1024,
+    "fetch.wait.max.ms": 100,
+    "log_level": 3,
+}
+
+
+class KafkaHistory:
+    """Opens readers of the events of single runs.
+
+    Args:
+        config: librdkafka's properties for brokers and security.
+        group_id: The name of the consumers, which join no group.
+        readers: The maximum number of readers at the same time. A reader that is being closed
+            counts.
+        any_partition: Whether the events of a run may be in any partition of the topic, because the
+            producers choose partitions otherwise than librdkafka does, or because partitions were
+            added.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, group_id: str, readers: int, any_partition: bool = False) -> None:
+        self._config = {**config, **_CONSUMER, "group.id": group_id, "logger": logging.getLogger("librdkafka")}
+        self._readers = asyncio.Semaphore(readers)
+        self._limit = readers
+        self._any_partition = any_partition
+        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="kafka history")
+        self.open_readers = 0
+        """The number of readers that are open now."""
+
+    async def open(
+        self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
+    ) -> KafkaRunHistory:
+        """Open a reader of the messages with a key.
+
+        Args:
+            topic: The topic.
+            key: The key of the messages.
+            since: The time of the first message. Earlier messages are skipped.
+            after: Instead of ``since``, the offset of the first message, by partition.
+
+        Raises:
+            TooManyReaders: There are as many readers as the settings allow.
+            KafkaUnavailable: The brokers don't answer, or refuse the topic.
+        """
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await self._readers.acquire()
+        except TimeoutError:
+            raise TooManyReaders(
+                f"{self._limit} readers of events are open, as many as MLJOB_API_EVENT_READERS allows. Try again later."
+            ) from None
+        self.open_readers += 1
+        history = KafkaRunHistory(self._config, topic, key, self._threads, self._ended)
+        try:
+            await history.open(since, after, any_partition=self._any_partition)
+        except BaseException:
+            history.close()
+            raise
+        return history
+
+    def close(self) -> None:
+        """End the threads, without waiting for them."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _ended(self) -> None:
+        self.open_readers -= 1
+        self._readers.release()
+
+
+class KafkaRunHistory:
+    """A reader of the messages with one key.
+
+    Args:
+        config: librdkafka's properties.
+        topic: The topic.
+        key: The key.
+        threads: The threads for the consumer's calls.
+        ended: Called in the event loop when the consumer is closed.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        topic: str,
+        key: bytes,
+        threads: ThreadPoolExecutor,
+        ended: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._topic = topic
+        self._key = key
+        self._threads = threads
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._consumer: Consumer | None = None
+        self._positions: dict[int, int] = {}
+        self._behind: set[int] = set()
+        self._error: KafkaError | None = None
+        self.incomplete = False
+        """Whether Kafka may have deleted the first events of the run."""
+
+    async def open(self, since: datetime, after: Mapping[int, int] | None, *, any_partition: bool) -> None:
+        """Find the first message, and begin to read there."""
+        await self._call(self._open, since, after, any_partition)
+
+    async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
+        """Wait for messages for at most half a second, and return what ``convert`` makes of them.
+        ``convert`` runs in another thread.
+
+        Raises:
+            KafkaUnavailable: The brokers don't answer.
+        """
+        return await self._call(self._read, convert)
+
+    def close(self) -> None:
+        """Close the consumer. The call does not wait."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        threading.Thread(target=self._close, name="kafka history that ends", daemon=True).start()
+
+    async def _call(self, function: Callable[..., T], *args: Any) -> T:
+        return await self._loop.run_in_executor(self._threads, self._locked, function, *args)
+
+    def _locked(self, function: Callable[..., T], *args: Any) -> T:
+        with self._lock:
+            if self._closing.is_set():
+                raise KafkaUnavailable("The reader of events is being closed.")
+            try:
+                return function(*args)
+            except KafkaException as error:
+                raise self._unavailable(error.args[0]) from error
+
+    def _open(self, since: datetime, after: Mapping[int, int] | None, any_partition: bool) -> None:
+        consumer = self._consumer = Consumer({**self._config, "error_cb": self._on_error})
+        consumer.poll(0)  # Kafka's tokens are made in this call.
+        metadata = consumer.list_topics(self._topic, timeout=TIMEOUT).topics[self._topic]
+        if metadata.error is not None:
+            raise self._unavailable(metadata.error)
+        count = len(metadata.partitions)
+        if not 0 < count <= MAX_PARTITIONS:
+            raise KafkaUnavailable(
+                f"Topic {self._topic} has {count} partitions, and at most {MAX_PARTITIONS} are read."
+            )
+        numbers = range(count) if any_partition else [partition_of(self._key, count)]
+        begin = [self._begin(consumer, number, since, after) for number in numbers]
+        self._positions = {at.partition: at.offset for at in begin}
+        self._behind = set(self._positions)
+        consumer.assign(begin)
+
+    def _begin(
+        self, consumer: Consumer, number: int, since: datetime, after: Mapping[int, int] | None
+    ) -> TopicPartition:
+        """Return the position of the first message in a partition."""
+        low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=TIMEOUT)
+        if after is not None and number in after:
+            return TopicPartition(self._topic, number, min(max(after[number], low), high))
+        asked = TopicPartition(self._topic, number, int(since.timestamp() * 1000))
+        (found,) = consumer.offsets_for_times([asked], timeout=TIMEOUT)
+        if found.error is not None:
+            raise self._unavailable(found.error)
+        offset = high if found.offset == OFFSET_END else found.offset
+        self.incomplete = self.incomplete or 0 < low == offset
+        return TopicPartition(self._topic, number, offset)
+
+    def _read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
+        assert self._consumer is not None
+        self._error = None
+        first = self._consumer.poll(POLL_SECONDS)
+        received = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
+        if not received and self._error is not None:
+            raise self._unavailable(self._error)
+        items: list[T] = []
+        for raw in received:
+            if (message := self._message(raw)) is not None:
+                items += convert(message)
+        return HistoryBatch(items, dict(self._positions), not self._behind)
+
+    def _message(self, raw: KafkaMessage) -> Message | None:
+        """Note the position of a message, and return it if it has the key."""
+        number, offset = raw.partition() or 0, raw.offset() or 0
+        if (error := raw.error()) is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise self._unavailable(error)
+            self._behind.discard(number)
+            return None
+        self._positions[number] = offset + 1
+        if raw.key() != self._key:
+            return None
+        return Message((self._topic, number), offset, raw.key(), raw.value(), raw.timestamp()[1])
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN or self._error is None:
+            self._error = error
+
+    def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
+        """Return the error for clients. The cause may name brokers, so only the log has it."""
+        log.warning("Kafka: the events of topic %s can't be read: %s", self._topic, error)
+        return KafkaUnavailable(f"Kafka can't be read ({error.name()}). Try again later.")
+
+    def _close(self) -> None:
+        try:
+            with self._lock:
+                if self._consumer is not None:
+                    self._consumer.close()
+        except Exception as error:
+            log.debug("Kafka: a reader of events did not end well", exc_info=error)
+        finally:
+            self._loop.call_soon_threadsafe(self._ended)
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of a key that librdkafka's default partitioner chooses
+    (``consistent_random``: CRC-32 of the key).
+    """
+    return zlib.crc32(key) % partitions

@@ -1,0 +1,51 @@
+"""``python -m mljob_operator.api`` runs mljob-api."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from pydantic import ValidationError
+
+from .. import logs
+from ..adapters import proxies
+from ..adapters.kubernetes.client import RECURSION_LIMIT
+from ..connections import print_problems, refused_by_kafka
+from ..errors import CannotStart
+from ..kafka_properties import secrets as kafka_secrets
+from ..settings import explained
+from .server import serve
+from .settings import ApiSettings, problems
+
+log = logging.getLogger("mljob_operator.api")
+
+
+def main() -> int:
+    """Run mljob-api until a signal stops it.
+
+    Returns:
+        The exit code: 2 if the settings are wrong, 1 if it can't run for another reason, otherwise 0.
+    """
+    try:
+        settings = ApiSettings()
+    except ValidationError as error:
+        return print_problems(explained(error))
+    if found := proxies.problems() or problems(settings) or refused_by_kafka(settings):
+        return print_problems(found)
+    logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
+    logs.configure(settings.log_format, settings.log_level)
+    sys.setrecursionlimit(RECURSION_LIMIT)
+    try:
+        asyncio.run(serve(settings))
+    except CannotStart as error:
+        log.critical("mljob-api can't start: %s", error)
+        return error.code
+    except Exception as error:
+        log.critical("mljob-api ends after an unexpected error: %s", error, exc_info=error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

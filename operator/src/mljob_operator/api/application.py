@@ -1,0 +1,144 @@
+"""The HTTP application: its paths, who may call, and how errors are told."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from mljob_contract.mljob import PLURAL
+from mljob_contract.run_api import RUN_API_VERSION, RUN_GROUP, RunSubresource
+
+from ..errors import OperatorError
+from .discovery import GROUP, GROUP_LIST, RESOURCE_LIST
+from .errors import Refusal, refusal_of, response
+from .front_proxy import FrontProxy
+from .handlers import Handlers, routes
+from .listener import Connection
+from .metrics import ApiMetrics
+from .output import ClientGone
+from .places import Places
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_JOB = f"namespaces/{{namespace}}/{PLURAL}/{{name}}"
+_BASE = f"/apis/{RUN_API_VERSION}"
+
+
+class Application:
+    """The application.
+
+    Args:
+        handlers: Answer the requests for runs.
+        proxy: Returns what identifies the front proxy, or None if nobody may call.
+        connection: Returns what is known of the connection of a request.
+        places: Bounds the number of requests.
+        metrics: Records the requests.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        proxy: Callable[[], FrontProxy | None],
+        connection: Callable[[web.Request], Connection | None],
+        places: Places,
+        metrics: ApiMetrics,
+    ) -> None:
+        self._proxy = proxy
+        self._connection = connection
+        self._places = places
+        self._metrics = metrics
+        self.app = web.Application(middlewares=[self._answer], client_max_size=1024)
+        for path, content in (("/apis", GROUP_LIST), (f"/apis/{RUN_GROUP}", GROUP), (_BASE, RESOURCE_LIST)):
+            self.app.router.add_get(path, _json(content))
+        for subresource, handler in routes(handlers).items():
+            self.app.router.add_get(f"{_BASE}/{_JOB}/{subresource}", self._in_a_place(handler), name=subresource)
+        watched = f"{_BASE}/watch/{_JOB}/{RunSubresource.EVENTS}"
+        self.app.router.add_get(watched, self._in_a_place(handlers.watch_events), name="watch")
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Check who calls, and turn every error into a Status."""
+        began = time.monotonic()
+        subresource = _subresource(request)
+        answer: web.StreamResponse | None = None
+        try:
+            request["user"] = self._user(request)
+            answer = await handler(request)
+        except (Refusal, OperatorError, TimeoutError, web.HTTPException) as error:
+            answer = response(_refusal(error))
+        except ClientGone:
+            answer = web.Response(status=499)
+        except Exception:
+            log.exception("a request for %s failed: unexpected error", subresource)
+            answer = response(Refusal(500, "mljob-api has failed. Its log has the cause."))
+        finally:
+            code = answer.status if answer is not None else 499  # as nginx logs a client that left
+            seconds = time.monotonic() - began
+            self._metrics.request(subresource, code, seconds)
+            log.info("%s %s: %d after %.1f s", request.method, request.path[:500], code, seconds)
+        if answer.status in (400, 401, 413) and not answer.prepared:
+            answer.force_close()
+        return answer
+
+    def _user(self, request: web.Request) -> str:
+        """Return the user who asks.
+
+        Raises:
+            Refusal: The client is not the front proxy of the Kubernetes API server.
+        """
+        connection, proxy = self._connection(request), self._proxy()
+        if connection is not None:
+            connection.has_asked.set()
+        if connection is None or proxy is None or not connection.is_front_proxy:
+            raise Refusal(
+                401,
+                "Only the Kubernetes API server may call mljob-api. Ask the Kubernetes API server for the same path, "
+                f"for example with kubectl get --raw {_BASE}/...",
+            )
+        user = proxy.user(request.headers)
+        if user is None:
+            raise Refusal(401, f"The request names no user in the header {' or '.join(proxy.user_headers)}.")
+        if request.body_exists:
+            raise Refusal(413, "A request has no body here.")
+        return user
+
+    def _in_a_place(self, handler: Handler) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            with self._places.take(request["user"]):
+                return await handler(request)
+
+        return handle
+
+
+def _json(content: Mapping[str, Any]) -> Handler:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.json_response(content)
+
+    return answer
+
+
+def _subresource(request: web.Request) -> str:
+    """Return the subresource that a request is about, for metrics: a bounded number of values."""
+    name = request.match_info.route.name
+    return name if name is not None and (name == "watch" or name in list(RunSubresource)) else "other"
+
+
+def _refusal(error: Refusal | OperatorError | TimeoutError | web.HTTPException) -> Refusal:
+    match error:
+        case Refusal():
+            return error
+        case OperatorError():
+            return refusal_of(error)
+        case TimeoutError():
+            return Refusal(504, "Airflow took too long to answer mljob-api. Try again later.")
+        case web.HTTPNotFound():
+            return Refusal(404, f"mljob-api has no such path. {_BASE} lists what there is.")
+        case web.HTTPMethodNotAllowed():
+            return Refusal(405, "mljob-api only reads: GET is the only method.")
+    return Refusal(error.status, error.reason or "The request can't be answered.")

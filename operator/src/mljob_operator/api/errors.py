@@ -1,0 +1,116 @@
+"""The errors of mljob-api, and the ``Status`` object that a client gets for each error.
+
+Source: the Kubernetes API conventions, "Response Status Kind"; ``metav1.StatusReason`` for the
+reasons.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ..core.text.storable import cut
+from ..errors import (
+    AirflowError,
+    AirflowForbidden,
+    AirflowInstanceNotFound,
+    AirflowInstanceNotReady,
+    AirflowUnauthorized,
+    AirflowUnavailable,
+    AirflowUnreadable,
+    KafkaUnavailable,
+    OperatorError,
+    ReferenceMissing,
+    StoreError,
+    TooManyReaders,
+)
+from ..logs import redacted
+
+MAX_MESSAGE = 1000
+"""The maximum number of characters of a message."""
+REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    410: "Gone",
+    413: "RequestEntityTooLarge",
+    429: "TooManyRequests",
+    500: "InternalError",
+    502: "BadGateway",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
+"""The reason of each status code. Kubernetes has no reason for 502."""
+_CODES: tuple[tuple[type[OperatorError], int], ...] = (
+    (TooManyReaders, 429),
+    (KafkaUnavailable, 503),
+    (AirflowInstanceNotFound, 404),
+    (AirflowInstanceNotReady, 503),
+    (ReferenceMissing, 503),
+    (AirflowUnauthorized, 502),
+    (AirflowForbidden, 502),
+    (AirflowUnreadable, 502),
+    (AirflowUnavailable, 503),
+    (AirflowError, 502),
+    (StoreError, 503),
+)
+"""The status code for each class of errors. The first class that fits counts."""
+RETRY_AFTER = 5
+"""The number of seconds after which a client may ask again, after 429 and 503."""
+
+
+class Refusal(Exception):
+    """A request that gets no answer but a Status.
+
+    Attributes:
+        code: The HTTP status code.
+        message: The cause, and what to do.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def refusal_of(error: OperatorError) -> Refusal:
+    """Return the refusal for an error of the operator's adapters."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), 500)
+    return Refusal(code, explained(error))
+
+
+def explained(error: OperatorError) -> str:
+    """Return the message of an error for clients, without credentials."""
+    if isinstance(error, StoreError):
+        # The message may quote the API server's answer, which names mljob-api's own rights.
+        return "The Kubernetes API does not answer mljob-api. Try again later; the log of mljob-api has the cause."
+    return cut(redacted(str(error)), MAX_MESSAGE)
+
+
+def status_object(code: int, message: str) -> Mapping[str, Any]:
+    """Return the Status object of an error."""
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": cut(redacted(message), MAX_MESSAGE),
+        "reason": REASONS.get(code, "InternalError"),
+        "code": code,
+    }
+
+
+def response(refusal: Refusal) -> web.Response:
+    """Return the HTTP response for a refusal."""
+    headers = {"Retry-After": str(RETRY_AFTER)} if refusal.code in (429, 503) else {}
+    return web.Response(
+        status=refusal.code,
+        text=json.dumps(status_object(refusal.code, refusal.message)),
+        content_type="application/json",
+        headers=headers,
+    )

@@ -1,0 +1,256 @@
+"""Answers with the events of a run: from Kafka, or what Airflow's REST API says.
+
+The history from Kafka has every report of the tasks. Airflow's REST API has the newest try of each
+task, without reports.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mljob_contract.history import (
+    MAX_CURSOR_LENGTH,
+    EndReason,
+    EntryError,
+    HistoryEnd,
+    HistoryEntry,
+    HistoryNotice,
+    MetricsReport,
+    ProgressReport,
+    RunChange,
+    TaskChange,
+    entry_line,
+)
+
+from ..core.conf.redaction import Redaction
+from ..core.run.events import MAX_TEXT, Unreadable, read
+from ..core.run.facts import RunFact, TaskFact
+from ..core.run.run_key import RunKey
+from ..core.run.states import TaskState
+from ..core.text.storable import cut
+from ..ports import Message, RunHistory
+from .errors import Refusal
+from .output import Output
+from .readings import FollowedRun, Reading
+
+GET_SECONDS = 50.0
+"""How long an answer to a GET takes at most, in seconds. The Kubernetes API server ends a GET after
+60 s (``--request-timeout``).
+"""
+HEARTBEAT_SECONDS = 15.0
+"""The longest time without a line, in seconds. Proxies cut idle connections after a minute or so."""
+LATE = 2.0
+"""How long after the end of a run its last events may arrive, in seconds."""
+MAX_ENTRIES = 200_000
+"""The maximum number of entries of an answer."""
+_CURSOR = re.compile(r"\d{1,6}:\d{1,19}(?:,\d{1,6}:\d{1,19})*")
+
+
+@dataclass(frozen=True, slots=True)
+class EventsRequest:
+    """What a client asks for.
+
+    Attributes:
+        after: The offset of the first message, by partition, or None for all messages.
+        follow: Whether to wait for what happens, until the run has ended.
+        seconds: How long the answer takes at most.
+    """
+
+    after: Mapping[int, int] | None = None
+    follow: bool = False
+    seconds: float = GET_SECONDS
+
+
+def parse_cursor(text: str) -> Mapping[int, int]:
+    """Read the cursor of an earlier answer.
+
+    Raises:
+        Refusal: The text is no cursor.
+    """
+    if len(text) > MAX_CURSOR_LENGTH or not _CURSOR.fullmatch(text):
+        raise Refusal(400, "after: is no cursor. Take the cursor from the last line of an earlier answer.")
+    pairs = (pair.split(":") for pair in text.split(","))
+    return {int(number): int(offset) for number, offset in pairs}
+
+
+class EventsWriter:
+    """Writes the events of a run to a client.
+
+    Args:
+        key: The run.
+        request: What the client asks for.
+        redaction: Redacts the texts.
+        output: The answer.
+        followed: The readings of the run.
+    """
+
+    def __init__(
+        self, key: RunKey, request: EventsRequest, redaction: Redaction, output: Output, followed: FollowedRun
+    ) -> None:
+        self._key = key
+        self._request = request
+        self._redaction = redaction
+        self._output = output
+        self._followed = followed
+        self._until = time.monotonic() + request.seconds
+        self._entries = 0
+        self._ended_at: float | None = None
+        self.cursor: str | None = None
+        """The position after the last entry."""
+
+    async def from_kafka(self, history: RunHistory, is_origin: Callable[[str | None], bool]) -> None:
+        """Write what Kafka has, and then what arrives.
+
+        Args:
+            history: Reads the messages of the run.
+            is_origin: Returns whether a message with this source may be from the Airflow of the run.
+
+        Raises:
+            OperatorError: Kafka or Airflow fails.
+        """
+        if history.incomplete:
+            await self._write(
+                [HistoryNotice(message="Kafka has deleted older events. The first events of the run may be missing.")]
+            )
+        while True:
+            batch = await history.read(self._convert)
+            lines = [line for source, found in batch.items if is_origin(source) for line in found]
+            self.cursor = ",".join(f"{number}:{offset}" for number, offset in sorted(batch.positions.items()))
+            if lines:
+                await self._send(lines)
+            quiet = batch.caught_up and not batch.items
+            if (batch.caught_up and not self._request.follow) or (quiet and self._is_over()):
+                return await self.end(EndReason.COMPLETE, "These are all events.")
+            if await self._is_full():
+                return None
+
+    async def from_rest(self) -> None:
+        """Write what Airflow's REST API says, and then what changes.
+
+        Raises:
+            OperatorError: Airflow fails.
+        """
+        await self._write(
+            [
+                HistoryNotice(
+                    message="Events are not read from Kafka. These are the newest tries, as Airflow's REST API has them."
+                )
+            ]
+        )
+        told: set[object] = set()
+        while True:
+            reading = self._followed.reading
+            news = [entry for entry in entries_of(reading) if _identity(entry) not in told]
+            told.update(map(_identity, news))
+            await self._write(news)
+            if reading.has_ended or not self._request.follow:
+                return await self.end(EndReason.COMPLETE, "These are all events.")
+            await self._followed.change(max(0.0, min(HEARTBEAT_SECONDS / 3, self._until - time.monotonic())))
+            if await self._is_full():
+                return None
+
+    async def end(self, reason: EndReason, message: str) -> None:
+        """Write the last line."""
+        await self._write([HistoryEnd(reason=reason, message=self._redaction.text(message), cursor=self.cursor)])
+
+    def _is_over(self) -> bool:
+        """Return whether the run has ended, and its last events have had time to arrive."""
+        if not self._followed.reading.has_ended:
+            self._ended_at = None
+            return False
+        if self._ended_at is None:
+            self._ended_at = time.monotonic()
+        return time.monotonic() - self._ended_at >= LATE
+
+    async def _is_full(self) -> bool:
+        """Return whether the answer ends because of a limit. Send a heartbeat when it is time."""
+        if self._entries >= MAX_ENTRIES or self._output.is_full:
+            await self.end(EndReason.LIMIT, "The answer has reached its size. Ask again with after=<cursor>.")
+            return True
+        if time.monotonic() >= self._until:
+            await self.end(EndReason.LIMIT, "The answer has reached its time. Ask again with after=<cursor>, or watch.")
+            return True
+        if time.monotonic() - self._output.written_at >= HEARTBEAT_SECONDS:
+            await self._output.write(b"\n")
+        return False
+
+    async def _write(self, entries: Sequence[HistoryEntry]) -> None:
+        if entries:
+            await self._send([entry_line(entry) for entry in entries])
+
+    async def _send(self, lines: Sequence[bytes]) -> None:
+        self._entries += len(lines)
+        await self._output.write(b"".join(lines))
+
+    def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
+        """Return the source and the lines of a message. Messages that can't be read are left out."""
+        if message.value is None:
+            return []
+        try:
+            envelope = read(message.value, datetime.now(UTC))
+        except Unreadable:
+            return []
+        if (envelope.dag_id, envelope.run_id) != (self._key.dag_id, self._key.run_id) or envelope.fact is None:
+            return []
+        return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
+
+
+def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
+    """Yield the entries of a fact. Texts of the task are redacted."""
+    if isinstance(fact, RunFact):
+        yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)
+        return
+    about = {
+        "time": fact.occurred_at,
+        "source": fact.source,
+        "task_id": fact.task_id,
+        "map_index": fact.map_index,
+        "try_number": fact.try_number,
+    }
+    progress, metrics, failure = fact.details.progress, fact.details.metrics, fact.details.failure
+    if fact.state is not TaskState.RUNNING or (progress is None and metrics is None):
+        error = None
+        if failure is not None:
+            kind = redaction.untrusted(failure.type) if failure.type is not None else None
+            error = EntryError(type=kind, message=cut(redaction.untrusted(failure.message), MAX_TEXT))
+        yield TaskChange(**about, state=fact.shown_state, start_time=fact.start, end_time=fact.end, error=error)
+    if progress is not None and progress.progress is not None:
+        yield ProgressReport(**about, progress=progress.progress)
+    if metrics is not None and metrics.metrics:
+        yield MetricsReport(
+            **about, metrics={redaction.untrusted(name)[:63]: value for name, value in metrics.metrics.items()}
+        )
+
+
+def entries_of(reading: Reading) -> list[HistoryEntry]:
+    """Return what a reading of Airflow's REST API says, in the order of the times."""
+    found: list[HistoryEntry] = []
+    for fact in sorted(reading.tasks, key=lambda fact: (fact.start or fact.occurred_at, fact.key)):
+        if fact.state is not TaskState.NONE:
+            at = fact.end or fact.start or fact.occurred_at
+            found.append(
+                TaskChange(
+                    time=at,
+                    source=fact.source,
+                    task_id=fact.task_id,
+                    map_index=fact.map_index,
+                    try_number=fact.try_number,
+                    state=fact.state,
+                    start_time=fact.start,
+                    end_time=fact.end,
+                )
+            )
+    if (run := reading.run) is not None:
+        found.append(RunChange(time=run.end or run.start or run.occurred_at, source=run.source, state=run.state))
+    return found
+
+
+def _identity(entry: HistoryEntry) -> object:
+    """Return what distinguishes the entries of a run. The time of a waiting task is that of the
+    reading, so it doesn't count.
+    """
+    return entry.model_copy(update={"time": None})

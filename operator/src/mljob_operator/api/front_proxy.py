@@ -1,0 +1,159 @@
+"""Knows who may call: the front proxy of the Kubernetes API server.
+
+The API server authenticates and authorises a user, and then proxies the request. It proves itself
+by a client certificate, and names the user in a header. The certificate's CA, the names that the
+certificate may have, and the header are in a ConfigMap that the API server writes.
+
+Source: kubernetes.io, "Configure the Aggregation Layer".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes.aio import client
+
+from ..adapters.kubernetes.requests import TIMEOUT, call
+from ..errors import CannotStart, Gone, StoreError
+
+log = logging.getLogger(__name__)
+
+NAMESPACE, CONFIG_MAP = "kube-system", "extension-apiserver-authentication"
+_WHERE = f"ConfigMap {NAMESPACE}/{CONFIG_MAP}"
+MAX_USER = 1024
+"""The maximum number of characters of a user's name."""
+
+
+class NoFrontProxy(CannotStart):
+    """The ConfigMap does not say whom to trust, or trusts too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontProxy:
+    """What identifies the front proxy.
+
+    Attributes:
+        ca: The certificates of its CA (PEM).
+        names: The common names that its certificate may have. Empty: any name.
+        user_headers: The headers with the name of the user. The first one that a request has counts.
+    """
+
+    ca: str
+    names: frozenset[str]
+    user_headers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: Mapping[str, str], *, allow_any_name: bool) -> FrontProxy:
+        """Read the data of the ConfigMap.
+
+        Raises:
+            NoFrontProxy: The data have no CA, or allow any name although ``allow_any_name`` is
+                false.
+        """
+        ca = data.get("requestheader-client-ca-file", "")
+        try:
+            ssl.create_default_context(cadata=ca)
+        except (ssl.SSLError, ValueError):
+            ca = ""
+        if not ca.strip():
+            raise NoFrontProxy(
+                f"{_WHERE} has no CA certificate in requestheader-client-ca-file. Start the Kubernetes API server with "
+                "--requestheader-client-ca-file and --proxy-client-cert-file: see kubernetes.io, Configure the Aggregation Layer."
+            )
+        names = frozenset(_texts(data, "requestheader-allowed-names"))
+        if not names and not allow_any_name:
+            raise NoFrontProxy(
+                f"{_WHERE} allows any name in requestheader-allowed-names, so every holder of a certificate of that CA could read all logs. "
+                "Start the Kubernetes API server with --requestheader-allowed-names, or set MLJOB_API_ALLOW_ANY_FRONT_PROXY_NAME to true "
+                "if only the front proxy has certificates of that CA."
+            )
+        return cls(ca, names, tuple(_texts(data, "requestheader-username-headers")) or ("X-Remote-User",))
+
+    def is_shown_by(self, certificate: Mapping[str, Any] | None) -> bool:
+        """Return whether a client certificate is the front proxy's. TLS has verified the
+        certificate's CA.
+
+        Args:
+            certificate: The certificate, as ``ssl.SSLSocket.getpeercert`` returns it. None or empty
+                for a client without a certificate.
+        """
+        if not certificate:
+            return False
+        subject = certificate.get("subject", ())
+        found = {value for part in subject for name, value in part if name == "commonName"}
+        return not self.names or bool(found & self.names)
+
+    def user(self, headers: Mapping[str, str]) -> str | None:
+        """Return the name of the user, or None if the headers have none."""
+        user = next((headers[name] for name in self.user_headers if headers.get(name)), None)
+        return user if user is not None and len(user) <= MAX_USER else None
+
+
+class FrontProxyConfig:
+    """Reads the ConfigMap, again and again, because the CA is renewed.
+
+    Args:
+        api: The client of the Kubernetes API.
+        allow_any_name: Whether a ConfigMap that allows any name is used.
+    """
+
+    def __init__(self, api: client.ApiClient, *, allow_any_name: bool) -> None:
+        self._core = client.CoreV1Api(api)
+        self._allow_any_name = allow_any_name
+        self._problem = ""
+        self.current: FrontProxy | None = None
+        """The front proxy. None if nobody may call."""
+
+    async def read(self) -> None:
+        """Read the ConfigMap.
+
+        Raises:
+            NoFrontProxy: The ConfigMap does not say whom to trust.
+            StoreError: The Kubernetes API fails.
+        """
+        try:
+            found = await call(self._core.read_namespaced_config_map, CONFIG_MAP, NAMESPACE, _request_timeout=TIMEOUT)
+        except Gone:
+            raise NoFrontProxy(
+                f"{_WHERE} does not exist. Start the Kubernetes API server with --requestheader-client-ca-file."
+            ) from None
+        self.current = FrontProxy.of(found.data or {}, allow_any_name=self._allow_any_name)
+
+    async def refresh(self) -> None:
+        """Read the ConfigMap again. While the Kubernetes API fails, the last answer counts. If the
+        ConfigMap trusts nobody or too many, nobody may call.
+        """
+        try:
+            await self.read()
+        except NoFrontProxy as error:
+            self.current = None
+            self._log_once(str(error))
+        except StoreError as error:
+            self._log_once(f"{_WHERE} can't be read: {error}")
+        else:
+            self._problem = ""
+
+    def _log_once(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            log.error("%s", problem)
+
+
+def _texts(data: Mapping[str, str], key: str) -> Sequence[str]:
+    """Return the strings of a JSON list in the ConfigMap.
+
+    Raises:
+        NoFrontProxy: The value is no list of strings.
+    """
+    try:
+        found = json.loads(data.get(key) or "[]")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise NoFrontProxy(f"{_WHERE}: {key} is no JSON list of strings")
+    return [text for text in found if text]

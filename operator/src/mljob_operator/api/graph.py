@@ -1,0 +1,87 @@
+"""Makes the graph of a run from the tasks of its DAG and from its task instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from mljob_contract.graph import MAX_GRAPH_EDGES, MAX_GRAPH_TASKS, GraphEdge, GraphTask, RunGraph
+from mljob_contract.mljob import MappedTasks, TaskStatus
+
+from ..core.run.run_key import RunKey
+from ..core.run.states import TaskState
+from ..core.status.tasks import TaskEntries
+from ..ports import DagTask
+from .readings import Reading
+
+
+def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> RunGraph:
+    """Return the graph of a run.
+
+    Args:
+        key: The run.
+        structure: The tasks of the DAG's latest version. The run may have other tasks, if its DAG
+            has changed.
+        reading: What Airflow says of the run.
+    """
+    known = {task.task_id: task for task in structure}
+    states = {entry.status.task_id: entry.status for entry in TaskEntries().of(reading.tasks, None)}
+    # Tasks that the run has and that the DAG has not any more come last, without edges.
+    others = [DagTask(task_id, task_id, None, ()) for task_id in sorted(states.keys() - known.keys())]
+    ordered = [*(known[task_id] for task_id in _in_order(structure)), *others]
+    shown = ordered[:MAX_GRAPH_TASKS]
+    ids = {task.task_id for task in shown}
+    edges = [GraphEdge(source=task.task_id, target=to) for task in shown for to in task.downstream if to in ids]
+    return RunGraph(
+        dag_id=key.dag_id,
+        dag_run_id=key.run_id,
+        state=reading.run.state if reading.run is not None else None,
+        tasks=[_task(task, states.get(task.task_id)) for task in shown],
+        edges=edges[:MAX_GRAPH_EDGES],
+        tasks_omitted=len(ordered) - len(shown),
+    )
+
+
+def _in_order(structure: Iterable[DagTask]) -> list[str]:
+    """Return the ids of the tasks, upstream tasks first, tasks of equal depth by id."""
+    tasks = list(structure)
+    known = {task.task_id for task in tasks}
+    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(known, ()))
+    for task in tasks:
+        for to in task.downstream:
+            if to in known:
+                sorter.add(to, task.task_id)
+    try:
+        sorter.prepare()
+    except CycleError:
+        # Airflow's DAGs have no cycles, but an answer may have.
+        return sorted(known)
+    ordered: list[str] = []
+    while sorter.is_active():
+        level = sorted(sorter.get_ready())
+        ordered += level
+        sorter.done(*level)
+    return ordered
+
+
+def _task(task: DagTask, status: TaskStatus | None) -> GraphTask:
+    group, _, own = task.task_id.rpartition(".")
+    label = own if task.label == task.task_id else task.label
+    found = GraphTask(id=task.task_id, label=label, group=group or None, operator=task.operator)
+    if status is None:
+        return found
+    return found.model_copy(
+        update={
+            "state": status.state,
+            "try_number": status.try_number,
+            "start_time": status.start_time,
+            "end_time": status.end_time,
+            "mapped": status.mapped,
+            "counts": _counts(status.mapped) if status.mapped is not None else None,
+        }
+    )
+
+
+def _counts(mapped: MappedTasks) -> str:
+    done = sum(mapped.states.get(state, 0) for state in (TaskState.SUCCESS, TaskState.SKIPPED))
+    return f"{done}/{mapped.total}"

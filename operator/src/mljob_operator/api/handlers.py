@@ -1,0 +1,211 @@
+"""The handlers of the subresources: log, events and graph."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from aiohttp import web
+
+from mljob_contract.history import EndReason
+from mljob_contract.run_api import RunSubresource
+
+from ..core.conf.redaction import NOTHING_HIDDEN, Redaction
+from ..core.run.states import TERMINAL_PHASES
+from ..errors import AirflowUnauthorized, OperatorError
+from ..ports import DagRuns, History
+from .airflows import ApiAirflows
+from .errors import Refusal, explained
+from .events import EventsRequest, EventsWriter
+from .graph import graph_of
+from .log import LogRequest, TaskLogWriter
+from .output import Output
+from .queries import Parameters, events_request, job_of, log_request
+from .readings import Reading, Readings
+from .runs import NoRunYet, Runs, ShownRun, no_run
+from .try_log import notice
+
+ANSWER_SECONDS = 50.0
+"""The longest time for a graph, in seconds. The Kubernetes API server ends a GET after 60 s."""
+LOG_SECONDS = 600.0
+"""The longest time for a log that is not followed, in seconds."""
+WAIT_SECONDS = 2.0
+"""The time between two looks whether an MLJob has a run, in seconds."""
+CHECK_SECONDS = 15.0
+"""The time between two looks whether a followed MLJob still exists, in seconds."""
+
+
+class Handlers:
+    """Answers the requests for the runs of MLJobs.
+
+    Args:
+        runs: Finds runs.
+        airflows: All Airflows.
+        history: Reads events from Kafka, or None without Kafka.
+        follow_seconds: How long a run is followed, in seconds.
+    """
+
+    def __init__(self, runs: Runs, airflows: ApiAirflows, history: History | None, *, follow_seconds: float) -> None:
+        self._runs = runs
+        self._airflows = airflows
+        self._history = history
+        self._follow_seconds = follow_seconds
+        self._readings = Readings()
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the log of a task."""
+        parameters = Parameters(request, "task", "mapIndex", "try", "tail", "follow", "attempt")
+        asked = log_request(parameters)
+        output, redaction = Output(request, "text/plain; charset=utf-8"), NOTHING_HIDDEN
+        try:
+            seconds = self._follow_seconds if asked.follow else LOG_SECONDS
+            run = await self._find(request, parameters.attempt, output if asked.follow else None, seconds)
+            redaction = await self._runs.redaction(run)
+            await self._write_log(run, asked, redaction, output, seconds)
+        except (OperatorError, Refusal, TimeoutError) as error:
+            if not output.has_begun:
+                raise
+            await output.write(notice(f"The log ends here: {_why(error)}", redaction))
+        return await output.end()
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the events of the run that there are, and with those that follow within the
+        time of a GET.
+        """
+        parameters = Parameters(request, "attempt", "after", "follow")
+        return await self._events(request, parameters, events_request(parameters, watch_seconds=None))
+
+    async def watch_events(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the events of the run until the run has ended."""
+        parameters = Parameters(request, "attempt", "after", "follow")
+        return await self._events(request, parameters, events_request(parameters, watch_seconds=self._follow_seconds))
+
+    async def graph(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the graph of the run."""
+        parameters = Parameters(request, "attempt")
+        async with asyncio.timeout(ANSWER_SECONDS):
+            run = await self._find(request, parameters.attempt, None, 0.0)
+            dag_runs = await self._dag_runs(run)
+            structure = await dag_runs.structure(run.key.dag_id)
+            graph = graph_of(run.key, structure, await self._read(run))
+        if not graph.tasks:
+            raise no_run(run)
+        # A graph of thousands of tasks takes a while to write.
+        text = await asyncio.to_thread(graph.model_dump_json, by_alias=True, exclude_none=True)
+        return web.Response(text=text, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def _find(
+        self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
+    ) -> ShownRun:
+        """Return the run. If ``waiting`` is given, wait until the MLJob has a run, for at most this
+        time.
+        """
+        namespace, name = job_of(request)
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return await self._runs.find(namespace, name, attempt)
+            except NoRunYet:
+                if waiting is None or time.monotonic() >= until:
+                    raise
+                await waiting.begin()
+                await asyncio.sleep(WAIT_SECONDS)
+
+    async def _write_log(
+        self, run: ShownRun, asked: LogRequest, redaction: Redaction, output: Output, seconds: float
+    ) -> None:
+        writer = TaskLogWriter(
+            asked,
+            partial(self._dag_runs, run),
+            run.key.dag_id,
+            run.key.run_id,
+            redaction,
+            output,
+            until=time.monotonic() + seconds,
+        )
+        if not asked.follow:
+            async with asyncio.timeout(seconds):
+                reading = await self._read(run)
+                if reading.run is None:
+                    raise no_run(run)
+                await writer.once(reading)
+            return
+        async with self._readings.follow(run.key, self._reader(run)) as followed:
+            if followed.reading.run is None and not isinstance(refusal := no_run(run), NoRunYet):
+                raise refusal
+            await writer.follow(followed)
+
+    async def _events(self, request: web.Request, parameters: Parameters, asked: EventsRequest) -> web.StreamResponse:
+        output = Output(request, "application/x-ndjson")
+        run = await self._find(request, parameters.attempt, output if asked.follow else None, asked.seconds)
+        redaction = await self._runs.redaction(run)
+        async with self._readings.follow(run.key, self._reader(run)) as followed:
+            if followed.reading.run is None and run.job.status.phase in TERMINAL_PHASES:
+                asked = EventsRequest(asked.after, follow=False, seconds=asked.seconds)
+            writer = EventsWriter(run.key, asked, redaction, output, followed)
+            try:
+                await self._write_events(run, asked, writer)
+            except (OperatorError, Refusal) as error:
+                if not output.has_begun:
+                    raise
+                await writer.end(EndReason.FAILED, _why(error))
+        return await output.end()
+
+    async def _write_events(self, run: ShownRun, asked: EventsRequest, writer: EventsWriter) -> None:
+        if self._history is None:
+            await writer.from_rest()
+            return
+        airflow = run.key.airflow
+        key = f"{run.key.dag_id}/{run.key.run_id}".encode()
+        history = await self._history.open(self._airflows.topic(airflow), key, run.since, asked.after)
+        try:
+            await writer.from_kafka(history, partial(self._airflows.may_have_sent, airflow))
+        finally:
+            history.close()
+
+    async def _dag_runs(self, run: ShownRun) -> DagRuns:
+        return await self._runs.dag_runs(run)
+
+    async def _read(self, run: ShownRun) -> Reading:
+        """Ask Airflow for the run and its task instances."""
+        try:
+            dag_runs = await self._dag_runs(run)
+            fact = await dag_runs.get(run.key.dag_id, run.key.run_id)
+            tasks = await dag_runs.tasks(run.key.dag_id, run.key.run_id) if fact is not None else []
+        except AirflowUnauthorized:
+            self._airflows.refused(run.key.airflow)
+            raise
+        return Reading(fact, tuple(tasks))
+
+    def _reader(self, run: ShownRun) -> Callable[[], Awaitable[Reading]]:
+        """Return the function that reads a followed run. It also notices that the MLJob was
+        deleted.
+        """
+        checked_at = time.monotonic()
+
+        async def read() -> Reading:
+            nonlocal checked_at
+            if time.monotonic() - checked_at >= CHECK_SECONDS:
+                if not await self._runs.still_there(run):
+                    raise Refusal(404, f"MLJob {run.job.name} was deleted.")
+                checked_at = time.monotonic()
+            return await self._read(run)
+
+        return read
+
+
+def _why(error: OperatorError | Refusal | TimeoutError) -> str:
+    if isinstance(error, TimeoutError):
+        return "it took too long. Ask for the end of the log with tail."
+    return error.message if isinstance(error, Refusal) else explained(error)
+
+
+def routes(handlers: Handlers) -> dict[RunSubresource, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
+    """Return the handler of each subresource."""
+    return {
+        RunSubresource.LOG: handlers.log,
+        RunSubresource.EVENTS: handlers.events,
+        RunSubresource.GRAPH: handlers.graph,
+    }

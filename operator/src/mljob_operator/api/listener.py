@@ -1,0 +1,254 @@
+"""Accepts TLS connections: a bounded number, each within a bounded time.
+
+Everybody in the cluster can connect. So a client that hasn't shown the front proxy's certificate
+gets a place among few, and loses it after seconds; the front proxy's connections are counted apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from ..adapters.endpoints import listen
+from .front_proxy import FrontProxy
+
+log = logging.getLogger(__name__)
+
+STRANGERS = 64
+"""The maximum number of connections whose client has not shown the front proxy's certificate."""
+HANDSHAKE_SECONDS = 5.0
+"""The longest time for a TLS handshake, in seconds. Afterwards, a client without the front proxy's
+certificate has as long for one request.
+"""
+FIRST_REQUEST_SECONDS = 30.0
+"""The longest time from the handshake to the first request of the front proxy, in seconds."""
+KEEP_ALIVE_SECONDS = 90.0
+"""The longest time between two requests of a connection, in seconds. Go's HTTP client, which the
+Kubernetes API server uses, closes idle connections after 90 s.
+"""
+
+
+class Certificate:
+    """The serving certificate on disk, which is read again when a file has changed."""
+
+    def __init__(self, cert_file: str, key_file: str) -> None:
+        self._files = cert_file, key_file
+        self._context: ssl.SSLContext | None = None
+        self._made_of: object = None
+        self._refused: object = None
+
+    def context(self, proxy: FrontProxy | None) -> ssl.SSLContext | None:
+        """Return the TLS context with the current certificate and the front proxy's CA. Return None
+        if there was never a usable certificate.
+        """
+        made_of = (self._versions(), proxy.ca if proxy is not None else None)
+        if made_of in (self._made_of, self._refused):
+            return self._context
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(*self._files)
+            if proxy is not None:
+                # Clients without a certificate get an answer that says what is missing.
+                context.verify_mode = ssl.CERT_OPTIONAL
+                context.load_verify_locations(cadata=proxy.ca)
+        except (OSError, ValueError) as error:
+            # The files may be only partly written. The old certificate stays in use.
+            log.warning("the serving certificate can't be used: %s", error)
+            self._refused = made_of
+            return self._context
+        self._context, self._made_of = context, made_of
+        return context
+
+    def _versions(self) -> object:
+        found = []
+        for file in self._files:
+            try:
+                about = os.stat(file)
+                found.append((about.st_ino, about.st_mtime_ns, about.st_size))
+            except OSError:
+                found.append((0, 0, 0))
+        return tuple(found)
+
+
+class Connection:
+    """What is known of one connection.
+
+    Attributes:
+        is_front_proxy: Whether the client has shown the front proxy's certificate.
+        has_asked: Set when the first request has arrived.
+    """
+
+    def __init__(self, *, is_front_proxy: bool) -> None:
+        self.is_front_proxy = is_front_proxy
+        self.has_asked = asyncio.Event()
+
+
+class Watched(asyncio.Protocol):
+    """aiohttp's protocol of a connection, whose end can be waited for.
+
+    Args:
+        protocol: aiohttp's protocol.
+
+    Attributes:
+        lost: Set when the connection is closed.
+    """
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+        self.lost = asyncio.Event()
+        self.connection_made = protocol.connection_made  # type: ignore[method-assign]
+        self.data_received = protocol.data_received  # type: ignore[method-assign]
+        self.eof_received = protocol.eof_received  # type: ignore[method-assign]
+        self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end of the connection, and pass it on."""
+        self.lost.set()
+        self._protocol.connection_lost(exc)
+
+
+class Listener:
+    """Accepts connections, and passes them to aiohttp.
+
+    Args:
+        server: aiohttp's server, which makes a protocol for each connection.
+        certificate: The serving certificate.
+        proxy: Returns what identifies the front proxy.
+        connections: The maximum number of the front proxy's connections.
+    """
+
+    def __init__(
+        self,
+        server: web.Server,
+        certificate: Certificate,
+        proxy: Callable[[], FrontProxy | None],
+        *,
+        connections: int,
+    ) -> None:
+        self._server = server
+        self._certificate = certificate
+        self._proxy = proxy
+        self._strangers = asyncio.Semaphore(STRANGERS)
+        self._limit = connections
+        self._connections: dict[asyncio.BaseTransport, Connection] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._socket: socket.socket | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of open connections."""
+        return len(self._connections)
+
+    def start(self, host: str, port: int) -> None:
+        """Listen on an address.
+
+        Raises:
+            CannotStart: The address can't be used.
+        """
+        self._socket = listen(host, port, "MLJOB_API")
+        self._socket.setblocking(False)
+        self._run(self._accept(self._socket))
+        log.info("listening on %s:%d for the Kubernetes API server", host, port)
+
+    async def stop(self) -> None:
+        """Stop to accept connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+
+    def of(self, transport: asyncio.BaseTransport | None) -> Connection | None:
+        """Return what is known of a connection. None if the connection is closed."""
+        return self._connections.get(transport) if transport is not None else None
+
+    def _run(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._strangers.acquire()
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                # The process may have too many open files for the moment.
+                log.warning("a connection can't be accepted: %s", error)
+                self._strangers.release()
+                await asyncio.sleep(0.1)
+                continue
+            except BaseException:
+                self._strangers.release()
+                raise
+            self._run(self._serve(accepted))
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        is_stranger = True
+        transport: asyncio.Transport | None = None
+        protocol = Watched(self._server())
+        try:
+            proxy = self._proxy()
+            transport = await self._handshake(accepted, protocol, proxy)
+            if transport is None:
+                return
+            certificate = transport.get_extra_info("peercert")
+            known = Connection(is_front_proxy=proxy is not None and proxy.is_shown_by(certificate))
+            if known.is_front_proxy:
+                if self.count >= self._limit:
+                    log.warning(
+                        "a connection is closed: %d are open, as many as MLJOB_API_CONNECTIONS allows", self._limit
+                    )
+                    return
+                self._strangers.release()
+                is_stranger = False
+            self._connections[transport] = known
+            async with asyncio.timeout(HANDSHAKE_SECONDS if is_stranger else FIRST_REQUEST_SECONDS):
+                await known.has_asked.wait()
+            # The answer to a stranger is short, and then the connection is closed.
+            async with asyncio.timeout(HANDSHAKE_SECONDS if is_stranger else None):
+                await protocol.lost.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if is_stranger:
+                self._strangers.release()
+            if transport is not None:
+                self._connections.pop(transport, None)
+                transport.abort()
+
+    async def _handshake(
+        self, accepted: socket.socket, protocol: Watched, proxy: FrontProxy | None
+    ) -> asyncio.Transport | None:
+        """Return the transport of a connection after the TLS handshake, or None if it failed."""
+        context = self._certificate.context(proxy)
+        if context is None:
+            accepted.close()
+            return None
+        try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol,
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=1.0,
+            )
+        except OSError as error:
+            log.debug("a TLS handshake failed: %s", error)
+            accepted.close()
+            return None
+        except BaseException:
+            accepted.close()
+            raise
+        return transport

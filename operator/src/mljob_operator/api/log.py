@@ -1,0 +1,242 @@
+"""Answers with the log of a task: all of it, its last lines, or as it grows.
+
+A follower of a task sees the log of the newest try, then the log of the next one, and so on until
+the task has ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from ..core.conf.redaction import Redaction
+from ..core.run.facts import TaskFact, TaskKey
+from ..core.run.followed_try import TryState, choose, try_state
+from ..core.text.spelling import meant
+from ..ports import DagRuns
+from .errors import Refusal
+from .output import Output
+from .readings import FollowedRun, Reading
+from .try_log import Sink, Tail, TryLog, notice
+
+MAX_TAIL = 10_000
+"""The maximum number of lines that ``tail`` may ask for."""
+SHORTEST, LONGEST = 1.0, 5.0
+"""The shortest and the longest time between two requests for the log of a running task, in seconds.
+The time grows while the task writes nothing.
+"""
+MAX_NAMES = 20
+"""The maximum number of tasks that a message names."""
+
+
+_HOW_TO_WAIT = "Add follow=true to wait for it."
+
+
+@dataclass(frozen=True, slots=True)
+class LogRequest:
+    """What a client asks for.
+
+    Attributes:
+        task: The task, or None for the task that failed, or else the running one, or else the newest.
+        map_index: The instance of a mapped task, or None for any instance.
+        try_number: The try, or None for the newest try.
+        tail: The number of lines from the end of what is there, or None for all lines.
+        follow: Whether to wait for what the task goes on to write.
+    """
+
+    task: str | None = None
+    map_index: int | None = None
+    try_number: int | None = None
+    tail: int | None = None
+    follow: bool = False
+
+
+@dataclass(slots=True)
+class _Watched:
+    """The try that a follower sees.
+
+    Attributes:
+        fact: The task instance, as it was read last.
+        number: The number of the try.
+        log: The log of the try.
+        sink: Takes the lines.
+        told: Whether the follower was told that another try follows.
+        pause: The seconds to the next request for the log.
+    """
+
+    fact: TaskFact
+    number: int
+    log: TryLog
+    sink: Sink
+    told: bool = False
+    pause: float = SHORTEST
+
+    @property
+    def key(self) -> TaskKey:
+        """The task instance."""
+        return self.fact.key
+
+
+class TaskLogWriter:
+    """Writes the log of a task to a client.
+
+    Args:
+        request: What the client asks for.
+        dag_runs: Returns the operations on the run's Airflow.
+        dag_id: The DAG.
+        run_id: The run.
+        redaction: Redacts the texts.
+        output: The answer.
+        until: The time at which the answer ends at the latest, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        request: LogRequest,
+        dag_runs: Callable[[], Awaitable[DagRuns]],
+        dag_id: str,
+        run_id: str,
+        redaction: Redaction,
+        output: Output,
+        *,
+        until: float,
+    ) -> None:
+        self._request = request
+        self._dag_runs = dag_runs
+        self._dag_id = dag_id
+        self._run_id = run_id
+        self._redaction = redaction
+        self._output = output
+        self._until = until
+
+    async def once(self, reading: Reading) -> None:
+        """Write what Airflow has now.
+
+        Raises:
+            Refusal: There is no such task or try, or it has not started.
+            OperatorError: Airflow fails.
+        """
+        fact = self._choose(reading)
+        if fact is None:
+            raise Refusal(404, f"No task of the run has started yet. {_HOW_TO_WAIT}")
+        number = self._request.try_number or max(fact.try_number, 1)
+        state = try_state(fact, number, run_has_ended=reading.has_ended)
+        if state is TryState.WAITING:
+            raise Refusal(
+                400,
+                f"Try {number} of task {_name(fact.key)} has not started: its state is {fact.state}. {_HOW_TO_WAIT}",
+            )
+        if not await self._log_of(fact.key, number).pump(self._sink()):
+            raise Refusal(404, f"Airflow has no try {number} of task {_name(fact.key)}.")
+
+    async def follow(self, followed: FollowedRun) -> None:
+        """Write what Airflow has, and then what the task goes on to write, until it has ended.
+
+        Raises:
+            Refusal: There is no such task.
+            OperatorError: Airflow fails, for longer than a follower bears it.
+        """
+        watched: _Watched | None = None
+        while True:
+            reading = followed.reading
+            if watched is not None and reading.run is None:
+                await self._notice("Airflow does not have the run any more.")
+                return
+            watched = self._watched(watched, reading)
+            if watched is None:
+                if reading.has_ended:
+                    await self._notice("No such task of the run has started.")
+                    return
+                await self._output.begin()
+            elif await self._is_over(watched, reading):
+                return
+            if not await self._wait(followed, watched.pause if watched is not None else LONGEST):
+                return
+
+    def _watched(self, before: _Watched | None, reading: Reading) -> _Watched | None:
+        """Return the try to watch: the same as before, while its task instance is there. A mapped
+        task has other instances when Airflow has expanded it.
+        """
+        if before is not None and (fact := _find(reading, before.key)) is not None:
+            before.fact = fact
+            return before
+        fact = self._choose(reading)
+        if fact is None:
+            return None
+        number = self._request.try_number or max(fact.try_number, 1)
+        return _Watched(
+            fact, number, self._log_of(fact.key, number), before.sink if before is not None else self._sink()
+        )
+
+    async def _is_over(self, watched: _Watched, reading: Reading) -> bool:
+        """Write what is new, and return whether nothing follows."""
+        fact, number = watched.fact, watched.number
+        state = try_state(fact, number, run_has_ended=reading.has_ended)
+        if state is not TryState.WAITING and await watched.log.pump(watched.sink):
+            watched.sink = self._write
+        await self._output.begin()
+        one_try = self._request.try_number is not None and state in (TryState.RETRYING, TryState.SUPERSEDED)
+        if self._output.is_full or state is TryState.ENDED or one_try:
+            if not self._output.size:
+                await self._notice(f"Task {_name(fact.key)} has written no log. Its state is {fact.state}.")
+            return True
+        if state is TryState.SUPERSEDED:
+            await self._notice(f"Try {number} of task {_name(fact.key)} is over. Try {fact.try_number} follows.")
+            watched.number, watched.log = fact.try_number, self._log_of(fact.key, fact.try_number)
+            watched.told, watched.pause = False, 0.0
+            return False
+        if state is TryState.RETRYING and not watched.told:
+            watched.told = True
+            await self._notice(f"Try {number} of task {_name(fact.key)} is over. Another try follows.")
+        longer = SHORTEST if watched.log.has_news else min(max(watched.pause, SHORTEST) * 1.5, LONGEST)
+        watched.pause = longer if state is TryState.ACTIVE else LONGEST
+        return False
+
+    def _choose(self, reading: Reading) -> TaskFact | None:
+        asked = self._request
+        fact = choose(reading.tasks, asked.task, asked.map_index)
+        if fact is None and asked.task is not None and reading.tasks:
+            names = sorted({found.task_id for found in reading.tasks})
+            if asked.task in names:
+                raise Refusal(404, f"Task {asked.task} has no instance with map index {asked.map_index}.")
+            more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+            raise Refusal(
+                404,
+                f"The run has no task {asked.task!r}{meant(asked.task, names)}. It has {', '.join(names[:MAX_NAMES])}{more}.",
+            )
+        return fact
+
+    def _log_of(self, key: TaskKey, number: int) -> TryLog:
+        return TryLog(self._dag_runs, self._dag_id, self._run_id, key, number, self._redaction, self._output)
+
+    def _sink(self) -> Sink:
+        """Return what takes the first lines: all of them, or the last ones."""
+        tail = self._request.tail
+        return self._write if tail is None else Tail(tail, self._write)
+
+    async def _write(self, lines: Sequence[str], *, last: bool) -> None:
+        del last
+        if lines:
+            await self._output.write("".join(f"{line}\n" for line in lines).encode())
+
+    async def _wait(self, followed: FollowedRun, seconds: float) -> bool:
+        """Wait for a change of the run. Return False if the time of the answer is over."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            await self._notice("The log has been followed for as long as mljob-api does. Ask again to go on.")
+            return False
+        await followed.change(min(seconds, left))
+        return True
+
+    async def _notice(self, text: str) -> None:
+        await self._output.write(notice(text, self._redaction))
+
+
+def _find(reading: Reading, key: TaskKey) -> TaskFact | None:
+    return next((fact for fact in reading.tasks if fact.key == key), None)
+
+
+def _name(key: TaskKey) -> str:
+    task_id, map_index = key
+    return task_id if map_index < 0 else f"{task_id}[{map_index}]"

@@ -1,0 +1,115 @@
+"""Reads the path and the parameters of a request. What isn't known, or doesn't fit, is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from mljob_contract.airflow_id import MAX_ID_LENGTH
+from mljob_contract.events import MAX_INT
+from mljob_contract.run_id import MAX_NAME_LENGTH
+
+from ..core.text.spelling import meant
+from .errors import Refusal
+from .events import EventsRequest, parse_cursor
+from .log import MAX_TAIL, LogRequest
+
+MAX_QUERY = 4096
+"""The maximum number of characters of the parameters."""
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_TASK = re.compile(rf"[\w.-]{{1,{MAX_ID_LENGTH}}}")
+_IGNORED = {"timeout", "pretty"}
+"""Parameters of every request to the Kubernetes API, which have no effect here."""
+
+
+def job_of(request: web.Request) -> tuple[str, str]:
+    """Return the namespace and the name in the path.
+
+    Raises:
+        Refusal: One of them is not valid.
+    """
+    namespace, name = request.match_info["namespace"], request.match_info["name"]
+    if not _NAMESPACE.fullmatch(namespace) or not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+        raise Refusal(404, "There is no MLJob with this namespace and name: they are not valid.")
+    return namespace, name
+
+
+class Parameters:
+    """The parameters of a request.
+
+    Args:
+        request: The request.
+        known: The names of the parameters that the request may have.
+
+    Raises:
+        Refusal: A parameter is not known, or occurs twice.
+    """
+
+    def __init__(self, request: web.Request, *known: str) -> None:
+        query = request.rel_url.query
+        if len(request.rel_url.raw_query_string) > MAX_QUERY:
+            raise Refusal(400, f"The parameters have more than {MAX_QUERY} characters.")
+        self._values: Mapping[str, str] = {name: value for name, value in query.items() if name not in _IGNORED}
+        for name in self._values:
+            if name not in known:
+                raise Refusal(
+                    400, f"{name[:60]}: is no parameter here{meant(name, known)}. Known are {', '.join(sorted(known))}."
+                )
+            if len(query.getall(name)) > 1:
+                raise Refusal(400, f"{name}: occurs twice. Give it once.")
+
+    def number(self, name: str, least: int, most: int) -> int | None:
+        """Return a whole number, or None if the parameter is absent."""
+        text = self._values.get(name)
+        if text is None:
+            return None
+        if not re.fullmatch(r"-?[0-9]{1,10}", text) or not least <= int(text) <= most:
+            raise Refusal(400, f"{name}: {text[:20]!r} is not a whole number from {least} to {most}.")
+        return int(text)
+
+    def flag(self, name: str) -> bool:
+        """Return whether the parameter is true. Absent means false."""
+        text = self._values.get(name, "false").lower()
+        if text not in ("true", "1", "", "false", "0"):
+            raise Refusal(400, f"{name}: {text[:20]!r} is neither true nor false.")
+        return text in ("true", "1", "")
+
+    def text(self, name: str) -> str | None:
+        """Return the text, or None if the parameter is absent."""
+        return self._values.get(name)
+
+    @property
+    def attempt(self) -> int | None:
+        """The number of the attempt, or None for the newest one."""
+        return self.number("attempt", 1, MAX_INT)
+
+
+def log_request(parameters: Parameters) -> LogRequest:
+    """Return what a client of the log asks for."""
+    task = parameters.text("task")
+    if task is not None and not _TASK.fullmatch(task):
+        raise Refusal(400, "task: is no id of a task. An id has letters, digits, '_', '-' and '.'.")
+    map_index = parameters.number("mapIndex", -1, MAX_INT)
+    if map_index is not None and task is None:
+        raise Refusal(400, "mapIndex: needs the parameter task as well.")
+    number = parameters.number("try", 1, MAX_INT)
+    if number is not None and task is None:
+        raise Refusal(400, "try: needs the parameter task as well.")
+    return LogRequest(task, map_index, number, parameters.number("tail", 0, MAX_TAIL), parameters.flag("follow"))
+
+
+def events_request(parameters: Parameters, *, watch_seconds: float | None) -> EventsRequest:
+    """Return what a client of the events asks for.
+
+    Args:
+        parameters: The parameters of the request.
+        watch_seconds: How long a watch goes on, in seconds. None if the request is a GET.
+    """
+    after = parameters.text("after")
+    cursor = parse_cursor(after) if after else None
+    if watch_seconds is None:
+        return EventsRequest(cursor, parameters.flag("follow"))
+    return EventsRequest(cursor, follow=True, seconds=watch_seconds)

@@ -1,0 +1,170 @@
+"""Readings of runs from Airflow, which all followers of a run share.
+
+However many people follow a run, Airflow is asked once. While nothing changes, it is asked less and
+less often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ..core.run.facts import RunFact, TaskFact
+from ..core.run.run_key import RunKey
+from ..core.run.states import TERMINAL_RUN
+from ..errors import OperatorError, backoff
+from .errors import Refusal
+
+SHORTEST = 1.0
+"""The shortest time between two readings of a run, in seconds."""
+LONGEST = 8.0
+"""The longest time between two readings of a run, in seconds."""
+SHARE = 0.25
+"""The largest share of the time that Airflow may be busy with readings of one run."""
+PATIENCE = 120.0
+"""How long a follower bears that Airflow can't be asked, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What Airflow says of a run.
+
+    Attributes:
+        run: The run, or None if Airflow does not have it.
+        tasks: Its task instances.
+    """
+
+    run: RunFact | None
+    tasks: tuple[TaskFact, ...] = ()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run has ended."""
+        return self.run is not None and self.run.state in TERMINAL_RUN
+
+    @property
+    def content(self) -> object:
+        """What distinguishes two readings: all but the times at which Airflow was asked."""
+        run = (self.run.state, self.run.queued_at, self.run.end) if self.run is not None else None
+        return run, sorted((*fact.key, fact.try_number, fact.state, fact.start, fact.end) for fact in self.tasks)
+
+
+Read = Callable[[], Awaitable[Reading]]
+
+
+class FollowedRun:
+    """The readings of one run, for one or more followers.
+
+    Args:
+        read: Asks Airflow.
+        clock: A monotonic clock, in seconds.
+    """
+
+    def __init__(self, read: Read, clock: Callable[[], float] = time.monotonic) -> None:
+        self._read = read
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._reading: Reading | None = None
+        self._error: OperatorError | Refusal | None = None
+        self._failing_since: float | None = None
+        self.followers = 0
+
+    @property
+    def reading(self) -> Reading:
+        """The latest reading.
+
+        Raises:
+            OperatorError: Airflow can't be asked, for longer than a follower bears it.
+            Refusal: The run must not be shown any more.
+        """
+        if self._error is not None:
+            late = self._failing_since is not None and self._clock() - self._failing_since >= PATIENCE
+            if late or self._reading is None or isinstance(self._error, Refusal):
+                raise self._error
+        assert self._reading is not None, "first() was awaited"
+        return self._reading
+
+    async def first(self) -> None:
+        """Wait for the first reading, or for the first failure."""
+        if self._reading is None and self._error is None:
+            await self._changed.wait()
+
+    async def change(self, seconds: float) -> bool:
+        """Wait until a reading differs from the one before, for at most this time. Return whether
+        one does.
+        """
+        changed = self._changed
+        try:
+            async with asyncio.timeout(seconds):
+                await changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Read again and again, until the task is cancelled."""
+        interval, failures = SHORTEST, 0
+        while True:
+            began = self._clock()
+            try:
+                reading = await self._read()
+            except (OperatorError, Refusal) as error:
+                failures += 1
+                self._error = error
+                self._failing_since = began if self._failing_since is None else self._failing_since
+                self._notify()
+                await asyncio.sleep(backoff(error, failures) if isinstance(error, OperatorError) else LONGEST)
+                continue
+            failures, self._error, self._failing_since = 0, None, None
+            if self._reading is None or reading.content != self._reading.content:
+                self._reading, interval = reading, SHORTEST
+                self._notify()
+            else:
+                interval = min(interval * 1.5, LONGEST)
+            await asyncio.sleep(max(interval, (self._clock() - began) / SHARE))
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class Readings:
+    """The followed runs of this process."""
+
+    def __init__(self) -> None:
+        self._followed: dict[RunKey, tuple[FollowedRun, asyncio.Task[None]]] = {}
+
+    @property
+    def count(self) -> int:
+        """The number of runs that are being followed."""
+        return len(self._followed)
+
+    @asynccontextmanager
+    async def follow(self, key: RunKey, read: Read) -> AsyncIterator[FollowedRun]:
+        """Follow a run while the block runs. The first reading is there when the block begins.
+
+        Args:
+            key: The run.
+            read: Asks Airflow. Of several followers, the function of the first one is used.
+
+        Raises:
+            OperatorError: Airflow can't be asked.
+            Refusal: The run must not be shown.
+        """
+        if key not in self._followed:
+            followed = FollowedRun(read)
+            self._followed[key] = followed, asyncio.create_task(followed.run(), name=f"readings of {key.run_id}")
+        followed, task = self._followed[key]
+        followed.followers += 1
+        try:
+            await followed.first()
+            _ = followed.reading
+            yield followed
+        finally:
+            followed.followers -= 1
+            if not followed.followers:
+                del self._followed[key]
+                task.cancel()

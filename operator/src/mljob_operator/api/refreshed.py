@@ -1,0 +1,67 @@
+"""Knowledge that is read again after some time, by one task at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from copy import copy
+
+from ..errors import OperatorError, backoff
+
+
+class Refreshed:
+    """Reads something when it is needed, and not again before its time.
+
+    A failure is remembered, so that requests don't repeat it: they fail at once until the backoff of
+    the error is over.
+
+    Args:
+        read: Reads, and stores what it has read.
+        seconds: How long a result is used, in seconds.
+        clock: A monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self, read: Callable[[], Awaitable[object]], *, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._read = read
+        self._seconds = seconds
+        self._clock = clock
+        self._until = 0.0
+        self._read_at = 0.0
+        self._failures = 0
+        self._error: OperatorError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def ensure(self) -> None:
+        """Wait until the result is there.
+
+        Raises:
+            OperatorError: The result can't be read. Each caller gets its own copy of the error.
+        """
+        if self._task is None and self._clock() >= self._until:
+            self._task = asyncio.create_task(self._run())
+        if self._task is not None:
+            # A caller that leaves must not end the work of the others.
+            await asyncio.shield(self._task)
+        if self._error is not None:
+            raise copy(self._error)
+
+    def expire(self, *, at_most_every: float) -> None:
+        """Read again at the next call, unless the last reading is only some seconds old."""
+        self._until = min(self._until, self._read_at + at_most_every)
+
+    async def _run(self) -> None:
+        self._read_at = self._clock()
+        try:
+            await self._read()
+        except OperatorError as error:
+            self._failures += 1
+            self._error = error
+            self._until = self._clock() + backoff(error, self._failures)
+        else:
+            self._failures, self._error = 0, None
+            self._until = self._read_at + self._seconds
+        finally:
+            self._task = None

@@ -1,0 +1,204 @@
+"""Finds the run of an MLJob, and checks that the run is the MLJob's own.
+
+A user who may write the status of an MLJob could write the run of somebody else into it. So nothing
+in a status is believed but what can be read back: the run id has the namespace and the name of its
+MLJob in it, and the access rules of the Airflow let the namespace run the DAG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from mljob_contract.mljob import MLJobStatus
+from mljob_contract.run_id import RunId
+
+from ..core.conf.conf import Source, has_secrets, not_public
+from ..core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
+from ..core.mljob.attempts import current
+from ..core.mljob.job import Job
+from ..core.mljob.upstream import Upstream, outputs_of
+from ..core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from ..core.run.states import TERMINAL_PHASES
+from ..errors import AirflowUnauthorized, ReferenceMissing, ValidationFailed
+from ..ports import DagRuns, JobStore
+from .airflows import ApiAirflows
+from .errors import Refusal
+
+BEFORE = timedelta(minutes=1)
+"""How long before the first known time of a run its events may begin. The clocks of the producers,
+the brokers and Airflow differ.
+"""
+
+
+class NoRunYet(Refusal):
+    """The MLJob has no run yet. Waiting may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRun:
+    """The run of an MLJob that a client asks for.
+
+    Attributes:
+        job: The MLJob.
+        key: The Airflow, the DAG and the run id.
+        since: A time before the first event of the run.
+        is_current: Whether this is the run of the newest attempt.
+    """
+
+    job: Job
+    key: RunKey
+    since: datetime
+    is_current: bool
+
+
+class Runs:
+    """Finds runs.
+
+    Args:
+        jobs: Reads MLJobs, and the ConfigMaps that they name.
+        airflows: All Airflows.
+        prefix: The prefix of the operator's dag run ids.
+    """
+
+    def __init__(self, jobs: JobStore, airflows: ApiAirflows, *, prefix: str) -> None:
+        self._jobs = jobs
+        self._airflows = airflows
+        self._prefix = prefix
+
+    async def find(self, namespace: str, name: str, attempt: int | None) -> ShownRun:
+        """Return the run of an attempt of an MLJob.
+
+        Args:
+            namespace: The namespace of the MLJob.
+            name: The name of the MLJob.
+            attempt: The number of the attempt, or None for the newest attempt.
+
+        Raises:
+            NoRunYet: The MLJob has no run yet.
+            Refusal: The MLJob or the attempt does not exist, or the run is not the MLJob's own.
+            StoreError: The Kubernetes API fails.
+        """
+        job = await self._jobs.get((namespace, name))
+        if job is None:
+            raise Refusal(404, f"MLJob {name} does not exist in namespace {namespace}.")
+        if job.is_backfill:
+            raise Refusal(
+                400,
+                f"MLJob {name} is a backfill, which has many runs. The page status.dagRunUrl of the MLJob shows them in Airflow.",
+            )
+        run_id, airflow = self._attempt(job, attempt)
+        status, found = job.status, RunId.parse(run_id)
+        if found is None or (found.prefix, found.namespace, found.name) != (self._prefix, namespace, name):
+            raise Refusal(403, f"The run in the status of MLJob {name} is not a run of this MLJob.")
+        assert status.dag_id is not None, "an MLJob with an attempt has a DAG"
+        key = RunKey(airflow, status.dag_id, run_id)
+        times = [at for at in (job.created_at, *_times(status, run_id)) if at is not None]
+        since = min(times, default=datetime.now(UTC)) - BEFORE
+        return ShownRun(job, key, since, is_current=run_id == status.dag_run_id)
+
+    async def still_there(self, run: ShownRun) -> bool:
+        """Return whether the MLJob still exists.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        job = await self._jobs.get(run.job.key)
+        return job is not None and job.uid == run.job.uid
+
+    async def dag_runs(self, run: ShownRun) -> DagRuns:
+        """Return the operations on the run's Airflow. Callers must not keep the result.
+
+        Raises:
+            Refusal: No access rule lets the namespace run the DAG.
+            OperatorError: The Airflow can't be used.
+        """
+        return await self._airflows.dag_runs(run.job.namespace, run.key.airflow, run.key.dag_id)
+
+    async def redaction(self, run: ShownRun) -> Redaction:
+        """Return the redaction of the texts that the run's tasks write.
+
+        The hidden texts are the values of the run's conf that are not public. Public are those in
+        the spec, in ConfigMaps and in the outputs of other MLJobs. mljob-api reads no Secret of an
+        MLJob, and a Secret may have changed since the run was submitted.
+
+        Raises:
+            Refusal: Airflow does not have the run, or does not say what its conf is.
+            OperatorError: Airflow fails.
+        """
+        job = run.job
+        same_spec = run.is_current and job.status.spec_hash == job.parsed.hash
+        if same_spec and job.parsed.problem is None and not has_secrets(job.spec):
+            return NOTHING_HIDDEN
+        try:
+            conf = await (await self.dag_runs(run)).conf(run.key.dag_id, run.key.run_id)
+        except ValidationFailed:
+            raise no_run(run) from None
+        except AirflowUnauthorized:
+            self._airflows.refused(run.key.airflow)
+            raise
+        hidden = not_public(conf, job.spec.conf, [source async for source in self._public_sources(job)])
+        if HIDDEN in hidden:
+            raise Refusal(
+                403,
+                f"What the tasks of run {run.key.run_id} have written can't be shown: it may quote a Secret of spec.confFrom, "
+                "and this Airflow does not say which values the run has.",
+            )
+        return Redaction(frozenset(hidden))
+
+    async def _public_sources(self, job: Job) -> AsyncIterator[Source]:
+        """Yield the ConfigMaps and the outputs in ``spec.confFrom``. A source that can't be read is
+        left out, so that its values are hidden.
+        """
+        for reference in job.spec.conf_from:
+            source: Source | None = None
+            try:
+                if reference.outputs_ref is not None:
+                    upstream = await self._jobs.get((job.namespace, reference.outputs_ref.name))
+                    found = Upstream.of(upstream) if upstream is not None else Upstream()
+                    if found.run is not None and found.run in (job.status.upstreams or ()):
+                        source = outputs_of(reference.outputs_ref, found)
+                elif reference.config_map_ref is not None:
+                    source = await self._jobs.source(job.namespace, reference)
+            except ReferenceMissing:
+                continue
+            if source is not None:
+                yield source
+
+    @staticmethod
+    def _attempt(job: Job, number: int | None) -> tuple[str, str]:
+        """Return the run id and the Airflow of an attempt."""
+        newest = current(job.status)
+        if newest is None:
+            phase = f"it is {job.status.phase}" if job.status.phase else "the operator has not read it yet"
+            why = f": {job.status.message}" if job.status.message else ""
+            kind = Refusal if job.status.phase in TERMINAL_PHASES else NoRunYet
+            raise kind(404, f"MLJob {job.name} has no run, {phase}{why}")
+        if number in (None, newest.number):
+            return newest.run_id, newest.airflow
+        for entry in job.status.history or ():
+            if entry.attempt == number:
+                return entry.dag_run_id, entry.airflow_instance or SETTINGS_AIRFLOW
+        known = sorted({newest.number, *(entry.attempt for entry in job.status.history or ())})
+        raise Refusal(
+            404, f"MLJob {job.name} has no attempt {number} in its status. It has {', '.join(map(str, known))}."
+        )
+
+
+def no_run(run: ShownRun) -> Refusal:
+    """Return the refusal for a run that Airflow does not have."""
+    message = f"Airflow has no run {run.key.run_id} of DAG {run.key.dag_id!r}. It is not there yet, or was deleted in Airflow."
+    may_come = run.is_current and run.job.status.phase not in TERMINAL_PHASES
+    return (NoRunYet if may_come else Refusal)(404, message)
+
+
+def _times(status: MLJobStatus, run_id: str) -> Iterator[datetime | None]:
+    """Yield what the status says of the times of a run. A run that was cleared was queued more than
+    once.
+    """
+    if status.dag_run_id == run_id:
+        yield from (status.submit_time, status.start_time)
+    for entry in status.history or ():
+        if entry.dag_run_id == run_id:
+            yield entry.start_time

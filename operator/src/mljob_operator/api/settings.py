@@ -1,0 +1,62 @@
+"""The settings of mljob-api: those of the operator for Airflow, Kafka and the log, and its own with
+the prefix ``MLJOB_API_``.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Annotated
+
+from pydantic import Field
+
+from ..settings import Settings, unusable_files, variable
+
+
+class ApiSettings(Settings):
+    """All settings. mljob-api ignores those of the operator's settings that are about writing."""
+
+    api_host: str = "0.0.0.0"  # noqa: S104  # the Kubernetes API server connects from outside the Pod
+    """The address on which mljob-api listens for the Kubernetes API server. ``::`` means every
+    address of IPv6 and IPv4."""
+    api_port: Annotated[int, Field(ge=1, le=65535)] = 6443
+    """The port for the Kubernetes API server."""
+    api_cert_file: str
+    """The serving certificate (PEM), with its chain. mljob-api reads the file again after each
+    change. Required."""
+    api_key_file: str
+    """The private key (PEM) of the serving certificate. Required."""
+    api_probe_host: str = "::"
+    """The address on which ``/livez``, ``/readyz`` and ``/metrics`` listen, without TLS."""
+    api_probe_port: Annotated[int, Field(ge=1, le=65535)] = 8081
+    """The port of ``/livez``, ``/readyz`` and ``/metrics``."""
+    api_allow_any_front_proxy_name: bool = False
+    """Whether any client certificate of the front proxy's CA may call, if the Kubernetes API server
+    allows any name (``--requestheader-allowed-names`` is empty). Whoever has a certificate of that
+    CA could then read everything. Default: false, and mljob-api does not start then."""
+    api_connections: Annotated[int, Field(ge=1, le=10_000)] = 512
+    """The maximum number of connections from the Kubernetes API server."""
+    api_streams: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """The maximum number of requests at the same time. One user may have a quarter of them."""
+    api_event_readers: Annotated[int, Field(ge=1, le=1_000)] = 60
+    """The maximum number of readers of events at the same time. A reader needs up to 2 MB."""
+    api_events_in_any_partition: bool = False
+    """Whether the events of a run may be in any partition of the topic. By default, they are read
+    from the partition that librdkafka's default partitioner chooses for the key, as the producers of
+    Airflow do. Set this to true if partitions were added to the topic, or if another partitioner is
+    used. Then readers read the whole topic."""
+    api_follow_seconds: Annotated[float, Field(gt=0, le=86_400)] = 14_400.0
+    """How long a log or a watch of events is followed, in seconds."""
+
+
+def problems(settings: ApiSettings) -> list[str]:
+    """Return the problems of the files that the settings name, one sentence each."""
+    found = unusable_files(settings)
+    names = f"{variable('api_cert_file')}, {variable('api_key_file')}"
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(settings.api_cert_file, settings.api_key_file)
+    except ssl.SSLError as error:
+        found.append(f"{names}: the files hold no certificate in PEM with its key: {error.reason or error}")
+    except OSError as error:
+        found.append(f"{names}: a file can't be read: {error.strerror}")
+    return found

@@ -1,0 +1,153 @@
+"""Reads the log of one try of a task, again and again while it grows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from mljob_contract.run_api import LOG_NOTICE
+
+from ..core.conf.redaction import Redaction
+from ..core.run.facts import TaskKey
+from ..core.run.log_lines import EntryLines, plain_lines
+from ..errors import AirflowError, AirflowUnauthorized, AirflowUnavailable
+from ..ports import DagRuns
+from .output import Output
+
+log = logging.getLogger(__name__)
+
+MAX_TAIL_BYTES = 4 * 1024 * 1024
+"""The maximum number of bytes that ``tail`` keeps in memory. The oldest lines are left out."""
+PATIENCE = 120.0
+"""How long a follower bears that Airflow can't be asked, in seconds."""
+
+
+class Sink(Protocol):
+    """Takes the lines of a log."""
+
+    async def __call__(self, lines: Sequence[str], *, last: bool) -> None:
+        """Take lines. ``last`` says that no more are there for now."""
+        ...
+
+
+def notice(text: str, redaction: Redaction) -> bytes:
+    """Return a line of mljob-api's own for a log."""
+    return "".join(f"{LOG_NOTICE}{line}\n" for line in plain_lines(text, redaction)).encode()
+
+
+class Tail:
+    """Keeps the last lines, and passes them on at the end of what is there.
+
+    Args:
+        lines: The number of lines.
+        write: Takes the lines.
+    """
+
+    def __init__(self, lines: int, write: Sink) -> None:
+        self._lines: deque[str] = deque()
+        self._limit = lines
+        self._size = 0
+        self._write = write
+
+    async def __call__(self, lines: Sequence[str], *, last: bool) -> None:
+        """Take lines. ``last`` says that no more are there for now."""
+        for line in lines:
+            self._lines.append(line)
+            self._size += len(line)
+            while self._lines and (len(self._lines) > self._limit or self._size > MAX_TAIL_BYTES):
+                self._size -= len(self._lines.popleft())
+        if last:
+            await self._write(list(self._lines), last=True)
+            self._lines.clear()
+            self._size = 0
+
+
+class TryLog:
+    """The log of one try, which is read again and again while it grows.
+
+    Args:
+        dag_runs: Returns the operations on the run's Airflow.
+        dag_id: The DAG.
+        run_id: The run.
+        task: The task.
+        number: The number of the try.
+        redaction: Redacts the texts.
+        output: The answer, whose size is limited.
+    """
+
+    def __init__(
+        self,
+        dag_runs: Callable[[], Awaitable[DagRuns]],
+        dag_id: str,
+        run_id: str,
+        task: TaskKey,
+        number: int,
+        redaction: Redaction,
+        output: Output,
+    ) -> None:
+        self._dag_runs = dag_runs
+        self._open_args = dag_id, run_id, task, number
+        self._redaction = redaction
+        self._output = output
+        self._token: str | None = None
+        self._skip = self._total = 0
+        self._failing_since: float | None = None
+        self.has_news = False
+        """Whether the last call of :meth:`pump` has found entries."""
+
+    async def pump(self, sink: Sink) -> bool:
+        """Pass all lines to ``sink`` that Airflow has and that were not passed before. Return whether
+        Airflow has the try.
+
+        A failure of Airflow's after the first lines is borne for some time.
+
+        Raises:
+            OperatorError: Airflow fails.
+        """
+        try:
+            found = await self._pump(sink)
+        except AirflowError as error:
+            if self._token is not None and not isinstance(error, AirflowUnavailable | AirflowUnauthorized):
+                # Airflow signs tokens with a key that a restart may change. The log is read again
+                # from its beginning, without the entries that were passed on.
+                self._token, self._skip = None, self._total
+                return True
+            now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            if not self._total or now - self._failing_since > PATIENCE:
+                raise
+            log.debug("the log of %s can't be read for the moment: %s", self._open_args, error)
+            return True
+        self._failing_since = None
+        return found
+
+    async def _pump(self, sink: Sink) -> bool:
+        self.has_news = False
+        answer = await (await self._dag_runs()).open_log(*self._open_args, self._token)
+        if answer is None:
+            return False
+        lines = EntryLines(self._redaction, skip=self._skip)
+        before = self._total - self._skip
+        try:
+            while (found := await answer.read(lines)) is not None:
+                # If the answer breaks off, the next answer begins at the same token.
+                self._skip = max(self._skip, lines.count)
+                self._total = before + self._skip
+                self.has_news = self.has_news or any(found)
+                await sink([line for entry in found for line in entry], last=False)
+                if self._output.is_full:
+                    await self._output.write(
+                        notice(
+                            "The answer has reached its limit. Ask for the end of the log with tail.", self._redaction
+                        )
+                    )
+                    return True
+            if answer.token is not None:
+                self._token, self._skip = answer.token, 0
+        finally:
+            answer.close()
+        await sink([], last=True)
+        return True

@@ -1,0 +1,84 @@
+"""Which task of a run has the log that people want to see, and whether a try of a task goes on.
+
+Airflow raises the number of a task's try when it schedules the next try. A task that was deferred or
+rescheduled goes on with the same number. After a clear, a task has no state and the number of its
+last try, until it is scheduled again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+
+from .facts import TaskFact
+from .states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState
+
+
+class TryState(StrEnum):
+    """How far a try of a task is."""
+
+    WAITING = "waiting"
+    """The try has not begun, or waits for a worker again."""
+    ACTIVE = "active"
+    """The try goes on."""
+    RETRYING = "retrying"
+    """The try has ended, and the next try follows."""
+    SUPERSEDED = "superseded"
+    """A later try exists."""
+    ENDED = "ended"
+    """The task has ended, or nothing follows any more."""
+
+
+def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None) -> TaskFact | None:
+    """Return the task instance whose log is shown: the one that failed first, or else the active one
+    that started last, or else the one that started last.
+
+    Args:
+        facts: The task instances of the run.
+        task_id: The task, or None for any task that has begun.
+        map_index: The instance of a mapped task, or None for any instance.
+
+    Returns:
+        The task instance. If the task is given, it may not have begun. None if there is none.
+    """
+    found = [fact for fact in facts if task_id in (None, fact.task_id) and map_index in (None, fact.map_index)]
+    begun = [fact for fact in found if fact.try_number > 0 and fact.start is not None]
+    if failed := [fact for fact in begun if fact.state is TaskState.FAILED]:
+        return min(failed, key=lambda fact: (_time(fact.end), fact.task_id, fact.map_index))
+    if begun:
+        return max(
+            begun,
+            key=lambda fact: (
+                fact.state in ACTIVE_TASK,
+                fact.state is TaskState.UP_FOR_RETRY,
+                fact.state not in WITHOUT_WORKER,
+                _time(fact.start),
+                fact.task_id,
+                fact.map_index,
+            ),
+        )
+    return min(found, key=lambda fact: (fact.task_id, fact.map_index), default=None) if task_id is not None else None
+
+
+def try_state(fact: TaskFact, number: int, *, run_has_ended: bool) -> TryState:
+    """Return how far a try of a task is.
+
+    Args:
+        fact: The task instance.
+        number: The number of the try.
+        run_has_ended: Whether the run of the task has ended, so that no try follows.
+    """
+    if fact.try_number > number:
+        return TryState.SUPERSEDED
+    if fact.state in FINISHED_TASK or (run_has_ended and fact.state not in ACTIVE_TASK):
+        return TryState.ENDED
+    if fact.try_number < number or fact.state in (TaskState.SCHEDULED, TaskState.QUEUED):
+        return TryState.WAITING
+    if fact.state in (TaskState.UP_FOR_RETRY, TaskState.NONE):
+        return TryState.RETRYING
+    return TryState.ACTIVE
+
+
+def _time(at: datetime | None) -> float:
+    return at.timestamp() if at is not None else 0.0

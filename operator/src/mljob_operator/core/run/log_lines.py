@@ -1,0 +1,205 @@
+"""Writes the entries of a task's log as lines of text, for terminals.
+
+An entry comes from a task, so it may hold anything: control characters that move the cursor of a
+terminal, values from Secrets, or texts of any length. Control characters are removed first, then
+values from Secrets are redacted, because a control character within a value would hide the value
+from redaction.
+
+Source: ``StructuredLogMessage`` in ``airflow/utils/log/file_task_handler.py``; structlog's
+``ExceptionDictTransformer`` for ``error_detail``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ..conf.redaction import Redaction
+from ..text.storable import whole
+
+MAX_LINE = 16 * 1024
+"""The maximum number of characters of a line. The rest of a longer line is left out."""
+WINDOW = 64 * 1024
+"""The number of characters that are redacted at once. Redaction takes a hundred times the memory of
+its text.
+"""
+MAX_FIELDS = 20
+"""The maximum number of further fields of an entry that its line shows."""
+MAX_FIELD = 200
+"""The maximum number of characters of such a field."""
+MAX_FRAMES = 100
+"""The maximum number of frames of a traceback."""
+MAX_STACKS = 10
+"""The maximum number of exceptions of a traceback: the exception, and those that caused it."""
+HEADER = "::group::Log message source details"
+"""The first entry of the header in which Airflow says where it has found the log."""
+HEADER_END = "::endgroup::"
+UNREADABLE_SOURCE = "Could not"
+"""Begins the entries of the header about sources that can't be read."""
+
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence, such as a colour
+    r"|\x1b[\]PX^_].*?(?:\x1b\\|\x07|\x9c|\Z)"  # a string for the terminal, such as a title or a link
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+    r"|\x1b[ -/]*[0-~]?",
+    re.DOTALL,
+)
+"""The escape sequences of terminals (ECMA-48, 5.3 to 5.6)."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""The control characters except tab and line feed, and the characters that reverse the direction of
+the text.
+"""
+_SHOWN_OTHERWISE = frozenset(
+    {"timestamp", "event", "level", "logger", "filename", "lineno", "loc", "chan", "error_detail", "exception", "ti"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of a log.
+
+    Attributes:
+        value: The entry as JSON: an object with ``event``, ``timestamp`` and other fields, or a
+            text.
+        size: The number of bytes of the entry in Airflow's answer.
+        is_whole: Whether ``value`` is the whole entry. If not, it is the beginning of the entry.
+    """
+
+    value: Any
+    size: int
+    is_whole: bool = True
+
+    @property
+    def event(self) -> str:
+        """The text of the entry."""
+        event = self.value.get("event") if isinstance(self.value, Mapping) else self.value
+        return event if isinstance(event, str) else "" if event is None else _json(event)
+
+
+class EntryLines:
+    """Writes the entries of one answer of Airflow's as lines.
+
+    Airflow's header about the sources of the log is left out, because it names hosts and paths. It
+    stays where it says that a source can't be read.
+
+    Args:
+        redaction: Redacts the values from Secrets.
+        skip: The number of entries to skip, because an earlier answer had them.
+
+    Attributes:
+        count: The number of entries so far, with the skipped ones.
+    """
+
+    def __init__(self, redaction: Redaction, *, skip: int = 0) -> None:
+        self._redaction = redaction
+        self._skip = skip
+        self._in_header = False
+        self.count = 0
+
+    def __call__(self, entry: LogEntry) -> list[str]:
+        """Return the lines of the next entry."""
+        self.count += 1
+        if self.count == 1 and entry.event == HEADER:
+            self._in_header = True
+        hidden = self._in_header and not entry.event.startswith(UNREADABLE_SOURCE)
+        self._in_header = self._in_header and entry.event != HEADER_END
+        return [] if hidden or self.count <= self._skip else list(lines(entry, self._redaction))
+
+
+def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
+    """Yield the lines of an entry, without line breaks and without values from Secrets."""
+    yield from plain_lines(_text(entry), redaction)
+    if not entry.is_whole:
+        yield f"(The entry above has {entry.size} bytes. The rest is left out.)"
+
+
+def plain_lines(text: str, redaction: Redaction) -> Iterator[str]:
+    """Yield the lines of a text from outside, without line breaks, control characters and values
+    from Secrets.
+    """
+    text = whole(_without_controls(text))
+    while text:
+        window = text[:WINDOW]
+        if len(text) > WINDOW and "\n" in window:
+            window = window[: window.rindex("\n") + 1]
+        elif len(text) > WINDOW:
+            # The line is longer than the window, and the part behind the window is left out. So no
+            # text from a Secret can begin in one window and end in the next.
+            text = window + text[len(window) :].partition("\n")[1] + text[len(window) :].partition("\n")[2]
+            window = text[: WINDOW + 1]
+        text = text[len(window) :]
+        for line in redaction.untrusted(window.removesuffix("\n")).split("\n"):
+            yield line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} (the rest of the line is left out)"
+
+
+def _without_controls(text: str) -> str:
+    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def _text(entry: LogEntry) -> str:
+    value = entry.value
+    if not isinstance(value, Mapping):
+        return entry.event
+    level = value.get("level")
+    parts = [
+        _time(value.get("timestamp")),
+        level.upper().ljust(7) if isinstance(level, str) and len(level) <= 10 else "",
+        entry.event,
+        *_fields(value),
+    ]
+    return "\n".join([" ".join(part for part in parts if part), *_traceback(value.get("error_detail"))])
+
+
+def _time(value: Any) -> str:
+    """Return a time of Airflow's in UTC, with milliseconds. Return an empty text if the value is no
+    time.
+    """
+    try:
+        at = datetime.fromisoformat(value).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return ""
+    return f"{at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def _fields(value: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the further fields of an entry, each as ``name=value``."""
+    names = [name for name in value if name not in _SHOWN_OTHERWISE]
+    for name in names[:MAX_FIELDS]:
+        text = value[name] if isinstance(value[name], str) else _json(value[name])
+        # The text is redacted before it is shown, and redaction finds the beginning of a value.
+        yield f"{name[:MAX_FIELD]}={text if len(text) <= MAX_FIELD else text[:MAX_FIELD] + '...'}"
+
+
+def _traceback(details: Any) -> Iterator[str]:
+    """Yield the lines of a traceback, in Python's format: the first cause comes first."""
+    if not isinstance(details, list):
+        return
+    stacks = [stack for stack in details[:MAX_STACKS] if isinstance(stack, Mapping)]
+    for index, stack in reversed(list(enumerate(stacks))):
+        frames = [frame for frame in stack.get("frames") or () if isinstance(frame, Mapping)]
+        if frames:
+            yield "Traceback (most recent call last):"
+        for frame in frames[-MAX_FRAMES:]:
+            yield f'  File "{frame.get("filename")}", line {frame.get("lineno")}, in {frame.get("name")}'
+        yield f"{stack.get('exc_type')}: {stack.get('exc_value')}"
+        notes = stack.get("exc_notes")
+        yield from (str(note) for note in (notes if isinstance(notes, list) else ())[:MAX_FIELDS])
+        if index:
+            yield ""
+            yield (
+                "The above exception was the direct cause of the following exception:"
+                if stack.get("is_cause")
+                else "During handling of the above exception, another exception occurred:"
+            )
+            yield ""
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return "(a value that is nested too deeply)"
