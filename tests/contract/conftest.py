@@ -23,7 +23,7 @@ from mljob_operator.adapters.kubernetes.source_watches import WatchedSources
 from mljob_operator.core.mljob.identity import dag_run_id
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
-from mljob_operator.core.run.states import TaskState
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.ports import Airflow as AirflowPort
 from mljob_operator.ports import InstanceStore, JobStore, SourceChanges
 from tests.fakes.airflow import CANCEL_DAG, FakeAirflow
@@ -67,6 +67,15 @@ def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
     run.questions["approve", -1] = f"Deploy {model}?"
 
 
+def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None:
+    """Let the only task of a run write a log and succeed."""
+    run = airflow.runs[dag_id, run_id]
+    airflow.begin(run)
+    airflow.set_task(run, task_id, TaskState.SUCCESS)
+    airflow.write(run, task_id, "hello")
+    airflow.end(run, RunState.SUCCESS)
+
+
 def adapter(url: str, user: str, password: str) -> Airflow:
     """The operator's adapter, logged in to the server as this user."""
     return Airflow(
@@ -89,6 +98,8 @@ class AirflowWorld(Protocol):
     async def pause(self, dag_id: str, *, paused: bool) -> None: ...
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...
     async def until_asked(self, run_id: str, model: str) -> None: ...
+    async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Let the only task of a run write a log and succeed. A real Airflow does so by itself."""
 
 
 class MemoryAirflow:
@@ -112,6 +123,9 @@ class MemoryAirflow:
     async def until_asked(self, run_id: str, model: str) -> None:
         ask(self.dag_runs, run_id, model)
 
+    async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
+        finish(self.dag_runs, dag_id, run_id, task_id)
+
 
 class HttpAirflow(MemoryAirflow):
     """The fake Airflow behind its REST API, asked by the operator's own adapter."""
@@ -134,6 +148,9 @@ class HttpAirflow(MemoryAirflow):
 
     async def until_asked(self, run_id: str, model: str) -> None:
         ask(self._fake, run_id, model)
+
+    async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
+        finish(self._fake, dag_id, run_id, task_id)
 
 
 class RealAirflow:
@@ -159,6 +176,9 @@ class RealAirflow:
             return any(row["task_id"] == "approve" and row["state"] in ("awaiting_input", "deferred") for row in rows)
 
         await asyncio.to_thread(eventually, waits, f"somebody is asked whether to deploy {model}", within=120)
+
+    async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Do nothing: Airflow runs the task."""
 
 
 @pytest.fixture(scope="session")

@@ -88,3 +88,10 @@ async def test_event_is_recorded_about_the_instance(platform: Platform, name: st
     await platform.create(name)
     await platform.store.record(await read(platform, name), KubeEvent(WARNING, "Unreachable", "No answer."))
     assert await platform.events(name) == [("Warning", "Unreachable", "No answer.")]
+
+
+async def test_labels_of_a_namespace_are_readable(platform: Platform) -> None:
+    found = await platform.store.namespace("default")
+    assert found is not None
+    assert found["kubernetes.io/metadata.name"] == "default"
+    assert await platform.store.namespace("contract-no-such-namespace") is None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, TypeVar
 
 from mljob_contract.airflow_instance import InstanceHealth
 from mljob_contract.mljob import OutputSource, StatusSource
@@ -15,6 +15,7 @@ from mljob_operator.core.mljob.identity import cancel_run_id
 from mljob_operator.core.run.children import Child
 from mljob_operator.core.run.facts import Question, RunFact, TaskFact, TaskKey
 from mljob_operator.core.run.halt import Halt
+from mljob_operator.core.run.log_lines import LogEntry
 from mljob_operator.core.run.outputs import Outputs
 from mljob_operator.core.run.states import ACTIVE_TASK, FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
 from mljob_operator.errors import (
@@ -26,11 +27,15 @@ from mljob_operator.errors import (
     NothingToClear,
     ValidationFailed,
 )
-from mljob_operator.ports import Clock, ProbeResult, RunChange, TaskChange
+from mljob_operator.ports import Clock, DagTask, ProbeResult, RunChange, TaskChange
 
 from .backfills import FakeBackfills
 
+T = TypeVar("T")
+
 CANCEL_DAG = "mljob_cancel"
+LOG_HEADER = ("::group::Log message source details", "/opt/airflow/logs/dag_id=train/attempt=1.log", "::endgroup::")
+"""The header in which Airflow says where it has found a log."""
 _FAILED = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 
@@ -54,6 +59,29 @@ class FakeRun:
     questions: dict[TaskKey, str] = field(default_factory=dict)
     note: str | None = None
     children: list[Child] = field(default_factory=list)
+    logs: dict[tuple[str, int, int], list[Any]] = field(default_factory=dict)
+
+
+class FakeLog:
+    """The rest of a log, which is read at once."""
+
+    def __init__(self, entries: Sequence[Any], token: str | None) -> None:
+        self._entries = list(entries)
+        self._token = token
+        self.token: str | None = None
+        self.closed = False
+
+    async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
+        """All entries, and then None."""
+        entries, self._entries = self._entries, []
+        if not entries:
+            self.token = self._token
+            return None
+        return [convert(LogEntry(entry, len(str(entry)))) for entry in entries]
+
+    def close(self) -> None:
+        """Note that nobody reads the log any more."""
+        self.closed = True
 
 
 class FakeUser:
@@ -200,6 +228,20 @@ class FakeAirflow:
         run = self.runs.get((dag_id, run_id))
         return [replace(task, observed_at=self._clock()) for task in run.tasks.values()] if run else []
 
+    async def structure(self, dag_id: str) -> list[DagTask]:
+        """The tasks of a DAG, each downstream of the one before it."""
+        self.asked("structure")
+        ids = self.dags.get(dag_id, ())
+        return [DagTask(task_id, task_id, "PythonOperator", ids[at + 1 : at + 2]) for at, task_id in enumerate(ids)]
+
+    async def open_log(
+        self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
+    ) -> FakeLog | None:
+        """The log of a try from the position of the token on."""
+        self.asked("open_log")
+        found = self.log(dag_id, run_id, task, try_number, int(token) if token is not None else None)
+        return FakeLog(*found) if found is not None else None
+
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
         """The questions of the tasks that wait for a person."""
         self.asked("questions")
@@ -320,6 +362,30 @@ class FakeAirflow:
         """Do nothing: the fake has no connections."""
 
     # Changes in Airflow
+
+    def log(
+        self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
+    ) -> tuple[list[Any], str | None] | None:
+        """The entries of a log from a position on, and the next position while the task runs. None:
+        there is no such try.
+        """
+        run = self.runs.get((dag_id, run_id))
+        fact = run.tasks.get(task) if run is not None else None
+        if run is None or fact is None or number > fact.try_number:
+            return None
+        entries = run.logs.get((*task, number), [])
+        header = [] if begin is not None else [{"event": text, "timestamp": None} for text in LOG_HEADER]
+        runs = fact.try_number == number and fact.state in (TaskState.RUNNING, TaskState.DEFERRED)
+        return [*header, *entries[begin or 0 :]], str(len(entries)) if runs else None
+
+    def write(self, run: FakeRun, task_id: str, *entries: Any, map_index: int = -1, try_number: int = 1) -> None:
+        """Let a task write into its log. A text is an entry with this event."""
+        log = run.logs.setdefault((task_id, map_index, try_number), [])
+        now = self._clock().isoformat()
+        log += [
+            {"timestamp": now, "event": entry, "level": "info"} if isinstance(entry, str) else entry
+            for entry in entries
+        ]
 
     def _seen(self, dag_id: str, run_id: str) -> FakeRun | None:
         """A run, unless Airflow denies it."""

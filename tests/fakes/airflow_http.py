@@ -263,6 +263,32 @@ class AirflowApi:
         ]
         return 200, _page(request, "task_instances", rows)
 
+    @_route("GET", "/dags/{}/dagRuns/{}/taskInstances/{}/logs/{}")
+    def log(self, request: Request) -> Answer:
+        """The log of a try, with a token while the task runs."""
+        dag_id, run_id, task_id, number = request.parts
+        token, key = request.one("token"), (task_id, int(request.one("map_index") or -1))
+        if token is not None and not token.isdigit():
+            raise Refused(400, "Bad Signature. Please use only the tokens provided by the API.")
+        found = self.airflow.log(dag_id, run_id, key, int(number), int(token) if token is not None else None)
+        if found is None:
+            raise Refused(404, "TaskInstance not found")
+        return 200, {"content": found[0], "continuation_token": found[1]}
+
+    @_route("GET", "/dags/{}/tasks")
+    def tasks(self, request: Request) -> Answer:
+        """The tasks of a DAG."""
+        rows = [
+            {
+                "task_id": task.task_id,
+                "task_display_name": task.label,
+                "operator_name": task.operator,
+                "downstream_task_ids": list(task.downstream),
+            }
+            for task in _now(self.airflow.structure(self._known(request.parts[0])))
+        ]
+        return 200, {"tasks": rows, "total_entries": len(rows)}
+
     @_route("PATCH", "/dags/{}/dagRuns/{}/taskInstances")
     def set_tasks(self, request: Request) -> Answer:
         """Set the states of several task instances."""

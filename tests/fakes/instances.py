@@ -75,6 +75,10 @@ class FakeInstances(StoredObjects[str]):
         """The labels of all namespaces."""
         return deepcopy(self.labels)
 
+    async def namespace(self, name: str) -> dict[str, str] | None:
+        """The labels of a namespace, or None."""
+        return deepcopy(self.labels.get(name))
+
     async def secret(self, name: str) -> dict[str, str]:
         """The data of a Secret."""
         if name not in self.secrets:

@@ -24,7 +24,7 @@ from .airflows import ApiAirflows
 from .application import Application
 from .front_proxy import FrontProxyConfig
 from .handlers import Handlers
-from .listener import KEEP_ALIVE_SECONDS, Certificate, Listener
+from .listener import KEEP_ALIVE_SECONDS, Certificate, Connection, Listener
 from .metrics import ApiMetrics
 from .places import Places
 from .runs import Runs
@@ -154,7 +154,7 @@ class ApiServer:
         await self._endpoints.stop()
         await self._api.close()  # type: ignore[no-untyped-call]
 
-    def _connection(self, request: web.Request):  # type: ignore[no-untyped-def]
+    def _connection(self, request: web.Request) -> Connection | None:
         return self._listener.of(request.transport) if self._listener is not None else None
 
     def _alive(self) -> bool:

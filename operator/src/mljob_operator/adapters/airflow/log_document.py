@@ -78,8 +78,8 @@ class LogDocument:
             frame = json.loads(self._frame)
         except (ValueError, RecursionError):
             raise NotALog("it is not whole JSON") from None
-        token = frame.get("continuation_token")
-        if self._depth or "content" not in frame or not isinstance(token, str | None):
+        token = frame.get("continuation_token") if isinstance(frame, dict) else None
+        if self._depth or not isinstance(frame, dict) or "content" not in frame or not isinstance(token, str | None):
             raise NotALog("it has no content, or a token that is no text")
         if token is not None and len(token) > MAX_TOKEN:
             raise NotALog(f"its token has more than {MAX_TOKEN} characters")
