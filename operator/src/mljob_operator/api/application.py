@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+USER = web.RequestKey("user", str)
+"""The name of the user who asks."""
 _JOB = f"namespaces/{{namespace}}/{PLURAL}/{{name}}"
 _BASE = f"/apis/{RUN_API_VERSION}"
 
@@ -54,6 +56,7 @@ class Application:
         self._places = places
         self._metrics = metrics
         self.app = web.Application(middlewares=[self._answer], client_max_size=1024)
+        self.app.on_response_prepare.append(_without_version)
         for path, content in (("/apis", GROUP_LIST), (f"/apis/{RUN_GROUP}", GROUP), (_BASE, RESOURCE_LIST)):
             self.app.router.add_get(path, _json(content))
         for subresource, handler in routes(handlers).items():
@@ -68,7 +71,7 @@ class Application:
         subresource = _subresource(request)
         answer: web.StreamResponse | None = None
         try:
-            request["user"] = self._user(request)
+            request[USER] = self._user(request)
             answer = await handler(request)
         except (Refusal, OperatorError, TimeoutError, web.HTTPException) as error:
             answer = response(_refusal(error))
@@ -110,10 +113,15 @@ class Application:
 
     def _in_a_place(self, handler: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            with self._places.take(request["user"]):
+            with self._places.take(request[USER]):
                 return await handler(request)
 
         return handle
+
+
+async def _without_version(_: web.Request, answer: web.StreamResponse) -> None:
+    """Name no versions of libraries to clients."""
+    answer.headers["Server"] = "mljob-api"
 
 
 def _json(content: Mapping[str, Any]) -> Handler:

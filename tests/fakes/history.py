@@ -1,0 +1,86 @@
+"""The topic of events in memory, as mljob-api reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from mljob_operator.errors import KafkaUnavailable
+from mljob_operator.ports import HistoryBatch, Message
+
+T = TypeVar("T")
+
+BATCH = 100
+"""The maximum number of messages of a batch."""
+
+
+class FakeTopics:
+    """Topics with one partition.
+
+    Attributes:
+        down: Whether no reader gets an answer.
+        open_readers: The number of readers that are open.
+        begun_at: The first offset of each reader, in order.
+        deleted: How many of the first messages of each topic Kafka has deleted.
+    """
+
+    def __init__(self) -> None:
+        self._topics: dict[str, list[Message]] = {}
+        self.down = False
+        self.open_readers = 0
+        self.begun_at: list[int] = []
+        self.deleted = 0
+
+    def send(self, topic: str, key: bytes, value: bytes | None, at: datetime | None = None) -> None:
+        """Append a message."""
+        messages = self._topics.setdefault(topic, [])
+        stamp = int((at or datetime.now(UTC)).timestamp() * 1000)
+        messages.append(Message((topic, 0), len(messages), key, value, stamp))
+
+    async def open(
+        self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
+    ) -> FakeRunHistory:
+        """Open a reader."""
+        if self.down:
+            raise KafkaUnavailable("Kafka can't be read")
+        messages = self._topics.setdefault(topic, [])
+        first = next(
+            (message.offset for message in messages if message.timestamp_ms >= since.timestamp() * 1000), len(messages)
+        )
+        begin = max(self.deleted, after[0] if after is not None and 0 in after else first)
+        self.begun_at.append(begin)
+        self.open_readers += 1
+        return FakeRunHistory(self, messages, key, begin, incomplete=0 < self.deleted == begin)
+
+
+class FakeRunHistory:
+    """A reader of the messages with one key."""
+
+    def __init__(
+        self, topics: FakeTopics, messages: Sequence[Message], key: bytes, begin: int, *, incomplete: bool
+    ) -> None:
+        self._topics = topics
+        self._messages = messages
+        self._key = key
+        self._position = begin
+        self.incomplete = incomplete
+        self._closed = False
+
+    async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
+        """The next messages."""
+        if self._topics.down:
+            raise KafkaUnavailable("Kafka can't be read")
+        found = self._messages[self._position : self._position + BATCH]
+        self._position += len(found)
+        if not found:
+            await asyncio.sleep(0.01)
+        items = [item for message in found if message.key == self._key for item in convert(message)]
+        return HistoryBatch(items, {0: self._position}, self._position >= len(self._messages))
+
+    def close(self) -> None:
+        """Close the reader."""
+        if not self._closed:
+            self._closed = True
+            self._topics.open_readers -= 1

@@ -1,0 +1,293 @@
+"""The log of a task, as clients of mljob-api get it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mljob_contract.run_api import LOG_NOTICE, RunSubresource
+from mljob_operator.core.run.states import RunState, TaskState
+
+from .conftest import ApiWorld, message_of, until
+
+LOG = RunSubresource.LOG
+
+
+def text_lines(text: str) -> list[str]:
+    """The lines of a log, without the times and levels of its entries."""
+    return [line.partition("INFO    ")[2] or line for line in text.splitlines()]
+
+
+async def test_log_of_a_failed_task_is_shown_without_naming_it(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+    world.airflow.write(run, "extract", "fine")
+    world.airflow.set_task(run, "fit", TaskState.FAILED)
+    world.airflow.write(run, "fit", "epoch 1", "3 columns missing")
+    world.airflow.end(run, RunState.FAILED)
+    assert text_lines(await world.log()) == ["epoch 1", "3 columns missing"]
+    assert text_lines(await world.log(task="extract")) == ["fine"]
+
+
+async def test_tail_gives_the_last_lines(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", *(f"line {n}" for n in range(50)))
+    assert text_lines(await world.log(tail=2)) == ["line 48", "line 49"]
+    assert await world.log(tail=0) == ""
+
+
+async def test_log_is_followed_to_the_end_of_the_task(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "one", "two", "three")
+    answer = await world.ask(LOG, follow="true", tail=2)
+    assert text_lines((await answer.content.readline()).decode()) == ["two"]
+    assert text_lines((await answer.content.readline()).decode()) == ["three"]
+    world.airflow.write(run, "fit", "four")
+    assert text_lines((await answer.content.readline()).decode()) == ["four"]
+    world.airflow.write(run, "fit", "five")
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    assert text_lines(await answer.text()) == ["five"]
+
+
+async def test_task_that_has_not_started_is_waited_for(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    code, message = await message_of(await world.ask(LOG, task="fit"))
+    assert (code, "follow=true" in message) == (404 if "No task" in message else 400, True)
+    answer = await world.ask(LOG, task="fit", follow="true")
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "begun")
+    assert text_lines((await answer.content.readline()).decode()) == ["begun"]
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    assert await answer.text() == ""
+
+
+async def test_run_that_is_not_submitted_is_waited_for(world: ApiWorld) -> None:
+    await world.start()
+    world.jobs.create("churn", {"dagId": "train"})
+    code, message = await message_of(await world.ask(LOG))
+    assert (code, "has no run" in message) == (404, True)
+    answer = await world.ask(LOG, follow="true")
+    del world.jobs.objects["team-a", "churn"]
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    world.airflow.write(run, "fit", "done")
+    world.airflow.end(run, RunState.SUCCESS)
+    assert text_lines(await answer.text()) == ["done"]
+
+
+async def test_next_try_is_followed_after_a_retry_and_after_a_clear(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "first")
+    answer = await world.ask(LOG, follow="true")
+    assert text_lines((await answer.content.readline()).decode()) == ["first"]
+    world.airflow.set_task(run, "fit", TaskState.UP_FOR_RETRY)
+    assert (
+        await answer.content.readline()
+    ).decode() == f"{LOG_NOTICE}Try 1 of task fit is over. Another try follows.\n"
+    world.airflow.set_task(run, "fit", TaskState.RUNNING, try_number=2)
+    world.airflow.write(run, "fit", "second", try_number=2)
+    assert "Try 2 follows" in (await answer.content.readline()).decode()
+    assert text_lines((await answer.content.readline()).decode()) == ["second"]
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS, try_number=2)
+    assert await answer.text() == ""
+
+
+async def test_one_try_is_followed_to_its_end_only(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING, try_number=2)
+    world.airflow.write(run, "fit", "first")
+    assert text_lines(await world.log(task="fit", **{"try": 1}, follow="true")) == ["first"]
+    code, message = await message_of(await world.ask(LOG, task="fit", **{"try": 3}))
+    assert (code, "has not started" in message) == (400, True)
+
+
+async def test_rescheduled_task_keeps_its_try(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.DEFERRED)
+    world.airflow.write(run, "fit", "waits")
+    answer = await world.ask(LOG, follow="true")
+    assert text_lines((await answer.content.readline()).decode()) == ["waits"]
+    for state in (TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING):
+        world.airflow.set_task(run, "fit", state)
+        await asyncio.sleep(0)
+    world.airflow.write(run, "fit", "goes on")
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    assert text_lines(await answer.text()) == ["goes on"]
+
+
+async def test_instances_of_a_mapped_task_have_their_own_logs(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    del run.tasks["fit", -1]
+    for index, state in enumerate((TaskState.SUCCESS, TaskState.FAILED, TaskState.SUCCESS)):
+        world.airflow.set_task(run, "fit", state, map_index=index)
+        world.airflow.write(run, "fit", f"instance {index}", map_index=index)
+    assert text_lines(await world.log(task="fit")) == ["instance 1"]
+    assert text_lines(await world.log(task="fit", mapIndex=2)) == ["instance 2"]
+    code, message = await message_of(await world.ask(LOG, task="fit", mapIndex=9))
+    assert (code, "no instance with map index 9" in message) == (404, True)
+
+
+async def test_values_from_secrets_are_masked_in_the_log(world: ApiWorld) -> None:
+    await world.start()
+    world.jobs.put("ConfigMap", "defaults", {"epochs": "twenty"})
+    run = world.submitted(
+        conf={"password": "hunter2-and-more", "epochs": "twenty", "model": "churn-model"},
+        confFrom=[{"configMapRef": {"name": "defaults"}}, {"secretRef": {"name": "warehouse"}}],
+    )
+    world.airflow.set_task(run, "fit", TaskState.FAILED)
+    world.airflow.write(run, "fit", "login hunter2-and-more failed after twenty")
+    assert text_lines(await world.log()) == ["login *** failed after twenty"]
+
+
+async def test_log_is_withheld_where_airflow_masks_the_conf(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted(conf={"password": "***"}, confFrom=[{"secretRef": {"name": "warehouse"}}])
+    world.airflow.set_task(run, "fit", TaskState.FAILED)
+    world.airflow.write(run, "fit", "login hunter2 failed")
+    code, message = await message_of(await world.ask(LOG))
+    assert (code, "may quote a Secret" in message) == (403, True)
+
+
+async def test_unknown_task_is_not_found_with_a_hint(world: ApiWorld) -> None:
+    await world.start()
+    world.submitted()
+    code, message = await message_of(await world.ask(LOG, task="fitt"))
+    assert (code, "did you mean fit?" in message) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"tail": "-1"}, "tail"),
+        ({"tail": "many"}, "tail"),
+        ({"tail": "9999999"}, "tail"),
+        ({"follow": "perhaps"}, "follow"),
+        ({"try": "0", "task": "fit"}, "try"),
+        ({"try": "1"}, "try"),
+        ({"mapIndex": "1"}, "mapIndex"),
+        ({"task": "../../x"}, "task"),
+        ({"task": "x" * 300}, "task"),
+        ({"tial": "5"}, "tial"),
+        ({"x": "y" * 5000}, "parameters"),
+    ],
+)
+async def test_parameter_that_does_not_fit_is_refused_by_name(
+    world: ApiWorld, query: dict[str, str], field: str
+) -> None:
+    await world.start()
+    world.submitted()
+    code, message = await message_of(await world.ask(LOG, **query))
+    assert (code, field in message) == (400, True)
+
+
+async def test_airflow_that_fails_before_the_first_line_gives_a_status(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.down = True
+    code, message = await message_of(await world.ask(LOG))
+    assert (code, message) == (503, "Airflow is down")
+    code, message = await message_of(await world.ask(LOG, follow="true"))
+    assert (code, message) == (503, "Airflow is down")
+
+
+async def test_follower_bears_a_failure_of_airflow(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "one")
+    answer = await world.ask(LOG, follow="true")
+    assert text_lines((await answer.content.readline()).decode()) == ["one"]
+    world.airflow.down_for |= {"open_log": 2, "tasks": 1}
+    await until(lambda: not world.airflow.down_for["open_log"], "the failures were met")
+    world.airflow.write(run, "fit", "two")
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    assert text_lines(await answer.text()) == ["two"]
+
+
+async def test_deleted_mljob_ends_its_followers(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "one")
+    answer = await world.ask(LOG, follow="true")
+    assert text_lines((await answer.content.readline()).decode()) == ["one"]
+    del world.jobs.objects["team-a", "churn"]
+    assert await answer.text() == f"{LOG_NOTICE}The log ends here: MLJob churn was deleted.\n"
+
+
+async def test_followers_of_a_run_share_its_readings(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "one")
+    answers = [await world.ask(LOG, follow="true") for _ in range(10)]
+    for answer in answers:
+        await answer.content.readline()
+    assert world.handlers._readings.count == 1
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    await asyncio.gather(*(answer.text() for answer in answers))
+    await until(lambda: world.handlers._readings.count == 0, "nobody follows any more")
+
+
+async def test_client_that_leaves_ends_its_requests_to_airflow(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "one")
+    answer = await world.ask(LOG, follow="true")
+    await answer.content.readline()
+    answer.close()
+    await until(lambda: world.handlers._readings.count == 0, "nobody follows any more")
+
+
+async def test_hostile_text_stays_text(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    entries: list[Any] = ["\x1b[2Jgone", {"event": "a", "level": ["x"], "timestamp": 7}, {"no": "event"}, 12, None]
+    world.airflow.write(run, "fit", *entries)
+    text = await world.log()
+    assert "\x1b" not in text
+    assert "gone" in text
+
+
+async def test_earlier_attempt_is_shown_by_its_number(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.FAILED)
+    world.airflow.write(run, "fit", "attempt 1")
+    again = world.airflow.queue("train", run.run_id.removesuffix("-1") + "-2", {})
+    world.airflow.set_task(again, "fit", TaskState.RUNNING)
+    world.airflow.write(again, "fit", "attempt 2")
+    status = world.jobs.objects["team-a", "churn"]["status"]
+    status |= {
+        "attempts": 2,
+        "dagRunId": again.run_id,
+        "history": [
+            {
+                "attempt": 1,
+                "dagRunId": run.run_id,
+                "phase": "Failed",
+                "reason": "TaskFailed",
+                "completionTime": "2026-01-01T00:10:00Z",
+            }
+        ],
+    }
+    assert text_lines(await world.log()) == ["attempt 2"]
+    assert text_lines(await world.log(attempt=1)) == ["attempt 1"]
+    code, message = await message_of(await world.ask(LOG, attempt=7))
+    assert (code, message) == (404, "MLJob churn has no attempt 7 in its status. It has 1, 2.")
