@@ -60,9 +60,9 @@ class EventsRequest:
         seconds: How long the answer takes at most.
     """
 
-    after: Mapping[int, int] | None = None
-    follow: bool = False
-    seconds: float = GET_SECONDS
+    after: Mapping[int, int] | None
+    follow: bool
+    seconds: float
 
 
 def parse_cursor(text: str) -> Mapping[int, int]:

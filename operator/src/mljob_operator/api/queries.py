@@ -12,6 +12,7 @@ from mljob_contract.events import MAX_INT
 from mljob_contract.run_id import MAX_NAME_LENGTH
 
 from ..core.text.spelling import meant
+from . import events
 from .errors import Refusal
 from .events import EventsRequest, parse_cursor
 from .log import MAX_TAIL, LogRequest
@@ -111,5 +112,5 @@ def events_request(parameters: Parameters, *, watch_seconds: float | None) -> Ev
     after = parameters.text("after")
     cursor = parse_cursor(after) if after else None
     if watch_seconds is None:
-        return EventsRequest(cursor, parameters.flag("follow"))
+        return EventsRequest(cursor, parameters.flag("follow"), events.GET_SECONDS)
     return EventsRequest(cursor, follow=True, seconds=watch_seconds)

@@ -1,0 +1,238 @@
+"""The history of a run, as clients of mljob-api get it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+
+import pytest
+
+from mljob_contract.events import EventName, TaskError
+from mljob_contract.history import (
+    EndReason,
+    HistoryEnd,
+    HistoryNotice,
+    MetricsReport,
+    ProgressReport,
+    RunChange,
+    TaskChange,
+    parse_entry,
+)
+from mljob_contract.run_api import RunSubresource, run_path
+from mljob_operator.api import events
+from mljob_operator.core.run.states import RunState, TaskState
+
+from .conftest import TOPIC, ApiWorld, message_of, now, until
+
+EVENTS = RunSubresource.EVENTS
+
+
+async def test_history_has_every_metric_point_in_order(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.send(
+        run,
+        json.dumps(
+            {
+                "schema_version": 1,
+                "event": "dag_run.running",
+                "timestamp": now().isoformat(),
+                "dag_id": "train",
+                "run_id": run.run_id,
+            }
+        ),
+    )
+    world.report(run, EventName.TASK_RUNNING, start_date=now())
+    for epoch in range(250):
+        world.report(run, metrics={"loss": 1 / (epoch + 1), "epoch": float(epoch)}, progress=epoch / 250)
+    world.report(run, EventName.TASK_FAILED, error=TaskError(type="ValueError", message="3 columns missing"))
+    found = await world.events()
+    assert isinstance(found[0], RunChange)
+    assert found[0].state == "running"
+    changes = [entry for entry in found if isinstance(entry, TaskChange)]
+    assert [entry.state for entry in changes] == ["running", "failed"]
+    assert changes[1].error is not None
+    assert (changes[1].error.type, changes[1].error.message) == ("ValueError", "3 columns missing")
+    points = [entry for entry in found if isinstance(entry, MetricsReport)]
+    assert [point.metrics["epoch"] for point in points] == list(range(250))
+    assert len([entry for entry in found if isinstance(entry, ProgressReport)]) == 250
+    assert found[-1] == HistoryEnd(reason=EndReason.COMPLETE, message="These are all events.", cursor=f"0:{253}")
+
+
+async def test_history_has_the_events_of_this_run_only(world: ApiWorld) -> None:
+    await world.start()
+    run, other = world.submitted(), world.submitted("other", "team-b")
+    world.report(other, metrics={"loss": 9.0})
+    world.report(run, metrics={"loss": 1.0})
+    # A message with the key of the run, and another run in it.
+    key = f"{run.dag_id}/{run.run_id}".encode()
+    value = json.dumps(
+        {
+            "schema_version": 1,
+            "event": "dag_run.failed",
+            "timestamp": now().isoformat(),
+            "dag_id": "train",
+            "run_id": other.run_id,
+        }
+    )
+    world.topics.send(TOPIC, key, value.encode())
+    found = await world.events()
+    assert [entry.metrics for entry in found if isinstance(entry, MetricsReport)] == [{"loss": 1.0}]
+    assert len(found) == 2
+
+
+async def test_messages_that_cannot_be_read_are_left_out(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    for value in ("{", "[]", '{"mljob_version": 1}', '{"mljob_version": 7}', "x" * 2_000_000):
+        world.send(run, value)
+    world.topics.send(TOPIC, f"train/{run.run_id}".encode(), None)
+    world.report(run, progress=0.5)
+    assert [entry.kind for entry in await world.events()] == ["progress", "end"]
+
+
+async def test_watch_goes_on_until_the_run_has_ended(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.report(run, metrics={"loss": 1.0})
+    answer = await world.get(run_path("team-a", "churn", EVENTS, watch=True))
+    assert parse_entry(await answer.content.readline()) is not None
+    world.report(run, metrics={"loss": 0.5})
+    point = parse_entry(await answer.content.readline())
+    assert isinstance(point, MetricsReport)
+    assert point.metrics == {"loss": 0.5}
+    world.airflow.end(run, RunState.SUCCESS)
+    world.report(run, EventName.TASK_SUCCESS)
+    rest = [parse_entry(line) for line in (await answer.text()).splitlines()]
+    assert [entry.kind for entry in rest if entry is not None] == ["task", "end"]
+    assert world.topics.open_readers == 0
+
+
+async def test_get_ends_in_time_and_goes_on_from_its_cursor(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "GET_SECONDS", 0.2)
+    await world.start()
+    run = world.submitted()
+    world.report(run, metrics={"loss": 1.0})
+    found = await world.events(follow="true")
+    assert isinstance(found[-1], HistoryEnd)
+    assert (found[-1].reason, found[-1].cursor) == (EndReason.LIMIT, "0:1")
+    world.report(run, metrics={"loss": 0.5})
+    again = await world.events(after="0:1")
+    assert [entry.metrics for entry in again if isinstance(entry, MetricsReport)] == [{"loss": 0.5}]
+
+
+async def test_quiet_watch_sends_heartbeats(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.05)
+    await world.start()
+    world.submitted()
+    answer = await world.get(run_path("team-a", "churn", EVENTS, watch=True))
+    assert [await answer.content.readline() for _ in range(3)] == [b"\n"] * 3
+
+
+async def test_history_begins_with_the_first_submission_of_the_run(world: ApiWorld) -> None:
+    await world.start()
+    long_ago = now() - timedelta(days=2)
+    run = world.submitted(status={"submitTime": long_ago.isoformat()})
+    world.jobs.objects["team-a", "churn"]["metadata"]["creationTimestamp"] = long_ago.isoformat()
+    value = json.dumps(
+        {
+            "schema_version": 1,
+            "event": "dag_run.running",
+            "timestamp": now().isoformat(),
+            "dag_id": "train",
+            "run_id": run.run_id,
+        }
+    )
+    key = f"train/{run.run_id}".encode()
+    world.topics.send(TOPIC, key, value.encode(), at=long_ago - timedelta(hours=1))
+    world.topics.send(TOPIC, key, value.encode(), at=long_ago + timedelta(seconds=1))
+    assert [entry.kind for entry in await world.events()] == ["run", "end"]
+    assert world.topics.begun_at == [1]
+
+
+async def test_history_says_that_kafka_has_deleted_its_beginning(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.report(run, progress=0.1)
+    world.report(run, progress=0.2)
+    world.topics.deleted = 1
+    found = await world.events()
+    assert isinstance(found[0], HistoryNotice)
+    assert [entry.progress for entry in found if isinstance(entry, ProgressReport)] == [0.2]
+
+
+async def test_values_from_secrets_are_masked_in_errors_and_names(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted(conf={"password": "hunter2-and-more"}, confFrom=[{"secretRef": {"name": "warehouse"}}])
+    world.report(run, EventName.TASK_FAILED, error=TaskError(type="Login", message="bad hunter2-and-more"))
+    world.report(run, metrics={"hunter2-and-more": 1.0})
+    text = await (await world.ask(EVENTS)).text()
+    assert "hunter2" not in text
+    assert '"message":"bad ***"' in text
+
+
+async def test_without_kafka_the_rest_api_tells_the_newest_tries(world: ApiWorld) -> None:
+    world.has_kafka = False
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    answer = await world.get(run_path("team-a", "churn", EVENTS, watch=True))
+    lines = [await answer.content.readline() for _ in range(4)]
+    found = [parse_entry(line) for line in lines]
+    assert [entry.kind for entry in found if entry is not None] == ["notice", "task", "task", "run"]
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    await until(lambda: world.airflow.calls.count("tasks") > 3, "the run is read again")
+    world.airflow.end(run, RunState.SUCCESS)
+    rest = [parse_entry(line) for line in (await answer.text()).splitlines()]
+    states = [entry.state for entry in rest if isinstance(entry, TaskChange | RunChange)]
+    assert states == ["success", "success"]
+    end = rest[-1]
+    assert isinstance(end, HistoryEnd)
+    assert (end.reason, end.cursor) == (EndReason.COMPLETE, None)
+
+
+async def test_failure_of_kafka_is_told(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.report(run, progress=0.1)
+    answer = await world.get(run_path("team-a", "churn", EVENTS, watch=True))
+    await answer.content.readline()
+    world.topics.down = True
+    end = parse_entry((await answer.text()).splitlines()[-1])
+    assert isinstance(end, HistoryEnd)
+    assert (end.reason, end.cursor) == (EndReason.FAILED, "0:1")
+    assert world.topics.open_readers == 0
+    assert await message_of(await world.ask(EVENTS)) == (503, "Kafka can't be read")
+
+
+async def test_client_that_leaves_closes_its_reader(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.report(run, progress=0.1)
+    answer = await world.get(run_path("team-a", "churn", EVENTS, watch=True))
+    await answer.content.readline()
+    assert world.topics.open_readers == 1
+    answer.close()
+    await until(lambda: world.topics.open_readers == 0, "the reader is closed")
+
+
+async def test_sixty_watchers_of_one_run_ask_airflow_as_one_does(world: ApiWorld) -> None:
+    world.streams = 1_000
+    await world.start()
+    run = world.submitted()
+    world.report(run, progress=0.1)
+    answers = [await world.get(run_path("team-a", "churn", EVENTS, watch=True)) for _ in range(60)]
+    world.airflow.end(run, RunState.SUCCESS)
+    texts = await asyncio.gather(*(answer.text() for answer in answers))
+    assert all('"reason":"Complete"' in text for text in texts)
+    assert world.airflow.calls.count("tasks") < 60
+
+
+@pytest.mark.parametrize("cursor", ["x", "0", "0:", "0:1,", "-1:2", "0:1;1:2", "9" * 3000, "0:" + "9" * 30])
+async def test_text_that_is_no_cursor_is_refused(world: ApiWorld, cursor: str) -> None:
+    await world.start()
+    world.submitted()
+    code, message = await message_of(await world.ask(EVENTS, after=cursor))
+    assert (code, message.startswith("after: is no cursor")) == (400, True)
