@@ -11,7 +11,6 @@ from pydantic import Field
 from .history import TryNumber
 from .mljob.status import MappedTasks
 from .resource import ResourceModel
-from .run_api import RUN_API_VERSION
 from .times import Time
 
 MAX_GRAPH_TASKS = 5_000
@@ -60,7 +59,7 @@ class GraphEdge(ResourceModel):
 class RunGraph(ResourceModel):
     """The tasks of a run and their dependencies."""
 
-    api_version: Literal["run.mljob.dev/v1alpha1"] = RUN_API_VERSION
+    api_version: Literal["run.mljob.dev/v1alpha1"] = "run.mljob.dev/v1alpha1"
     """The version of this format."""
     kind: Literal["RunGraph"] = "RunGraph"
     """The kind of this object."""

@@ -59,7 +59,7 @@ async def until_closed(history: KafkaHistory) -> None:
 
 def send(producer: Producer, topic: str, *values: bytes, key: bytes = KEY, partition: int = -1) -> None:
     for value in values:
-        producer.produce(topic, key=key, value=value, **({"partition": partition} if partition >= 0 else {}))
+        producer.produce(topic, key=key, value=value, partition=partition)
     assert producer.flush(30) == 0
 
 
@@ -117,9 +117,9 @@ async def test_any_partition_is_read_on_demand(cluster: tuple[Producer, str], to
     for number in range(PARTITIONS):
         send(cluster[0], topic, f"{number}".encode(), partition=number)
     reader = await history.open(topic, KEY, SINCE, FROM_THE_BEGINNING)
-    assert sorted(await read_all(reader)) == [f"{number}".encode() for number in range(PARTITIONS)]
+    assert sorted(map(str, await read_all(reader))) == [str(f"{number}".encode()) for number in range(PARTITIONS)]
     reader.close()
-    history.close()
+    await until_closed(history)
 
 
 async def test_topic_that_is_not_there_is_an_error(history: KafkaHistory, topic: str) -> None:
@@ -133,7 +133,7 @@ async def test_brokers_that_do_not_answer_are_an_error(monkeypatch: pytest.Monke
     with pytest.raises(KafkaUnavailable, match="Kafka can't be read") as caught:
         await history.open("t", KEY, SINCE)
     assert "127.0.0.1" not in str(caught.value)
-    history.close()
+    await until_closed(history)
 
 
 async def test_readers_are_limited_and_a_closed_one_makes_room(

@@ -107,8 +107,8 @@ async def test_one_try_is_followed_to_its_end_only(world: ApiWorld) -> None:
     run = world.submitted()
     world.airflow.set_task(run, "fit", TaskState.RUNNING, try_number=2)
     world.airflow.write(run, "fit", "first")
-    assert text_lines(await world.log(task="fit", **{"try": 1}, follow="true")) == ["first"]
-    code, message = await message_of(await world.ask(LOG, task="fit", **{"try": 3}))
+    assert text_lines(await world.log(task="fit", **{"try": "1"}, follow="true")) == ["first"]
+    code, message = await message_of(await world.ask(LOG, **{"task": "fit", "try": "3"}))
     assert (code, "has not started" in message) == (400, True)
 
 

@@ -16,6 +16,7 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -50,7 +51,8 @@ _CONSUMER = {
     "queued.max.messages.kbytes": 512,
     "fetch.message.max.bytes": 256 * 1024,
     "fetch.wait.max.ms": 100,
-    "log_level": 3,
+    # A failure is logged once for each request, and librdkafka would log each attempt to connect.
+    "log_level": 0,
 }
 
 
@@ -257,7 +259,9 @@ class KafkaRunHistory:
         except Exception as error:
             log.debug("Kafka: a reader of events did not end well", exc_info=error)
         finally:
-            self._loop.call_soon_threadsafe(self._ended)
+            with suppress(RuntimeError):
+                # The event loop may be closed already, at the end of the process.
+                self._loop.call_soon_threadsafe(self._ended)
 
 
 def partition_of(key: bytes, partitions: int) -> int:
