@@ -51,9 +51,13 @@ class Rendered:
     def names(self) -> set[tuple[str, str]]:
         return {(each["kind"], each["metadata"]["name"]) for each in self.objects}
 
+    def without(self, *component: str) -> Rendered:
+        """The objects except those with one of these names."""
+        return Rendered([each for each in self.objects if each["metadata"]["name"] not in component])
+
     @property
     def pod(self) -> dict[str, Any]:
-        """The spec of the operator's Pod."""
+        """The spec of the Pod of the only Deployment."""
         spec: dict[str, Any] = self.one("Deployment")["spec"]["template"]["spec"]
         return spec
 

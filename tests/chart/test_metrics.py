@@ -26,3 +26,15 @@ def test_the_service_monitor_scrapes_the_service(render: Render) -> None:
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"] == [{"port": "http", "path": "/metrics", "interval": "10s"}]
+
+
+def test_mljob_api_has_a_service_monitor_of_its_own(render: Render) -> None:
+    rendered = render({"serviceMonitor": {"enabled": True}, "api": {"enabled": True}})
+
+    for service in rendered.all("Service"):
+        monitor = rendered.one("ServiceMonitor", service["metadata"]["name"])
+        others = [each for each in rendered.all("Service") if each is not service]
+        selector = monitor["spec"]["selector"]["matchLabels"].items()
+        assert selector <= service["metadata"]["labels"].items()
+        assert not any(selector <= each["metadata"]["labels"].items() for each in others)
+        assert monitor["spec"]["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]

@@ -67,6 +67,14 @@ def test_a_note_names_what_is_missing(notes: Notes, values: dict[str, Any], expe
     assert expected in notes(merged(COMPLETE, values))
 
 
+def test_with_mljob_api_the_notes_check_it_and_read_a_log(notes: Notes) -> None:
+    said = notes(merged(COMPLETE, {"api": {"enabled": True}, "operator": {"namespaces": ["team-a"]}}))
+
+    assert "--for=condition=Available apiservice/v1alpha1.run.mljob.dev" in said
+    assert '"/apis/run.mljob.dev/v1alpha1/namespaces/team-a/mljobs/hello/log"' in said
+    assert "mljob-api" not in notes(COMPLETE)
+
+
 @pytest.mark.parametrize("variable", ["PASSWORD", "TOKEN", "TOKEN_FILE", "OAUTH2_CLIENT_SECRET"])
 def test_credentials_in_extra_env_count_as_credentials(notes: Notes, variable: str) -> None:
     credential = {"name": f"MLJOB_AIRFLOW_{variable}", "value": "any"}

@@ -136,7 +136,7 @@ def test_without_rbac_the_operator_gets_no_rights(render: Render, namespaces: li
 
 
 def test_no_rule_contains_a_wildcard(render: Render) -> None:
-    for values in ({}, {"operator": {"namespaces": ["team-a"]}}):
+    for values in ({"api": {"enabled": True}}, {"operator": {"namespaces": ["team-a"]}}):
         rendered = render(values)
         for role in [*rendered.all("ClusterRole"), *rendered.all("Role")]:
             for rule in role["rules"]:
@@ -164,7 +164,7 @@ def test_the_instance_viewer_role_can_only_read_airflow_instances(render: Render
         ),
     ],
 )
-def test_a_user_role_grants_rights_on_mljobs_and_reads_their_status(
+def test_a_user_role_grants_rights_on_mljobs_and_reads_their_status_and_runs(
     render: Render, role: str, verbs: list[str], aggregated_to: set[str]
 ) -> None:
     found = render().one("ClusterRole", f"mljob-operator-{role}")
@@ -172,6 +172,8 @@ def test_a_user_role_grants_rights_on_mljobs_and_reads_their_status(
     assert found["rules"] == [
         {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": verbs},
         {"apiGroups": ["mljob.dev"], "resources": ["mljobs/status"], "verbs": ["get"]},
+        {"apiGroups": ["run.mljob.dev"], "resources": ["mljobs/log", "mljobs/graph"], "verbs": ["get"]},
+        {"apiGroups": ["run.mljob.dev"], "resources": ["mljobs/events"], "verbs": ["get", "watch"]},
         {"apiGroups": ["mljob.dev"], "resources": ["airflowinstances"], "verbs": ["get", "list", "watch"]},
     ]
     prefix = "rbac.authorization.k8s.io/aggregate-to-"

@@ -12,6 +12,7 @@ from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, RefusedError, complete, run_helm
 
 Refusal = Callable[[Mapping[str, Any]], str]
+PEM = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
 
 
 def test_without_an_airflow_url_the_message_says_how_to_set_it(refusal: Refusal) -> None:
@@ -64,6 +65,31 @@ def test_without_an_image_the_message_says_how_to_build_one(refusal: Refusal) ->
             {"airflow": {"tls": {"ca": {"existingSecret": "trust"}}}},
             "use an https:// URL, or remove the Secret",
             id="a CA without TLS",
+        ),
+        pytest.param(
+            {"api": {"enabled": True, "tls": {"existingSecret": "served"}}},
+            "api.tls.existingSecret is set, but api.tls.caBundle is not",
+            id="a certificate of mljob-api without its CA",
+        ),
+        pytest.param(
+            {
+                "api": {
+                    "enabled": True,
+                    "tls": {"existingSecret": "served", "caBundle": PEM, "certManager": {"issuer": "ca"}},
+                }
+            },
+            "api.tls.existingSecret and api.tls.certManager.issuer are both set",
+            id="two certificates for mljob-api",
+        ),
+        pytest.param(
+            {"api": {"enabled": True, "tls": {"caBundle": PEM}}},
+            "api.tls.caBundle is set, but api.tls.existingSecret is not",
+            id="a CA without a certificate for mljob-api",
+        ),
+        pytest.param(
+            {"api": {"enabled": True, "port": 8081}},
+            "api.port is 8081, the port of the probes",
+            id="the port of the probes for the API",
         ),
         pytest.param(
             {"kafka": {"securityProtocol": "SASL_SSL"}},

@@ -70,6 +70,22 @@ names the value, the cause and the way out.
 {{- end }}
 {{- end }}
 
+{{- if .Values.api.enabled }}
+{{- $tls := .Values.api.tls }}
+{{- if and $tls.existingSecret $tls.certManager.issuer }}
+{{- fail "api.tls.existingSecret and api.tls.certManager.issuer are both set: remove the Secret to have cert-manager sign the certificate of mljob-api, or remove the issuer" }}
+{{- end }}
+{{- if and $tls.existingSecret .Values.api.apiService.create (not $tls.caBundle) }}
+{{- fail "api.tls.existingSecret is set, but api.tls.caBundle is not, so the control plane would not trust the certificate of mljob-api: set it to the CA certificates (PEM), for example --set-file api.tls.caBundle=ca.crt" }}
+{{- end }}
+{{- if and $tls.caBundle (not $tls.existingSecret) }}
+{{- fail "api.tls.caBundle is set, but api.tls.existingSecret is not: name the Secret with the certificate that this CA signed, or remove the CA" }}
+{{- end }}
+{{- if has (int .Values.api.port) (list 8081) }}
+{{- fail "api.port is 8081, the port of the probes of mljob-api: set another port" }}
+{{- end }}
+{{- end }}
+
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
 {{- fail "serviceAccount.create is false, but serviceAccount.name is not set: name the ServiceAccount that the operator runs as" }}
 {{- end }}

@@ -1,0 +1,317 @@
+"""The objects of mljob-api: its Pods, its certificate, its registration and its rights."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from tests.chart.conftest import Render
+from tests.chart.rendering import IMAGE, NAMESPACE, Rendered, merged
+from tests.chart.test_environment import EVERYTHING
+from tests.chart.test_refusals import PEM
+
+NAME = "mljob-operator-api"
+SERVED_AS = f"{NAME}.{NAMESPACE}.svc"
+ENABLED: dict[str, Any] = {"api": {"enabled": True}}
+WITH_SECRET = merged(ENABLED, {"api": {"tls": {"existingSecret": "served", "caBundle": PEM}}})
+WITH_CERT_MANAGER = merged(ENABLED, {"api": {"tls": {"certManager": {"issuer": "internal"}}}})
+
+JOBS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": ["get"]}
+INSTANCES = [
+    {"apiGroups": ["mljob.dev"], "resources": ["airflowinstances"], "verbs": ["list", "watch"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+]
+SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+
+
+def of_api(rendered: Rendered) -> Rendered:
+    """The objects of mljob-api."""
+    return Rendered([each for each in rendered.objects if each["metadata"]["name"].startswith((NAME, "v1alpha1."))])
+
+
+@pytest.fixture
+def api(render: Render) -> Rendered:
+    return of_api(render(ENABLED))
+
+
+def grants(rendered: Rendered) -> dict[tuple[str, str, str | None], Any]:
+    """What each binding of mljob-api grants: rules, or the name of a Role of Kubernetes."""
+    found = {}
+    for kind in ("Role", "ClusterRole"):
+        for binding in of_api(rendered).all(f"{kind}Binding"):
+            metadata, role = binding["metadata"], binding["roleRef"]["name"]
+            [subject] = binding["subjects"]
+            assert subject == {"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}
+            rules = [
+                each["rules"]
+                for each in rendered.all(kind)
+                if (each["metadata"]["name"], each["metadata"].get("namespace")) == (role, metadata.get("namespace"))
+            ]
+            found[kind, metadata["name"], metadata.get("namespace")] = rules[0] if rules else role
+    return found
+
+
+def test_there_is_nothing_of_mljob_api_by_default(render: Render) -> None:
+    rendered = render()
+
+    assert not of_api(rendered).objects
+    assert not rendered.all("Secret")
+
+
+def test_the_api_has_two_pods_that_run_its_module(api: Rendered) -> None:
+    assert api.one("Deployment")["spec"]["replicas"] == 2
+    assert api.container["command"] == ["python", "-m", "mljob_operator.api"]
+    assert api.container["image"].startswith(f"{IMAGE}:")
+    assert api.pod["serviceAccountName"] == NAME
+
+
+def test_the_pods_satisfy_restricted_pod_security(api: Rendered) -> None:
+    assert api.pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "fsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert api.container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert [mount["mountPath"] for mount in api.container["volumeMounts"] if not mount.get("readOnly")] == ["/tmp"]
+
+
+def test_the_operator_and_mljob_api_select_their_own_pods_only(render: Render) -> None:
+    """Otherwise the Service of the operator would send Prometheus to mljob-api."""
+    rendered = render(ENABLED)
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"] for each in rendered.all("Deployment")
+    }
+
+    for service in rendered.all("Service"):
+        selector = service["spec"]["selector"].items()
+        selected = [name for name, labels in pods.items() if selector <= labels.items()]
+        assert selected == [service["metadata"]["name"]]
+    for deployment in rendered.all("Deployment"):
+        selector = deployment["spec"]["selector"]["matchLabels"].items()
+        assert [name for name, labels in pods.items() if selector <= labels.items()] == [deployment["metadata"]["name"]]
+
+
+def test_probes_request_the_port_without_tls(api: Rendered) -> None:
+    container = api.container
+
+    assert container["startupProbe"]["httpGet"] == {"path": "/livez", "port": "probes"}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "probes"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "probes"}
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"https": 6443, "probes": 8081}
+
+
+def test_the_pods_prefer_different_nodes_and_zones(api: Rendered) -> None:
+    selector = api.one("Deployment")["spec"]["selector"]
+
+    spread = {each["topologyKey"]: each for each in api.pod["topologySpreadConstraints"]}
+    assert set(spread) == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    for each in spread.values():
+        assert each["whenUnsatisfiable"] == "ScheduleAnyway"
+        assert each["labelSelector"] == selector
+
+
+def test_an_update_and_a_drain_leave_a_pod(api: Rendered) -> None:
+    spec = api.one("Deployment")["spec"]
+    budget = api.one("PodDisruptionBudget")["spec"]
+
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    assert budget == {"maxUnavailable": 1, "selector": spec["selector"]}
+
+
+def test_values_of_the_pod_apply_to_both(render: Render) -> None:
+    values = {
+        "imagePullSecrets": [{"name": "registry"}],
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+        "priorityClassName": "high",
+        "podLabels": {"team": "ml"},
+        "extraVolumes": [{"name": "tokens", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "tokens", "mountPath": "/tokens"}],
+    }
+    api = of_api(render(ENABLED | values))
+
+    assert {name: api.pod[name] for name in ("imagePullSecrets", "nodeSelector", "tolerations")} == {
+        name: values[name] for name in ("imagePullSecrets", "nodeSelector", "tolerations")
+    }
+    assert api.pod["priorityClassName"] == "high"
+    assert {"name": "tokens", "emptyDir": {}} in api.pod["volumes"]
+    assert {"name": "tokens", "mountPath": "/tokens"} in api.container["volumeMounts"]
+    assert api.one("Deployment")["spec"]["template"]["metadata"]["labels"]["team"] == "ml"
+
+
+# --- Certificate and registration ------------------------------------------------------------------------------------
+
+
+def test_the_chart_makes_a_certificate_that_the_registration_trusts(api: Rendered) -> None:
+    data = {key: base64.b64decode(value) for key, value in api.one("Secret")["data"].items()}
+    [made, authority] = [x509.load_pem_x509_certificate(data[key]) for key in ("tls.crt", "ca.crt")]
+    key = serialization.load_pem_private_key(data["tls.key"], None)
+
+    made.verify_directly_issued_by(authority)
+    assert key.public_key() == made.public_key()
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName)[0] == SERVED_AS
+    assert (made.not_valid_after_utc - made.not_valid_before_utc).days == 3650
+    registration = api.one("APIService")["spec"]
+    assert base64.b64decode(registration["caBundle"]) == data["ca.crt"]
+    assert "insecureSkipTLSVerify" not in registration
+
+
+def test_the_key_of_the_authority_is_not_stored(api: Rendered) -> None:
+    secret = api.one("Secret")
+
+    assert secret["type"] == "kubernetes.io/tls"
+    assert set(secret["data"]) == {"ca.crt", "tls.crt", "tls.key"}
+    [volume] = [each for each in api.pod["volumes"] if each["name"] == "api-tls"]
+    assert volume["secret"] == {
+        "secretName": secret["metadata"]["name"],
+        "defaultMode": 0o440,
+        "items": [{"key": "tls.crt", "path": "tls.crt"}, {"key": "tls.key", "path": "tls.key"}],
+    }
+
+
+def test_the_api_service_registers_the_group_at_the_service(api: Rendered) -> None:
+    registration = api.one("APIService")
+
+    assert registration["metadata"]["name"] == "v1alpha1.run.mljob.dev"
+    spec = registration["spec"]
+    assert (spec["group"], spec["version"]) == ("run.mljob.dev", "v1alpha1")
+    assert spec["service"] == {"name": NAME, "namespace": NAMESPACE, "port": 443}
+    ports = {port["name"]: (port["port"], port["targetPort"]) for port in api.one("Service")["spec"]["ports"]}
+    assert ports == {"https": (443, "https"), "http": (8080, "probes")}
+
+
+def test_a_secret_can_have_the_certificate(render: Render) -> None:
+    api = of_api(render(WITH_SECRET))
+
+    assert not api.all("Secret")
+    [volume] = [each for each in api.pod["volumes"] if each["name"] == "api-tls"]
+    assert volume["secret"]["secretName"] == "served"
+    assert base64.b64decode(api.one("APIService")["spec"]["caBundle"]).decode() == PEM
+
+
+def test_cert_manager_can_sign_the_certificate(render: Render) -> None:
+    api = of_api(render(WITH_CERT_MANAGER))
+
+    spec = api.one("Certificate")["spec"]
+    [volume] = [each for each in api.pod["volumes"] if each["name"] == "api-tls"]
+    assert not api.all("Secret")
+    assert spec["secretName"] == volume["secret"]["secretName"]
+    assert spec["issuerRef"] == {"group": "cert-manager.io", "kind": "Issuer", "name": "internal"}
+    assert spec["dnsNames"][0] == SERVED_AS
+    registration = api.one("APIService")
+    assert registration["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": f"{NAMESPACE}/{NAME}"}
+    assert "caBundle" not in registration["spec"]
+
+
+def test_without_an_api_service_a_secret_needs_no_ca(render: Render) -> None:
+    values = {"api": {"apiService": {"create": False}, "tls": {"existingSecret": "served"}}}
+
+    assert not of_api(render(merged(ENABLED, values))).all("APIService")
+
+
+# --- Rights -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_api_reads_and_writes_nothing(render: Render) -> None:
+    assert grants(render(ENABLED)) == {
+        ("ClusterRole", NAME, None): [JOBS],
+        ("ClusterRole", f"{NAME}-instances", None): INSTANCES,
+        ("Role", f"{NAME}-instances", NAMESPACE): [SECRETS],
+        ("Role", f"{NAME}-{NAMESPACE}", "kube-system"): "extension-apiserver-authentication-reader",
+    }
+
+
+def test_for_chosen_namespaces_the_api_reads_mljobs_there_only(render: Render) -> None:
+    values = merged(ENABLED, {"operator": {"namespaces": ["team-a", "team-b"]}})
+
+    assert grants(render(values)) == {
+        ("Role", NAME, "team-a"): [JOBS],
+        ("Role", NAME, "team-b"): [JOBS],
+        ("Role", f"{NAME}-{NAMESPACE}", "kube-system"): "extension-apiserver-authentication-reader",
+    }
+
+
+def test_the_right_to_read_secrets_is_limited_as_the_operators(render: Render) -> None:
+    values = merged(ENABLED, {"airflowInstances": {"secrets": ["prod"]}})
+
+    [rule] = grants(render(values))["Role", f"{NAME}-instances", NAMESPACE]
+    assert rule == SECRETS | {"resourceNames": ["prod"]}
+
+
+def test_without_rbac_the_api_gets_no_rights(render: Render) -> None:
+    rendered = render(merged(ENABLED, {"rbac": {"create": False}}))
+
+    assert not grants(rendered)
+    assert of_api(rendered).one("ServiceAccount")["automountServiceAccountToken"] is False
+
+
+# --- Network ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_network_policy_admits_the_ports_of_the_pods(api: Rendered) -> None:
+    policy = api.one("NetworkPolicy")["spec"]
+
+    assert policy["podSelector"] == api.one("Deployment")["spec"]["selector"]
+    assert policy["policyTypes"] == ["Ingress"]
+    assert policy["ingress"] == [
+        {"ports": [{"port": "https", "protocol": "TCP"}]},
+        {"ports": [{"port": "probes", "protocol": "TCP"}]},
+    ]
+
+
+def test_the_network_policy_takes_peers_and_egress(render: Render) -> None:
+    peers = [{"ipBlock": {"cidr": "10.0.0.0/28"}}]
+    egress = [{"ports": [{"port": 53, "protocol": "UDP"}]}]
+    policies = {"api": {"networkPolicy": {"ingressFrom": peers, "egress": egress}}}
+
+    policy = of_api(render(merged(ENABLED, policies))).one("NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["ingress"][0]["from"] == peers
+    assert "from" not in policy["ingress"][1]
+    assert policy["egress"] == egress
+
+
+def test_the_network_policy_can_be_left_out(render: Render) -> None:
+    assert not render(merged(ENABLED, {"api": {"networkPolicy": {"create": False}}})).all("NetworkPolicy")
+
+
+# --- Settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_port_of_the_value_is_served(render: Render) -> None:
+    api = of_api(render(merged(ENABLED, {"api": {"port": 10250}})))
+
+    assert api.env["MLJOB_API_PORT"] == "10250"
+    assert api.container["ports"][0] == {"name": "https", "containerPort": 10250, "protocol": "TCP"}
+
+
+def test_extra_variables_override_those_of_mljob_api_too(render: Render) -> None:
+    extra = [{"name": "MLJOB_API_HOST", "value": "0.0.0.0"}, {"name": "MLJOB_LOG_LEVEL", "value": "debug"}]
+    api = of_api(render(ENABLED | {"extraEnv": extra}))
+
+    assert api.env["MLJOB_API_HOST"] == "0.0.0.0"
+    assert api.env["MLJOB_LOG_LEVEL"] == "debug"
+
+
+def test_the_api_gets_the_files_of_the_operators_connections(render: Render) -> None:
+    values = merged(EVERYTHING, {"api": {"enabled": True}})
+    rendered = render(values)
+    operator, api = rendered.without(NAME), of_api(rendered)
+
+    assert {each["name"] for each in api.pod["volumes"]} == {each["name"] for each in operator.pod["volumes"]} | {
+        "api-tls"
+    }
+    for name, value in api.env.items():
+        if not name.startswith("MLJOB_API_"):
+            assert operator.env[name] == value
