@@ -6,6 +6,7 @@ Admission, RBAC, garbage collection and ServiceAccount tokens are real.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ _NAMES = ("localhost", HOST, "10.0.0.1", "kubernetes", "kubernetes.default", "ku
 """The names in the API server's certificate: the names on loopback, and the names and the address
 of the Service `kubernetes`. The Service has the first address of `_SERVICES`.
 """
+
+_FRONT_PROXY = "front-proxy-client"
+"""The common name in the certificate with which the API server calls aggregated API servers."""
 
 
 class ControlPlane:
@@ -87,6 +91,12 @@ class ControlPlane:
         """
         return self._directory / "server.key"
 
+    def _front_proxy(self, part: str) -> Path:
+        """The file with the authority (`ca`), the certificate (`crt`) or the key (`key`) of the
+        front proxy. The front proxy is the API server as a client of aggregated API servers.
+        """
+        return self._directory / f"front-proxy.{part}"
+
     def _get(self, path: str) -> str:
         return http.get(self.server + path, self._secrets["kubernetes-admin"], self.authority)
 
@@ -122,6 +132,8 @@ class ControlPlane:
         self._directory.mkdir(parents=True, exist_ok=True)
         if not self._key.exists():
             self._make_certificates()
+        if not self._front_proxy("key").exists():
+            self._make_front_proxy()
         tokens = self._directory / "tokens.csv"
         tokens.touch(mode=0o600)
         tokens.write_text(f'{self._secrets["kubernetes-admin"]},admin,admin,"system:masters"\n')
@@ -138,8 +150,18 @@ class ControlPlane:
         server = authority.issue_cert(*_NAMES, organization_name="mljob devstack", common_name="kube-apiserver")
         authority.cert_pem.write_to_path(self.authority)
         server.cert_chain_pems[0].write_to_path(self._certificate)
-        self._key.touch(mode=0o600)
-        server.private_key_pem.write_to_path(self._key)
+        write_private_key(server, self._key)
+
+    def _make_front_proxy(self) -> None:
+        """Write the certificate and the key with which the API server calls aggregated API servers,
+        and the certificate of the authority that signed that certificate, as kubeadm does.
+        """
+        authority = trustme.CA(organization_name="mljob devstack front proxy")
+        # trustme requires a name of a host.
+        client = authority.issue_cert("localhost", common_name=_FRONT_PROXY)
+        authority.cert_pem.write_to_path(self._front_proxy("ca"))
+        client.cert_chain_pems[0].write_to_path(self._front_proxy("crt"))
+        write_private_key(client, self._front_proxy("key"))
 
     def _apiserver(self) -> Command:
         folder = self._directory
@@ -160,6 +182,13 @@ class ControlPlane:
                 "--service-account-issuer=https://kubernetes.default.svc",
                 "--authorization-mode=RBAC",
                 f"--service-cluster-ip-range={_SERVICES}",
+                f"--proxy-client-cert-file={self._front_proxy('crt')}",
+                f"--proxy-client-key-file={self._front_proxy('key')}",
+                f"--requestheader-client-ca-file={self._front_proxy('ca')}",
+                f"--requestheader-allowed-names={_FRONT_PROXY}",
+                "--requestheader-username-headers=X-Remote-User",
+                "--requestheader-group-headers=X-Remote-Group",
+                "--requestheader-extra-headers-prefix=X-Remote-Extra-",
                 "--shutdown-delay-duration=0s",
             )
         )
@@ -180,10 +209,23 @@ class ControlPlane:
         )
 
 
+def write_private_key(certificate: trustme.LeafCert, path: Path) -> None:
+    """Write the private key of a certificate, readable by its owner only."""
+    path.touch(mode=0o600)
+    certificate.private_key_pem.write_to_path(path)
+
+
+def write_service_account_kubeconfig(kubectl: Kubectl, namespace: str, name: str, path: Path) -> None:
+    """Write a kubeconfig with a new token of a ServiceAccount, for the cluster of ``kubectl``."""
+    token = kubectl("--namespace", namespace, "create", "token", name, "--duration=720h").strip()
+    admin = json.loads(kubectl("config", "view", "--minify", "--raw", "--flatten", "--output=json"))
+    cluster = admin["clusters"][0]["cluster"]
+    authority = base64.b64decode(cluster["certificate-authority-data"])
+    write_kubeconfig(path, cluster["server"], authority, name, token)
+
+
 def write_kubeconfig(path: Path, server: str, authority: Path | bytes, user: str, token: str) -> None:
     """Write a kubeconfig for one user of one cluster, readable by its owner only."""
-    import base64
-
     content = authority if isinstance(authority, bytes) else authority.read_bytes()
     partial = path.with_suffix(".part")
     partial.touch(mode=0o600)

@@ -8,16 +8,15 @@ request, as in a real cluster.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from devstack import http
 from devstack.airflow import USER, Airflow
 from devstack.bootstrap import ENVIRONMENT, ROOT
 from devstack.component import Component, Step
-from devstack.control_plane import Kubectl, write_kubeconfig
+from devstack.control_plane import Kubectl, write_service_account_kubeconfig
 from devstack.ports import HOST, Ports
 from devstack.processes import Command
 from devstack.progress import say, step
@@ -49,11 +48,16 @@ class Operator:
         self._overrides = overrides
         self.kubeconfig = directory / "operator.kubeconfig"
 
-    def install_step(self, needs: tuple[str, ...]) -> Step:
+    def install_step(self, needs: tuple[str, ...], *, api: bool) -> Step:
         """Return the step that installs the chart, and writes a kubeconfig with a new token of the
         chart's ServiceAccount.
+
+        Args:
+            needs: The parts that must be ready before.
+            api: Whether the chart installs mljob-api too, without its APIService: the stack
+                registers a process instead of the chart's Pods.
         """
-        return Step("chart", self._install, needs=needs)
+        return Step("chart", partial(self._install, api=api), needs=needs)
 
     def component(self) -> Component:
         """Return the component that runs the operator."""
@@ -89,7 +93,7 @@ class Operator:
             "MLJOB_LOG_FORMAT": "text",
         } | dict(self._overrides)
 
-    def _install(self) -> None:
+    def _install(self, *, api: bool) -> None:
         if not (_CHART / "Chart.yaml").exists():
             say(f"  {'chart':<24} skipped: {_CHART.relative_to(ROOT)} does not exist")
             return
@@ -102,6 +106,8 @@ class Operator:
                 "--set-string", f"kafka.bootstrapServers={self._kafka_servers}",
                 "--set", f"kafka.eventsTopic={self._topic}",
                 "--set", "confFrom.secrets=true",
+                "--set", f"api.enabled={str(api).lower()}",
+                "--set", "api.apiService.create=false",
                 program="helm",
             )  # fmt: skip
             self._kubectl(
@@ -111,8 +117,4 @@ class Operator:
                 "crd/mljobs.mljob.dev",
                 "crd/airflowinstances.mljob.dev",
             )
-        token = self._kubectl("--namespace", NAMESPACE, "create", "token", RELEASE, "--duration=720h").strip()
-        admin = json.loads(self._kubectl("config", "view", "--minify", "--raw", "--flatten", "--output=json"))
-        cluster = admin["clusters"][0]["cluster"]
-        authority = base64.b64decode(cluster["certificate-authority-data"])
-        write_kubeconfig(self.kubeconfig, cluster["server"], authority, RELEASE, token)
+        write_service_account_kubeconfig(self._kubectl, NAMESPACE, RELEASE, self.kubeconfig)

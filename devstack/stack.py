@@ -26,6 +26,7 @@ from devstack.component import Component, Step
 from devstack.control_plane import ControlPlane, Kubectl
 from devstack.errors import NotReadyError, StackError
 from devstack.kafka import Kafka
+from devstack.mljob_api import MLJobApi
 from devstack.operator_process import Operator
 from devstack.ports import Ports
 from devstack.postgres import Postgres
@@ -280,6 +281,11 @@ class Stack:
             overrides,
         )
 
+    @property
+    def mljob_api(self) -> MLJobApi:
+        """mljob-api. A stack on an existing cluster does not run it."""
+        return MLJobApi(self.directory, self.ports, self._kubectl, self._operator.environment)
+
     def _parts(self) -> list[Component | Step]:
         parts: list[Component | Step] = [
             Step("binaries", self._binaries.locate),
@@ -287,11 +293,13 @@ class Stack:
         ]
         parts += [*self._kafka.parts(), *self._postgres.parts(), *self._airflow.parts()]
         if self._cluster:
-            parts.append(self._operator.install_step(needs=("binaries",)))
+            # The API server of another cluster can't reach a process on this machine's loopback.
+            parts.append(self._operator.install_step(needs=("binaries",), api=False))
         else:
             control_plane = ControlPlane(self.directory, self.ports, self._secrets, self._binaries)
             parts += control_plane.parts()
-            parts.append(self._operator.install_step(needs=("kube-controller-manager",)))
+            parts.append(self._operator.install_step(needs=("kube-controller-manager",), api=True))
+            parts += self.mljob_api.parts()
         if self._choices.operator and Operator.exists():
             parts.append(self._operator.component())
         elif self._choices.operator:
@@ -425,7 +433,7 @@ def _is_ready(component: Component) -> bool:
 
 
 _SHUTDOWN = (
-    ("operator",),
+    ("operator", "mljob-api"),
     (
         "airflow-scheduler",
         "airflow-triggerer",

@@ -1,0 +1,132 @@
+"""mljob-api in the stack, as a process that the cluster's API server reaches through an APIService.
+
+The chart's Pods stay Pending, because the cluster has no kubelet. So the stack registers mljob-api
+itself, instead of the chart: a Service of type ExternalName leads the API server to the process on
+loopback. The process uses a token of the chart's ServiceAccount for mljob-api, so it has the rights
+that the chart grants.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import trustme
+
+from devstack import http
+from devstack.bootstrap import ENVIRONMENT
+from devstack.component import Component, Step
+from devstack.control_plane import Kubectl, write_private_key, write_service_account_kubeconfig
+from devstack.operator_process import NAMESPACE, RELEASE
+from devstack.ports import HOST, Ports
+from devstack.processes import Command
+from devstack.progress import step
+
+NAME = "mljob-api"
+GROUP_VERSION = "run.mljob.dev/v1alpha1"
+_SERVICE = "mljob-api-devstack"
+_SERVICE_ACCOUNT = f"{RELEASE}-api"
+
+
+class MLJobApi:
+    """mljob-api of one stack.
+
+    Args:
+        directory: The directory of the stack.
+        ports: The ports of the stack.
+        kubectl: kubectl as the cluster's administrator.
+        operator_env: Returns the environment variables of the stack's operator. mljob-api has the
+            same Airflow, topic and prefix of run ids.
+    """
+
+    def __init__(
+        self, directory: Path, ports: Ports, kubectl: Kubectl, operator_env: Callable[[], Mapping[str, str]]
+    ) -> None:
+        self._directory = directory / NAME
+        self._ports = ports
+        self._kubectl = kubectl
+        self._operator_env = operator_env
+        self.kubeconfig = directory / f"{NAME}.kubeconfig"
+
+    def parts(self) -> list[Component | Step]:
+        """Return the step that registers mljob-api, and the component that runs mljob-api."""
+        return [Step("api-service", self._register, needs=("chart",)), self.component()]
+
+    def component(self) -> Component:
+        """Return the component that runs mljob-api. It is ready when the API server reaches it."""
+        return Component(
+            NAME,
+            lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator.api"), self.environment()),
+            self._is_ready,
+            needs=("api-service", "airflow-api-server", "topics"),
+            ports=(NAME, f"{NAME}-probes"),
+        )
+
+    @property
+    def url(self) -> str:
+        """The address of the process, for callers other than the API server."""
+        return f"https://{HOST}:{self._ports[NAME]}"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the authority that signed the certificate of mljob-api."""
+        return self._directory / "ca.crt"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables of the process."""
+        return {
+            **self._operator_env(),
+            "KUBECONFIG": str(self.kubeconfig),
+            "MLJOB_API_HOST": HOST,
+            "MLJOB_API_PORT": str(self._ports[NAME]),
+            "MLJOB_API_PROBE_PORT": str(self._ports[f"{NAME}-probes"]),
+            "MLJOB_API_CERT_FILE": str(self._directory / "tls.crt"),
+            "MLJOB_API_KEY_FILE": str(self._directory / "tls.key"),
+        }
+
+    def _is_ready(self) -> bool:
+        http.get(f"http://{HOST}:{self._ports[f'{NAME}-probes']}/readyz")
+        self._kubectl("get", "--raw", f"/apis/{GROUP_VERSION}")
+        return True
+
+    def _register(self) -> None:
+        with step("api-service", "registering"):
+            if not self.authority.exists():
+                self._make_certificate()
+            self._kubectl("apply", "--filename=-", stdin=json.dumps(self._registration()))
+        write_service_account_kubeconfig(self._kubectl, NAMESPACE, _SERVICE_ACCOUNT, self.kubeconfig)
+
+    def _make_certificate(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        authority = trustme.CA(organization_name="mljob devstack")
+        # The API server expects the name of the Service, and tests connect to loopback.
+        made = authority.issue_cert(f"{_SERVICE}.{NAMESPACE}.svc", "localhost", HOST)
+        made.cert_chain_pems[0].write_to_path(self._directory / "tls.crt")
+        write_private_key(made, self._directory / "tls.key")
+        authority.cert_pem.write_to_path(self.authority)
+
+    def _registration(self) -> dict[str, object]:
+        port = self._ports[NAME]
+        group, _, version = GROUP_VERSION.partition("/")
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": _SERVICE, "namespace": NAMESPACE},
+            "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
+        }
+        registration = {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": f"{version}.{group}"},
+            "spec": {
+                "group": group,
+                "version": version,
+                "groupPriorityMinimum": 1000,
+                "versionPriority": 15,
+                "service": {"name": _SERVICE, "namespace": NAMESPACE, "port": port},
+                "caBundle": base64.b64encode(self.authority.read_bytes()).decode(),
+            },
+        }
+        return {"apiVersion": "v1", "kind": "List", "items": [service, registration]}
