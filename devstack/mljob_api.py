@@ -25,7 +25,8 @@ from devstack.processes import Command
 from devstack.progress import step
 
 NAME = "mljob-api"
-GROUP_VERSION = "run.mljob.dev/v1alpha1"
+_GROUP, _VERSION = "run.mljob.dev", "v1alpha1"
+_API_SERVICE = f"{_VERSION}.{_GROUP}"
 _SERVICE = "mljob-api-devstack"
 _SERVICE_ACCOUNT = f"{RELEASE}-api"
 
@@ -51,18 +52,23 @@ class MLJobApi:
         self.kubeconfig = directory / f"{NAME}.kubeconfig"
 
     def parts(self) -> list[Component | Step]:
-        """Return the step that registers mljob-api, and the component that runs mljob-api."""
-        return [Step("api-service", self._register, needs=("chart",)), self.component()]
+        """Return the component that runs mljob-api, the step before it, which makes credentials,
+        and the step after it, which registers mljob-api.
 
-    def component(self) -> Component:
-        """Return the component that runs mljob-api. It is ready when the API server reaches it."""
-        return Component(
-            NAME,
-            lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator.api"), self.environment()),
-            self._is_ready,
-            needs=("api-service", "airflow-api-server", "topics"),
-            ports=(NAME, f"{NAME}-probes"),
-        )
+        The registration comes last, because the API server checks it at once, and after a failed
+        check only after up to 30 seconds.
+        """
+        return [
+            Step("mljob-api-credentials", self._make_credentials, needs=("chart",)),
+            Component(
+                NAME,
+                lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator.api"), self.environment()),
+                lambda: bool(http.get(f"http://{HOST}:{self._ports[f'{NAME}-probes']}/readyz")),
+                needs=("mljob-api-credentials", "airflow-api-server", "topics"),
+                ports=(NAME, f"{NAME}-probes"),
+            ),
+            Step("mljob-api-registration", self._register, needs=(NAME,)),
+        ]
 
     @property
     def url(self) -> str:
@@ -86,17 +92,15 @@ class MLJobApi:
             "MLJOB_API_KEY_FILE": str(self._directory / "tls.key"),
         }
 
-    def _is_ready(self) -> bool:
-        http.get(f"http://{HOST}:{self._ports[f'{NAME}-probes']}/readyz")
-        self._kubectl("get", "--raw", f"/apis/{GROUP_VERSION}")
-        return True
+    def _make_credentials(self) -> None:
+        if not self.authority.exists():
+            self._make_certificate()
+        write_service_account_kubeconfig(self._kubectl, NAMESPACE, _SERVICE_ACCOUNT, self.kubeconfig)
 
     def _register(self) -> None:
-        with step("api-service", "registering"):
-            if not self.authority.exists():
-                self._make_certificate()
-            self._kubectl("apply", "--filename=-", stdin=json.dumps(self._registration()))
-        write_service_account_kubeconfig(self._kubectl, NAMESPACE, _SERVICE_ACCOUNT, self.kubeconfig)
+        with step("mljob-api-registration", "registering"):
+            self._kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(self._registration()))
+            self._kubectl("wait", "--for=condition=Available", "--timeout=60s", f"apiservice/{_API_SERVICE}")
 
     def _make_certificate(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -109,7 +113,6 @@ class MLJobApi:
 
     def _registration(self) -> dict[str, object]:
         port = self._ports[NAME]
-        group, _, version = GROUP_VERSION.partition("/")
         service = {
             "apiVersion": "v1",
             "kind": "Service",
@@ -119,10 +122,10 @@ class MLJobApi:
         registration = {
             "apiVersion": "apiregistration.k8s.io/v1",
             "kind": "APIService",
-            "metadata": {"name": f"{version}.{group}"},
+            "metadata": {"name": _API_SERVICE},
             "spec": {
-                "group": group,
-                "version": version,
+                "group": _GROUP,
+                "version": _VERSION,
                 "groupPriorityMinimum": 1000,
                 "versionPriority": 15,
                 "service": {"name": _SERVICE, "namespace": NAMESPACE, "port": port},

@@ -31,6 +31,10 @@ MLJOBS = "mljobs.mljob.dev"
 INSTANCES = "airflowinstances.mljob.dev"
 
 
+WITH_API = {"api": {"enabled": True, "apiService": {"create": False}}}
+"""mljob-api without its APIService, which a cluster has once. The development stack has it."""
+
+
 @dataclass(frozen=True)
 class Release:
     """An installed release of the chart."""
@@ -46,6 +50,11 @@ class Release:
     def user(self) -> str:
         """The RBAC user name of the operator's ServiceAccount."""
         return f"system:serviceaccount:{self.namespace}:{self.full_name}"
+
+    @property
+    def api_user(self) -> str:
+        """The RBAC user name of the ServiceAccount of mljob-api."""
+        return f"{self.user}-api"
 
 
 def make_namespace(cluster: Cluster, prefix: str, labels: dict[str, str] | None = None) -> str:
@@ -90,6 +99,14 @@ def team(cluster: Cluster) -> Iterator[str]:
 def release(cluster: Cluster, crds: None, namespace: str) -> Iterator[Release]:
     """A release for all namespaces."""
     installed = install(cluster, namespace, {})
+    yield installed
+    cluster.helm("uninstall", installed.name, f"--namespace={namespace}")
+
+
+@pytest.fixture(scope="module")
+def api_release(cluster: Cluster, crds: None, namespace: str) -> Iterator[Release]:
+    """A release with mljob-api."""
+    installed = install(cluster, namespace, WITH_API)
     yield installed
     cluster.helm("uninstall", installed.name, f"--namespace={namespace}")
 
@@ -149,6 +166,7 @@ def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace
         pytest.param({}, id="required values"),
         pytest.param(EVERYTHING, id="all values"),
         pytest.param(OPENSHIFT, id="OpenShift"),
+        pytest.param(WITH_API, id="mljob-api"),
         pytest.param(
             {
                 "nodeSelector": {"disk": "ssd"},
@@ -325,6 +343,69 @@ def test_the_operators_token_does_not_allow_other_requests(operator: Cluster, ar
         operator.kubectl(*arguments)
 
 
+# --- mljob-api --------------------------------------------------------------------------------------------------------
+
+
+def test_restricted_pod_security_admits_the_pods_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
+    name, where = f"{api_release.full_name}-api", f"--namespace={api_release.namespace}"
+
+    def replicas() -> int:
+        return int(cluster.get("deployment", name, where)["status"].get("replicas", 0))
+
+    eventually(lambda: replicas() == 2, "mljob-api has two Pods")
+    conditions = cluster.get("deployment", name, where)["status"]["conditions"]
+    assert "ReplicaFailure" not in [each["type"] for each in conditions]
+
+
+def test_mljob_api_has_exactly_the_needed_rights(
+    cluster: Cluster, api_release: Release, nobody: str, team: str
+) -> None:
+    expected = {
+        ("mljob.dev", "mljobs", "get"),
+        ("mljob.dev", "airflowinstances", "list"),
+        ("mljob.dev", "airflowinstances", "watch"),
+        ("", "namespaces", "list"),
+        ("", "namespaces", "watch"),
+    }
+    of_front_proxy = {("", "configmaps", verb) for verb in ("get", "list", "watch")}
+    for where, more in (
+        (team, set()),
+        ("kube-system", of_front_proxy),
+        (api_release.namespace, {("", "secrets", "get")}),
+    ):
+        own = cluster.rules(api_release.api_user, where) - cluster.rules(nobody, where)
+        assert own == expected | more
+    # In kube-system it is one ConfigMap.
+    assert not cluster.may(api_release.api_user, "get", "configmaps", "--namespace=kube-system")
+
+
+def test_an_upgrade_keeps_the_certificate_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
+    """Otherwise each upgrade would cut the connections of everyone who follows a log."""
+    name, where = f"{api_release.full_name}-api-tls", f"--namespace={api_release.namespace}"
+    before = cluster.get("secret", name, where)["data"]
+
+    cluster.helm("upgrade", api_release.name, str(CHART), where, "--reuse-values", "--set=podLabels.team=ml")
+
+    assert cluster.get("secret", name, where)["data"] == before
+    cluster.kubectl("delete", "secret", name, where)
+    cluster.helm("upgrade", api_release.name, str(CHART), where, "--reuse-values", "--set=podLabels.team=ai")
+    renewed = cluster.get("secret", name, where)["data"]
+    assert set(renewed) == set(before)
+    assert renewed["tls.crt"] != before["tls.crt"]
+
+
+def test_the_api_server_accepts_the_api_service(cluster: Cluster, render: Render) -> None:
+    registration = render({"api": {"enabled": True}}).one("APIService")
+
+    done = cluster.run(
+        cluster.kubectl_path, "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict",
+        "--filename=-", stdin=json.dumps(registration),
+    )  # fmt: skip
+
+    assert "v1alpha1.run.mljob.dev" in done.stdout
+    assert done.stderr == ""
+
+
 # --- Rights of people -------------------------------------------------------------------------------------------------
 
 
@@ -359,6 +440,12 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
 
     assert {verb for group, resource, verb in rules if (group, resource) == ("mljob.dev", "mljobs")} == verbs
     assert {verb for group, resource, verb in rules if (group, resource) == ("mljob.dev", "mljobs/status")} == {"get"}
+    assert {(resource, verb) for group, resource, verb in rules if group == "run.mljob.dev"} == {
+        ("mljobs/log", "get"),
+        ("mljobs/graph", "get"),
+        ("mljobs/events", "get"),
+        ("mljobs/events", "watch"),
+    }
     assert cluster.rules(members[role], "default") & {("mljob.dev", "mljobs", verb) for verb in verbs} == set()
 
 
