@@ -21,9 +21,10 @@ WITH_SECRET = merged(ENABLED, {"api": {"tls": {"existingSecret": "served", "caBu
 WITH_CERT_MANAGER = merged(ENABLED, {"api": {"tls": {"certManager": {"issuer": "internal"}}}})
 
 JOBS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": ["get"]}
+CONFIG_MAPS = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
 INSTANCES = [
-    {"apiGroups": ["mljob.dev"], "resources": ["airflowinstances"], "verbs": ["list", "watch"]},
-    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["mljob.dev"], "resources": ["airflowinstances"], "verbs": ["list"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
 ]
 SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
 
@@ -225,7 +226,7 @@ def test_without_an_api_service_a_secret_needs_no_ca(render: Render) -> None:
 
 def test_the_api_reads_and_writes_nothing(render: Render) -> None:
     assert grants(render(ENABLED)) == {
-        ("ClusterRole", NAME, None): [JOBS],
+        ("ClusterRole", NAME, None): [JOBS, CONFIG_MAPS],
         ("ClusterRole", f"{NAME}-instances", None): INSTANCES,
         ("Role", f"{NAME}-instances", NAMESPACE): [SECRETS],
         ("Role", f"{NAME}-{NAMESPACE}", "kube-system"): "extension-apiserver-authentication-reader",
@@ -236,10 +237,17 @@ def test_for_chosen_namespaces_the_api_reads_mljobs_there_only(render: Render) -
     values = merged(ENABLED, {"operator": {"namespaces": ["team-a", "team-b"]}})
 
     assert grants(render(values)) == {
-        ("Role", NAME, "team-a"): [JOBS],
-        ("Role", NAME, "team-b"): [JOBS],
+        ("Role", NAME, "team-a"): [JOBS, CONFIG_MAPS],
+        ("Role", NAME, "team-b"): [JOBS, CONFIG_MAPS],
         ("Role", f"{NAME}-{NAMESPACE}", "kube-system"): "extension-apiserver-authentication-reader",
     }
+
+
+def test_the_api_reads_config_maps_where_the_operator_does(render: Render) -> None:
+    for wanted in (True, False):
+        values = merged(ENABLED, {"confFrom": {"configMaps": wanted, "secrets": True}})
+        rules = grants(render(values))["ClusterRole", NAME, None]
+        assert rules == ([JOBS, CONFIG_MAPS] if wanted else [JOBS])
 
 
 def test_the_right_to_read_secrets_is_limited_as_the_operators(render: Render) -> None:
