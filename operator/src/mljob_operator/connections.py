@@ -105,7 +105,7 @@ def refused_by_kafka(settings: Settings) -> list[str]:
     return [f"{', '.join(variables or extra) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"]
 
 
-def print_problems(problems: Sequence[str]) -> int:
+def print_problems(problems: Sequence[str], process: str = "The operator") -> int:
     """Print the problems of the settings, and return the exit code 2."""
-    print("The operator's settings are wrong:", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)  # noqa: T201
+    print(f"{process}'s settings are wrong:", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)  # noqa: T201
     return 2

@@ -20,7 +20,7 @@ from mljob_contract.history import (
     parse_entry,
 )
 from mljob_contract.run_api import RunSubresource, run_path
-from mljob_operator.api import events
+from mljob_operator.api import events, output
 from mljob_operator.core.run.states import RunState, TaskState
 
 from .conftest import TOPIC, ApiWorld, message_of, now, until
@@ -123,7 +123,7 @@ async def test_get_ends_in_time_and_goes_on_from_its_cursor(world: ApiWorld, mon
 
 
 async def test_quiet_watch_sends_heartbeats(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(output, "HEARTBEAT_SECONDS", 0.05)
     await world.start()
     world.submitted()
     answer = await world.get(run_path("team-a", "churn", EVENTS, watch=True))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -186,11 +187,7 @@ class KafkaRunHistory:
 
     def _open(self, since: datetime, after: Mapping[int, int] | None, any_partition: bool) -> None:
         consumer = self._consumer = Consumer({**self._config, "error_cb": self._on_error})
-        consumer.poll(0)  # Kafka's tokens are made in this call.
-        metadata = consumer.list_topics(self._topic, timeout=TIMEOUT).topics[self._topic]
-        if metadata.error is not None:
-            raise self._unavailable(metadata.error)
-        count = len(metadata.partitions)
+        count = self._partitions(consumer)
         if not 0 < count <= MAX_PARTITIONS:
             raise KafkaUnavailable(
                 f"Topic {self._topic} has {count} partitions, and at most {MAX_PARTITIONS} are read."
@@ -200,6 +197,22 @@ class KafkaRunHistory:
         self._positions = {at.partition: at.offset for at in begin}
         self._behind = set(self._positions)
         consumer.assign(begin)
+
+    def _partitions(self, consumer: Consumer) -> int:
+        """Return the number of partitions of the topic."""
+        until = time.monotonic() + TIMEOUT
+        while True:
+            # Tokens to log in with are made in this call.
+            consumer.poll(0)
+            try:
+                found = consumer.list_topics(self._topic, timeout=1.0).topics[self._topic]
+                break
+            except KafkaException:
+                if time.monotonic() >= until or self._closing.is_set():
+                    raise
+        if found.error is not None:
+            raise self._unavailable(found.error)
+        return len(found.partitions)
 
     def _begin(
         self, consumer: Consumer, number: int, since: datetime, after: Mapping[int, int] | None

@@ -30,9 +30,9 @@ def main() -> int:
     try:
         settings = ApiSettings()
     except ValidationError as error:
-        return print_problems(explained(error))
+        return print_problems(explained(error), "mljob-api")
     if found := proxies.problems() or problems(settings) or refused_by_kafka(settings):
-        return print_problems(found)
+        return print_problems(found, "mljob-api")
     logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)

@@ -7,9 +7,11 @@ one Airflow lacks is remembered for this Airflow alone.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
+from weakref import WeakValueDictionary
 
 from ..controllers.airflow_instance.registry import AirflowRegistry
 from ..core.airflow_instance.catalog import AIRFLOW_GONE, find_refusal
@@ -25,6 +27,10 @@ LOGIN_SECONDS = 60.0
 """How long the Secrets of an Airflow are used, in seconds."""
 LOGIN_AT_MOST_EVERY = 5.0
 """The shortest time between two readings of the Secrets of an Airflow, in seconds."""
+LOGS_OF_A_NAMESPACE = 3
+"""The maximum number of requests for logs of one namespace in one Airflow at the same time. The
+adapter of an Airflow has 8 threads for logs.
+"""
 MAX_NAMESPACES = 1_000
 """The maximum number of namespaces whose labels are remembered."""
 
@@ -47,6 +53,7 @@ class ApiAirflows:
         self._instances = Refreshed(self._read_instances, seconds=INSTANCES_SECONDS)
         self._namespaces: OrderedDict[str, Refreshed] = OrderedDict()
         self._logins: dict[str, Refreshed] = {}
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     async def dag_runs(self, namespace: str, airflow: str, dag_id: str) -> DagRuns:
         """Return the operations on the dag runs of an Airflow, with the credentials of the access
@@ -83,6 +90,15 @@ class ApiAirflows:
             source: The name of the Airflow in the event, or None if the event has none.
         """
         return airflow in self._registry.origins(self.topic(airflow), source)
+
+    def turn(self, airflow: str, namespace: str) -> asyncio.Semaphore:
+        """Return what bounds the requests for logs of one namespace in one Airflow, so that a
+        namespace with slow logs leaves threads for the others.
+        """
+        found = self._turns.get((airflow, namespace))
+        if found is None:
+            found = self._turns[airflow, namespace] = asyncio.Semaphore(LOGS_OF_A_NAMESPACE)
+        return found
 
     async def close(self) -> None:
         """Close the adapters. Requests that are being sent end first."""

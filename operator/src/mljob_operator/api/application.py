@@ -19,7 +19,7 @@ from .front_proxy import FrontProxy
 from .handlers import Handlers, routes
 from .listener import Connection
 from .metrics import ApiMetrics
-from .output import ClientGone
+from .output import HAS_BEGUN, ClientGone
 from .places import Places
 
 log = logging.getLogger(__name__)
@@ -58,11 +58,13 @@ class Application:
         self.app = web.Application(middlewares=[self._answer], client_max_size=1024)
         self.app.on_response_prepare.append(_without_version)
         for path, content in (("/apis", GROUP_LIST), (f"/apis/{RUN_GROUP}", GROUP), (_BASE, RESOURCE_LIST)):
-            self.app.router.add_get(path, _json(content))
+            self.app.router.add_get(path, _json(content), allow_head=False)
         for subresource, handler in routes(handlers).items():
-            self.app.router.add_get(f"{_BASE}/{_JOB}/{subresource}", self._in_a_place(handler), name=subresource)
+            self.app.router.add_get(
+                f"{_BASE}/{_JOB}/{subresource}", self._in_a_place(handler), name=subresource, allow_head=False
+            )
         watched = f"{_BASE}/watch/{_JOB}/{RunSubresource.EVENTS}"
-        self.app.router.add_get(watched, self._in_a_place(handlers.watch_events), name="watch")
+        self.app.router.add_get(watched, self._in_a_place(handlers.watch_events), name="watch", allow_head=False)
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -80,6 +82,9 @@ class Application:
         except Exception:
             log.exception("a request for %s failed: unexpected error", subresource)
             answer = response(Refusal(500, "mljob-api has failed. Its log has the cause."))
+            if request.get(HAS_BEGUN) and request.transport is not None:
+                # The client must not take the part that it has for the whole answer.
+                request.transport.abort()
         finally:
             code = answer.status if answer is not None else 499  # as nginx logs a client that left
             seconds = time.monotonic() - began

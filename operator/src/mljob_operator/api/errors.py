@@ -7,6 +7,7 @@ reasons.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ from ..errors import (
     TooManyReaders,
 )
 from ..logs import redacted
+
+log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 1000
 """The maximum number of characters of a message."""
@@ -60,6 +63,7 @@ _CODES: tuple[tuple[type[OperatorError], int], ...] = (
     (StoreError, 503),
 )
 """The status code for each class of errors. The first class that fits counts."""
+_CAUSE = "The log of mljob-api has the cause."
 RETRY_AFTER = 5
 """The number of seconds after which a client may ask again, after 429 and 503."""
 
@@ -86,9 +90,18 @@ def refusal_of(error: OperatorError) -> Refusal:
 
 def explained(error: OperatorError) -> str:
     """Return the message of an error for clients, without credentials."""
-    if isinstance(error, StoreError):
-        # The message may quote the API server's answer, which names mljob-api's own rights.
-        return "The Kubernetes API does not answer mljob-api. Try again later; the log of mljob-api has the cause."
+    match error:
+        case StoreError():
+            # The message may quote the API server's answer, which names mljob-api's own rights.
+            log.warning("the Kubernetes API fails: %s", error)
+            return f"The Kubernetes API does not answer mljob-api. Try again later. {_CAUSE}"
+        case ReferenceMissing() | AirflowInstanceNotReady() | AirflowUnauthorized():
+            # The message names Secrets of the platform.
+            log.warning("an Airflow can't be used: %s", error)
+            return f"mljob-api can't log in to the Airflow of this run. Ask the platform's administrators. {_CAUSE}"
+        case AirflowForbidden():
+            log.warning("an Airflow can't be read: %s", error)
+            return f"mljob-api may not read this from Airflow. Ask the platform's administrators. {_CAUSE}"
     return cut(redacted(str(error)), MAX_MESSAGE)
 
 

@@ -41,8 +41,8 @@ GET_SECONDS = 50.0
 """How long an answer to a GET takes at most, in seconds. The Kubernetes API server ends a GET after
 60 s (``--request-timeout``).
 """
-HEARTBEAT_SECONDS = 15.0
-"""The longest time without a line, in seconds. Proxies cut idle connections after a minute or so."""
+LOOK_SECONDS = 5.0
+"""The longest time between two looks at the readings of a run, in seconds."""
 LATE = 2.0
 """How long after the end of a run its last events may arrive, in seconds."""
 MAX_ENTRIES = 200_000
@@ -149,7 +149,7 @@ class EventsWriter:
             await self._write(news)
             if reading.has_ended or not self._request.follow:
                 return await self.end(EndReason.COMPLETE, "These are all events.")
-            await self._followed.change(max(0.0, min(HEARTBEAT_SECONDS / 3, self._until - time.monotonic())))
+            await self._followed.change(max(0.0, min(LOOK_SECONDS, self._until - time.monotonic())))
             if await self._is_full():
                 return None
 
@@ -174,8 +174,7 @@ class EventsWriter:
         if time.monotonic() >= self._until:
             await self.end(EndReason.LIMIT, "The answer has reached its time. Ask again with after=<cursor>, or watch.")
             return True
-        if time.monotonic() - self._output.written_at >= HEARTBEAT_SECONDS:
-            await self._output.write(b"\n")
+        await self._output.keep_alive()
         return False
 
     async def _write(self, entries: Sequence[HistoryEntry]) -> None:
@@ -231,10 +230,9 @@ def entries_of(reading: Reading) -> list[HistoryEntry]:
     found: list[HistoryEntry] = []
     for fact in sorted(reading.tasks, key=lambda fact: (fact.start or fact.occurred_at, fact.key)):
         if fact.state is not TaskState.NONE:
-            at = fact.end or fact.start or fact.occurred_at
             found.append(
                 TaskChange(
-                    time=at,
+                    time=fact.end or fact.start or fact.occurred_at,
                     source=fact.source,
                     task_id=fact.task_id,
                     map_index=fact.map_index,

@@ -9,7 +9,7 @@ from functools import partial
 
 from aiohttp import web
 
-from mljob_contract.history import EndReason
+from mljob_contract.history import EndReason, HistoryEnd, entry_line
 from mljob_contract.run_api import RunSubresource
 
 from ..core.conf.redaction import NOTHING_HIDDEN, Redaction
@@ -89,10 +89,11 @@ class Handlers:
             run = await self._find(request, parameters.attempt, None, 0.0)
             dag_runs = await self._dag_runs(run)
             structure = await dag_runs.structure(run.key.dag_id)
-            graph = graph_of(run.key, structure, await self._read(run))
+            reading = await self._read(run)
+        # A graph of thousands of tasks takes a while.
+        graph = await asyncio.to_thread(graph_of, run.key, structure, reading)
         if not graph.tasks:
             raise no_run(run)
-        # A graph of thousands of tasks takes a while to write.
         text = await asyncio.to_thread(graph.model_dump_json, by_alias=True, exclude_none=True)
         return web.Response(text=text, content_type="application/json", headers={"Cache-Control": "no-store"})
 
@@ -111,6 +112,7 @@ class Handlers:
                 if waiting is None or time.monotonic() >= until:
                     raise
                 await waiting.begin()
+                await waiting.keep_alive()
                 await asyncio.sleep(WAIT_SECONDS)
 
     async def _write_log(
@@ -123,6 +125,7 @@ class Handlers:
             run.key.run_id,
             redaction,
             output,
+            turn=self._airflows.turn(run.key.airflow, run.job.namespace),
             until=time.monotonic() + seconds,
         )
         if not asked.follow:
@@ -138,19 +141,19 @@ class Handlers:
             await writer.follow(followed)
 
     async def _events(self, request: web.Request, parameters: Parameters, asked: EventsRequest) -> web.StreamResponse:
-        output = Output(request, "application/x-ndjson")
-        run = await self._find(request, parameters.attempt, output if asked.follow else None, asked.seconds)
-        redaction = await self._runs.redaction(run)
-        async with self._readings.follow(run.key, self._reader(run)) as followed:
-            if followed.reading.run is None and run.job.status.phase in TERMINAL_PHASES:
-                asked = EventsRequest(asked.after, follow=False, seconds=asked.seconds)
-            writer = EventsWriter(run.key, asked, redaction, output, followed)
-            try:
-                await self._write_events(run, asked, writer)
-            except (OperatorError, Refusal) as error:
-                if not output.has_begun:
-                    raise
-                await writer.end(EndReason.FAILED, _why(error))
+        output = Output(request, "application/x-ndjson", heartbeat=b"\n")
+        try:
+            run = await self._find(request, parameters.attempt, output if asked.follow else None, asked.seconds)
+            redaction = await self._runs.redaction(run)
+            async with self._readings.follow(run.key, self._reader(run)) as followed:
+                if followed.reading.run is None and run.job.status.phase in TERMINAL_PHASES:
+                    asked = EventsRequest(asked.after, follow=False, seconds=asked.seconds)
+                await self._write_events(run, asked, EventsWriter(run.key, asked, redaction, output, followed))
+        except (OperatorError, Refusal) as error:
+            if not output.has_begun:
+                raise
+            reason = EndReason.LIMIT if isinstance(error, NoRunYet) else EndReason.FAILED
+            await output.write(entry_line(HistoryEnd(reason=reason, message=_why(error))))
         return await output.end()
 
     async def _write_events(self, run: ShownRun, asked: EventsRequest, writer: EventsWriter) -> None:
@@ -162,6 +165,10 @@ class Handlers:
         history = await self._history.open(self._airflows.topic(airflow), key, run.since, asked.after)
         try:
             await writer.from_kafka(history, partial(self._airflows.may_have_sent, airflow))
+        except (OperatorError, Refusal) as error:
+            if writer.cursor is None:
+                raise
+            await writer.end(EndReason.FAILED, _why(error))
         finally:
             history.close()
 

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiohttp import web
@@ -54,7 +54,7 @@ class Certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            context.load_cert_chain(*self._files)
+            context.load_cert_chain(*self._files, password=_no_password)
             if proxy is not None:
                 # Clients without a certificate get an answer that says what is missing.
                 context.verify_mode = ssl.CERT_OPTIONAL
@@ -76,6 +76,11 @@ class Certificate:
             except OSError:
                 found.append((0, 0, 0))
         return tuple(found)
+
+
+def _no_password() -> str:
+    """Return the password of an encrypted key. Without this function, OpenSSL would ask a terminal."""
+    return ""
 
 
 class Connection:
@@ -142,6 +147,7 @@ class Listener:
         self._connections: dict[asyncio.BaseTransport, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
 
     @property
     def count(self) -> int:
@@ -156,25 +162,33 @@ class Listener:
         """
         self._socket = listen(host, port, "MLJOB_API")
         self._socket.setblocking(False)
-        self._run(self._accept(self._socket))
+        self._accepting = self._run(self._accept(self._socket))
         log.info("listening on %s:%d for the Kubernetes API server", host, port)
 
+    async def refuse(self) -> None:
+        """Accept no more connections."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+
     async def stop(self) -> None:
-        """Stop to accept connections."""
+        """Close all connections."""
+        await self.refuse()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._socket is not None:
-            self._socket.close()
 
     def of(self, transport: asyncio.BaseTransport | None) -> Connection | None:
         """Return what is known of a connection. None if the connection is closed."""
         return self._connections.get(transport) if transport is not None else None
 
-    def _run(self, coroutine: Any) -> None:
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ the task has ended.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ..ports import DagRuns
 from .errors import Refusal
 from .output import Output
 from .readings import FollowedRun, Reading
-from .try_log import Sink, Tail, TryLog, notice
+from .try_log import Sink, Tail, TaskTry, TryLog, notice
 
 MAX_TAIL = 10_000
 """The maximum number of lines that ``tail`` may ask for."""
@@ -88,6 +89,7 @@ class TaskLogWriter:
         run_id: The run.
         redaction: Redacts the texts.
         output: The answer.
+        turn: Bounds the requests for logs at the same time.
         until: The time at which the answer ends at the latest, on the monotonic clock.
     """
 
@@ -100,8 +102,10 @@ class TaskLogWriter:
         redaction: Redaction,
         output: Output,
         *,
+        turn: asyncio.Semaphore,
         until: float,
     ) -> None:
+        self._turn = turn
         self._request = request
         self._dag_runs = dag_runs
         self._dag_id = dag_id
@@ -128,7 +132,7 @@ class TaskLogWriter:
                 f"Try {number} of task {_name(fact.key)} has not started: its state is {fact.state}. {_HOW_TO_WAIT}",
             )
         if not await self._log_of(fact.key, number).pump(self._sink()):
-            raise Refusal(404, f"Airflow has no try {number} of task {_name(fact.key)}.")
+            raise Refusal(404, f"Task {_name(fact.key)} has no log of try {number}. Its state is {fact.state}.")
 
     async def follow(self, followed: FollowedRun) -> None:
         """Write what Airflow has, and then what the task goes on to write, until it has ended.
@@ -208,7 +212,8 @@ class TaskLogWriter:
         return fact
 
     def _log_of(self, key: TaskKey, number: int) -> TryLog:
-        return TryLog(self._dag_runs, self._dag_id, self._run_id, key, number, self._redaction, self._output)
+        of = TaskTry(self._dag_id, self._run_id, key, number)
+        return TryLog(self._dag_runs, of, self._redaction, self._output, self._turn)
 
     def _sink(self) -> Sink:
         """Return what takes the first lines: all of them, or the last ones."""

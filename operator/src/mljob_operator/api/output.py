@@ -15,6 +15,14 @@ MAX_BYTES = 64 * 1024 * 1024
 """The maximum number of bytes of an answer."""
 
 
+HEARTBEAT_SECONDS = 15.0
+"""The longest time without a piece, in seconds, where the answer can have heartbeats. Proxies cut
+idle connections after a minute or so.
+"""
+HAS_BEGUN = web.RequestKey("has_begun", bool)
+"""Set in a request whose answer has begun."""
+
+
 class ClientGone(Exception):
     """The client reads nothing any more."""
 
@@ -26,9 +34,12 @@ class Output:
     Args:
         request: The request.
         content_type: The type of the body.
+        heartbeat: What keeps an idle connection open without changing the content. Empty for a
+            content that has nothing of this kind.
     """
 
-    def __init__(self, request: web.Request, content_type: str) -> None:
+    def __init__(self, request: web.Request, content_type: str, *, heartbeat: bytes = b"") -> None:
+        self._heartbeat = heartbeat
         self._request = request
         self._content_type = content_type
         self._response: web.StreamResponse | None = None
@@ -58,7 +69,7 @@ class Output:
                 }
             )
             await response.prepare(self._request)
-            self._response = response
+            self._response, self._request[HAS_BEGUN] = response, True
         return self._response
 
     async def write(self, data: bytes) -> None:
@@ -79,6 +90,15 @@ class Output:
             raise ClientGone from None
         self.size += len(data)
         self.written_at = time.monotonic()
+
+    async def keep_alive(self) -> None:
+        """Send a heartbeat, if nothing was sent for a while.
+
+        Raises:
+            ClientGone: The client is gone, or reads nothing.
+        """
+        if self._heartbeat and time.monotonic() - self.written_at >= HEARTBEAT_SECONDS:
+            await self.write(self._heartbeat)
 
     async def end(self) -> web.StreamResponse:
         """End the body."""

@@ -7,6 +7,7 @@ less often.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ from ..core.run.run_key import RunKey
 from ..core.run.states import TERMINAL_RUN
 from ..errors import OperatorError, backoff
 from .errors import Refusal
+
+log = logging.getLogger(__name__)
 
 SHORTEST = 1.0
 """The shortest time between two readings of a run, in seconds."""
@@ -111,8 +114,11 @@ class FollowedRun:
             began = self._clock()
             try:
                 reading = await self._read()
-            except (OperatorError, Refusal) as error:
+            except Exception as error:
                 failures += 1
+                if not isinstance(error, OperatorError | Refusal):
+                    log.exception("a run can't be read: unexpected error")
+                    error = Refusal(500, "mljob-api has failed. Its log has the cause.")
                 self._error = error
                 self._failing_since = began if self._failing_since is None else self._failing_since
                 self._notify()

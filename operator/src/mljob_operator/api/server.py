@@ -137,7 +137,11 @@ class ApiServer:
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
-            await self._front_proxy.refresh()
+            try:
+                await self._front_proxy.refresh()
+            except Exception:
+                # A defect must not stop the task, because the CA may be renewed.
+                log.exception("the front proxy's ConfigMap can't be read: unexpected error")
 
     async def _heartbeat(self) -> None:
         while True:
@@ -145,6 +149,8 @@ class ApiServer:
             await asyncio.sleep(1)
 
     async def _close(self) -> None:
+        if self._listener is not None:
+            await self._listener.refuse()
         await self._runner.cleanup()
         if self._listener is not None:
             await self._listener.stop()

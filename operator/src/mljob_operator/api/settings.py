@@ -54,7 +54,7 @@ def problems(settings: ApiSettings) -> list[str]:
     names = f"{variable('api_cert_file')}, {variable('api_key_file')}"
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(settings.api_cert_file, settings.api_key_file)
+        context.load_cert_chain(settings.api_cert_file, settings.api_key_file, password=lambda: "")
     except ssl.SSLError as error:
         found.append(f"{names}: the files hold no certificate in PEM with its key: {error.reason or error}")
     except OSError as error:

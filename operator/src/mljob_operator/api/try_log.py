@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mljob_contract.run_api import LOG_NOTICE
 
@@ -23,6 +24,22 @@ MAX_TAIL_BYTES = 4 * 1024 * 1024
 """The maximum number of bytes that ``tail`` keeps in memory. The oldest lines are left out."""
 PATIENCE = 120.0
 """How long a follower bears that Airflow can't be asked, in seconds."""
+
+
+class TaskTry(NamedTuple):
+    """A try of a task.
+
+    Attributes:
+        dag_id: The DAG.
+        run_id: The run.
+        task: The task id and the map index.
+        number: The number of the try.
+    """
+
+    dag_id: str
+    run_id: str
+    task: TaskKey
+    number: int
 
 
 class Sink(Protocol):
@@ -70,26 +87,23 @@ class TryLog:
 
     Args:
         dag_runs: Returns the operations on the run's Airflow.
-        dag_id: The DAG.
-        run_id: The run.
-        task: The task.
-        number: The number of the try.
+        of: The try.
         redaction: Redacts the texts.
         output: The answer, whose size is limited.
+        turn: Bounds the requests for logs at the same time.
     """
 
     def __init__(
         self,
         dag_runs: Callable[[], Awaitable[DagRuns]],
-        dag_id: str,
-        run_id: str,
-        task: TaskKey,
-        number: int,
+        of: TaskTry,
         redaction: Redaction,
         output: Output,
+        turn: asyncio.Semaphore,
     ) -> None:
+        self._turn = turn
         self._dag_runs = dag_runs
-        self._open_args = dag_id, run_id, task, number
+        self._of = of
         self._redaction = redaction
         self._output = output
         self._token: str | None = None
@@ -119,20 +133,26 @@ class TryLog:
             self._failing_since = self._failing_since or now
             if not self._total or now - self._failing_since > PATIENCE:
                 raise
-            log.debug("the log of %s can't be read for the moment: %s", self._open_args, error)
+            log.debug("the log of %s can't be read for the moment: %s", self._of, error)
             return True
         self._failing_since = None
         return found
 
     async def _pump(self, sink: Sink) -> bool:
         self.has_news = False
-        answer = await (await self._dag_runs()).open_log(*self._open_args, self._token)
+        dag_runs = await self._dag_runs()
+        async with self._turn:
+            answer = await dag_runs.open_log(*self._of, self._token)
         if answer is None:
             return False
         lines = EntryLines(self._redaction, skip=self._skip)
         before = self._total - self._skip
         try:
-            while (found := await answer.read(lines)) is not None:
+            while True:
+                async with self._turn:
+                    found = await answer.read(lines)
+                if found is None:
+                    break
                 # If the answer breaks off, the next answer begins at the same token.
                 self._skip = max(self._skip, lines.count)
                 self._total = before + self._skip

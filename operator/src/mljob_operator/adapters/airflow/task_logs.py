@@ -71,8 +71,7 @@ class AirflowLog:
             while not entries:
                 if self._closed:
                     return None
-                with self._session.connection_errors():
-                    chunk = self._response.read1(CHUNK)
+                chunk = self._chunk()
                 try:
                     if not chunk:
                         self.token = self._document.token()
@@ -87,12 +86,23 @@ class AirflowLog:
                 self._check(len(chunk))
             return entries
 
+    def _chunk(self) -> bytes:
+        try:
+            with self._session.connection_errors():
+                return self._response.read1(CHUNK)
+        except AirflowUnavailable as error:
+            # Airflow has begun to answer, so it is in reach for the logs of other tasks.
+            error.of_one_request = True
+            raise
+
     def _check(self, size: int) -> None:
         self._size += size
         if self._size > MAX_BYTES:
             raise AirflowUnreadable(f"The log has more than {MAX_BYTES // 2**20} MiB. Read it in Airflow.")
         if time.monotonic() > self._until:
-            raise AirflowUnavailable(f"Airflow had not sent the whole log after {MAX_SECONDS:.0f} s.")
+            raise AirflowUnavailable(
+                f"Airflow had not sent the whole log after {MAX_SECONDS:.0f} s.", of_one_request=True
+            )
 
     def _release(self) -> None:
         with self._lock:
