@@ -143,6 +143,13 @@ REQUESTS = [
     Request("list tasks of a run", "GET", f"{_RUN}/taskInstances", "get_task_instances", _tasks),
     Request("patch tasks", "PATCH", f"{_RUN}/taskInstances", "bulk_task_instances", said(200, update={"errors": []})),
     Request("list tasks of a dag", "GET", f"/api/v2/dags/{DAG}/tasks", "get_tasks", said(200, tasks=[])),
+    Request(
+        "get log",
+        "GET",
+        f"{_RUN}/taskInstances/fit/logs/1",
+        "get_log",
+        said(200, content=[{"event": "epoch 1"}], continuation_token=None),
+    ),
     Request("list questions", "GET", f"{_RUN}/hitlDetails", "get_hitl_details", page("hitl_details")),
     Request(
         "list xcoms",

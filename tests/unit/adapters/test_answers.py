@@ -170,6 +170,18 @@ NO_TASK = (
 SKIPPED = {"200 huge": equals([])}
 GOES_ON = dict.fromkeys(UNREADABLE, fine)
 
+
+async def read_log(airflow: Airflow) -> list[str] | None:
+    """The events of a log."""
+    log = await airflow.open_log(DAG, RUN, ("fit", -1), 1)
+    if log is None:
+        return None
+    found: list[str] = []
+    while (read := await log.read(lambda entry: entry.event)) is not None:
+        found += read
+    return found
+
+
 CELLS = [
     Cell("submit", "version", submit, otherwise=ANY_404),
     Cell("submit", "login", submit, otherwise={**AS_A_LOGIN, **ANY_404}),
@@ -203,6 +215,16 @@ CELLS = [
     ),
     Cell("get", "get run", lambda a: a.get(DAG, RUN), detail=NO_RUN, absent=equals(None)),
     Cell("tasks", "list tasks of a run", lambda a: a.tasks(DAG, RUN), detail=NO_RUN[4:], absent=equals([])),
+    Cell("structure", "list tasks of a dag", lambda a: a.structure(DAG), detail=NO_DAG, absent=equals([])),
+    Cell(
+        "open_log",
+        "get log",
+        read_log,
+        detail="TaskInstance not found",
+        absent=equals(None),
+        # The size of a log is not limited, so its Content-Length refuses nothing; but it breaks off.
+        otherwise={"200 huge": AirflowUnavailable},
+    ),
     Cell("questions", "list questions", lambda a: a.questions(DAG, RUN), otherwise={"403": equals({})}),
     Cell("outputs", "list xcoms", lambda a: a.outputs(DAG, RUN, [])),
     Cell(
