@@ -28,6 +28,11 @@ def test_an_entry_has_its_time_in_utc_its_level_and_its_further_fields() -> None
     assert shown(entry) == ["2026-01-01T12:00:00.123Z WARNING slow rows=12 where=a b"]
 
 
+def test_an_entry_does_not_repeat_whose_log_it_is_in() -> None:
+    of_the_try = {"dag_id": "train", "run_id": "r", "task_id": "fit", "map_index": -1, "try_number": 1, "ti_id": "0"}
+    assert shown({"event": "loaded", **of_the_try, "rows": 12}) == ["loaded rows=12"]
+
+
 def test_a_traceback_reads_as_in_python_the_cause_first() -> None:
     frame = {"filename": "/dags/train.py", "lineno": 7, "name": "fit"}
     entry = {
@@ -117,7 +122,7 @@ def test_an_entry_of_any_form_becomes_text(value: Any) -> None:
     assert all(isinstance(line, str) for line in shown(value))
 
 
-def test_header_about_the_sources_is_left_out_but_for_unreadable_ones() -> None:
+def test_header_about_the_sources_and_ends_of_groups_are_left_out() -> None:
     header = [
         "::group::Log message source details",
         "/opt/logs/1.log",
@@ -125,14 +130,15 @@ def test_header_about_the_sources_is_left_out_but_for_unreadable_ones() -> None:
         "::endgroup::",
     ]
     write = EntryLines(NOTHING_HIDDEN)
-    found = [write(LogEntry({"event": text}, 10)) for text in [*header, "first", "::group::mine", "second"]]
+    texts = [*header, "first", "::group::mine", "second", "::endgroup::"]
+    found = [write(LogEntry({"event": text}, 10)) for text in texts]
     assert [line for entry in found for line in entry] == [
         "Could not read served logs: refused",
         "first",
         "::group::mine",
         "second",
     ]
-    assert write.count == 7
+    assert write.count == 8
 
 
 def test_entries_of_an_earlier_answer_are_skipped() -> None:

@@ -37,7 +37,8 @@ MAX_STACKS = 10
 """The maximum number of exceptions of a traceback: the exception, and those that caused it."""
 HEADER = "::group::Log message source details"
 """The first entry of the header in which Airflow says where it has found the log."""
-HEADER_END = "::endgroup::"
+GROUP_END = "::endgroup::"
+"""The last entry of a group, and so of the header."""
 UNREADABLE_SOURCE = "Could not"
 """Begins the entries of the header about sources that can't be read."""
 
@@ -56,6 +57,8 @@ the text.
 _SHOWN_OTHERWISE = frozenset(
     {"timestamp", "event", "level", "logger", "filename", "lineno", "loc", "chan", "error_detail", "exception", "ti"}
 )
+_OF_THE_TRY = frozenset({"dag_id", "run_id", "task_id", "map_index", "try_number", "ti_id"})
+"""The fields with which Airflow says whose log an entry is in. Who reads the log has asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ class EntryLines:
     """Writes the entries of one answer of Airflow's as lines.
 
     Airflow's header about the sources of the log is left out, because it names hosts and paths. It
-    stays where it says that a source can't be read.
+    stays where it says that a source can't be read. The ends of groups are left out too: they mean
+    something to Airflow's UI only, and would be most of the last lines.
 
     Args:
         redaction: Redacts the values from Secrets.
@@ -105,8 +109,9 @@ class EntryLines:
         self.count += 1
         if self.count == 1 and entry.event == HEADER:
             self._in_header = True
-        hidden = self._in_header and not entry.event.startswith(UNREADABLE_SOURCE)
-        self._in_header = self._in_header and entry.event != HEADER_END
+        ends_group = entry.event == GROUP_END
+        hidden = ends_group or (self._in_header and not entry.event.startswith(UNREADABLE_SOURCE))
+        self._in_header = self._in_header and not ends_group
         return [] if hidden or self.count <= self._skip else list(lines(entry, self._redaction))
 
 
@@ -167,7 +172,7 @@ def _time(value: Any) -> str:
 
 def _fields(value: Mapping[str, Any]) -> Iterator[str]:
     """Yield the further fields of an entry, each as ``name=value``."""
-    names = [name for name in value if name not in _SHOWN_OTHERWISE]
+    names = [name for name in value if name not in _SHOWN_OTHERWISE | _OF_THE_TRY]
     for name in names[:MAX_FIELDS]:
         text = value[name] if isinstance(value[name], str) else _json(value[name])
         # The text is redacted before it is shown, and redaction finds the beginning of a value.
