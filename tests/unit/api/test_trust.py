@@ -128,7 +128,9 @@ async def test_airflow_without_its_secret_concerns_no_other_airflow(world: ApiWo
     world.airflows["broken"] = FakeAirflow(now)
     world.submitted("a", airflow="broken")
     world.submitted(airflow="prod")
-    assert (await message_of(await world.ask(RunSubresource.GRAPH, "a")))[0] == 503
+    answer = await world.ask(RunSubresource.GRAPH, "a")
+    assert "Retry-After" not in answer.headers, "kubectl would ask again for a minute before it shows the error"
+    assert (await message_of(answer))[0] == 503
     assert (await world.graph())["dagId"] == "train"
 
 
@@ -178,7 +180,9 @@ async def test_one_user_has_a_quarter_of_the_places(world: ApiWorld) -> None:
     following = [await world.get(path, follow="true") for _ in range(2)]
     for answer in following:
         await answer.content.readline()
-    code, message = await message_of(await world.get(path))
+    refused = await world.get(path)
+    assert refused.headers["Retry-After"] == "5"
+    code, message = await message_of(refused)
     assert (code, "You have 2 requests open" in message) == (429, True)
     assert (await world.get(path, headers={"X-Remote-User": "bob"})).status == 200
 

@@ -89,7 +89,9 @@ class Application:
             code = answer.status if answer is not None else 499  # as nginx logs a client that left
             seconds = time.monotonic() - began
             self._metrics.request(subresource, code, seconds)
-            log.info("%s %s: %d after %.1f s", request.method, request.path[:500], code, seconds)
+            # The API server asks for the list of resources many times a minute.
+            level = logging.DEBUG if subresource == "other" and code < 500 else logging.INFO
+            log.log(level, "%s %s: %d after %.1f s", request.method, request.path[:500], code, seconds)
         if answer.status in (400, 401, 413) and not answer.prepared:
             answer.force_close()
         return answer

@@ -65,7 +65,8 @@ _CODES: tuple[tuple[type[OperatorError], int], ...] = (
 """The status code for each class of errors. The first class that fits counts."""
 _CAUSE = "The log of mljob-api has the cause."
 RETRY_AFTER = 5
-"""The number of seconds after which a client may ask again, after 429 and 503."""
+"""The number of seconds after which a client may ask again, after 429. After other errors, people
+decide: kubectl would ask ten times, and show the error after a minute."""
 
 
 class Refusal(Exception):
@@ -120,7 +121,7 @@ def status_object(code: int, message: str) -> Mapping[str, Any]:
 
 def response(refusal: Refusal) -> web.Response:
     """Return the HTTP response for a refusal."""
-    headers = {"Retry-After": str(RETRY_AFTER)} if refusal.code in (429, 503) else {}
+    headers = {"Retry-After": str(RETRY_AFTER)} if refusal.code == 429 else {}
     return web.Response(
         status=refusal.code,
         text=json.dumps(status_object(refusal.code, refusal.message)),
