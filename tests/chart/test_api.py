@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from mljob_operator.api.settings import ApiSettings
+from mljob_operator.settings import Settings
 from tests.chart.conftest import Render
 from tests.chart.rendering import IMAGE, NAMESPACE, Rendered, merged
-from tests.chart.test_environment import EVERYTHING
+from tests.chart.test_environment import EVERYTHING, WITH_TOKEN
 from tests.chart.test_refusals import PEM
 
 NAME = "mljob-operator-api"
@@ -295,6 +299,49 @@ def test_the_network_policy_can_be_left_out(render: Render) -> None:
 
 
 # --- Settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rendered], ApiSettings]:
+    """Returns the settings of mljob-api, parsed from the environment of a rendered Pod."""
+
+    def read(rendered: Rendered) -> ApiSettings:
+        for name in [name for name in os.environ if name.startswith("MLJOB_")]:
+            monkeypatch.delenv(name)
+        for name, value in of_api(rendered).env.items():
+            monkeypatch.setenv(name, value if isinstance(value, str) else "from-a-Secret")
+        return ApiSettings()
+
+    return read
+
+
+def test_the_chart_sets_all_settings_of_mljob_api_itself(api: Rendered) -> None:
+    own = {f"MLJOB_{name.upper()}" for name in ApiSettings.model_fields.keys() - Settings.model_fields.keys()}
+
+    assert {name for name in api.env if name.startswith("MLJOB_API_")} == own
+
+
+def test_mljob_api_accepts_the_variables_of_the_chart(
+    render: Render, settings: Callable[[Rendered], ApiSettings]
+) -> None:
+    parsed = settings(render(merged(EVERYTHING, ENABLED)))
+
+    assert parsed.airflow_url == EVERYTHING["airflow"]["url"]
+    assert parsed.namespaces == ("team-a", "team-b")
+    assert parsed.api_cert_file == "/etc/mljob-operator/api-tls/tls.crt"
+
+
+def test_the_chart_and_mljob_api_have_the_same_defaults(
+    render: Render, settings: Callable[[Rendered], ApiSettings]
+) -> None:
+    parsed = settings(render(merged(WITH_TOKEN, ENABLED)))
+
+    # The chart has one address for all ports, by default every address.
+    without_default = {"api_cert_file", "api_key_file", "api_host"}
+    own = ApiSettings.model_fields.keys() - Settings.model_fields.keys() - without_default
+    assert {name: getattr(parsed, name) for name in own} == {
+        name: ApiSettings.model_fields[name].default for name in own
+    }
 
 
 def test_the_port_of_the_value_is_served(render: Render) -> None:

@@ -49,14 +49,28 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   value: {{ .Values.operator.httpHost | quote }}
 - name: MLJOB_API_PORT
   value: {{ .Values.api.port | quote }}
+- name: MLJOB_API_PROBE_HOST
+  value: {{ .Values.operator.httpHost | quote }}
 - name: MLJOB_API_PROBE_PORT
   value: "8081"
 - name: MLJOB_API_CERT_FILE
   value: /etc/mljob-operator/api-tls/tls.crt
 - name: MLJOB_API_KEY_FILE
   value: /etc/mljob-operator/api-tls/tls.key
+{{- with .Values.api }}
 - name: MLJOB_API_ALLOW_ANY_FRONT_PROXY_NAME
-  value: {{ .Values.api.allowAnyFrontProxyName | quote }}
+  value: {{ .allowAnyFrontProxyName | quote }}
+- name: MLJOB_API_EVENTS_IN_ANY_PARTITION
+  value: {{ .eventsInAnyPartition | quote }}
+- name: MLJOB_API_CONNECTIONS
+  value: {{ .limits.connections | quote }}
+- name: MLJOB_API_STREAMS
+  value: {{ .limits.streams | quote }}
+- name: MLJOB_API_EVENT_READERS
+  value: {{ .limits.eventReaders | quote }}
+- name: MLJOB_API_FOLLOW_SECONDS
+  value: {{ .limits.followSeconds | quote }}
+{{- end }}
 {{- end }}
 
 {{/* The environment of mljob-api: the operator's, where it has a use for it, and its own. */}}
