@@ -87,6 +87,7 @@ class MLJobApi:
             "KUBECONFIG": str(self.kubeconfig),
             "MLJOB_API_HOST": HOST,
             "MLJOB_API_PORT": str(self._ports[NAME]),
+            "MLJOB_API_PROBE_HOST": HOST,
             "MLJOB_API_PROBE_PORT": str(self._ports[f"{NAME}-probes"]),
             "MLJOB_API_CERT_FILE": str(self._directory / "tls.crt"),
             "MLJOB_API_KEY_FILE": str(self._directory / "tls.key"),

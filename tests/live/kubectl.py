@@ -65,6 +65,10 @@ class Kubectl:
         found: dict[str, Any] = json.loads(self("get", *arguments, "--output=json"))
         return found
 
+    def command(self, *arguments: str) -> list[str]:
+        """The whole command, for a caller that reads the output while the command runs."""
+        return [*self._command, *arguments]
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command without waiting for its end."""
         return subprocess.Popen(

@@ -57,7 +57,7 @@ class OperatorProcess:
     @property
     def prefix(self) -> str:
         """The prefix of the operator's run ids."""
-        return self.name
+        return self._overrides.get("MLJOB_RUN_ID_PREFIX", self.name)
 
     def environment(self) -> dict[str, str]:
         return (
