@@ -32,5 +32,6 @@ ENV PATH=/opt/mljob-operator/bin:$PATH \
 # A number, so that a cluster can see that it is not root without knowing the image's users.
 USER 65532:65532
 WORKDIR /tmp
-EXPOSE 8080
+# The operator: 8080. mljob-api (python -m mljob_operator.api): 6443, and 8081 for its probes.
+EXPOSE 8080 6443 8081
 CMD ["python", "-m", "mljob_operator"]

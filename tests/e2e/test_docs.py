@@ -30,8 +30,11 @@ Run = Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def run(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs a command in a shell whose kubectl uses the stack, in a namespace with an operator."""
-    namespace = new_installation("docs").jobs.namespace
+    """Runs a command in a shell whose kubectl uses the stack, in a namespace with an operator.
+
+    The operator has the prefix of mljob-api. The pages read logs of the namespace ``default``.
+    """
+    namespace = new_installation("docs", MLJOB_RUN_ID_PREFIX="mljob").jobs.namespace
     kubectl = binaries.locate("kubectl")["kubectl"]
     program = tmp_path_factory.mktemp("bin") / "kubectl"
     command = shlex.join([str(kubectl), f"--kubeconfig={stack.kubeconfig}", f"--namespace={namespace}"])
@@ -41,7 +44,13 @@ def run(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytes
 
     def typed_into_a_shell(line: str) -> str:
         done = subprocess.run(
-            ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=BOUND, check=False
+            ["bash", "-c", line.replace("/namespaces/default/", f"/namespaces/{namespace}/")],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=BOUND,
+            check=False,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         return done.stdout

@@ -34,13 +34,15 @@ from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
+from mljob_operator.api.metrics import ApiMetrics
+from mljob_operator.api.settings import ApiSettings
 from mljob_operator.core.mljob.cancellation import CancelReason
 from mljob_operator.core.mljob.decisions import POLICIES
 from mljob_operator.core.mljob.state import Stage
 from mljob_operator.core.mljob.upstream import FAILED, WAITING
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
-from mljob_operator.errors import AirflowError, OperatorError
+from mljob_operator.errors import AirflowError, KafkaUnavailable, OperatorError
 from mljob_operator.settings import Settings
 from tests.pages import PAGES, ROOT
 
@@ -212,7 +214,8 @@ def drawn_transitions(text: str) -> set[tuple[str, str]]:
 
 
 def test_each_reason_is_explained_and_no_other() -> None:
-    errors = {error.reason for error in tree(OperatorError)}
+    of_mljob_api = {error.reason for error in tree(KafkaUnavailable)}
+    errors = {error.reason for error in tree(OperatorError)} - of_mljob_api
     summaries = words_passed_to("StatusSummary", 1, *SUMMARIES) | set(CancelReason) | set(Halt)
     summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog) | {WAITING, FAILED}
     told = section(API, "Reasons")
@@ -257,8 +260,9 @@ def test_each_setting_is_explained_with_its_default() -> None:
     rows = dict(
         re.findall(r"^\| `(MLJOB_[A-Z0-9_]+)` \| (.*?) \|", (OPERATIONS / "settings.md").read_text(), re.MULTILINE)
     )
-    assert set(rows) == {f"MLJOB_{name.upper()}" for name in Settings.model_fields}
-    for name, field in Settings.model_fields.items():
+    assert set(rows) == {f"MLJOB_{name.upper()}" for name in ApiSettings.model_fields}
+    assert Settings.model_fields.keys() <= ApiSettings.model_fields.keys()
+    for name, field in ApiSettings.model_fields.items():
         told = rows[f"MLJOB_{name.upper()}"]
         if field.is_required():
             assert told == "required"
@@ -275,6 +279,16 @@ def test_each_metric_is_explained_with_its_type() -> None:
     exposed = {
         metric.name + ("_total" if metric.type == "counter" else ""): metric.type
         for metric in Metrics().registry.collect()
+    }
+    assert rows == exposed
+
+
+def test_each_metric_of_mljob_api_is_explained_with_its_type() -> None:
+    told = section((OPERATIONS / "mljob-api.md").read_text(), "Metrics")
+    rows = dict(re.findall(r"^\| `(mljob_\w+)` \| (\w+) \|", told, re.MULTILINE))
+    exposed = {
+        metric.name + ("_total" if metric.type == "counter" else ""): metric.type
+        for metric in ApiMetrics().registry.collect()
     }
     assert rows == exposed
 

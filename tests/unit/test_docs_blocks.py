@@ -16,14 +16,16 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from mljob_contract import airflow_instance, mljob
+from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.adapters.metrics import Metrics
-from mljob_operator.settings import Settings
+from mljob_operator.api.settings import ApiSettings
 from tests.pages import PAGES, ROOT, Block, blocks, commands, typed
 
 CHART = ROOT / "charts" / "mljob-operator"
@@ -44,11 +46,15 @@ WITHOUT_MEANING = {"text", "mermaid"}
 compares the diagram of phases with the code.
 """
 
-OTHER_PROGRAMS = {".", "alias", "acls", "cosign", "curl", "docker", "done", "for", "gh", "jq", "oc"}
+OTHER_PROGRAMS = {".", "alias", "acls", "cosign", "curl", "docker", "done", "for", "gh", "grep", "jq", "oc"}
 """Programs whose commands are checked for the syntax of the shell only."""
 
-KUBERNETES = {"configmap", "crd", "deployment", "events", "namespace", "secret"}
+KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "namespace", "secret"}
 """Kubernetes' own resources in the pages' commands."""
+OTHER_CONDITIONS = {"Available"}
+"""Conditions of these resources."""
+RUN_PARAMETERS = {"after", "attempt", "follow", "mapIndex", "tail", "task", "try"}
+"""The parameters of ``run.mljob.dev``."""
 EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}
 """Fields by which Events can be selected."""
 
@@ -246,6 +252,9 @@ def of_make(arguments: Sequence[str]) -> Iterator[str]:
 
 def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
     verb, *rest = arguments
+    if verb == "get" and (path := dict(options(rest)).get("--raw")):
+        yield from of_raw_path(path)
+        return
     yield from missing_files(rest, "-f", "--filename", "--patch-file")
     kinds: set[str] = set()
     if verb in ("annotate", "delete", "describe", "explain", "get", "label", "patch", "wait"):
@@ -257,6 +266,19 @@ def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
             yield from unknown_paths(f" .{target.partition('.')[2]} {' '.join(rest)}", kinds)
     for name, value in options(rest):
         yield from of_kubectl_option(name, value, kinds)
+
+
+def of_raw_path(path: str) -> Iterator[str]:
+    """Check a path at the API server: the subresource of an MLJob, and its parameters."""
+    address = urlsplit(path)
+    paths = {
+        run_path("default", "digits-train", subresource, watch=watch)
+        for subresource in RunSubresource
+        for watch in (False, subresource is RunSubresource.EVENTS)
+    }
+    if address.path not in paths:
+        yield f"mljob-api does not serve {address.path}"
+    yield from (f"no parameter {name}" for name in parse_qs(address.query).keys() - RUN_PARAMETERS)
 
 
 def resource_of(word: str) -> str:
@@ -278,7 +300,7 @@ def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
 def of_kubectl_option(name: str, value: str, kinds: set[str]) -> Iterator[str]:
     if name == "--for":
         condition = value.removeprefix("condition=").partition("=")[0]
-        if condition not in conditions(kinds):
+        if condition not in (conditions(kinds) or OTHER_CONDITIONS):
             yield f"no condition {condition}"
     elif name == "--field-selector":
         fields = {pair.partition("=")[0] for pair in value.split(",")}
@@ -340,7 +362,7 @@ def of_python(arguments: Sequence[str]) -> Iterator[str]:
 
 @pages
 def test_settings_exist(page: Path) -> None:
-    settings = {f"MLJOB_{name.upper()}" for name in Settings.model_fields}
+    settings = {f"MLJOB_{name.upper()}" for name in ApiSettings.model_fields}
     named = set(re.findall(r"\bMLJOB_[A-Z0-9_]+\b", page.read_text())) - settings
     sources = [
         *(ROOT / "devstack").glob("*.py"),
