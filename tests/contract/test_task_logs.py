@@ -17,6 +17,8 @@ from mljob_operator.ports import Airflow
 
 from .conftest import AirflowWorld, new_run_id
 
+pytestmark = pytest.mark.every_airflow
+
 TASK = ("echo", -1)
 
 

@@ -273,6 +273,10 @@ class AirflowApi:
         found = self.airflow.log(dag_id, run_id, key, int(number), int(token) if token is not None else None)
         if found is None:
             raise Refused(404, "TaskInstance not found")
+        if token is not None and self.airflow.version.startswith("3.1."):
+            begun = self.airflow.log(dag_id, run_id, key, int(number), 0)
+            assert begun is not None
+            found = begun
         return 200, {"content": found[0], "continuation_token": found[1]}
 
     @_route("GET", "/dags/{}/tasks")

@@ -178,6 +178,16 @@ class Session:
         self._result(reply, absent)
         raise AssertionError("an answer without success raises")
 
+    def version(self) -> Version:
+        """Return Airflow's version.
+
+        Raises:
+            AirflowUnsupported: The version is too old.
+            AirflowUnavailable: Airflow does not say its version.
+        """
+        with _nothing_sent():
+            return self._supported()[0]
+
     def connection_errors(self) -> AbstractContextManager[None]:
         """Turn the exceptions of an answer that breaks off into AirflowUnavailable."""
         return _connection_errors(f"Airflow at {self._shown_url}", self._proxy)

@@ -15,13 +15,14 @@ import urllib3
 from airflow_client.client import TaskInstanceApi
 
 from ...core.run.facts import TaskKey
-from ...core.run.log_lines import LogEntry
+from ...core.run.log_lines import GROUP_END, HEADER, LogEntry
 from ...errors import AirflowUnavailable, AirflowUnreadable
 from . import absence
 from .answers import CHUNK, Absent
 from .lanes import Run, Work
 from .log_document import LogDocument, NotALog
 from .session import Session
+from .versions import repeats_logs
 
 T = TypeVar("T")
 
@@ -42,9 +43,16 @@ class AirflowLog:
         session: The session with the Airflow.
         run: Runs a function in the lane of its kind of work.
         response: The answer, whose body was not read yet.
+        skip: The number of entries that an earlier answer had, if Airflow begins each log again.
+            None if Airflow goes on after the position of a token.
     """
 
-    def __init__(self, session: Session, run: Run, response: urllib3.BaseHTTPResponse) -> None:
+    def __init__(
+        self, session: Session, run: Run, response: urllib3.BaseHTTPResponse, *, skip: int | None = None
+    ) -> None:
+        self._skip = skip
+        self._seen = 0
+        self._in_header = False
         self._session = session
         self._run = run
         self._response = response
@@ -74,17 +82,34 @@ class AirflowLog:
                 chunk = self._chunk()
                 try:
                     if not chunk:
-                        self.token = self._document.token()
+                        self.token = self._token()
                         self._closed = True
                         self._response.release_conn()
                         return None
-                    entries = [convert(entry) for entry in self._document.feed(chunk)]
+                    entries = [convert(entry) for entry in self._document.feed(chunk) if self._is_new(entry)]
                 except NotALog as error:
                     raise AirflowUnreadable(
                         f"Airflow's answer with the log of a task can't be read: {error}. Is it Airflow's api-server?"
                     ) from None
                 self._check(len(chunk))
             return entries
+
+    def _token(self) -> str | None:
+        """Return the token at the end of the answer, with the number of entries so far if Airflow
+        begins each log again.
+        """
+        token = self._document.token()
+        return token if token is None or self._skip is None else f"{self._seen}:{token}"
+
+    def _is_new(self, entry: LogEntry) -> bool:
+        """Return whether no earlier answer had this entry. Only the first answer has the header."""
+        if self._skip is None:
+            return True
+        self._in_header = (self._in_header or (not self._seen and entry.event == HEADER)) and entry.event != GROUP_END
+        if self._in_header or (not self._seen and entry.event == GROUP_END):
+            return True
+        self._seen += 1
+        return self._seen > self._skip
 
     def _chunk(self) -> bytes:
         try:
@@ -130,6 +155,10 @@ class TaskLogs:
 
     def _open(self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None) -> AirflowLog | None:
         task_id, map_index = task
+        skip = None
+        if repeats_logs(self._session.version()):
+            number, _, token = (token or "0:").partition(":")
+            skip, token = int(number), token or None
         try:
             response = self._session.open(
                 self._tasks.get_log_without_preload_content,
@@ -145,4 +174,4 @@ class TaskLogs:
             )
         except Absent:
             return None
-        return AirflowLog(self._session, self._run, response)
+        return AirflowLog(self._session, self._run, response, skip=skip)

@@ -26,6 +26,11 @@ BACKFILLS_CAN_BE_TOLD_APART: Version = (3, 2)
 """The version that added ``conf_contains`` to lists of runs. Earlier versions have no way to find
 the runs of one backfill."""
 
+LOGS_GO_ON: Version = (3, 2)
+"""The version since which a log that is requested with a token goes on after the position of the
+token. Earlier versions begin the log again, without its header. Source: ``FileTaskHandler._read`` in
+``airflow/utils/log/file_task_handler.py``."""
+
 _TESTED = f"This operator works with {SUPPORTED}"
 
 
@@ -64,6 +69,11 @@ def without_api(answered: str) -> AirflowUnavailable:
     return AirflowUnavailable(
         f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."
     )
+
+
+def repeats_logs(number: Version) -> bool:
+    """Return whether this version begins a log again at each token."""
+    return number < LOGS_GO_ON
 
 
 def assert_backfills(number: Version, version: str, url: str) -> None:
