@@ -82,6 +82,18 @@ async def test_history_has_the_events_of_this_run_only(world: ApiWorld) -> None:
     assert len(found) == 2
 
 
+async def test_failure_that_both_producers_report_is_told_once_and_exactly(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.report(run, EventName.TASK_UP_FOR_RETRY, max_tries=2, error=TaskError(type="E", message="m"))
+    official = {"schema_version": 1, "event": "task_instance.failed", "timestamp": now().isoformat()}
+    about = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": "fit", "map_index": -1}
+    world.send(run, json.dumps(official | about | {"try_number": 1}))
+    world.send(run, json.dumps(official | about | {"try_number": 2}))
+    found = [entry for entry in await world.events() if isinstance(entry, TaskChange)]
+    assert [(entry.try_number, entry.state) for entry in found] == [(1, "up_for_retry"), (2, "failed")]
+
+
 async def test_messages_that_cannot_be_read_are_left_out(world: ApiWorld) -> None:
     await world.start()
     run = world.submitted()

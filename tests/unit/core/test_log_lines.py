@@ -33,6 +33,11 @@ def test_an_entry_does_not_repeat_whose_log_it_is_in() -> None:
     assert shown({"event": "loaded", **of_the_try, "rows": 12}) == ["loaded rows=12"]
 
 
+@pytest.mark.parametrize("event", ["::group::Pre Execute", "::group::Post Execute", "::endgroup::"])
+def test_marks_for_the_ui_are_left_out(event: str) -> None:
+    assert shown({"event": event, "timestamp": "2026-01-01T00:00:00Z"}) == []
+
+
 def test_a_traceback_reads_as_in_python_the_cause_first() -> None:
     frame = {"filename": "/dags/train.py", "lineno": 7, "name": "fit"}
     entry = {
@@ -135,7 +140,7 @@ def test_header_about_the_sources_and_ends_of_groups_are_left_out() -> None:
     assert [line for entry in found for line in entry] == [
         "Could not read served logs: refused",
         "first",
-        "::group::mine",
+        "mine",
         "second",
     ]
     assert write.count == 8

@@ -99,6 +99,7 @@ class EventsWriter:
         self._until = time.monotonic() + request.seconds
         self._entries = 0
         self._ended_at: float | None = None
+        self._ended_tries: set[tuple[str, int, int]] = set()
         self.cursor: str | None = None
         """The position after the last entry."""
 
@@ -195,7 +196,22 @@ class EventsWriter:
             return []
         if (envelope.dag_id, envelope.run_id) != (self._key.dag_id, self._key.run_id) or envelope.fact is None:
             return []
+        if self._is_repeated(envelope.fact):
+            return []
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
+
+    def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
+        """Return whether a failure is known already, and better: an event of Airflow's own producer
+        does not say whether a retry follows, and the provider's event of the same try does.
+        """
+        if isinstance(fact, RunFact):
+            return False
+        this = fact.task_id, fact.map_index, fact.try_number
+        if not fact.certain:
+            return this in self._ended_tries
+        if fact.state in (TaskState.FAILED, TaskState.UP_FOR_RETRY):
+            self._ended_tries.add(this)
+        return False
 
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:

@@ -54,11 +54,17 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u
 """The control characters except tab and line feed, and the characters that reverse the direction of
 the text.
 """
+_FOR_THE_UI = frozenset({"::group::Pre Execute", "::group::Post Execute", GROUP_END})
+"""Entries by which Airflow's UI folds the log."""
+_GROUP = "::group::"
+"""Begins an entry with the title of a group."""
 _SHOWN_OTHERWISE = frozenset(
-    {"timestamp", "event", "level", "logger", "filename", "lineno", "loc", "chan", "error_detail", "exception", "ti"}
+    {
+        *("timestamp", "event", "level", "logger", "filename", "lineno", "loc", "chan", "error_detail", "exception"),
+        # The task instance, which is the same in the whole log.
+        *("ti", "ti_id", "dag_id", "run_id", "task_id", "map_index", "try_number"),
+    }
 )
-_OF_THE_TRY = frozenset({"dag_id", "run_id", "task_id", "map_index", "try_number", "ti_id"})
-"""The fields with which Airflow says whose log an entry is in. Who reads the log has asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,7 @@ class EntryLines:
     """Writes the entries of one answer of Airflow's as lines.
 
     Airflow's header about the sources of the log is left out, because it names hosts and paths. It
-    stays where it says that a source can't be read. The ends of groups are left out too: they mean
-    something to Airflow's UI only, and would be most of the last lines.
+    stays where it says that a source can't be read.
 
     Args:
         redaction: Redacts the values from Secrets.
@@ -109,14 +114,17 @@ class EntryLines:
         self.count += 1
         if self.count == 1 and entry.event == HEADER:
             self._in_header = True
-        ends_group = entry.event == GROUP_END
-        hidden = ends_group or (self._in_header and not entry.event.startswith(UNREADABLE_SOURCE))
-        self._in_header = self._in_header and not ends_group
+        hidden = self._in_header and not entry.event.startswith(UNREADABLE_SOURCE)
+        self._in_header = self._in_header and entry.event != GROUP_END
         return [] if hidden or self.count <= self._skip else list(lines(entry, self._redaction))
 
 
 def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
-    """Yield the lines of an entry, without line breaks and without values from Secrets."""
+    """Yield the lines of an entry, without line breaks and without values from Secrets. Marks for
+    Airflow's UI have no lines, because they would be most of the last lines of a log.
+    """
+    if entry.event in _FOR_THE_UI:
+        return
     yield from plain_lines(_text(entry), redaction)
     if not entry.is_whole:
         yield f"(The entry above has {entry.size} bytes. The rest is left out.)"
@@ -153,7 +161,7 @@ def _text(entry: LogEntry) -> str:
     parts = [
         _time(value.get("timestamp")),
         level.upper().ljust(7) if isinstance(level, str) and len(level) <= 10 else "",
-        entry.event,
+        entry.event.removeprefix(_GROUP),
         *_fields(value),
     ]
     return "\n".join([" ".join(part for part in parts if part), *_traceback(value.get("error_detail"))])
@@ -172,7 +180,7 @@ def _time(value: Any) -> str:
 
 def _fields(value: Mapping[str, Any]) -> Iterator[str]:
     """Yield the further fields of an entry, each as ``name=value``."""
-    names = [name for name in value if name not in _SHOWN_OTHERWISE | _OF_THE_TRY]
+    names = [name for name in value if name not in _SHOWN_OTHERWISE]
     for name in names[:MAX_FIELDS]:
         text = value[name] if isinstance(value[name], str) else _json(value[name])
         # The text is redacted before it is shown, and redaction finds the beginning of a value.
