@@ -11,11 +11,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from mljob_operator.api.server import STOP_SECONDS
 from mljob_operator.api.settings import ApiSettings
 from mljob_operator.settings import Settings
 from tests.chart.conftest import Render
 from tests.chart.rendering import IMAGE, NAMESPACE, Rendered, merged
 from tests.chart.test_environment import EVERYTHING, WITH_TOKEN
+from tests.chart.test_openshift import OPENSHIFT
 from tests.chart.test_refusals import PEM
 
 NAME = "mljob-operator-api"
@@ -131,6 +133,18 @@ def test_an_update_and_a_drain_leave_a_pod(api: Rendered) -> None:
 
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     assert budget == {"maxUnavailable": 1, "selector": spec["selector"]}
+
+
+def test_a_pod_serves_until_the_control_plane_knows_that_it_is_going(api: Rendered) -> None:
+    [_, seconds] = api.container["lifecycle"]["preStop"]["exec"]["command"]
+
+    assert 0 < int(seconds) < api.pod["terminationGracePeriodSeconds"] - STOP_SECONDS
+
+
+def test_openshift_chooses_the_user_of_mljob_api_too(render: Render) -> None:
+    api = of_api(render(merged(OPENSHIFT, ENABLED)))
+
+    assert api.pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
 def test_values_of_the_pod_apply_to_both(render: Render) -> None:
