@@ -23,6 +23,7 @@ class FakeBackfills:
     Attributes:
         made: All backfills by id.
         lose_answers: How many of the next creations take effect without an answer.
+        lose_requests: How many of the next creations get no answer and take no effect.
     """
 
     def __init__(self, airflow: FakeAirflow, clock: Clock) -> None:
@@ -30,6 +31,7 @@ class FakeBackfills:
         self._clock = clock
         self.made: dict[int, Backfill] = {}
         self.lose_answers = 0
+        self.lose_requests = 0
 
     # Backfills
 
@@ -45,6 +47,9 @@ class FakeBackfills:
         Refuses an unknown DAG, a DAG without a schedule, and a second active backfill, as Airflow
         does.
         """
+        if self.lose_requests:
+            self.lose_requests -= 1
+            raise AirflowUnavailable("the request was lost", outcome_unknown=True)
         if dag_id not in self._airflow.dags:
             raise DagNotFound(f"no DAG {dag_id}")
         if dag_id not in self._airflow.daily:

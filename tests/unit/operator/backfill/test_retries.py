@@ -63,6 +63,18 @@ class TestRetrying:
         await world.later(5)
         assert (made(world), world.status.phase, world.status.attempts) == (2, Phase.QUEUED, 2)
 
+    async def test_retry_whose_request_was_lost_runs_only_the_failed_runs(self, world: World) -> None:
+        await self.failed(world)
+        world.airflow.backfills.close(1)
+        world.airflow.backfills.lose_requests = 1
+        await world.later(10)
+        assert world.status.reason == "AirflowUnavailable"
+        for _ in range(3):
+            await world.later(31)
+        again = world.airflow.backfills.made[2]
+        assert (again.reprocess, again.marker) == (ReprocessBehavior.FAILED, Marker(world.status.dag_run_id or "", 2))
+        assert [run.run_id for run in runs(world, 2)] == ["backfill__2025-12-02T00:00:00+00:00"]
+
     async def test_late_event_of_a_failure_is_not_counted_as_another_failure(self, world: World) -> None:
         await self.failed(world)
         failed_at = world.clock() - timedelta(seconds=2)

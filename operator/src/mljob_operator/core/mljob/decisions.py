@@ -366,7 +366,7 @@ def _submit(s: State) -> Action:
         # backfill. The operator first finds out whether the earlier request took effect.
         return LookUpRun()
     if s.current.by_clearing:
-        return ClearFailed() if s.observed_run.missed_at is None else LookUpRun()
+        return ClearFailed() if s.observed_run.missed_at is None or s.presence.absent else LookUpRun()
     if s.presence.in_doubt and unknown_until is not None and s.now >= unknown_until:
         # The limits on active runs must count this run if it exists, even if it can't be submitted
         # again.

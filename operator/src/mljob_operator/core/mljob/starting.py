@@ -71,7 +71,7 @@ class Start:
         superseded = _is_superseded(inputs, current, change, presence)
         takes_outputs = _takes_outputs(inputs, current, change, superseded=superseded)
         needed = dependencies(job, inputs.upstreams) if takes_outputs else NO_DEPENDENCIES
-        superseded |= _has_other_outputs(current, needed)
+        superseded |= _has_other_outputs(current, needed, lost=inputs.transient.conf_lost)
         announced = current.attempt if current.open and not superseded else None
         attempt = announced or _next_attempt(inputs, current, change)
         if announced is None and takes_outputs and not _takes_over(inputs, current, attempt):
@@ -125,8 +125,11 @@ def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker 
 
 def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, *, superseded: bool) -> bool:
     """Return whether the conf of the next run takes outputs of other MLJobs. An attempt that clears
-    tasks keeps the conf of its run, and runPolicy Once keeps the conf of the earlier run.
+    tasks keeps the conf of its run, unless Airflow has lost that conf, and runPolicy Once keeps the
+    conf of the earlier run.
     """
+    if inputs.transient.conf_lost:
+        return change is not SpecChange.REFUSED
     clears = current.by_clearing and not superseded if current.open else _is_to_be_cleared(inputs, change)
     return not clears and change is not SpecChange.REFUSED
 
@@ -140,12 +143,13 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
     return attempt.run_id in ran or (current.attempt is None and bool(inputs.transient.newest))
 
 
-def _has_other_outputs(current: CurrentAttempt, needed: Dependencies) -> bool:
+def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
     """Return whether an upstream MLJob has run again since the announced attempt took its outputs.
     Another attempt then takes the new outputs, so that the status names the runs behind the conf.
+    If Airflow has lost the conf of the attempt, the same counts for an attempt that took none.
     """
     attempt = current.attempt
-    if not current.open or attempt is None or not attempt.upstreams or not needed.runs:
+    if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:
         return False
     return attempt.upstreams != needed.runs
 
@@ -160,7 +164,9 @@ def _start_at(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> da
 
 
 def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, presence: Presence) -> bool:
-    nothing_to_clear = inputs.transient.cleared_nothing or (current.by_clearing and presence.absent)
+    # A retry of a backfill is absent until its own backfill is created.
+    run_is_lost = current.by_clearing and presence.absent and capabilities(inputs.job).has_chosen_id
+    nothing_to_clear = inputs.transient.cleared_nothing or run_is_lost
     moved = current.open and not current.by_clearing and current.run.airflow != inputs.target != NO_AIRFLOW
     return change is SpecChange.RENEWED or nothing_to_clear or (moved and change is not SpecChange.REFUSED)
 
@@ -172,6 +178,9 @@ def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -
     status, last = inputs.job.status, current.attempt
     if last is None:
         return _run_of_its_own(inputs, None, change, 1)
+    if current.open and current.by_clearing and inputs.transient.conf_lost:
+        # The attempt still repeats the failed runs of the earlier backfill, with another conf.
+        return attempts.same_run(last, last.number)
     if current.open:
         # The status announces the attempt, and its run was not submitted. Another attempt replaces
         # it, because the spec or the default Airflow has changed, or because there is nothing to
