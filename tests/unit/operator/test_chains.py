@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mljob_contract.mljob import MLJobStatus, Phase
+from mljob_contract.mljob import MLJobStatus, Phase, ReprocessBehavior
 from mljob_operator.core.mljob.upstream import READ_AGAIN_AFTER
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import FakeRun
@@ -481,9 +481,12 @@ class TestLife:
         assert [run.conf for run in runs_of(world, "train")] == [OUTPUTS, OUTPUTS]
         assert status(world, "train").upstreams == taken
 
-    async def test_retry_of_a_backfill_reads_the_outputs_if_the_backfill_is_lost(self, world: World) -> None:
+    async def lose_backfill(self, world: World, **outputs: Any) -> None:
+        """Let the backfill ``past-days``, which takes outputs of ``data``, fail, and delete it in
+        Airflow before its retry.
+        """
         dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-01T00:00:00Z"}
-        await apply(world, "data")
+        await apply(world, "data", runPolicy="OnChange")
         await apply(world, "past-days", "data", type="Backfill", dagId="days", backfill=dates, backoffLimit=1)
         await end(world, "data")
         backfills = world.airflow.backfills
@@ -494,9 +497,35 @@ class TestLife:
         world.clock.tick(1)
         await world.look()
         del backfills.made[backfill.id]
+
+    async def test_retry_of_a_lost_backfill_reads_the_outputs(self, world: World) -> None:
+        await self.lose_backfill(world)
         await world.later(10)
-        [again] = backfills.made.values()
+        [again] = world.airflow.backfills.made.values()
         assert OUTPUTS.items() <= again.conf.items()
+        assert again.reprocess is ReprocessBehavior.FAILED
+
+    async def test_retry_of_a_lost_backfill_waits_for_the_outputs(self, world: World) -> None:
+        await self.lose_backfill(world)
+        await delete(world, "data")
+        await world.later(10)
+        assert verdict(world, "past-days") == WAITING
+        assert not world.airflow.backfills.made
+        await apply(world, "data")
+        await end(world, "data", {"dataset": "new"})
+        [again] = world.airflow.backfills.made.values()
+        assert (again.conf["dataset"], again.reprocess) == ("new", ReprocessBehavior.FAILED)
+        [taken] = status(world, "past-days").upstreams or []
+        assert taken.dag_run_id == runs_of(world, "data")[-1].run_id, "the status names the run behind the conf"
+
+    async def test_retry_of_a_lost_backfill_takes_no_outputs_that_lack_some(self, world: World) -> None:
+        await self.lose_backfill(world)
+        await edit(world, "data", conf={"a": 2})
+        await end(world, "data", OUTPUTS | {"weights": "w" * 17_000})
+        await world.later(10)
+        assert verdict(world, "past-days") == FAILED
+        assert "succeeded without some of its outputs: weights" in message(world, "past-days")
+        assert not world.airflow.backfills.made
 
     async def test_deletion_of_the_other_before_its_success_is_told(self, world: World) -> None:
         await apply(world, "data", cancellation={"strategy": "Api"})

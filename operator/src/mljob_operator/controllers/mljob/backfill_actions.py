@@ -18,6 +18,7 @@ from ...core.mljob.actions import ClearFailed, Pause, Submit
 from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.tracked import TrackedJob
+from ...core.mljob.upstream import upstream_names
 from ...core.run.backfill import Backfill, BackfillRequest, BackfillSnapshot
 from ...core.run.observed_run import ObservedRun, observe_absence, observe_backfill
 from ...errors import ValidationFailed, after_effect
@@ -39,13 +40,21 @@ class BackfillActions:
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
         """Create the backfill that the MLJob's spec asks for."""
-        return await self._create(context, *await self._request(context, action.conf_of))
+        earlier = await self._earlier(context, action.conf_of)
+        return await self._create(context, *await self._request(context, earlier, action.conf_of))
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Create another backfill of the same range. In this backfill, Airflow runs only the failed
         runs again.
+
+        If the earlier backfill does not exist any more, the conf is built again. If the conf takes
+        outputs of other MLJobs, these MLJobs are checked before, as for a first attempt.
         """
-        request, unknown_params = await self._request(context, context.state.run.run_id)
+        run_id = context.state.run.run_id
+        earlier = await self._earlier(context, run_id)
+        if earlier is None and not context.transient.conf_lost and upstream_names(context.job.spec):
+            return context.with_result(transient=replace(context.transient, conf_lost=True))
+        request, unknown_params = await self._request(context, earlier, run_id)
         return await self._create(context, request.for_failed_runs(), unknown_params)
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
@@ -96,26 +105,33 @@ class BackfillActions:
         state = context.state
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
-    async def _request(self, context: ActionContext, conf_of: str | None) -> tuple[BackfillRequest, str | None]:
+    async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
+        """Return the backfill of an earlier attempt, or None if Airflow does not have it any more."""
+        if conf_of is None:
+            return None
+        return await context.dag_runs.backfills.find(context.state.run.dag_id, conf_of)
+
+    async def _request(
+        self, context: ActionContext, earlier: Backfill | None, conf_of: str | None
+    ) -> tuple[BackfillRequest, str | None]:
         """Return the request that creates the backfill, and the message about keys of its conf that
         the DAG does not declare as params. The message is None if the conf was not built from the
         spec.
 
         Args:
             context: The context of the action.
-            conf_of: The run id of an earlier attempt whose range and conf are used again. If None,
-                the range and the conf come from the spec.
+            earlier: The backfill whose range and conf are used again. If None, the range and the
+                conf come from the spec.
+            conf_of: The run id of that backfill.
 
         Raises:
             ValidationFailed: The earlier backfill does not exist any more, and ``runPolicy: Once``
                 does not allow the changed spec.
         """
         state = context.state
-        if conf_of is not None:
-            earlier = await context.dag_runs.backfills.find(state.run.dag_id, conf_of)
-            if earlier is not None:
-                await self._confs.reuse(state, earlier.conf)
-                return BackfillRequest.repeating(earlier, context.job.spec), None
+        if earlier is not None:
+            await self._confs.reuse(state, earlier.conf)
+            return BackfillRequest.repeating(earlier, context.job.spec), None
         if state.change is SpecChange.REFUSED:
             raise ValidationFailed(
                 f"Airflow has no backfill of {conf_of} any more, so its range and conf are not known, and runPolicy Once refuses the changed spec. "

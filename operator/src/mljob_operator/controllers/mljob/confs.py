@@ -133,21 +133,11 @@ class Confs:
                 if source is not None:
                     found.append(source)
             else:
-                upstream = s.inputs.upstreams.get(reference.outputs_ref.name)
-                if upstream is None or upstream.run is None:
-                    # A retry of a backfill needs no outputs, unless the earlier backfill was deleted.
-                    upstream = await self._upstream(s.job, reference.outputs_ref)
-                found.append(outputs_of(reference.outputs_ref, upstream))
+                # A run is submitted only if nothing blocks it, so the outputs are known and checked.
+                upstream = s.inputs.upstreams[reference.outputs_ref.name]
+                if upstream is not None:
+                    found.append(outputs_of(reference.outputs_ref, upstream))
         return found
-
-    async def _upstream(self, job: Job, reference: OutputsReference) -> Upstream:
-        found = await self._jobs.get((job.namespace, reference.name))
-        upstream = Upstream.of(found) if found is not None else Upstream()
-        if upstream.run is None:
-            raise ReferenceMissing(
-                f"MLJob {reference.name} (spec.confFrom) has no outputs; the run is submitted when that MLJob has succeeded."
-            )
-        return upstream
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
         """Use the conf of an earlier run again: remember its secret values, and return the conf."""
@@ -251,7 +241,8 @@ class Confs:
         """Return the outputs that the newest run's conf took from another MLJob. Return None if
         that MLJob has other outputs by now.
         """
-        upstream = await self._upstream(job, reference)
+        found = await self._jobs.get((job.namespace, reference.name))
+        upstream = Upstream.of(found) if found is not None else Upstream()
         return outputs_of(reference, upstream) if upstream.run in (job.status.upstreams or ()) else None
 
     def _learn(self, job: Job, texts: Iterable[str]) -> None:

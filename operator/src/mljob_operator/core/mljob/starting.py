@@ -138,6 +138,8 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
     """Return whether Airflow already has the run of an attempt (runPolicy OncePerSpec). The run
     keeps its conf, and the operator does not know from which runs the conf has its outputs.
     """
+    if inputs.transient.conf_lost:
+        return False
     status = inputs.job.status
     ran = {entry.dag_run_id for entry in status.history or ()} | ({status.dag_run_id} if current.finished else set())
     return attempt.run_id in ran or (current.attempt is None and bool(inputs.transient.newest))
