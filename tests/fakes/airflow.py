@@ -132,6 +132,7 @@ class FakeAirflow:
         version: Airflow's version.
         unhealthy: The components that are not healthy.
         down_for: How many of the next requests get no answer, by name of the request.
+        before: What happens right before the next request of a name.
         lose_answers: How many of the next submissions take effect without an answer.
         denies: How many of the next requests are answered as if an existing run did not exist.
         calls: The names of all requests, in order.
@@ -152,6 +153,7 @@ class FakeAirflow:
         self.version = "3.3.2"
         self.unhealthy: set[str] = set()
         self.down_for: dict[str, int] = {}
+        self.before: dict[str, Callable[[], object]] = {}
         self.lose_answers = 0
         self.denies = 0
         self.calls: list[str] = []
@@ -469,6 +471,7 @@ class FakeAirflow:
             AirflowUnauthorized: The credentials are refused.
         """
         self.calls.append(call)
+        self.before.pop(call, lambda: None)()
         if self.down_for.get(call, 0) > 0:
             self.down_for[call] -= 1
             raise AirflowUnavailable(f"Airflow is down for {call}")

@@ -232,7 +232,7 @@ CELLS = [
         "get xcom",
         lambda a: a.outputs(DAG, RUN, []),
         detail="XCom entry with key: `mljob_outputs` not found",
-        absent=equals(Outputs({})),
+        absent=equals(Outputs({}, ("mljob_outputs of fit (deleted in Airflow before it was read)",))),
         otherwise={"200 huge": equals(Outputs({}, ("mljob_outputs of fit",)))},
     ),
     Cell(

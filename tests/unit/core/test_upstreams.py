@@ -216,6 +216,21 @@ def test_upstream_mljobs_are_named_once_and_in_order() -> None:
             "Its outputs are rows. Correct keys, or the task that publishes the outputs.",
             id="a key that does not exist",
         ),
+        *(
+            pytest.param(
+                [{"name": "data", **keys}],
+                {
+                    "data": Upstream(
+                        RUN, omitted=("all outputs (the run was deleted in Airflow before they were read)",)
+                    )
+                },
+                "DependencyFailed: MLJob data (spec.confFrom[0].outputsRef) succeeded, but its outputs are lost: "
+                "all outputs (the run was deleted in Airflow before they were read) (status.outputsOmitted). "
+                "Run that MLJob again.",
+                id=f"its outputs are lost {keys}",
+            )
+            for keys in ({}, {"keys": ["rows"]})
+        ),
         pytest.param(
             [{"name": "data", "keys": ["rows"]}],
             {"data": Upstream(RUN, {"rows": 1, "deep": [{"url": "a***b"}]}, has_secrets=True)},

@@ -332,6 +332,24 @@ class TestFailure:
         await edit(world, "train", confFrom=[{"outputsRef": {"name": "data", "keys": ["rows"]}}])
         assert bool(runs_of(world, "train")) is ("rows" in outputs)
 
+    async def test_lost_outputs_are_not_taken_for_none(self, world: World) -> None:
+        await apply(world, "train", "data")
+        await apply(world, "data")
+        run = runs_of(world, "data")[0]
+        world.airflow.before = {"outputs": lambda: world.airflow.runs.pop((run.dag_id, run.run_id))}
+        await end(world, "data")
+        await world.later(4)
+        await world.see_all()
+        assert verdict(world, "data")[0] == "Succeeded"
+        assert verdict(world, "train") == FAILED
+        assert "its outputs are lost: all outputs (the run was deleted in Airflow" in message(world, "train")
+        world.jobs.request_retry(("team-a", "data"), "now")
+        await world.see_all()
+        for _ in range(3):
+            await world.later(10)
+        await end(world, "data")
+        assert [run.conf for run in runs_of(world, "train")] == [OUTPUTS]
+
     async def test_redacted_output_is_not_taken(self, world: World) -> None:
         world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
         await apply(world, "data", confFrom=[{"secretRef": {"name": "warehouse"}}])

@@ -155,6 +155,7 @@ class TestTrueEnd:
 
     async def test_end_counts_as_soon_as_airflow_confirms_it(self, world: World) -> None:
         run = await going_on(world)
+        run.outputs = {"score": 0.9}
         world.airflow.set_task(run, "extract", TaskState.SUCCESS)
         world.airflow.set_task(run, "fit", TaskState.SUCCESS)
         before = len(world.airflow.calls)
@@ -168,6 +169,7 @@ class TestTrueEnd:
 
     async def test_true_end_is_confirmed_by_one_request(self, world: World) -> None:
         run = await going_on(world)
+        run.outputs = {"score": 0.9}
         world.airflow.set_task(run, "extract", TaskState.SUCCESS)
         world.airflow.set_task(run, "fit", TaskState.SUCCESS)
         world.airflow.end(run, RunState.SUCCESS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.core.run.facts import RunFact
 from mljob_operator.core.run.states import RunState, TaskState
 
-from .conftest import World
+from .conftest import KEY, World
 from .runs import end, finish, newest
 
 
@@ -85,3 +87,90 @@ async def test_status_names_outputs_that_are_too_large(world: World) -> None:
     world.airflow.only_run().outputs = {"weights": "w" * 20_000, "score": 0.9}
     await finish(world)
     assert (world.status.outputs, world.status.outputs_omitted) == ({"score": 0.9}, ["weights"])
+
+
+async def vanish(world: World) -> None:
+    """Delete the only run in Airflow, and let the operator find out."""
+    run = world.airflow.only_run()
+    del world.airflow.runs[run.dag_id, run.run_id]
+    for _ in range(2):
+        await world.later(4)
+
+
+class TestRunDeletedBeforeItsOutputsWereRead:
+    """A run that succeeded and is deleted in Airflow has not published nothing."""
+
+    LOST = ("all outputs (the run was deleted in Airflow before they were read)",)
+
+    def told(self, world: World) -> bool:
+        assert (world.status.phase, world.status.outputs) == (Phase.SUCCEEDED, None)
+        assert tuple(world.status.outputs_omitted or ()) == self.LOST
+        assert world.message.endswith("Its outputs are lost, as status.outputsOmitted says. To get them, run it again.")
+        return not world.has_finalizer
+
+    async def test_run_deleted_before_its_tasks_were_listed(self, world: World) -> None:
+        await world.apply()
+        world.airflow.only_run().outputs = {"score": 0.9}
+        world.airflow.down_for = {"tasks": 1}
+        await finish(world)
+        await vanish(world)
+        assert self.told(world)
+
+    async def test_run_deleted_while_its_outputs_are_read(self, world: World) -> None:
+        await world.apply()
+        run = world.airflow.only_run()
+        world.airflow.before = {"outputs": lambda: world.airflow.runs.pop((run.dag_id, run.run_id))}
+        await finish(world)
+        assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "CollectingOutputs")
+        await world.later(4)
+        assert self.told(world)
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    async def test_run_deleted_after_the_verdict_came_without_outputs(self, world: World, *, restarted: bool) -> None:
+        await world.apply()
+        world.airflow.only_run().outputs = {"score": 0.9}
+        world.airflow.down_for = {"tasks": 1000}
+        await finish(world)
+        await world.later(31)
+        assert "could not be read" in world.message
+        assert world.has_finalizer
+        if restarted:
+            await world.restart()
+        world.airflow.down_for = {}
+        await vanish(world)
+        assert self.told(world)
+        before = world.jobs.objects[KEY]["status"]
+        await world.restart()
+        await world.later(60)
+        assert world.jobs.objects[KEY]["status"] == before
+
+    async def test_retry_forgets_what_was_lost(self, world: World) -> None:
+        await world.apply()
+        world.airflow.down_for = {"tasks": 1}
+        await finish(world)
+        await vanish(world)
+        await world.request_retry()
+        await world.later(20)
+        assert (world.status.attempts, world.status.outputs_omitted) == (2, None)
+        world.airflow.only_run().outputs = {"score": 0.9}
+        await end(world, RunState.SUCCESS)
+        assert (world.status.outputs, world.status.outputs_omitted) == ({"score": 0.9}, None)
+
+    async def test_run_that_published_nothing_lost_nothing(self, world: World) -> None:
+        await world.apply()
+        await finish(world)
+        assert (world.status.phase, world.status.outputs, world.status.outputs_omitted) == (Phase.SUCCEEDED, None, None)
+        assert "lost" not in world.message
+        assert world.airflow.calls[-2:] == ["outputs", "get"], "one request finds out that the run still exists"
+
+
+async def test_outputs_are_lost_if_nothing_holds_the_mljob(world: World) -> None:
+    await world.apply()
+    world.airflow.only_run().outputs = {"score": 0.9}
+    world.jobs.objects[KEY]["metadata"]["finalizers"] = []
+    await world.edit()
+    await finish(world)
+    assert (world.status.phase, world.status.outputs_omitted) == (
+        Phase.SUCCEEDED,
+        ["all outputs (the finalizer was removed before they were read)"],
+    )

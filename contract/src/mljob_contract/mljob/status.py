@@ -368,7 +368,8 @@ class MLJobStatus(ResourceModel):
     entry says so. A task can't publish an output that is too large or not JSON, and the log of the
     task says which of the two is the case. If a name has the suffix (in an object store), Airflow's
     XCom backend keeps the value in an object store, and Airflow's REST API returns only the address
-    of the value.
+    of the value. If the entry begins with all outputs, none could be read, for example because the
+    run was deleted in Airflow before. To get the outputs, run the MLJob again.
     """
     backfill: BackfillStatus | None = None
     """The runs of a backfill. Present with type Backfill."""

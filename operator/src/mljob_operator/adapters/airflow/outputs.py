@@ -40,6 +40,8 @@ IN_A_STORE = "(in an object store)"
 an object store. For such an XCom, Airflow's REST API returns the address in the object store
 instead of the value.
 """
+DELETED = "(deleted in Airflow before it was read)"
+"""The text after the name of an output whose XCom was deleted while the outputs were read."""
 MAX_XCOMS = 1000
 """The maximum number of XComs with the same key that are read, from all tasks of a run or from one
 mapped task."""
@@ -94,6 +96,7 @@ class XComOutputs:
           output.
         - An XCom ``mljob_outputs`` that is too large or kept in an object store is named by its
           task.
+        - An XCom that was deleted while the outputs were read is named like one that is too large.
         - An output that ``publish_outputs`` omitted is named, unless a later task published this
           output.
 
@@ -144,6 +147,10 @@ class XComOutputs:
             try:
                 value = self._value(reading, xcom, key)
             except Absent:
+                # The list had the XCom, so it was deleted in the meantime.
+                reading.omitted.append(f"{name or f'{OUTPUTS_KEY} of {xcom.task_id}'} {DELETED}")
+                if name is not None:
+                    return []
                 continue
             except TooLarge:
                 reading.omitted.append(name or f"{OUTPUTS_KEY} of {xcom.task_id}")

@@ -14,8 +14,8 @@ from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.observed_run import ObservedRun, observe, observe_absence
-from ...core.run.outputs import bounded, without_task
-from ...core.run.states import FINISHED_TASK
+from ...core.run.outputs import bounded, may_be_deleted, without_task
+from ...core.run.states import FINISHED_TASK, RunState
 from ...errors import NothingToClear
 from ...ports import Clock
 from .actions import ActionContext
@@ -100,6 +100,14 @@ class RunActions:
             return context.with_result(observed_run=observed_run, transient=transient)
         await self._confs.read(context.state, context.dag_runs)
         read = await context.dag_runs.outputs(run.dag_id, run.run_id, context.job.spec.outputs)
+        if (
+            fact.state is RunState.SUCCESS
+            and may_be_deleted(context.job.spec.outputs, read)
+            and await context.dag_runs.get(run.dag_id, run.run_id) is None
+        ):
+            not_listed = replace(observed_run, listed=False)
+            observed_run = observe_absence(not_listed, self._clock(), transient.unknown_until)
+            return context.with_result(observed_run=observed_run, transient=transient)
         lacking = without_task(context.job.spec.outputs, read, {task.task_id for task in tasks})
         outputs = bounded(read.values, (*read.omitted, *lacking))
         if outputs.omitted:

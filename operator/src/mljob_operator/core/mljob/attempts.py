@@ -225,6 +225,7 @@ def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
         "completion_time": None,
         "current_task": None,
         "outputs": None,
+        "outputs_omitted": None,
     }
     if attempt.run_id != status.dag_run_id:
         update |= dict.fromkeys(_OF_ONE_RUN)

@@ -23,6 +23,7 @@ from mljob_contract.mljob import Condition, ConditionStatus, MLJobSpec, OutputsR
 from ..airflow_instance.catalog import Blocker
 from ..conf.conf import Source, has_secrets
 from ..conf.redaction import HIDDEN
+from ..run.outputs import ALL_OUTPUTS
 from ..text.storable import cut
 from .job import Job
 from .outstanding import is_done
@@ -184,6 +185,8 @@ def _failure(what: str, reference: OutputsReference, upstream: Upstream | None) 
         return f"{what} is {upstream.failure.rstrip('.')}. The run starts if that MLJob succeeds after all."
     if upstream.run is None:
         return None
+    if (lost := next((entry for entry in upstream.omitted if entry.startswith(f"{ALL_OUTPUTS} (")), None)) is not None:
+        return f"{what} succeeded, but its outputs are lost: {lost} (status.outputsOmitted). Run that MLJob again."
     if reference.keys is None and upstream.omitted:
         return (
             f"{what} succeeded without some of its outputs: {_quoted(upstream.omitted)} (status.outputsOmitted). "

@@ -19,6 +19,13 @@ MAX_NAME_LENGTH = 100
 output, and in some cases also why the output is omitted.
 """
 
+ALL_OUTPUTS = "all outputs"
+"""The name in an entry of ``Outputs.omitted`` that stands for everything that the run published."""
+RUN_DELETED = f"{ALL_OUTPUTS} (the run was deleted in Airflow before they were read)"
+"""The entry of ``Outputs.omitted`` if Airflow does not have the successful run any more."""
+NOT_HELD = f"{ALL_OUTPUTS} (the finalizer was removed before they were read)"
+"""The entry of ``Outputs.omitted`` if somebody other than the operator removed the finalizer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -26,8 +33,8 @@ class Outputs:
 
     Attributes:
         values: The outputs by name. In a status, at most 16 KiB of JSON.
-        omitted: The names of outputs that are too large, were not published, or come from a task
-            that the run does not have. A status has at most 32 entries. If there are more names,
+        omitted: The names of outputs that are too large, were not published, were deleted, or come
+            from a task that the run does not have. A status has at most 32 entries. If there are more names,
             the last entry says how many more there are.
     """
 
@@ -48,6 +55,17 @@ def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collecti
         for source in sources
         if source.task_id not in tasks and source.name not in read.values
     ]
+
+
+def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
+    """Return whether outputs may be lacking because the run was deleted while they were read.
+    Airflow's answers about the XComs of a deleted run say that there are none.
+
+    Args:
+        sources: The entries of ``spec.outputs``.
+        read: The outputs that were read from Airflow.
+    """
+    return not read.values or bool(read.omitted) or any(source.name not in read.values for source in sources)
 
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:

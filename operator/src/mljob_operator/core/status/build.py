@@ -21,6 +21,7 @@ from ..text.storable import stored_size
 from .conditions import transition
 from .context import Context
 from .disclosure import redacted_state
+from .lost_outputs import lost_outputs
 from .messages import closing, summarise
 from .mljob_conditions import conditions_of, rerun_blocker
 from .summary import StatusSummary
@@ -68,7 +69,7 @@ def report(
             **_of_run(context),
             **_of_tasks(context, summary),
             **workload(state.job).fields(state.observed_run, context.url),
-            **_of_outputs(outputs),
+            **_of_outputs(state, outputs),
             "conditions": transition(old.conditions, conditions_of(state, summary), state.job.generation, state.now),
         }
     )
@@ -151,9 +152,10 @@ def _failed_task(state: State, summary: StatusSummary) -> str | None:
     return failure.task_id if failure is not None else None
 
 
-def _of_outputs(outputs: Outputs | None) -> dict[str, Any]:
+def _of_outputs(state: State, outputs: Outputs | None) -> dict[str, Any]:
     if outputs is None:
-        return {}
+        lost = lost_outputs(state)
+        return {"outputs": None, "outputs_omitted": [lost]} if lost is not None else {}
     return {"outputs": dict(outputs.values) or None, "outputs_omitted": list(outputs.omitted) or None}
 
 

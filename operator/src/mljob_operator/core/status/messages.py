@@ -25,7 +25,7 @@ from ..run.run_key import SETTINGS_AIRFLOW
 from ..text.sentences import sentence
 from ..text.storable import cut
 from .context import Context
-from .single_run import NOT_READ
+from .lost_outputs import LOST, NOT_READ, lost_outputs
 from .summary import StatusSummary
 from .workloads import workload
 
@@ -61,6 +61,8 @@ def _verdict(context: Context) -> StatusSummary:
     message = status.message or ""
     if context.state.transient.over_since is not None:
         message = message.removesuffix(NOT_READ)
+    elif lost_outputs(context.state) is not None:
+        message = message.removesuffix(NOT_READ) + LOST
     return StatusSummary(status.phase or Phase.FAILED, status.reason or str(status.phase), message)
 
 

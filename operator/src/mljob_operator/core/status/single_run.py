@@ -16,12 +16,10 @@ from ..run.run_key import RunKey
 from ..run.states import ACTIVE_TASK, RunState, TaskState
 from ..text.storable import cut
 from .context import Context
+from .lost_outputs import LOST, NOT_READ, lost_outputs
 from .summary import StatusSummary
 from .tasks import MAX_SUBJECT, error_text, first_failure, input_url
 from .workload import dag_url
-
-NOT_READ = " Its outputs could not be read from Airflow yet; they follow."
-"""The end of the message of a successful run whose outputs could not be read from Airflow yet."""
 
 
 class SingleRun:
@@ -70,10 +68,12 @@ class SingleRun:
 
     def succeeded(self, context: Context) -> StatusSummary:
         """Return the summary of a successful run. The message says if its outputs could not be read
-        yet.
+        yet, or are lost.
         """
         state = context.state
         unread = "" if state.transient.over_since is not None or state.job.deleting else NOT_READ
+        if lost_outputs(state) is not None:
+            unread = LOST
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"The run succeeded{context.of_tasks}.{unread}")
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
