@@ -225,7 +225,7 @@ upstreams = st.sampled_from(
         {"data": s.upstream()},
         {"data": s.upstream(attempt=2)},
         {"data": None},
-        {"data": s.upstream_that("Failed with reason TaskFailed: out of memory")},
+        {"data": s.upstream_that("is Failed with reason TaskFailed: out of memory")},
         {"data": s.upstream_that(waits_for="train")},
         {},
     ]

@@ -116,12 +116,12 @@ WAITS: dict[str, Any] = {"confFrom": [{"outputsRef": {"name": "raw"}}]}
         pytest.param(mljob(status={"specHash": "another"}), Upstream(), id="another run of its spec is to come"),
         pytest.param(
             mljob(status={"phase": "Failed"} | conditions("TaskFailed", "Out of memory.")),
-            Upstream(failure="Failed with reason TaskFailed: Out of memory."),
+            Upstream(failure="is Failed with reason TaskFailed: Out of memory."),
             id="failed",
         ),
         pytest.param(
             mljob(status={"phase": "Pending"} | conditions("ValidationFailed", "x" * 3000)),
-            Upstream(failure=f"Pending with reason ValidationFailed: {'x' * 397}..."),
+            Upstream(failure=f"is Pending with reason ValidationFailed: {'x' * 397}..."),
             id="its spec was refused",
         ),
         pytest.param(
@@ -137,7 +137,7 @@ WAITS: dict[str, Any] = {"confFrom": [{"outputsRef": {"name": "raw"}}]}
         pytest.param(
             mljob(status={"observedGeneration": 2} | conditions("DependencyFailed", "MLJob raw is Failed."), **WAITS),
             Upstream(
-                failure="Succeeded with reason DependencyFailed: MLJob raw is Failed.",
+                failure="is Succeeded with reason DependencyFailed: MLJob raw is Failed.",
                 waits_for=("raw",),
             ),
             id="it gets no outputs for another spec",
@@ -183,7 +183,7 @@ def test_upstream_mljobs_are_named_once_and_in_order() -> None:
         ),
         pytest.param(
             [{"name": "data"}, {"name": "raw"}],
-            {"data": Upstream(), "raw": upstream_that("Failed with reason TaskFailed: Out of memory.")},
+            {"data": Upstream(), "raw": upstream_that("is Failed with reason TaskFailed: Out of memory.")},
             "DependencyFailed: MLJob raw (spec.confFrom[1].outputsRef) is Failed with reason TaskFailed: Out of memory. "
             "The run starts if that MLJob succeeds after all.",
             id="a failure is told before what is waited for",
@@ -255,6 +255,46 @@ def test_blocker_says_what_is_missing_and_what_to_do(
     blocker = dependencies(taking(*references), known).blocker
     assert (f"{blocker.reason}: {blocker.message}" if blocker is not None else None) == expected
     assert blocker is None or blocker.stalls is (blocker.reason == "DependencyFailed")
+
+
+def test_failure_at_the_begin_of_a_long_chain_is_told_whole_at_its_end() -> None:
+    cause = f"Task fit failed at try 1: ValueError: {'x' * 300}"
+    before = mljob("job-0", status={"phase": "Failed"} | conditions("TaskFailed", cause))
+    message = ""
+    for number in range(1, 50):
+        blocker = dependencies(
+            taking({"name": before.name}, name=f"job-{number}"), {before.name: Upstream.of(before)}
+        ).blocker
+        assert blocker is not None
+        assert len(blocker.message) <= MAX_MESSAGE
+        message = blocker.message
+        before = mljob(
+            f"job-{number}",
+            status={"phase": "Pending"} | conditions("DependencyFailed", message),
+            confFrom=[{"outputsRef": {"name": before.name}}],
+        )
+    assert message == (
+        "MLJob job-48 (spec.confFrom[0].outputsRef) gets no outputs, because MLJob job-0 is Failed with reason "
+        f"TaskFailed: {cause}. The run starts if that MLJob succeeds after all."
+    )
+
+
+def test_cause_of_a_chain_is_the_mljob_whose_own_spec_is_wrong() -> None:
+    lacks = "MLJob data (spec.confFrom[0].outputsRef) succeeded without the output 'path'. It has no outputs."
+    train = mljob("train", status={"phase": "Pending"} | conditions("DependencyFailed", lacks))
+    first = dependencies(taking({"name": "train"}, name="predict"), {"train": Upstream.of(train)}).blocker
+    assert first is not None
+    assert first.message.startswith(
+        "MLJob train (spec.confFrom[0].outputsRef) is Pending with reason DependencyFailed: MLJob data "
+        "(spec.confFrom[0].outputsRef) succeeded without the output 'path'."
+    )
+    predict = mljob("predict", status={"phase": "Pending"} | conditions("DependencyFailed", first.message))
+    second = dependencies(taking({"name": "predict"}, name="report"), {"predict": Upstream.of(predict)}).blocker
+    assert second is not None
+    assert second.message.startswith(
+        "MLJob predict (spec.confFrom[0].outputsRef) gets no outputs, because MLJob train is Pending with reason "
+        "DependencyFailed: MLJob data (spec.confFrom[0].outputsRef) succeeded without the output 'path'."
+    )
 
 
 def test_runs_behind_the_conf_are_named() -> None:

@@ -236,7 +236,7 @@ class TestFailure:
         await world.see_all()
         assert verdict(world, "predict") == FAILED
         assert "MLJob train" in message(world, "predict")
-        assert "MLJob data" in message(world, "predict")
+        assert "because MLJob data is Failed with reason TaskFailed: Task extract" in message(world, "predict")
 
         await delete(world, "data")
         await world.see_all()

@@ -13,6 +13,7 @@ and ends where it began: as soon as the first MLJob is not Stalled any more.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,6 +39,12 @@ READ_AGAIN_AFTER = timedelta(minutes=5)
 """The time after which an upstream MLJob is read again while another MLJob waits for it. Usually the
 watch reports a change at once. After an interruption of the watch, a deletion may be unknown.
 """
+CONTINUES = " The run starts if that MLJob succeeds after all."
+"""The end of the message of an MLJob whose upstream MLJob has failed."""
+LACKS = "gets no outputs, because "
+"""The predicate of an upstream MLJob that waits for a failed MLJob itself. The first failed MLJob
+follows, with its failure.
+"""
 MAX_IN_CYCLE = 100
 """The maximum number of MLJobs that are searched for a cycle."""
 MAX_NAMED = 3
@@ -55,8 +62,8 @@ class Upstream:
             if there is no such run.
         outputs: The outputs of that run.
         omitted: The entries of ``status.outputsOmitted``.
-        failure: Why the MLJob does not succeed without a change, as the end of a sentence. None if
-            the MLJob may still succeed.
+        failure: Why the MLJob does not succeed without a change, as the predicate of a sentence.
+            None if the MLJob may still succeed.
         suspended: Whether the MLJob is suspended.
         waits_for: The names of the MLJobs that the MLJob itself waits for.
         has_secrets: Whether texts from Secrets may be redacted in the outputs.
@@ -79,8 +86,10 @@ class Upstream:
         waits = reconciling is not None and reconciling.reason in (WAITING, FAILED)
         waits_for = upstream_names(job.spec) if waits else ()
         if stalled is not None and _holds_now(stalled, job):
-            why = f"{status.phase} with reason {stalled.reason}: {cut(stalled.message, MAX_QUOTED)}"
-            return cls(failure=why, waits_for=waits_for)
+            failure = _passed_on(stalled.message) if stalled.reason == FAILED else None
+            if failure is None:
+                failure = f"is {status.phase} with reason {stalled.reason}: {cut(stalled.message, MAX_QUOTED)}"
+            return cls(failure=failure, waits_for=waits_for)
         # An MLJob that is about to run another spec keeps the phase of the run before.
         current = status.observed_generation == job.generation
         current = current and status.spec_hash in (None, "", job.parsed.hash)
@@ -171,6 +180,24 @@ def _holds_now(condition: Condition, job: Job) -> bool:
     return condition.status is ConditionStatus.TRUE and condition.observed_generation == job.generation
 
 
+_OF_UPSTREAM = re.compile(rf"(MLJob \S+) \(spec\.confFrom\[\d+\]\.outputsRef\) ((?:is |{LACKS}).*)", re.DOTALL)
+"""The message of an MLJob whose upstream MLJob has failed: the upstream MLJob and its failure."""
+
+
+def _passed_on(message: str) -> str | None:
+    """Return the failure of an MLJob that fails because of an upstream MLJob: which MLJob of the
+    chain failed first, and why. Return None if the MLJob itself is the cause.
+
+    The cause travels in the messages, because the status is all that the operator keeps of an
+    MLJob. Each message names two MLJobs only, so the cause is complete at the end of a long chain.
+    """
+    found = _OF_UPSTREAM.fullmatch(message.removesuffix(CONTINUES))
+    if found is None:
+        return None
+    name, failure = found.groups()
+    return failure if failure.startswith(LACKS) else f"{LACKS}{name} {failure}"
+
+
 def _progress(namespace: str, upstream: Upstream | None) -> str:
     if upstream is None:
         return f"does not exist in namespace {namespace}"
@@ -182,7 +209,7 @@ def _failure(what: str, reference: OutputsReference, upstream: Upstream | None) 
     if upstream is None:
         return None
     if upstream.failure is not None:
-        return f"{what} is {upstream.failure.rstrip('.')}. The run starts if that MLJob succeeds after all."
+        return f"{what} {upstream.failure.rstrip('.')}.{CONTINUES}"
     if upstream.run is None:
         return None
     if (lost := next((entry for entry in upstream.omitted if entry.startswith(f"{ALL_OUTPUTS} (")), None)) is not None:
