@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from mljob_contract.param_schema import ADDITIONAL_PARAMS
-from mljob_operator.core.conf.conf import Source, problems, refuses_unknown_keys, string_values, unknown_keys
+from mljob_operator.core.conf.conf import Source, origins, problems, refuses_unknown_keys, unknown_keys
 
 INTEGER = {"value": 3, "schema": {"type": "integer"}}
 PARAMS = {"epochs": INTEGER, "learning_rate": INTEGER}
-DEFAULTS = Source("ConfigMap defaults", {"epochs": "5", "region": "eu"}, secret=False)
-WAREHOUSE = Source("Secret warehouse", {"epochs": "6"}, secret=True)
-OBJECT = Source("ConfigMap more", {"more.json": '{"epochs": 5}'}, secret=False)
+DEFAULTS = Source("ConfigMap defaults", {"epochs": "5", "region": "eu"}, secret=False, field="spec.confFrom[0]")
+WAREHOUSE = Source("Secret warehouse", {"epochs": "6"}, secret=True, field="spec.confFrom[1]")
+OBJECT = Source("ConfigMap more", {"more.json": '{"epochs": 5}'}, secret=False, field="spec.confFrom[2]")
+OUTPUTS = Source("the outputs of MLJob data", {"epoch": 5}, secret=False, typed=True, field="spec.confFrom[3]")
 
 
 @pytest.mark.parametrize(
@@ -61,52 +62,66 @@ def test_which_dags_refuse_unknown_keys(params: dict[str, Any], *, expected: boo
 
 
 @pytest.mark.parametrize(
-    ("conf", "own", "sources", "expected"),
+    ("own", "sources", "expected"),
     [
-        pytest.param({"epochs": "5"}, {}, [DEFAULTS], {"epochs": "ConfigMap defaults"}, id="a ConfigMap"),
-        pytest.param({"epochs": "6"}, {}, [DEFAULTS, WAREHOUSE], {"epochs": "Secret warehouse"}, id="the last source"),
-        pytest.param({"epochs": "5"}, {"epochs": "5"}, [DEFAULTS], {}, id="the spec"),
-        pytest.param({"epochs": 5}, {}, [DEFAULTS, OBJECT], {}, id="JSON"),
+        pytest.param({}, [DEFAULTS], {"epochs": DEFAULTS, "region": DEFAULTS}, id="a ConfigMap"),
+        pytest.param({}, [DEFAULTS, WAREHOUSE], {"epochs": WAREHOUSE, "region": DEFAULTS}, id="the last source"),
+        pytest.param({"epochs": "5"}, [DEFAULTS], {"region": DEFAULTS}, id="the spec"),
+        pytest.param({}, [DEFAULTS, OBJECT], {"epochs": OBJECT, "region": DEFAULTS}, id="JSON"),
+        pytest.param({}, [OUTPUTS], {"epoch": OUTPUTS}, id="outputs"),
     ],
 )
-def test_strings_from_sources(
-    conf: dict[str, Any], own: dict[str, Any], sources: list[Source], expected: dict[str, str]
-) -> None:
-    assert string_values(conf, own, sources) == expected
+def test_origins_of_a_conf(own: dict[str, Any], sources: list[Source], expected: dict[str, Source]) -> None:
+    assert origins(own, sources) == expected
 
 
+def test_unknown_key_names_the_source_that_has_it() -> None:
+    assert unknown_keys({"epoch": 5, "region": "eu", "note": 1}, PARAMS, {"epoch": OUTPUTS, "region": DEFAULTS}) == [
+        "spec.confFrom[3] (the outputs of MLJob data).epoch: the DAG has no such param (did you mean epochs?)",
+        "spec.confFrom[0] (ConfigMap defaults).region: the DAG has no such param",
+        "spec.conf.note: the DAG has no such param",
+    ]
+
+
+def test_value_of_json_has_no_hint_about_strings() -> None:
+    params = {"epochs": {"value": 3, "schema": {"type": "string"}}}
+    assert problems({"epochs": 5}, params, {"epochs": OBJECT}) == [
+        "spec.confFrom[2] (ConfigMap more).epochs: 5 is not of type 'string'"
+    ]
+
+
+FIELD = "spec.confFrom[0] (ConfigMap defaults)"
 HINT = 'the values of ConfigMap defaults are strings; a key with the suffix .json holds JSON, such as more.json: {"x": ...}'
 
 
 @pytest.mark.parametrize(
     ("value", "schema", "expected"),
     [
-        pytest.param("5", {"type": "integer"}, [f"spec.conf.x: '5' is not of type 'integer' ({HINT})"], id="a number"),
+        pytest.param("5", {"type": "integer"}, [f"{FIELD}.x: '5' is not of type 'integer' ({HINT})"], id="a number"),
         pytest.param(
             "[1]",
             {"type": ["array", "null"]},
-            [f"spec.conf.x: '[1]' is not of type 'array', 'null' ({HINT})"],
+            [f"{FIELD}.x: '[1]' is not of type 'array', 'null' ({HINT})"],
             id="a list",
         ),
         pytest.param(
             "2h",
             {"type": "integer"},
             [
-                "spec.conf.x: '2h' is not of type 'integer' "
+                f"{FIELD}.x: '2h' is not of type 'integer' "
                 f"(write the duration as a number; in seconds, two hours are 7200; {HINT})"
             ],
             id="a duration",
         ),
-        pytest.param("abc", {"type": "string", "maxLength": 2}, ["spec.conf.x: 'abc' is too long"], id="a string"),
+        pytest.param("abc", {"type": "string", "maxLength": 2}, [f"{FIELD}.x: 'abc' is too long"], id="a string"),
         pytest.param("abc", {"type": "string"}, [], id="a string that fits"),
     ],
 )
 def test_hint_about_strings_from_a_config_map(value: str, schema: dict[str, Any], expected: list[str]) -> None:
     params = {"x": {"value": None, "schema": schema}}
-    assert problems({"x": value}, params, {"x": "ConfigMap defaults"}) == expected
+    defaults = Source("ConfigMap defaults", {"x": value}, secret=False, field="spec.confFrom[0]")
+    assert problems({"x": value}, params, {"x": defaults}) == expected
 
 
 def test_value_of_the_spec_has_no_hint_about_config_maps() -> None:
-    assert problems({"x": "5"}, {"x": INTEGER}, {"y": "ConfigMap defaults"}) == [
-        "spec.conf.x: '5' is not of type 'integer'"
-    ]
+    assert problems({"x": "5"}, {"x": INTEGER}, {"y": DEFAULTS}) == ["spec.conf.x: '5' is not of type 'integer'"]

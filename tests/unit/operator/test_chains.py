@@ -350,6 +350,18 @@ class TestFailure:
         await end(world, "data")
         assert [run.conf for run in runs_of(world, "train")] == [OUTPUTS]
 
+    async def test_output_that_is_no_param_is_named_with_its_source(self, world: World) -> None:
+        world.airflow.dag_params["train"] = {"epochs": {"value": 3, "schema": {"type": "integer"}}}
+        sources = [{"configMapRef": {"name": "none", "optional": True}}, {"outputsRef": {"name": "data"}}]
+        await apply(world, "data")
+        await apply(world, "train", confFrom=sources)
+        await end(world, "data", {"epoch": 3})
+        [told] = [event.message for name, event in world.jobs.kube_events if event.reason == "UnknownParams"]
+        assert (
+            "spec.confFrom[1] (the outputs of MLJob data).epoch: the DAG has no such param (did you mean epochs?)"
+            in told
+        )
+
     async def test_redacted_output_is_not_taken(self, world: World) -> None:
         world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
         await apply(world, "data", confFrom=[{"secretRef": {"name": "warehouse"}}])

@@ -219,7 +219,7 @@ class TestConf:
         await world.apply(confFrom=[{"configMapRef": {"name": "defaults"}}])
         assert world.status.reason == "ValidationFailed"
         assert (
-            "spec.conf.epochs: '5' is not of type 'integer' (the values of ConfigMap defaults are strings; "
+            "spec.confFrom[0] (ConfigMap defaults).epochs: '5' is not of type 'integer' (the values of ConfigMap defaults are strings; "
             'a key with the suffix .json holds JSON, such as more.json: {"epochs": ...})'
         ) in world.message
 
@@ -239,7 +239,7 @@ class TestConf:
         assert world.status.reason == "ValidationFailed"
         everything = f"{world.jobs.objects} {world.jobs.kube_events} {caplog.text}"
         assert "hunter2" not in everything
-        assert "spec.conf.password" in everything
+        assert "spec.confFrom[0] (Secret warehouse).password" in everything
 
 
 def test_conf_with_a_nul_character_is_refused_before_it_is_sent() -> None:

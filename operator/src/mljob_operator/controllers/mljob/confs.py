@@ -22,10 +22,10 @@ from ...core.conf.conf import (
     has_secrets,
     merged,
     not_public,
+    origins,
     problems,
     refuses_unknown_keys,
     secrets,
-    string_values,
     unknown_keys,
 )
 from ...core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
@@ -112,13 +112,14 @@ class Confs:
         self._learn(job, secrets(sources))
         try:
             conf = merged(job.spec.conf, sources)
+            sources_by_key = origins(job.spec.conf, sources)
         except ValueError as error:
             raise ReferenceMissing(str(error)) from error
         if (over := excess(conf, sources)) is not None:
             raise ValidationFailed(over)
         params = await dag_runs.params(dag_id)
-        invalid = problems(conf, params, string_values(conf, job.spec.conf, sources))
-        unknown = unknown_keys(conf, params)
+        invalid = problems(conf, params, sources_by_key)
+        unknown = unknown_keys(conf, params, sources_by_key)
         message = f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join([*unknown, *invalid])}."
         if invalid or (unknown and refuses_unknown_keys(params)):
             raise ValidationFailed(f"{message} Change it, or the DAG's params. {TRIED_AGAIN}")
@@ -127,16 +128,15 @@ class Confs:
     async def _sources(self, s: State) -> list[Source]:
         """Return the sources of ``spec.confFrom``, in order."""
         found = []
-        for reference in s.job.spec.conf_from:
+        for index, reference in enumerate(s.job.spec.conf_from):
             if reference.outputs_ref is None:
                 source = await self._jobs.source(s.job.namespace, reference)
-                if source is not None:
-                    found.append(source)
             else:
                 # A run is submitted only if nothing blocks it, so the outputs are known and checked.
                 upstream = s.inputs.upstreams[reference.outputs_ref.name]
-                if upstream is not None:
-                    found.append(outputs_of(reference.outputs_ref, upstream))
+                source = outputs_of(reference.outputs_ref, upstream) if upstream is not None else None
+            if source is not None:
+                found.append(replace(source, field=f"spec.confFrom[{index}]"))
         return found
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:

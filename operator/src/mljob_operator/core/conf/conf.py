@@ -46,12 +46,14 @@ class Source:
         secret: Whether the object is a Secret, so that its values must not be shown.
         typed: Whether the values are JSON values, as outputs are. The values of ConfigMaps and
             Secrets are strings.
+        field: The field of the spec that names the object, such as ``spec.confFrom[0]``.
     """
 
     what: str
     data: Mapping[str, Any]
     secret: bool
     typed: bool = False
+    field: str = "spec.confFrom"
 
 
 def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
@@ -67,12 +69,28 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
     """
     conf: dict[str, Any] = {}
     for source in sources:
-        if source.typed:
-            conf |= source.data
-            continue
-        for key, value in sorted(source.data.items(), key=lambda item: (not item[0].endswith(".json"), item[0])):
-            conf |= _object(source, key, value) if key.endswith(".json") else {key: value}
+        conf |= _fields(source)
     return conf | dict(own)
+
+
+def origins(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Source]:
+    """Return where the values of a merged conf come from: the source of each key. Keys of ``own``
+    (``spec.conf``) have no entry.
+
+    Raises:
+        ValueError: As for :func:`merged`.
+    """
+    return {key: source for source in sources for key in _fields(source) if key not in own}
+
+
+def _fields(source: Source) -> dict[str, Any]:
+    """Return the keys and values that a source adds to a conf."""
+    if source.typed:
+        return dict(source.data)
+    fields: dict[str, Any] = {}
+    for key, value in sorted(source.data.items(), key=lambda item: (not item[0].endswith(".json"), item[0])):
+        fields |= _object(source, key, value) if key.endswith(".json") else {key: value}
+    return fields
 
 
 def has_secrets(spec: MLJobSpec) -> bool:
@@ -115,35 +133,20 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
     return {text for key, value in conf.items() if key not in public or public[key] != value for text in texts(value)}
 
 
-def string_values(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, str]:
-    """Return the keys of a conf whose values are strings from a ConfigMap or Secret. The value of
-    each key is the kind and name of that object.
-
-    Args:
-        conf: The conf of the run.
-        own: The conf of the spec.
-        sources: The ConfigMaps and Secrets of ``spec.confFrom``.
-    """
-    return {
-        key: source.what
-        for source in sources
-        if not source.typed
-        for key, text in source.data.items()
-        if key not in own and conf.get(key) == text
-    }
-
-
-def unknown_keys(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a conf that the DAG does not declare as params, each as ``spec.conf.<key>:
+def unknown_keys(
+    conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
+) -> list[str]:
+    """Return the keys of a conf that the DAG does not declare as params, each as ``<field>.<key>:
     <reason>``. The result is empty for a DAG without params, which may read any key.
 
     Args:
         conf: The conf to submit.
         params: The DAG's params, as for :func:`problems`.
+        sources: The sources of the keys that are not in ``spec.conf`` (:func:`origins`).
     """
     unknown = [name for name in conf if name not in params] if params else []
     found = [
-        f"spec.conf.{cut(name, MAX_KEY)}: the DAG has no such param{meant(name, params)}"
+        f"{_field(sources, name)}.{cut(name, MAX_KEY)}: the DAG has no such param{meant(name, params)}"
         for name in unknown[:MAX_UNKNOWN]
     ]
     return [*found, f"and {len(unknown) - MAX_UNKNOWN} more"] if len(unknown) > MAX_UNKNOWN else found
@@ -157,8 +160,11 @@ def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
     return any(isinstance(schema, Mapping) and schema.get(ADDITIONAL_PARAMS) is False for schema in schemas)
 
 
-def problems(conf: Mapping[str, Any], params: Mapping[str, Any], strings: Mapping[str, str] | None = None) -> list[str]:
-    """Return what Airflow would refuse in a conf, each problem as ``spec.conf.<path>: <reason>``.
+def problems(
+    conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
+) -> list[str]:
+    """Return what Airflow would refuse in a conf, each problem as ``<field>.<path>: <reason>``. The
+    field is ``spec.conf``, or the entry of ``spec.confFrom`` that has the value.
 
     Some keywords of schemas are left to Airflow (see :mod:`.param_schemas`). A param that is not in
     the conf has its default value. As in Airflow, the conf may have keys that are not params (see
@@ -168,11 +174,10 @@ def problems(conf: Mapping[str, Any], params: Mapping[str, Any], strings: Mappin
         conf: The conf to submit.
         params: The DAG's params from ``GET /dags/{id}/details``. Each param has a default ``value``
             and a JSON ``schema``.
-        strings: The keys of the conf whose values are strings from a ConfigMap or Secret
-            (:func:`string_values`).
+        sources: The sources of the keys that are not in ``spec.conf`` (:func:`origins`).
     """
     found = [
-        f"spec.conf.{name}: has a NUL character, which Airflow's database can't hold"
+        f"{_field(sources, name)}.{name}: has a NUL character, which Airflow's database can't hold"
         for name, value in conf.items()
         if r"\u0000" in json.dumps([name, value]).replace("\\\\", "")
     ]
@@ -182,8 +187,10 @@ def problems(conf: Mapping[str, Any], params: Mapping[str, Any], strings: Mappin
         schema = rules.get("schema")
         error = checks.problem(conf.get(name, rules.get("value")), schema)
         if error is not None and name in conf:
-            hint = _hint(error, name, (strings or {}).get(name))
-            found.append(f"spec.conf.{name}{error.json_path[1:]}: {cut(error.message, MAX_PROBLEM)}{hint}")
+            hint = _hint(error, name, conf[name], (sources or {}).get(name))
+            found.append(
+                f"{_field(sources, name)}.{name}{error.json_path[1:]}: {cut(error.message, MAX_PROBLEM)}{hint}"
+            )
         elif error is not None:
             kind = schema.get("type") if isinstance(schema, Mapping) else None
             found.append(f"spec.conf.{name}: required{f', of type {kind}' if isinstance(kind, str) else ''}")
@@ -202,14 +209,21 @@ def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
     return f"The conf merged from {parts} {over}. Make the conf smaller, or store large values where the DAG can read them and put their location into the conf."
 
 
-def _hint(error: ValidationError, name: str, source: str | None) -> str:
+def _field(sources: Mapping[str, Source] | None, key: str) -> str:
+    """Return the field of the spec from which a key of the conf comes."""
+    source = (sources or {}).get(key)
+    return f"{source.field} ({source.what})" if source is not None else "spec.conf"
+
+
+def _hint(error: ValidationError, name: str, value: Any, source: Source | None) -> str:
     """Return how to write the value of a param, in parentheses and with a space before it. Return
-    an empty text if there is no hint. ``source`` is the object that has the value as a string.
+    an empty text if there is no hint. ``source`` is the object that has the value, or None.
     """
     hints = [of_param(error.message)]
-    if source is not None and error.validator == "type" and not error.path:
+    is_text = source is not None and not source.typed and source.data.get(name) == value
+    if source is not None and is_text and error.validator == "type" and not error.path:
         hints.append(
-            f"the values of {source} are strings; a key with the suffix .json holds JSON, "
+            f"the values of {source.what} are strings; a key with the suffix .json holds JSON, "
             f"such as more.json: {{{json.dumps(cut(name, MAX_KEY))}: ...}}"
         )
     text = "; ".join(hint for hint in hints if hint is not None)
