@@ -11,9 +11,9 @@ import pytest
 
 from mljob_contract.mljob import FINALIZER, OutputsReference, UpstreamRun
 from mljob_operator.core.conf.conf import Source, merged, not_public
+from mljob_operator.core.mljob.cycle import MAX_SEARCHED
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.upstream import (
-    MAX_IN_CYCLE,
     Dependencies,
     Upstream,
     dependencies,
@@ -174,6 +174,14 @@ def test_upstream_mljobs_are_named_once_and_in_order() -> None:
             id="it is not there yet",
         ),
         pytest.param(
+            [{"name": "data"}],
+            {"data": Upstream(deleted=True)},
+            "WaitingForMLJob: MLJob data (spec.confFrom[0].outputsRef) has succeeded, but was deleted from namespace "
+            "team-a before its outputs were taken. Create it again, with a longer spec.ttlSecondsAfterFinished if it "
+            "has one. The run starts when MLJob data has succeeded.",
+            id="it has expired",
+        ),
+        pytest.param(
             [{"name": "data"}, {"name": "raw"}, {"name": "data", "keys": ["a"]}],
             {"data": Upstream(), "raw": Upstream(suspended=True)},
             "WaitingForMLJob: MLJob data (spec.confFrom[0].outputsRef) has not succeeded yet. "
@@ -314,10 +322,26 @@ def test_message_of_a_long_cycle_keeps_its_end() -> None:
 
 
 def test_search_for_a_cycle_ends_in_a_long_chain() -> None:
-    chain = {f"job-{n}": upstream_that(waits_for=f"job-{n + 1}") for n in range(10 * MAX_IN_CYCLE)}
+    chain = {f"job-{n}": upstream_that(waits_for=f"job-{n + 1}") for n in range(10 * MAX_SEARCHED)}
     blocker = dependencies(taking({"name": "job-0"}), chain).blocker
     assert blocker is not None
     assert blocker.reason == "WaitingForMLJob"
+    assert blocker.message == (
+        "MLJob job-0 (spec.confFrom[0].outputsRef) has not succeeded yet. "
+        "The run starts when MLJob job-0 has succeeded. "
+        "More than 100 MLJobs come before it, so the operator has not checked that they don't wait for each other. "
+        "If none of them runs, check their spec.confFrom."
+    )
+
+
+@pytest.mark.parametrize(("length", "found"), [(MAX_SEARCHED, True), (MAX_SEARCHED + 2, False)])
+def test_cycle_is_found_or_its_search_is_told_to_have_ended(length: int, *, found: bool) -> None:
+    names = [f"job-{number}" for number in range(length)]
+    ring = {one: Upstream(waits_for=(other,)) for one, other in zip(names, [*names[1:], names[0]], strict=True)}
+    blocker = dependencies(taking({"name": names[1]}, name=names[0]), ring).blocker
+    assert blocker is not None
+    assert blocker.reason == ("DependencyFailed" if found else "WaitingForMLJob")
+    assert ("has not checked that they don't wait for each other" in blocker.message) is not found
 
 
 def test_message_is_bounded() -> None:

@@ -569,6 +569,28 @@ class TestLife:
         await world.settle()
         assert "does not exist" in message(world, "train")
 
+    @pytest.mark.parametrize("missed", [False, True])
+    async def test_mljob_that_expires_before_its_outputs_are_taken_is_told(self, world: World, *, missed: bool) -> None:
+        await apply(world, "data", ttlSecondsAfterFinished=10)
+        await apply(world, "raw")
+        await apply(world, "train", "data", "raw")
+        uid = world.jobs.objects["team-a", "data"]["metadata"]["uid"]
+        await end(world, "data")
+        await world.later(11)
+        assert ("team-a", "data") not in world.jobs.objects
+        if not missed:
+            world.job_controller.observe_deletion(("team-a", "data"), uid)
+        await world.later(LATER if missed else 0)
+        assert verdict(world, "train") == WAITING
+        assert (
+            "MLJob data (spec.confFrom[0].outputsRef) has succeeded, but was deleted from namespace team-a before its "
+            "outputs were taken. Create it again, with a longer spec.ttlSecondsAfterFinished if it has one."
+        ) in message(world, "train")
+        await apply(world, "data")
+        await end(world, "data")
+        await end(world, "raw", {})
+        assert [run.conf for run in runs_of(world, "train")] == [OUTPUTS]
+
     async def test_deletion_that_the_watch_missed_is_found(self, world: World) -> None:
         await apply(world, "data", suspend=True)
         await apply(world, "train", "data")

@@ -14,9 +14,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ...core.mljob.cycle import MAX_SEARCHED
 from ...core.mljob.job import Job
 from ...core.mljob.state import State
-from ...core.mljob.upstream import MAX_IN_CYCLE, READ_AGAIN_AFTER, Upstream, upstream_names
+from ...core.mljob.upstream import READ_AGAIN_AFTER, Upstream, upstream_names
 from ...core.run.run_key import Key
 from ...ports import Clock, JobStore
 
@@ -59,8 +60,9 @@ class _Known:
     def remove(self, at: datetime) -> bool:
         """Record that the MLJob does not exist, and return whether this is news."""
         first, before = self.known_at is None, self.upstream
-        self.upstream, self.known_at = None, at
-        return first or before is not None
+        had_outputs = before is not None and (before.run is not None or before.deleted)
+        self.upstream, self.known_at = Upstream(deleted=True) if had_outputs else None, at
+        return first or self.upstream != before
 
 
 class Upstreams:
@@ -87,7 +89,7 @@ class Upstreams:
         names = upstream_names(job.spec)
         found: dict[str, Upstream | None] = {}
         pending, times = deque(names), []
-        while pending and len(found) <= MAX_IN_CYCLE:
+        while pending and len(found) <= MAX_SEARCHED:
             name = pending.popleft()
             known = self._known.get((job.namespace, name))
             if name in found or known is None or known.known_at is None:

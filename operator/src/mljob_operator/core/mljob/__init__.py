@@ -8,6 +8,7 @@
 - :mod:`.outstanding`: what the MLJob still asks of the operator.
 - :mod:`.retry_request`: the retries that users request.
 - :mod:`.upstream`: the MLJobs whose outputs the MLJob takes.
+- :mod:`.cycle`: the MLJobs that wait for each other.
 - :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or clears failed tasks in the
   run of the previous attempt.
 - :mod:`.transient_state`: what this process has tried for an MLJob, and what failed.

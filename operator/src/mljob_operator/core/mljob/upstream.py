@@ -26,6 +26,7 @@ from ..conf.conf import Source, has_secrets
 from ..conf.redaction import HIDDEN
 from ..run.outputs import ALL_OUTPUTS
 from ..text.storable import cut
+from .cycle import MAX_SEARCHED, find_cycle
 from .job import Job
 from .outstanding import is_done
 
@@ -41,15 +42,16 @@ watch reports a change at once. After an interruption of the watch, a deletion m
 """
 CONTINUES = " The run starts if that MLJob succeeds after all."
 """The end of the message of an MLJob whose upstream MLJob has failed."""
+AGAIN = "Create it again, with a longer spec.ttlSecondsAfterFinished if it has one"
+"""What to do about an MLJob that was deleted before its outputs were taken."""
+NOT_SEARCHED = (
+    f"More than {MAX_SEARCHED} MLJobs come before it, so the operator has not checked that they don't wait for each "
+    "other. If none of them runs, check their spec.confFrom."
+)
+"""The end of the message of an MLJob that waits for so many MLJobs that a cycle is not found."""
 LACKS = "gets no outputs, because "
 """The predicate of an upstream MLJob that waits for a failed MLJob itself. The first failed MLJob
 follows, with its failure.
-"""
-MAX_IN_CYCLE = 100
-"""The maximum number of MLJobs that are searched for a cycle."""
-MAX_NAMED = 3
-"""The maximum number of MLJobs of a cycle whose waiting a message describes, so that the message
-keeps its end, which says what to do.
 """
 
 
@@ -65,6 +67,7 @@ class Upstream:
         failure: Why the MLJob does not succeed without a change, as the predicate of a sentence.
             None if the MLJob may still succeed.
         suspended: Whether the MLJob is suspended.
+        deleted: Whether the MLJob has succeeded and was deleted before its outputs were taken.
         waits_for: The names of the MLJobs that the MLJob itself waits for.
         has_secrets: Whether texts from Secrets may be redacted in the outputs.
     """
@@ -74,6 +77,7 @@ class Upstream:
     omitted: tuple[str, ...] = ()
     failure: str | None = None
     suspended: bool = False
+    deleted: bool = False
     waits_for: tuple[str, ...] = ()
     has_secrets: bool = False
 
@@ -144,8 +148,9 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
         return NO_DEPENDENCIES
     if unread := tuple(name for name in names if name not in upstreams):
         return Dependencies(names, True, Blocker(WAITING, f"{_listed(unread)} must be read first."))
-    if (cycle := _cycle(job.name, upstreams, names)) is not None:
-        return Dependencies(names, blocker=Blocker(FAILED, _of_cycle(cycle), stalls=True))
+    search = find_cycle(job.name, names, lambda name: _waits_for(upstreams.get(name)))
+    if search.members:
+        return Dependencies(names, blocker=Blocker(FAILED, search.message, stalls=True))
     waits: dict[str, str] = {}
     for index, reference in _references(job.spec):
         what = f"MLJob {reference.name} (spec.confFrom[{index}].outputsRef)"
@@ -156,8 +161,10 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
             waits.setdefault(reference.name, f"{what} {_progress(job.namespace, upstream)}.")
     if waits:
         have = "has" if len(waits) == 1 else "have"
-        text = " ".join([*waits.values(), f"The run starts when {_listed(tuple(waits))} {have} succeeded."])
-        return Dependencies(names, blocker=Blocker(WAITING, text))
+        ends = [f"The run starts when {_listed(tuple(waits))} {have} succeeded."]
+        if not search.complete:
+            ends.append(NOT_SEARCHED)
+        return Dependencies(names, blocker=Blocker(WAITING, " ".join([*waits.values(), *ends])))
     found = (upstreams[name] for name in names)
     return Dependencies(names, runs=tuple(upstream.run for upstream in found if upstream is not None and upstream.run))
 
@@ -198,9 +205,15 @@ def _passed_on(message: str) -> str | None:
     return failure if failure.startswith(LACKS) else f"{LACKS}{name} {failure}"
 
 
+def _waits_for(upstream: Upstream | None) -> tuple[str, ...]:
+    return upstream.waits_for if upstream is not None else ()
+
+
 def _progress(namespace: str, upstream: Upstream | None) -> str:
     if upstream is None:
         return f"does not exist in namespace {namespace}"
+    if upstream.deleted:
+        return f"has succeeded, but was deleted from namespace {namespace} before its outputs were taken. {AGAIN}"
     return "is suspended" if upstream.suspended else "has not succeeded yet"
 
 
@@ -238,36 +251,6 @@ def _why_lacking(key: str, upstream: Upstream) -> str:
     if not upstream.outputs:
         return "It has no outputs."
     return f"Its outputs are {_quoted(tuple(sorted(upstream.outputs)))}. Correct keys, or the task that publishes the outputs."
-
-
-def _cycle(name: str, upstreams: Mapping[str, Upstream | None], names: tuple[str, ...]) -> list[str] | None:
-    """Return the names of MLJobs that wait for each other: ``name``, the MLJob that it waits for,
-    and so on. Return None if there is no such cycle.
-    """
-    reached_from: dict[str, str] = dict.fromkeys(names, name)
-    pending = list(names)
-    while pending and len(reached_from) <= MAX_IN_CYCLE:
-        current = pending.pop(0)
-        if current == name:
-            cycle = [reached_from[name]]
-            while cycle[-1] != name:
-                cycle.append(reached_from[cycle[-1]])
-            return cycle[::-1]
-        upstream = upstreams.get(current)
-        for further in upstream.waits_for if upstream is not None else ():
-            if further not in reached_from:
-                reached_from[further] = current
-                pending.append(further)
-    return None
-
-
-def _of_cycle(cycle: list[str]) -> str:
-    if len(cycle) == 1:
-        return f"MLJob {cycle[0]} waits for its own outputs. Remove the outputsRef from spec.confFrom."
-    pairs = list(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
-    shown = [f"{one} waits for {other}" for one, other in pairs[:MAX_NAMED]]
-    waits = ", and ".join(shown if len(pairs) <= MAX_NAMED else [*shown, f"{len(pairs) - MAX_NAMED} more wait"])
-    return f"These MLJobs wait for each other's outputs: {waits}. Remove an outputsRef from the spec.confFrom of one of them."
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -1,0 +1,62 @@
+"""Finds MLJobs that wait for each other's outputs, so that none of them can start."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+MAX_SEARCHED = 100
+"""The maximum number of MLJobs that are searched for a cycle."""
+MAX_NAMED = 3
+"""The maximum number of MLJobs of a cycle whose waiting a message describes, so that the message
+keeps its end, which says what to do.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CycleSearch:
+    """The result of a search for a cycle.
+
+    Attributes:
+        members: The names of MLJobs of which each waits for the next one, and the last one for the
+            first one. Empty if no cycle was found.
+        complete: Whether all MLJobs were searched. False if there are more than ``MAX_SEARCHED``.
+    """
+
+    members: tuple[str, ...] = ()
+    complete: bool = True
+
+    @property
+    def message(self) -> str:
+        """Which MLJobs wait for each other, and what to do."""
+        if len(self.members) == 1:
+            return f"MLJob {self.members[0]} waits for its own outputs. Remove the outputsRef from spec.confFrom."
+        pairs = list(zip(self.members, [*self.members[1:], self.members[0]], strict=True))
+        shown = [f"{one} waits for {other}" for one, other in pairs[:MAX_NAMED]]
+        waits = ", and ".join(shown if len(pairs) <= MAX_NAMED else [*shown, f"{len(pairs) - MAX_NAMED} more wait"])
+        return f"These MLJobs wait for each other's outputs: {waits}. Remove an outputsRef from the spec.confFrom of one of them."
+
+
+def find_cycle(name: str, names: Iterable[str], waits_for: Callable[[str], Iterable[str]]) -> CycleSearch:
+    """Search for a cycle that an MLJob is a member of.
+
+    Args:
+        name: The name of the MLJob.
+        names: The names of the MLJobs that it waits for.
+        waits_for: Returns the names of the MLJobs that another MLJob waits for.
+    """
+    reached_from = dict.fromkeys(names, name)
+    pending = deque(reached_from)
+    while pending and len(reached_from) <= MAX_SEARCHED:
+        current = pending.popleft()
+        if current == name:
+            members = [reached_from[name]]
+            while members[-1] != name:
+                members.append(reached_from[members[-1]])
+            return CycleSearch(tuple(members[::-1]))
+        for further in waits_for(current):
+            if further not in reached_from:
+                reached_from[further] = current
+                pending.append(further)
+    return CycleSearch(complete=not pending)
