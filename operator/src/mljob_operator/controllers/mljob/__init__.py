@@ -12,7 +12,7 @@
 - :mod:`.expiries` wakes finished MLJobs at the end of their time to live.
 - :mod:`.backfill_index` finds the MLJobs that have a backfill of a DAG in progress.
 - :mod:`.upstreams` knows the MLJobs whose outputs other MLJobs wait for, and finds the MLJobs that
-  wait.
+  wait. :mod:`.paced_wake` wakes these in batches.
 - :mod:`.confs` builds the confs of runs, and :mod:`.conf_sources` watches the ConfigMaps and
   Secrets that MLJobs wait for.
 """

@@ -40,6 +40,7 @@ from .backfill_index import BackfillIndex
 from .conf_sources import ConfSources
 from .confs import Confs
 from .expiries import Expiries, Expiry
+from .paced_wake import PacedWake
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
@@ -99,6 +100,7 @@ class MLJobController:
         self._conf_sources = ConfSources(changes, self._retry_now)
         self._steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
         self._workers: dict[Key, WorkerState] = {}
+        self._waiting = PacedWake(self._retry_now)
         self._expiries = Expiries(self._wake)
         self._checked_runs: dict[RunKey, datetime | None] = {}
         self._backfills = BackfillIndex()
@@ -126,8 +128,7 @@ class MLJobController:
 
     def observe(self, job: Job) -> None:
         """Handle a version of an MLJob from the watch."""
-        for waiting in self._upstreams.observe(job):
-            self._retry_now(waiting)
+        self._waiting.wake(self._upstreams.observe(job))
         worker = self._workers.get(job.key)
         if worker is None:
             if is_done(job):
@@ -169,8 +170,7 @@ class MLJobController:
     def observe_deletion(self, key: Key, uid: str) -> None:
         """Handle the deletion of the MLJob with this uid, which the watch has reported."""
         self._expiries.end(key, uid)
-        for waiting in self._upstreams.observe_deletion(key, uid):
-            self._retry_now(waiting)
+        self._waiting.wake(self._upstreams.observe_deletion(key, uid))
         worker = self._workers.get(key)
         if worker is not None and worker.job is not None and worker.job.uid == uid:
             worker.forget()
@@ -357,8 +357,10 @@ class MLJobController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks that take steps at the moment, or record Kubernetes Events."""
-        return [*self._steps_under_way(), *self._writer.tasks]
+        """The asyncio tasks that take steps at the moment, wake MLJobs, or record Kubernetes
+        Events.
+        """
+        return [*self._steps_under_way(), *self._waiting.tasks, *self._writer.tasks]
 
     async def idle(self) -> None:
         """Wait until no step is being taken, and no Event is being recorded."""
@@ -409,6 +411,7 @@ class MLJobController:
         """Start no more steps."""
         self._closing = True
         self._expiries.stop()
+        self._waiting.stop()
         for worker in self._workers.values():
             if worker.timer is not None:
                 worker.timer.cancel()

@@ -1,0 +1,67 @@
+"""Wakes many MLJobs in batches, so that one change does not occupy the operator and the Kubernetes
+API at once.
+
+One MLJob may have ten thousand others that wait for its outputs, and it may change every second.
+Each of them takes a step after a change, and most of them write a status. MLJobs that still wait to
+be woken when the next change comes are woken once for both changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from ...core.run.run_key import Key
+
+BATCH = 100
+"""How many MLJobs are woken at once. A change that concerns fewer MLJobs wakes them without delay."""
+PAUSE = 0.2
+"""Seconds between two batches. 500 MLJobs a second are more than the Kubernetes API stores statuses
+for.
+"""
+
+
+class PacedWake:
+    """Wakes MLJobs in batches. All methods run in the event loop's thread.
+
+    Args:
+        wake: Wakes one MLJob.
+    """
+
+    def __init__(self, wake: Callable[[Key], None]) -> None:
+        self._wake = wake
+        self._pending: dict[Key, None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self, keys: Iterable[Key]) -> None:
+        """Wake MLJobs in this order: the first batch now, and the others later. MLJobs that are
+        pending keep their place.
+        """
+        self._pending.update(dict.fromkeys(keys))
+        if self.tasks:
+            return
+        self._wake_batch()
+        if self._pending:
+            self._task = asyncio.create_task(self._wake_pending(), name="paced wake")
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The task that wakes the pending MLJobs, if there are any."""
+        return [self._task] if self._task is not None and not self._task.done() else []
+
+    def stop(self) -> None:
+        """Wake no more MLJobs."""
+        self._pending.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _wake_pending(self) -> None:
+        while self._pending:
+            await asyncio.sleep(PAUSE)
+            self._wake_batch()
+
+    def _wake_batch(self) -> None:
+        for key in list(islice(self._pending, BATCH)):
+            del self._pending[key]
+            self._wake(key)
