@@ -44,9 +44,7 @@ def jobs(retried: MLJobs) -> MLJobs:
         manifest("to-suspend", WAIT),
         manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),
         manifest("too-long", WAIT, activeDeadlineSeconds=12, backoffLimit=3, cancellation={"strategy": "Api"}),
-        # The operator checks every five seconds whether the DAG is paused; the deadline leaves time
-        # for this check.
-        manifest("never-starts", "parity_paused", preRunningDeadlineSeconds=20, cancellation={"strategy": "Api"}),
+        manifest("never-starts", "parity_paused", cancellation={"strategy": "Api"}),
         manifest("to-change", WAIT, {"label": "first"}, runPolicy="OnChange", cancellation={"strategy": "Api"}),
     )
     return retried
@@ -127,8 +125,11 @@ def test_mljob_that_exceeds_its_active_deadline_fails(jobs: MLJobs, airflow: Air
 
 
 def test_run_that_never_starts_fails_and_the_status_says_why_it_waited(jobs: MLJobs, airflow: AirflowRest) -> None:
-    status = jobs.until_finished("never-starts")["never-starts"]["status"]
+    jobs.until("never-starts", lambda status: status.get("reason") == "DagPaused", "it waits for a paused DAG")
 
+    edit(jobs, "never-starts", preRunningDeadlineSeconds=1)
+
+    status = jobs.until_finished("never-starts")["never-starts"]["status"]
     assert (status["phase"], status["reason"]) == ("Failed", "PreRunningDeadlineExceeded")
     assert "parity_paused is paused" in status["message"]
     assert ended_run(airflow, status)["state"] == "failed"
