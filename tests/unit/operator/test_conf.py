@@ -49,12 +49,12 @@ class TestConf:
 
     async def test_missing_source_is_watched_until_it_exists(self, world: World) -> None:
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
-        await heard(world)
+        await until(lambda: world.changes.watched)
         assert world.changes.watched == [ConfObject("team-a", "Secret", "warehouse")]
         world.jobs.put("Secret", "warehouse", {"password": "hunter2"})
-        await heard(world)
+        await until(lambda: world.airflow.runs)
         assert newest(world).conf == {"password": "hunter2"}
-        assert world.changes.watched == []
+        await until(lambda: not world.changes.watched)
 
     async def test_refused_conf_is_tried_again_when_a_source_changes(
         self, world: World, monkeypatch: pytest.MonkeyPatch
@@ -65,7 +65,7 @@ class TestConf:
         await world.apply(confFrom=[{"configMapRef": {"name": "defaults"}}])
         assert world.status.reason == "ValidationFailed"
         world.jobs.put("ConfigMap", "defaults", {"more.json": '{"epochs": 5}'})
-        await heard(world)
+        await until(lambda: world.airflow.runs)
         assert newest(world).conf == {"epochs": 5}
 
     async def test_mljob_that_joins_an_existing_watch_misses_no_change(
@@ -76,7 +76,7 @@ class TestConf:
         sources = conf_sources.ConfSources(world.changes, woken.append)
         defaults = ConfObject("team-a", "ConfigMap", "defaults")
         sources.follow(("team-a", "first"), [defaults])
-        await asyncio.sleep(0)
+        await until(lambda: world.changes.watched)
         sources.follow(("team-a", "second"), [defaults])
         await until(lambda: woken)
         assert woken == [("team-a", "second")], "it may have changed since the MLJob read it"
@@ -89,9 +89,10 @@ class TestConf:
 
         async def wakes() -> int:
             jobs, woken = FakeJobs(), list[Key]()
-            sources = conf_sources.ConfSources(FakeSourceChanges(jobs), woken.append)
+            changes = FakeSourceChanges(jobs)
+            sources = conf_sources.ConfSources(changes, woken.append)
             sources.follow(("team-a", "first"), [ConfObject("team-a", "ConfigMap", "lock")])
-            await asyncio.sleep(0)
+            await until(lambda: changes.watched)
             for _ in range(100):
                 jobs.put("ConfigMap", "lock", {})
             await asyncio.sleep(100)
@@ -106,20 +107,19 @@ class TestConf:
         for number in range(1000):
             sources.follow(("team-a", f"job-{number}"), [ConfObject("team-a", "Secret", f"secret-{number}")])
         sources.follow(("team-b", "job"), [ConfObject("team-b", "Secret", "secret")])
-        await asyncio.sleep(0)
+        await until(lambda: ConfObject("team-b", "Secret", "secret") in world.changes.watched)
         assert len(world.changes.watched) == conf_sources.MAX_WATCHES_OF_A_NAMESPACE + 1
         await sources.close()
         sources.follow(("team-a", "late"), [ConfObject("team-a", "Secret", "late")])
-        await asyncio.sleep(0)
         assert world.changes.watched == []
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("watch ")], "nor is one begun"
 
     async def test_sources_of_a_deleted_mljob_are_no_longer_watched(self, world: World) -> None:
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
-        await heard(world)
+        await until(lambda: world.changes.watched)
         await world.delete()
-        await heard(world)
         assert not world.exists
-        assert world.changes.watched == []
+        await until(lambda: not world.changes.watched)
 
     async def test_optional_source_is_not_waited_for(self, world: World) -> None:
         await world.apply(confFrom=[{"configMapRef": {"name": "defaults", "optional": True}}])
@@ -250,10 +250,3 @@ def test_conf_with_a_nul_character_is_refused_before_it_is_sent() -> None:
 def declared(schema: dict[str, Any], default: Any) -> dict[str, Any]:
     """A param of a DAG that was made with ``mljob_dag``, as Airflow returns it."""
     return {"value": default, "schema": schema | {ADDITIONAL_PARAMS: False}}
-
-
-async def heard(world: World) -> None:
-    """Deliver the changes of the watches, and run the steps that follow."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-        await world.settle()

@@ -15,6 +15,7 @@ from mljob_operator.core.run.run_key import Key
 from mljob_operator.errors import StoreUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.jobs import FakeJobs
+from tests.live.eventually import until
 
 DATA: Key = ("team-a", "data")
 TRAIN: Key = ("team-a", "train")
@@ -91,7 +92,7 @@ async def test_mljobs_that_wait_read_at_the_same_time_and_send_one_request() -> 
     held = asyncio.Event()
     world.jobs.until = held.wait
     reads = [asyncio.create_task(world.upstreams.read(key, ["data"])) for key in waiting]
-    await asyncio.sleep(0)
+    await until(lambda: world.jobs.reads)
     held.set()
     await asyncio.gather(*reads)
     assert (world.known, world.jobs.reads) == ("there", 1)

@@ -19,10 +19,13 @@ from .conftest import Platform
 class Silent:
     """A topic without messages."""
 
-    def __init__(self, topic: str, closed: list[str]) -> None:
-        self._topic, self._closed = topic, closed
+    def __init__(self, topic: str, closed: list[str], started: list[str] | None = None) -> None:
+        self._topic, self._closed, self._started = topic, closed, started
 
-    def start(self, *_: Any) -> None: ...
+    def start(self, *_: Any) -> None:
+        if self._started is not None:
+            self._started.append(self._topic)
+
     def commit(self, *_: Any) -> None: ...
 
     async def close(self) -> None:
@@ -65,6 +68,7 @@ async def test_dead_letter_topic_is_never_read_as_an_event_topic(
 async def test_readers_start_and_stop_with_their_instances(world: Platform) -> None:
     running: dict[str, asyncio.Task[None]] = {}
     closed: list[str] = []
+    started: list[str] = []
 
     def do(duty: Any, name: str) -> asyncio.Task[None]:
         running[name] = asyncio.create_task(duty, name=name)
@@ -77,7 +81,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
         world.clock,
         SilentMeter(),
         world.orphans,
-        subscribe=lambda topic: Silent(topic, closed),  # type: ignore[arg-type,return-value]
+        subscribe=lambda topic: Silent(topic, closed, started),  # type: ignore[arg-type,return-value]
         run_in_background=do,
         prefix="mljob",
         interval=1,
@@ -94,7 +98,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
         "status pipeline airflow.events",
         "status pipeline third.events",
     }
-    await asyncio.sleep(0)
+    await until(lambda: "third.events" in started)
     uid = world.instance_objects.get("third").uid
     world.instance_objects.user_deletes("third")
     await world.see_all()
