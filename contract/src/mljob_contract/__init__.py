@@ -17,5 +17,6 @@ Airflow workers install this package, so pydantic is its only dependency.
 - :mod:`mljob_contract.message`: the base class of events and reports.
 - :mod:`mljob_contract.airflow_id`: the ids that Airflow allows for DAGs and tasks.
 - :mod:`mljob_contract.airflow_versions`: the supported versions of Airflow.
+- :mod:`mljob_contract.task_ranks`: the order of a DAG's tasks.
 - :mod:`mljob_contract.times`: the times that resources may contain.
 """

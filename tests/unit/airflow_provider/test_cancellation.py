@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mljob_airflow.cancellation.plan import BATCH_SIZE, Task, TaskInstance, batches, upstream_first
+from mljob_airflow.cancellation.plan import BATCH_SIZE, Task, TaskInstance, batches
 from mljob_airflow.cancellation.runs import (
     MAX_ERROR_LENGTH,
     MAX_ERRORS,
@@ -347,11 +347,6 @@ def test_the_errors_of_a_summary_are_bounded() -> None:
     assert summary.rounds == 1
     assert len(summary.errors) == MAX_ERRORS
     assert {len(error) for error in summary.errors} == {MAX_ERROR_LENGTH}
-
-
-def test_the_rank_of_a_task_is_its_longest_distance_from_a_root() -> None:
-    dag = [Task("a", ("b", "d")), Task("b", ("c",)), Task("c", ("d",)), Task("d")]
-    assert upstream_first(dag) == {"a": 0, "b": 1, "c": 2, "d": 3}
 
 
 def test_a_batch_has_one_rank_and_starts_with_tasks_that_do_not_run() -> None:

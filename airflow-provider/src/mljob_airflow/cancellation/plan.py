@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 
 FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 FINISHED_RUN_STATES = frozenset({"success", "failed"})
@@ -45,24 +44,6 @@ class Task:
     trigger_rule: str | None = None
 
 
-def upstream_first(tasks: Iterable[Task]) -> dict[str, int]:
-    """Return the rank of each task: 0 without upstream tasks, otherwise one more than the highest
-    rank of its upstream tasks. The result is empty if the tasks form a cycle.
-    """
-    upstream: dict[str, set[str]] = {}
-    for task in tasks:
-        upstream.setdefault(task.task_id, set())
-        for downstream in task.downstream_task_ids:
-            upstream.setdefault(downstream, set()).add(task.task_id)
-    ranks: dict[str, int] = {}
-    try:
-        for task_id in TopologicalSorter(upstream).static_order():
-            ranks[task_id] = 1 + max((ranks[up] for up in upstream[task_id]), default=-1)
-    except CycleError:
-        return {}
-    return ranks
-
-
 def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list[list[TaskInstance]]:
     """Return the task instances in the order in which they are set to failed, one batch for each
     request.
@@ -74,7 +55,7 @@ def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list
 
     Args:
         instances: The task instances to set to failed.
-        ranks: The rank of each task, from :func:`upstream_first`.
+        ranks: The rank of each task, from :func:`mljob_contract.task_ranks.task_ranks`.
     """
     last = max(ranks.values(), default=0) + 1
     groups: dict[int, list[TaskInstance]] = {}

@@ -43,10 +43,10 @@ from mljob_airflow.cancellation.plan import (
     Task,
     TaskInstance,
     batches,
-    upstream_first,
 )
 from mljob_airflow.truncation import truncated
 from mljob_contract.events import CancellationMode, CancellationOutcome
+from mljob_contract.task_ranks import task_ranks
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
         return
 
     tasks = runs.tasks(target.dag_id)
-    ranks = upstream_first(tasks)
+    ranks = task_ranks({task.task_id: task.downstream_task_ids for task in tasks})
     teardowns = {task.task_id for task in tasks if task.trigger_rule == TEARDOWN_TRIGGER_RULE}
     # If no task has started, as in the queued run of a paused DAG, there is nothing to tear down.
     graceful = mode is CancellationMode.GRACEFUL and bool(teardowns) and _has_started(runs, target)

@@ -21,7 +21,7 @@ from . import absence
 from .answers import Answer, TooLarge
 from .run_requests import RunRequests
 from .session import Session
-from .xcom_values import plain
+from .xcom_entry import XComEntries
 
 RUN_ID_KEY = "trigger_run_id"
 _ID = re.compile(r"[\w.~:+-]+")
@@ -40,6 +40,7 @@ class Children:
     def __init__(self, session: Session, runs: RunRequests) -> None:
         self._session = session
         self._xcoms = XComApi(session.client)
+        self._entries = XComEntries(session)
         self._tasks = TaskInstanceApi(session.client)
         self._runs = runs
 
@@ -80,24 +81,11 @@ class Children:
         Return None if one of the two ids is missing or invalid.
         """
         try:
-            child_run = self._value(dag_id, run_id, task_id, map_index)
+            child_run = self._entries.get(dag_id, run_id, task_id, map_index, RUN_ID_KEY).value
             child_dag = self._dag(dag_id, run_id, task_id, map_index)
         except (Answer, TooLarge):
             return None
         return (str(child_dag), str(child_run)) if _is_id(child_dag) and _is_id(child_run) else None
-
-    def _value(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> object:
-        row = self._session.ask(
-            self._xcoms.get_xcom_entry_without_preload_content,
-            dag_id,
-            task_id,
-            run_id,
-            RUN_ID_KEY,
-            map_index=map_index,
-            deserialize=False,
-            absent=absence.GET_XCOM.with_ids(key=RUN_ID_KEY),
-        )
-        return plain(row.value("value"))
 
     def _dag(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> object:
         row = self._session.ask(

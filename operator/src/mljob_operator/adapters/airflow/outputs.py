@@ -17,10 +17,10 @@ from airflow_client.client import XComApi
 from mljob_contract.mljob import OutputSource
 
 from ...core.run.outputs import Outputs
-from . import absence
 from .answers import Absent, TooLarge
 from .session import Session
-from .xcom_values import plain, stored_elsewhere
+from .xcom_entry import XComEntries
+from .xcom_values import stored_elsewhere
 
 OUTPUTS_KEY = "mljob_outputs"
 """The XCom key under which ``mljob_airflow.publish_outputs`` stores a task's outputs."""
@@ -81,6 +81,7 @@ class XComOutputs:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._xcoms = XComApi(session.client)
+        self._values = XComEntries(session)
 
     def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
         """Return the outputs of a run.
@@ -178,20 +179,10 @@ class XComOutputs:
         return (_XCom(row.text("task_id"), row.number("map_index"), row.time("timestamp")) for row in rows)
 
     def _value(self, reading: _Reading, xcom: _XCom, key: str) -> Any:
-        row = self._session.ask(
-            self._xcoms.get_xcom_entry_without_preload_content,
-            reading.dag_id,
-            xcom.task_id,
-            reading.run_id,
-            key,
-            map_index=xcom.map_index,
-            deserialize=False,
-            absent=absence.GET_XCOM.with_ids(key=key),
-            max_bytes=min(MAX_XCOM_BYTES, reading.room),
-        )
-        value = row.value("value")
-        reading.room -= row.size
-        return plain(value)
+        limit = min(MAX_XCOM_BYTES, reading.room)
+        entry = self._values.get(reading.dag_id, reading.run_id, xcom.task_id, xcom.map_index, key, max_bytes=limit)
+        reading.room -= entry.size
+        return entry.value
 
 
 def _names(value: Any) -> dict[str, None]:

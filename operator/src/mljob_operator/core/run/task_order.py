@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from graphlib import CycleError, TopologicalSorter
+
+from mljob_contract.task_ranks import task_ranks
 
 from .facts import TaskKey
 
@@ -23,27 +24,9 @@ def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collec
         downstream: For each task of the DAG, the tasks directly downstream of it. Task instances
             whose task is not in the DAG any more come last.
     """
-    ranks = _ranks(downstream)
+    ranks = task_ranks(downstream)
     last = max(ranks.values(), default=0) + 1
     groups: dict[int, list[TaskKey]] = defaultdict(list)
     for task_id, map_index in instances:
         groups[ranks.get(task_id, last)].append((task_id, map_index))
     return [sorted(groups[rank]) for rank in sorted(groups)]
-
-
-def _ranks(downstream: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """Return the rank of each task. A task without upstream tasks has rank 0. The rank of any other
-    task is one more than the highest rank of its upstream tasks. If the tasks form a cycle, return
-    no ranks.
-    """
-    upstream: dict[str, set[str]] = {task_id: set() for task_id in downstream}
-    for task_id, following in downstream.items():
-        for follower in following:
-            upstream.setdefault(follower, set()).add(task_id)
-    ranks: dict[str, int] = {}
-    try:
-        for task_id in TopologicalSorter(upstream).static_order():
-            ranks[task_id] = 1 + max((ranks[up] for up in upstream[task_id]), default=-1)
-    except CycleError:
-        return {}
-    return ranks

@@ -1,0 +1,29 @@
+"""The order of a DAG's tasks: upstream tasks before downstream tasks.
+
+The operator and the cancellation DAG set the tasks of a run to failed in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+
+def task_ranks(downstream: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Return the rank of each task: 0 without upstream tasks, otherwise one more than the highest
+    rank of its upstream tasks. The result is empty if the tasks form a cycle.
+
+    Args:
+        downstream: For each task of the DAG, the ids of the tasks directly downstream of it.
+    """
+    upstream: dict[str, set[str]] = {task_id: set() for task_id in downstream}
+    for task_id, following in downstream.items():
+        for follower in following:
+            upstream.setdefault(follower, set()).add(task_id)
+    ranks: dict[str, int] = {}
+    try:
+        for task_id in TopologicalSorter(upstream).static_order():
+            ranks[task_id] = 1 + max((ranks[up] for up in upstream[task_id]), default=-1)
+    except CycleError:
+        return {}
+    return ranks
