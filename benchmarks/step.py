@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from devstack.progress import step
 from mljob_contract.mljob import FINALIZER, StatusSource
+from mljob_operator.controllers.mljob.classifier import Classifier
 from mljob_operator.controllers.mljob.conf_sources import ConfSources
 from mljob_operator.controllers.mljob.confs import Confs
 from mljob_operator.controllers.mljob.reconciler import Reconciler
@@ -79,16 +80,24 @@ async def _measured(tasks: int, steps: int) -> tuple[float, float]:
     clock, server = _Clock(), _Server(_object())
     airflows, jobs = cast("Airflows", _NoAirflow()), cast("JobStore", server)
     confs = Confs(jobs, clock)
+    upstreams = Upstreams(jobs, clock)
+    classifier = Classifier(
+        airflows,
+        clock,
+        admission=AdmissionQueue(),
+        missing_runs=MissingRuns(),
+        upstreams=upstreams,
+        prefix="mljob",
+        cancel_fallback=timedelta(seconds=20),
+    )
     reconciler = Reconciler(
         airflows,
         jobs,
         clock,
-        admission=AdmissionQueue(),
-        missing_runs=MissingRuns(),
+        classifier=classifier,
         confs=confs,
-        upstreams=Upstreams(jobs, clock),
+        upstreams=upstreams,
         prefix="mljob",
-        cancel_fallback=timedelta(seconds=20),
         process="p",
     )
     sources = ConfSources(cast("SourceChanges", None), lambda _: None)
@@ -96,7 +105,7 @@ async def _measured(tasks: int, steps: int) -> tuple[float, float]:
     taker, worker = Steps(reconciler, jobs, writer, sources, confs, clock), WorkerState(lambda _: None)
     job = Job.from_object(server.body)
     worker.begin(job, reconciler.transient(job))
-    key, run = job.key, reconciler.state(_known(worker)).run
+    key, run = job.key, classifier.state(_known(worker)).run
     started = RunFact(RunState.RUNNING, StatusSource.REST, clock(), clock(), start=clock(), queued_at=clock())
     facts = tuple(_fact(number, clock) for number in range(tasks))
     worker.inbox.snapshots.append((run, Snapshot(clock(), run=started, tasks=facts, complete=True)))

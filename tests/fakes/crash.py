@@ -10,6 +10,6 @@ def crash(parts: Parts) -> None:
 
     The caller cancels the tasks that were started through ``do``.
     """
-    parts.job_controller.stop()
+    parts.job_controller.workers.stop()
     for task in [*parts.job_controller.tasks, *parts.instances.tasks]:
         task.cancel()

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR
+from mljob_operator.controllers.mljob.actions import UNKNOWN_FOR
 from mljob_operator.core.run.run_key import Key
 from mljob_operator.core.run.states import TERMINAL_RUN, RunState
 

@@ -21,7 +21,7 @@ ONE_WAY = 0.005
 """Seconds that a request takes from the operator to a server, and that a response takes back."""
 STRAY_FOR = 75.0
 """Seconds during which a request that the operator no longer waits for may still arrive; far more
-than ``reconciler.UNKNOWN_FOR``.
+than ``actions.UNKNOWN_FOR``.
 """
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus, RunPolicy
 from mljob_operator.controllers.airflow_instance.registry import OwnAirflow
-from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR
+from mljob_operator.controllers.mljob.actions import UNKNOWN_FOR
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob.job import Job

@@ -151,9 +151,9 @@ class Operator:
                 self.instances.observe(instance)
             for name, labels in (await _until_answered(self._instance_objects.namespaces, "Namespaces")).items():
                 self.instances.observe_namespace(name, labels)
-        with self.job_controller.hold_steps():
+        with self.job_controller.workers.hold_steps():
             count = await _until_answered(self._observe_all, "MLJobs")
-        log.info("watching MLJobs: %d there, %d of them not finished", count, self.job_controller.count())
+        log.info("watching MLJobs: %d there, %d of them not finished", count, self.job_controller.lister.count())
 
     async def _observe_all(self) -> int:
         """Pass every MLJob to the controller. Return the number of MLJobs."""
@@ -189,7 +189,7 @@ class Operator:
     async def _heartbeat(self) -> None:
         while True:
             self._last_heartbeat = time.monotonic()
-            self._metrics.unfinished_jobs(self.job_controller.count())
+            self._metrics.unfinished_jobs(self.job_controller.lister.count())
             await asyncio.sleep(1)
 
     def _alive(self) -> bool:

@@ -16,6 +16,7 @@ from .controllers.airflow_instance.logins import Logins
 from .controllers.airflow_instance.own_logins import OwnLogins
 from .controllers.airflow_instance.own_probe import OwnProbe
 from .controllers.airflow_instance.registry import AirflowRegistry, OwnAirflow
+from .controllers.mljob.classifier import Classifier
 from .controllers.mljob.confs import Confs
 from .controllers.mljob.controller import MLJobController
 from .controllers.mljob.reconciler import Reconciler
@@ -139,16 +140,23 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     links = EventLinks(settings.kafka_bootstrap_servers, ports.meter, airflows.topic_changed)
     admission, missing_runs = AdmissionQueue(), MissingRuns(settings.lost_before())
     confs, upstreams = Confs(ports.jobs, ports.clock), Upstreams(ports.jobs, ports.clock)
+    classifier = Classifier(
+        airflows,
+        ports.clock,
+        admission=admission,
+        missing_runs=missing_runs,
+        upstreams=upstreams,
+        prefix=settings.run_id_prefix,
+        cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
+    )
     reconciler = Reconciler(
         airflows,
         ports.jobs,
         ports.clock,
-        admission=admission,
-        missing_runs=missing_runs,
+        classifier=classifier,
         confs=confs,
         upstreams=upstreams,
         prefix=settings.run_id_prefix,
-        cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
         process=process,
     )
     job_controller = MLJobController(
@@ -201,7 +209,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
         links=links,
         admission=admission,
         missing_runs=missing_runs,
-        users=job_controller.users,
+        users=job_controller.lister.users,
         changed=changed,
     )
     own_probe = own_logins = None

@@ -236,7 +236,7 @@ class World:
     async def later(self, seconds: float) -> None:
         """Advance the clock and run every step that is due by then."""
         self.clock.tick(seconds)
-        self.job_controller.wake_all()
+        self.job_controller.workers.wake_all()
         await self.settle()
 
     async def settle(self) -> None:

@@ -21,7 +21,7 @@ class TestClearedInAirflow:
         await world.apply()
         await end(world, RunState.FAILED)
         assert (world.status.phase, world.status.attempts) == (Phase.FAILED, 1)
-        assert not world.job_controller.tracked
+        assert not world.job_controller.workers.tracked
         world.clock.tick(60)
         world.airflow.clear(newest(world), ("fit", -1))
         await world.look()

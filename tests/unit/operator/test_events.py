@@ -69,7 +69,7 @@ async def test_event_of_a_deleted_mljob_is_acknowledged(world: World) -> None:
     )
     await world.settle()
     assert world.done == [1]
-    assert not world.job_controller.tracked
+    assert not world.job_controller.workers.tracked
 
 
 async def test_task_whose_change_is_dated_before_its_run_was_queued_stays_in_the_status(world: World) -> None:

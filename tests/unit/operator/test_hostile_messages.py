@@ -158,7 +158,7 @@ async def test_every_valid_message_is_in_its_status_and_nothing_stops(caplog: py
     }
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
     assert sum("unreadable message" in record.message for record in caplog.records) == 4, "each kind is logged once"
-    assert len(world.job_controller.tracked) == JOBS, "nobody is remembered who is not there"
+    assert len(world.job_controller.workers.tracked) == JOBS, "nobody is remembered who is not there"
 
 
 async def test_error_in_one_message_does_not_affect_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ async def test_late_submission_of_a_cancelled_mljob_is_cancelled_after_an_airflo
     world.airflow.down_for["cancel"] = 3
     await arrives()
     assert (world.status.phase, newest(world).state) == (Phase.CANCELLED, RunState.FAILED)
-    assert not world.job_controller.tracked
+    assert not world.job_controller.workers.tracked
 
 
 async def test_late_submission_after_a_deadline_is_cancelled(world: World) -> None:

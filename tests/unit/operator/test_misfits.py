@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.controllers.mljob.reconciler import Reconciler
+from mljob_operator.controllers.mljob.classifier import Classifier
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.deep import nested
@@ -120,7 +120,7 @@ class TestInProgress:
         assert world.status.phase is Phase.SUCCEEDED
         assert world.condition("Stalled") == "True", "it has not done what its spec says"
         assert world.status.observed_generation == 2
-        assert not world.job_controller.tracked
+        assert not world.job_controller.workers.tracked
 
     async def test_deletion_cancels_the_run_also_after_a_restart(self, world: World) -> None:
         await world.apply()
@@ -202,22 +202,22 @@ async def test_defect_in_one_mljob_does_not_affect_queries_over_all_mljobs(
 ) -> None:
     await world.apply()
     await begin(world)
-    state = Reconciler.state
+    state = Classifier.state
 
-    def broken(self: Reconciler, known: Any) -> Any:
+    def broken(self: Classifier, known: Any) -> Any:
         if known.job.name == "broken":
             raise RecursionError
         return state(self, known)
 
-    monkeypatch.setattr(Reconciler, "state", broken)
+    monkeypatch.setattr(Classifier, "state", broken)
     world.jobs.create("broken", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
     async for job in world.jobs.list():
         world.job_controller.observe(job)
     while not any("broken: unexpected error" in record.message for record in caplog.records):
         assert "mljob team-a/broken" in [task.get_name() for task in world.job_controller.tasks]
         await asyncio.sleep(0)
-    assert [live.job.name for live in world.job_controller.unfinished(SETTINGS_AIRFLOW)] == ["churn"]
-    assert world.job_controller.users(SETTINGS_AIRFLOW) == [KEY]
+    assert [live.job.name for live in world.job_controller.lister.unfinished(SETTINGS_AIRFLOW)] == ["churn"]
+    assert world.job_controller.lister.users(SETTINGS_AIRFLOW) == [KEY]
     world.job_controller.wake_waiting()
     await world.resync.pass_once()
     stored = asyncio.Event()

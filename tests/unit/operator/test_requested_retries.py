@@ -27,7 +27,7 @@ class TestRequestedRetry:
 
     async def test_failed_tasks_of_the_same_run_run_again(self, world: World) -> None:
         await fail(world)
-        assert not world.job_controller.tracked
+        assert not world.job_controller.workers.tracked
         await world.request_retry("monday")
         run = newest(world)
         assert (world.status.phase, world.status.attempts, len(runs(world))) == (Phase.QUEUED, 2, 1)
@@ -148,7 +148,7 @@ class TestRequestedRetry:
         await world.later(60)
         assert (world.status.phase, world.status.attempts) == (Phase.FAILED, 1)
         assert world.status.last_handled_retry is None
-        assert not world.job_controller.tracked
+        assert not world.job_controller.workers.tracked
 
     async def test_failed_mljob_says_how_to_retry_it_and_its_history_only_what_failed(self, world: World) -> None:
         await fail(world)
@@ -287,14 +287,14 @@ class TestRequestAtOtherTimes:
         await world.request_retry()
         await world.restart()
         assert (world.status.phase, world.status.last_handled_retry, runs(world)) == (Phase.CANCELLED, None, [])
-        assert not world.job_controller.tracked
+        assert not world.job_controller.workers.tracked
 
     async def test_finished_mljob_that_is_suspended_is_retried_when_it_is_resumed(self, world: World) -> None:
         await fail(world)
         await edit(world, suspend=True)
         await world.request_retry()
         assert (world.status.phase, active(world)) == (Phase.FAILED, 0)
-        assert not world.job_controller.tracked
+        assert not world.job_controller.workers.tracked
         await edit(world, suspend=False)
         assert (world.status.phase, world.status.attempts, active(world)) == (Phase.QUEUED, 2, 1)
 

@@ -408,7 +408,7 @@ class TestWithheld:
             await world.look()
             await world.later(1)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
-        assert not world.job_controller.tracked
+        assert not world.job_controller.workers.tracked
 
     async def test_nothing_is_shown_if_airflow_masks_the_conf(
         self, world: World, caplog: pytest.LogCaptureFixture

@@ -69,5 +69,5 @@ async def test_deleted_mljob_is_not_tracked_again(world: World, monkeypatch: pyt
 
     meanwhile(world, monkeypatch, "write_status", goes)
     await world.tell(event("extract", TaskState.RUNNING))
-    assert KEY not in world.job_controller.tracked
+    assert KEY not in world.job_controller.workers.tracked
     assert world.done == [1], "nobody is left who needs the event"

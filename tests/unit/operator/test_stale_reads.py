@@ -134,5 +134,5 @@ class TestPermanentlyStaleReads:
         go_back_to(world, first, seconds=20)
         world.soon(world.process.list_again)
         world.run(1)
-        (live,) = world.process.job_controller.unfinished("")
+        (live,) = world.process.job_controller.lister.unfinished("")
         assert live.run.dag_id == "predict"

@@ -58,17 +58,17 @@ class TestExpiry:
     async def test_only_the_expiry_of_a_finished_mljob_is_kept_in_memory(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        assert not world.job_controller.tracked
+        assert not world.job_controller.workers.tracked
         await world.restart()
-        assert not world.job_controller.tracked
-        assert list(world.job_controller.expiring) == [KEY]
+        assert not world.job_controller.workers.tracked
+        assert list(world.job_controller.workers.expiring) == [KEY]
 
     async def test_known_version_of_a_finished_mljob_is_not_parsed_again(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        kept = world.job_controller.expiring[KEY]
+        kept = world.job_controller.workers.expiring[KEY]
         await world.see_all()
-        assert world.job_controller.expiring[KEY] is kept
+        assert world.job_controller.workers.expiring[KEY] is kept
 
     async def test_edit_of_the_ttl_moves_the_expiry(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
@@ -87,7 +87,7 @@ class TestExpiry:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         world.job_controller.observe_deletion(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
-        assert not world.job_controller.expiring
+        assert not world.job_controller.workers.expiring
         await world.later(100)
         assert world.exists
 

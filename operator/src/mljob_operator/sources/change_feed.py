@@ -137,7 +137,7 @@ class ChangeFeedReader:
         """
         try:
             await self.pass_once()
-            hot = any(is_hot(state, self._clock()) for state in self._controller.unfinished(self._airflow))
+            hot = any(is_hot(state, self._clock()) for state in self._controller.lister.unfinished(self._airflow))
         except AirflowError as error:
             return self._failed(error), False
         except Exception:
@@ -168,7 +168,7 @@ class ChangeFeedReader:
             AirflowError: A request failed. The watermark stays, so the next pass reads the same
                 changes again.
         """
-        states = self._controller.unfinished(self._airflow)
+        states = self._controller.lister.unfinished(self._airflow)
         submitted = {state.job.key: state for state in states if state.current.active and not state.job.is_backfill}
         backfills = {state.run: state for state in states if state.current.active and state.job.is_backfill}
         started = self._clock()
@@ -307,7 +307,9 @@ class ChangeFeedReader:
         for key, state in submitted.items():
             if first_pass and state.run not in changed and not state.observed_run.complete:
                 self._controller.request_look_up(key)
-        interval = ABSENCE_CONFIRMED_AFTER if self._controller.wants_relist(self._airflow) else RELIST_INTERVAL
+        interval = (
+            ABSENCE_CONFIRMED_AFTER if self._controller.vanished_runs.wants_relist(self._airflow) else RELIST_INTERVAL
+        )
         if self._relisted_at is not None and now < self._relisted_at + interval:
             return
         active = await self._dag_runs.active_runs()
@@ -319,13 +321,13 @@ class ChangeFeedReader:
                 self._controller.observe_run(owner, self._run(change), Snapshot(now, run=change.fact))
         listed = {self._run(change) for change in active}
         unlisted = [state.job.key for state in in_progress if state.job.is_backfill or state.run not in listed]
-        self._controller.relist(self._airflow, now, unlisted)
+        self._controller.vanished_runs.relist(self._airflow, now, unlisted)
         for key, state in submitted.items():
             age = now - (state.job.status.submit_time or now)
             missing = state.run not in listed and not state.observed_run.over
             if age > OVERLAP and (missing or not state.observed_run.complete):
                 self._controller.request_look_up(key)
-        if not self._controller.have_vanished(self._airflow):
+        if not self._controller.vanished_runs.have_vanished(self._airflow):
             await self._orphans.relist(self._airflow, now, active, followed)
 
     def _run(self, change: RunChange | TaskChange) -> RunKey:

@@ -69,8 +69,8 @@ async def test_instance_used_by_an_mljob_with_a_defect_is_kept(
         raise KeyError("a defect")
 
     monkeypatch.setattr(WorkerState, "last_state", broken)
-    assert world.job_controller.users("prod") == [KEY]
-    assert world.job_controller.users("staging") == []
+    assert world.job_controller.lister.users("prod") == [KEY]
+    assert world.job_controller.lister.users("staging") == []
 
 
 async def test_unused_instance_is_removed_at_once(world: Platform) -> None:

@@ -121,7 +121,7 @@ async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
         await world.job_controller.close()
         world.start()
         world.jobs.create("first", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
-        with world.job_controller.hold_steps():
+        with world.job_controller.workers.hold_steps():
             for name in ("first", "second"):
                 job = await world.jobs.get(("team-a", name))
                 assert job is not None

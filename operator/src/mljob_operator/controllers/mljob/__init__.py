@@ -1,18 +1,32 @@
 """The controller of MLJobs.
 
+The input of an MLJob goes this way:
+
 - :mod:`.controller` passes input from the watch, the topics and the change feeds to each MLJob's
-  worker, and wakes the worker.
+  worker.
+- :mod:`.workers` wakes the workers and starts their steps. :mod:`.paced_wake` wakes many of them in
+  batches, and :mod:`.expiries` wakes finished MLJobs at the end of their time to live.
 - :mod:`.worker_state` has the state of one MLJob's worker, and the inbox for the next step.
 - :mod:`.steps` takes the steps of a worker. A step folds the inbox into the observed run, carries
   out actions, writes the status and acknowledges Kafka messages.
 - :mod:`.reconciler` decides and acts, again and again, until the next action is to wait.
+  :mod:`.classifier` makes the state that it decides on, and admits MLJobs.
 - :mod:`.actions` has the protocol of the actions that differ between a single run and a backfill.
-  :mod:`.run_actions` and :mod:`.backfill_actions` implement it.
-- :mod:`.status_writer` stores statuses and records Kubernetes Events.
-- :mod:`.expiries` wakes finished MLJobs at the end of their time to live.
-- :mod:`.backfill_index` finds the MLJobs that have a backfill of a DAG in progress.
+  :mod:`.run_actions` and :mod:`.backfill_actions` implement it. :mod:`.shared_actions` and
+  :mod:`.cancellation_actions` have the other actions.
+- :mod:`.status_writer` stores statuses and records Kubernetes Events. :mod:`.status_redaction`
+  redacts their texts.
+
+What they need to know:
+
 - :mod:`.upstreams` knows the MLJobs whose outputs other MLJobs wait for, and finds the MLJobs that
-  wait. :mod:`.paced_wake` wakes these in batches.
+  wait.
 - :mod:`.confs` builds the confs of runs, and :mod:`.conf_sources` watches the ConfigMaps and
   Secrets that MLJobs wait for.
+- :mod:`.backfill_index` finds the MLJobs that have a backfill of a DAG in progress.
+
+What others ask:
+
+- :mod:`.lister` lists the MLJobs of an Airflow.
+- :mod:`.vanished_runs` takes the lists of active runs, and reports runs that are missing.
 """

@@ -1,5 +1,5 @@
 """The protocol of an MLJob's actions in Airflow (:class:`Actions`), and the context of an action
-(:class:`Turn`).
+(:class:`ActionContext`).
 
 :mod:`.run_actions` implements the protocol for single runs, :mod:`.backfill_actions` for backfills.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Protocol
 
 from ...core.mljob.actions import ClearFailed, Pause, Submit
@@ -23,6 +24,10 @@ from ...ports import Airflows, DagRuns, JobStore, User
 
 log = redacted_logger(__name__)
 
+UNKNOWN_FOR = timedelta(seconds=30)
+"""The time for which a submission that got no answer may still create a run. After this time,
+Airflow's api-server has created the run or has given up the request.
+"""
 LATEST_FOR = 2.0
 """Seconds for which a version of an MLJob counts as the latest after the Kubernetes API has
 confirmed this. Within this time, this process may send a request to Airflow although another

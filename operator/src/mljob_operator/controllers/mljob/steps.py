@@ -140,7 +140,7 @@ class Steps:
         if worker.tracked is None:
             worker.forget()
             return None
-        state = worker.last_state(self._reconciler.state)
+        state = worker.last_state(self._reconciler.classifier.state)
         if _needs_no_step(worker, state):
             # The input arrived after the end of the MLJob, and does not change the status.
             worker.forget()
@@ -185,7 +185,7 @@ class Steps:
             assert outcome.tracked is not None
             assert outcome.state is not None
             tracked = worker.keep(outcome.tracked)
-            state = outcome.state if tracked is outcome.tracked else self._reconciler.state(tracked)
+            state = outcome.state if tracked is outcome.tracked else self._reconciler.classifier.state(tracked)
             action = outcome.action
             stores = isinstance(action, Store)
             try:
@@ -214,7 +214,7 @@ class Steps:
         ``at_once`` is set.
         """
         job = state.job
-        redaction = await self._reconciler.redaction(state)
+        redaction = await self._reconciler.redaction.of(state)
         assert worker.tracked is not None
         patch = difference(
             state,

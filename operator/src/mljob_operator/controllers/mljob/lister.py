@@ -1,0 +1,71 @@
+"""Lists the MLJobs that have a worker, for those that read an Airflow or wait for its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...core.mljob.airflow_use import needs_airflow
+from ...core.mljob.state import State
+from ...core.mljob.tracked import TrackedJob
+from ...core.run.run_key import SETTINGS_AIRFLOW, Key
+from .worker_state import WorkerState
+from .workers import Workers
+
+
+class MLJobLister:
+    """Lists MLJobs by Airflow.
+
+    Args:
+        workers: The workers of all MLJobs.
+        classify: Classifies an MLJob at the current time.
+    """
+
+    def __init__(self, workers: Workers, classify: Callable[[TrackedJob], State]) -> None:
+        self._workers = workers
+        self._classify = classify
+
+    def unfinished(self, airflow: str) -> list[State]:
+        """Return the states of unfinished MLJobs that have an attempt in an Airflow.
+
+        MLJobs that wait for their first attempt have no run yet, and are left out.
+        """
+
+        def unfinished_state(worker: WorkerState) -> State | None:
+            state = worker.last_state(self._classify)
+            attempt = state.current.attempt
+            return None if worker.finished or attempt is None or attempt.airflow != airflow else state
+
+        return [state for _, state in self._workers.of_each(unfinished_state) if state is not None]
+
+    def count(self) -> int:
+        """Return the number of MLJobs that are not finished."""
+        return sum(worker.tracked is not None and not worker.finished for worker in self._workers.tracked.values())
+
+    def users(self, airflow: str) -> list[Key]:
+        """Return the MLJobs that still need an Airflow.
+
+        An MLJob needs the Airflow if it has a run there that is active, that is being submitted, or
+        that has ended but whose tasks and outputs are not completely read.
+        """
+
+        def is_user(worker: WorkerState) -> bool:
+            state = worker.last_state(self._classify)
+            busy = state.current.open and worker.task is not None
+            return state.run.airflow == airflow and (needs_airflow(state) or busy)
+
+        answers = dict(self._workers.of_each(is_user))
+
+        def is_named(worker: WorkerState) -> bool:
+            """Return whether the stored status names a run in this Airflow.
+
+            This counts if :func:`is_user` fails because of a defect: the AirflowInstance must not
+            be released then.
+            """
+            status = worker.tracked.job.status if worker.tracked is not None else None
+            return (
+                status is not None
+                and status.dag_run_id is not None
+                and (status.airflow_instance or SETTINGS_AIRFLOW) == airflow
+            )
+
+        return [key for key, worker in self._workers.tracked.items() if answers.get(key, is_named(worker))]

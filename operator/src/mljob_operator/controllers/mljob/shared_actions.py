@@ -1,0 +1,129 @@
+"""The actions that are the same for a single run and for a backfill: those that prepare an attempt, and
+those that ask Airflow for what only a person can answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from ...core import orphans
+from ...core.mljob import actions
+from ...core.mljob.afterwards import was_cleared
+from ...core.mljob.current import first_attempt
+from ...core.mljob.tracked import TrackedJob
+from ...core.mljob.transient_state import TransientState
+from ...core.run.observed_run import ABSENCE_CONFIRMED_AFTER, ObservedRun, add_questions
+from ...core.run.run_key import RunKey
+from ...errors import AirflowError, AirflowUnreadable
+from ...ports import Clock, JobStore
+from .actions import UNKNOWN_FOR, ActionContext
+from .confs import Confs
+from .upstreams import Upstreams
+
+MAX_RUNS_OF_A_SPEC = 1000
+"""The maximum number of runs of a spec that are counted for ``runPolicy: OncePerSpec``. If another
+service at Airflow's address answers every request with a run, the limit ends the count.
+"""
+
+
+class SharedActions:
+    """Implements the actions that don't differ between a single run and a backfill.
+
+    All methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
+    changed, and ``StoreError`` if the Kubernetes API fails.
+
+    Args:
+        jobs: The MLJobs in the Kubernetes API.
+        clock: Returns the current time.
+        confs: Knows the secret values of the runs' confs.
+        upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
+        process: A unique name of this process.
+    """
+
+    def __init__(self, jobs: JobStore, clock: Clock, confs: Confs, upstreams: Upstreams, process: str) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._confs = confs
+        self._upstreams = upstreams
+        self._process = process
+
+    async def take_over(self, context: ActionContext, _: actions.TakeOver) -> TrackedJob:
+        """Record in the status that this process submits the run."""
+        attempt = context.state.current.attempt
+        assert attempt is not None
+        sent_at = asyncio.get_running_loop().time()
+        taken = await self._jobs.write_status(context.job, {"submittedBy": self._process})
+        # From now on, only this process submits the run. But a request that another process sent
+        # earlier may still arrive at Airflow.
+        transient = TransientState(
+            attempt=replace(attempt, submitter=self._process),
+            halt=context.transient.halt,
+            unknown_until=self._clock() + UNKNOWN_FOR,
+        )
+        return context.with_status(taken, sent_at, transient)
+
+    async def add_finalizer(self, context: ActionContext, _: actions.AddFinalizer) -> TrackedJob | None:
+        """Add the finalizer. Return None if the MLJob does not exist any more."""
+        job = await self._jobs.set_finalizer(context.job, present=True)
+        return context.with_metadata(job) if job is not None else None
+
+    async def read_upstreams(self, context: ActionContext, action: actions.ReadUpstreams) -> TrackedJob:
+        """Read the MLJobs whose outputs the conf takes."""
+        await self._upstreams.read(context.job.key, action.names)
+        return context.with_result()
+
+    async def count_runs(self, context: ActionContext, _: actions.CountRuns) -> TrackedJob:
+        """Count the runs of the spec that an earlier MLJob of this name has left in Airflow."""
+        transient, now = context.transient, context.state.now
+        counted = transient.counted
+        while await self._has_run(context, counted + 1):
+            counted += 1
+            if counted >= MAX_RUNS_OF_A_SPEC:
+                raise AirflowUnreadable(
+                    f"Airflow answers that it has {counted} or more runs of this spec, which can't be. Is it Airflow's api-server?"
+                )
+        since = transient.counted_at if counted == transient.counted and transient.counted_at is not None else now
+        newest = counted if now >= since + ABSENCE_CONFIRMED_AFTER else None
+        return context.with_result(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
+
+    async def _has_run(self, context: ActionContext, number: int) -> bool:
+        """Return whether Airflow has the run of the MLJob's spec with this number."""
+        run = first_attempt(context.state.inputs, number)
+        return await context.dag_runs.get(run.dag_id, run.run_id) is not None
+
+    async def begin_attempt(self, context: ActionContext, action: actions.BeginAttempt) -> TrackedJob:
+        """Begin an attempt. The status does not have the attempt yet."""
+        state, observed_run = context.state, context.observed_run
+        attempt = replace(action.attempt, submitter=self._process)
+        begun = TransientState(
+            attempt=attempt, halt=context.transient.halt, unknown_until=context.transient.unknown_until
+        )
+        another = RunKey(attempt.airflow, attempt.dag_id, attempt.run_id) != state.run
+        if another or state.current.attempt is None:
+            return context.with_new_run(ObservedRun(), begun)
+        run = observed_run.run if was_cleared(state) else None
+        observed_run = replace(
+            observed_run, run=run, reported=None, listed=False, missed_at=None, not_found=False, observed_backfill=None
+        )
+        return context.with_result(observed_run=observed_run, transient=begun)
+
+    async def read_questions(self, context: ActionContext, _: actions.ReadQuestions) -> TrackedJob:
+        """Read the questions of the tasks that await input."""
+        run = context.state.run
+        await self._confs.read(context.state, context.dag_runs)
+        return context.with_result(
+            observed_run=add_questions(context.observed_run, await context.dag_runs.questions(run.dag_id, run.run_id))
+        )
+
+    async def note_retention(self, context: ActionContext, _: actions.NoteRetention) -> TrackedJob:
+        """Write into the note of the run that the run continues without its MLJob."""
+        run = context.state.run
+        try:
+            await context.dag_runs.set_note(run.dag_id, run.run_id, orphans.note_of_retained(context.job.key))
+        except AirflowError as error:
+            context.log(
+                logging.WARNING, "the run's note could not be changed to say that the run is retained: %s", error
+            )
+        return context.with_result(transient=replace(context.transient, retention_noted=True))

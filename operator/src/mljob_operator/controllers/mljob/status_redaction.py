@@ -1,0 +1,58 @@
+"""Redacts the texts of a status: values from Secrets that a run's conf has must not be shown."""
+
+from __future__ import annotations
+
+import logging
+
+from ...core.conf.redaction import Redaction
+from ...core.mljob.airflow_use import is_reachable
+from ...core.mljob.state import State
+from ...core.mljob.transient_state import TransientState
+from ...core.status.disclosure import redacted_state
+from ...errors import AirflowError
+from ...ports import Airflows
+from .actions import dag_runs_of, log_of
+from .confs import Confs
+
+
+class StatusRedaction:
+    """Finds the redaction for the texts of statuses, Events and log lines.
+
+    Args:
+        airflows: All Airflows.
+        confs: Knows the secret values of the runs' confs.
+    """
+
+    def __init__(self, airflows: Airflows, confs: Confs) -> None:
+        self._airflows = airflows
+        self._confs = confs
+
+    async def of(self, state: State) -> Redaction:
+        """Return the redaction for an MLJob's status.
+
+        If the status has texts that may quote the run's conf, the conf is read first, unless
+        Airflow is out of reach.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        redaction = self._confs.redaction(state)
+        if redaction.complete:
+            return redaction
+        at = self._confs.read_at(state)
+        if at is not None and at <= state.now and is_reachable(state):
+            try:
+                await self._confs.read(state, dag_runs_of(state, self._airflows))
+            except AirflowError as error:
+                # The error's message may quote the conf too, so only the reason is logged.
+                log_of(
+                    state,
+                    logging.WARNING,
+                    "the status shows no texts of the run, because its conf could not be read: %s",
+                    error.reason,
+                )
+        return self._confs.redaction(state)
+
+    async def transient(self, state: State) -> TransientState:
+        """Return the transient state of an MLJob, with redacted texts."""
+        return redacted_state(state, None, await self.of(state))[0].transient

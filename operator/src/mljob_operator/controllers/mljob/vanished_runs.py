@@ -1,0 +1,87 @@
+"""Reports the runs that are missing in an Airflow to the MLJobs that they concern.
+
+One run that is missing was deleted. If many runs are missing at once, something has happened to the
+Airflow, such as a restored backup (:mod:`...core.run.vanishing`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from ...core.run.run_key import Key
+from ...core.run.vanishing import MissingRuns, vanished_message
+from ...ports import Meter
+
+log = logging.getLogger(__name__)
+
+
+class VanishedRuns:
+    """Takes the lists of active runs, and wakes MLJobs when runs are missing or are back.
+
+    Args:
+        missing_runs: Knows the missing runs of each Airflow.
+        meter: Counts the missing runs.
+        wake: Wakes an MLJob.
+        changed: Called with the name of an Airflow from which many runs have vanished, or to which
+            they have come back.
+    """
+
+    def __init__(
+        self, missing_runs: MissingRuns, meter: Meter, *, wake: Callable[[Key], None], changed: Callable[[str], None]
+    ) -> None:
+        self._missing_runs = missing_runs
+        self._meter = meter
+        self._wake = wake
+        self._changed = changed
+        self._vanished: set[str] = set()
+
+    def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
+        """Handle the result of a relist: an Airflow has listed its active runs.
+
+        Args:
+            airflow: The Airflow's name.
+            asked_at: The time of the request.
+            unlisted: The MLJobs whose run is in progress but missing in the list, and all MLJobs
+                with a backfill in progress, because the list has no backfills.
+        """
+        self._missing_runs.relist(airflow, asked_at, unlisted)
+        self.report()
+        vanished = self._missing_runs.vanished(airflow)
+        self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
+
+    def wants_relist(self, airflow: str) -> bool:
+        """Whether a relist is needed soon.
+
+        If a run is missing, a relist has to show whether other runs are missing too.
+        """
+        return self._missing_runs.wants_relist(airflow)
+
+    def have_vanished(self, airflow: str) -> bool:
+        """Return whether many runs have vanished from an Airflow at once.
+
+        In this case a run that is missing does not count as deleted.
+        """
+        return self._missing_runs.have_vanished(airflow)
+
+    def report(self) -> None:
+        """Wake the MLJobs with missing runs in each Airflow whose number of missing runs has
+        changed.
+
+        If many runs have vanished from an Airflow, or all vanished runs are back, log this and wake
+        all MLJobs that wait for the Airflow.
+        """
+        missing_runs = self._missing_runs
+        for airflow in missing_runs.take_changes():
+            vanished = missing_runs.have_vanished(airflow)
+            if vanished is not (airflow in self._vanished):
+                self._vanished ^= {airflow}
+                name = f"AirflowInstance {airflow}" if airflow else "Airflow"
+                if vanished:
+                    log.warning("%s is not ready. %s", name, vanished_message(airflow))
+                else:
+                    log.info("%s: no run is missing any more", name)
+                self._changed(airflow)
+            for key in missing_runs.missing(airflow):
+                self._wake(key)

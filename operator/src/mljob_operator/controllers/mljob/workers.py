@@ -1,0 +1,234 @@
+"""The workers of all MLJobs. Each MLJob that is not finished has one worker, which takes one step at a
+time.
+
+A worker takes a step when it is woken, and when the next step is due without input. Input that
+arrives during a step waits in the worker's inbox, and the next step takes the whole inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+from ...core.mljob.job import Job
+from ...core.mljob.outstanding import is_done
+from ...core.mljob.transient_state import TransientState
+from ...core.run.run_key import Key
+from ...logs import redacted_logger, redacting
+from .confs import Confs
+from .expiries import Expiries, Expiry
+from .paced_wake import PacedWake
+from .steps import Steps
+from .worker_state import WorkerState
+
+log = redacted_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Workers:
+    """Starts the steps of all MLJobs. All methods run in the event loop's thread.
+
+    Args:
+        steps: Takes one step for a worker.
+        confs: Knows the redaction of secret values, for log lines.
+        takeover_state: Returns the transient state for an MLJob whose attempt another process has
+            begun, or None if this process has begun the attempt.
+        after_step: Called after each step.
+        drop: Called for an MLJob that is deleted or has nothing more to do.
+        min_interval: The minimum number of seconds between two patches of one status.
+    """
+
+    def __init__(
+        self,
+        steps: Steps,
+        confs: Confs,
+        *,
+        takeover_state: Callable[[Job], TransientState | None],
+        after_step: Callable[[Key, WorkerState], None],
+        drop: Callable[[Key], None],
+        min_interval: float,
+    ) -> None:
+        self._steps = steps
+        self._confs = confs
+        self._takeover_state = takeover_state
+        self._after_step = after_step
+        self._drop = drop
+        self._min_interval = min_interval
+        self._states: dict[Key, WorkerState] = {}
+        self._expiries = Expiries(self.wake)
+        self._paced = PacedWake(self.retry_now)
+        self._closing = self._holds_steps = False
+
+    @contextmanager
+    def hold_steps(self) -> Iterator[None]:
+        """Let no worker take a step within this context.
+
+        After its start, the operator lists the MLJobs within this context. Until the list is
+        complete, the number of active runs is not known, so no MLJob may be admitted.
+        """
+        self._holds_steps = True
+        try:
+            yield
+        finally:
+            self._holds_steps = False
+            for key, worker in list(self._states.items()):
+                if worker.needs_step:
+                    self.wake(key)
+
+    @property
+    def tracked(self) -> Mapping[Key, WorkerState]:
+        """The workers by MLJob: of unfinished MLJobs, and of finished MLJobs with new input."""
+        return self._states
+
+    @property
+    def expiring(self) -> Mapping[Key, Expiry]:
+        """The finished MLJobs that wait for the end of their time to live."""
+        return self._expiries.pending
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The asyncio tasks that take steps at the moment, or wake MLJobs."""
+        return [*self._steps_under_way(), *self._paced.tasks]
+
+    def get(self, key: Key) -> WorkerState | None:
+        """Return the worker of an MLJob, or None if it has none."""
+        return self._states.get(key)
+
+    def get_or_add(self, key: Key) -> WorkerState:
+        """Return the worker of an MLJob. If it has none, add one."""
+        return self._states.setdefault(key, WorkerState(self._takeover_state))
+
+    def remove(self, key: Key) -> None:
+        """Remove the worker of a deleted MLJob. If the worker takes a step, the end of the step
+        removes it.
+        """
+        worker = self._states[key]
+        worker.forget()
+        self._drop(key)
+        if worker.task is None:
+            del self._states[key]
+        else:
+            worker.tracked = None
+
+    def expire(self, seconds: float, job: Job) -> None:
+        """Wake the worker of a finished MLJob after this many seconds, unless this is planned."""
+        if not self._expiries.covers(job):
+            self._expiries.begin(seconds, job)
+
+    def end_expiry(self, key: Key, uid: str) -> None:
+        """Forget the end of the time to live of a deleted MLJob."""
+        self._expiries.end(key, uid)
+
+    def wake(self, key: Key) -> None:
+        """Make the worker of an MLJob take a step now, or after the current step."""
+        if self._closing:
+            return
+        worker = self.get_or_add(key) if self._expiries.end(key) else self._states.get(key)
+        if worker is None:
+            return
+        worker.needs_step = True
+        if worker.timer is not None:
+            worker.timer.cancel()
+            worker.timer = None
+        if worker.task is None and not self._holds_steps:
+            worker.task = asyncio.create_task(self._run(key, worker), name=f"mljob {key[0]}/{key[1]}")
+
+    def wake_all(self) -> None:
+        """Make every MLJob take a step now."""
+        for key in [*self._states, *self._expiries.pending]:
+            self.wake(key)
+
+    def retry_now(self, key: Key) -> None:
+        """Tell the worker to retry a refused submission at once. The number of failures in a row is
+        kept.
+        """
+        if (worker := self._states.get(key)) is not None:
+            worker.inbox.retry_now = True
+            self.wake(key)
+
+    def retry_paced(self, keys: Iterable[Key]) -> None:
+        """Do the same for MLJobs that may be many, in batches (:mod:`.paced_wake`)."""
+        self._paced.wake(keys)
+
+    def forget_last_error(self, key: Key) -> None:
+        """Tell the worker to drop the last error and its backoff, because the cause of the error
+        may be gone.
+        """
+        if (worker := self._states.get(key)) is not None:
+            worker.inbox.forget_error = True
+            self.wake(key)
+
+    def of_each(self, function: Callable[[WorkerState], T], keys: Collection[Key] | None = None) -> list[tuple[Key, T]]:
+        """Call ``function`` with the worker of each known MLJob, and return the results by MLJob.
+
+        If ``function`` raises, the MLJob is left out: a defect with one MLJob must not affect the
+        others. The MLJob's own steps log the defect.
+
+        Args:
+            function: A function of a worker.
+            keys: The MLJobs. If None, all MLJobs that have a worker.
+        """
+        answers = []
+        for key in list(self._states if keys is None else keys):
+            worker = self._states[key]
+            if worker.job is None:
+                continue
+            try:
+                answers.append((key, function(worker)))
+            except Exception:
+                log.debug("%s/%s: unexpected error", *key, exc_info=True)
+        return answers
+
+    def stop(self) -> None:
+        """Start no more steps."""
+        self._closing = True
+        self._expiries.stop()
+        self._paced.stop()
+        for worker in self._states.values():
+            if worker.timer is not None:
+                worker.timer.cancel()
+
+    async def close(self) -> None:
+        """Start no more steps, and wait up to 5 s for the steps that are being taken."""
+        self.stop()
+        if under_way := self._steps_under_way():
+            _, late = await asyncio.wait(under_way, timeout=5)
+            for task in late:
+                task.cancel()
+
+    def _steps_under_way(self) -> list[asyncio.Task[None]]:
+        return [worker.task for worker in self._states.values() if worker.task is not None]
+
+    async def _run(self, key: Key, worker: WorkerState) -> None:
+        """Take steps for an MLJob until no input has arrived during the last step."""
+        redacting.set(lambda: self._confs.redaction_of(worker.job))
+        until: float | None = None
+        try:
+            while worker.needs_step and not self._closing:
+                worker.needs_step = False
+                pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
+                if pause > 0:
+                    await asyncio.sleep(pause)
+                    worker.needs_step = False
+                until = await self._steps.take(key, worker)
+                self._after_step(key, worker)
+                if worker.failures and until is not None:
+                    # Sleep here instead of setting the timer, because new input would cancel the
+                    # timer and so cut the backoff short.
+                    await asyncio.sleep(until)
+                    worker.needs_step = True
+        finally:
+            worker.task = None
+        if self._states.get(key) is not worker:
+            return
+        if worker.job is None or is_done(worker.job):
+            worker.forget()
+            self._drop(key)
+            del self._states[key]
+            if worker.job is not None and until is not None:
+                self._expiries.begin(until, worker.job)
+        elif until is not None and not self._closing:
+            worker.timer = asyncio.get_running_loop().call_later(max(0.0, until), self.wake, key)
