@@ -139,17 +139,10 @@ class MLJobController:
             worker.begin(job, TransientState())
         else:
             worker.update(job)
-        # Most versions result from the operator's own status patches, and need no step. A step is
-        # needed after a change of the spec, of the deletion, of the finalizer or of the requested
-        # retry. A requested retry also ends the backoff of a request that failed.
+        # A requested retry also ends the backoff of a request that failed.
         if current is not None and current.retry_request != job.retry_request:
             self.workers.forget_last_error(job.key)
-        elif (
-            current is None
-            or worker.begin_count != begin_count
-            or (current.generation, current.deleted_at, current.has_finalizer)
-            != (job.generation, job.deleted_at, job.has_finalizer)
-        ):
+        elif current is None or worker.begin_count != begin_count or _needs_step(current, job):
             self.workers.wake(job.key)
 
     def observe_deletion(self, key: Key, uid: str) -> None:
@@ -360,6 +353,22 @@ class MLJobController:
 def _job(worker: WorkerState) -> Job:
     assert worker.tracked is not None
     return worker.tracked.job
+
+
+def _needs_step(before: Job, after: Job) -> bool:
+    """Return whether a new version of an MLJob needs a step.
+
+    Most versions result from the operator's own status patches, and need none. A step is needed
+    after a change of the spec, of the deletion or of the finalizer. It is also needed if another
+    process, which may end at any time, has written another phase: what follows from the phase, such
+    as a requested retry, is now up to this process.
+    """
+    return (before.generation, before.deleted_at, before.has_finalizer, before.status.phase) != (
+        after.generation,
+        after.deleted_at,
+        after.has_finalizer,
+        after.status.phase,
+    )
 
 
 def _waits(state: State) -> bool:
