@@ -34,6 +34,7 @@ from .adapters.watch import Watch
 from .connections import AirflowConnections, kafka, print_problems, refused_by_kafka
 from .errors import CannotStart, StoreError, backoff
 from .handlers import ignore_signals, registry
+from .json_depth import allow_deep_json
 from .kafka_properties import secrets as kafka_secrets
 from .ports import Link
 from .settings import Settings, explained, unusable_files
@@ -260,7 +261,7 @@ def main() -> int:
         return print_problems(problems)
     logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
     logs.configure(settings.log_format, settings.log_level)
-    sys.setrecursionlimit(RECURSION_LIMIT)
+    allow_deep_json()
     # The imports have created many objects that are never freed. Without the freeze, every full
     # garbage collection would visit these objects, and would delay statuses by 0.1 to 0.2 seconds.
     gc.collect()

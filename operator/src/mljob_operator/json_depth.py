@@ -1,0 +1,65 @@
+"""Lets Python's ``json`` read objects as deep as the API server stores them.
+
+The API server accepts objects with up to 10,000 nested levels (the limit of Go's
+``encoding/json``), and Python's ``json`` recurses once per level. With a lower limit, one such
+object would make the whole list of MLJobs unreadable.
+
+Up to Python 3.11, the recursion limit counts the levels of C code too. Since Python 3.12, C code
+has a limit of its own, which can't be changed: 1,497 levels in Python 3.12.1, and 9,998 in 3.13.
+``json`` has a scanner and an encoder in Python beside those in C, and for them the recursion limit
+counts. They are slower, so they are used for what is too deep for C only.
+
+Source: Python's documentation, "What's New In Python 3.12", ``sys.setrecursionlimit``.
+"""
+
+from __future__ import annotations
+
+import json
+import json.scanner
+import sys
+from collections.abc import Callable
+from typing import Any
+
+RECURSION_LIMIT = 11_000
+"""Python's recursion limit up to Python 3.11. A main thread's stack of 8 MiB has room for 25,000
+levels of C code.
+"""
+RECURSION_LIMIT_OF_PYTHON_CODE = 45_000
+"""Python's recursion limit since Python 3.12. The scanner and the encoder in Python need up to four
+calls per level, which take memory from the heap.
+"""
+
+
+def allow_deep_json() -> None:
+    """Raise the recursion limit of this process, and let ``json`` use what the limit counts for."""
+    if sys.version_info < (3, 12):
+        sys.setrecursionlimit(RECURSION_LIMIT)
+        return
+    sys.setrecursionlimit(RECURSION_LIMIT_OF_PYTHON_CODE)
+    # json.loads and json.dumps without options use these two objects, which are private.
+    module: Any = json
+    scanner: Any = json.scanner
+    decoder = module._default_decoder
+    decoder.scan_once = _with_fallback(decoder.scan_once, scanner.py_make_scanner(decoder))
+    module._default_encoder = _DeepEncoder()
+
+
+def _with_fallback(fast: Callable[..., Any], deep: Callable[..., Any]) -> Callable[..., Any]:
+    def scan_once(text: str, index: int) -> Any:
+        try:
+            return fast(text, index)
+        except RecursionError:
+            return deep(text, index)
+
+    return scan_once
+
+
+class _DeepEncoder(json.JSONEncoder):
+    """The encoder in C, and for values that are too deep for it, the encoder in Python."""
+
+    def encode(self, o: Any) -> str:
+        """Return the value as JSON."""
+        try:
+            return super().encode(o)
+        except RecursionError:
+            return "".join(self.iterencode(o))
