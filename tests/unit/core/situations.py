@@ -694,6 +694,7 @@ class Given:
         unknown_until: Until when a submission without an answer may take effect.
         left_until: Until when the attempt is left to another process.
         nothing_to_clear: Whether Airflow answered that the run has no failed task to clear.
+        conf_lost: Whether Airflow does not have the earlier backfill any more.
         cancel_dag_at: When the cancellation DAG was triggered.
         cancel_dag_checked: When the operator last read the run of the cancellation DAG.
         cancel_dag_running: Whether the run of the cancellation DAG had begun.
@@ -729,6 +730,7 @@ class Given:
     unknown_until: datetime | None = None
     left_until: datetime | None = None
     nothing_to_clear: bool = False
+    conf_lost: bool = False
     cancel_dag_at: datetime | None = None
     cancel_dag_checked: datetime | None = None
     cancel_dag_running: bool = False
@@ -840,6 +842,7 @@ def _transient(told: Given, job: Job) -> TransientState:
         unknown_until=told.unknown_until,
         left_until=told.left_until,
         cleared_nothing=told.nothing_to_clear,
+        conf_lost=told.conf_lost,
         cancel_requests=CancelRequests(
             dag_triggered_at=told.cancel_dag_at,
             dag_checked_at=told.cancel_dag_checked,

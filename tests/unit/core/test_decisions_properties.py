@@ -202,6 +202,7 @@ tried = some_of(
         "unknown_until": AHEAD,
         "left_until": AHEAD,
         "nothing_to_clear": st.just(True),
+        "conf_lost": st.just(True),
         "cancel_dag_at": TIMES,
         "cancel_dag_checked": TIMES,
         "cancel_dag_running": st.just(True),

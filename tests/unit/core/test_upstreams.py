@@ -32,6 +32,7 @@ from .situations import (
     Submit,
     Wait,
     ago,
+    backfill_job,
     catalog,
     decided,
     ended,
@@ -379,6 +380,8 @@ def test_outputs_are_public() -> None:
 TAKES: dict[str, Any] = {"conf_from": [{"outputsRef": {"name": "data"}}]}
 READY = {"data": upstream()}
 FULL = catalog(full=[""])
+LOST = submitting(2, history=(ended(1),), upstreams=[upstream_run()])
+"""The second attempt of a backfill, which repeats the failed runs of the first one."""
 
 
 @pytest.mark.parametrize(
@@ -443,6 +446,16 @@ FULL = catalog(full=[""])
             ClearFailed(),
             id="clears failed tasks without the other MLJob",
         ),
+        pytest.param(
+            given(backfill_job(backoff_limit=1, **TAKES), status=LOST, conf_lost=True),
+            ReadUpstreams(("data",)),
+            id="reads the other MLJob if Airflow has lost the conf of the earlier backfill",
+        ),
+        pytest.param(
+            given(backfill_job(backoff_limit=1, **TAKES), status=LOST, conf_lost=True, upstreams=READY),
+            ClearFailed(),
+            id="repeats a lost backfill with the outputs that are recorded",
+        ),
     ],
 )
 def test_start_waits_for_outputs(situation: Given, expected: object) -> None:
@@ -476,6 +489,17 @@ def test_refused_change_of_the_spec_keeps_the_conf_of_the_earlier_run() -> None:
             given(job(backoff_limit=1, **TAKES), status=retrying(at=ago(60), upstreams=[upstream_run()])),
             [upstream_run()],
             id="an attempt that clears failed tasks",
+        ),
+        pytest.param(
+            given(
+                backfill_job(backoff_limit=1, **TAKES),
+                status=LOST,
+                conf_lost=True,
+                upstreams={"data": upstream(attempt=2)},
+                run=not_found(since=ago(10), again=True),
+            ),
+            [upstream_run(attempt=2)],
+            id="an attempt that repeats a lost backfill",
         ),
         pytest.param(
             given(
