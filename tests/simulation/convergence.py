@@ -115,8 +115,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
 def _waits_for_others(job: Job) -> str | None:
     """The reason with which an MLJob waits for the outputs of others, also before it runs again."""
-    unapplied = [c.reason for c in job.status.conditions or () if c.type == "SpecApplied" and c.status == "False"]
-    return next((reason for reason in (job.status.reason, *unapplied) if reason in (WAITING, FAILED)), None)
+    told = [c.reason for c in job.status.conditions or () if c.type in ("SpecApplied", "Reconciling")]
+    return next((reason for reason in (job.status.reason, *told) if reason in (WAITING, FAILED)), None)
 
 
 def _of_waiting(job: Job, world: World, reason: str) -> Iterator[str]:

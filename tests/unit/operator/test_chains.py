@@ -616,6 +616,21 @@ class TestLife:
         await end(world, "data")
         assert not runs_of(world, "train")
 
+    async def test_retry_requested_before_a_deadline_passes_is_due_after_its_backoff(self, world: World) -> None:
+        await apply(world, "train", "data", activeDeadlineSeconds=60)
+        world.jobs.request_retry(("team-a", "train"), "again")
+        await world.see_all()
+        await world.later(61)
+        assert verdict(world, "train") == ("Failed", "DeadlineExceeded")
+        worker = world.job_controller.workers.get(("team-a", "train"))
+        assert worker is not None
+        assert worker.timer is not None, "nothing else wakes the MLJob"
+        await world.later(11)
+        assert condition(world, "train", "Reconciling") == "True"
+        await apply(world, "data")
+        await end(world, "data")
+        assert [run.conf for run in runs_of(world, "train")] == [OUTPUTS]
+
     async def test_deadline_says_what_it_waited_for(self, world: World) -> None:
         await apply(world, "train", "data", preRunningDeadlineSeconds=60)
         await world.later(61)

@@ -359,15 +359,12 @@ def _needs_step(before: Job, after: Job) -> bool:
     """Return whether a new version of an MLJob needs a step.
 
     Most versions result from the operator's own status patches, and need none. A step is needed
-    after a change of the spec, of the deletion or of the finalizer. It is also needed if another
-    process, which may end at any time, has written another phase: what follows from the phase, such
-    as a requested retry, is now up to this process.
+    after a change of the spec, of the deletion or of the finalizer.
     """
-    return (before.generation, before.deleted_at, before.has_finalizer, before.status.phase) != (
+    return (before.generation, before.deleted_at, before.has_finalizer) != (
         after.generation,
         after.deleted_at,
         after.has_finalizer,
-        after.status.phase,
     )
 
 

@@ -17,6 +17,7 @@ from ...core.mljob.outstanding import is_done
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
+from ...core.run.states import TERMINAL_PHASES
 from ...core.status.news import REFINEMENT_WAITS
 from ...errors import Conflict, FieldsDropped, Gone, Refused, StoreError, backoff
 from ...logs import redacted_logger
@@ -202,8 +203,9 @@ class Steps:
                 return None
             if stores and not changed:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
-            # The stored status may have started a deadline or the time to live. In this case the
-            # loop goes on, so that the next decision takes the new time into account.
+            # The stored status may have started a deadline, the time to live, or the backoff of a
+            # requested retry. In this case the loop goes on, so that the next decision takes the new
+            # time into account.
             if not stores and not (changed and _start_times(before.job) != _start_times(worker.tracked.job)):
                 return _with_stored_job(state, worker.tracked), action
 
@@ -232,8 +234,15 @@ class Steps:
                 return False
         worker.refining_since = None
         asked_at = asyncio.get_running_loop().time()
-        written = await self._writer.store(job, patch)
-        worker.accept(written, job)
+        worker.writing = True
+        try:
+            written = await self._writer.store(job, patch)
+            worker.accept(written, job)
+        except Conflict:
+            worker.drop_outdated_run(job)
+            raise
+        finally:
+            worker.writing = False
         _require_stored(patch, written)
         worker.written_at = asked_at
         if worker.tracked is not None:
@@ -319,7 +328,7 @@ def _with_stored_job(state: State, tracked: TrackedJob) -> State:
 
 
 def _start_times(job: Job) -> tuple[datetime | None, bool]:
-    """Return the time at which the deadlines begin, or None, and whether the time to live has
-    begun.
+    """Return the time at which the deadlines begin, or None, and whether the MLJob has finished, so
+    that its time to live and the backoff of a requested retry have begun.
     """
-    return job.status.active_since, is_done(job)
+    return job.status.active_since, job.status.phase in TERMINAL_PHASES

@@ -70,6 +70,8 @@ class WorkerState:
         written_at: The time of the last status patch, in the event loop's seconds.
         refining_since: Since when a patch that only makes values more exact has been waiting; None:
             no such patch is waiting.
+        writing: Whether a status patch is being sent, so that the watch may deliver the result before
+            the answer arrives.
         failures: The number of failed steps in a row.
         begin_count: How many times ``begin`` was called. A change shows that the MLJob or its
             attempt was replaced.
@@ -88,6 +90,7 @@ class WorkerState:
     timer: asyncio.TimerHandle | None = None
     written_at: float = float("-inf")
     refining_since: datetime | None = None
+    writing: bool = False
     failures: int = 0
     begin_count: int = 0
 
@@ -131,15 +134,26 @@ class WorkerState:
         """Track a later version of the MLJob.
 
         If another process has begun an attempt in this version, the observed run belongs to an
-        earlier attempt and is dropped.
+        earlier attempt and is dropped. If another process has written the end of the run, the
+        observed run is older than the status and is dropped too.
         """
         assert self.tracked is not None
+        if not self.writing and _ends(self.tracked.job, job):
+            self.begin(job, TransientState())
+            return
         same = attempts.current(job.status) == attempts.current(self.tracked.job.status)
         transient = None if same else self.takeover_state(job)
         if transient is None:
             self.tracked = replace(self.tracked, job=job)
         else:
             self.begin(job, transient)
+
+    def drop_outdated_run(self, before: Job) -> None:
+        """Drop the observed run if another process has written the end of the run since ``before``,
+        the version for which the API server has refused a write.
+        """
+        if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
+            self.begin(self.job, TransientState())
 
     def accept(self, answer: Job | None, of: Job) -> bool:
         """Take the answer to a request about an MLJob.
@@ -234,3 +248,8 @@ class WorkerState:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+
+def _ends(before: Job, after: Job) -> bool:
+    """Return whether the status of an MLJob has got a terminal phase between two versions."""
+    return before.status.phase not in TERMINAL_PHASES and after.status.phase in TERMINAL_PHASES

@@ -1,0 +1,88 @@
+"""What a worker keeps of a run when it learns of a later version of its MLJob."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mljob_contract.mljob import StatusSource
+from mljob_operator.controllers.mljob.worker_state import WorkerState
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.remembered import remember
+from mljob_operator.core.mljob.transient_state import TransientState
+from mljob_operator.core.run.facts import RunFact, Snapshot
+from mljob_operator.core.run.observed_run import ObservedRun, observe
+from mljob_operator.core.run.states import RunState
+from tests.fakes.clock import FakeClock
+from tests.fakes.jobs import FakeJobs
+
+KEY = ("team-a", "churn")
+NOW = FakeClock()()
+QUEUED = observe(ObservedRun(), Snapshot(NOW, run=RunFact(RunState.QUEUED, StatusSource.REST, NOW, NOW, queued_at=NOW)))
+
+
+def version(jobs: FakeJobs, phase: str, **status: object) -> Job:
+    """The next version of the MLJob, with this status."""
+    body = jobs.objects[KEY]
+    body["status"] = {"observedGeneration": 1, "phase": phase, "attempts": 1, "dagId": "train", "dagRunId": "run-1"}
+    body["status"] |= status
+    return jobs.edit(KEY, {})
+
+
+@pytest.fixture
+def jobs() -> FakeJobs:
+    jobs = FakeJobs()
+    jobs.create("churn", {"dagId": "train"})
+    return jobs
+
+
+def worker(jobs: FakeJobs) -> WorkerState:
+    """A worker that follows a queued run of an attempt that this process has begun."""
+    worker = WorkerState(lambda _: None)
+    worker.begin(version(jobs, "Queued"), TransientState())
+    assert worker.tracked is not None
+    worker.tracked = replace(worker.tracked, observed_run=QUEUED)
+    return worker
+
+
+def observed(worker: WorkerState) -> ObservedRun:
+    assert worker.tracked is not None
+    return worker.tracked.observed_run
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
+def test_run_whose_end_another_process_has_written_is_observed_anew(jobs: FakeJobs, phase: str) -> None:
+    """The worker's older view of the run would overwrite the end in the status."""
+    follower = worker(jobs)
+    ended = version(jobs, phase)
+    follower.update(ended)
+    assert observed(follower) == remember(ended.status)
+    assert follower.begin_count == 2, "a step in progress is dropped"
+
+
+def test_run_in_progress_stays_known(jobs: FakeJobs) -> None:
+    follower = worker(jobs)
+    follower.update(version(jobs, "Running"))
+    assert observed(follower) is QUEUED
+
+
+def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None:
+    """The watch may deliver the end before the answer to the patch arrives."""
+    follower = worker(jobs)
+    follower.writing = True
+    follower.update(version(jobs, "Succeeded"))
+    assert observed(follower) is QUEUED
+
+
+def test_run_is_observed_anew_after_a_refused_patch_if_it_has_ended_elsewhere(jobs: FakeJobs) -> None:
+    follower = worker(jobs)
+    before = follower.job
+    assert before is not None
+    follower.writing = True
+    ended = version(jobs, "Succeeded")
+    follower.update(ended)
+    follower.drop_outdated_run(before)
+    assert observed(follower) == remember(ended.status)
+    follower.drop_outdated_run(ended)
+    assert follower.begin_count == 2, "once"
