@@ -106,7 +106,9 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
-        """Return the backfill of an earlier attempt, or None if Airflow does not have it any more."""
+        """Return the backfill of an earlier attempt. Return None if Airflow does not have it any
+        more.
+        """
         if conf_of is None:
             return None
         return await context.dag_runs.backfills.find(context.state.run.dag_id, conf_of)

@@ -26,8 +26,8 @@ class CancellationActions:
     """Implements the actions of a cancellation that don't differ between a single run and a
     backfill.
 
-    All methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob has
-    changed.
+    All methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob
+    has changed.
 
     Args:
         jobs: The MLJobs in the Kubernetes API, which record Events.

@@ -1,5 +1,5 @@
-"""Classifies MLJobs with all that this process knows: the Airflows with their rules and limits, missing
-runs, and other MLJobs. Admits MLJobs to the Airflows, as far as the limits allow this.
+"""Classifies MLJobs with all that this process knows: the Airflows with their rules and limits,
+missing runs, and other MLJobs. Admits MLJobs to the Airflows, as far as the limits allow this.
 
 The state of an MLJob depends on the admission queue, and the place of the MLJob in the queue
 depends on its state. So one class does both.

@@ -319,8 +319,8 @@ class MLJobController:
         self.vanished_runs.report()
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Show in the AirflowInstance and in the MLJobs that wait for it that many runs have vanished
-        or are back.
+        """Show in the AirflowInstance, and in the MLJobs that wait for it, that many runs have
+        vanished or are back.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)

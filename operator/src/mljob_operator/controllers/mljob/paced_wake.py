@@ -15,7 +15,9 @@ from itertools import islice
 from ...core.run.run_key import Key
 
 BATCH = 100
-"""How many MLJobs are woken at once. A change that concerns fewer MLJobs wakes them without delay."""
+"""How many MLJobs are woken at once. A change that concerns fewer MLJobs wakes them without
+delay.
+"""
 PAUSE = 0.2
 """Seconds between two batches. 500 MLJobs a second are more than the Kubernetes API stores statuses
 for.

@@ -1,5 +1,5 @@
-"""The actions that are the same for a single run and for a backfill: those that prepare an attempt, and
-those that ask Airflow for what only a person can answer.
+"""The actions that are the same for a single run and for a backfill, but for those of a cancellation
+(:mod:`.cancellation_actions`). Most of them prepare an attempt.
 """
 
 from __future__ import annotations

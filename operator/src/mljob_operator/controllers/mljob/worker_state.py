@@ -70,8 +70,8 @@ class WorkerState:
         written_at: The time of the last status patch, in the event loop's seconds.
         refining_since: Since when a patch that only makes values more exact has been waiting; None:
             no such patch is waiting.
-        writing: Whether a status patch is being sent, so that the watch may deliver the result before
-            the answer arrives.
+        writing: Whether a status patch is being sent, so that the watch may deliver the result
+            before the answer arrives.
         failures: The number of failed steps in a row.
         begin_count: How many times ``begin`` was called. A change shows that the MLJob or its
             attempt was replaced.

@@ -1,5 +1,5 @@
-"""The workers of all MLJobs. Each MLJob that is not finished has one worker, which takes one step at a
-time.
+"""The workers of all MLJobs. Each MLJob that is not finished has one worker, which takes one step
+at a time.
 
 A worker takes a step when it is woken, and when the next step is due without input. Input that
 arrives during a step waits in the worker's inbox, and the next step takes the whole inbox.

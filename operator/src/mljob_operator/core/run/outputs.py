@@ -34,8 +34,8 @@ class Outputs:
     Attributes:
         values: The outputs by name. In a status, at most 16 KiB of JSON.
         omitted: The names of outputs that are too large, were not published, were deleted, or come
-            from a task that the run does not have. A status has at most 32 entries. If there are more names,
-            the last entry says how many more there are.
+            from a task that the run does not have. A status has at most 32 entries. If there are
+            more names, the last entry says how many more there are.
     """
 
     values: Mapping[str, Any]

@@ -15,8 +15,8 @@ LOST = " Its outputs are lost, as status.outputsOmitted says. To get them, run i
 
 
 def lost_outputs(state: State) -> str | None:
-    """Return the entry of ``status.outputsOmitted`` for the lost outputs of a successful run. Return
-    None if the outputs were read, can still be read, or are of no interest.
+    """Return the entry of ``status.outputsOmitted`` for the lost outputs of a successful run.
+    Return None if the outputs were read, can still be read, or are of no interest.
 
     The outputs are lost if Airflow does not have the run any more. They are also lost if the
     finalizer was removed, because then nothing keeps the MLJob until they are read.
