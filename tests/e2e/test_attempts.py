@@ -289,7 +289,7 @@ def test_conf_is_read_from_configmaps_and_secrets_and_secrets_appear_nowhere_els
     jobs.kubectl("create", "secret", "generic", "bad-label", "--from-literal=label=hunter2-correct-horse-battery")
     status = jobs.until("refused-label", lambda status: status.get("reason") == "ValidationFailed", "it is refused")
     assert "spec.conf.seconds: -1 is less than the minimum of 0" in status["message"]
-    assert "spec.conf.label" in status["message"]
+    assert "spec.confFrom[0] (Secret bad-label).label" in status["message"]
 
     told = (
         json.dumps([jobs.all(), jobs.events("sourced"), jobs.events("refused-label")]) + with_kafka.operator.log_end()
