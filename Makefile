@@ -65,7 +65,7 @@ docs: bootstrap ## Build the site of the documentation into .dev-docs/html; a br
 
 dist: bootstrap ## Build the wheel of each package into dist/
 	@rm -rf dist
-	@for package in contract operator airflow-provider; do \
+	@for package in contract operator client airflow-provider; do \
 	  (cd $$package && ../.venv/bin/python -m hatchling build -t wheel -d ../dist) || exit 1; \
 	done
 

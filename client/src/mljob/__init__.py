@@ -1,0 +1,1 @@
+"""The client of the MLJob operator: runs ML jobs on Airflow by MLJobs in Kubernetes."""
