@@ -1,0 +1,173 @@
+"""The history of an MLJob's run, as ``mljobs/events`` of ``run.mljob.dev`` answers.
+
+The answer is JSON lines (``application/x-ndjson``): each line is one :data:`HistoryEntry`. An empty
+line is a heartbeat, which keeps idle connections open; readers skip it. The last line of a complete
+answer is a :class:`HistoryEnd`. An answer without that line was cut off, and the reader asks again.
+
+Entries come in the order of the Kafka partition. Kafka may deliver an event twice, so a reader that
+counts entries compares them first.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from .airflow_id import AirflowId
+from .events import MAX_INT, Finite, MetricName
+from .mljob.status import StatusSource
+from .resource import ResourceModel
+from .times import Time
+
+MAX_ENTRY_BYTES: Final = 64 * 1024
+"""The maximum number of bytes of a line. A longer line is not an entry."""
+
+MapIndex = Annotated[int, Field(ge=-1, le=MAX_INT)]
+"""The index of an instance of a mapped task, from 0, or -1 for a task that is not mapped."""
+TryNumber = Annotated[int, Field(ge=0, le=MAX_INT)]
+"""The number of a try, from 1, or 0 before the first try."""
+
+
+class _Entry(ResourceModel):
+    """What all entries that come from Airflow have in common."""
+
+    time: Time
+    """When it happened, by the clock of its producer, with a time zone."""
+    source: StatusSource
+    """Kafka: read from the topic of events. REST: read from Airflow's REST API, which knows the
+    newest try of each task only."""
+
+
+class _TaskEntry(_Entry):
+    """What all entries of a task instance have in common."""
+
+    task_id: AirflowId
+    """The id of the task in its DAG, with the ids of its groups."""
+    map_index: MapIndex = -1
+    """The index of an instance of a mapped task, from 0. The value is -1 for a task that is not
+    mapped."""
+    try_number: TryNumber
+    """The number of the try, from 1. The value is 0 before the first try."""
+
+
+class RunChange(_Entry):
+    """The run entered a state."""
+
+    kind: Literal["run"] = "run"
+    """Distinguishes the kinds of entries."""
+    state: str
+    """Airflow's name of the state: queued, running, success or failed."""
+
+
+class EntryError(ResourceModel):
+    """Why a try of a task failed."""
+
+    type: str | None = None
+    """The class of the exception, for example ValueError. Absent if Airflow does not report it."""
+    message: str
+    """The text of the exception, cut to 1,000 characters."""
+
+
+class TaskChange(_TaskEntry):
+    """A task instance entered a state."""
+
+    kind: Literal["task"] = "task"
+    """Distinguishes the kinds of entries."""
+    state: str
+    """Airflow's name of the state, such as running, success, failed, up_for_retry or deferred."""
+    start_time: Time | None = None
+    """When the try started."""
+    end_time: Time | None = None
+    """When the try ended."""
+    error: EntryError | None = None
+    """Why the try failed."""
+
+
+class ProgressReport(_TaskEntry):
+    """A running task reported how much of its work is done."""
+
+    kind: Literal["progress"] = "progress"
+    """Distinguishes the kinds of entries."""
+    progress: Annotated[float, Field(ge=0, le=1)]
+    """The share of the task's work that is done, from 0 to 1."""
+
+
+class MetricsReport(_TaskEntry):
+    """A running task reported numbers: one point of each curve."""
+
+    kind: Literal["metrics"] = "metrics"
+    """Distinguishes the kinds of entries."""
+    metrics: dict[MetricName, Finite]
+    """The numbers by name, such as epoch, loss or rows: at most 20."""
+
+
+class EndReason(StrEnum):
+    """Why an answer ends."""
+
+    COMPLETE = "Complete"
+    """All entries up to now were sent. With ``follow``, the run has ended too."""
+    LIMIT = "Limit"
+    """A limit of mljob-api was reached: entries, bytes or time. More entries may exist."""
+    FAILED = "Failed"
+    """Airflow, Kafka or the Kubernetes API failed. More entries may exist."""
+
+
+class HistoryEnd(ResourceModel):
+    """The last line of an answer."""
+
+    kind: Literal["end"] = "end"
+    """Distinguishes the kinds of entries."""
+    reason: EndReason
+    """Why the answer ends."""
+    message: str = ""
+    """The same in a sentence, with what to do."""
+
+
+class HistoryNotice(ResourceModel):
+    """Something that a reader of the history has to know, such as a gap in it."""
+
+    kind: Literal["notice"] = "notice"
+    """Distinguishes the kinds of entries."""
+    message: str
+    """The notice, in a sentence."""
+
+
+HistoryEntry = Annotated[
+    RunChange | TaskChange | ProgressReport | MetricsReport | HistoryNotice | HistoryEnd, Field(discriminator="kind")
+]
+"""One line of the history."""
+
+_ENTRY: Final[TypeAdapter[HistoryEntry]] = TypeAdapter(HistoryEntry)
+
+
+def parse_entry(line: str | bytes) -> HistoryEntry | None:
+    """Read a line of the history.
+
+    Returns:
+        The entry, or None for a heartbeat, and for an entry of a kind that this version does not
+        know.
+
+    Raises:
+        ValueError: The line is not an entry.
+    """
+    text = line.strip()
+    if not text:
+        return None
+    if len(text) > MAX_ENTRY_BYTES:
+        raise ValueError(f"a line of the history has {len(text)} bytes, more than {MAX_ENTRY_BYTES}")
+    try:
+        return _ENTRY.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "union_tag_invalid":
+            return None
+        raise ValueError(f"a line of the history is not an entry: {first['msg']}") from None
+
+
+def entry_line(entry: HistoryEntry) -> bytes:
+    """Write an entry as a line of the history, with its line break. Fields without a value are left
+    out.
+    """
+    return entry.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"
