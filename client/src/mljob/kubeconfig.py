@@ -1,0 +1,307 @@
+"""Which cluster, user and namespace a person means: the kubeconfig, read as ``kubectl`` reads it.
+
+The files of ``KUBECONFIG`` are merged, and the first file that sets a value wins. Without the
+variable, the file is ``~/.kube/config``. Without that file, a pod uses its own ServiceAccount.
+
+Source: https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from .errors import ConfigError
+
+MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
+"""The maximum size of a kubeconfig file, in bytes: hundreds of clusters fit."""
+MAX_FILES: Final = 32
+"""The maximum number of files in ``KUBECONFIG``."""
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its ServiceAccount."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecPlugin:
+    """A command that prints credentials: ``users[].user.exec``.
+
+    Attributes:
+        interactive: ``Never``, ``IfAvailable`` or ``Always``: whether the command may ask the
+            person.
+        provide_cluster_info: Whether the command gets the cluster in ``KUBERNETES_EXEC_INFO``.
+    """
+
+    command: str
+    args: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    api_version: str
+    interactive: str
+    provide_cluster_info: bool
+    install_hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The credentials of a person or a ServiceAccount. Secret parts don't show in ``repr``."""
+
+    certificate: bytes | None = field(default=None, repr=False)
+    key: bytes | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    plugin: ExecPlugin | None = None
+    impersonate: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """What a client needs to reach a cluster as a person.
+
+    Attributes:
+        server: The URL of the API server, without a slash at its end.
+        context: The name of the context, or an empty text in a pod.
+        namespace: The default namespace.
+        ca: Certificates of the authorities to trust, as PEM, or None for those of the system.
+        verify: Whether the server's certificate is checked.
+        server_name: The name to expect in the server's certificate, or None for that of the URL.
+        proxy: The URL of a proxy, or None to follow the environment.
+    """
+
+    server: str
+    user: User = field(default_factory=User)
+    context: str = ""
+    namespace: str = "default"
+    ca: bytes | None = field(default=None, repr=False)
+    verify: bool = True
+    server_name: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+
+
+def load(
+    kubeconfig: str | os.PathLike[str] | None = None, context: str | None = None, namespace: str | None = None
+) -> ClusterConfig:
+    """Return the cluster, user and namespace of a context.
+
+    Args:
+        kubeconfig: A file. Default: the files of ``KUBECONFIG``, else ``~/.kube/config``.
+        context: The name of a context. Default: the current context.
+        namespace: Replaces the context's namespace, which is ``default`` if it has none.
+
+    Raises:
+        ConfigError: There is no usable kubeconfig. The message names the file and the way out.
+    """
+    paths = _paths(kubeconfig)
+    parts = [part for path in paths if (part := _read(path)) is not None]
+    if not parts:
+        if kubeconfig is None and context is None and (pod := in_cluster(namespace)) is not None:
+            return pod
+        raise ConfigError(
+            f"No kubeconfig: {', '.join(str(path) for path in paths)} does not exist. Set KUBECONFIG, or pass the file."
+        )
+    return _Merged(parts).select(context, namespace)
+
+
+def contexts(kubeconfig: str | os.PathLike[str] | None = None) -> list[str]:
+    """Return the names of all contexts, for completion."""
+    parts = [part for path in _paths(kubeconfig) if (part := _read(path)) is not None]
+    return list(_Merged(parts).entries("contexts"))
+
+
+def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) -> ClusterConfig | None:
+    """Return the ServiceAccount of the pod that this process runs in, or None outside of a pod."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port or not (directory / "token").is_file():
+        return None
+    own = directory / "namespace"
+    return ClusterConfig(
+        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        user=User(token_file=directory / "token"),
+        namespace=namespace or (_bytes(own).decode(errors="replace").strip() if own.is_file() else "") or "default",
+        ca=_bytes(directory / "ca.crt"),
+    )
+
+
+def _paths(kubeconfig: str | os.PathLike[str] | None) -> list[Path]:
+    if kubeconfig is not None:
+        path = Path(kubeconfig).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"{path}: the kubeconfig does not exist, or is not a file.")
+        return [path]
+    listed = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    if len(listed) > MAX_FILES:
+        raise ConfigError(f"KUBECONFIG names {len(listed)} files; {MAX_FILES} are allowed.")
+    return listed or [Path.home() / ".kube" / "config"]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The content of one kubeconfig. Paths in it are relative to its folder."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+
+def _read(path: Path) -> _File | None:
+    import yaml
+
+    if not path.exists():
+        return None
+    text = _bytes(path)
+    try:
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # noqa: S506 - a safe one
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        at = "" if line is None else f", line {line + 1}"
+        raise ConfigError(f"{path}{at}: the kubeconfig is not YAML. Compare it with kubectl config view.") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: the kubeconfig is not a YAML object.")
+    return _File(path, content)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}. The kubeconfig names this file.") from None
+    if len(content) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{path}: the file is larger than {MAX_CONFIG_BYTES} bytes.")
+    return content
+
+
+class _Merged:
+    """Several kubeconfigs as one: the first file that sets a value wins."""
+
+    def __init__(self, files: Iterable[_File]) -> None:
+        self._files = list(files)
+
+    def entries(self, plural: str) -> dict[str, tuple[Path, Mapping[str, Any]]]:
+        """Return the named entries of a list such as ``contexts``, each with its file."""
+        found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+        for file in self._files:
+            listed = file.content.get(plural)
+            for entry in listed if isinstance(listed, list) else ():
+                if isinstance(entry, dict) and isinstance(name := entry.get("name"), str):
+                    value = entry.get(plural[:-1])
+                    found.setdefault(name, (file.path, value if isinstance(value, dict) else {}))
+        return found
+
+    def select(self, context: str | None, namespace: str | None) -> ClusterConfig:
+        """Return the cluster, the user and the namespace of a context."""
+        name = context or next((text for file in self._files if (text := _text(file.content, "current-context"))), "")
+        if not name:
+            raise ConfigError(
+                f"{self._named}: no current context. Choose one with kubectl config use-context, or pass it."
+            )
+        path, chosen = self._entry("contexts", name)
+        cluster_path, cluster = self._entry("clusters", _text(chosen, "cluster") or "", path, name)
+        user_name = _text(chosen, "user")
+        user = _user(*self._entry("users", user_name, path, name)) if user_name else User()
+        return _config(cluster_path, cluster, user, name, namespace or _text(chosen, "namespace") or "default")
+
+    @property
+    def _named(self) -> str:
+        return ", ".join(str(file.path) for file in self._files)
+
+    def _entry(
+        self, plural: str, name: str, path: Path | None = None, context: str = ""
+    ) -> tuple[Path, Mapping[str, Any]]:
+        entries = self.entries(plural)
+        if name in entries:
+            return entries[name]
+        asks = f" The context {context!r} in {path} asks for it." if path else ""
+        raise ConfigError(
+            f"{self._named}: no entry {name!r} in {plural}; there are: {', '.join(sorted(entries)[:20]) or 'none'}.{asks}"
+        )
+
+
+def _config(path: Path, cluster: Mapping[str, Any], user: User, context: str, namespace: str) -> ClusterConfig:
+    server = _text(cluster, "server") or ""
+    address = urlsplit(server)
+    if address.scheme not in ("https", "http") or not address.hostname:
+        raise ConfigError(
+            f"{path}: clusters: server: {server!r} is not a URL such as https://10.0.0.1:6443. Context: {context!r}."
+        )
+    return ClusterConfig(
+        server=server.rstrip("/"),
+        user=user,
+        context=context,
+        namespace=namespace,
+        ca=_data_or_file(path, cluster, "certificate-authority"),
+        verify=cluster.get("insecure-skip-tls-verify") is not True,
+        server_name=_text(cluster, "tls-server-name"),
+        proxy=_text(cluster, "proxy-url"),
+    )
+
+
+def _user(path: Path, user: Mapping[str, Any]) -> User:
+    if user.get("auth-provider"):
+        raise ConfigError(
+            f"{path}: users: auth-provider was removed from Kubernetes 1.26. Use the exec plugin of the cloud provider."
+        )
+    token_file = _text(user, "tokenFile")
+    certificate, key = _data_or_file(path, user, "client-certificate"), _data_or_file(path, user, "client-key")
+    if (certificate is None) != (key is None):
+        raise ConfigError(f"{path}: users: client-certificate and client-key must be set together.")
+    return User(
+        certificate=certificate,
+        key=key,
+        token=_text(user, "token"),
+        token_file=path.parent / token_file if token_file else None,
+        username=_text(user, "username"),
+        password=_text(user, "password"),
+        plugin=_plugin(path, user.get("exec")),
+        impersonate=tuple(_impersonation(user)),
+    )
+
+
+def _impersonation(user: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for key, header in (("as", "Impersonate-User"), ("as-uid", "Impersonate-Uid")):
+        if value := _text(user, key):
+            yield header, value
+    for group in user.get("as-groups") or ():
+        yield "Impersonate-Group", str(group)
+
+
+def _plugin(path: Path, given: Any) -> ExecPlugin | None:
+    if not isinstance(given, dict):
+        return None
+    command = _text(given, "command")
+    if not command:
+        raise ConfigError(f"{path}: users: exec: command is missing.")
+    # As in kubectl, a command with a slash is relative to the kubeconfig, and any other is looked up on PATH.
+    if "/" in command:
+        command = str(path.parent / command)
+    args, env = given.get("args") or (), given.get("env") or ()
+    return ExecPlugin(
+        command=command,
+        args=tuple(str(arg) for arg in args),
+        env=tuple((str(entry.get("name")), str(entry.get("value"))) for entry in env if isinstance(entry, dict)),
+        api_version=_text(given, "apiVersion") or "",
+        interactive=_text(given, "interactiveMode") or "IfAvailable",
+        provide_cluster_info=given.get("provideClusterInfo") is True,
+        install_hint=_text(given, "installHint") or "",
+    )
+
+
+def _data_or_file(path: Path, entry: Mapping[str, Any], key: str) -> bytes | None:
+    """Return what ``<key>-data`` holds in base64, else what the file at ``<key>`` holds."""
+    if data := _text(entry, f"{key}-data"):
+        try:
+            return base64.b64decode(data, validate=False)
+        except (binascii.Error, ValueError):
+            raise ConfigError(f"{path}: {key}-data is not base64.") from None
+    file = _text(entry, key)
+    return _bytes(path.parent / file) if file else None
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str | None:
+    value = entry.get(key)
+    return value if isinstance(value, str) and value else None
