@@ -162,6 +162,8 @@ _BY_CODE: dict[int, type[ApiError]] = {
 }
 _MAX_MESSAGE = 2_000
 """The maximum number of characters of an API server's message in an error."""
+_UNKNOWN_PATH = "the server could not find the requested resource"
+"""What the API server says of a path that it doesn't serve."""
 _WAYS_OUT: dict[type[ApiError], str] = {
     NotAuthenticated: "Log in again, or check the user of the kubeconfig's context.",
     NotAllowed: (
@@ -197,8 +199,7 @@ def from_status(code: int, body: Any, *, asked: str, retry_after: float | None =
 def _kind(code: int, reason: str, status: dict[str, Any]) -> type[ApiError]:
     if code == 409 and reason == "AlreadyExists":
         return AlreadyExists
-    details = status.get("details")
-    if code == 404 and not (isinstance(details, dict) and details.get("name")):
+    if code == 404 and (not status or status.get("message") == _UNKNOWN_PATH):
         return KindNotServed
     return _BY_CODE.get(code, Unavailable if code >= 500 else ApiError)
 

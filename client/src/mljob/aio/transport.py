@@ -5,7 +5,7 @@ where that is safe.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -274,7 +274,7 @@ def _parse(content: bytes, path: str) -> dict[str, Any]:
     return answer
 
 
-async def _lines(response: httpx2.Response, limit: int, path: str) -> AsyncIterator[bytes]:
+async def _lines(response: httpx2.Response, limit: int, path: str) -> AsyncGenerator[bytes, None]:
     rest = bytearray()
     async with runtime.aclosing(response.aiter_bytes()) as chunks:
         async for chunk in chunks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -84,7 +84,7 @@ async def watch_objects(
     convert: Callable[[dict[str, Any]], Item],
     params: Mapping[str, str] | None = None,
     deadline: float | None = None,
-) -> AsyncIterator[Change[Item]]:
+) -> AsyncGenerator[Change[Item], None]:
     """List a collection, then tell its changes for as long as the caller reads.
 
     A lost connection is made again, and a change that the API server no longer has (410) is found

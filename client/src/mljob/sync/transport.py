@@ -6,7 +6,7 @@ where that is safe.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -275,7 +275,7 @@ def _parse(content: bytes, path: str) -> dict[str, Any]:
     return answer
 
 
-def _lines(response: httpx2.Response, limit: int, path: str) -> Iterator[bytes]:
+def _lines(response: httpx2.Response, limit: int, path: str) -> Generator[bytes, None]:
     rest = bytearray()
     with runtime.closing(response.iter_bytes()) as chunks:
         for chunk in chunks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -85,7 +85,7 @@ def watch_objects(
     convert: Callable[[dict[str, Any]], Item],
     params: Mapping[str, str] | None = None,
     deadline: float | None = None,
-) -> Iterator[Change[Item]]:
+) -> Generator[Change[Item], None]:
     """List a collection, then tell its changes for as long as the caller reads.
 
     A lost connection is made again, and a change that the API server no longer has (410) is found

@@ -1,0 +1,189 @@
+# Generated from mljob.aio by client/generate.py.
+"""What mljob-api serves of an MLJob's run: the log of a task, the history and the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from ..errors import BadAnswer, KindNotServed, RunApiMissing, Unavailable
+from ..resource import MLJob
+from ..retries import MAX_TRIES, wait_seconds
+from ..text import clean_line, plain
+from ..verdict import verdict_of
+from . import runtime
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from mljob_contract.graph import RunGraph
+    from mljob_contract.history import HistoryEnd, HistoryEntry
+
+IDLE_SECONDS: Final = 120.0
+"""How long a stream of mljob-api may be silent, in seconds."""
+FOLLOW_SECONDS: Final = 3_600.0
+"""How long a log that is followed may be silent, in seconds: a task may say nothing for long."""
+MAX_LOG_LINE_BYTES: Final = 2 * 1024 * 1024
+"""The maximum size of a line of a log. mljob-api cuts longer ones."""
+_GROUP: Final = "/apis/run.mljob.dev/v1alpha1"
+_MISSING: Final = (
+    "mljob-api, which serves logs, history and graphs, is not installed or not available in this cluster. Install the "
+    "chart with api.enabled=true, and see kubectl get apiservice v1alpha1.run.mljob.dev."
+)
+
+
+class RunApi:
+    """Reads from mljob-api through the Kubernetes API server, as the person.
+
+    Every method raises :class:`~mljob.errors.RunApiMissing` if mljob-api is not there, and other
+    ``ApiError``s if it refuses.
+
+    Args:
+        transport: The cluster.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def log(
+        self,
+        job: MLJob,
+        task: str | None = None,
+        *,
+        map_index: int | None = None,
+        try_number: int | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> Generator[str, None]:
+        """Give the lines of a task's log, without control characters.
+
+        A log that is followed continues after a lost connection, unless ``tail`` is given.
+
+        Args:
+            job: The MLJob.
+            task: The id of the task. Default: the failed task, else the running one, else the
+                newest.
+            map_index: The index of the instance of a mapped task.
+            try_number: The try. Default: the newest.
+            tail: Only the last lines, so many.
+            follow: Go on until the task has ended. A task that has not started is waited for.
+        """
+        given = {"task": task, "mapIndex": map_index, "try": try_number, "tail": tail}
+        params = {name: str(value) for name, value in given.items() if value is not None}
+        if follow:
+            params["follow"] = "true"
+        told, failures = 0, 0
+        while True:
+            skipped = 0
+            try:
+                idle = FOLLOW_SECONDS if follow else IDLE_SECONDS
+                with self._lines(job, "log", params, idle, MAX_LOG_LINE_BYTES) as lines:
+                    for line in lines:
+                        failures = 0
+                        if skipped < told and tail is None:
+                            skipped += 1
+                            continue
+                        told += 1
+                        yield clean_line(line.decode(errors="replace").rstrip("\r"))
+                return
+            except Unavailable as error:
+                failures += 1
+                if not follow or tail is not None or failures >= MAX_TRIES:
+                    raise
+                runtime.sleep(wait_seconds(failures, error.retry_after))
+
+    def history(self, job: MLJob, *, follow: bool = False) -> Generator[HistoryEntry, None]:
+        """Give the entries of the run's history, without the end of each answer.
+
+        Args:
+            job: The MLJob.
+            follow: Go on until the run has ended.
+        """
+        from mljob_contract.history import MAX_ENTRY_BYTES, EndReason
+
+        told: set[bytes] = set()
+        failures = 0
+        while True:
+            before, end = len(told), None
+            try:
+                with self._lines(job, "events", _follow(follow), IDLE_SECONDS, MAX_ENTRY_BYTES) as lines:
+                    for line in lines:
+                        entry = _entry(line, job)
+                        if entry is not None and entry.kind == "end":
+                            end = entry
+                        elif entry is not None and line not in told:
+                            told.add(line)
+                            yield entry
+            except Unavailable:
+                if failures + 1 >= MAX_TRIES:
+                    raise
+            if end is not None and (not follow or end.reason is EndReason.COMPLETE):
+                _require_complete(end, job)
+                return
+            # The answer was cut off, for example after the minute that the API server gives it.
+            failures = failures + 1 if len(told) == before else 0
+            if failures >= MAX_TRIES and self._has_ended(job):
+                return
+            runtime.sleep(wait_seconds(max(failures, 1)))
+
+    def graph(self, job: MLJob) -> RunGraph:
+        """Return the tasks of the run and their dependencies."""
+        from pydantic import ValidationError
+
+        from mljob_contract.graph import RunGraph
+
+        try:
+            answer = self._transport.request("GET", _path(job, "graph"), tries=2)
+            return RunGraph.model_validate(answer)
+        except KindNotServed as error:
+            raise _missing(error) from None
+        except Unavailable as error:
+            raise _missing(error) if not error.reason and error.code == 503 else error from None
+        except ValidationError as error:
+            raise BadAnswer(f"mljobs/graph of {job.namespace}/{job.name}: {error.errors()[0]['msg']}.") from None
+
+    def _has_ended(self, job: MLJob) -> bool:
+        path = f"/apis/mljob.dev/v1alpha1/namespaces/{quote(job.namespace, safe='')}/mljobs/{quote(job.name, safe='')}"
+        return verdict_of(MLJob(self._transport.request("GET", path))) is not None
+
+    @contextmanager
+    def _lines(
+        self, job: MLJob, subresource: str, params: Mapping[str, str], idle: float, limit: int
+    ) -> Iterator[Iterator[bytes]]:
+        path = _path(job, subresource)
+        try:
+            with self._transport.lines(path, params=params, idle_seconds=idle, max_line_bytes=limit) as lines:
+                yield lines
+        except KindNotServed as error:
+            raise _missing(error) from None
+        except Unavailable as error:
+            raise _missing(error) if not error.reason and error.code == 503 else error from None
+
+
+def _follow(follow: bool) -> dict[str, str]:
+    return {"follow": "true"} if follow else {}
+
+
+def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
+    from mljob_contract.history import parse_entry
+
+    try:
+        return parse_entry(line)
+    except ValueError as error:
+        raise BadAnswer(f"mljobs/events of {job.namespace}/{job.name}: {error}.") from None
+
+
+def _require_complete(end: HistoryEnd, job: MLJob) -> None:
+    from mljob_contract.history import EndReason
+
+    if end.reason is EndReason.FAILED:
+        raise Unavailable(f"The history of {job.namespace}/{job.name} is not complete: {plain(end.message, 1000)}")
+
+
+def _path(job: MLJob, subresource: str) -> str:
+    return f"{_GROUP}/namespaces/{quote(job.namespace, safe='')}/mljobs/{quote(job.name, safe='')}/{subresource}"
+
+
+def _missing(error: KindNotServed | Unavailable) -> RunApiMissing:
+    return RunApiMissing(_MISSING, code=error.code, reason=error.reason)
