@@ -38,8 +38,9 @@ class MLJob:
         self.raw = raw
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, MLJob) and (self.uid, self.name) == (other.uid, other.name)
-        return same and self.resource_version == other.resource_version
+        if not isinstance(other, MLJob):
+            return NotImplemented
+        return (self.uid, self.name, self.resource_version) == (other.uid, other.name, other.resource_version)
 
     def __hash__(self) -> int:
         return hash((self.uid, self.resource_version))

@@ -32,7 +32,7 @@ def wait_seconds(failures: int, retry_after: float | None = None) -> float:
     asks, else 0.2, 0.4 and so on up to 30, with jitter so that many clients don't come at once.
     """
     asked = min(retry_after, MAX_WAIT_SECONDS) if retry_after is not None else 0.0
-    own = min(_FIRST_SECONDS * 2 ** min(failures - 1, 20), MAX_WAIT_SECONDS)
+    own: float = min(_FIRST_SECONDS * 2 ** min(failures - 1, 20), MAX_WAIT_SECONDS)
     return max(asked, own) * random.uniform(1.0, 1.25)  # noqa: S311 - not for security
 
 

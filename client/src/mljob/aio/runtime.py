@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, aclosing
-from typing import TypeVar
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 __all__ = ["aclosing", "in_thread", "lock", "sleep"]
 
@@ -25,3 +27,8 @@ async def in_thread(function: Callable[[], Result]) -> Result:
 def lock() -> AbstractAsyncContextManager[None]:
     """Return a lock."""
     return asyncio.Lock()
+
+
+def aclosing(items: AsyncIterator[Item]) -> AbstractAsyncContextManager[AsyncIterator[Item]]:
+    """Close a generator at the end of a block, and with it the request that it reads from."""
+    return contextlib.aclosing(cast("Any", items))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 __all__ = ["closing", "in_thread", "lock", "sleep"]
 
@@ -26,3 +28,8 @@ def in_thread(function: Callable[[], Result]) -> Result:
 def lock() -> AbstractContextManager[bool]:
     """Return a lock."""
     return threading.Lock()
+
+
+def closing(items: Iterator[Item]) -> AbstractContextManager[Iterator[Item]]:
+    """Close a generator at the end of a block, and with it the request that it reads from."""
+    return contextlib.closing(cast("Any", items))
