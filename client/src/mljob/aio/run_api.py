@@ -74,14 +74,14 @@ class RunApi:
             params["follow"] = "true"
         told, failures = 0, 0
         while True:
-            skipped = 0
+            to_skip = told if tail is None else 0
             try:
                 idle = FOLLOW_SECONDS if follow else IDLE_SECONDS
                 async with self._lines(job, "log", params, idle, MAX_LOG_LINE_BYTES) as lines:
                     async for line in lines:
                         failures = 0
-                        if skipped < told and tail is None:
-                            skipped += 1
+                        if to_skip:
+                            to_skip -= 1
                             continue
                         told += 1
                         yield clean_line(line.decode(errors="replace").rstrip("\r"))
