@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -73,7 +74,7 @@ class MLJobCluster(LoopbackServer):
         page_size: The largest page of a list.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.interfere: Callable[[Asked], Answer | None] = lambda _asked: None
         self.runs: dict[str, Callable[[Asked], Answer]] = {}
         self.asked: list[Asked] = []
@@ -93,7 +94,7 @@ class MLJobCluster(LoopbackServer):
             def answer(self) -> None:
                 cluster._answer(self)
 
-        super().__init__(Handler)
+        super().__init__(Handler, tls=tls)
 
     def close(self) -> None:
         with self._changed:

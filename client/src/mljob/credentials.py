@@ -7,8 +7,10 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +20,8 @@ from time import monotonic
 from typing import Any, Final
 
 from .errors import ConfigError
-from .kubeconfig import ClusterConfig, ExecPlugin
+from .kubeconfig import ClusterConfig
+from .kubeconfig_user import ExecPlugin
 from .text import plain
 
 EXEC_API_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
@@ -163,20 +166,21 @@ def _output(plugin: ExecPlugin, config: ClusterConfig, interactive: bool) -> byt
             env=environment,
             stdin=None if interactive else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            start_new_session=not interactive,  # so that it can be ended with the processes that it starts
         )
     except OSError as error:
         hint = f" {plain(plugin.install_hint, 500)}" if plugin.install_hint else ""
         raise ConfigError(f"users: exec: {plugin.command} can't run: {error.strerror}.{hint}") from None
-    timer = threading.Timer(seconds, process.kill)
+    timer = threading.Timer(seconds, _kill, [process, not interactive])
     timer.daemon = True
     timer.start()
     with process:
         assert process.stdout is not None
         answer = process.stdout.read(MAX_ANSWER_BYTES + 1)
         if len(answer) > MAX_ANSWER_BYTES:
-            process.kill()
+            _kill(process, not interactive)
         process.wait()
-    timed_out = not timer.is_alive() and process.returncode < 0
+    timed_out = timer.finished.is_set()
     timer.cancel()
     if len(answer) > MAX_ANSWER_BYTES:
         raise ConfigError(f"users: exec: {plugin.command} printed more than {MAX_ANSWER_BYTES} bytes.")
@@ -187,6 +191,14 @@ def _output(plugin: ExecPlugin, config: ClusterConfig, interactive: bool) -> byt
             f"users: exec: {plugin.command} ended with {process.returncode}. Run it by hand to see why: it logs you in."
         )
     return answer
+
+
+def _kill(process: subprocess.Popen[bytes], leads_a_session: bool) -> None:
+    with contextlib.suppress(OSError):
+        if leads_a_session and hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
 
 
 def _exec_info(plugin: ExecPlugin, config: ClusterConfig, interactive: bool) -> str:

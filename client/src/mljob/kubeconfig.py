@@ -8,8 +8,6 @@ Source: https://kubernetes.io/docs/concepts/configuration/organize-cluster-acces
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,46 +16,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from .errors import ConfigError
+from .kubeconfig_user import User, data_or_file, read_bytes, read_user, text_of
 
-MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
-"""The maximum size of a kubeconfig file, in bytes: hundreds of clusters fit."""
+MAX_DEPTH: Final = 20
+"""The maximum depth of a kubeconfig, in objects and lists: kubectl's own have 6."""
 MAX_FILES: Final = 32
 """The maximum number of files in ``KUBECONFIG``."""
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its ServiceAccount."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecPlugin:
-    """A command that prints credentials: ``users[].user.exec``.
-
-    Attributes:
-        interactive: ``Never``, ``IfAvailable`` or ``Always``: whether the command may ask the
-            person.
-        provide_cluster_info: Whether the command gets the cluster in ``KUBERNETES_EXEC_INFO``.
-    """
-
-    command: str
-    args: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
-    api_version: str
-    interactive: str
-    provide_cluster_info: bool
-    install_hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """The credentials of a person or a ServiceAccount. Secret parts don't show in ``repr``."""
-
-    certificate: bytes | None = field(default=None, repr=False)
-    key: bytes | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
-    token_file: Path | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    plugin: ExecPlugin | None = None
-    impersonate: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +89,16 @@ def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) 
     return ClusterConfig(
         server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
         user=User(token_file=directory / "token"),
-        namespace=namespace or (_bytes(own).decode(errors="replace").strip() if own.is_file() else "") or "default",
-        ca=_bytes(directory / "ca.crt"),
+        namespace=namespace or (read_bytes(own).decode(errors="replace").strip() if own.is_file() else "") or "default",
+        ca=read_bytes(directory / "ca.crt"),
     )
 
 
 def _paths(kubeconfig: str | os.PathLike[str] | None) -> list[Path]:
     if kubeconfig is not None:
         path = Path(kubeconfig).expanduser()
-        if not path.is_file():
-            raise ConfigError(f"{path}: the kubeconfig does not exist, or is not a file.")
+        if not path.exists():
+            raise ConfigError(f"{path}: the kubeconfig does not exist.")
         return [path]
     listed = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     if len(listed) > MAX_FILES:
@@ -153,9 +119,9 @@ def _read(path: Path) -> _File | None:
 
     if not path.exists():
         return None
-    text = _bytes(path)
+    text = read_bytes(path)
     try:
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # noqa: S506 - a safe one
+        content = _parsed(text) or {}
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         at = "" if line is None else f", line {line + 1}"
@@ -165,15 +131,19 @@ def _read(path: Path) -> _File | None:
     return _File(path, content)
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}. The kubeconfig names this file.") from None
-    if len(content) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path}: the file is larger than {MAX_CONFIG_BYTES} bytes.")
-    return content
+def _parsed(text: bytes) -> Any:
+    """Parse YAML with the parser in C where there is one. It ends the process at deep nesting, and
+    a few nested merge keys make gigabytes, so both are refused before.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH or (isinstance(event, yaml.ScalarEvent) and event.value == "<<"):
+            raise yaml.MarkedYAMLError(problem_mark=event.start_mark)
+    return yaml.load(text, Loader=loader)  # noqa: S506 - a safe one
 
 
 class _Merged:
@@ -195,16 +165,16 @@ class _Merged:
 
     def select(self, context: str | None, namespace: str | None) -> ClusterConfig:
         """Return the cluster, the user and the namespace of a context."""
-        name = context or next((text for file in self._files if (text := _text(file.content, "current-context"))), "")
+        name = context or next((text for file in self._files if (text := text_of(file.content, "current-context"))), "")
         if not name:
             raise ConfigError(
                 f"{self._named}: no current context. Choose one with kubectl config use-context, or pass it."
             )
         path, chosen = self._entry("contexts", name)
-        cluster_path, cluster = self._entry("clusters", _text(chosen, "cluster") or "", path, name)
-        user_name = _text(chosen, "user")
-        user = _user(*self._entry("users", user_name, path, name)) if user_name else User()
-        return _config(cluster_path, cluster, user, name, namespace or _text(chosen, "namespace") or "default")
+        cluster_path, cluster = self._entry("clusters", text_of(chosen, "cluster") or "", path, name)
+        user_name = text_of(chosen, "user")
+        user = read_user(*self._entry("users", user_name, path, name)) if user_name else User()
+        return _config(cluster_path, cluster, user, name, namespace or text_of(chosen, "namespace") or "default")
 
     @property
     def _named(self) -> str:
@@ -223,7 +193,7 @@ class _Merged:
 
 
 def _config(path: Path, cluster: Mapping[str, Any], user: User, context: str, namespace: str) -> ClusterConfig:
-    server = _text(cluster, "server") or ""
+    server = text_of(cluster, "server") or ""
     address = urlsplit(server)
     if address.scheme not in ("https", "http") or not address.hostname:
         raise ConfigError(
@@ -234,74 +204,8 @@ def _config(path: Path, cluster: Mapping[str, Any], user: User, context: str, na
         user=user,
         context=context,
         namespace=namespace,
-        ca=_data_or_file(path, cluster, "certificate-authority"),
+        ca=data_or_file(path, cluster, "certificate-authority"),
         verify=cluster.get("insecure-skip-tls-verify") is not True,
-        server_name=_text(cluster, "tls-server-name"),
-        proxy=_text(cluster, "proxy-url"),
+        server_name=text_of(cluster, "tls-server-name"),
+        proxy=text_of(cluster, "proxy-url"),
     )
-
-
-def _user(path: Path, user: Mapping[str, Any]) -> User:
-    if user.get("auth-provider"):
-        raise ConfigError(
-            f"{path}: users: auth-provider was removed from Kubernetes 1.26. Use the exec plugin of the cloud provider."
-        )
-    token_file = _text(user, "tokenFile")
-    certificate, key = _data_or_file(path, user, "client-certificate"), _data_or_file(path, user, "client-key")
-    if (certificate is None) != (key is None):
-        raise ConfigError(f"{path}: users: client-certificate and client-key must be set together.")
-    return User(
-        certificate=certificate,
-        key=key,
-        token=_text(user, "token"),
-        token_file=path.parent / token_file if token_file else None,
-        username=_text(user, "username"),
-        password=_text(user, "password"),
-        plugin=_plugin(path, user.get("exec")),
-        impersonate=tuple(_impersonation(user)),
-    )
-
-
-def _impersonation(user: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    for key, header in (("as", "Impersonate-User"), ("as-uid", "Impersonate-Uid")):
-        if value := _text(user, key):
-            yield header, value
-    for group in user.get("as-groups") or ():
-        yield "Impersonate-Group", str(group)
-
-
-def _plugin(path: Path, given: Any) -> ExecPlugin | None:
-    if not isinstance(given, dict):
-        return None
-    command = _text(given, "command")
-    if not command:
-        raise ConfigError(f"{path}: users: exec: command is missing.")
-    # As in kubectl, a command with a slash is relative to the kubeconfig, and any other is looked up on PATH.
-    if "/" in command:
-        command = str(path.parent / command)
-    args, env = given.get("args") or (), given.get("env") or ()
-    return ExecPlugin(
-        command=command,
-        args=tuple(str(arg) for arg in args),
-        env=tuple((str(entry.get("name")), str(entry.get("value"))) for entry in env if isinstance(entry, dict)),
-        api_version=_text(given, "apiVersion") or "",
-        interactive=_text(given, "interactiveMode") or "IfAvailable",
-        provide_cluster_info=given.get("provideClusterInfo") is True,
-        install_hint=_text(given, "installHint") or "",
-    )
-
-
-def _data_or_file(path: Path, entry: Mapping[str, Any], key: str) -> bytes | None:
-    """Return what ``<key>-data`` holds in base64, else what the file at ``<key>`` holds."""
-    if data := _text(entry, f"{key}-data"):
-        try:
-            return base64.b64decode(data, validate=False)
-        except (binascii.Error, ValueError):
-            raise ConfigError(f"{path}: {key}-data is not base64.") from None
-    file = _text(entry, key)
-    return _bytes(path.parent / file) if file else None
-
-
-def _text(entry: Mapping[str, Any], key: str) -> str | None:
-    value = entry.get(key)
-    return value if isinstance(value, str) and value else None

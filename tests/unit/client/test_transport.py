@@ -10,7 +10,8 @@ import pytest
 
 from mljob import errors
 from mljob.aio.transport import AsyncTransport
-from mljob.kubeconfig import ClusterConfig, User
+from mljob.kubeconfig import ClusterConfig
+from mljob.kubeconfig_user import User
 from mljob.sync.transport import Transport
 from tests.fakes.mljob_cluster import Answer, MLJobCluster, refusal
 

@@ -153,7 +153,7 @@ class AsyncTransport:
     ) -> AsyncIterator[httpx2.Response]:
         import httpx2
 
-        headers = {"Content-Type": content_type} if content is not None else {}
+        headers = [(b"Content-Type", content_type.encode())] if content is not None else []
         timeout = httpx2.Timeout(READ_SECONDS, connect=min(CONNECT_SECONDS, read_seconds), read=read_seconds)
         extensions = {"sni_hostname": self.config.server_name} if self.config.server_name else {}
         was_sent = False
@@ -165,7 +165,7 @@ class AsyncTransport:
                     self.config.server + path,
                     params=dict(params or {}),
                     content=content,
-                    headers=[*headers.items(), *credential.headers],
+                    headers=[*headers, *_encoded(credential)],
                     timeout=timeout,
                     extensions=extensions,
                 )
@@ -209,6 +209,11 @@ class AsyncTransport:
             limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16, keepalive_expiry=30),
             headers={"Accept": "application/json", "User-Agent": "mljob"},
         )
+
+
+def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
+    """Return headers as bytes: a name to impersonate may have any letters."""
+    return [(name.encode(), value.encode()) for name, value in credential.headers]
 
 
 def until(deadline: float | None, at_most: float) -> float:
