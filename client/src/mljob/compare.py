@@ -5,7 +5,6 @@ The functions are pure, and the command line, notebooks and the view share them.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import Invalid
 from .resource import MLJob
-from .text import plain
+from .text import json_text, plain, value_text
 
 if TYPE_CHECKING:
     import pandas
 
 MAX_COLUMNS: Final = 50
 """The maximum number of params, and of results, in a comparison."""
+MAX_CONF_LEVELS: Final = 32
+"""The maximum number of levels of a conf (``mljob_contract.mljob``)."""
 _MAX_CELL: Final = 60
 _LESS_IS_BETTER: Final = ("loss", "error", "rmse", "mse", "mae", "perplexity", "seconds", "duration")
 """Parts of names of results of which the smallest is the best."""
@@ -77,8 +78,8 @@ class Comparison:
             [
                 plain(row.job.name),
                 plain(row.job.phase),
-                *(cell_text(row.params.get(name)) for name in self.params),
-                *(cell_text(row.results.get(name)) for name in self.results),
+                *(value_text(row.params.get(name), _MAX_CELL) for name in self.params),
+                *(value_text(row.results.get(name), _MAX_CELL) for name in self.results),
             ]
             for row in self.rows
         ]
@@ -147,22 +148,15 @@ def results_of(job: MLJob) -> dict[str, Any]:
     return {**found, **job.outputs}
 
 
-def flatten(conf: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Return the values of a conf by dotted path. Lists are values."""
+def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
+    """Return the values of a conf by dotted path. Lists are values, and so is what is deeper than a
+    conf may be.
+    """
     for key, value in conf.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, f"{prefix}{key}.")
+        if isinstance(value, dict) and value and levels > 1:
+            yield from flatten(value, f"{prefix}{key}.", levels - 1)
         else:
             yield f"{prefix}{key}", value
-
-
-def cell_text(value: Any) -> str:
-    """Return a value as a text of bounded width: an empty text for None."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return plain(value if isinstance(value, str) else json.dumps(value, default=str)[: 4 * _MAX_CELL], _MAX_CELL)
 
 
 def _names(dicts: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -174,7 +168,7 @@ def _picked(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def _key(value: Any) -> str:
-    return "absent" if value is ... else json.dumps(value, sort_keys=True, default=str)
+    return "absent" if value is ... else json_text(value)
 
 
 def _number(value: Any) -> float | None:

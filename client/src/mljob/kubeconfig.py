@@ -122,13 +122,21 @@ def _read(path: Path) -> _File | None:
     text = read_bytes(path)
     try:
         content = _parsed(text) or {}
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
+    except (yaml.YAMLError, _RefusedYAML, RecursionError, ValueError) as error:
+        line = getattr(getattr(error, "problem_mark", error), "line", None)
         at = "" if line is None else f", line {line + 1}"
         raise ConfigError(f"{path}{at}: the kubeconfig is not YAML. Compare it with kubectl config view.") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: the kubeconfig is not a YAML object.")
     return _File(path, content)
+
+
+class _RefusedYAML(Exception):
+    """YAML that is too deep, or has merge keys."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
 
 
 def _parsed(text: bytes) -> Any:
@@ -142,7 +150,7 @@ def _parsed(text: bytes) -> Any:
     for event in yaml.parse(text, Loader=loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH or (isinstance(event, yaml.ScalarEvent) and event.value == "<<"):
-            raise yaml.MarkedYAMLError(problem_mark=event.start_mark)
+            raise _RefusedYAML(getattr(event.start_mark, "line", 0))
     return yaml.load(text, Loader=loader)  # noqa: S506 - a safe one
 
 

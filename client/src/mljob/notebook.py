@@ -6,10 +6,12 @@ from html import escape
 from typing import Any, Final
 
 from .resource import MLJob
-from .text import plain
+from .text import plain, value_text
 
 MAX_TASKS: Final = 50
 """The maximum number of tasks that are shown."""
+MAX_METRICS: Final = 20
+"""The maximum number of metrics of a task that are shown."""
 ICONS: Final = {
     "Pending": "○",
     "Queued": "◔",
@@ -92,14 +94,18 @@ def job_html(job: MLJob) -> str:
 
 def _task_row(task: dict[str, Any]) -> str:
     metrics = task.get("metrics")
-    listed = ", ".join(f"{key}={value}" for key, value in metrics.items()) if isinstance(metrics, dict) else ""
+    listed = (
+        ", ".join(f"{key}={value_text(value, 20)}" for key, value in list(metrics.items())[:MAX_METRICS])
+        if isinstance(metrics, dict)
+        else ""
+    )
     progress = f"{task['progress']} %" if _is_percent(task.get("progress")) else ""
     cells = (task.get("taskId", ""), task.get("state", ""), progress, listed)
     return f"<tr>{''.join(f'<td>{_text(cell, 300)}</td>' for cell in cells)}</tr>"
 
 
 def _text(value: Any, limit: int) -> str:
-    return escape(plain(value if isinstance(value, str) else repr(value)[: 4 * limit], limit))
+    return escape(value_text(value, limit))
 
 
 def _is_percent(value: Any) -> bool:

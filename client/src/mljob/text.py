@@ -4,8 +4,10 @@ sequences, no characters that change the direction or the width of a line, and a
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from typing import Any
 
 _ANSI = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)|\x9b[0-?]*[ -/]*[@-~]?"
@@ -46,6 +48,25 @@ def clean_line(line: str) -> str:
         if marks <= _MAX_COMBINING:
             kept.append(char)
     return "".join(kept)
+
+
+def value_text(value: Any, limit: int) -> str:
+    """Return a JSON value on one line, as :func:`plain`: numbers with six digits, an empty text for
+    None.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return plain(value if isinstance(value, str) else json_text(value)[: 4 * limit], limit)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON with sorted keys."""
+    try:
+        return json.dumps(value, sort_keys=True, default=str)
+    except RecursionError:
+        return "(nested too deeply)"
 
 
 def _cut(text: str, limit: int | None, times: int) -> str:

@@ -95,7 +95,7 @@ def test_name_that_is_taken_is_told(cluster: MLJobCluster, client: Client) -> No
 
 
 def test_submission_whose_answer_was_lost_is_one_mljob(cluster: MLJobCluster, client: Client) -> None:
-    lost = []
+    lost: list[Asked] = []
 
     def lose_first_answer(asked: Asked) -> Answer | None:
         if asked.method != "POST" or lost:

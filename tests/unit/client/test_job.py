@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from mljob import AsyncClient, Client, Job, JobCancelled, JobDeleted, JobFailed,
 from mljob.aio.transport import AsyncTransport
 from mljob.kubeconfig import ClusterConfig
 from mljob.resource import RETRY_REQUESTED_AT
-from tests.fakes.mljob_cluster import Answer, MLJobCluster, refusal
+from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
 from tests.live.eventually import eventually
 from tests.unit.client.statuses import cancelled, failed, running, stalled, succeeded
 
@@ -83,8 +82,13 @@ def test_failed_job_raises_with_task_error_and_the_end_of_its_log(
 
 
 def test_failed_instance_of_a_mapped_task_is_named(cluster: MLJobCluster, job: Job) -> None:
-    asked: list[Any] = []
-    cluster.runs["team-a/train/log"] = lambda request: (asked.append(request), Answer(200, b"oh\n"))[1]
+    asked: list[Asked] = []
+
+    def log(request: Asked) -> Answer:
+        asked.append(request)
+        return Answer(200, b"oh\n")
+
+    cluster.runs["team-a/train/log"] = log
     tasks = [{"taskId": "score", "state": "failed", "mapped": {"total": 9, "failedIndexes": [4, 7]}}]
     cluster.put("train", status=failed(tasks=tasks, currentTask="score"))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob.text import clean_line, plain
+from mljob.text import clean_line, plain, value_text
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from mljob.text import clean_line, plain
         ("a\x00b\x08c\x7fd", "abcd"),
         ("abc\u202egnp.exe", "abcgnp.exe"),
         ("zero\u200bwidth\ufeff", "zerowidth"),
-        ("👩\u200d🔬 نمی\u200cخواهم", "👩\u200d🔬 نمی\u200cخواهم"),
+        ("👩\u200d🔬 क्\u200cष", "👩\u200d🔬 क्\u200cष"),
         ("Z" + "\u0301" * 100 + "algo", "Z" + "\u0301" * 4 + "algo"),
         ("\ud800", ""),
     ],
@@ -37,6 +38,29 @@ def test_text_becomes_one_line_of_bounded_length() -> None:
     assert plain("x" * 100, 10) == "x" * 9 + "…"
     assert plain("x" * 10, 10) == "x" * 10
     assert plain("\x1b[31m" * 1_000_000, 10) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, ""),
+        (0.123456789, "0.123457"),
+        (True, "true"),
+        ("a\nb", "a b"),
+        ([1, "x"], '[1, "x"]'),
+        ({"b": 1}, '{"b": 1}'),
+    ],
+)
+def test_value_is_shown_as_json_and_floats_with_six_digits(value: Any, expected: str) -> None:
+    assert value_text(value, 60) == expected
+
+
+def test_value_that_is_nested_deeply_is_shown_too() -> None:
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = [deep]
+
+    assert value_text(deep, 60) == "(nested too deeply)"
 
 
 @given(st.text(), st.integers(1, 50))

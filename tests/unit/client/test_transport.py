@@ -138,6 +138,16 @@ def test_answer_that_is_no_object_is_refused(
         transport.request("GET", PATH)
 
 
+def test_deep_conf_of_one_mljob_does_not_hide_the_others(cluster: MLJobCluster, transport: Transport) -> None:
+    deep = b'{"metadata": {"name": "deep"}, "spec": {"conf": ' + b'[{"\\"]}": ' * 5_000 + b"1" + b"}]" * 5_000 + b"}}"
+    body = b'{"items": [' + deep + b', {"metadata": {"name": "other"}}], "metadata": {}}'
+    cluster.interfere = lambda _: Answer(200, body)
+
+    items = transport.request("GET", PATH)["items"]
+
+    assert [item["metadata"]["name"] for item in items] == ["deep", "other"]
+
+
 def test_answer_that_is_too_large_is_not_read_to_its_end(
     cluster: MLJobCluster, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:

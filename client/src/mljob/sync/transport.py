@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..credentials import Credential, Credentials
 from ..errors import ApiError, BadAnswer, Unavailable, from_status
+from ..json_text import parse_json
 from ..kubeconfig import ClusterConfig
 from ..retries import MAX_TRIES, is_worth_another_try, retry_after_of, wait_seconds
 from ..tls import tls_context
@@ -244,11 +245,11 @@ def _unavailable(error: Exception, config: ClusterConfig, method: str, path: str
 
 
 def _refusal(response: httpx2.Response, asked: str) -> ApiError:
-    content = (_read_some(response, MAX_ERROR_BYTES)).decode(errors="replace")
+    content = _read_some(response, MAX_ERROR_BYTES)
     try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        body = content
+        body = parse_json(content)
+    except ValueError:
+        body = content.decode(errors="replace")
     return from_status(response.status_code, body, asked=asked, retry_after=retry_after_of(response.headers))
 
 
@@ -272,8 +273,8 @@ def _read(response: httpx2.Response, limit: int, path: str) -> bytes:
 
 def _parse(content: bytes, path: str) -> dict[str, Any]:
     try:
-        answer = json.loads(content)
-    except (ValueError, RecursionError):
+        answer = parse_json(content)
+    except ValueError:
         raise BadAnswer(f"{path}: the answer is not JSON. Check that the context's server is an API server.") from None
     if not isinstance(answer, dict):
         raise BadAnswer(f"{path}: the answer is not a JSON object.")

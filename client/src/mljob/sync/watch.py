@@ -7,7 +7,6 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-d
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Generator, Mapping
 from time import monotonic
@@ -15,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from ..changes import Change, ChangeKind, Known
 from ..errors import ApiError, BadAnswer, Expired, TooManyRequests, Unavailable, from_status
+from ..json_text import parse_json
 from ..retries import wait_seconds
 from . import runtime
 from .transport import Transport, until
@@ -155,8 +155,8 @@ def _watch_query(params: Mapping[str, str] | None, version: str, deadline: float
 
 def _parse_event(line: bytes, path: str) -> tuple[str, dict[str, Any]]:
     try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
+        event = parse_json(line)
+    except ValueError:
         event = None
     if not isinstance(event, dict) or not isinstance(raw := event.get("object"), dict):
         raise Unavailable(f"watch {path}: the connection was cut in the middle of an event, or is no watch.")
