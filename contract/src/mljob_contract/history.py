@@ -4,6 +4,10 @@ The answer is JSON lines (``application/x-ndjson``): each line is one :data:`His
 line is a heartbeat, which keeps idle connections open; readers skip it. The last line of a complete
 answer is a :class:`HistoryEnd`. An answer without that line was cut off, and the reader asks again.
 
+The Kubernetes API server ends each GET of events after a minute. So an answer that isn't complete
+after 50 seconds ends with the reason ``Limit`` and a cursor, and the reader goes on from the
+cursor. A watch (``run_path`` with ``watch=True``) goes on for hours.
+
 Entries come in the order of the Kafka partition. Kafka may deliver an event twice, so a reader that
 counts entries compares them first.
 """
@@ -21,6 +25,8 @@ from .mljob.status import StatusSource
 from .resource import ResourceModel
 from .times import Time
 
+MAX_CURSOR_LENGTH: Final = 2048
+"""The maximum number of characters of a cursor."""
 MAX_ENTRY_BYTES: Final = 64 * 1024
 """The maximum number of bytes of a line. A longer line is not an entry."""
 
@@ -123,6 +129,9 @@ class HistoryEnd(ResourceModel):
     """Why the answer ends."""
     message: str = ""
     """The same in a sentence, with what to do."""
+    cursor: str | None = None
+    """The position after the last entry. A request with the parameter ``after`` set to this text
+    goes on from there. Absent without Kafka."""
 
 
 class HistoryNotice(ResourceModel):

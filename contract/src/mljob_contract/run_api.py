@@ -20,19 +20,33 @@ RUN_API_VERSION: Final = f"{RUN_GROUP}/{RUN_VERSION}"
 
 
 class RunSubresource(StrEnum):
-    """A subresource of an MLJob in the group. The only verb is ``get``."""
+    """A subresource of an MLJob in the group. The verb is ``get``, and for events also ``watch``."""
 
     LOG = "log"
     """The log of a task, as plain text. Parameters: ``task``, ``mapIndex``, ``try``, ``attempt``,
     ``tail`` and ``follow``."""
     EVENTS = "events"
     """The history of the run, as JSON lines (:mod:`mljob_contract.history`). Parameters:
-    ``attempt`` and ``follow``."""
+    ``attempt``, ``after`` and ``follow``."""
     GRAPH = "graph"
     """The tasks of the run and their edges, as JSON (:mod:`mljob_contract.graph`). Parameter:
     ``attempt``."""
 
 
-def run_path(namespace: str, name: str, subresource: RunSubresource) -> str:
-    """Return the path of a subresource at the Kubernetes API server, without parameters."""
-    return f"/apis/{RUN_API_VERSION}/namespaces/{quote(namespace, safe='')}/mljobs/{quote(name, safe='')}/{subresource}"
+LOG_NOTICE: Final = "### mljob-api: "
+"""Begins a line that mljob-api itself has written into a log, such as the reason why the log ends."""
+
+
+def run_path(namespace: str, name: str, subresource: RunSubresource, *, watch: bool = False) -> str:
+    """Return the path of a subresource at the Kubernetes API server, without parameters.
+
+    Args:
+        namespace: The namespace of the MLJob.
+        name: The name of the MLJob.
+        subresource: The subresource.
+        watch: Whether the answer goes on until the run has ended. Only events can be watched. The
+            log is followed with the parameter ``follow``.
+    """
+    prefix = "watch/" if watch else ""
+    of_job = f"namespaces/{quote(namespace, safe='')}/mljobs/{quote(name, safe='')}"
+    return f"/apis/{RUN_API_VERSION}/{prefix}{of_job}/{subresource}"

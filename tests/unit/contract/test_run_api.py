@@ -118,3 +118,6 @@ def test_a_path_names_namespace_mljob_and_subresource() -> None:
         "/apis/run.mljob.dev/v1alpha1/namespaces/team-a/mljobs/digits.v2/log"
     )
     assert "/mljobs/a%2F..%2Fb/graph" in run_path("team-a", "a/../b", RunSubresource.GRAPH)
+    assert run_path("team-a", "digits", RunSubresource.EVENTS, watch=True) == (
+        "/apis/run.mljob.dev/v1alpha1/watch/namespaces/team-a/mljobs/digits/events"
+    )
