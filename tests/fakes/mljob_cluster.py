@@ -22,7 +22,7 @@ _MLJOBS = re.compile(
     r"/apis/mljob\.dev/v1alpha1(?:/namespaces/(?P<namespace>[^/]+))?/mljobs(?:/(?P<name>[^/]+))?(?P<status>/status)?"
 )
 _RUNS = re.compile(
-    r"/apis/run\.mljob\.dev/v1alpha1/namespaces/(?P<namespace>[^/]+)/mljobs/(?P<name>[^/]+)/(?P<part>\w+)"
+    r"/apis/run\.mljob\.dev/v1alpha1/(?:watch/)?namespaces/(?P<namespace>[^/]+)/mljobs/(?P<name>[^/]+)/(?P<part>\w+)"
 )
 
 

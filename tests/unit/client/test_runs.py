@@ -31,8 +31,8 @@ def metrics(loss: float, task: str = "fit") -> bytes:
     return entry("metrics", taskId=task, tryNumber=1, metrics={"loss": loss})
 
 
-def end(reason: str = "Complete", message: str = "") -> bytes:
-    return json.dumps({"kind": "end", "reason": reason, "message": message}).encode() + b"\n"
+def end(reason: str = "Complete", message: str = "", **fields: str) -> bytes:
+    return json.dumps({"kind": "end", "reason": reason, "message": message, **fields}).encode() + b"\n"
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
@@ -92,6 +92,29 @@ def test_followed_history_that_was_cut_goes_on_without_repetition(cluster: MLJob
     found = [point.metrics["loss"] for point in job.history(follow=True) if point.kind == "metrics"]
 
     assert found == [1.0, 0.5, 0.2]
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_long_history_is_read_on_from_each_cursor(cluster: MLJobCluster, job: Job, follow: bool) -> None:
+    pages = {
+        None: metrics(1.0) + metrics(0.9) + end("Limit", cursor="7"),
+        "7": metrics(0.8) + end("Limit", cursor="9"),
+        "9": metrics(0.7) + end(cursor="10"),
+    }
+    cluster.runs[f"{KEY}/events"] = lambda asked: Answer(200, pages[asked.query.get("after")])
+
+    found = [point.metrics["loss"] for point in job.history(follow=follow) if point.kind == "metrics"]
+
+    assert found == [1.0, 0.9, 0.8, 0.7]
+    assert all(("/watch/" in asked.path) == follow for asked in cluster.asked if asked.path.endswith("/events"))
+
+
+@pytest.mark.parametrize("body", [metrics(1.0), metrics(1.0) + end("Limit", "so far", cursor="7")])
+def test_history_that_never_moves_on_is_not_taken_for_complete(cluster: MLJobCluster, job: Job, body: bytes) -> None:
+    cluster.runs[f"{KEY}/events"] = lambda _: Answer(200, body)
+
+    with pytest.raises(errors.Unavailable, match="is not complete"):
+        list(job.history())
 
 
 def test_followed_history_ends_with_its_job_also_without_an_end(

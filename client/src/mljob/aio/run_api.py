@@ -25,7 +25,6 @@ FOLLOW_SECONDS: Final = 3_600.0
 """How long a log that is followed may be silent, in seconds: a task may say nothing for long."""
 MAX_LOG_LINE_BYTES: Final = 2 * 1024 * 1024
 """The maximum size of a line of a log. mljob-api cuts longer ones."""
-_GROUP: Final = "/apis/run.mljob.dev/v1alpha1"
 _MISSING: Final = (
     "mljob-api, which serves logs, history and graphs, is not installed or not available in this cluster. Install the "
     "chart with api.enabled=true, and see kubectl get apiservice v1alpha1.run.mljob.dev."
@@ -93,7 +92,8 @@ class RunApi:
                 await runtime.sleep(wait_seconds(failures, error.retry_after))
 
     async def history(self, job: MLJob, *, follow: bool = False) -> AsyncGenerator[HistoryEntry, None]:
-        """Give the entries of the run's history, without the end of each answer.
+        """Give the entries of the run's history, without the ends of answers. Where an answer is cut
+        off, the next one continues.
 
         Args:
             job: The MLJob.
@@ -101,12 +101,14 @@ class RunApi:
         """
         from mljob_contract.history import MAX_ENTRY_BYTES, EndReason
 
+        cursor: str | None = None
         told: set[bytes] = set()
         failures = 0
         while True:
             before, end = len(told), None
             try:
-                async with self._lines(job, "events", _follow(follow), IDLE_SECONDS, MAX_ENTRY_BYTES) as lines:
+                params = {"after": cursor} if cursor else {}
+                async with self._lines(job, "events", params, IDLE_SECONDS, MAX_ENTRY_BYTES, watch=follow) as lines:
                     async for line in lines:
                         entry = _entry(line, job)
                         if entry is not None and entry.kind == "end":
@@ -117,14 +119,18 @@ class RunApi:
             except Unavailable:
                 if failures + 1 >= MAX_TRIES:
                     raise
-            if end is not None and (not follow or end.reason is EndReason.COMPLETE):
-                _require_complete(end, job)
+            if end is not None and _is_last(end, job, follow):
                 return
-            # The answer was cut off, for example after the minute that the API server gives it.
             failures = failures + 1 if len(told) == before else 0
-            if failures >= MAX_TRIES and await self._has_ended(job):
-                return
-            await runtime.sleep(wait_seconds(max(failures, 1)))
+            if failures >= MAX_TRIES and (not follow or await self._has_ended(job)):
+                if follow and end is None:
+                    return
+                raise _incomplete(job, end.message if end else "the answer is cut off each time")
+            if end is not None and end.reason is EndReason.LIMIT and end.cursor not in (None, cursor):
+                cursor = end.cursor
+                told.clear()
+            else:
+                await runtime.sleep(wait_seconds(max(failures, 1)))
 
     async def graph(self, job: MLJob) -> RunGraph:
         """Return the tasks of the run and their dependencies."""
@@ -148,9 +154,9 @@ class RunApi:
 
     @asynccontextmanager
     async def _lines(
-        self, job: MLJob, subresource: str, params: Mapping[str, str], idle: float, limit: int
+        self, job: MLJob, part: str, params: Mapping[str, str], idle: float, limit: int, *, watch: bool = False
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        path = _path(job, subresource)
+        path = _path(job, part, watch=watch)
         try:
             async with self._transport.lines(path, params=params, idle_seconds=idle, max_line_bytes=limit) as lines:
                 yield lines
@@ -158,10 +164,6 @@ class RunApi:
             raise _missing(error) from None
         except Unavailable as error:
             raise _missing(error) if not error.reason and error.code == 503 else error from None
-
-
-def _follow(follow: bool) -> dict[str, str]:
-    return {"follow": "true"} if follow else {}
 
 
 def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
@@ -173,15 +175,25 @@ def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
         raise BadAnswer(f"mljobs/events of {job.namespace}/{job.name}: {error}.") from None
 
 
-def _require_complete(end: HistoryEnd, job: MLJob) -> None:
+def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
+    """Whether nothing comes after an answer that ended properly."""
     from mljob_contract.history import EndReason
 
-    if end.reason is EndReason.FAILED:
-        raise Unavailable(f"The history of {job.namespace}/{job.name} is not complete: {plain(end.message, 1000)}")
+    if end.reason is EndReason.COMPLETE:
+        return True
+    if end.reason is EndReason.FAILED and not follow:
+        raise _incomplete(job, end.message)
+    return end.reason is EndReason.LIMIT and end.cursor is None and not follow
 
 
-def _path(job: MLJob, subresource: str) -> str:
-    return f"{_GROUP}/namespaces/{quote(job.namespace, safe='')}/mljobs/{quote(job.name, safe='')}/{subresource}"
+def _incomplete(job: MLJob, why: str) -> Unavailable:
+    return Unavailable(f"The history of {job.namespace}/{job.name} is not complete: {plain(why, 1000)}")
+
+
+def _path(job: MLJob, part: str, *, watch: bool = False) -> str:
+    from mljob_contract.run_api import RunSubresource, run_path
+
+    return run_path(job.namespace, job.name, RunSubresource(part), watch=watch)
 
 
 def _missing(error: KindNotServed | Unavailable) -> RunApiMissing:
