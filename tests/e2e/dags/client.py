@@ -4,6 +4,7 @@ accuracy that depends on the rate, and fails while its data is missing.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from airflow.sdk import task
@@ -12,6 +13,7 @@ from pydantic import BaseModel, Field
 from mljob_airflow import JobType, mljob_dag, report
 
 BEST_RATE = 0.3
+log = logging.getLogger(__name__)
 
 
 class Params(BaseModel):
@@ -29,7 +31,7 @@ with mljob_dag("client_training", type=JobType.TRAINING, params=Params, outputs=
     @task
     def prepare() -> None:
         params = job.params()
-        print("looking for the data")
+        log.info("looking for the data")
         if params.data is not None and not Path(params.data).exists():
             raise FileNotFoundError(f"no data at {params.data}")
 
