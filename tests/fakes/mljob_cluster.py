@@ -125,6 +125,11 @@ class MLJobCluster(LoopbackServer):
         with self._changed:
             return self._objects[namespace, name]
 
+    def all(self) -> list[Object]:
+        """All MLJobs."""
+        with self._changed:
+            return list(self._objects.values())
+
     def cut(self) -> None:
         """End all connections of watches in the middle."""
         with self._changed:
