@@ -74,6 +74,16 @@ def test_log_that_is_not_followed_says_that_it_was_cut(cluster: MLJobCluster, jo
         list(job.logs())
 
 
+@pytest.mark.parametrize("code", [429, 503])
+def test_busy_mljob_api_is_asked_again_when_it_says(cluster: MLJobCluster, job: Job, code: int) -> None:
+    busy = refusal(code, "Busy", "too many readers", retry_after="0")
+    cluster.runs[f"{KEY}/log"] = in_turn(busy, Answer(200, b"one\n"))
+    cluster.runs[f"{KEY}/events"] = in_turn(busy, busy, Answer(200, metrics(1.0) + end()))
+
+    assert list(job.logs()) == ["one"]
+    assert len(list(job.history())) == 1
+
+
 def test_history_skips_heartbeats_and_unknown_kinds(cluster: MLJobCluster, job: Job) -> None:
     body = b"\n" + metrics(1.0) + entry("future", x=1) + b"\n" + end()
     cluster.runs[f"{KEY}/events"] = lambda _: Answer(200, body)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from ..errors import BadAnswer, KindNotServed, RunApiMissing, Unavailable
+from ..errors import BadAnswer, KindNotServed, RunApiMissing, TooManyRequests, Unavailable
 from ..resource import MLJob
 from ..retries import MAX_TRIES, wait_seconds
 from ..text import clean_line, plain
@@ -25,6 +25,8 @@ FOLLOW_SECONDS: Final = 3_600.0
 """How long a log that is followed may be silent, in seconds: a task may say nothing for long."""
 MAX_LOG_LINE_BYTES: Final = 2 * 1024 * 1024
 """The maximum size of a line of a log. mljob-api cuts longer ones."""
+_READ_TRIES: Final = 2
+"""How often what is not followed is asked for at most."""
 _MISSING: Final = (
     "mljob-api, which serves logs, history and graphs, is not installed or not available in this cluster. Install the "
     "chart with api.enabled=true, and see kubectl get apiservice v1alpha1.run.mljob.dev."
@@ -85,9 +87,10 @@ class RunApi:
                         told += 1
                         yield clean_line(line.decode(errors="replace").rstrip("\r"))
                 return
-            except Unavailable as error:
+            except (Unavailable, TooManyRequests) as error:
                 failures += 1
-                if not follow or tail is not None or failures >= MAX_TRIES:
+                can_go_on = not told or (follow and tail is None)
+                if not can_go_on or failures >= (MAX_TRIES if follow else _READ_TRIES):
                     raise
                 await runtime.sleep(wait_seconds(failures, error.retry_after))
 
@@ -102,10 +105,10 @@ class RunApi:
         from mljob_contract.history import MAX_ENTRY_BYTES, EndReason
 
         cursor: str | None = None
-        told: set[bytes] = set()
+        told: set[int] = set()
         failures = 0
         while True:
-            before, end = len(told), None
+            before, end, retry_after = len(told), None, None
             try:
                 params = {"after": cursor} if cursor else {}
                 async with self._lines(job, "events", params, IDLE_SECONDS, MAX_ENTRY_BYTES, watch=follow) as lines:
@@ -113,12 +116,13 @@ class RunApi:
                         entry = _entry(line, job)
                         if entry is not None and entry.kind == "end":
                             end = entry
-                        elif entry is not None and line not in told:
-                            told.add(line)
+                        elif entry is not None and hash(line) not in told:
+                            told.add(hash(line))
                             yield entry
-            except Unavailable:
+            except (Unavailable, TooManyRequests) as error:
                 if failures + 1 >= MAX_TRIES:
                     raise
+                retry_after = error.retry_after
             if end is not None and _is_last(end, job, follow):
                 return
             failures = failures + 1 if len(told) == before else 0
@@ -130,7 +134,7 @@ class RunApi:
                 cursor = end.cursor
                 told.clear()
             else:
-                await runtime.sleep(wait_seconds(max(failures, 1)))
+                await runtime.sleep(wait_seconds(max(failures, 1), retry_after))
 
     async def graph(self, job: MLJob) -> RunGraph:
         """Return the tasks of the run and their dependencies."""
@@ -139,7 +143,7 @@ class RunApi:
         from mljob_contract.graph import RunGraph
 
         try:
-            answer = await self._transport.request("GET", _path(job, "graph"), tries=2)
+            answer = await self._transport.request("GET", _path(job, "graph"), tries=_READ_TRIES)
             return RunGraph.model_validate(answer)
         except KindNotServed as error:
             raise _missing(error) from None
