@@ -203,7 +203,9 @@ class MLJobCluster(LoopbackServer):
                 return refusal(404, "NotFound", f'mljobs.mljob.dev "{name}" not found')
             wanted = (asked.body.get("preconditions") or asked.body.get("metadata") or {}).get("uid")
             if wanted not in (None, found["metadata"]["uid"]):
-                return refusal(409, "Conflict", "the UID in the precondition does not match")
+                if asked.method == "DELETE":
+                    return refusal(409, "Conflict", "the UID in the precondition does not match")
+                return refusal(422, "Invalid", "metadata.uid: field is immutable")
             if asked.method == "PATCH":
                 merged = _merge(found, asked.body)
                 if merged["spec"] != found["spec"]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ..changes import ChangeKind
 from ..endings import LOG_TAIL, cancelled, deleted, failed_task, failure, timed_out
-from ..errors import ApiError, Invalid, NotFound, RunApiMissing
+from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing
 from ..metrics import rows_of_history, rows_of_status, table_of
 from ..resource import RETRY_REQUESTED_AT, MLJob
 from ..verdict import Verdict, verdict_of
@@ -203,12 +203,13 @@ class Job:
 
     def delete(self) -> None:
         """Delete the MLJob. Its run in progress is cancelled first, unless ``deletionPolicy`` says
-        otherwise. An MLJob that does not exist any more is no error.
+        otherwise. An MLJob that does not exist any more is no error, and another one of its name
+        stays.
         """
         try:
             body = {"preconditions": {"uid": self.state.uid}}
             self._transport.request("DELETE", self._path, body=body, repeatable=True)
-        except NotFound:
+        except (NotFound, Conflict):
             return
 
     @property
@@ -216,9 +217,13 @@ class Job:
         return f"{collection_path(self.namespace)}/{quote(self.name, safe='')}"
 
     def _patch(self, change: dict[str, Any]) -> Self:
-        metadata = {**change.get("metadata", {}), "uid": self.state.uid}  # another MLJob of this name: 409
-        body = {**change, "metadata": metadata}
-        answer = self._transport.request("PATCH", self._path, body=body, content_type=MERGE_PATCH, repeatable=True)
+        # With the uid, the API server refuses a change of another MLJob of this name.
+        body = {**change, "metadata": {**change.get("metadata", {}), "uid": self.state.uid}}
+        try:
+            answer = self._transport.request("PATCH", self._path, body=body, content_type=MERGE_PATCH, repeatable=True)
+        except (Conflict, Invalid):
+            self.refresh()  # NotFound, if it is another one
+            raise
         self.state = MLJob(answer)
         return self
 
