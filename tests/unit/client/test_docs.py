@@ -6,6 +6,7 @@ import gc
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import pytest
 import yaml
 
 from mljob import AsyncJob, Job
-from tests.fakes.mljob_cluster import Answer, MLJobCluster
+from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster
 from tests.pages import ROOT, blocks
 from tests.unit.client.statuses import failed, succeeded
 
 GUIDE = ROOT / "docs" / "guides" / "python.md"
 POINT = {"kind": "metrics", "time": "2026-01-01T00:00:00Z", "source": "Kafka", "taskId": "fit", "tryNumber": 1}
+
+
+def _answer(body: bytes, _: Asked) -> Answer:
+    return Answer(200, body)
 
 
 class Operator:
@@ -43,14 +48,10 @@ class Operator:
                     self._end(job["metadata"]["name"], job["spec"].get("conf", {}))
 
     def _end(self, name: str, conf: dict[str, Any]) -> None:
-        for part, body in (
-            ("log", b"reading the data\n"),
-            (
-                "events",
-                json.dumps({**POINT, "metrics": {"loss": 0.5}}).encode() + b'\n{"kind": "end", "reason": "Complete"}\n',
-            ),
-        ):
-            self._cluster.runs[f"default/{name}/{part}"] = lambda _, body=body: Answer(200, body)
+        point = json.dumps({**POINT, "metrics": {"loss": 0.5}}).encode()
+        answers = {"log": b"reading the data\n", "events": point + b'\n{"kind": "end", "reason": "Complete"}\n'}
+        for part, body in answers.items():
+            self._cluster.runs[f"default/{name}/{part}"] = partial(_answer, body)
         ended = (
             failed()
             if conf.get("model_id") == "missing"
