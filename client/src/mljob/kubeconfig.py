@@ -8,6 +8,7 @@ Source: https://kubernetes.io/docs/concepts/configuration/organize-cluster-acces
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -92,6 +93,15 @@ def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) 
         namespace=namespace or (read_bytes(own).decode(errors="replace").strip() if own.is_file() else "") or "default",
         ca=read_bytes(directory / "ca.crt"),
     )
+
+
+def is_loopback(server: str) -> bool:
+    """Whether the URL of a server leads to this machine."""
+    host = urlsplit(server).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _paths(kubeconfig: str | os.PathLike[str] | None) -> list[Path]:
@@ -201,12 +211,10 @@ class _Merged:
 
 
 def _config(path: Path, cluster: Mapping[str, Any], user: User, context: str, namespace: str) -> ClusterConfig:
-    server = text_of(cluster, "server") or ""
-    address = urlsplit(server)
-    if address.scheme not in ("https", "http") or not address.hostname:
-        raise ConfigError(
-            f"{path}: clusters: server: {server!r} is not a URL such as https://10.0.0.1:6443. Context: {context!r}."
-        )
+    server, proxy = text_of(cluster, "server") or "", text_of(cluster, "proxy-url")
+    _require_url(path, "server", server, ("https", "http"), "https://10.0.0.1:6443", context)
+    if proxy is not None:
+        _require_url(path, "proxy-url", proxy, ("http", "https", "socks5"), "http://proxy.example:3128", context)
     return ClusterConfig(
         server=server.rstrip("/"),
         user=user,
@@ -215,5 +223,16 @@ def _config(path: Path, cluster: Mapping[str, Any], user: User, context: str, na
         ca=data_or_file(path, cluster, "certificate-authority"),
         verify=cluster.get("insecure-skip-tls-verify") is not True,
         server_name=text_of(cluster, "tls-server-name"),
-        proxy=text_of(cluster, "proxy-url"),
+        proxy=proxy,
     )
+
+
+def _require_url(path: Path, field: str, url: str, schemes: Iterable[str], example: str, context: str) -> None:
+    try:
+        address = urlsplit(url)
+        is_valid = address.scheme in schemes and bool(address.hostname) and (address.port is None or address.port > 0)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        shown = url.rpartition("@")[2]  # without a password
+        raise ConfigError(f"{path}: clusters: {field}: {shown!r} is not a URL such as {example}. Context: {context!r}.")

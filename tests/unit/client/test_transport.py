@@ -151,7 +151,7 @@ def test_deep_conf_of_one_mljob_does_not_hide_the_others(cluster: MLJobCluster, 
 def test_answer_that_is_too_large_is_not_read_to_its_end(
     cluster: MLJobCluster, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mljob.sync.transport.MAX_ANSWER_BYTES", 1_000)
+    monkeypatch.setattr("mljob.sync.answers.MAX_ANSWER_BYTES", 1_000)
     cluster.interfere = lambda _: Answer(200, b'"' + b"x" * 1_000_000)
 
     with pytest.raises(errors.BadAnswer, match="more than 1000 bytes"):
@@ -205,6 +205,45 @@ def test_token_is_sent_and_never_shown(cluster: MLJobCluster) -> None:
     assert headers["Authorization"] == "Bearer very-secret"
     assert headers["Impersonate-User"] == "anna"
     assert "very-secret" not in f"{config!r} {transport!r} {raised.value}"
+
+
+def test_proxies_of_the_environment_are_not_for_this_machine(
+    cluster: MLJobCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    with Transport(ClusterConfig(cluster.url)) as transport:
+        assert transport.request("GET", PATH)["items"] == []
+    with Transport(ClusterConfig("http://kubernetes.example")) as transport, pytest.raises(errors.Unavailable):
+        transport.request("GET", PATH, tries=1)
+
+
+def test_proxy_of_the_kubeconfig_is_used(cluster: MLJobCluster) -> None:
+    config = ClusterConfig("http://kubernetes.example", proxy=cluster.url)
+    cluster.interfere = lambda asked: (
+        Answer(200, b'{"items": []}') if "kubernetes.example" in asked.headers["Host"] else None
+    )
+
+    with Transport(config) as transport:
+        assert transport.request("GET", PATH) == {"items": []}
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "ftp://x"])
+def test_proxy_that_cannot_be_used_is_told_with_its_context(proxy: str) -> None:
+    config = ClusterConfig("http://kubernetes.example", context="dev", proxy=proxy)
+
+    with Transport(config) as transport, pytest.raises(errors.ConfigError, match="proxy-url of the context 'dev'"):
+        transport.request("GET", PATH, tries=1)
+
+
+def test_answer_that_never_ends_is_given_up(
+    cluster: MLJobCluster, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mljob.sync.answers.ANSWER_SECONDS", -1.0)
+
+    with pytest.raises(errors.Unavailable, match="has not ended its answer"):
+        transport.request("GET", PATH, tries=1)
 
 
 def test_both_halves_send_the_same_requests(cluster: MLJobCluster, config: ClusterConfig) -> None:

@@ -5,28 +5,24 @@ where that is safe.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..credentials import Credential, Credentials
-from ..errors import ApiError, BadAnswer, Unavailable, from_status
-from ..json_text import parse_json
-from ..kubeconfig import ClusterConfig
-from ..retries import MAX_TRIES, is_worth_another_try, retry_after_of, wait_seconds
+from ..errors import ApiError, BadAnswer, ConfigError, Unavailable
+from ..kubeconfig import ClusterConfig, is_loopback
+from ..retries import MAX_TRIES, is_worth_another_try, wait_seconds
 from ..tls import tls_context
 from . import runtime
+from .answers import lines_of, object_of, refusal_of
 
 if TYPE_CHECKING:
     import httpx2
 
-MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-"""The maximum size of an answer: a page of 100 objects of the largest size that etcd stores, twice."""
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 """The maximum size of a line of a stream, such as an event of a watch."""
-MAX_ERROR_BYTES: Final = 64 * 1024
-"""How much of a refusal is read, in bytes."""
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 35.0
 """How long a request waits for the next bytes of an answer, in seconds. The API server ends a
@@ -99,8 +95,8 @@ class AsyncTransport:
                 seconds = until(deadline, READ_SECONDS)
                 async with self._send(method, path, params, content, content_type, seconds) as response:
                     if response.is_success:
-                        return _parse(await _read(response, MAX_ANSWER_BYTES, path), path)
-                    error = await _refusal(response, f"{method} {path}")
+                        return await object_of(response, path)
+                    error = await refusal_of(response, f"{method} {path}")
                     again = is_worth_another_try(response.status_code, response.headers, repeatable=may_repeat)
             except _Lost as lost:
                 error, again = lost.error, may_repeat or not lost.was_sent
@@ -136,8 +132,8 @@ class AsyncTransport:
         try:
             async with self._send("GET", path, params, None, "", idle_seconds) as response:
                 if not response.is_success:
-                    raise await _refusal(response, f"GET {path}")
-                async with runtime.aclosing(_lines(response, max_line_bytes, path)) as lines:
+                    raise await refusal_of(response, f"GET {path}")
+                async with runtime.aclosing(lines_of(response, max_line_bytes, path)) as lines:
                     yield lines
         except _Lost as lost:
             raise lost.error from None
@@ -203,13 +199,18 @@ class AsyncTransport:
     def _new_client(self, credential: Credential) -> httpx2.AsyncClient:
         import httpx2
 
-        return httpx2.AsyncClient(
-            verify=tls_context(self.config, credential) if self._http is None else False,
-            proxy=self.config.proxy if self._http is None else None,
-            transport=self._http,
-            limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16, keepalive_expiry=30),
-            headers={"Accept": "application/json", "User-Agent": "mljob"},
-        )
+        try:
+            return httpx2.AsyncClient(
+                verify=tls_context(self.config, credential) if self._http is None else False,
+                proxy=self.config.proxy if self._http is None else None,
+                transport=self._http,
+                # As in kubectl, proxies of the environment are not for servers on this machine.
+                trust_env=not is_loopback(self.config.server),
+                limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16, keepalive_expiry=30),
+                headers={"Accept": "application/json", "User-Agent": "mljob"},
+            )
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            raise ConfigError(f"clusters: proxy-url of the context {self.config.context!r}: {error}") from None
 
 
 def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
@@ -241,56 +242,3 @@ def _unavailable(error: Exception, config: ClusterConfig, method: str, path: str
         f"{method} {path}: no answer from {config.server}: {cause}. Check the context "
         f"{config.context!r}, the network and the proxy."
     )
-
-
-async def _refusal(response: httpx2.Response, asked: str) -> ApiError:
-    content = await _read_some(response, MAX_ERROR_BYTES)
-    try:
-        body = parse_json(content)
-    except ValueError:
-        body = content.decode(errors="replace")
-    return from_status(response.status_code, body, asked=asked, retry_after=retry_after_of(response.headers))
-
-
-async def _read_some(response: httpx2.Response, limit: int) -> bytes:
-    """Return the first bytes of an answer, one more than the limit at most."""
-    content = bytearray()
-    async with runtime.aclosing(response.aiter_bytes()) as chunks:
-        async for chunk in chunks:
-            content += chunk
-            if len(content) > limit:
-                break
-    return bytes(content[: limit + 1])
-
-
-async def _read(response: httpx2.Response, limit: int, path: str) -> bytes:
-    content = await _read_some(response, limit)
-    if len(content) > limit:
-        raise BadAnswer(f"{path}: the answer has more than {limit} bytes. Ask for less, for example by a selector.")
-    return content
-
-
-def _parse(content: bytes, path: str) -> dict[str, Any]:
-    try:
-        answer = parse_json(content)
-    except ValueError:
-        raise BadAnswer(f"{path}: the answer is not JSON. Check that the context's server is an API server.") from None
-    if not isinstance(answer, dict):
-        raise BadAnswer(f"{path}: the answer is not a JSON object.")
-    return answer
-
-
-async def _lines(response: httpx2.Response, limit: int, path: str) -> AsyncGenerator[bytes, None]:
-    rest = bytearray()
-    async with runtime.aclosing(response.aiter_bytes()) as chunks:
-        async for chunk in chunks:
-            searched = len(rest)
-            rest += chunk
-            while (end := rest.find(b"\n", searched)) >= 0:
-                line, searched = bytes(rest[:end]), 0
-                del rest[: end + 1]
-                yield line
-            if len(rest) > limit:
-                raise BadAnswer(f"{path}: a line has more than {limit} bytes.")
-    if rest:
-        yield bytes(rest)
