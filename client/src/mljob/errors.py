@@ -166,9 +166,7 @@ _UNKNOWN_PATH = "the server could not find the requested resource"
 """What the API server says of a path that it doesn't serve."""
 _WAYS_OUT: dict[type[ApiError], str] = {
     NotAuthenticated: "Log in again, or check the user of the kubeconfig's context.",
-    NotAllowed: (
-        "Ask for this right. The ClusterRoles mljob-viewer and mljob-editor of the chart have those for MLJobs."
-    ),
+    NotAllowed: "Ask for this right. The chart's ClusterRoles <name>-viewer and <name>-editor have those for MLJobs.",
     TooManyRequests: "Try again later.",
     Unavailable: "Check the API server and the network, and try again.",
 }

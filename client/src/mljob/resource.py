@@ -32,8 +32,6 @@ class MLJob:
         raw: The object as JSON. Don't change it.
     """
 
-    __slots__ = ("__dict__", "raw")
-
     def __init__(self, raw: dict[str, Any]) -> None:
         self.raw = raw
 

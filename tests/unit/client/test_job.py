@@ -115,6 +115,26 @@ def test_failed_job_raises_also_if_its_log_cannot_be_read(
     assert raised.value.log == ()
 
 
+def test_failed_job_raises_also_if_its_log_never_comes(
+    cluster: MLJobCluster, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    def hang(_: Asked) -> Answer:
+        released.wait(30)
+        return Answer(200, b"late\n")
+
+    monkeypatch.setattr("mljob.sync.job._LOG_TAIL_SECONDS", 0.1)
+    cluster.runs["team-a/train/log"] = hang
+    cluster.put("train", status=failed())
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait()
+    released.set()
+
+    assert raised.value.log == ()
+
+
 def test_cancelled_job_raises(cluster: MLJobCluster, job: Job) -> None:
     cluster.put("train", status=cancelled())
 

@@ -22,7 +22,7 @@ PATH = "/apis/mljob.dev/v1alpha1/namespaces/team-a/mljobs"
     ("code", "reason", "kind", "says"),
     [
         (401, "Unauthorized", errors.NotAuthenticated, "Log in again"),
-        (403, "Forbidden", errors.NotAllowed, "mljob-editor"),
+        (403, "Forbidden", errors.NotAllowed, "<name>-editor"),
         (404, "NotFound", errors.NotFound, "said so"),
         (409, "AlreadyExists", errors.AlreadyExists, "said so"),
         (409, "Conflict", errors.Conflict, "said so"),

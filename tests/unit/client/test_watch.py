@@ -260,6 +260,17 @@ def test_server_that_ends_each_watch_at_once_is_not_asked_without_a_pause(
     assert 2 <= cluster.count("watch") <= 6
 
 
+def test_server_that_knows_no_version_is_not_asked_without_a_pause(
+    cluster: MLJobCluster, config: ClusterConfig
+) -> None:
+    cluster.interfere = lambda asked: refusal(410, "Expired", "too old") if asked.query.get("watch") else None
+
+    with Transport(config) as transport:
+        list(watch_objects(transport, PATH, MLJob, deadline=time.monotonic() + 1.5))
+
+    assert 2 <= cluster.count("watch") <= 6
+
+
 async def test_asyncio_half_tells_the_same(cluster: MLJobCluster, config: ClusterConfig) -> None:
     cluster.put("old")
     told: list[tuple[str, str]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
 
 from ..changes import ChangeKind
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from mljob_contract.graph import RunGraph
     from mljob_contract.history import HistoryEntry
+
+
+_LOG_TAIL_SECONDS: Final = 10.0
+"""How long the error of a failed MLJob waits for the log of its task, in seconds."""
 
 
 def collection_path(namespace: str | None) -> str:
@@ -81,7 +85,7 @@ class AsyncJob:
         return found
 
     async def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
-        """Wait until the MLJob has succeeded.
+        """Wait until the MLJob has succeeded. A suspended MLJob is waited for: somebody resumes it.
 
         Args:
             timeout: How long to wait, in seconds. Default: until it ends.
@@ -234,8 +238,9 @@ class AsyncJob:
         if task is None:
             return []
         index = task.map_index if task.map_index >= 0 else None
+        log = self._runs.log(self.state, task.task_id, map_index=index, tail=LOG_TAIL, idle_seconds=_LOG_TAIL_SECONDS)
         try:
-            async with runtime.aclosing(self.logs(task.task_id, map_index=index, tail=LOG_TAIL)) as lines:
+            async with runtime.aclosing(log) as lines:
                 return [line async for line in lines][-LOG_TAIL:]
         except ApiError:
             return []

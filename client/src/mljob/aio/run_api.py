@@ -55,6 +55,7 @@ class RunApi:
         try_number: int | None = None,
         tail: int | None = None,
         follow: bool = False,
+        idle_seconds: float | None = None,
     ) -> AsyncGenerator[str, None]:
         """Give the lines of a task's log, without control characters.
 
@@ -68,6 +69,8 @@ class RunApi:
             try_number: The try. Default: the newest.
             tail: Only the last lines, so many.
             follow: Go on until the task has ended. A task that has not started is waited for.
+            idle_seconds: How long the answer may be silent, in seconds. Default: two minutes, and
+                an hour for a log that is followed.
         """
         given = {"task": task, "mapIndex": map_index, "try": try_number, "tail": tail}
         params = {name: str(value) for name, value in given.items() if value is not None}
@@ -77,7 +80,7 @@ class RunApi:
         while True:
             to_skip = told if tail is None else 0
             try:
-                idle = FOLLOW_SECONDS if follow else IDLE_SECONDS
+                idle = idle_seconds or (FOLLOW_SECONDS if follow else IDLE_SECONDS)
                 async with self._lines(job, "log", params, idle, MAX_LOG_LINE_BYTES) as lines:
                     async for line in lines:
                         failures = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Mapping
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ..changes import Change, ChangeKind, Known
 from ..errors import ApiError, BadAnswer, Expired, TooManyRequests, Unavailable, from_status
@@ -102,50 +102,127 @@ def watch_objects(
         ApiError: The API server refused, for example because a right is missing, or the first list
             failed. After that, a lost connection is no error.
     """
-    known: Known[Item] = Known(convert)
-    version, lost, failures = "", True, 0
-    while deadline is None or monotonic() < deadline:
+    watch = _Watch(transport, path, convert, dict(params or {}), deadline)
+    while not watch.is_over:
         try:
-            if not version:
-                listed, version = list_objects(transport, path, params, deadline)
-                for change in known.replace(listed):
+            for change in watch.listed():
+                yield change
+            with runtime.closing(watch.changes()) as changes:
+                for change in changes:
                     yield change
-                yield Change(ChangeKind.SYNCED)
-                lost = False
-            query = _watch_query(params, version, deadline)
-            begun = monotonic()
-            with transport.lines(path, params=query, idle_seconds=until(deadline, IDLE_SECONDS)) as lines:
-                if lost:
-                    yield Change(ChangeKind.CONNECTED)
-                    lost = False
-                for line in lines:
-                    failures = 0
-                    kind, raw = _parse_event(line, path)
-                    changes = _apply(known, kind, raw)
-                    version = _version(raw) or version
-                    for change in changes:
-                        yield change
-                    if deadline is not None and monotonic() >= deadline:
-                        return
-            # A proxy or an API server that ends each watch at once is not asked without a pause.
-            failures = failures + 1 if monotonic() - begun < _SHORT_SECONDS else 0
-            if failures:
-                runtime.sleep(until(deadline, wait_seconds(failures)))
+            watch.pause_if_short()
         except Expired:
-            version = ""
+            watch.forget_version()
         except (Unavailable, TooManyRequests) as error:
-            if not version and not len(known) and failures == 0:
-                raise
-            failures += 1
-            lost = True
-            yield Change(ChangeKind.DISCONNECTED, message=str(error))
-            runtime.sleep(until(deadline, wait_seconds(failures, error.retry_after)))
+            if watch.is_over:
+                return
+            yield watch.lost(error)
+            watch.pause(error.retry_after)
 
 
-def _watch_query(params: Mapping[str, str] | None, version: str, deadline: float | None) -> dict[str, str]:
+class _Watch(Generic[Item]):
+    """What a watch knows between its requests.
+
+    Args:
+        transport: The cluster.
+        path: The path of the collection.
+        convert: Makes an item from an object as JSON.
+        params: The selectors.
+        deadline: When the watch ends, or None.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        path: str,
+        convert: Callable[[dict[str, Any]], Item],
+        params: dict[str, str],
+        deadline: float | None,
+    ) -> None:
+        self._transport = transport
+        self._path = path
+        self._params = params
+        self._deadline = deadline
+        self._known: Known[Item] = Known(convert)
+        self._version = ""
+        self._was_synced = False
+        self._is_lost = False
+        self._failures = 0
+        self._begun = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._deadline is not None and monotonic() >= self._deadline
+
+    def listed(self) -> list[Change[Item]]:
+        """List the collection, unless the version to watch from is known. Return what is news."""
+        if self._version:
+            return []
+        self._begun = monotonic()
+        found, self._version = list_objects(self._transport, self._path, self._params, self._deadline)
+        self._was_synced, self._is_lost = True, False
+        return [*self._known.replace(found), Change(ChangeKind.SYNCED)]
+
+    def changes(self) -> Generator[Change[Item], None]:
+        """Give the changes of one watch request."""
+        query = _watch_query(self._params, self._version, self._deadline)
+        idle = until(self._deadline, IDLE_SECONDS)
+        self._begun = monotonic()
+        with self._transport.lines(self._path, params=query, idle_seconds=idle) as lines:
+            if self._is_lost:
+                self._is_lost = False
+                yield Change(ChangeKind.CONNECTED)
+            for line in lines:
+                kind, raw = _parse_event(line, self._path)
+                news = _apply(self._known, kind, raw)
+                self._failures = 0
+                self._version = _version(raw) or self._version
+                for change in news:
+                    yield change
+                if self.is_over:
+                    return
+
+    def lost(self, error: ApiError) -> Change[Item]:
+        """Return the news of a lost connection.
+
+        Raises:
+            ApiError: There was none before.
+        """
+        if not self._was_synced:
+            raise error
+        self._is_lost = True
+        self._forgive()
+        return Change(ChangeKind.DISCONNECTED, message=str(error))
+
+    def forget_version(self) -> None:
+        """Have the collection listed again: at once, and with pauses if that does not help."""
+        self._version = ""
+        self._failures += 1
+        if self._failures > 1:
+            runtime.sleep(until(self._deadline, wait_seconds(self._failures)))
+
+    def pause_if_short(self) -> None:
+        """Wait after a proxy or an API server that ends each watch at once."""
+        self._forgive()
+        if monotonic() - self._begun < _SHORT_SECONDS:
+            self.pause()
+
+    def _forgive(self) -> None:
+        """Begin to count failures anew after a request that lasted: it was quiet, and no failure."""
+        if monotonic() - self._begun >= _SHORT_SECONDS:
+            self._failures = 0
+
+    def pause(self, retry_after: float | None = None) -> None:
+        """Wait after a failure, longer after each one in a row."""
+        self._failures += 1
+        runtime.sleep(until(self._deadline, wait_seconds(self._failures, retry_after)))
+
+
+def _watch_query(params: Mapping[str, str], version: str, deadline: float | None) -> dict[str, str]:
     seconds = WATCH_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - so that many watches don't end at once
     return {
-        **(params or {}),
+        **params,
         "watch": "true",
         "allowWatchBookmarks": "true",
         "resourceVersion": version,
