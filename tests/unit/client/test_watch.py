@@ -49,9 +49,12 @@ class Reader:
     def stop(self, cluster: MLJobCluster) -> None:
         """End the watch: its thread looks at the next change."""
         self._stop.set()
-        cluster.cut()
-        self._thread.join(10)
-        assert not self._thread.is_alive()
+
+        def ended() -> bool:
+            cluster.cut()  # again, because the reader may be between two watches
+            return not self._thread.is_alive()
+
+        eventually(ended, "the watch ends", within=10, every=0.02, evidence=lambda: self.changes[-5:])
 
     @property
     def told(self) -> list[Told]:
