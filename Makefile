@@ -49,14 +49,16 @@ check: bootstrap ## Format, lint, types, import layers, spelling, workflows
 	.venv/bin/python -m devstack.actionlint
 	.venv/bin/zizmor --quiet --offline .github
 
-generate: bootstrap ## Write crds/ from contract/, the field tables of docs/spec/ from crds/, and the version from VERSION
+generate: bootstrap ## Write crds/ from contract/, the field tables of docs/spec/ from crds/, mljob.sync from mljob.aio, and the version from VERSION
 	.venv/bin/python crds/generate.py
 	.venv/bin/python crds/reference.py
+	.venv/bin/python client/generate.py
 	.venv/bin/python release/version.py
 
 verify: bootstrap ## Fail if what is generated is not what is committed
 	.venv/bin/python crds/generate.py --check
 	.venv/bin/python crds/reference.py --check
+	.venv/bin/python client/generate.py --check
 	.venv/bin/python release/version.py --check
 
 docs: bootstrap ## Build the site of the documentation into .dev-docs/html; a broken link or anchor fails
@@ -65,7 +67,7 @@ docs: bootstrap ## Build the site of the documentation into .dev-docs/html; a br
 
 dist: bootstrap ## Build the wheel of each package into dist/
 	@rm -rf dist
-	@for package in contract operator airflow-provider; do \
+	@for package in contract operator client airflow-provider; do \
 	  (cd $$package && ../.venv/bin/python -m hatchling build -t wheel -d ../dist) || exit 1; \
 	done
 

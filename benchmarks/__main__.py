@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import delivery, fold, memory, plot, polling, push, step
+from benchmarks import client, delivery, fold, memory, plot, polling, push, step
 from benchmarks.bench_stack import DIRECTORY, MeasurementError, bench_stack
 from benchmarks.delivery import LABELS, MEASURES, VARIANTS
 from benchmarks.servers import ServerError
@@ -21,8 +21,8 @@ from devstack.errors import StackError
 from devstack.progress import elapsed, say
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("delivery", "push", "polling", "memory", "fold", "step")
-WITHOUT_STACK = {"fold", "step"}
+PARTS = ("delivery", "push", "polling", "memory", "fold", "step", "client")
+WITHOUT_STACK = {"fold", "step", "client"}
 
 
 def main() -> int:
@@ -97,6 +97,8 @@ def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str,
         results["fold"] = fold.measure().as_json()
     if "step" in parts:
         results["step"] = step.measure().as_json()
+    if "client" in parts:
+        results["client"] = client.measure(3 if quick else client.RUNS).as_json()
     results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     return results
 
@@ -142,6 +144,9 @@ def _print_table(results: dict[str, Any]) -> None:
         print(
             f"{f'step, {tasks} tasks':<28}{row['cpu_us']:>11,} us of CPU, {row['ratio']} times as long as its JSON alone"
         )
+    for program, row in results.get("client", {}).items():
+        label = f"client, {program.replace('_', ' ')}"
+        print(f"{label:<28}{row['cpu_ms']:>11} ms of CPU, {row['ratio']} times as long as the floor")
     if "memory" in results:
         figures = ", ".join(f"{name}: {value}" for name, value in results["memory"].items())
         print(f"{'memory':<28}{figures}")

@@ -43,7 +43,7 @@ NEWEST, OLDEST = "newest", "oldest"
 AIRFLOW_ENVIRONMENTS = {NEWEST: AIRFLOW_ENVIRONMENT, OLDEST: OLDEST_AIRFLOW_ENVIRONMENT}
 """The environments that a stack's Airflow can run in, by the value of `AIRFLOW`."""
 
-MEMBERS = ("contract", "operator")
+MEMBERS = ("contract", "operator", "client")
 """The packages of this repository that are installed editable in `.venv`."""
 
 DOCS_ENVIRONMENT = ROOT / ".venv-docs"
@@ -222,12 +222,12 @@ def _read(stamp: Path) -> dict[str, object]:
 
 
 def lock() -> None:
-    """Resolve `requirements/*.in` again, and write the lock files. `operator` is resolved before
-    `dev`, because the versions in `operator.txt` constrain `dev`.
+    """Resolve `requirements/*.in` again, and write the lock files. `operator` and `client` are resolved before
+    `dev`, because their versions constrain `dev`.
     """
     installer, variables = uv(), uv_environment()
     for name in (
-        "uv", "go", "jdk", "kubectl", "maven", "build", "operator", "msk", "dev", "docs", "airflow", "airflow-oldest",
+        "uv", "go", "jdk", "kubectl", "maven", "build", "operator", "msk", "client", "dev", "docs", "airflow", "airflow-oldest",
     ):  # fmt: skip
         # Leave out the dependencies of the wheel with kubectl. One of them is a library of a
         # hundred megabytes that kubectl does not use.

@@ -29,6 +29,7 @@ same version, because operator and provider exchange the contract's types.
 STATED = {
     "contract/pyproject.toml": (PACKAGE,),
     "operator/pyproject.toml": (PACKAGE, DEPENDENCY),
+    "client/pyproject.toml": (PACKAGE, DEPENDENCY),
     "airflow-provider/pyproject.toml": (PACKAGE, DEPENDENCY),
     "airflow-provider/src/mljob_airflow/__init__.py": (r'^(__version__ = ")[^"]*(")$',),
     "charts/mljob-operator/Chart.yaml": (r"^(version: ).*()$", r'^(appVersion: ").*(")$'),

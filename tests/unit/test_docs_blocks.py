@@ -223,7 +223,7 @@ def problems(words: Sequence[str]) -> Iterator[str]:
     if not words:
         return
     program, *arguments = words
-    checks = {"make": of_make, "kubectl": of_kubectl, "helm": of_helm, "mljob-airflow": of_mljob_airflow}
+    checks = {"pip": of_pip, "make": of_make, "kubectl": of_kubectl, "helm": of_helm, "mljob-airflow": of_mljob_airflow}
     if program in checks:
         yield from checks[program](arguments)
     elif program.endswith("/bin/python"):
@@ -248,6 +248,14 @@ def missing_files(arguments: Sequence[str], *names: str) -> Iterator[str]:
 
 def of_make(arguments: Sequence[str]) -> Iterator[str]:
     yield from (f"no target {word}" for word in arguments if "=" not in word and word not in MAKEFILE)
+
+
+def of_pip(arguments: Sequence[str]) -> Iterator[str]:
+    """Check packages of this repository; those of others have other names."""
+    for word in arguments:
+        folder = word.partition("[")[0]
+        if folder.startswith("./") and not (ROOT / folder / "pyproject.toml").exists():
+            yield f"there is no package {folder}"
 
 
 def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:

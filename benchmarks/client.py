@@ -1,0 +1,129 @@
+"""What the Python client costs at its start: the import, and the first list of MLJobs.
+
+The CPU time is that of a whole Python process. The floors are what any client over HTTP has to do:
+``import httpx2``; and a request by httpx2 whose answer is parsed and printed. The API server is a
+thread of the benchmark on loopback, so its work is not part of the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from benchmarks.figures import percentile
+from devstack.progress import step
+
+RUNS = 20
+JOBS = 100
+"""How many MLJobs the list has."""
+PROGRAMS: Mapping[str, tuple[str, str]] = {
+    "import": ("from mljob import Client", "import httpx2"),
+    "first_list": (
+        """
+from mljob import Client
+from mljob.kubeconfig import ClusterConfig
+from mljob.sync.transport import Transport
+for job in Client(transport=Transport(ClusterConfig("{url}"))).list_jobs():
+    print(job.name, job.state.phase)
+""",
+        """
+import httpx2
+for job in httpx2.get("{url}/apis/mljob.dev/v1alpha1/namespaces/default/mljobs").json()["items"]:
+    print(job["metadata"]["name"], job["status"]["phase"])
+""",
+    ),
+}
+"""By name: the client's program, and the floor's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """CPU time of a process in milliseconds, by program: the 10th percentile, which other load of
+    the machine affects least. The start of Python itself is subtracted.
+
+    Attributes:
+        client: With the client.
+        floor: Without the client.
+    """
+
+    client: Mapping[str, float]
+    floor: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """The rounded figures by program."""
+        return {
+            name: {
+                "cpu_ms": round(self.client[name], 1),
+                "floor_ms": round(self.floor[name], 1),
+                "ratio": round(self.client[name] / self.floor[name], 2),
+            }
+            for name in self.client
+        }
+
+
+def measure(runs: int = RUNS) -> Result:
+    """Measure each program and its floor in turn."""
+    client: dict[str, list[float]] = {name: [] for name in PROGRAMS}
+    floor: dict[str, list[float]] = {name: [] for name in PROGRAMS}
+    python: list[float] = []
+    with step("client", f"{runs} starts of the Python client"), _api_server() as url:
+        for _ in range(runs):
+            python.append(_cpu_ms("pass"))
+            for name, (program, least) in PROGRAMS.items():
+                client[name].append(_cpu_ms(program.replace("{url}", url)))
+                floor[name].append(_cpu_ms(least.replace("{url}", url)))
+    bare = percentile(python, 0.1)
+    figures = ({name: percentile(samples, 0.1) - bare for name, samples in side.items()} for side in (client, floor))
+    return Result(*figures)
+
+
+def _cpu_ms(program: str) -> float:
+    """Run a program, and return the CPU time of its process in milliseconds."""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, program)
+    return 1000 * (usage.ru_utime + usage.ru_stime)
+
+
+@contextmanager
+def _api_server() -> Iterator[str]:
+    answer = json.dumps({"metadata": {"resourceVersion": "1"}, "items": [_job(number) for number in range(JOBS)]})
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Write nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _job(number: int) -> dict[str, Any]:
+    tasks = [{"taskId": f"task-{task}", "state": "success", "tryNumber": 1} for task in range(5)]
+    return {
+        "metadata": {"name": f"job-{number}", "namespace": "default", "uid": str(number), "resourceVersion": "1"},
+        "spec": {"dagId": "train_model", "conf": {"epochs": 20, "model_id": "digits"}},
+        "status": {"phase": "Succeeded", "tasks": tasks, "progress": "5/5"},
+    }

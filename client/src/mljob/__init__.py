@@ -1,0 +1,74 @@
+"""The client of the MLJob operator: runs ML jobs on Airflow by MLJobs in Kubernetes.
+
+>>> from mljob import Client
+>>> job = Client().submit("train_model", {"model_id": "digits", "epochs": 20})  # doctest: +SKIP
+>>> job.wait().outputs  # doctest: +SKIP
+
+:class:`Client` is for scripts and notebooks, and :class:`AsyncClient` is the same for asyncio. Both
+use the person's own kubeconfig, as ``kubectl`` does, and have no rights of their own.
+
+Names are imported when they are first used, so that a command which needs none of them starts fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .aio.client import AsyncClient
+    from .aio.job import AsyncJob
+    from .compare import Comparison
+    from .errors import (
+        ApiError,
+        ConfigError,
+        JobCancelled,
+        JobDeleted,
+        JobError,
+        JobFailed,
+        JobStalled,
+        JobTimeout,
+        MLJobError,
+        NotAllowed,
+        NotFound,
+        RunApiMissing,
+    )
+    from .resource import MLJob
+    from .sync.client import Client
+    from .sync.job import Job
+
+_MODULES = {
+    "AsyncClient": "aio.client",
+    "AsyncJob": "aio.job",
+    "Client": "sync.client",
+    "Comparison": "compare",
+    "Job": "sync.job",
+    "MLJob": "resource",
+}
+
+__all__ = [
+    "ApiError",
+    "AsyncClient",
+    "AsyncJob",
+    "Client",
+    "Comparison",
+    "ConfigError",
+    "Job",
+    "JobCancelled",
+    "JobDeleted",
+    "JobError",
+    "JobFailed",
+    "JobStalled",
+    "JobTimeout",
+    "MLJob",
+    "MLJobError",
+    "NotAllowed",
+    "NotFound",
+    "RunApiMissing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)

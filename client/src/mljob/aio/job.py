@@ -1,0 +1,246 @@
+"""A handle on one MLJob: waits for it, reads it, and asks its operator for things."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import quote
+
+from ..changes import ChangeKind
+from ..endings import LOG_TAIL, cancelled, deleted, failed_task, failure, timed_out
+from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing
+from ..metrics import rows_of_history, rows_of_status, table_of
+from ..resource import RETRY_REQUESTED_AT, MLJob
+from ..verdict import Verdict, verdict_of
+from . import runtime
+from .run_api import RunApi
+from .transport import MERGE_PATCH, AsyncTransport
+from .watch import watch_objects
+
+if TYPE_CHECKING:
+    import pandas
+
+    from mljob_contract.graph import RunGraph
+    from mljob_contract.history import HistoryEntry
+
+
+_LOG_TAIL_SECONDS: Final = 10.0
+"""How long the error of a failed MLJob waits for the log of its task, in seconds."""
+
+
+def collection_path(namespace: str | None) -> str:
+    """Return the path of the MLJobs of a namespace, or of all namespaces."""
+    within = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
+    return f"/apis/mljob.dev/v1alpha1/{within}mljobs"
+
+
+class AsyncJob:
+    """One MLJob. Another MLJob of the same name, after this one was deleted, is not this one.
+
+    Attributes:
+        state: The last state that was seen. :meth:`refresh`, :meth:`wait`, :meth:`stream` and the
+            requests of changes renew it.
+    """
+
+    def __init__(self, transport: AsyncTransport, state: MLJob) -> None:
+        self._transport = transport
+        self._runs = RunApi(transport)
+        self.state = state
+
+    def __repr__(self) -> str:
+        return f"<Job {self.namespace}/{self.name} {self.state.phase or 'new'}>"
+
+    def _repr_html_(self) -> str:
+        from ..notebook import job_html
+
+        return job_html(self.state)
+
+    @property
+    def name(self) -> str:
+        """The name of the MLJob."""
+        return self.state.name
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the MLJob."""
+        return self.state.namespace
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The outputs of the newest attempt, as last seen. Empty until it has succeeded."""
+        return self.state.outputs
+
+    async def refresh(self) -> MLJob:
+        """Read the MLJob again, and return its state.
+
+        Raises:
+            NotFound: It was deleted.
+        """
+        found = MLJob(await self._transport.request("GET", self._path))
+        if found.uid != self.state.uid:
+            raise NotFound(f"MLJob {self.namespace}/{self.name} was deleted, and another one has its name.", code=404)
+        self.state = found
+        return found
+
+    async def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
+        """Wait until the MLJob has succeeded. A suspended MLJob is waited for: somebody resumes it.
+
+        Args:
+            timeout: How long to wait, in seconds. Default: until it ends.
+
+        Raises:
+            JobFailed: It failed. The error has the failed task, its error and the end of its log.
+            JobStalled: It can't go on without a change, for example of its conf.
+            JobCancelled: It was cancelled.
+            JobDeleted: It was deleted before it ended.
+            JobTimeout: It did not end in time. It goes on.
+        """
+        async with runtime.aclosing(self.stream(timeout)) as states:
+            async for _ in states:
+                pass
+        verdict = verdict_of(self.state)
+        if verdict is Verdict.CANCELLED:
+            raise cancelled(self.state)
+        if verdict in (Verdict.FAILED, Verdict.STALLED):
+            raise failure(self.state, verdict, await self._log_tail())
+        return self
+
+    async def stream(self, timeout: float | None = None) -> AsyncGenerator[MLJob, None]:  # noqa: ASYNC109 - as in wait
+        """Give each state of the MLJob as it comes, the current one first, until it has ended.
+
+        Args:
+            timeout: How long to wait for the end, in seconds. Default: until it ends.
+
+        Raises:
+            JobDeleted: It was deleted before it ended.
+            JobTimeout: It did not end in time. It goes on.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        params = {"fieldSelector": f"metadata.name={self.name}"}
+        changes = watch_objects(self._transport, collection_path(self.namespace), MLJob, params, deadline)
+        is_there = False
+        async with runtime.aclosing(changes) as told:
+            async for change in told:
+                state = change.item
+                if state is not None and state.uid == self.state.uid:
+                    self.state, is_there = state, change.kind is not ChangeKind.DELETED
+                    yield state
+                    if verdict_of(state) is not None:
+                        return
+                if not is_there and change.kind in (ChangeKind.DELETED, ChangeKind.SYNCED):
+                    raise deleted(self.state)
+        raise timed_out(self.state, timeout or 0.0)
+
+    async def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait
+        """Show the MLJob live and in place in a notebook, until it has ended.
+
+        Args:
+            timeout: How long to show it, in seconds. Default: until it ends.
+
+        Raises:
+            JobDeleted: It was deleted before it ended.
+            JobTimeout: It did not end in time. It goes on.
+        """
+        from ..notebook import Display
+
+        display = Display(self.state)
+        async with runtime.aclosing(self.stream(timeout)) as states:
+            async for state in states:
+                display.update(state)
+        return self
+
+    def logs(
+        self,
+        task: str | None = None,
+        *,
+        map_index: int | None = None,
+        try_number: int | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> AsyncGenerator[str, None]:
+        """Give the lines of a task's log: :meth:`RunApi.log`."""
+        return self._runs.log(self.state, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow)
+
+    def history(self, *, follow: bool = False) -> AsyncGenerator[HistoryEntry, None]:
+        """Give the entries of the run's history: :meth:`RunApi.history`."""
+        return self._runs.history(self.state, follow=follow)
+
+    async def metrics(self) -> pandas.DataFrame | list[dict[str, Any]]:
+        """Return all metrics that tasks of the run have reported: a pandas DataFrame if pandas is
+        installed, else a list of rows. Without mljob-api, these are the last metrics of each task.
+        """
+        try:
+            rows = rows_of_history([entry async for entry in self.history()])
+        except RunApiMissing:
+            rows = rows_of_status(await self.refresh())
+        return table_of(rows)
+
+    async def graph(self) -> RunGraph:
+        """Return the tasks of the run and their dependencies: :meth:`RunApi.graph`."""
+        return await self._runs.graph(self.state)
+
+    async def retry(self) -> Self:
+        """Request another attempt: of a failed MLJob by its ``retryStrategy``; a succeeded one runs
+        again as a whole. :meth:`wait` then waits for the end of that attempt.
+
+        Raises:
+            Invalid: The MLJob was cancelled, which is final.
+        """
+        if verdict_of(self.state) is Verdict.CANCELLED:
+            raise Invalid(f"MLJob {self.namespace}/{self.name} was cancelled, which is final. Submit another one.")
+        return await self._patch({"metadata": {"annotations": {RETRY_REQUESTED_AT: datetime.now(UTC).isoformat()}}})
+
+    async def cancel(self) -> Self:
+        """Cancel the MLJob. Its run ends, and the MLJob stays as a record. This is final."""
+        return await self._patch({"spec": {"cancel": True}})
+
+    async def suspend(self) -> Self:
+        """Suspend the MLJob: its run is cancelled, and none starts. A backfill is paused."""
+        return await self._patch({"spec": {"suspend": True}})
+
+    async def resume(self) -> Self:
+        """Resume a suspended MLJob: a new attempt starts, or the backfill goes on."""
+        return await self._patch({"spec": {"suspend": False}})
+
+    async def delete(self) -> None:
+        """Delete the MLJob. Its run in progress is cancelled first, unless ``deletionPolicy`` says
+        otherwise. An MLJob that does not exist any more is no error, and another one of its name
+        stays.
+        """
+        try:
+            body = {"preconditions": {"uid": self.state.uid}}
+            await self._transport.request("DELETE", self._path, body=body, repeatable=True)
+        except (NotFound, Conflict):
+            return
+
+    @property
+    def _path(self) -> str:
+        return f"{collection_path(self.namespace)}/{quote(self.name, safe='')}"
+
+    async def _patch(self, change: dict[str, Any]) -> Self:
+        # With the uid, the API server refuses a change of another MLJob of this name.
+        body = {**change, "metadata": {**change.get("metadata", {}), "uid": self.state.uid}}
+        try:
+            answer = await self._transport.request(
+                "PATCH", self._path, body=body, content_type=MERGE_PATCH, repeatable=True
+            )
+        except (Conflict, Invalid):
+            await self.refresh()  # NotFound, if it is another one
+            raise
+        self.state = MLJob(answer)
+        return self
+
+    async def _log_tail(self) -> list[str]:
+        """Return the end of the failed task's log; nothing if there is no way to read it."""
+        task = failed_task(self.state)
+        if task is None:
+            return []
+        index = task.map_index if task.map_index >= 0 else None
+        log = self._runs.log(self.state, task.task_id, map_index=index, tail=LOG_TAIL, idle_seconds=_LOG_TAIL_SECONDS)
+        try:
+            async with runtime.aclosing(log) as lines:
+                return [line async for line in lines][-LOG_TAIL:]
+        except ApiError:
+            return []

@@ -1,0 +1,207 @@
+"""What mljob-api serves of an MLJob's run: the log of a task, the history and the graph."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from ..errors import BadAnswer, KindNotServed, RunApiMissing, TooManyRequests, Unavailable
+from ..resource import MLJob
+from ..retries import MAX_TRIES, wait_seconds
+from ..text import clean_line, plain
+from ..verdict import verdict_of
+from . import runtime
+from .transport import AsyncTransport
+
+if TYPE_CHECKING:
+    from mljob_contract.graph import RunGraph
+    from mljob_contract.history import HistoryEnd, HistoryEntry
+
+IDLE_SECONDS: Final = 120.0
+"""How long a stream of mljob-api may be silent, in seconds."""
+FOLLOW_SECONDS: Final = 3_600.0
+"""How long a log that is followed may be silent, in seconds: a task may say nothing for long."""
+MAX_LOG_LINE_BYTES: Final = 2 * 1024 * 1024
+"""The maximum size of a line of a log. mljob-api cuts longer ones."""
+_READ_TRIES: Final = 2
+"""How often what is not followed is asked for at most."""
+_MISSING: Final = (
+    "mljob-api, which serves logs, history and graphs, is not installed or not available in this cluster. Install the "
+    "chart with api.enabled=true, and see kubectl get apiservice v1alpha1.run.mljob.dev."
+)
+
+
+class RunApi:
+    """Reads from mljob-api through the Kubernetes API server, as the person.
+
+    Every method raises :class:`~mljob.errors.RunApiMissing` if mljob-api is not there, and other
+    ``ApiError``s if it refuses.
+
+    Args:
+        transport: The cluster.
+    """
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def log(
+        self,
+        job: MLJob,
+        task: str | None = None,
+        *,
+        map_index: int | None = None,
+        try_number: int | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+        idle_seconds: float | None = None,
+    ) -> AsyncGenerator[str, None]:
+        """Give the lines of a task's log, without control characters.
+
+        A log that is followed continues after a lost connection, unless ``tail`` is given.
+
+        Args:
+            job: The MLJob.
+            task: The id of the task. Default: the failed task, else the running one, else the
+                newest.
+            map_index: The index of the instance of a mapped task.
+            try_number: The try. Default: the newest.
+            tail: Only the last lines, so many.
+            follow: Go on until the task has ended. A task that has not started is waited for.
+            idle_seconds: How long the answer may be silent, in seconds. Default: two minutes, and
+                an hour for a log that is followed.
+        """
+        given = {"task": task, "mapIndex": map_index, "try": try_number, "tail": tail}
+        params = {name: str(value) for name, value in given.items() if value is not None}
+        if follow:
+            params["follow"] = "true"
+        told, failures = 0, 0
+        while True:
+            to_skip = told if tail is None else 0
+            try:
+                idle = idle_seconds or (FOLLOW_SECONDS if follow else IDLE_SECONDS)
+                async with self._lines(job, "log", params, idle, MAX_LOG_LINE_BYTES) as lines:
+                    async for line in lines:
+                        failures = 0
+                        if to_skip:
+                            to_skip -= 1
+                            continue
+                        told += 1
+                        yield clean_line(line.decode(errors="replace").rstrip("\r"))
+                return
+            except (Unavailable, TooManyRequests) as error:
+                failures += 1
+                can_go_on = not told or (follow and tail is None)
+                if not can_go_on or failures >= (MAX_TRIES if follow else _READ_TRIES):
+                    raise
+                await runtime.sleep(wait_seconds(failures, error.retry_after))
+
+    async def history(self, job: MLJob, *, follow: bool = False) -> AsyncGenerator[HistoryEntry, None]:
+        """Give the entries of the run's history, without the ends of answers. Where an answer is cut
+        off, the next one continues.
+
+        Args:
+            job: The MLJob.
+            follow: Go on until the run has ended.
+        """
+        from mljob_contract.history import MAX_ENTRY_BYTES, EndReason
+
+        cursor: str | None = None
+        told: set[int] = set()
+        failures = 0
+        while True:
+            before, end, retry_after = len(told), None, None
+            try:
+                params = {"after": cursor} if cursor else {}
+                async with self._lines(job, "events", params, IDLE_SECONDS, MAX_ENTRY_BYTES, watch=follow) as lines:
+                    async for line in lines:
+                        entry = _entry(line, job)
+                        if entry is not None and entry.kind == "end":
+                            end = entry
+                        elif entry is not None and hash(line) not in told:
+                            told.add(hash(line))
+                            yield entry
+            except (Unavailable, TooManyRequests) as error:
+                if failures + 1 >= MAX_TRIES:
+                    raise
+                retry_after = error.retry_after
+            if end is not None and _is_last(end, job, follow):
+                return
+            failures = failures + 1 if len(told) == before else 0
+            if failures >= MAX_TRIES and (not follow or await self._has_ended(job)):
+                if follow and end is None:
+                    return
+                raise _incomplete(job, end.message if end else "the answer is cut off each time")
+            if end is not None and end.reason is EndReason.LIMIT and end.cursor not in (None, cursor):
+                cursor = end.cursor
+                told.clear()
+            else:
+                await runtime.sleep(wait_seconds(max(failures, 1), retry_after))
+
+    async def graph(self, job: MLJob) -> RunGraph:
+        """Return the tasks of the run and their dependencies."""
+        from pydantic import ValidationError
+
+        from mljob_contract.graph import RunGraph
+
+        try:
+            answer = await self._transport.request("GET", _path(job, "graph"), tries=_READ_TRIES)
+            return RunGraph.model_validate(answer)
+        except KindNotServed as error:
+            raise _missing(error) from None
+        except Unavailable as error:
+            raise _missing(error) if not error.reason and error.code == 503 else error from None
+        except ValidationError as error:
+            raise BadAnswer(f"mljobs/graph of {job.namespace}/{job.name}: {error.errors()[0]['msg']}.") from None
+
+    async def _has_ended(self, job: MLJob) -> bool:
+        path = f"/apis/mljob.dev/v1alpha1/namespaces/{quote(job.namespace, safe='')}/mljobs/{quote(job.name, safe='')}"
+        return verdict_of(MLJob(await self._transport.request("GET", path))) is not None
+
+    @asynccontextmanager
+    async def _lines(
+        self, job: MLJob, part: str, params: Mapping[str, str], idle: float, limit: int, *, watch: bool = False
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        path = _path(job, part, watch=watch)
+        try:
+            async with self._transport.lines(path, params=params, idle_seconds=idle, max_line_bytes=limit) as lines:
+                yield lines
+        except KindNotServed as error:
+            raise _missing(error) from None
+        except Unavailable as error:
+            raise _missing(error) if not error.reason and error.code == 503 else error from None
+
+
+def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
+    from mljob_contract.history import parse_entry
+
+    try:
+        return parse_entry(line)
+    except ValueError as error:
+        raise BadAnswer(f"mljobs/events of {job.namespace}/{job.name}: {error}.") from None
+
+
+def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
+    """Whether nothing comes after an answer that ended properly."""
+    from mljob_contract.history import EndReason
+
+    if end.reason is EndReason.COMPLETE:
+        return True
+    if end.reason is EndReason.FAILED and not follow:
+        raise _incomplete(job, end.message)
+    return end.reason is EndReason.LIMIT and end.cursor is None and not follow
+
+
+def _incomplete(job: MLJob, why: str) -> Unavailable:
+    return Unavailable(f"The history of {job.namespace}/{job.name} is not complete: {plain(why, 1000)}")
+
+
+def _path(job: MLJob, part: str, *, watch: bool = False) -> str:
+    from mljob_contract.run_api import RunSubresource, run_path
+
+    return run_path(job.namespace, job.name, RunSubresource(part), watch=watch)
+
+
+def _missing(error: KindNotServed | Unavailable) -> RunApiMissing:
+    return RunApiMissing(_MISSING, code=error.code, reason=error.reason)

@@ -1,0 +1,244 @@
+"""Requests to the Kubernetes API server: with the person's credentials, bounded, and tried again
+where that is safe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from ..credentials import Credential, Credentials
+from ..errors import ApiError, BadAnswer, ConfigError, Unavailable
+from ..kubeconfig import ClusterConfig, is_loopback
+from ..retries import MAX_TRIES, is_worth_another_try, wait_seconds
+from ..tls import tls_context
+from . import runtime
+from .answers import lines_of, object_of, refusal_of
+
+if TYPE_CHECKING:
+    import httpx2
+
+MAX_LINE_BYTES: Final = 4 * 1024 * 1024
+"""The maximum size of a line of a stream, such as an event of a watch."""
+CONNECT_SECONDS: Final = 10.0
+READ_SECONDS: Final = 35.0
+"""How long a request waits for the next bytes of an answer, in seconds. The API server ends a
+request after 60 seconds at most, and mostly after 34.
+"""
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+class AsyncTransport:
+    """Sends requests to a cluster's API server as one person.
+
+    Args:
+        config: The cluster and the person.
+        http: Replaces the connections, for tests.
+    """
+
+    def __init__(self, config: ClusterConfig, *, http: httpx2.AsyncBaseTransport | None = None) -> None:
+        self.config = config
+        self._credentials = Credentials(config)
+        self._http = http
+        self._client: httpx2.AsyncClient | None = None
+        self._identity: Credential | None = None
+        self._lock = runtime.lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        repeatable: bool | None = None,
+        tries: int = MAX_TRIES,
+        deadline: float | None = None,
+    ) -> dict[str, Any]:
+        """Send a request, and return the object that the API server answers.
+
+        Args:
+            method: The HTTP method.
+            path: The path from the root of the API server, with its slash.
+            params: The query.
+            body: An object to send as JSON.
+            content_type: The type of the body.
+            repeatable: Whether sending the request twice has the effect of sending it once. Then
+                it is also sent again after a lost connection. Default: for GET.
+            tries: How often the request is sent at most.
+            deadline: When the caller stops waiting, as ``time.monotonic()``, or None.
+
+        Raises:
+            ApiError: The API server refused the request, or did not answer.
+            ConfigError: The person's credentials can't be used.
+        """
+        may_repeat = method == "GET" if repeatable is None else repeatable
+        content = None if body is None else json.dumps(body).encode()
+        for attempt in range(1, tries + 1):
+            try:
+                seconds = until(deadline, READ_SECONDS)
+                async with self._send(method, path, params, content, content_type, seconds) as response:
+                    if response.is_success:
+                        return await object_of(response, path)
+                    error = await refusal_of(response, f"{method} {path}")
+                    again = is_worth_another_try(response.status_code, response.headers, repeatable=may_repeat)
+            except _Lost as lost:
+                error, again = lost.error, may_repeat or not lost.was_sent
+            wait = wait_seconds(attempt, error.retry_after)
+            if not again or attempt == tries or until(deadline, wait) < wait:
+                raise error
+            await runtime.sleep(wait)
+        raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def lines(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        idle_seconds: float = READ_SECONDS,
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a stream, and give its lines without their line breaks as they come.
+
+        The iterator ends when the API server closes the stream properly. A longer line than
+        ``max_line_bytes`` is an error.
+
+        Args:
+            path: The path from the root of the API server, with its slash.
+            params: The query.
+            idle_seconds: How long the stream may be silent, in seconds.
+            max_line_bytes: The maximum size of a line.
+
+        Raises:
+            ApiError: The API server refused the request, or the stream broke: ``Unavailable``.
+        """
+        try:
+            async with self._send("GET", path, params, None, "", idle_seconds) as response:
+                if not response.is_success:
+                    raise await refusal_of(response, f"GET {path}")
+                async with runtime.aclosing(lines_of(response, max_line_bytes, path)) as lines:
+                    yield lines
+        except _Lost as lost:
+            raise lost.error from None
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        content: bytes | None,
+        content_type: str,
+        read_seconds: float,
+    ) -> AsyncIterator[httpx2.Response]:
+        import httpx2
+
+        headers = [(b"Content-Type", content_type.encode())] if content is not None else []
+        timeout = httpx2.Timeout(READ_SECONDS, connect=min(CONNECT_SECONDS, read_seconds), read=read_seconds)
+        extensions = {"sni_hostname": self.config.server_name} if self.config.server_name else {}
+        was_sent = False
+        try:
+            for may_renew in (True, False):
+                client, credential = await self._connect()
+                request = client.build_request(
+                    method,
+                    self.config.server + path,
+                    params=dict(params or {}),
+                    content=content,
+                    headers=[*headers, *_encoded(credential)],
+                    timeout=timeout,
+                    extensions=extensions,
+                )
+                was_sent = False
+                response = await client.send(request, stream=True)
+                was_sent = True
+                try:
+                    if response.status_code == 401 and may_renew and self._credentials.refuse(credential):
+                        continue
+                    yield response
+                    return
+                finally:
+                    await response.aclose()
+        except httpx2.TransportError as error:
+            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+            raise _Lost(_unavailable(error, self.config, method, path), was_sent or not unsent) from None
+        except httpx2.InvalidURL:
+            raise BadAnswer(f"{method} {path}: the address is not valid.") from None
+
+    async def _connect(self) -> tuple[httpx2.AsyncClient, Credential]:
+        """Return the connections with the client certificate of the current credential."""
+        async with self._lock:
+            if self._credentials.may_block:
+                credential = await runtime.in_thread(self._credentials.current)
+            else:
+                credential = self._credentials.current()
+            known = self._identity
+            if self._client is None or known is None or known.certificate != credential.certificate:
+                await self.aclose()
+                self._client = self._new_client(credential)
+            self._identity = credential
+            return self._client, credential
+
+    def _new_client(self, credential: Credential) -> httpx2.AsyncClient:
+        import httpx2
+
+        try:
+            return httpx2.AsyncClient(
+                verify=tls_context(self.config, credential) if self._http is None else False,
+                proxy=self.config.proxy if self._http is None else None,
+                transport=self._http,
+                # As in kubectl, proxies of the environment are not for servers on this machine.
+                trust_env=not is_loopback(self.config.server),
+                limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16, keepalive_expiry=30),
+                headers={"Accept": "application/json", "User-Agent": "mljob"},
+            )
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            raise ConfigError(f"clusters: proxy-url of the context {self.config.context!r}: {error}") from None
+
+
+def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
+    """Return headers as bytes: a name to impersonate may have any letters."""
+    return [(name.encode(), value.encode()) for name, value in credential.headers]
+
+
+def until(deadline: float | None, at_most: float) -> float:
+    """Return how long something may last in seconds: not beyond a deadline, and at least 50 ms, so
+    that a request which is sent has a chance.
+    """
+    return at_most if deadline is None else max(min(at_most, deadline - monotonic()), 0.05)
+
+
+class _Lost(Exception):
+    """The connection could not be made, or was lost."""
+
+    def __init__(self, error: ApiError, was_sent: bool) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.was_sent = was_sent
+
+
+def _unavailable(error: Exception, config: ClusterConfig, method: str, path: str) -> Unavailable:
+    cause = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in cause:
+        cause += "; check certificate-authority-data of the context's cluster"
+    return Unavailable(
+        f"{method} {path}: no answer from {config.server}: {cause}. Check the context "
+        f"{config.context!r}, the network and the proxy."
+    )

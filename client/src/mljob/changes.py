@@ -1,0 +1,98 @@
+"""What a watch tells: the changes of a set of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class ChangeKind(StrEnum):
+    """The kinds of changes."""
+
+    ADDED = "Added"
+    """The object is new to the reader."""
+    MODIFIED = "Modified"
+    """The object has another state."""
+    DELETED = "Deleted"
+    """The object was deleted, or no longer matches the selector."""
+    SYNCED = "Synced"
+    """The reader is up to date: all objects were listed. Comes after each list."""
+    DISCONNECTED = "Disconnected"
+    """The connection is lost, and is being made again. What was told may be old until the next
+    change of the kind Connected or Synced.
+    """
+    CONNECTED = "Connected"
+    """The connection was made again, and continues where it was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[Item]):
+    """One change.
+
+    Attributes:
+        kind: What happened.
+        item: The object after the change; for a deletion, its last state. None for the kinds
+            Synced, Disconnected and Connected.
+        message: Why the connection was lost.
+    """
+
+    kind: ChangeKind
+    item: Item | None = None
+    message: str = ""
+
+
+class Known(Generic[Item]):
+    """The objects that a reader of a watch has been told of. Decides which changes are news.
+
+    Args:
+        convert: Makes the item to keep and to tell from an object as JSON.
+    """
+
+    def __init__(self, convert: Callable[[dict[str, Any]], Item]) -> None:
+        self._convert = convert
+        self._items: dict[tuple[str, str], tuple[str, str, Item]] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, raw: dict[str, Any]) -> list[Change[Item]]:
+        """Take a state of an object. Return what is news: nothing if the state is known."""
+        key, uid, version = _identity(raw)
+        known = self._items.get(key)
+        if known is not None and known[:2] == (uid, version):
+            return []
+        item = self._convert(raw)
+        self._items[key] = (uid, version, item)
+        if known is None:
+            return [Change(ChangeKind.ADDED, item)]
+        if known[0] != uid:  # deleted and created again in between
+            return [Change(ChangeKind.DELETED, known[2]), Change(ChangeKind.ADDED, item)]
+        return [Change(ChangeKind.MODIFIED, item)]
+
+    def remove(self, raw: dict[str, Any]) -> list[Change[Item]]:
+        """Take a deletion, with the object's last state."""
+        key, uid, _ = _identity(raw)
+        known = self._items.get(key)
+        if known is None or known[0] != uid:
+            return []
+        del self._items[key]
+        return [Change(ChangeKind.DELETED, self._convert(raw))]
+
+    def replace(self, listed: list[dict[str, Any]]) -> list[Change[Item]]:
+        """Take all objects. Return what is news, deletions first."""
+        there = {_identity(raw)[0] for raw in listed}
+        changes = [Change(ChangeKind.DELETED, self._items.pop(key)[2]) for key in self._items.keys() - there]
+        for raw in listed:
+            changes += self.put(raw)
+        return changes
+
+
+def _identity(raw: dict[str, Any]) -> tuple[tuple[str, str], str, str]:
+    metadata = raw.get("metadata")
+    found = metadata if isinstance(metadata, dict) else {}
+    key = (str(found.get("namespace", "")), str(found.get("name", "")))
+    return key, str(found.get("uid", "")), str(found.get("resourceVersion", ""))

@@ -1,0 +1,188 @@
+"""A comparison of MLJobs: the params that differ, the outputs and the last metrics, best first.
+
+The functions are pure, and the command line, notebooks and the view share them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import Invalid
+from .resource import MLJob
+from .text import json_text, plain, value_text
+
+if TYPE_CHECKING:
+    import pandas
+
+MAX_COLUMNS: Final = 50
+"""The maximum number of params, and of results, in a comparison."""
+MAX_CONF_LEVELS: Final = 32
+"""The maximum number of levels of a conf (``mljob_contract.mljob``)."""
+_MAX_CELL: Final = 60
+_LESS_IS_BETTER: Final = ("loss", "error", "rmse", "mse", "mae", "perplexity", "seconds", "duration")
+"""Parts of names of results of which the smallest is the best."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One MLJob in a comparison.
+
+    Attributes:
+        job: The MLJob.
+        params: The conf by dotted path, such as ``optimizer.lr``, of the params that differ.
+        results: The outputs and the last metrics by name. Outputs hide metrics of the same name.
+    """
+
+    job: MLJob
+    params: Mapping[str, Any]
+    results: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several MLJobs side by side.
+
+    Attributes:
+        rows: The MLJobs, best first. MLJobs without the result come last, then by name.
+        params: The names of the params that differ, in order.
+        results: The names of the results, in order.
+        by: The result that the rows are ordered by, or None.
+        less_is_better: Whether the smallest value of ``by`` comes first.
+        columns_omitted: How many names are left out, because there are too many.
+    """
+
+    rows: Sequence[Row]
+    params: Sequence[str]
+    results: Sequence[str]
+    by: str | None
+    less_is_better: bool
+    columns_omitted: int = 0
+
+    @property
+    def best(self) -> MLJob | None:
+        """The best MLJob, or None if no MLJob has the result."""
+        first = self.rows[0] if self.rows and self.by is not None else None
+        return first.job if first and _number(first.results.get(self.by or "")) is not None else None
+
+    def header(self) -> list[str]:
+        """Return the titles of the columns."""
+        return ["name", "phase", *self.params, *self.results]
+
+    def cells(self) -> list[list[str]]:
+        """Return the rows as texts of bounded width, without control characters."""
+        return [
+            [
+                plain(row.job.name),
+                plain(row.job.phase),
+                *(value_text(row.params.get(name), _MAX_CELL) for name in self.params),
+                *(value_text(row.results.get(name), _MAX_CELL) for name in self.results),
+            ]
+            for row in self.rows
+        ]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one dict for each MLJob."""
+        return [
+            {
+                "name": row.job.name,
+                "phase": row.job.phase,
+                **_picked(row.params, self.params),
+                **_picked(row.results, self.results),
+            }
+            for row in self.rows
+        ]
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return a pandas DataFrame. pandas must be installed."""
+        import pandas
+
+        return pandas.DataFrame(self.to_rows(), columns=list(dict.fromkeys(self.header())))
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(plain(title, _MAX_CELL))}</th>" for title in self.header())
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self.cells())
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better: bool | None = None) -> Comparison:
+    """Compare MLJobs.
+
+    Args:
+        jobs: The MLJobs.
+        by: The result to order by. Default: the first numeric output that all finished ones have.
+        less_is_better: Whether the smallest value is the best. Default: by the result's name:
+            ``loss``, ``error`` and the like.
+
+    Raises:
+        Invalid: No MLJob has a number as the result ``by``.
+    """
+    found = list(jobs)
+    confs = [dict(flatten(job.conf)) for job in found]
+    results = [results_of(job) for job in found]
+    differing = [name for name in _names(confs) if len({_key(conf.get(name, ...)) for conf in confs}) > 1]
+    named = _names(results)
+    if by is not None and not any(_number(result.get(by)) is not None for result in results):
+        numbers = [name for name in named if any(_number(result.get(name)) is not None for result in results)]
+        raise Invalid(f"by: no MLJob has a number {by!r}. There are: {', '.join(numbers[:20]) or 'none yet'}.")
+    chosen = by or _default_result(named, results)
+    if less_is_better is None:
+        less_is_better = chosen is not None and any(part in chosen.lower() for part in _LESS_IS_BETTER)
+    shown = [chosen, *(name for name in named if name != chosen)] if chosen else named
+    rows = [Row(job, _picked(conf, differing), result) for job, conf, result in zip(found, confs, results, strict=True)]
+    rows.sort(key=lambda row: _rank(row, chosen, bool(less_is_better)))
+    omitted = max(len(differing) - MAX_COLUMNS, 0) + max(len(shown) - MAX_COLUMNS, 0)
+    return Comparison(rows, differing[:MAX_COLUMNS], shown[:MAX_COLUMNS], chosen, bool(less_is_better), omitted)
+
+
+def results_of(job: MLJob) -> dict[str, Any]:
+    """Return the outputs of an MLJob, and the metrics that its tasks reported last."""
+    found: dict[str, Any] = {}
+    tasks = job.raw_status.get("tasks")
+    for task in tasks if isinstance(tasks, list) else ():
+        metrics = task.get("metrics") if isinstance(task, dict) else None
+        found.update(metrics if isinstance(metrics, dict) else {})
+    return {**found, **job.outputs}
+
+
+def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
+    """Return the values of a conf by dotted path. Lists are values, and so is what is deeper than a
+    conf may be.
+    """
+    for key, value in conf.items():
+        if isinstance(value, dict) and value and levels > 1:
+            yield from flatten(value, f"{prefix}{key}.", levels - 1)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _names(dicts: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for entry in dicts for name in entry))
+
+
+def _picked(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}
+
+
+def _key(value: Any) -> str:
+    return "absent" if value is ... else json_text(value)
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
+
+
+def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
+    """Choose the result that most MLJobs have as a number; outputs come before metrics."""
+    counts = {name: sum(_number(result.get(name)) is not None for result in results) for name in names}
+    best = max(counts.values(), default=0)
+    return next((name for name in names if counts[name] == best), None) if best else None
+
+
+def _rank(row: Row, by: str | None, less_is_better: bool) -> tuple[bool, float, str]:
+    value = _number(row.results.get(by)) if by else None
+    return value is None, (value if less_is_better else -value) if value is not None else 0.0, row.job.name

@@ -1,0 +1,102 @@
+"""How an MLJob ended, as an error: pure functions of its last state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .errors import JobCancelled, JobDeleted, JobFailed, JobStalled, JobTimeout
+from .resource import MLJob
+from .text import plain
+from .verdict import Verdict
+
+LOG_TAIL: Final = 20
+"""How many lines of the failed task's log an error has."""
+_MAX_TEXT: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    """The task that failed first.
+
+    Attributes:
+        task_id: Its id.
+        map_index: The index of the failed instance of a mapped task, or -1.
+        error: The type and the text of its exception, or None.
+    """
+
+    task_id: str
+    map_index: int = -1
+    error: str | None = None
+
+
+def failed_task(job: MLJob) -> FailedTask | None:
+    """Return the task that made the run fail, or None if no task did, or if none is known."""
+    listed = job.raw_status.get("tasks")
+    tasks = [task for task in listed if isinstance(task, dict)] if isinstance(listed, list) else []
+    failed = [task for task in tasks if task.get("state") == "failed"]
+    current = job.raw_status.get("currentTask")
+    first = next((task for task in failed if task.get("taskId") == current), failed[0] if failed else None)
+    if first is None or not isinstance(first.get("taskId"), str):
+        return None
+    return FailedTask(first["taskId"], _failed_index(first), _error(first.get("error")))
+
+
+def failure(job: MLJob, verdict: Verdict, log: Sequence[str] = ()) -> JobFailed:
+    """Return the error for a failed or stalled MLJob."""
+    task = failed_task(job) if verdict is Verdict.FAILED else None
+    kind = JobFailed if verdict is Verdict.FAILED else JobStalled
+    state = "failed" if verdict is Verdict.FAILED else "can't go on"
+    text = f"MLJob {job.namespace}/{job.name} {state}: {plain(job.message or job.reason, _MAX_TEXT)}"
+    if log and task is not None:
+        text = "\n".join(
+            [text, f"The last lines of the log of task {plain(task.task_id)}:", *(f"  {line}" for line in log)]
+        )
+    return kind(
+        text,
+        job,
+        reason=job.reason,
+        task=task.task_id if task else None,
+        map_index=task.map_index if task else -1,
+        error=task.error if task else None,
+        log=log,
+    )
+
+
+def cancelled(job: MLJob) -> JobCancelled:
+    """Return the error for a cancelled MLJob."""
+    return JobCancelled(
+        f"MLJob {job.namespace}/{job.name} was cancelled: {plain(job.message or job.reason, _MAX_TEXT)}", job
+    )
+
+
+def deleted(job: MLJob) -> JobDeleted:
+    """Return the error for an MLJob that was deleted before it ended."""
+    return JobDeleted(
+        f"MLJob {job.namespace}/{job.name} was deleted before it ended. Its last phase was {job.phase or 'none'}.", job
+    )
+
+
+def timed_out(job: MLJob, seconds: float) -> JobTimeout:
+    """Return the error for an MLJob that did not end in time."""
+    said = f": {plain(job.message, _MAX_TEXT)}" if job.message else "."
+    return JobTimeout(
+        f"MLJob {job.namespace}/{job.name} did not end within {seconds:g} seconds, and goes on. "
+        f"Its phase is {job.phase or 'not known yet'}{said}",
+        job,
+    )
+
+
+def _failed_index(task: dict[str, Any]) -> int:
+    mapped = task.get("mapped")
+    indexes = mapped.get("failedIndexes") if isinstance(mapped, dict) else None
+    first = indexes[0] if isinstance(indexes, list) and indexes else -1
+    return first if isinstance(first, int) else -1
+
+
+def _error(error: Any) -> str | None:
+    if not isinstance(error, dict) or not isinstance(message := error.get("message"), str):
+        return None
+    kind = error.get("type")
+    return plain(f"{kind}: {message}" if isinstance(kind, str) else message, _MAX_TEXT)

@@ -1,0 +1,208 @@
+"""The errors that the client raises.
+
+- :class:`ConfigError`: the kubeconfig can't be used.
+- :class:`ApiError` and its subclasses: the Kubernetes API server refused a request, or did not
+  answer.
+- :class:`JobError` and its subclasses: an MLJob ended in another way than success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .resource import MLJob
+
+
+class MLJobError(Exception):
+    """The base class of all errors of this package. The text says what to do."""
+
+
+class ConfigError(MLJobError):
+    """The kubeconfig, or what it names, can't be used."""
+
+
+class InvalidResource(MLJobError):
+    """An object does not have the form of its kind, as this version of the client knows it."""
+
+
+class ApiError(MLJobError):
+    """The Kubernetes API server refused a request, or did not answer.
+
+    Attributes:
+        code: The HTTP status, or 0 without an answer.
+        reason: The reason of the API server's ``Status`` in one CamelCase word, such as
+            ``Forbidden``, or an empty text.
+        retry_after: How many seconds the API server asks to wait, or None.
+    """
+
+    def __init__(self, message: str, *, code: int = 0, reason: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class NotAuthenticated(ApiError):
+    """401: the API server does not accept the credentials."""
+
+
+class NotAllowed(ApiError):
+    """403: the person lacks a right. The message names the right."""
+
+
+class NotFound(ApiError):
+    """404: the object does not exist."""
+
+
+class KindNotServed(NotFound):
+    """404: the API server does not serve the kind MLJob, because the CRDs are not installed."""
+
+
+class RunApiMissing(NotFound):
+    """mljob-api, which serves logs, history and graph, is not installed or not available."""
+
+
+class AlreadyExists(ApiError):
+    """409: an object of this name exists."""
+
+
+class Conflict(ApiError):
+    """409: the object changed since it was read."""
+
+
+class Invalid(ApiError):
+    """400 or 422: the API server refuses the object. The message names the field."""
+
+
+class Expired(ApiError):
+    """410: the resource version, or the page of a list, is too old. List again."""
+
+
+class TooManyRequests(ApiError):
+    """429: the API server asks for fewer requests, also after the client's own retries."""
+
+
+class Unavailable(ApiError):
+    """A 5xx status, no connection or no answer in time, also after the client's own retries."""
+
+
+class BadAnswer(ApiError):
+    """The answer is too large, too deep or not what the API promises."""
+
+
+class JobError(MLJobError):
+    """An MLJob ended in another way than success, or did not end in time.
+
+    Attributes:
+        job: The last state of the MLJob that the client has seen.
+    """
+
+    def __init__(self, message: str, job: MLJob) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class JobFailed(JobError):
+    """The MLJob failed.
+
+    Attributes:
+        reason: The reason of the status in one CamelCase word, such as ``TaskFailed``.
+        task: The id of the task that failed first, or None if the run failed without one.
+        map_index: The index of the failed instance of a mapped task, or -1.
+        error: The type and the text of the task's exception, or None.
+        log: The last lines of the task's log, without control characters. Empty without mljob-api.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        job: MLJob,
+        *,
+        reason: str = "",
+        task: str | None = None,
+        map_index: int = -1,
+        error: str | None = None,
+        log: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, job)
+        self.reason = reason
+        self.task = task
+        self.map_index = map_index
+        self.error = error
+        self.log = tuple(log)
+
+
+class JobStalled(JobFailed):
+    """The MLJob waits for a change, for example of a conf that its DAG's params refuse."""
+
+
+class JobCancelled(JobError):
+    """The MLJob was cancelled."""
+
+
+class JobDeleted(JobCancelled):
+    """The MLJob was deleted before it ended."""
+
+
+class JobTimeout(JobError, TimeoutError):
+    """The MLJob did not end in time. It goes on."""
+
+
+_BY_CODE: dict[int, type[ApiError]] = {
+    400: Invalid,
+    401: NotAuthenticated,
+    403: NotAllowed,
+    404: NotFound,
+    409: Conflict,
+    410: Expired,
+    422: Invalid,
+    429: TooManyRequests,
+}
+_MAX_MESSAGE = 2_000
+"""The maximum number of characters of an API server's message in an error."""
+_UNKNOWN_PATH = "the server could not find the requested resource"
+"""What the API server says of a path that it doesn't serve."""
+_WAYS_OUT: dict[type[ApiError], str] = {
+    NotAuthenticated: "Log in again, or check the user of the kubeconfig's context.",
+    NotAllowed: "Ask for this right. The chart's ClusterRoles <name>-viewer and <name>-editor have those for MLJobs.",
+    TooManyRequests: "Try again later.",
+    Unavailable: "Check the API server and the network, and try again.",
+}
+
+
+def from_status(code: int, body: Any, *, asked: str, retry_after: float | None = None) -> ApiError:
+    """Return the error for an answer of the API server.
+
+    Args:
+        code: The HTTP status.
+        body: The parsed answer, which is a ``Status`` object if the API server wrote it; or a text.
+        asked: The request, such as ``GET /apis/...``, for answers without a message.
+        retry_after: The seconds of the header ``Retry-After``.
+    """
+    status = body if isinstance(body, dict) and body.get("kind") == "Status" else {}
+    reason = _text(status.get("reason"), 100)
+    said = _text(status.get("message"), _MAX_MESSAGE)
+    kind = _kind(code, reason, status)
+    what = said or f"{asked}: the API server answered {code}{f' {body[:200]!r}' if isinstance(body, str) else ''}"
+    if kind is KindNotServed:
+        what = f"{asked}: this cluster does not serve the kind. Install the operator's CRDs, or check the context."
+    way_out = _WAYS_OUT.get(kind, "")
+    return kind(
+        f"{what.rstrip('.')}. {way_out}" if way_out else what, code=code, reason=reason, retry_after=retry_after
+    )
+
+
+def _kind(code: int, reason: str, status: dict[str, Any]) -> type[ApiError]:
+    if code == 409 and reason == "AlreadyExists":
+        return AlreadyExists
+    if code == 404 and (not status or status.get("message") == _UNKNOWN_PATH):
+        return KindNotServed
+    return _BY_CODE.get(code, Unavailable if code >= 500 else ApiError)
+
+
+def _text(value: Any, limit: int) -> str:
+    from .text import plain
+
+    return plain(value, limit) if isinstance(value, str) else ""

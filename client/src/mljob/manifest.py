@@ -1,0 +1,150 @@
+"""The manifest of an MLJob, from what a person passes to ``submit``: pure functions.
+
+A conf may be a dict, or an instance of a params class as ``mljob_dag`` uses it: any pydantic model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import Invalid
+from .resource import API_VERSION, KIND
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+MAX_NAME: Final = 140
+"""The maximum number of characters of an MLJob's name, a rule of the CRD."""
+REQUEST_ID: Final = "mljob.dev/request-id"
+"""The annotation by which a client recognises its own MLJob, if the answer to its submission was
+lost.
+"""
+_SUFFIX_BYTES: Final = 4
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+Conf = "Mapping[str, Any] | BaseModel"
+
+
+def manifest(
+    *,
+    name: str,
+    namespace: str,
+    dag_id: str,
+    conf: Mapping[str, Any] | BaseModel | None = None,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    spec: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the MLJob as JSON.
+
+    Args:
+        name: Its name.
+        namespace: Its namespace.
+        dag_id: The id of the Airflow DAG to run.
+        conf: The conf of the run: a JSON object, or an instance of a params class.
+        labels: Its labels.
+        annotations: Its annotations.
+        spec: Further fields of the spec, named as in the CRD (``backoffLimit``) or as in Python
+            (``backoff_limit``).
+
+    Raises:
+        Invalid: A value has the wrong type, or a field of the spec does not exist.
+    """
+    metadata: dict[str, Any] = {"name": checked_name(name), "namespace": namespace}
+    if labels:
+        metadata["labels"] = dict(labels)
+    metadata["annotations"] = {**(annotations or {}), REQUEST_ID: secrets.token_hex(8)}
+    wanted = {"dagId": dag_id, **_spec_fields(spec or {})}
+    if conf is not None:
+        wanted["conf"] = conf_of(conf)
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": _checked_spec(wanted)}
+
+
+def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
+    """Return a conf as JSON. Of a params class, only the fields that were given are sent, so that
+    the DAG's own defaults hold for the others.
+
+    Raises:
+        Invalid: The conf is not a JSON object.
+    """
+    dump = getattr(conf, "model_dump", None)
+    found = dump(mode="json", by_alias=True, exclude_unset=True) if callable(dump) else conf
+    try:
+        text = json.dumps(found, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(
+            f"conf: {error}. A conf holds what JSON can: text, numbers, booleans, lists and objects."
+        ) from None
+    parsed = json.loads(text)
+    if not isinstance(parsed, dict):
+        raise Invalid(f"conf: {type(conf).__name__} is not an object. Pass a dict, or an instance of a params class.")
+    return parsed
+
+
+def checked_name(name: str) -> str:
+    """Return a name that Kubernetes accepts for an MLJob.
+
+    Raises:
+        Invalid: It doesn't.
+    """
+    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        raise Invalid(
+            f"name: {name[:200]!r} is not a name of lower-case letters, digits, '-' and '.', of at most {MAX_NAME} "
+            f"characters. For example: {slug(name)!r}."
+        )
+    return name
+
+
+def random_name(dag_id: str) -> str:
+    """Return a new name for an MLJob of a DAG, such as ``train-model-5f3c09ab``."""
+    return f"{slug(dag_id)[: MAX_NAME - 2 * _SUFFIX_BYTES - 1].rstrip('-.')}-{secrets.token_hex(_SUFFIX_BYTES)}"
+
+
+def slug(text: str) -> str:
+    """Return a text as a name of lower-case letters, digits and hyphens, or ``job``."""
+    ascii_text = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:MAX_NAME].rstrip("-") or "job"
+
+
+def _spec_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {_camel(key): _plain_value(value) for key, value in given.items() if value is not None}
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _plain_value(value: Any) -> Any:
+    """Return a value of a spec as JSON. Models of ``mljob_contract`` and times are allowed."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {str(key): _plain_value(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_value(entry) for entry in value]
+    isoformat = getattr(value, "isoformat", None)
+    return isoformat() if callable(isoformat) else value
+
+
+def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
+    """Check a spec against the model, so that a mistake is told before anything is sent."""
+    from pydantic import ValidationError
+
+    from mljob_contract.mljob import MLJobSpec
+
+    known = {field.alias or name for name, field in MLJobSpec.model_fields.items()}
+    if unknown := sorted(spec.keys() - known):
+        raise Invalid(f"spec: no field {unknown[0]!r}. The fields are: {', '.join(sorted(known))}.")
+    try:
+        MLJobSpec.model_validate(spec)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Invalid(f"spec.{'.'.join(str(step) for step in first['loc'])}: {first['msg']}.") from None
+    return spec

@@ -1,0 +1,124 @@
+"""How a notebook shows an MLJob: HTML without scripts, in which every text from outside is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any, Final
+
+from .resource import MLJob
+from .text import plain, value_text
+
+MAX_TASKS: Final = 50
+"""The maximum number of tasks that are shown."""
+MAX_METRICS: Final = 20
+"""The maximum number of metrics of a task that are shown."""
+ICONS: Final = {
+    "Pending": "○",
+    "Queued": "◔",
+    "Running": "▶",
+    "Suspended": "⏸",
+    "Cancelling": "◌",
+    "Succeeded": "✔",
+    "Failed": "✘",
+    "Cancelled": "⊘",
+}
+"""An icon for each phase, always beside its word."""
+
+
+class Display:
+    """One place in a notebook that is written anew with each state. Outside of notebooks, a line is
+    printed for each new phase or message.
+    """
+
+    def __init__(self, job: MLJob) -> None:
+        self._handle = _display_handle()
+        self._said = ""
+        self._shown = False
+        self.update(job)
+
+    def update(self, job: MLJob) -> None:
+        """Show another state."""
+        if self._handle is None:
+            self._print(job)
+            return
+        from IPython.display import HTML
+
+        content = HTML(job_html(job))
+        if self._shown:
+            self._handle.update(content)
+        else:
+            self._handle.display(content)
+            self._shown = True
+
+    def _print(self, job: MLJob) -> None:
+        line = job_line(job)
+        if line != self._said:
+            self._said = line
+            print(line, flush=True)  # noqa: T201 - the person asked to be shown the job
+
+
+def job_line(job: MLJob) -> str:
+    """Return an MLJob as one line of text."""
+    progress = job.raw_status.get("progress")
+    parts = [
+        f"{ICONS.get(job.phase, '○')} {plain(job.phase or 'Pending', 20)}",
+        plain(job.name),
+        plain(progress, 20) if isinstance(progress, str) else "",
+        plain(job.message, 300),
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def job_html(job: MLJob) -> str:
+    """Return an MLJob as HTML: phase and message, progress, tasks and outputs."""
+    percent = job.raw_status.get("percent")
+    bar = f'<progress max="100" value="{percent}">{percent} %</progress>' if _is_percent(percent) else ""
+    tasks = job.raw_status.get("tasks")
+    listed = [task for task in tasks if isinstance(task, dict)] if isinstance(tasks, list) else []
+    rows = "".join(_task_row(task) for task in listed[:MAX_TASKS])
+    table = (
+        f"<table><thead><tr><th>Task</th><th>State</th><th>Progress</th><th>Metrics</th></tr></thead><tbody>{rows}</tbody></table>"
+        if rows
+        else ""
+    )
+    outputs = "".join(
+        f"<tr><th>{_text(name, 100)}</th><td>{_text(value, 300)}</td></tr>"
+        for name, value in list(job.outputs.items())[:MAX_TASKS]
+    )
+    return (
+        f'<div class="mljob"><p><strong>{ICONS.get(job.phase, "○")} {_text(job.phase or "Pending", 20)}</strong> '
+        f"{_text(job.namespace, 63)}/{_text(job.name, 140)} {bar}</p><p>{_text(job.message, 1000)}</p>{table}"
+        f"{f'<table><tbody>{outputs}</tbody></table>' if outputs else ''}</div>"
+    )
+
+
+def _task_row(task: dict[str, Any]) -> str:
+    metrics = task.get("metrics")
+    listed = (
+        ", ".join(f"{key}={value_text(value, 20)}" for key, value in list(metrics.items())[:MAX_METRICS])
+        if isinstance(metrics, dict)
+        else ""
+    )
+    progress = f"{task['progress']} %" if _is_percent(task.get("progress")) else ""
+    cells = (task.get("taskId", ""), task.get("state", ""), progress, listed)
+    return f"<tr>{''.join(f'<td>{_text(cell, 300)}</td>' for cell in cells)}</tr>"
+
+
+def _text(value: Any, limit: int) -> str:
+    return escape(value_text(value, limit))
+
+
+def _is_percent(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100
+
+
+def _display_handle() -> Any:
+    """Return IPython's display handle in a notebook, else None."""
+    import sys
+
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import DisplayHandle
+
+    return DisplayHandle()

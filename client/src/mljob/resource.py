@@ -1,0 +1,199 @@
+"""An MLJob as the API server returns it: metadata, spec and status.
+
+Reading is tolerant, because another version of the CRD may have stored the object: metadata, phase,
+reason and message are read from the JSON itself. The whole spec and status, as the models of
+``mljob_contract``, are validated when they are first used.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from .errors import InvalidResource
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from mljob_contract.mljob import MLJobSpec, MLJobStatus
+
+Model = TypeVar("Model", bound="BaseModel")
+API_VERSION: Final = "mljob.dev/v1alpha1"
+KIND: Final = "MLJob"
+RETRY_REQUESTED_AT: Final = "mljob.dev/retry-requested-at"
+"""The annotation that requests another attempt (``mljob_contract.mljob``)."""
+
+
+class MLJob:
+    """One state of an MLJob. Two states are equal if they have the same uid and resource version.
+
+    Attributes:
+        raw: The object as JSON. Don't change it.
+    """
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.raw = raw
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MLJob):
+            return NotImplemented
+        return (self.uid, self.name, self.resource_version) == (other.uid, other.name, other.resource_version)
+
+    def __hash__(self) -> int:
+        return hash((self.uid, self.resource_version))
+
+    def __repr__(self) -> str:
+        return f"<MLJob {self.namespace}/{self.name} {self.phase or 'new'}>"
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the object, as JSON."""
+        return _object(self.raw.get("metadata"))
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return _string(self.metadata.get("name"))
+
+    @property
+    def namespace(self) -> str:
+        """The namespace."""
+        return _string(self.metadata.get("namespace"))
+
+    @property
+    def uid(self) -> str:
+        """The uid: another object of the same name has another uid."""
+        return _string(self.metadata.get("uid"))
+
+    @property
+    def resource_version(self) -> str:
+        """The version of this state."""
+        return _string(self.metadata.get("resourceVersion"))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels."""
+        return _strings(self.metadata.get("labels"))
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations."""
+        return _strings(self.metadata.get("annotations"))
+
+    @cached_property
+    def created_at(self) -> datetime | None:
+        """When the object was created."""
+        return _time(self.metadata.get("creationTimestamp"))
+
+    @property
+    def is_being_deleted(self) -> bool:
+        """Whether the object is being deleted."""
+        return bool(self.metadata.get("deletionTimestamp"))
+
+    @cached_property
+    def spec(self) -> MLJobSpec:
+        """The spec.
+
+        Raises:
+            InvalidResource: The stored spec does not fit this version's model. ``raw`` has it.
+        """
+        from mljob_contract.mljob import MLJobSpec
+
+        return _parse(self, MLJobSpec, "spec")
+
+    @cached_property
+    def status(self) -> MLJobStatus:
+        """The status. Empty until an operator has written one.
+
+        Raises:
+            InvalidResource: The stored status does not fit this version's model. ``raw`` has it.
+        """
+        from mljob_contract.mljob import MLJobStatus
+
+        return _parse(self, MLJobStatus, "status")
+
+    @property
+    def raw_spec(self) -> dict[str, Any]:
+        """The spec as JSON."""
+        return _object(self.raw.get("spec"))
+
+    @property
+    def raw_status(self) -> dict[str, Any]:
+        """The status as JSON."""
+        return _object(self.raw.get("status"))
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG that the spec names."""
+        return _string(self.raw_spec.get("dagId"))
+
+    @property
+    def conf(self) -> dict[str, Any]:
+        """The conf of the spec, without the keys of ``confFrom``."""
+        return _object(self.raw_spec.get("conf"))
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The outputs of the newest attempt. Empty until it has succeeded."""
+        return _object(self.raw_status.get("outputs"))
+
+    @property
+    def phase(self) -> str:
+        """The phase in one word, or an empty text until an operator has read the MLJob."""
+        return _string(self.raw_status.get("phase"))
+
+    @property
+    def reason(self) -> str:
+        """Why the MLJob is in this phase, in one word."""
+        return _string(self.raw_status.get("reason"))
+
+    @property
+    def message(self) -> str:
+        """Why the MLJob is in this phase, in a sentence. Texts of tasks may be part of it."""
+        return _string(self.raw_status.get("message"))
+
+    @cached_property
+    def conditions(self) -> dict[str, dict[str, Any]]:
+        """The conditions by type, as JSON."""
+        listed = self.raw_status.get("conditions")
+        found = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        return {_string(entry.get("type")): entry for entry in found}
+
+    def is_true(self, condition: str) -> bool:
+        """Whether a condition of this type is True."""
+        return self.conditions.get(condition, {}).get("status") == "True"
+
+
+def _parse(job: MLJob, model: type[Model], part: str) -> Model:
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(_object(job.raw.get(part)))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(step) for step in (part, *first["loc"]))
+        raise InvalidResource(
+            f"MLJob {job.namespace}/{job.name}: {path}: {first['msg']}. Another version of the CRD may have stored it: "
+            "read the attribute raw, or use the client of the operator's version."
+        ) from None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _strings(value: Any) -> dict[str, str]:
+    return {key: text for key, text in _object(value).items() if isinstance(text, str)}
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(_string(value))
+    except ValueError:
+        return None
+    return at if at.tzinfo else None

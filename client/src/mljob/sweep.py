@@ -1,0 +1,95 @@
+"""Sweeps: one MLJob for each point of a grid of params, under one label: pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .errors import Invalid
+from .manifest import MAX_NAME, slug
+
+SWEEP_LABEL: Final = "mljob.dev/sweep"
+"""The label that the MLJobs of a sweep share. Its value is the sweep's name."""
+MAX_POINTS: Final = 500
+"""The maximum number of MLJobs of a sweep."""
+MAX_SWEEP_NAME: Final = 63
+"""The maximum number of characters of a sweep's name, because it is the value of a label."""
+_DIGEST: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a grid.
+
+    Attributes:
+        name: The name of its MLJob. The same values give the same name in the same sweep.
+        params: The values by param.
+    """
+
+    name: str
+    params: Mapping[str, Any]
+
+
+def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> list[Point]:
+    """Return the points of a grid, in its order.
+
+    Args:
+        sweep: The name of the sweep.
+        grid: The values of each param: all combinations are points. Or a list of points.
+
+    Raises:
+        Invalid: The grid has no points, too many, or a point twice.
+    """
+    points = [Point(_name(sweep, params), params) for params in _combinations(grid)]
+    if not points:
+        raise Invalid("grid: no points. Give each param at least one value.")
+    if len({point.name for point in points}) < len(points):
+        raise Invalid("grid: a point is there twice. Give each value of a param once.")
+    return points
+
+
+def checked_sweep_name(name: str) -> str:
+    """Return a name that can be the value of a label.
+
+    Raises:
+        Invalid: It can't.
+    """
+    if name != slug(name) or len(name) > MAX_SWEEP_NAME:
+        raise Invalid(
+            f"name: {name[:100]!r} is not a name of lower-case letters, digits and '-', of at most {MAX_SWEEP_NAME} "
+            f"characters. For example: {slug(name)[:MAX_SWEEP_NAME].rstrip('-')!r}."
+        )
+    return name
+
+
+def _combinations(grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if not isinstance(grid, Mapping):
+        _require_few(len(grid))
+        return [dict(point) for point in grid]
+    number = 1
+    for param, values in grid.items():
+        if isinstance(values, str) or not isinstance(values, Sequence):
+            raise Invalid(
+                f"grid.{param}: {type(values).__name__} is not a list of values. For one value, write [value]."
+            )
+        number *= len(values)
+        _require_few(number)
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())] if grid else []
+
+
+def _require_few(number: int) -> None:
+    if number > MAX_POINTS:
+        raise Invalid(f"grid: {number} points or more; a sweep has at most {MAX_POINTS}. Split the grid.")
+
+
+def _name(sweep: str, params: Mapping[str, Any]) -> str:
+    try:
+        text = json.dumps(params, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"grid: {error}. The values are what JSON can hold.") from None
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+    return f"{sweep[: MAX_NAME - _DIGEST - 1]}-{digest}"

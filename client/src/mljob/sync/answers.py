@@ -1,0 +1,88 @@
+# Generated from mljob.aio by client/generate.py.
+"""The answers of the Kubernetes API server, read within bounds of size and time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import ApiError, BadAnswer, Unavailable, from_status
+from ..json_text import parse_json
+from ..retries import retry_after_of
+from . import runtime
+
+if TYPE_CHECKING:
+    import httpx2
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""The maximum size of an answer: a page of 100 objects of the largest size that etcd stores, twice."""
+MAX_ERROR_BYTES: Final = 64 * 1024
+"""How much of a refusal is read, in bytes."""
+ANSWER_SECONDS: Final = 120.0
+"""How long a whole answer may take that is no stream, in seconds."""
+
+
+def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
+    """Return the error for a refusal. ``asked`` is the request, for refusals without a message."""
+    content = _read_some(response, MAX_ERROR_BYTES)
+    try:
+        body = parse_json(content)
+    except ValueError:
+        body = content.decode(errors="replace")
+    return from_status(response.status_code, body, asked=asked, retry_after=retry_after_of(response.headers))
+
+
+def _read_some(response: httpx2.Response, limit: int) -> bytes:
+    """Return the first bytes of an answer, one more than the limit at most."""
+    content = bytearray()
+    ends_at = monotonic() + ANSWER_SECONDS
+    with runtime.closing(response.iter_bytes()) as chunks:
+        for chunk in chunks:
+            content += chunk
+            if len(content) > limit:
+                break
+            if monotonic() > ends_at:
+                raise Unavailable(f"The API server has not ended its answer within {ANSWER_SECONDS:g} seconds.")
+    return bytes(content[: limit + 1])
+
+
+def object_of(response: httpx2.Response, path: str) -> dict[str, Any]:
+    """Return the JSON object of an answer.
+
+    Raises:
+        BadAnswer: The answer is too large, or is no JSON object.
+    """
+    content = _read_some(response, MAX_ANSWER_BYTES)
+    if len(content) > MAX_ANSWER_BYTES:
+        raise BadAnswer(
+            f"{path}: the answer has more than {MAX_ANSWER_BYTES} bytes. Ask for less, for example by a selector."
+        )
+    try:
+        answer = parse_json(content)
+    except ValueError:
+        raise BadAnswer(f"{path}: the answer is not JSON. Check that the context's server is an API server.") from None
+    if not isinstance(answer, dict):
+        raise BadAnswer(f"{path}: the answer is not a JSON object.")
+    return answer
+
+
+def lines_of(response: httpx2.Response, limit: int, path: str) -> Generator[bytes, None]:
+    """Give the lines of an answer without their line breaks.
+
+    Raises:
+        BadAnswer: A line has more bytes than the limit.
+    """
+    rest = bytearray()
+    with runtime.closing(response.iter_bytes()) as chunks:
+        for chunk in chunks:
+            searched = len(rest)
+            rest += chunk
+            while (end := rest.find(b"\n", searched)) >= 0:
+                line, searched = bytes(rest[:end]), 0
+                del rest[: end + 1]
+                yield line
+            if len(rest) > limit:
+                raise BadAnswer(f"{path}: a line has more than {limit} bytes.")
+    if rest:
+        yield bytes(rest)

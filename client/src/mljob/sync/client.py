@@ -1,0 +1,239 @@
+# Generated from mljob.aio by client/generate.py.
+"""The client: submits MLJobs, finds them, sweeps and compares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from ..changes import Change
+from ..compare import Comparison, compare_jobs
+from ..errors import AlreadyExists, Invalid
+from ..kubeconfig import load
+from ..manifest import REQUEST_ID, conf_of, manifest, random_name
+from ..resource import MLJob
+from ..sweep import SWEEP_LABEL, checked_sweep_name, points_of
+from .job import Job, collection_path
+from .transport import Transport
+from .watch import list_objects, watch_objects
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class Client:
+    """Works with the MLJobs of a cluster, with the person's own kubeconfig and rights.
+
+    Args:
+        namespace: The namespace of all methods that are given none. Default: the context's.
+        context: The context of the kubeconfig. Default: the current one.
+        kubeconfig: The file. Default: as ``kubectl`` finds it; in a pod, the pod's ServiceAccount.
+        transport: Requests to use instead, for example with another person's token.
+
+    Raises:
+        ConfigError: There is no usable kubeconfig.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        context: str | None = None,
+        kubeconfig: str | os.PathLike[str] | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.transport = transport or Transport(load(kubeconfig, context))
+        self.namespace = namespace or self.transport.config.namespace
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.transport.close()
+
+    def submit(
+        self,
+        dag_id: str,
+        conf: Mapping[str, Any] | BaseModel | None = None,
+        *,
+        name: str | None = None,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> Job:
+        """Create an MLJob.
+
+        Args:
+            dag_id: The id of the Airflow DAG to run.
+            conf: The conf of the run: a dict, or an instance of the DAG's params class. Of a params
+                class, the fields that were given are sent.
+            name: The name. Default: the DAG's id and a random suffix.
+            namespace: The namespace. Default: the client's.
+            labels: Labels.
+            annotations: Annotations.
+            **spec: Further fields of the spec, as ``backoffLimit=2`` or ``backoff_limit=2``.
+
+        Raises:
+            AlreadyExists: An MLJob of this name exists.
+            Invalid: A field has a wrong value.
+        """
+        wanted = manifest(
+            name=random_name(dag_id) if name is None else name,
+            namespace=namespace or self.namespace,
+            dag_id=dag_id,
+            conf=conf,
+            labels=labels,
+            annotations=annotations,
+            spec=spec,
+        )
+        return Job(self.transport, self._create(wanted))
+
+    def get(self, name: str, namespace: str | None = None) -> Job:
+        """Return a handle on an MLJob.
+
+        Raises:
+            NotFound: There is none.
+        """
+        path = f"{collection_path(namespace or self.namespace)}/{quote(name, safe='')}"
+        return Job(self.transport, MLJob(self.transport.request("GET", path)))
+
+    def list_jobs(
+        self,
+        selector: str | None = None,
+        *,
+        namespace: str | None = None,
+        all_namespaces: bool = False,
+        field_selector: str | None = None,
+    ) -> list[Job]:
+        """Return handles on MLJobs.
+
+        Args:
+            selector: A label selector, such as ``team=vision,mljob.dev/sweep=lr``.
+            namespace: The namespace. Default: the client's.
+            all_namespaces: Whether to list those of all namespaces.
+            field_selector: A field selector, such as ``status.phase=Failed,spec.type=Training``.
+        """
+        path = collection_path(None if all_namespaces else namespace or self.namespace)
+        found, _ = list_objects(self.transport, path, _selectors(selector, field_selector))
+        return [Job(self.transport, MLJob(raw)) for raw in found]
+
+    def watch(
+        self,
+        selector: str | None = None,
+        *,
+        namespace: str | None = None,
+        all_namespaces: bool = False,
+        field_selector: str | None = None,
+        deadline: float | None = None,
+    ) -> Generator[Change[MLJob], None]:
+        """Give the changes of MLJobs as they come, all present ones first: :mod:`mljob.aio.watch`.
+        The arguments are those of :meth:`list_jobs`, and a deadline as ``time.monotonic()``.
+        """
+        path = collection_path(None if all_namespaces else namespace or self.namespace)
+        return watch_objects(self.transport, path, MLJob, _selectors(selector, field_selector), deadline)
+
+    def sweep(
+        self,
+        dag_id: str,
+        grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]],
+        *,
+        name: str,
+        conf: Mapping[str, Any] | BaseModel | None = None,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> list[Job]:
+        """Create an MLJob for each point of a grid, at most 500. All have the label
+        ``mljob.dev/sweep`` with the sweep's name, so :meth:`compare` finds them.
+
+        The same sweep again creates only what is missing.
+
+        Args:
+            dag_id: The id of the Airflow DAG to run.
+            grid: The values of each param, of which all combinations run; or a list of points.
+            name: The name of the sweep, at most 63 characters.
+            conf: What all points have in common.
+            namespace: The namespace. Default: the client's.
+            labels: Further labels.
+            **spec: Further fields of the spec, as in :meth:`submit`.
+
+        Raises:
+            AlreadyExists: An MLJob of a point's name exists, and is not this point's.
+            Invalid: The grid or a field has a wrong value. Then nothing was created.
+        """
+        points = points_of(checked_sweep_name(name), grid)
+        common = conf_of(conf) if conf is not None else {}
+        manifests = [
+            manifest(
+                name=point.name,
+                namespace=namespace or self.namespace,
+                dag_id=dag_id,
+                conf={**common, **point.params},
+                labels={**(labels or {}), SWEEP_LABEL: name},
+                spec=spec,
+            )
+            for point in points
+        ]
+        return [Job(self.transport, self._create(wanted, adopt=True)) for wanted in manifests]
+
+    def compare(
+        self,
+        selector: str | Iterable[str | Job],
+        *,
+        by: str | None = None,
+        less_is_better: bool | None = None,
+        namespace: str | None = None,
+    ) -> Comparison:
+        """Compare MLJobs: the params that differ, the outputs and the last metrics, best first.
+
+        Args:
+            selector: A label selector, such as ``mljob.dev/sweep=lr``; or names or handles.
+            by: The result to order by. Default: the first number that most of them have.
+            less_is_better: Whether the smallest value is the best. Default: by the result's name.
+            namespace: The namespace. Default: the client's.
+
+        Raises:
+            Invalid: No MLJob has a number of the name ``by``.
+            NotFound: A named MLJob does not exist.
+        """
+        if isinstance(selector, str):
+            jobs = [job.state for job in self.list_jobs(selector, namespace=namespace)]
+        else:
+            jobs = [(self.get(job, namespace)).state if isinstance(job, str) else job.refresh() for job in selector]
+        return compare_jobs(jobs, by=by, less_is_better=less_is_better)
+
+    def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:
+        """Create an MLJob. If one exists, it is taken if this very request created it and the
+        answer was lost; or with ``adopt``, if it is the same in DAG, conf and sweep.
+        """
+        metadata = wanted["metadata"]
+        path = collection_path(metadata["namespace"])
+        try:
+            return MLJob(self.transport.request("POST", path, body=wanted, repeatable=True))
+        except AlreadyExists:
+            present = MLJob(self.transport.request("GET", f"{path}/{quote(metadata['name'], safe='')}"))
+            if present.annotations.get(REQUEST_ID) == metadata["annotations"][REQUEST_ID]:
+                return present
+            if adopt and _is_same_point(present, MLJob(wanted)):
+                return present
+            raise
+
+
+def _is_same_point(present: MLJob, wanted: MLJob) -> bool:
+    same_sweep = present.labels.get(SWEEP_LABEL) == wanted.labels.get(SWEEP_LABEL)
+    return (
+        same_sweep and (present.dag_id, present.conf) == (wanted.dag_id, wanted.conf) and not present.is_being_deleted
+    )
+
+
+def _selectors(labels: str | None, fields: str | None) -> dict[str, str]:
+    if labels is not None and len(labels) > 4_000:
+        raise Invalid(f"selector: {len(labels)} characters, more than 4000. Use a label that the MLJobs share.")
+    return {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value is not None}

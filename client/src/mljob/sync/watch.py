@@ -1,0 +1,261 @@
+# Generated from mljob.aio by client/generate.py.
+"""Lists and watches: what the API server says about a set of objects, as one stream that misses no
+object's newest state and tells no state twice.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Mapping
+from time import monotonic
+from typing import Any, Final, Generic, TypeVar
+
+from ..changes import Change, ChangeKind, Known
+from ..errors import ApiError, BadAnswer, Expired, TooManyRequests, Unavailable, from_status
+from ..json_text import parse_json
+from ..retries import wait_seconds
+from . import runtime
+from .transport import Transport, until
+
+Item = TypeVar("Item")
+
+PAGE_SIZE: Final = 500
+"""How many objects a page of a list has."""
+MAX_ITEMS: Final = 100_000
+"""The maximum number of objects in a list."""
+WATCH_SECONDS: Final = 300
+"""How long one watch request lasts, in seconds. The next one continues where it ended."""
+IDLE_SECONDS: Final = 90.0
+"""How long a watch may be silent, in seconds. The API server sends a bookmark each minute, so a
+longer silence means that the connection is dead, for example after a laptop's sleep.
+"""
+_SHORT_SECONDS: Final = 1.0
+"""A watch that ends sooner counts as a failure."""
+_MAX_LISTS_IN_A_ROW: Final = 5
+"""How often a list is begun again because its pages have expired."""
+
+
+def list_objects(
+    transport: Transport, path: str, params: Mapping[str, str] | None = None, deadline: float | None = None
+) -> tuple[list[dict[str, Any]], str]:
+    """Return all objects of a collection, and the resource version to watch from.
+
+    Args:
+        transport: The cluster.
+        path: The path of the collection.
+        params: ``labelSelector`` and ``fieldSelector``.
+        deadline: When the caller stops waiting, as ``time.monotonic()``, or None.
+
+    Raises:
+        ApiError: The API server refused, or did not answer.
+    """
+    for attempt in range(1, _MAX_LISTS_IN_A_ROW + 1):
+        try:
+            return _all_pages(transport, path, dict(params or {}), deadline)
+        except Expired:
+            if attempt == _MAX_LISTS_IN_A_ROW:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _all_pages(
+    transport: Transport, path: str, params: dict[str, str], deadline: float | None
+) -> tuple[list[dict[str, Any]], str]:
+    items: list[dict[str, Any]] = []
+    query = {**params, "limit": str(PAGE_SIZE)}
+    while True:
+        page = transport.request("GET", path, params=query, deadline=deadline)
+        found, metadata = page.get("items"), page.get("metadata")
+        if not isinstance(found, list) or not isinstance(metadata, dict):
+            raise BadAnswer(f"GET {path}: the answer is not a list of objects.")
+        items += [item for item in found if isinstance(item, dict)]
+        if len(items) > MAX_ITEMS:
+            raise BadAnswer(f"GET {path}: more than {MAX_ITEMS} objects. Ask for fewer, for example by a selector.")
+        following = metadata.get("continue")
+        if not following:
+            return items, str(metadata.get("resourceVersion", ""))
+        query["continue"] = str(following)
+
+
+def watch_objects(
+    transport: Transport,
+    path: str,
+    convert: Callable[[dict[str, Any]], Item],
+    params: Mapping[str, str] | None = None,
+    deadline: float | None = None,
+) -> Generator[Change[Item], None]:
+    """List a collection, then tell its changes for as long as the caller reads.
+
+    A lost connection is made again, and a change that the API server no longer has (410) is found
+    by another list. Close the iterator with ``aclosing`` to end the request at once.
+
+    Args:
+        transport: The cluster.
+        path: The path of the collection.
+        convert: Makes the item to tell and to keep from an object as JSON.
+        params: ``labelSelector`` and ``fieldSelector``.
+        deadline: When the stream ends, as ``time.monotonic()``, or None.
+
+    Raises:
+        ApiError: The API server refused, for example because a right is missing, or the first list
+            failed. After that, a lost connection is no error.
+    """
+    watch = _Watch(transport, path, convert, dict(params or {}), deadline)
+    while not watch.is_over:
+        try:
+            for change in watch.listed():
+                yield change
+            with runtime.closing(watch.changes()) as changes:
+                for change in changes:
+                    yield change
+            watch.pause_if_short()
+        except Expired:
+            watch.forget_version()
+        except (Unavailable, TooManyRequests) as error:
+            if watch.is_over:
+                return
+            yield watch.lost(error)
+            watch.pause(error.retry_after)
+
+
+class _Watch(Generic[Item]):
+    """What a watch knows between its requests.
+
+    Args:
+        transport: The cluster.
+        path: The path of the collection.
+        convert: Makes an item from an object as JSON.
+        params: The selectors.
+        deadline: When the watch ends, or None.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        path: str,
+        convert: Callable[[dict[str, Any]], Item],
+        params: dict[str, str],
+        deadline: float | None,
+    ) -> None:
+        self._transport = transport
+        self._path = path
+        self._params = params
+        self._deadline = deadline
+        self._known: Known[Item] = Known(convert)
+        self._version = ""
+        self._was_synced = False
+        self._is_lost = False
+        self._failures = 0
+        self._begun = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._deadline is not None and monotonic() >= self._deadline
+
+    def listed(self) -> list[Change[Item]]:
+        """List the collection, unless the version to watch from is known. Return what is news."""
+        if self._version:
+            return []
+        self._begun = monotonic()
+        found, self._version = list_objects(self._transport, self._path, self._params, self._deadline)
+        self._was_synced, self._is_lost = True, False
+        return [*self._known.replace(found), Change(ChangeKind.SYNCED)]
+
+    def changes(self) -> Generator[Change[Item], None]:
+        """Give the changes of one watch request."""
+        query = _watch_query(self._params, self._version, self._deadline)
+        idle = until(self._deadline, IDLE_SECONDS)
+        self._begun = monotonic()
+        with self._transport.lines(self._path, params=query, idle_seconds=idle) as lines:
+            if self._is_lost:
+                self._is_lost = False
+                yield Change(ChangeKind.CONNECTED)
+            for line in lines:
+                kind, raw = _parse_event(line, self._path)
+                news = _apply(self._known, kind, raw)
+                self._failures = 0
+                self._version = _version(raw) or self._version
+                for change in news:
+                    yield change
+                if self.is_over:
+                    return
+
+    def lost(self, error: ApiError) -> Change[Item]:
+        """Return the news of a lost connection.
+
+        Raises:
+            ApiError: There was none before.
+        """
+        if not self._was_synced:
+            raise error
+        self._is_lost = True
+        self._forgive()
+        return Change(ChangeKind.DISCONNECTED, message=str(error))
+
+    def forget_version(self) -> None:
+        """Have the collection listed again: at once, and with pauses if that does not help."""
+        self._version = ""
+        self._failures += 1
+        if self._failures > 1:
+            runtime.sleep(until(self._deadline, wait_seconds(self._failures)))
+
+    def pause_if_short(self) -> None:
+        """Wait after a proxy or an API server that ends each watch at once."""
+        self._forgive()
+        if monotonic() - self._begun < _SHORT_SECONDS:
+            self.pause()
+
+    def _forgive(self) -> None:
+        """Begin to count failures anew after a request that lasted: it was quiet, and no failure."""
+        if monotonic() - self._begun >= _SHORT_SECONDS:
+            self._failures = 0
+
+    def pause(self, retry_after: float | None = None) -> None:
+        """Wait after a failure, longer after each one in a row."""
+        self._failures += 1
+        runtime.sleep(until(self._deadline, wait_seconds(self._failures, retry_after)))
+
+
+def _watch_query(params: Mapping[str, str], version: str, deadline: float | None) -> dict[str, str]:
+    seconds = WATCH_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - so that many watches don't end at once
+    return {
+        **params,
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": version,
+        "timeoutSeconds": str(max(int(until(deadline, seconds)), 1)),
+    }
+
+
+def _parse_event(line: bytes, path: str) -> tuple[str, dict[str, Any]]:
+    try:
+        event = parse_json(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or not isinstance(raw := event.get("object"), dict):
+        raise Unavailable(f"watch {path}: the connection was cut in the middle of an event, or is no watch.")
+    return str(event.get("type", "")), raw
+
+
+def _apply(known: Known[Item], kind: str, raw: dict[str, Any]) -> list[Change[Item]]:
+    if kind in ("ADDED", "MODIFIED"):
+        return known.put(raw)
+    if kind == "DELETED":
+        return known.remove(raw)
+    if kind == "ERROR":
+        raise _watch_error(raw)
+    return []  # a bookmark, or a kind that this version does not know
+
+
+def _watch_error(status: dict[str, Any]) -> ApiError:
+    code = status.get("code")
+    return from_status(code if isinstance(code, int) else 500, status, asked="watch")
+
+
+def _version(raw: dict[str, Any]) -> str:
+    metadata = raw.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) else ""

@@ -1,0 +1,73 @@
+"""Texts from outside, made harmless for terminals and notebooks: no control characters, no ANSI
+sequences, no characters that change the direction or the width of a line, and a bounded length.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+_ANSI = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)|\x9b[0-?]*[ -/]*[@-~]?"
+)
+"""Escape sequences of ECMA-48: CSI, the strings (OSC, DCS, SOS, PM, APC), and the two-character
+ones.
+"""
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+"""Categories of Unicode that show nothing, or move other characters."""
+_JOINERS = frozenset("\u200c\u200d")
+"""Format characters that scripts and emoji need."""
+_MAX_COMBINING = 4
+"""How many combining marks in a row stay: no script needs more, and towers of them cover lines."""
+
+
+def plain(text: str, limit: int | None = None) -> str:
+    """Return a text on one line: a line break or a tab becomes a space.
+
+    Args:
+        text: Any text.
+        limit: The maximum number of characters, or None. A longer text is cut and ends in ``…``.
+    """
+    line = " ".join(clean_line(part) for part in re.split(r"[\r\n\t\v\f\x85\u2028\u2029]+", _cut(text, limit, 4)))
+    return line if limit is None or len(line) <= limit else line[: max(limit - 1, 0)] + "…"
+
+
+def clean_line(line: str) -> str:
+    """Return a line without escape sequences and hidden characters. A tab becomes four spaces."""
+    if line.isascii() and line.isprintable():
+        return line
+    kept: list[str] = []
+    marks = 0
+    for char in _ANSI.sub("", line.replace("\t", "    ")):
+        category = unicodedata.category(char)
+        if category in _HIDDEN and char not in _JOINERS:
+            continue
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks <= _MAX_COMBINING:
+            kept.append(char)
+    return "".join(kept)
+
+
+def value_text(value: Any, limit: int) -> str:
+    """Return a JSON value on one line, as :func:`plain`: numbers with six digits, an empty text for
+    None.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return plain(value if isinstance(value, str) else json_text(value)[: 4 * limit], limit)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON with sorted keys."""
+    try:
+        return json.dumps(value, sort_keys=True, default=str)
+    except RecursionError:
+        return "(nested too deeply)"
+
+
+def _cut(text: str, limit: int | None, times: int) -> str:
+    return text if limit is None else text[: limit * times]

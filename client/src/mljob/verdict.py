@@ -1,0 +1,54 @@
+"""Whether an MLJob has ended, and how: what ``wait`` waits for, as a pure function of one state.
+
+An MLJob has a verdict when its operator says that nothing follows by itself: the status describes
+the newest spec, no requested retry is still to come, and the condition Reconciling is not True.
+Suspended is no verdict, because somebody resumes the MLJob.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from .resource import RETRY_REQUESTED_AT, MLJob
+
+_MAX_RETRY_REQUEST = 253
+"""How many characters of a requested retry the operator reads (``mljob_contract.mljob``)."""
+
+
+class Verdict(StrEnum):
+    """How an MLJob ended."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    STALLED = "Stalled"
+    """The MLJob waits for a change of its spec, its DAG or its rights, and can't go on by itself."""
+
+
+def verdict_of(job: MLJob) -> Verdict | None:
+    """Return how the MLJob ended, or None while it goes on."""
+    if job.is_true("Failed") and job.phase == Verdict.CANCELLED:
+        return Verdict.CANCELLED  # final, whatever else is requested
+    if not _describes_newest_spec(job) or retry_is_pending(job) or job.is_true("Reconciling"):
+        return None
+    if job.is_true("Complete"):
+        return Verdict.SUCCEEDED
+    if job.is_true("Failed"):
+        return Verdict.FAILED
+    return Verdict.STALLED if job.is_true("Stalled") else None
+
+
+def retry_is_pending(job: MLJob) -> bool:
+    """Whether a retry was requested that no attempt handles yet."""
+    requested = job.annotations.get(RETRY_REQUESTED_AT, "")[:_MAX_RETRY_REQUEST]
+    return bool(requested) and requested != job.raw_status.get("lastHandledRetry")
+
+
+def _describes_newest_spec(job: MLJob) -> bool:
+    observed, newest = _integer(job.raw_status.get("observedGeneration")), _integer(job.metadata.get("generation"))
+    return observed >= newest
+
+
+def _integer(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1

@@ -1,0 +1,216 @@
+"""Clients: submissions, sweeps and comparisons."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from mljob import AsyncClient, Client, errors
+from mljob.aio.transport import AsyncTransport
+from mljob.kubeconfig import ClusterConfig
+from mljob.manifest import REQUEST_ID
+from mljob.sweep import SWEEP_LABEL
+from mljob_contract.mljob import BackfillSpec, RetryStrategy
+from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster
+from tests.unit.client.statuses import running, succeeded
+
+
+class TrainParams(BaseModel):
+    """As a job of ``mljob_dag`` declares them."""
+
+    epochs: int = 10
+    model_id: str
+    rate: float = Field(0.1, alias="learningRate")
+
+
+def test_submit_creates_an_mljob(cluster: MLJobCluster, client: Client) -> None:
+    job = client.submit("train", {"epochs": 3}, name="first", labels={"a": "b"}, backoffLimit=2, type="Training")
+
+    stored = cluster.get("first")
+    assert stored["spec"] == {"dagId": "train", "conf": {"epochs": 3}, "backoffLimit": 2, "type": "Training"}
+    assert stored["metadata"]["labels"] == {"a": "b"}
+    assert (job.name, job.namespace, job.state.uid) == ("first", "team-a", stored["metadata"]["uid"])
+
+
+def test_name_is_made_from_the_dag(cluster: MLJobCluster, client: Client) -> None:
+    first, second = client.submit("Train_Modell.ß"), client.submit("Train_Modell.ß")
+
+    assert first.name.startswith("train-modell-")
+    assert first.name != second.name
+
+
+def test_params_class_is_sent_by_its_aliases_without_defaults(cluster: MLJobCluster, client: Client) -> None:
+    client.submit("train", TrainParams(model_id="m", learningRate=0.5), name="typed")
+
+    assert cluster.get("typed")["spec"]["conf"] == {"model_id": "m", "learningRate": 0.5}
+
+
+def test_fields_of_the_spec_may_be_named_as_in_python(cluster: MLJobCluster, client: Client) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    client.submit("daily", name="days", type="Backfill", backfill=BackfillSpec(from_=at, to=at))
+    client.submit("train", name="a", retry_strategy=RetryStrategy.NEW_RUN, conf_from=[{"outputsRef": {"name": "b"}}])
+
+    backfill = cluster.get("days")["spec"]["backfill"]
+    assert datetime.fromisoformat(backfill["from"]) == at
+    assert cluster.get("a")["spec"]["retryStrategy"] == "NewRun"
+    assert cluster.get("a")["spec"]["confFrom"] == [{"outputsRef": {"name": "b"}}]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"name": "Upper"}, "name: 'Upper'.*For example: 'upper'"),
+        ({"name": "x" * 141}, "at most 140"),
+        ({"name": "../up"}, "For example: 'up'"),
+        ({"conf": {"a": {1, 2}}}, "conf: .*set"),
+        ({"conf": {"a": float("nan")}}, "conf: .*"),
+        ({"conf": ["a"]}, "conf: list is not an object"),
+        ({"conf": "text"}, "conf: str is not an object"),
+        ({"backoff": 1}, "spec: no field 'backoff'. The fields are: .*backoffLimit"),
+        ({"backoffLimit": -1}, r"spec\.backoffLimit: .*greater than or equal to 0"),
+        ({"backoffLimit": "many"}, r"spec\.backoffLimit"),
+        ({"dag_id": "a/b"}, r"spec\.dagId"),
+        ({"confFrom": [{}]}, r"spec\.confFrom\.0"),
+    ],
+)
+def test_wrong_values_are_told_before_anything_is_sent(
+    cluster: MLJobCluster, client: Client, given: dict[str, Any], says: str
+) -> None:
+    dag_id = given.pop("dag_id", "train")
+
+    with pytest.raises(errors.Invalid, match=says):
+        client.submit(dag_id, given.pop("conf", None), **given)
+
+    assert cluster.asked == []
+
+
+def test_name_that_is_taken_is_told(cluster: MLJobCluster, client: Client) -> None:
+    client.submit("train", name="mine")
+
+    with pytest.raises(errors.AlreadyExists, match="already exists"):
+        client.submit("train", name="mine")
+
+
+def test_submission_whose_answer_was_lost_is_one_mljob(cluster: MLJobCluster, client: Client) -> None:
+    lost: list[Asked] = []
+
+    def lose_first_answer(asked: Asked) -> Answer | None:
+        if asked.method != "POST" or lost:
+            return None
+        lost.append(asked)
+        cluster._create(asked, "team-a")
+        return Answer(200, b"{", then_cut=True)
+
+    cluster.interfere = lose_first_answer
+
+    job = client.submit("train", name="once")
+
+    assert job.state.uid == cluster.get("once")["metadata"]["uid"]
+    assert cluster.count("POST") == 2
+    assert job.state.annotations[REQUEST_ID]
+
+
+def test_jobs_are_listed_by_labels(cluster: MLJobCluster, client: Client) -> None:
+    client.submit("train", name="a", labels={"team": "vision"})
+    client.submit("train", name="b")
+    client.submit("train", name="c", namespace="team-b", labels={"team": "vision"})
+
+    assert [job.name for job in client.list_jobs("team=vision")] == ["a"]
+    assert [job.name for job in client.list_jobs("team=vision", all_namespaces=True)] == ["a", "c"]
+    assert [job.name for job in client.list_jobs(namespace="team-b")] == ["c"]
+
+
+def test_endless_selector_is_refused(cluster: MLJobCluster, client: Client) -> None:
+    with pytest.raises(errors.Invalid, match="selector"):
+        client.list_jobs("a," * 10_000)
+
+
+def test_sweep_creates_a_job_for_each_combination_under_one_label(cluster: MLJobCluster, client: Client) -> None:
+    jobs = client.sweep("train", {"rate": [0.1, 0.2], "layers": [1, 2]}, name="lr", conf={"epochs": 3, "rate": 1})
+
+    confs = [job.state.conf for job in jobs]
+    assert confs == [{"epochs": 3, "rate": rate, "layers": layers} for rate in (0.1, 0.2) for layers in (1, 2)]
+    assert {job.state.labels[SWEEP_LABEL] for job in jobs} == {"lr"}
+    assert [job.name for job in client.list_jobs("mljob.dev/sweep=lr")] == [job.name for job in jobs]
+
+
+def test_same_sweep_again_creates_what_is_missing(cluster: MLJobCluster, client: Client) -> None:
+    first = client.sweep("train", {"rate": [0.1, 0.2]}, name="lr")
+    cluster.remove(first[0].name)
+
+    second = client.sweep("train", {"rate": [0.1, 0.2, 0.3]}, name="lr")
+
+    assert [job.name for job in second][:2] == [job.name for job in first]
+    assert second[1].state.uid == first[1].state.uid
+    assert second[0].state.uid != first[0].state.uid
+
+
+def test_sweep_does_not_take_over_a_job_with_another_conf(cluster: MLJobCluster, client: Client) -> None:
+    client.sweep("train", {"rate": [0.1]}, name="lr", conf={"epochs": 1})
+
+    with pytest.raises(errors.AlreadyExists):
+        client.sweep("train", {"rate": [0.1]}, name="lr", conf={"epochs": 2})
+
+
+@pytest.mark.parametrize(
+    ("grid", "name", "says"),
+    [
+        ({}, "lr", "no points"),
+        ({"rate": []}, "lr", "no points"),
+        ({"rate": 0.1}, "lr", r"grid\.rate: float is not a list"),
+        ({"model": "abc"}, "lr", r"grid\.model: str is not a list"),
+        ({"rate": [0.1, 0.1]}, "lr", "twice"),
+        ({"a": list(range(30)), "b": list(range(30))}, "lr", "at most 500"),
+        ([{"a": number} for number in range(501)], "lr", "501 points"),
+        ({"rate": [object()]}, "lr", "what JSON can hold"),
+        ({"rate": [0.1]}, "Lr!", "For example: 'lr'"),
+        ({"rate": [0.1]}, "x" * 64, "at most 63"),
+    ],
+)
+def test_wrong_sweep_creates_nothing(cluster: MLJobCluster, client: Client, grid: Any, name: str, says: str) -> None:
+    with pytest.raises(errors.Invalid, match=says):
+        client.sweep("train", grid, name=name)
+
+    assert cluster.asked == []
+
+
+def test_list_of_points_is_a_grid_too(cluster: MLJobCluster, client: Client) -> None:
+    jobs = client.sweep("train", [{"rate": 0.1}, {"layers": 7}], name="odd")
+
+    assert [job.state.conf for job in jobs] == [{"rate": 0.1}, {"layers": 7}]
+
+
+def test_compare_takes_a_selector_names_or_handles(cluster: MLJobCluster, client: Client) -> None:
+    jobs = client.sweep("train", {"rate": [0.1, 0.2]}, name="lr")
+    for job, accuracy in zip(jobs, (0.7, 0.9), strict=True):
+        cluster.put(job.name, status=succeeded(outputs={"accuracy": accuracy}))
+
+    for chosen in ("mljob.dev/sweep=lr", [job.name for job in jobs], jobs):
+        found = client.compare(chosen)
+        assert found.best is not None
+        assert found.best.name == jobs[1].name
+        assert [row["rate"] for row in found.to_rows()] == [0.2, 0.1]
+
+
+def test_watch_gives_changes_of_all_namespaces(cluster: MLJobCluster, client: Client) -> None:
+    client.submit("train", name="a", namespace="x")
+    client.submit("train", name="b", namespace="y")
+
+    told = []
+    for change in client.watch(all_namespaces=True):
+        if change.item is None:
+            break
+        told.append(change.item.namespace)
+
+    assert told == ["x", "y"]
+
+
+async def test_asyncio_half_submits_and_compares(cluster: MLJobCluster, config: ClusterConfig) -> None:
+    async with AsyncClient(transport=AsyncTransport(config)) as client:
+        job = await client.submit("train", {"a": 1})
+        cluster.put(job.name, status=running())
+        assert (await job.refresh()).phase == "Running"
+        assert [row.job.name for row in (await client.compare([job])).rows] == [job.name]

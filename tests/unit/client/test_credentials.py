@@ -1,0 +1,222 @@
+"""Credentials: token files, exec plugins with their bounds, and client certificates."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mljob import Client, errors
+from mljob.credentials import Credentials
+from mljob.errors import ConfigError
+from mljob.kubeconfig import ClusterConfig
+from mljob.kubeconfig_user import ExecPlugin, User
+from mljob.sync.transport import Transport
+from tests.fakes.mljob_cluster import MLJobCluster, refusal
+from tests.live.authority import Authority
+
+V1 = "client.authentication.k8s.io/v1"
+PATH = "/apis/mljob.dev/v1alpha1/namespaces/team-a/mljobs"
+
+
+def plugin(script: str, **fields: object) -> ExecPlugin:
+    """A plugin that runs Python."""
+    whole: dict[str, object] = {
+        "command": sys.executable,
+        "args": ("-c", script),
+        "env": (),
+        "api_version": V1,
+        "interactive": "Never",
+        "provide_cluster_info": False,
+        "install_hint": "",
+    }
+    return ExecPlugin(**(whole | fields))  # type: ignore[arg-type]
+
+
+def printing(status: object, **fields: object) -> ExecPlugin:
+    answer = json.dumps({"apiVersion": V1, "kind": "ExecCredential", "status": status})
+    return plugin(f"print({answer!r})", **fields)
+
+
+def credentials(user: User) -> Credentials:
+    return Credentials(ClusterConfig("https://k8s", user=user, ca=b"ca"))
+
+
+def bearer(found: Credentials) -> str:
+    return dict(found.current().headers)["Authorization"]
+
+
+def counting(folder: Path, expires: str | None = None) -> ExecPlugin:
+    """A plugin that gives another token each time."""
+    script = f"""
+import json, pathlib
+runs = pathlib.Path({str(folder / "runs")!r})
+number = int(runs.read_text()) + 1 if runs.exists() else 1
+runs.write_text(str(number))
+status = {{"token": f"token-{{number}}"}} | ({{"expirationTimestamp": {expires!r}}} if {expires!r} else {{}})
+print(json.dumps({{"apiVersion": {V1!r}, "status": status}}))
+"""
+    return plugin(script)
+
+
+def test_plugin_is_run_once_and_its_token_kept(tmp_path: Path) -> None:
+    found = credentials(User(plugin=counting(tmp_path, "2999-01-01T00:00:00Z")))
+
+    assert [bearer(found), bearer(found)] == ["Bearer token-1", "Bearer token-1"]
+
+
+def test_expired_token_is_renewed(tmp_path: Path) -> None:
+    found = credentials(User(plugin=counting(tmp_path, "2020-01-01T00:00:00Z")))
+
+    assert [bearer(found), bearer(found)] == ["Bearer token-1", "Bearer token-2"]
+
+
+def test_refused_token_is_renewed_once(cluster: MLJobCluster, tmp_path: Path) -> None:
+    cluster.interfere = lambda asked: refusal(401) if asked.headers["Authorization"] == "Bearer token-1" else None
+    with Transport(ClusterConfig(cluster.url, user=User(plugin=counting(tmp_path)))) as transport:
+        transport.request("GET", PATH)
+        assert [asked.headers["Authorization"] for asked in cluster.asked] == ["Bearer token-1", "Bearer token-2"]
+
+        cluster.interfere = lambda _: refusal(401)
+        with pytest.raises(errors.NotAuthenticated):
+            transport.request("GET", PATH)
+    assert len(cluster.asked) == 4
+
+
+def test_static_token_that_is_refused_is_not_tried_twice(cluster: MLJobCluster) -> None:
+    cluster.interfere = lambda _: refusal(401)
+
+    config = ClusterConfig(cluster.url, user=User(token="t"))
+    with Transport(config) as transport, pytest.raises(errors.NotAuthenticated):
+        transport.request("GET", PATH)
+    assert len(cluster.asked) == 1
+
+
+def test_plugin_learns_the_cluster_if_it_asks_for_it() -> None:
+    script = f"""
+import json, os
+spec = json.loads(os.environ["KUBERNETES_EXEC_INFO"])["spec"]
+print(json.dumps({{"apiVersion": {V1!r}, "status": {{"token": spec.get("cluster", {{}}).get("server", "none") + os.environ["EXTRA"]}}}}))
+"""
+    env = (("EXTRA", "!"),)
+
+    assert bearer(credentials(User(plugin=plugin(script, env=env)))) == "Bearer none!"
+    told = plugin(script, env=env, provide_cluster_info=True)
+    assert bearer(credentials(User(plugin=told))) == "Bearer https://k8s!"
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (plugin("print('hello')"), "did not print an ExecCredential in JSON"),
+        (plugin("print('[' * 100000)"), "did not print an ExecCredential in JSON"),
+        (plugin("print('[]')"), f"ExecCredential of {V1}"),
+        (plugin("raise SystemExit(3)"), "ended with 3"),
+        (printing({}), "neither a token nor a client certificate"),
+        (printing({"token": 7}), "neither a token"),
+        (printing({"clientCertificateData": "x"}), "neither a token"),
+        (printing({"token": "a\nb"}), "no HTTP header may have"),
+        (printing({"token": "ä"}), "no HTTP header may have"),
+        (printing({}, api_version="client.authentication.k8s.io/v1alpha1"), "v1alpha1' is none of"),
+        (printing({}, interactive="Always"), "needs a terminal"),
+        (
+            printing({}, command="/no/such/plugin", install_hint="Install\x1b[2J it."),
+            r"can't run: No such file.*\. Install it\.",
+        ),
+    ],
+)
+def test_plugin_that_gives_no_credentials_is_named(bad: ExecPlugin, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        credentials(User(plugin=bad)).current()
+
+
+def test_plugin_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mljob.credentials.MAX_ANSWER_BYTES", 10_000)
+
+    with pytest.raises(ConfigError, match="printed more than 10000 bytes"):
+        credentials(User(plugin=plugin("while True: print('x' * 1000)"))).current()
+
+
+def test_plugin_that_hangs_is_ended_with_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mljob.credentials.PLUGIN_SECONDS", 0.5)
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    begun = time.monotonic()
+
+    with pytest.raises(ConfigError, match=r"took longer than 0\.5 seconds"):
+        credentials(User(plugin=plugin(script))).current()
+
+    assert time.monotonic() - begun < 30
+
+
+def test_token_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    file.write_text("one\n")
+    found = credentials(User(token="static", token_file=file))
+    assert bearer(found) == "Bearer one"
+
+    file.write_text("two\n")
+    assert bearer(found) == "Bearer one"
+    monkeypatch.setattr("mljob.credentials._TOKEN_FILE_SECONDS", 0.0)
+    found = credentials(User(token_file=file))
+    bearer(found)
+    file.write_text("three\n")
+    assert bearer(found) == "Bearer three"
+
+
+def test_missing_token_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="token: No such file"):
+        credentials(User(token_file=tmp_path / "token")).current()
+
+
+def test_password_is_sent_as_basic_authentication() -> None:
+    assert bearer(credentials(User(username="anna", password="geheim"))) == "Basic YW5uYTpnZWhlaW0="
+
+
+def test_client_certificate_and_authority_of_the_kubeconfig_are_used(tmp_path: Path) -> None:
+    authority = Authority()
+    tls = authority.server("localhost", "127.0.0.1")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    authority.write_certificate(tmp_path / "ca.crt")
+    tls.load_verify_locations(tmp_path / "ca.crt")
+    certificate, key = authority.client("anna")
+    ca = (tmp_path / "ca.crt").read_bytes()
+
+    with MLJobCluster(tls) as cluster:
+        user = User(certificate=certificate, key=key)
+        with Transport(ClusterConfig(cluster.url, user=user, ca=ca)) as transport:
+            assert Client(transport=transport).list_jobs() == []
+        for config in (ClusterConfig(cluster.url, ca=ca), ClusterConfig(cluster.url, user=user)):
+            with Transport(config) as transport, pytest.raises(errors.Unavailable, match="no answer from"):
+                transport.request("GET", PATH, tries=1)
+
+
+def test_name_of_the_server_can_be_another_one(tmp_path: Path) -> None:
+    authority = Authority()
+    ca = authority.write_certificate(tmp_path / "ca.crt").read_bytes()
+
+    with MLJobCluster(authority.server("kubernetes.example")) as cluster:
+        with Transport(ClusterConfig(cluster.url, ca=ca, server_name="kubernetes.example")) as transport:
+            assert Client(transport=transport).list_jobs() == []
+        with Transport(ClusterConfig(cluster.url, verify=False)) as transport:
+            assert Client(transport=transport).list_jobs() == []
+        with (
+            Transport(ClusterConfig(cluster.url, ca=ca, server_name="other.example")) as transport,
+            pytest.raises(errors.Unavailable, match="certificate-authority-data"),
+        ):
+            transport.request("GET", PATH, tries=1)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (ClusterConfig("https://k8s", ca=b"nonsense"), "no certificate in PEM"),
+        (ClusterConfig("https://k8s", user=User(certificate=b"a", key=b"b")), "not a pair in PEM"),
+    ],
+)
+def test_certificates_that_are_none_are_told(config: ClusterConfig, says: str) -> None:
+    with Transport(config) as transport, pytest.raises(ConfigError, match=says):
+        transport.request("GET", PATH)

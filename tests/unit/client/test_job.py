@@ -1,0 +1,297 @@
+"""Handles on MLJobs: waiting, reading, and requests of changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mljob import AsyncClient, Client, Job, JobCancelled, JobDeleted, JobFailed, JobStalled, JobTimeout, errors
+from mljob.aio.transport import AsyncTransport
+from mljob.kubeconfig import ClusterConfig
+from mljob.resource import RETRY_REQUESTED_AT
+from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
+from tests.live.eventually import eventually
+from tests.unit.client.statuses import cancelled, failed, running, stalled, succeeded
+
+LOG = b"\n".join(b"line %d" % number for number in range(100)) + b"\n\x1b[31mTraceback\x1b[0m\n"
+
+
+@pytest.fixture
+def job(cluster: MLJobCluster, client: Client) -> Job:
+    cluster.put("train", status=running())
+    return client.get("train")
+
+
+def after_watched(cluster: MLJobCluster, act: Callable[[], object]) -> threading.Thread:
+    """Act as soon as the client watches."""
+
+    def wait_and_act() -> None:
+        eventually(lambda: cluster.count("watch"), "watched", within=10, every=0.005)
+        act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def when_watched(cluster: MLJobCluster) -> Iterator[Callable[[Callable[[], object]], None]]:
+    threads: list[threading.Thread] = []
+    yield lambda act: threads.append(after_watched(cluster, act))
+    for thread in threads:
+        thread.join(10)
+
+
+WhenWatched = Callable[[Callable[[], object]], None]
+
+
+def test_wait_returns_when_the_job_has_succeeded(cluster: MLJobCluster, job: Job, when_watched: WhenWatched) -> None:
+    when_watched(lambda: cluster.put("train", status=succeeded(outputs={"accuracy": 0.9})))
+
+    assert job.wait(timeout=30) is job
+    assert job.outputs == {"accuracy": 0.9}
+
+
+def test_wait_for_a_finished_job_needs_no_watch(cluster: MLJobCluster, job: Job) -> None:
+    cluster.put("train", status=succeeded())
+
+    job.wait(timeout=30)
+
+    assert cluster.count("watch") == 0
+
+
+def test_failed_job_raises_with_task_error_and_the_end_of_its_log(
+    cluster: MLJobCluster, job: Job, when_watched: WhenWatched
+) -> None:
+    cluster.runs["team-a/train/log"] = lambda _: Answer(200, LOG)
+    when_watched(lambda: cluster.put("train", status=failed()))
+
+    with pytest.raises(JobFailed, match="Task fit failed: ValueError: no data") as raised:
+        job.wait(timeout=30)
+
+    error = raised.value
+    assert (error.reason, error.task, error.error, error.map_index) == ("TaskFailed", "fit", "ValueError: no data", -1)
+    assert len(error.log) == 20
+    assert error.log[-1] == "Traceback"
+    assert "line 99" in str(error)
+    assert not isinstance(error, JobStalled)
+    asked = cluster.asked[-1]
+    assert dict(asked.query) == {"task": "fit", "tail": "20"}
+
+
+def test_failed_instance_of_a_mapped_task_is_named(cluster: MLJobCluster, job: Job) -> None:
+    asked: list[Asked] = []
+
+    def log(request: Asked) -> Answer:
+        asked.append(request)
+        return Answer(200, b"oh\n")
+
+    cluster.runs["team-a/train/log"] = log
+    tasks = [{"taskId": "score", "state": "failed", "mapped": {"total": 9, "failedIndexes": [4, 7]}}]
+    cluster.put("train", status=failed(tasks=tasks, currentTask="score"))
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait()
+
+    assert raised.value.map_index == 4
+    assert asked[0].query["mapIndex"] == "4"
+
+
+@pytest.mark.parametrize(
+    "answer", [None, refusal(403, "Forbidden", "no"), refusal(502, "BadGateway", "Airflow is down")]
+)
+def test_failed_job_raises_also_if_its_log_cannot_be_read(
+    cluster: MLJobCluster, job: Job, answer: Answer | None
+) -> None:
+    if answer is not None:
+        cluster.runs["team-a/train/log"] = lambda _: answer
+    cluster.put("train", status=failed())
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait()
+
+    assert raised.value.log == ()
+
+
+def test_failed_job_raises_also_if_its_log_never_comes(
+    cluster: MLJobCluster, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    def hang(_: Asked) -> Answer:
+        released.wait(30)
+        return Answer(200, b"late\n")
+
+    monkeypatch.setattr("mljob.sync.job._LOG_TAIL_SECONDS", 0.1)
+    cluster.runs["team-a/train/log"] = hang
+    cluster.put("train", status=failed())
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait()
+    released.set()
+
+    assert raised.value.log == ()
+
+
+def test_cancelled_job_raises(cluster: MLJobCluster, job: Job) -> None:
+    cluster.put("train", status=cancelled())
+
+    with pytest.raises(JobCancelled, match=r"spec\.cancel is true"):
+        job.wait()
+
+
+def test_refused_conf_ends_the_wait_with_what_to_change(cluster: MLJobCluster, job: Job) -> None:
+    cluster.put("train", status=stalled())
+
+    with pytest.raises(JobStalled, match="'many' is not of type 'integer'"):
+        job.wait()
+
+
+def test_deletion_ends_the_wait(cluster: MLJobCluster, job: Job, when_watched: WhenWatched) -> None:
+    when_watched(lambda: cluster.remove("train"))
+
+    with pytest.raises(JobDeleted, match="team-a/train was deleted before it ended"):
+        job.wait(timeout=30)
+
+
+def test_deletion_before_the_wait_ends_it(cluster: MLJobCluster, job: Job) -> None:
+    cluster.remove("train")
+
+    with pytest.raises(JobDeleted):
+        job.wait(timeout=30)
+
+
+def test_deletion_of_a_finished_job_during_an_outage_is_no_success(
+    cluster: MLJobCluster, job: Job, when_watched: WhenWatched
+) -> None:
+    def vanish() -> None:
+        cluster.remove("train")
+        cluster.compact()
+        cluster.cut()
+
+    when_watched(vanish)
+
+    with pytest.raises(JobDeleted):
+        job.wait(timeout=30)
+
+
+def test_finished_job_that_is_deleted_at_once_has_succeeded(
+    cluster: MLJobCluster, job: Job, when_watched: WhenWatched
+) -> None:
+    def finish() -> None:
+        cluster.put("train", status=succeeded())
+        cluster.remove("train")
+
+    when_watched(finish)
+
+    job.wait(timeout=30)
+
+
+def test_another_job_of_the_same_name_is_not_waited_for(cluster: MLJobCluster, job: Job) -> None:
+    cluster.remove("train")
+    cluster.put("train", status=succeeded())
+
+    with pytest.raises(JobDeleted):
+        job.wait(timeout=30)
+    with pytest.raises(errors.NotFound, match="another one"):
+        job.refresh()
+    with pytest.raises(errors.NotFound, match="another one"):
+        job.cancel()
+
+
+def test_wait_ends_at_its_timeout_and_says_that_the_job_goes_on(cluster: MLJobCluster, job: Job) -> None:
+    with pytest.raises(JobTimeout, match=r"did not end within 0\.2 seconds, and goes on.*Running") as raised:
+        job.wait(timeout=0.2)
+
+    assert isinstance(raised.value, TimeoutError)
+    assert raised.value.job.phase == "Running"
+
+
+def test_wait_survives_a_lost_connection(cluster: MLJobCluster, job: Job, when_watched: WhenWatched) -> None:
+    def lose_and_finish() -> None:
+        cluster.cut()
+        cluster.put("train", status=succeeded())
+        cluster.compact()
+
+    when_watched(lose_and_finish)
+
+    job.wait(timeout=30)
+
+
+def test_stream_gives_each_state_until_the_end(cluster: MLJobCluster, job: Job) -> None:
+    seen = []
+    for state in job.stream(timeout=30):
+        seen.append((state.phase, state.raw_status.get("progress")))
+        following = {"1/3": running("2/3"), "2/3": succeeded(progress="3/3")}.get(str(state.raw_status["progress"]))
+        if following:
+            cluster.put("train", status=following)
+
+    assert seen == [("Running", "1/3"), ("Running", "2/3"), ("Succeeded", "3/3")]
+
+
+def test_stream_that_is_left_early_closes_its_connection(cluster: MLJobCluster, job: Job) -> None:
+    for _ in job.stream():
+        break
+
+    assert job.refresh().phase == "Running"
+
+
+async def test_asyncio_half_waits_too(cluster: MLJobCluster, config: ClusterConfig) -> None:
+    cluster.put("train", status=running())
+    async with AsyncClient(transport=AsyncTransport(config)) as client:
+        job = await client.get("train")
+        thread = after_watched(cluster, lambda: cluster.put("train", status=failed()))
+        with pytest.raises(JobFailed):
+            await job.wait(timeout=30)
+        thread.join(10)
+
+
+def test_retry_waits_for_the_next_attempt(cluster: MLJobCluster, job: Job, when_watched: WhenWatched) -> None:
+    cluster.put("train", status=failed())
+    job.retry()
+    requested = cluster.get("train")["metadata"]["annotations"][RETRY_REQUESTED_AT]
+    when_watched(lambda: cluster.put("train", status=succeeded(lastHandledRetry=requested)))
+
+    job.wait(timeout=30)
+
+
+def test_two_retries_are_two_requests(cluster: MLJobCluster, job: Job) -> None:
+    first, second = (job.retry().state.annotations[RETRY_REQUESTED_AT] for _ in range(2))
+
+    assert first != second
+
+
+def test_retry_of_a_cancelled_job_is_refused(cluster: MLJobCluster, job: Job) -> None:
+    cluster.put("train", status=cancelled())
+    job.refresh()
+
+    with pytest.raises(errors.Invalid, match="final"):
+        job.retry()
+
+
+def test_cancel_suspend_and_resume_change_the_spec(cluster: MLJobCluster, job: Job) -> None:
+    assert job.suspend().state.raw_spec["suspend"] is True
+    assert job.resume().state.raw_spec["suspend"] is False
+    assert job.cancel().state.raw_spec["cancel"] is True
+    assert cluster.get("train")["spec"]["cancel"] is True
+
+
+def test_delete_is_of_this_job_only_and_may_be_repeated(cluster: MLJobCluster, job: Job, client: Client) -> None:
+    job.delete()
+    job.delete()
+    with pytest.raises(errors.NotFound):
+        client.get("train")
+
+    cluster.put("train")
+    job.delete()
+    assert client.get("train").state.uid != job.state.uid
+
+
+def test_name_of_a_job_cannot_leave_its_path(cluster: MLJobCluster, client: Client) -> None:
+    with pytest.raises(errors.NotFound):
+        client.get("../../../../api/v1/secrets?x=y")
+
+    assert cluster.asked[-1].path.endswith("/mljobs/../../../../api/v1/secrets?x=y")
+    assert not cluster.asked[-1].query
