@@ -9,7 +9,6 @@ import gc
 import logging
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from .adapters import proxies
 from .adapters.authentication import Authentication
 from .adapters.endpoints import Endpoints
 from .adapters.kafka import KafkaEvents
-from .adapters.kubernetes.client import RECURSION_LIMIT, connect, credentials_advice, observed
+from .adapters.kubernetes.client import connect, credentials_advice, observed
 from .adapters.kubernetes.instances import InstanceObjects
 from .adapters.kubernetes.jobs import Jobs
 from .adapters.kubernetes.kube_events import OperatorEvents

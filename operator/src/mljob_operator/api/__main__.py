@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from .. import logs
 from ..adapters import proxies
-from ..adapters.kubernetes.client import RECURSION_LIMIT
 from ..connections import print_problems, refused_by_kafka
 from ..errors import CannotStart
+from ..json_depth import allow_deep_json
 from ..kafka_properties import secrets as kafka_secrets
 from ..settings import explained
 from .server import serve
@@ -35,7 +35,7 @@ def main() -> int:
         return print_problems(found, "mljob-api")
     logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
     logs.configure(settings.log_format, settings.log_level)
-    sys.setrecursionlimit(RECURSION_LIMIT)
+    allow_deep_json()
     try:
         asyncio.run(serve(settings))
     except CannotStart as error:

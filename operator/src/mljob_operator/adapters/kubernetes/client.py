@@ -14,15 +14,6 @@ from ...errors import CannotStart, StoreUnavailable
 from ..proxies import proxy_for
 from .requests import NO_ANSWER, unanswered
 
-RECURSION_LIMIT = 11_000
-"""Python's recursion limit, for reading JSON.
-
-The API server accepts objects with up to 10,000 nested levels (the limit of Go's
-``encoding/json``), and Python's ``json`` recurses once per level. With a lower limit, one such
-object would make the whole list of MLJobs unreadable. A main thread's stack of 8 MiB has room for
-25,000 levels.
-"""
-
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
