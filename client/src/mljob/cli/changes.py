@@ -43,7 +43,11 @@ def retry(
     limit = seconds(timeout)
     jobs = session.jobs(names, selector)
     code = _each(jobs, lambda job: job.retry(), "retry requested")
-    return _followed(session, jobs, wait, watch, limit) if (wait or watch) and code is Exit.SUCCESS else code
+    if code is Exit.SUCCESS and (wait or watch):
+        return _followed(session, jobs, watch, limit)
+    if code is Exit.SUCCESS and len(jobs) == 1:
+        typer.echo(f"Follow it: kubectl mljob watch {jobs[0].name} {session.scope}".rstrip(), err=True)
+    return code
 
 
 def cancel(session: Session, names: Names = None, selector: Selector = None, yes: Yes = False) -> int:
@@ -86,7 +90,7 @@ def resume(
     limit = seconds(timeout)
     jobs = session.jobs(names, selector)
     code = _each(jobs, lambda job: job.resume(), "resumed")
-    return _followed(session, jobs, wait, watch, limit) if (wait or watch) and code is Exit.SUCCESS else code
+    return _followed(session, jobs, watch, limit) if (wait or watch) and code is Exit.SUCCESS else code
 
 
 def _each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
@@ -106,7 +110,7 @@ def _each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
     return code
 
 
-def _followed(session: Session, jobs: list[Job], wait: bool, watch: bool, timeout: float | None) -> int:
+def _followed(session: Session, jobs: list[Job], watch: bool, timeout: float | None) -> int:
     from .following import shown_to_the_end, waited_for
 
     if watch and len(jobs) == 1:
