@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from time import monotonic
 
 from ..changes import Change, ChangeKind
-from ..render.rows import row_of
+from ..render.rows import Row, row_of
 from ..resource import MLJob
 from .live import look_of, now
 from .pages import change_line, list_lines
 from .screen import Line, Piece, Screen
 
-MAX_SHOWN = 1_000
-"""The maximum number of MLJobs on a page."""
+_ENDED = ("Succeeded", "Cancelled")
+"""Phases of MLJobs that give way to others where there is no room."""
+_OTHER_ROWS = 4
+"""The rows of a page that are no MLJobs."""
 _NAME_WIDTH = 30
 
 
@@ -26,6 +28,7 @@ class LiveList:
     """
 
     def __init__(self, screen: Screen, *, with_namespace: bool) -> None:
+        self._screen = screen
         self._look = look_of(screen)
         self._with_namespace = with_namespace
         self._known: dict[tuple[str, str], MLJob] = {}
@@ -49,11 +52,27 @@ class LiveList:
 
     def page(self) -> list[Line]:
         """Return the whole list. Another thread may call this, so the list is copied first."""
-        at = now()
-        rows = [row_of(job, at) for job in ordered(list(self._known.values()))[-MAX_SHOWN:]]
-        said = self._lost or ("" if rows else "There are no such MLJobs yet.")
+        known = list(self._known.values())
+        rows = self._fitting(known)
+        more = f"and {len(known) - len(rows)} more" if len(rows) < len(known) else ""
+        said = [more, self._lost or ("" if known else "There are no such MLJobs yet.")]
         listed = list_lines(rows, self._look, with_namespace=self._with_namespace) if rows else []
-        return [*listed, *([[Piece(said)]] if said else [])]
+        return [*listed, *([Piece(text)] for text in said if text)]
+
+    def _fitting(self, known: list[MLJob]) -> list[Row]:
+        """Return the rows that fit on the screen, in order. Those in progress and those that failed
+        come before those that have ended well, and new ones before old ones.
+        """
+        at, room = now(), max(self._screen.height - _OTHER_ROWS, 1)
+        chosen: dict[int, Row] = {}
+        inorder = ordered(known)
+        for index in sorted(range(len(inorder)), key=lambda place: (inorder[place].phase in _ENDED, -place)):
+            row = row_of(inorder[index], at)
+            room -= 2 if row.message else 1
+            if room < 0:
+                break
+            chosen[index] = row
+        return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
         """Yield a line about a change that a person can see."""
