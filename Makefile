@@ -49,16 +49,18 @@ check: bootstrap ## Format, lint, types, import layers, spelling, workflows
 	.venv/bin/python -m devstack.actionlint
 	.venv/bin/zizmor --quiet --offline .github
 
-generate: bootstrap ## Write crds/ from contract/, the field tables of docs/spec/ from crds/, mljob.sync from mljob.aio, and the version from VERSION
+generate: bootstrap ## Write crds/ from contract/, the field tables of docs/spec/ from crds/, mljob.sync from mljob.aio, the commands of kubectl mljob, and the version
 	.venv/bin/python crds/generate.py
 	.venv/bin/python crds/reference.py
 	.venv/bin/python client/generate.py
+	.venv/bin/python client/reference.py
 	.venv/bin/python release/version.py
 
 verify: bootstrap ## Fail if what is generated is not what is committed
 	.venv/bin/python crds/generate.py --check
 	.venv/bin/python crds/reference.py --check
 	.venv/bin/python client/generate.py --check
+	.venv/bin/python client/reference.py --check
 	.venv/bin/python release/version.py --check
 
 docs: bootstrap ## Build the site of the documentation into .dev-docs/html; a broken link or anchor fails

@@ -40,6 +40,27 @@ for job in httpx2.get("{url}/apis/mljob.dev/v1alpha1/namespaces/default/mljobs")
     print(job["metadata"]["name"], job["status"]["phase"])
 """,
     ),
+    "kubectl_mljob_help": (
+        'import sys; sys.argv = ["kubectl-mljob", "--help"]; from mljob.cli.app import run; run(sys.argv[1:])',
+        "import typer",
+    ),
+    "kubectl_mljob_list": (
+        """
+import json, pathlib, tempfile
+from mljob.cli.app import run
+with tempfile.TemporaryDirectory() as folder:
+    file = pathlib.Path(folder, "config")
+    cluster = [{"name": "test", "cluster": {"server": "{url}"}}]
+    contexts = [{"name": "test", "context": {"cluster": "test"}}]
+    file.write_text(json.dumps({"current-context": "test", "contexts": contexts, "clusters": cluster}))
+    assert run(["list", "--kubeconfig", str(file)]) == 0
+""",
+        """
+import httpx2, typer, yaml
+for job in httpx2.get("{url}/apis/mljob.dev/v1alpha1/namespaces/default/mljobs").json()["items"]:
+    print(job["metadata"]["name"], job["status"]["phase"])
+""",
+    ),
 }
 """By name: the client's program, and the floor's."""
 

@@ -24,7 +24,11 @@ from mljob_contract.run_id import MAX_NAME_LENGTH
 from mljob_contract.times import FIRST_YEAR, LAST_YEAR
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = (ROOT / "crds", ROOT / "charts" / "mljob-operator" / "files" / "crds")
+TARGETS = (
+    ROOT / "crds",
+    ROOT / "charts" / "mljob-operator" / "files" / "crds",
+    ROOT / "client" / "src" / "mljob" / "lint" / "crds",
+)
 HEADER = "# Generated from contract/ by `make generate`. Do not edit.\n"
 
 Columns = list[tuple[str, str, str, int]]

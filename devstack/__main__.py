@@ -45,7 +45,7 @@ def _up(stack: Stack, arguments: argparse.Namespace, extra_env: Mapping[str, str
     say(
         f"  Airflow is at {stack.env['AIRFLOW_URL']} (user {stack.env['AIRFLOW_USER']}, password {stack.env['AIRFLOW_PASSWORD']})"
     )
-    say(f"  next: . {_shown(stack.directory / 'env')}; kubectl get mljobs")
+    say(f"  next: . {_shown(stack.directory / 'env')}; kubectl mljob list")
 
 
 def _demo(stack: Stack, arguments: argparse.Namespace) -> None:

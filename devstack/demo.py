@@ -1,30 +1,27 @@
 """The demo: a training job from `kubectl apply` to its outputs.
 
-The demo calls only `kubectl`, and prints the commands. The lines that it prints about the job have
-the same data as `kubectl get mljobs --watch`.
+The demo calls only `kubectl`, and prints the commands. `kubectl mljob` follows the job.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import queue
 import subprocess
-import threading
+import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from devstack import binaries, live_view
-from devstack.bootstrap import ROOT
+from devstack import binaries
+from devstack.bootstrap import ENVIRONMENT, ROOT
 from devstack.control_plane import Kubectl
 from devstack.errors import StackError
 from devstack.progress import elapsed, say
 from devstack.stack import Stack
-from devstack.terminal import Lines, show
+from devstack.terminal import show
 
 MANIFEST = ROOT / "examples" / "train.yaml"
 BOUND = 600.0
@@ -32,6 +29,7 @@ BOUND = 600.0
 a busy machine.
 """
 
+TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
 _DELETION_BOUND = 120
 
 
@@ -45,16 +43,27 @@ def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
     demo.clear()
     began = time.monotonic()
     demo.apply()
-    job = demo.watch(began, began + bound)
-    phase = live_view.moment(job).phase
-    if phase != "Succeeded":
-        raise StackError(demo.explain(job, _why(phase, bound)))
+    job = demo.watch(began + bound)
+    assert_succeeded(demo, job, bound)
     say(f"\n  {demo.name} succeeded ({elapsed(time.monotonic() - began)})")
     demo.conclude(job)
 
 
-def _why(phase: str, bound: float) -> str:
-    return f"ended {phase}" if phase in live_view.TERMINAL else f"was still {phase} after {elapsed(bound)}"
+def assert_succeeded(demo: ShownJob, job: dict[str, Any], bound: float) -> None:
+    """Raise an error that explains a job which has not succeeded within `bound` seconds.
+
+    Raises:
+        StackError: The job has not succeeded.
+    """
+    phase = phase_of(job)
+    if phase != "Succeeded":
+        why = f"ended {phase}" if phase in TERMINAL else f"was still {phase} after {elapsed(bound)}"
+        raise StackError(demo.explain(job, why))
+
+
+def phase_of(job: dict[str, Any]) -> str:
+    """Return the phase of a job, which is Pending until an operator has read the job."""
+    return str((job.get("status") or {}).get("phase") or "Pending")
 
 
 class ShownJob:
@@ -75,7 +84,7 @@ class ShownJob:
         before = self._find()
         if before is None:
             return
-        if live_view.moment(before).is_over or before["metadata"].get("deletionTimestamp"):
+        if phase_of(before) in TERMINAL or before["metadata"].get("deletionTimestamp"):
             show_command(f"kubectl delete mljob {self.name}   # an MLJob runs once")
             self.kubectl(
                 "delete", "mljob", self.name, *self._scope, f"--timeout={_DELETION_BOUND}s", "--ignore-not-found"
@@ -86,79 +95,41 @@ class ShownJob:
         show_command(f"kubectl apply -f {os.path.relpath(self._manifest)}")
         show(self.kubectl("apply", f"--filename={self._manifest}", *self._scope).strip())
 
-    def watch(
-        self, began: float, deadline: float, until: Callable[[live_view.Moment], bool] = lambda _: False
-    ) -> dict[str, Any]:
-        """Print the job's changes until the job ends, `until` returns True, or the deadline passes.
-        Return the latest version of the job.
+    def watch(self, deadline: float) -> dict[str, Any]:
+        """Show the job with `kubectl mljob watch` until the job ends or the deadline passes. Return
+        the latest version of the job.
 
         Args:
-            began: The time from which the printed seconds count, on the clock of `time.monotonic`.
             deadline: The latest time at which the function returns, on the clock of
                 `time.monotonic`.
-            until: Returns whether to stop watching. Called after each change.
         """
-        show_command(f"kubectl get mljob {self.name} --watch   # shows the same in columns")
-        show(live_view.heading())
-        last, job = None, dict[str, Any]()
-        with Lines() as lines:
-            for job in self._changes(deadline):
-                now = live_view.moment(job)
-                if now != last:
-                    in_place = last is not None and now.supersedes(last)
-                    lines.show(live_view.line(time.monotonic() - began, now), in_place=in_place)
-                    last = now
-                if now.is_over or until(now):
-                    break
-        return job
+        show_command(f"kubectl mljob watch {self.name}")
+        sys.stdout.flush()
+        left = max(deadline - time.monotonic(), 1)
+        command = self.kubectl.command("mljob", "watch", self.name, *self._scope, f"--timeout={left:.0f}s")
+        # kubectl reads options after the name of a plugin only, and passes them on.
+        program, kubeconfig, *arguments = command
+        path = f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        subprocess.run([program, *arguments, kubeconfig], env={**os.environ, "PATH": path}, check=False)
+        return self.get()
 
-    def _changes(self, deadline: float) -> Iterator[dict[str, Any]]:
-        """Yield each version of the job from `kubectl get --watch`, until the deadline.
-
-        A watch that the API server ends is started again.
+    def until_reason(self, reason: str, deadline: float) -> dict[str, Any]:
+        """Wait with `kubectl wait` until the status has a reason or the deadline passes. Return the
+        latest version of the job.
         """
-        while time.monotonic() < deadline:
-            command = self.kubectl.command(
-                "get", "mljob", self.name, *self._scope, "--watch", '--output=jsonpath={@}{"\\n"}'
-            )
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-                try:
-                    yield from self._told(process, deadline)
-                finally:
-                    process.kill()
-            self.get()
-            time.sleep(1)
-
-    def _told(self, process: subprocess.Popen[str], deadline: float) -> Iterator[dict[str, Any]]:
-        """Yield the objects that kubectl prints, until the deadline. Another thread reads kubectl's
-        output, because a read would block past the deadline while the job does not change.
-        """
-        lines: queue.Queue[str | None] = queue.Queue()
-
-        def read() -> None:
-            for text in process.stdout or ():
-                lines.put(text)
-            lines.put(None)
-
-        threading.Thread(target=read, daemon=True).start()
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                text = lines.get(timeout=left)
-            except queue.Empty:
-                return
-            if text is None:
-                return
-            if text.strip():
-                yield json.loads(text)
+        condition = f"--for=jsonpath={{.status.reason}}={reason}"
+        show_command(f"kubectl wait '{condition}' mljob/{self.name}")
+        left = max(deadline - time.monotonic(), 1)
+        command = self.kubectl.command("wait", condition, f"mljob/{self.name}", *self._scope, f"--timeout={left:.0f}s")
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return self.get()
 
     def conclude(self, job: dict[str, Any]) -> None:
-        """Print the job's columns, outputs and Events, the URL of the run in Airflow, and commands
+        """Print the job's columns and Events, the URL of the run in Airflow, and commands
         to try next.
         """
         show_command(f"kubectl get mljob {self.name} -o wide")
         show(self.kubectl("get", "mljobs", self.name, *self._scope, "--output=wide").rstrip())
-        show_command(f"kubectl get mljob {self.name} -o jsonpath='{{.status.outputs}}'")
-        show("\n".join(live_view.outputs(job)) or "(none)")
         show_command(f"kubectl describe mljob {self.name}   # its events")
         show("\n".join(self._events(until="Succeeded")))
         env = self._stack.env
@@ -173,7 +144,7 @@ class ShownJob:
         """
         deadline = time.monotonic() + 10
         while True:
-            told = live_view.events(self.kubectl("describe", "mljob", self.name, *self._scope))
+            told = events_in(self.kubectl("describe", "mljob", self.name, *self._scope))
             if any(until in line.split() for line in told) or time.monotonic() > deadline:
                 return told
             time.sleep(0.5)
@@ -189,7 +160,7 @@ class ShownJob:
         return "\n".join(
             [
                 f"MLJob {self.name} {why}: {status.get('reason', 'no reason')}: {status.get('message', 'the status has no message')}",
-                *(f"    {text}" for text in live_view.events(described)),
+                *(f"    {text}" for text in events_in(described)),
                 f"  run: {status.get('dagRunUrl', 'none yet')}",
                 "  the end of the operator's log:",
                 *(f"    {text}" for text in tail),
@@ -213,6 +184,18 @@ class ShownJob:
         return dict(json.loads(found)) if found.strip() else None
 
 
+def events_in(description: str, most: int = 8) -> list[str]:
+    """Return the lines about Events at the end of `kubectl describe`'s output: two heading lines
+    and the last `most` Events.
+    """
+    lines = description.splitlines()
+    starts = [number for number, text in enumerate(lines) if text.startswith("Events:")]
+    if not starts:
+        return []
+    told = [text for text in lines[starts[-1] + 1 :] if text.strip()]
+    return [*told[:2], *told[2:][-most:]]
+
+
 def show_command(text: str) -> None:
     """Print a command as a person types the command."""
     show(f"\n$ {text}")
@@ -225,7 +208,7 @@ The stack is still running. What to try next:
   {f". {env}":<50} # kubectl, helm and the variables of this stack
   make demo-platform                                 # dataset, features, model, predictions, a paused DAG
   kubectl apply -f examples/                         # train a model, and compute a week of statistics
-  kubectl get mlj -w                                 # ... and watch both
+  kubectl mljob list -w                              # ... and watch both; kubectl mljob -h has more
   kubectl explain mljob.spec                         # the fields of an MLJob
   kubectl delete mljob digits-train                  # while it runs: cancels the run in Airflow
   make logs C=operator FOLLOW=1                      # follow the operator's log

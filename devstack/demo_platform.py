@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from devstack import live_view, processes, slack
+from devstack import processes, slack
 from devstack.bootstrap import ROOT
-from devstack.demo import ShownJob, show_command
+from devstack.demo import ShownJob, assert_succeeded, phase_of, show_command
 from devstack.errors import StackError
 from devstack.progress import elapsed, step
 from devstack.stack import Stack
@@ -84,10 +84,8 @@ def run(stack: Stack, bound: float) -> None:
     show(kubectl("apply", f"--filename={FOLDER}", "--namespace=default").strip())
     for number, (file, title) in enumerate(STEPS, 1):
         show(f"\n=== {number}/{len(STEPS) + 1}  {title}")
-        ended = jobs[file].watch(began, time.monotonic() + bound)
-        _assert_succeeded(jobs[file], ended, bound)
-        for line in live_view.outputs(ended):
-            show(f"  {line}")
+        ended = jobs[file].watch(time.monotonic() + bound)
+        assert_succeeded(jobs[file], ended, bound)
     _show_columns(kubectl)
     _show_lineage(jobs["4-predict"], jobs["8-backfill-again"])
     show(f"\n=== {len(STEPS) + 1}/{len(STEPS) + 1}  Pause a DAG on purpose")
@@ -95,26 +93,16 @@ def run(stack: Stack, bound: float) -> None:
         waiting = jobs[PAUSED[0]]
         waiting.clear()
         waiting.apply()
-        now = time.monotonic()
-        seen = waiting.watch(now, now + bound, until=lambda moment: "paused" in moment.trouble)
-        if "paused" not in live_view.moment(seen).trouble:
+        seen = waiting.until_reason("DagPaused", time.monotonic() + bound)
+        if seen["status"].get("reason") != "DagPaused":
             raise StackError(waiting.explain(seen, "does not say in its status that its DAG is paused"))
-        show_command(f"kubectl get mljob {waiting.name} -o wide")
-        show(kubectl("get", "mljob", waiting.name, "--output=wide").rstrip())
+        show(f"  {phase_of(seen)}: {seen['status'].get('message', '')}")
         show(f"\nSlack, {CHANNEL}:\n\n{_boxed(slack.as_text(_told(stack, server)))}")
         show(f"\nThe same as a page: {stack.directory / 'reports' / 'mljob_monitor' / 'latest.html'}")
-    seen = waiting.watch(now, time.monotonic() + bound)
-    _assert_succeeded(waiting, seen, bound)
+    assert_succeeded(waiting, waiting.watch(time.monotonic() + bound), bound)
     show_command("kubectl get mljobs -o wide")
     show(kubectl("get", "mljobs", "--output=wide").rstrip())
     show(f"\n  {len(STEPS)} jobs succeeded, and a paused DAG was found ({elapsed(time.monotonic() - began)})")
-
-
-def _assert_succeeded(job: ShownJob, ended: dict[str, Any], bound: float) -> None:
-    phase = live_view.moment(ended).phase
-    if phase != "Succeeded":
-        why = f"ended {phase}" if phase in live_view.TERMINAL else f"was still {phase} after {elapsed(bound)}"
-        raise StackError(job.explain(ended, why))
 
 
 def _show_columns(kubectl: Any) -> None:

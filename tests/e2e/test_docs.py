@@ -4,17 +4,15 @@ other, as a reader types them.
 
 from __future__ import annotations
 
-import os
-import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from devstack import binaries
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
+from tests.live.plugin import plugin_environment, write_kubeconfig
 from tests.pages import ROOT, blocks, typed
 
 FIRST_JOB = ROOT / "docs" / "data-scientist.md"
@@ -35,12 +33,8 @@ def run(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytes
     The operator has the prefix of mljob-api. The pages read logs of the namespace ``default``.
     """
     namespace = new_installation("docs", MLJOB_RUN_ID_PREFIX="mljob").jobs.namespace
-    kubectl = binaries.locate("kubectl")["kubectl"]
-    program = tmp_path_factory.mktemp("bin") / "kubectl"
-    command = shlex.join([str(kubectl), f"--kubeconfig={stack.kubeconfig}", f"--namespace={namespace}"])
-    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-    program.chmod(0o755)
-    environment = os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    kubeconfig = tmp_path_factory.mktemp("kube") / "config"
+    environment = plugin_environment(write_kubeconfig(stack.kubeconfig, kubeconfig, namespace))
 
     def typed_into_a_shell(line: str) -> str:
         done = subprocess.run(

@@ -115,6 +115,11 @@ class MLJobCluster(LoopbackServer):
                 wanted["status"] = status
             return self._store(wanted)
 
+    def patch(self, name: str, change: Object, namespace: str = "team-a") -> Object:
+        """Change an MLJob by a merge patch."""
+        with self._changed:
+            return self._store(_merge(self._objects[namespace, name], change))
+
     def remove(self, name: str, namespace: str = "team-a") -> None:
         """Delete an MLJob."""
         with self._changed:

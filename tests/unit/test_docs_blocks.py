@@ -14,14 +14,20 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import typer
 import yaml
 from pydantic import BaseModel
+from typer.exceptions import TyperException
+from typer.main import get_command
 
+from mljob.cli.app import app
 from mljob_contract import airflow_instance, mljob
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.adapters.metrics import Metrics
@@ -260,6 +266,9 @@ def of_pip(arguments: Sequence[str]) -> Iterator[str]:
 
 def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
     verb, *rest = arguments
+    if verb == "mljob":
+        yield from of_kubectl_mljob(rest)
+        return
     if verb == "get" and (path := dict(options(rest)).get("--raw")):
         yield from of_raw_path(path)
         return
@@ -274,6 +283,25 @@ def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
             yield from unknown_paths(f" .{target.partition('.')[2]} {' '.join(rest)}", kinds)
     for name, value in options(rest):
         yield from of_kubectl_option(name, value, kinds)
+
+
+def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
+    """Check a command of the plugin by reading it as the plugin does."""
+    command: Any = get_command(app)
+    if arguments[0] in command.commands:
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+        yield from missing_files(arguments, "--conf") if arguments else ()
+        if command.name == "lint":
+            yield from (
+                f"there is no file {word}" for word in arguments if word[0] != "-" and not (ROOT / word).exists()
+            )
+    try:
+        with redirect_stdout(StringIO()):
+            command.make_context("kubectl mljob", list(arguments))
+    except TyperException as error:
+        yield str(error)
+    except typer.Exit:
+        return  # --version and --help end at once
 
 
 def of_raw_path(path: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any, Final
 
+from .render.states import of_phase
 from .resource import MLJob
 from .text import plain, value_text
 
@@ -12,17 +13,6 @@ MAX_TASKS: Final = 50
 """The maximum number of tasks that are shown."""
 MAX_METRICS: Final = 20
 """The maximum number of metrics of a task that are shown."""
-ICONS: Final = {
-    "Pending": "○",
-    "Queued": "◔",
-    "Running": "▶",
-    "Suspended": "⏸",
-    "Cancelling": "◌",
-    "Succeeded": "✔",
-    "Failed": "✘",
-    "Cancelled": "⊘",
-}
-"""An icon for each phase, always beside its word."""
 
 
 class Display:
@@ -60,8 +50,9 @@ class Display:
 def job_line(job: MLJob) -> str:
     """Return an MLJob as one line of text."""
     progress = job.raw_status.get("progress")
+    sign = of_phase(job.phase)
     parts = [
-        f"{ICONS.get(job.phase, '○')} {plain(job.phase or 'Pending', 20)}",
+        f"{sign.icon} {sign.word}",
         plain(job.name),
         plain(progress, 20) if isinstance(progress, str) else "",
         plain(job.message, 300),
@@ -71,7 +62,7 @@ def job_line(job: MLJob) -> str:
 
 def job_html(job: MLJob) -> str:
     """Return an MLJob as HTML: phase and message, progress, tasks and outputs."""
-    percent = job.raw_status.get("percent")
+    sign, percent = of_phase(job.phase), job.raw_status.get("percent")
     bar = f'<progress max="100" value="{percent}">{percent} %</progress>' if _is_percent(percent) else ""
     tasks = job.raw_status.get("tasks")
     listed = [task for task in tasks if isinstance(task, dict)] if isinstance(tasks, list) else []
@@ -86,7 +77,7 @@ def job_html(job: MLJob) -> str:
         for name, value in list(job.outputs.items())[:MAX_TASKS]
     )
     return (
-        f'<div class="mljob"><p><strong>{ICONS.get(job.phase, "○")} {_text(job.phase or "Pending", 20)}</strong> '
+        f'<div class="mljob"><p><strong>{sign.icon} {escape(sign.word)}</strong> '
         f"{_text(job.namespace, 63)}/{_text(job.name, 140)} {bar}</p><p>{_text(job.message, 1000)}</p>{table}"
         f"{f'<table><tbody>{outputs}</tbody></table>' if outputs else ''}</div>"
     )

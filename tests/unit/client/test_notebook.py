@@ -87,7 +87,7 @@ def test_html_is_bounded() -> None:
     "status", [None, [], {"tasks": {}}, {"tasks": [[]], "percent": True, "outputs": 7}, {"phase": {}}]
 )
 def test_odd_status_is_shown_as_pending(status: Any) -> None:
-    assert "Pending" in job_html(job(status))
+    assert "New" in job_html(job(status))
 
 
 def test_line_says_the_same_without_html() -> None:

@@ -1,0 +1,89 @@
+"""The commands, and how each of them ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from . import changes, comparing, following, linting, listing, opening, running, sweeping, telling
+from .exits import Exit
+from .session import goes_on
+
+PROGRAM = "kubectl mljob"
+app = typer.Typer(
+    name="mljob",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"kubectl mljob {version('mljob')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Run ML jobs on Airflow, follow them, find out why they failed, repeat and compare them.
+
+    kubectl does the rest: get, describe, apply, edit, delete.
+
+    Exit codes: 0 success, 1 failed, 2 cancelled, 3 timed out, 4 the command could not do its work,
+    64 wrong options, 130 Ctrl-C.
+    """
+
+
+for module in (running, listing, following, telling, changes, comparing, sweeping, linting, opening):
+    module.add_to(app)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line, and return its exit code. Errors are printed."""
+    try:
+        code = get_command(app).main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # Typer ends with SystemExit when the reader of a pipe has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes it at its end
+        return Exit.BROKEN_PIPE
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    except typer.Abort:
+        code = Exit.INTERRUPTED
+    except Exception as error:
+        return _told(error)
+    if code == Exit.INTERRUPTED and (sentence := goes_on.get()):
+        typer.echo(f"\n{sentence}", err=True)
+    return code if isinstance(code, int) else Exit.SUCCESS
+
+
+def _told(error: Exception) -> int:
+    """Print an error that a person can act on. Any other is a defect, and keeps its traceback."""
+    from typer.exceptions import TyperException
+
+    if isinstance(error, TyperException):
+        getattr(error, "show", lambda: typer.echo(f"Error: {error}", err=True))()
+        return Exit.USAGE
+    from ..errors import JobCancelled, JobError, JobTimeout, MLJobError
+    from ..text import clean_line
+
+    if not isinstance(error, MLJobError | OSError):
+        raise error
+    typer.echo("Error: " + "\n".join(clean_line(line) for line in str(error).splitlines()), err=True)
+    if isinstance(error, JobCancelled):
+        return Exit.CANCELLED
+    if isinstance(error, JobTimeout):
+        return Exit.TIMED_OUT
+    return Exit.FAILED if isinstance(error, JobError) else Exit.ERROR

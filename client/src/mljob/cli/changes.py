@@ -1,0 +1,137 @@
+"""``retry``, ``cancel``, ``suspend`` and ``resume``: what a person asks the operator for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .exits import Exit
+from .options import Names, Selector, Timeout, Yes, seconds, with_groups
+from .session import Session
+
+if TYPE_CHECKING:
+    from ..sync.job import Job
+
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the new attempt has ended. The exit code says how.")]
+Watch = Annotated[
+    bool, typer.Option("--watch", "-w", help="Show the new attempt live until it has ended. For one MLJob.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (retry, cancel, suspend, resume):
+        app.command()(with_groups(command))
+
+
+def retry(
+    session: Session,
+    names: Names = None,
+    selector: Selector = None,
+    wait: Wait = False,
+    watch: Watch = False,
+    timeout: Timeout = None,
+) -> int:
+    """Run finished MLJobs again.
+
+    A failed MLJob runs its failed tasks again, or all of them with retryStrategy NewRun. An MLJob
+    that succeeded runs again as a whole.
+    """
+    limit = seconds(timeout)
+    jobs = session.jobs(names, selector)
+    code = _each(jobs, lambda job: job.retry(), "retry requested")
+    if code is Exit.SUCCESS and (wait or watch):
+        return _followed(session, jobs, watch, limit)
+    if code is Exit.SUCCESS and len(jobs) == 1:
+        typer.echo(f"Follow it: kubectl mljob watch {jobs[0].name} {session.scope}".rstrip(), err=True)
+    return code
+
+
+def cancel(session: Session, names: Names = None, selector: Selector = None, yes: Yes = False) -> int:
+    """Cancel MLJobs for good. Their runs end, and they stay as a record.
+
+    To stop a run and go on later, use suspend. On a terminal, the command asks first.
+    """
+    jobs = session.jobs(names, selector)
+    open_jobs = [job for job in jobs if _is_open(job)]
+    for job in jobs:
+        if job not in open_jobs:
+            typer.echo(f"mljob.mljob.dev/{job.name} has ended: {job.state.phase}", err=True)
+    if open_jobs and not yes and sys.stdin.isatty():
+        for job in open_jobs:
+            typer.echo(_what_ends(job), err=True)
+        typer.confirm("This is final. Cancel?", abort=True, err=True)
+    return _each(open_jobs, lambda job: job.cancel(), "cancellation requested")
+
+
+def suspend(session: Session, names: Names = None, selector: Selector = None) -> int:
+    """Suspend MLJobs until resume.
+
+    Their runs in progress end. A backfill is paused instead.
+    """
+    return _each(session.jobs(names, selector), lambda job: job.suspend(), "suspended")
+
+
+def resume(
+    session: Session,
+    names: Names = None,
+    selector: Selector = None,
+    wait: Wait = False,
+    watch: Watch = False,
+    timeout: Timeout = None,
+) -> int:
+    """Resume suspended MLJobs.
+
+    A new attempt starts, or a backfill goes on.
+    """
+    limit = seconds(timeout)
+    jobs = session.jobs(names, selector)
+    code = _each(jobs, lambda job: job.resume(), "resumed")
+    return _followed(session, jobs, watch, limit) if (wait or watch) and code is Exit.SUCCESS else code
+
+
+def _each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
+    """Change each MLJob, print what was done, and go on after a refusal."""
+    from ..errors import ApiError
+    from ..text import plain
+
+    code = Exit.SUCCESS
+    for job in jobs:
+        try:
+            change(job)
+        except ApiError as error:
+            typer.echo(f"Error: mljob.mljob.dev/{job.name}: {plain(str(error))}", err=True)
+            code = Exit.ERROR
+        else:
+            typer.echo(f"mljob.mljob.dev/{job.name} {done}")
+    return code
+
+
+def _followed(session: Session, jobs: list[Job], watch: bool, timeout: float | None) -> int:
+    from .following import shown_to_the_end, waited_for
+
+    if watch and len(jobs) == 1:
+        return shown_to_the_end(session, jobs[0], timeout)
+    return waited_for(session, jobs, timeout)
+
+
+def _is_open(job: Job) -> bool:
+    from ..verdict import Verdict, verdict_of
+
+    return verdict_of(job.state) in (None, Verdict.STALLED)
+
+
+def _what_ends(job: Job) -> str:
+    """Return what a cancellation ends, in a sentence."""
+    from ..render import fields
+    from ..text import plain
+
+    running = fields.whole(fields.child(job.state.raw_status, "taskCounts"), "running") or 0
+    run = plain(fields.text(job.state.raw_status, "dagRunId"), 250)
+    if not run:
+        return f"MLJob {job.name} is cancelled. It has no run yet."
+    tasks = f"; {running} of its tasks {'is' if running == 1 else 'are'} running" if running else ""
+    return f"MLJob {job.name}: its run {run} is cancelled in Airflow{tasks}."

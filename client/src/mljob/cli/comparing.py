@@ -1,0 +1,89 @@
+"""``compare``: several MLJobs side by side, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from .options import Format, Names, Selector, with_groups
+from .screen import Screen
+from .session import Session
+
+_MAX_VALUE = 60
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(with_groups(compare))
+
+
+def compare(
+    session: Session,
+    names: Names = None,
+    selector: Selector = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RESULT",
+            help="The output or metric to order by, such as accuracy. Default: the first number that most have.",
+            show_default=False,
+        ),
+    ] = None,
+    less: Annotated[
+        bool | None,
+        typer.Option(
+            "--less-is-better/--more-is-better",
+            help="What the best value is. Default: less for loss, error and the like.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Format | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FORMAT",
+            help="Print rows as json or yaml, or the names as name.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Compare MLJobs, the best first.
+
+    Shows the params that differ, the outputs, and the metrics that were reported last.
+    """
+    from .pages import comparison_lines
+
+    jobs = session.jobs(names, selector, at_least=0)
+    if not jobs:
+        typer.echo(f"No MLJob in namespace {session.client.namespace} has the labels {selector}.", err=True)
+        return
+    from ..compare import compare_jobs
+
+    found = compare_jobs([job.state for job in jobs], by=by, less_is_better=less)
+    if output is not None:
+        _print(found.to_rows(), output)
+        return
+    screen = Screen()
+    best = found.best.name if found.best is not None else None
+    screen.show(comparison_lines(found.header(), found.cells(), best, found.by))
+    if found.columns_omitted:
+        typer.echo(f"{found.columns_omitted} more columns are left out; -o json has them.", err=True)
+
+
+def values_text(values: Mapping[str, Any]) -> str:
+    """Return params on one line: ``epochs=5 lr=0.1``."""
+    from ..text import plain, value_text
+
+    return " ".join(f"{plain(key, 63)}={value_text(value, _MAX_VALUE)}" for key, value in values.items())
+
+
+def _print(rows: list[dict[str, Any]], output: Format) -> None:
+    if output is Format.NAME:
+        typer.echo("\n".join(f"mljob.mljob.dev/{row['name']}" for row in rows))
+        return
+    from .objects import text_of
+
+    typer.echo(text_of(rows, output), nl=False)

@@ -1,0 +1,147 @@
+"""Completion: names for the shell, and the program that kubectl asks.
+
+kubectl 1.26 and later runs ``kubectl_complete-mljob`` for the words after ``kubectl mljob``, and reads
+candidates in the format of cobra: a line for each, and a last line with a directive. See
+"Extend kubectl with plugins" in kubernetes.io's documentation.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..resource import MLJob
+    from ..sync.client import Client
+
+SECONDS = 2.0
+"""How long completion waits for the cluster. A shell that waits longer feels broken."""
+MAX_CANDIDATES = 500
+_NO_FILES = ":4"
+"""cobra's directive ShellCompDirectiveNoFileComp."""
+_WITH_FILES = ":0"
+
+
+def jobs(context: typer.Context, incomplete: str) -> list[str]:
+    """Return names of MLJobs."""
+    return _matching(incomplete, _asked(context, lambda job: [job.name]))
+
+
+def dags(context: typer.Context, incomplete: str) -> list[str]:
+    """Return ids of DAGs that MLJobs have run."""
+    return _matching(incomplete, _asked(context, lambda job: [job.dag_id]))
+
+
+def tasks(context: typer.Context, incomplete: str) -> list[str]:
+    """Return ids of tasks of the MLJob that the command names."""
+    from ..render.tasks import tasks_of
+
+    name = context.params.get("name")
+    return _matching(
+        incomplete,
+        _asked(context, lambda job: [task.task_id for task in tasks_of(job.raw_status)] if job.name == name else []),
+    )
+
+
+def contexts(incomplete: str) -> list[str]:
+    """Return contexts of the kubeconfig."""
+    from ..errors import ConfigError
+    from ..kubeconfig import contexts as known
+
+    try:
+        return _matching(incomplete, known())
+    except ConfigError:
+        return []
+
+
+def namespaces(context: typer.Context, incomplete: str) -> list[str]:
+    """Return namespaces, if the person may list them."""
+    from ..errors import MLJobError
+    from ..resource import MLJob
+
+    try:
+        return _matching(incomplete, [MLJob(raw).name for raw in _listed(context, lambda _: "/api/v1/namespaces")])
+    except MLJobError:
+        return []
+
+
+def phases(incomplete: str) -> list[str]:
+    """Return the phases of an MLJob."""
+    from mljob_contract.mljob import Phase
+
+    return _matching(incomplete, Phase)
+
+
+def types(incomplete: str) -> list[str]:
+    """Return the types of an MLJob."""
+    from mljob_contract.job_type import JobType
+
+    return _matching(incomplete, JobType)
+
+
+def main() -> None:
+    """Answer kubectl: the arguments are the words after ``kubectl mljob``, the last one incomplete."""
+    *words, incomplete = sys.argv[1:] or [""]
+    for line in answer(words, incomplete):
+        typer.echo(line)
+
+
+def answer(words: list[str], incomplete: str) -> list[str]:
+    """Return the lines for kubectl: a candidate each, with its description, and the directive."""
+    from typer._click.shell_completion import CompletionItem, ShellComplete
+    from typer.main import get_command
+
+    from .app import PROGRAM, app
+
+    class Cobra(ShellComplete):
+        def source_vars(self) -> dict[str, Any]:
+            return {}
+
+        def get_completion_args(self) -> tuple[list[str], str]:
+            return words, incomplete
+
+        def format_completion(self, item: CompletionItem) -> str:
+            return f"{item.value}\t{item.help}" if item.help else str(item.value)
+
+    shell = Cobra(get_command(app), {}, PROGRAM, "")
+    found = shell.get_completions(words, incomplete)
+    lines = [shell.format_completion(item) for item in found if item.type == "plain"]
+    return [*lines[:MAX_CANDIDATES], _WITH_FILES if any(item.type != "plain" for item in found) else _NO_FILES]
+
+
+def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
+    """Return names from the MLJobs of the namespace; none if the cluster doesn't answer in time."""
+    from ..errors import MLJobError
+    from ..resource import MLJob
+    from ..sync.job import collection_path
+
+    try:
+        found = _listed(context, lambda client: collection_path(client.namespace))
+    except MLJobError:
+        return []
+    return [name for raw in found for name in names(MLJob(raw))]
+
+
+def _listed(context: typer.Context, path: Callable[[Client], str]) -> list[dict[str, Any]]:
+    """Return the first objects of a collection."""
+    from .session import Session
+
+    chosen = {name: context.params.get(name) for name in ("namespace", "context", "kubeconfig")}
+    with Session(**chosen) as session:
+        params, deadline = {"limit": str(MAX_CANDIDATES)}, monotonic() + SECONDS
+        answer = session.client.transport.request(
+            "GET", path(session.client), params=params, tries=1, deadline=deadline
+        )
+    items = answer.get("items")
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _matching(incomplete: str, names: Iterable[str]) -> list[str]:
+    """Return the names that begin as the word does, each once. A shell must not read control
+    characters.
+    """
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete) and name.isprintable()]

@@ -1,0 +1,49 @@
+"""The exit codes of ``kubectl mljob``."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..resource import MLJob
+
+
+class Exit(IntEnum):
+    """What the exit code of a command says.
+
+    A command that follows MLJobs to their end has the first four codes. ``lint`` exits with 1 if it
+    found a mistake.
+    """
+
+    SUCCESS = 0
+    FAILED = 1
+    """An MLJob failed, or can't go on without a change."""
+    CANCELLED = 2
+    """An MLJob was cancelled or deleted."""
+    TIMED_OUT = 3
+    """An MLJob did not end in time. It goes on."""
+    ERROR = 4
+    """The command could not do its work: no connection, a missing right, no such MLJob."""
+    USAGE = 64
+    """An option or an argument is wrong (``EX_USAGE`` of sysexits.h)."""
+    INTERRUPTED = 130
+    """Ctrl-C. What the command followed goes on."""
+    BROKEN_PIPE = 141
+    """The reader of the output has left, as ``head`` does."""
+
+
+def exit_of(job: MLJob) -> Exit:
+    """Return the exit code for the end of an MLJob; ``TIMED_OUT`` if it has not ended."""
+    from ..verdict import Verdict, verdict_of
+
+    verdict = verdict_of(job)
+    if verdict is None:
+        return Exit.TIMED_OUT
+    return {Verdict.SUCCEEDED: Exit.SUCCESS, Verdict.CANCELLED: Exit.CANCELLED}.get(verdict, Exit.FAILED)
+
+
+def worst(codes: list[Exit]) -> Exit:
+    """Return the exit code for several MLJobs: a failure counts most, then a timeout."""
+    order = (Exit.ERROR, Exit.FAILED, Exit.TIMED_OUT, Exit.CANCELLED, Exit.SUCCESS)
+    return next((code for code in order if code in codes), Exit.SUCCESS)

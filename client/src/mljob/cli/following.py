@@ -1,0 +1,133 @@
+"""``watch`` and ``wait``: follow MLJobs to their end."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .exits import Exit, exit_of, worst
+from .options import Name, Names, Selector, Timeout, seconds, with_groups
+from .screen import Line, Piece, Screen
+from .session import Session
+
+if TYPE_CHECKING:
+    from ..resource import MLJob
+    from ..sync.job import Job
+
+_GONE = "It was deleted before it ended, or has other labels now."
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(with_groups(watch))
+    app.command()(with_groups(wait))
+
+
+def watch(session: Session, name: Name, timeout: Timeout = None) -> int:
+    """Show an MLJob live until it ends.
+
+    Shows its tasks, progress and metrics, and what it waits for. The exit code says how it ended. To watch several, use list --watch.
+    """
+    return shown_to_the_end(session, session.job(name), seconds(timeout))
+
+
+def wait(
+    session: Session,
+    names: Names = None,
+    selector: Selector = None,
+    timeout: Timeout = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> int:
+    """Wait until MLJobs have ended.
+
+    Exit codes: 0 all succeeded, 1 one failed or can't go on, 2 one was cancelled or deleted,
+    3 one did not end in time.
+    """
+    limit = seconds(timeout)
+    return waited_for(session, session.jobs(names, selector), limit, selector=selector, quiet=quiet)
+
+
+def waited_for(
+    session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
+) -> int:
+    """Wait until MLJobs have ended, print how each of them did as soon as it has, and return the
+    exit code for all. One watch follows all of them.
+    """
+    from ..changes import ChangeKind
+    from ..render.rows import sentence
+
+    session.follows([job.name for job in jobs])
+    deadline = None if timeout is None else monotonic() + timeout
+    screen = Screen()
+    waiting = {job.state.uid: job.state for job in jobs}
+    codes, listed = list[Exit](), set[str]()
+
+    def ended(state: MLJob, code: Exit, said: str) -> None:
+        del waiting[state.uid]
+        codes.append(code)
+        if not quiet:
+            screen.show([_end_line(state, said, screen)])
+            screen.stream.flush()
+
+    changes = session.client.watch(
+        selector if len(jobs) > 1 else None,
+        field_selector=f"metadata.name={jobs[0].name}" if len(jobs) == 1 else None,
+        deadline=deadline,
+    )
+    with closing(changes) as told:
+        for change in told:
+            state = change.item
+            if state is not None and state.uid in waiting:
+                listed.add(state.uid)
+                if (code := exit_of(state)) is not Exit.TIMED_OUT:
+                    ended(state, code, sentence(state))
+                elif change.kind is ChangeKind.DELETED:
+                    ended(state, Exit.CANCELLED, _GONE)
+                else:
+                    waiting[state.uid] = state
+            elif change.kind is ChangeKind.SYNCED:
+                for gone in [state for uid, state in waiting.items() if uid not in listed]:
+                    ended(gone, Exit.CANCELLED, _GONE)
+            if not waiting:
+                break
+    for state in list(waiting.values()):
+        ended(state, Exit.TIMED_OUT, f"It did not end within {timeout:g} seconds, and goes on. {sentence(state)}")
+    return worst(codes)
+
+
+def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
+    """Show an MLJob until it ends, then its outputs or the way to find out why it failed."""
+    from ..errors import JobTimeout
+    from .live import follow
+
+    screen = Screen()
+    session.follows([job.name])
+    try:
+        state = follow(job, screen, timeout)
+    except JobTimeout as error:
+        typer.echo(str(error), err=True)
+        return Exit.TIMED_OUT
+    conclude(session, state, screen)
+    return exit_of(state)
+
+
+def conclude(session: Session, state: MLJob, screen: Screen) -> None:
+    """Print what a person wants to know after the end."""
+    from .pages import output_lines
+
+    if exit_of(state) is Exit.SUCCESS:
+        lines = output_lines(state)
+        screen.say("", "Outputs:" if lines else "It has no outputs.")
+        screen.show(lines)
+    elif exit_of(state) is Exit.FAILED:
+        screen.say("", f"To find out why: kubectl mljob why {state.name} {session.scope}".rstrip())
+
+
+def _end_line(state: MLJob, said: str, screen: Screen) -> Line:
+    from ..render import states
+
+    sign = screen.sign(states.of_phase(state.phase))
+    return [Piece(state.name, is_strong=True), Piece("  "), sign, Piece(f"  {said}")]

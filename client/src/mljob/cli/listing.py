@@ -1,0 +1,120 @@
+"""``list``: MLJobs with their progress, and what is the matter with those that are not all right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import completion
+from .options import AllNamespaces, Format, Output, Selector, with_groups
+from .screen import Screen
+from .session import Session
+
+if TYPE_CHECKING:
+    from ..resource import MLJob
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("list")(with_groups(list_jobs))
+
+
+def list_jobs(
+    session: Session,
+    *,
+    selector: Selector = None,
+    all_namespaces: AllNamespaces = False,
+    phase: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PHASE",
+            help="Only MLJobs in this phase, such as Failed.",
+            autocompletion=completion.phases,
+            show_default=False,
+        ),
+    ] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="Only MLJobs of this type, such as Training.",
+            autocompletion=completion.types,
+            show_default=False,
+        ),
+    ] = None,
+    dag: Annotated[
+        str | None, typer.Option(metavar="DAG_ID", help="Only MLJobs of this DAG.", show_default=False)
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and show changes.")] = False,
+    output: Output = None,
+) -> None:
+    """List MLJobs with their progress.
+
+    Each line says how far the MLJob is and what runs now; and why, if it waits or failed.
+    """
+    wanted = {"status.phase": _capital(phase), "spec.type": type_, "spec.dagId": dag}
+    fields = ",".join(f"{name}={_escaped(value)}" for name, value in wanted.items() if value)
+    chosen: dict[str, Any] = {"all_namespaces": all_namespaces, "field_selector": fields or None}
+    if watch and output is None:
+        _watched(session, selector, chosen)
+        return
+    jobs = [job.state for job in session.client.list_jobs(selector, **chosen)]
+    if output is not None:
+        print_objects(jobs, output)
+        return
+    _print(session, jobs, with_namespace=all_namespaces, filtered=bool(selector or fields))
+
+
+def print_objects(jobs: list[MLJob], output: Format, *, as_list: bool = True) -> None:
+    """Print objects in the format of ``-o``."""
+    from .objects import dumped, named
+
+    if output is Format.NAME:
+        typer.echo("\n".join(named(job) for job in jobs), nl=bool(jobs))
+    else:
+        typer.echo(dumped([job.raw for job in jobs], output, as_list=as_list), nl=False)
+
+
+def _print(session: Session, jobs: list[MLJob], *, with_namespace: bool, filtered: bool) -> None:
+    from ..render.rows import row_of
+    from .live import look_of, now
+    from .live_list import ordered
+    from .pages import list_lines
+
+    if not jobs:
+        where = "any namespace" if with_namespace else f"namespace {session.client.namespace}"
+        what = "No MLJob matches" if filtered else "There are no MLJobs"
+        start = "" if filtered else " Start one: kubectl mljob run DAG_ID"
+        typer.echo(f"{what} in {where}.{start}", err=True)
+        return
+    screen, at = Screen(), now()
+    screen.show(list_lines([row_of(job, at) for job in ordered(jobs)], look_of(screen), with_namespace=with_namespace))
+
+
+def _watched(session: Session, selector: str | None, chosen: dict[str, Any]) -> None:
+    from .live import drawn
+    from .live_list import LiveList
+
+    screen = Screen()
+    shown = LiveList(screen, with_namespace=chosen["all_namespaces"])
+    changes = session.client.watch(selector, **chosen)
+    if screen.is_terminal:
+        with drawn(screen, shown.page):
+            for change in changes:
+                shown.take(change)
+        return
+    for change in changes:
+        shown.take(change)
+        screen.show(shown.lines_about(change))
+        screen.stream.flush()
+
+
+def _capital(phase: str | None) -> str | None:
+    return phase[:1].upper() + phase[1:] if phase else None
+
+
+def _escaped(value: str) -> str:
+    """Escape a value as field selectors need it (``fields.EscapeValue`` of apimachinery)."""
+    return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

@@ -1,0 +1,97 @@
+"""A list of MLJobs that follows their changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import monotonic
+
+from ..changes import Change, ChangeKind
+from ..render.rows import Row, row_of
+from ..resource import MLJob
+from .live import look_of, now
+from .pages import change_line, list_lines
+from .screen import Line, Piece, Screen
+
+_ENDED = ("Succeeded", "Cancelled")
+"""Phases of MLJobs that give way to others where there is no room."""
+_OTHER_ROWS = 4
+"""The rows of a page that are no MLJobs."""
+_NAME_WIDTH = 30
+
+
+class LiveList:
+    """The MLJobs that a watch has told of.
+
+    Args:
+        screen: Where they are shown.
+        with_namespace: Whether the namespace is shown.
+    """
+
+    def __init__(self, screen: Screen, *, with_namespace: bool) -> None:
+        self._screen = screen
+        self._look = look_of(screen)
+        self._with_namespace = with_namespace
+        self._known: dict[tuple[str, str], MLJob] = {}
+        self._told: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._lost = ""
+        self._begun = monotonic()
+
+    def take(self, change: Change[MLJob]) -> None:
+        """Take a change of the watch."""
+        job = change.item
+        if job is not None:
+            key = job.namespace, job.name
+            if change.kind is ChangeKind.DELETED:
+                self._known.pop(key, None)
+            else:
+                self._known[key] = job
+        elif change.kind is ChangeKind.DISCONNECTED:
+            self._lost = f"Not live since {now():%H:%M:%S} UTC: {change.message}".rstrip(": ")
+        else:
+            self._lost = ""
+
+    def page(self) -> list[Line]:
+        """Return the whole list. Another thread may call this, so the list is copied first."""
+        known = list(self._known.values())
+        rows = self._fitting(known)
+        more = f"and {len(known) - len(rows)} more" if len(rows) < len(known) else ""
+        said = [more, self._lost or ("" if known else "There are no such MLJobs yet.")]
+        listed = list_lines(rows, self._look, with_namespace=self._with_namespace) if rows else []
+        return [*listed, *([Piece(text)] for text in said if text)]
+
+    def _fitting(self, known: list[MLJob]) -> list[Row]:
+        """Return the rows that fit on the screen, in order. Those in progress and those that failed
+        come before those that have ended well, and new ones before old ones.
+        """
+        at, room = now(), max(self._screen.height - _OTHER_ROWS, 1)
+        chosen: dict[int, Row] = {}
+        inorder = ordered(known)
+        for index in sorted(range(len(inorder)), key=lambda place: (inorder[place].phase in _ENDED, -place)):
+            row = row_of(inorder[index], at)
+            room -= 2 if row.message else 1
+            if room < 0:
+                break
+            chosen[index] = row
+        return [chosen[index] for index in sorted(chosen)]
+
+    def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
+        """Yield a line about a change that a person can see."""
+        job = change.item
+        if job is None:
+            if change.kind is ChangeKind.DISCONNECTED:
+                yield [Piece(self._lost)]
+            return
+        said, line = change_line(job, self._look, now(), monotonic() - self._begun)
+        key = job.namespace, job.name
+        name = f"{job.namespace}/{said[0]}" if self._with_namespace else said[0]
+        if change.kind is ChangeKind.DELETED:
+            self._told.pop(key, None)
+            yield [Piece(f"{name:<{_NAME_WIDTH}} "), *line[:1], Piece("deleted")]
+        elif self._told.get(key) != said:
+            self._told[key] = said
+            yield [Piece(f"{name:<{_NAME_WIDTH}} "), *line]
+
+
+def ordered(jobs: list[MLJob]) -> list[MLJob]:
+    """Return MLJobs by namespace and age: the newest come last, where a person in a terminal looks."""
+    return sorted(jobs, key=lambda job: (job.namespace, str(job.created_at or ""), job.name))

@@ -1,0 +1,52 @@
+"""Objects as ``-o json|yaml|name`` prints them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ..resource import API_VERSION, MLJob
+from .options import Format
+
+_HIDDEN = re.compile(
+    "[\u007f-\u009f\u00ad\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\U000e0000-\U000e0fff]"
+)
+"""Characters that JSON allows in texts, and that a terminal obeys or hides."""
+
+
+def named(job: MLJob) -> str:
+    """Return the name of an MLJob as ``kubectl -o name`` prints it."""
+    return f"mljob.mljob.dev/{job.name}"
+
+
+def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> str:
+    """Return objects as JSON or YAML, without managedFields, as kubectl shows them.
+
+    Args:
+        objects: The objects as the API server sent them.
+        output: JSON or YAML.
+        as_list: Whether the objects are the items of a List. Otherwise there is one object.
+    """
+    shown = [_without_managers(value) for value in objects]
+    return text_of({"apiVersion": "v1", "kind": "List", "items": shown} if as_list else shown[0], output)
+
+
+def text_of(value: Any, output: Format) -> str:
+    """Return a value as JSON or YAML that is harmless on a terminal: hidden characters are escaped."""
+    text = json.dumps(value, indent=4, ensure_ascii=False) + "\n"
+    if output is Format.JSON:
+        return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    import yaml
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=not _HIDDEN.search(text), width=1_000))
+
+
+def _without_managers(value: dict[str, Any]) -> dict[str, Any]:
+    metadata = value.get("metadata")
+    kept = (
+        {name: field for name, field in metadata.items() if name != "managedFields"}
+        if isinstance(metadata, dict)
+        else {}
+    )
+    return {"apiVersion": API_VERSION, "kind": "MLJob", **value, "metadata": kept}

@@ -1,0 +1,95 @@
+"""``open`` and ``ui``: in a browser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import completion
+from .exits import Exit
+from .options import Name, with_groups
+from .session import Session
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("open")(with_groups(open_run))
+    app.command()(with_groups(ui))
+
+
+def open_run(
+    session: Session,
+    name: Name,
+    task: Annotated[
+        str | None, typer.Argument(help="A task, to open its log.", autocompletion=completion.tasks, show_default=False)
+    ] = None,
+    print_: Annotated[bool, typer.Option("--print", help="Print the address instead.")] = False,
+) -> int:
+    """Open the run of an MLJob in Airflow.
+
+    Opens the page in the browser, or prints its address if there is no browser.
+    """
+    from ..render import fields
+    from ..render.explanation import safe_url
+    from ..render.tasks import tasks_of
+
+    job = session.job(name)
+    if task is None:
+        url, what = safe_url(fields.text(job.state.raw_status, "dagRunUrl")), "no run yet"
+    else:
+        found = {each.task_id: each.url for each in tasks_of(job.state.raw_status)}
+        known = ", ".join(list(found)[:20]) or "none yet"
+        url, what = safe_url(found.get(task, "")), f"no page of task {task[:100]!r}. Its tasks: {known}"
+    if not url:
+        typer.echo(f"Error: MLJob {job.name} has {what}.", err=True)
+        return Exit.ERROR
+    if print_ or not _opened(url):
+        typer.echo(url)
+    return Exit.SUCCESS
+
+
+def ui(
+    session: Session,
+    port: Annotated[
+        int,
+        typer.Option(
+            metavar="NUMBER", min=0, max=65535, help="The port on 127.0.0.1. Default: a free one.", show_default=False
+        ),
+    ] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
+) -> int:
+    """Show MLJobs live in the browser.
+
+    Only this machine reaches the page, and the address holds a secret. It uses your own rights.
+    """
+    from importlib.util import find_spec
+
+    missing = [module for module in ("starlette", "uvicorn", "jinja2") if find_spec(module) is None]
+    if missing or find_spec("mljob.view") is None:
+        typer.echo("Error: the view is not installed. Install it: pip install 'mljob[view]'", err=True)
+        return Exit.ERROR
+    import asyncio
+    from dataclasses import replace
+    from importlib import import_module
+
+    def started(url: str) -> None:
+        typer.echo(f"The view is at {url}\nIt lets in whoever knows this address. Ctrl-C ends it.", err=True)
+        if browser:
+            _opened(url)
+
+    client = session.client
+    config = replace(client.transport.config, namespace=client.namespace)
+    # The view is an extra, so its package may be absent.
+    asyncio.run(import_module("mljob.view.server").serve_locally(config, port, started))
+    return Exit.SUCCESS
+
+
+def _opened(url: str) -> bool:
+    """Open a browser, and return whether there is one."""
+    import webbrowser
+
+    try:
+        return webbrowser.open(url)
+    except webbrowser.Error:
+        return False

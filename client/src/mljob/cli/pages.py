@@ -1,0 +1,207 @@
+"""What commands print, as lines: pure functions of what :mod:`mljob.render` says about MLJobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..render import fields, numbers
+from ..render.explanation import Explanation
+from ..render.rows import Row, row_of, sentence
+from ..render.states import Sign, Tone
+from ..render.tasks import Task, line_of, tasks_of
+from ..resource import MLJob
+from ..text import plain
+from .screen import Line, Piece
+
+INDENT = "  "
+MIN_TASKS = 5
+"""The minimum number of tasks that a live page shows, however low the terminal is."""
+_MAX_OUTPUTS = 50
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a screen shows signs and bars.
+
+    Attributes:
+        sign: Makes the piece for a sign.
+        is_terminal: Whether lines may be cut and drawn again. Otherwise each MLJob has one line.
+        has_unicode: Whether bars may use block characters.
+    """
+
+    sign: Callable[[Sign], Piece]
+    is_terminal: bool = False
+    has_unicode: bool = False
+
+    def bar(self, percent: int | None) -> str:
+        """Return a bar."""
+        return numbers.bar(percent, "█", "░") if self.has_unicode else numbers.bar(percent)
+
+
+LIST_TITLES = ("NAMESPACE", "NAME", "PHASE", "PROGRESS", "TOOK", "AGE", "NOW", "METRICS", "MESSAGE")
+
+
+def list_cells(row: Row, look: Look, *, with_namespace: bool) -> list[Piece]:
+    """Return the columns of an MLJob in a list. On a terminal the message has a line of its own."""
+    has_bar = look.is_terminal and row.sign.tone is Tone.BUSY
+    progress = f"{look.bar(row.percent)} {row.progress}".strip() if has_bar else row.progress
+    return [
+        Piece(row.namespace if with_namespace else ""),
+        Piece(row.name, is_strong=True),
+        look.sign(row.sign),
+        Piece(progress),
+        Piece(row.took),
+        Piece(row.age),
+        Piece(row.now),
+        Piece(row.metrics),
+        Piece("" if look.is_terminal else row.message),
+    ]
+
+
+def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles: bool = True) -> list[Line]:
+    """Return a list of MLJobs. On a terminal, the reason of an MLJob that is not all right is on the
+    line below it.
+    """
+    from .screen import columns
+
+    cells = [list_cells(row, look, with_namespace=with_namespace) for row in rows]
+    lines = columns(cells, LIST_TITLES if titles else None)
+    if not look.is_terminal:
+        return lines
+    made, body = list(lines[:1]) if titles else [], lines[1:] if titles else lines
+    for row, line in zip(rows, body, strict=True):
+        made.append(line)
+        if row.message:
+            made.append([Piece(f"{INDENT}{row.message}", Tone.NEUTRAL)])
+    return made
+
+
+def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int) -> list[Line]:
+    """Return one MLJob with its tasks, for a page that is drawn again and again."""
+    row = row_of(job, now)
+    share = f"{look.bar(row.percent)} {row.percent}%" if row.percent is not None else ""
+    parts = [Piece(row.name, is_strong=True), look.sign(row.sign), Piece(share), Piece(row.progress), Piece(row.took)]
+    head = [piece for part in parts if part.text for piece in (part, Piece("  "))]
+    said = sentence(job)
+    lines: list[Line] = [head, *([[Piece(f"{INDENT}{said}")]] if said else []), []]
+    tasks = tasks_of(job.raw_status)
+    shown = _worth_showing(tasks, most_tasks)
+    lines += task_lines(shown, look, now)
+    left_out = len(tasks) - len(shown) + (fields.whole(job.raw_status, "tasksOmitted") or 0)
+    if left_out:
+        lines.append([Piece(f"{INDENT}and {left_out} more tasks", Tone.NEUTRAL)])
+    return lines
+
+
+def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = INDENT) -> list[Line]:
+    """Return a line for each task, and one for the error of each failed task."""
+    from .screen import columns
+
+    told = [line_of(task, now) for task in tasks]
+    cells = [
+        [Piece(f"{indent}{line.name}"), look.sign(line.sign), Piece(line.took), Piece(line.notes)] for line in told
+    ]
+    made: list[Line] = []
+    for line, shown in zip(told, columns(cells), strict=True):
+        made.append(shown)
+        if line.error:
+            made.append([Piece(f"{indent}{INDENT}{line.error}", Tone.BAD)])
+    return made
+
+
+def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
+    """Return what a line about a change of an MLJob says, to compare with the line before, and the
+    line itself.
+
+    Args:
+        job: The MLJob.
+        look: How the screen shows signs.
+        now: The time, for durations.
+        since: The seconds since the command began.
+    """
+    row = row_of(job, now)
+    percent = "" if row.percent is None else f"{row.percent}%"
+    said = (row.name, row.sign.word, row.progress, percent, row.now, row.metrics, row.message)
+    pieces = [
+        Piece(f"{since:>7.1f}s  "),
+        Piece(f"{look.sign(row.sign).text:<14}", row.sign.tone),
+        Piece(f"{row.progress:>7}  {percent:>4}  {row.now or '-':<16}  "),
+        Piece("  ".join(part for part in (row.metrics, row.message) if part)),
+    ]
+    return said, pieces
+
+
+def output_lines(job: MLJob) -> list[Line]:
+    """Return the outputs of a run, one on each line."""
+    from .screen import columns
+
+    found = list(job.outputs.items())
+    cells = [[Piece(f"{INDENT}{plain(name, 63)}"), Piece(numbers.output(value))] for name, value in found]
+    more = len(found) - _MAX_OUTPUTS
+    return [*columns(cells[:_MAX_OUTPUTS]), *([[Piece(f"{INDENT}and {more} more")]] if more > 0 else [])]
+
+
+def explanation_lines(told: Explanation, look: Look, now: datetime, log: Sequence[str], no_log: str) -> list[Line]:
+    """Return why an MLJob is as it is.
+
+    Args:
+        told: The explanation.
+        look: How the screen shows signs.
+        now: The time, for durations.
+        log: The last lines of the task's log.
+        no_log: Why there is no log, or an empty text.
+    """
+    from .screen import columns
+
+    reason = f"  ({told.reason})" if told.reason and told.reason != told.sign.word else ""
+    lines: list[Line] = [[Piece(told.name, is_strong=True), Piece("  "), look.sign(told.sign), Piece(reason)]]
+    lines.append([Piece(told.sentence)])
+    if told.task is not None:
+        lines += [[], *task_lines([told.task], look, now)]
+    if log:
+        lines += [[], [Piece(f"The last {len(log)} lines of its log:", Tone.NEUTRAL)]]
+        lines += [[Piece(f"{INDENT}| {line}")] for line in log]
+    elif no_log and told.needs_log:
+        lines += [[], [Piece(no_log, Tone.NEUTRAL)]]
+    if told.facts:
+        lines += [[], *columns([[Piece(f"{INDENT}{name}", Tone.NEUTRAL), Piece(value)] for name, value in told.facts])]
+    for way in told.ways_out:
+        lines += [[], [Piece(way.text)]]
+        if way.command:
+            lines.append([Piece(f"{INDENT}{way.command}", is_strong=True)])
+    return lines
+
+
+def comparison_lines(
+    header: Sequence[str], cells: Sequence[Sequence[str]], best: str | None, by: str | None
+) -> list[Line]:
+    """Return a comparison. The best MLJob has a star, and the result that decides is marked.
+
+    Args:
+        header: The titles of the columns; the first is that of the name.
+        cells: The rows.
+        best: The name of the best MLJob, or None.
+        by: The result that the rows are ordered by, or None.
+    """
+    from .screen import columns
+
+    titles = ["", *(f"{title}*" if title == by else title for title in (plain(text, 60) for text in header))]
+    rows = [
+        [Piece("*" if row[0] == best else " ", Tone.GOOD), Piece(row[0], is_strong=True), *map(Piece, row[1:])]
+        for row in cells
+    ]
+    return columns(rows, [title.upper() if index < 3 else title for index, title in enumerate(titles)])
+
+
+def _worth_showing(tasks: Sequence[Task], most: int) -> list[Task]:
+    """Return as many tasks as fit, in their order: failed ones first, then those in progress, then
+    the latest.
+    """
+    most = max(most, MIN_TASKS)
+    if len(tasks) <= most:
+        return list(tasks)
+    rank = {"failed": 0, "awaiting_input": 0, "up_for_retry": 1, "running": 1, "deferred": 2, "queued": 2}
+    ordered = sorted(range(len(tasks)), key=lambda index: (rank.get(tasks[index].state, 3), -index))
+    return [tasks[index] for index in sorted(ordered[:most])]

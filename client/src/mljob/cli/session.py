@@ -1,0 +1,171 @@
+"""One call of a command: the cluster that its options choose, and what the person has to know if the
+command ends early. The fields of :class:`Session` are options of each command, named as kubectl
+names them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from . import completion
+
+if TYPE_CHECKING:
+    from ..sync.client import Client
+    from ..sync.job import Job
+
+MAX_NAMES = 500
+"""The maximum number of MLJobs that a command changes or waits for."""
+goes_on: ContextVar[str] = ContextVar("goes_on", default="")
+"""The sentence for Ctrl-C: what goes on without the command."""
+
+
+@dataclass
+class Session:
+    """What the options of a command choose.
+
+    Attributes:
+        namespace: The namespace, or None for that of the context.
+        context: The context of the kubeconfig, or None for the current one.
+        kubeconfig: The file, or None for kubectl's rules.
+    """
+
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            metavar="NAME",
+            help="The namespace. Default: that of the context.",
+            autocompletion=completion.namespaces,
+            show_default=False,
+        ),
+    ] = None
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The context of the kubeconfig. Default: the current one.",
+            autocompletion=completion.contexts,
+            show_default=False,
+        ),
+    ] = None
+    kubeconfig: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="The kubeconfig. Default: KUBECONFIG, else ~/.kube/config.", show_default=False
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        self._opened: list[Client] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._opened:
+            client.close()
+
+    @cached_property
+    def client(self) -> Client:
+        """The client, made at its first use.
+
+        Raises:
+            ConfigError: There is no usable kubeconfig.
+        """
+        from ..sync.client import Client
+
+        client = Client(self.namespace, context=self.context, kubeconfig=self.kubeconfig)
+        self._opened.append(client)
+        return client
+
+    @property
+    def scope(self) -> str:
+        """The options that a suggested command needs to reach the same MLJob."""
+        given = (("-n", self.namespace), ("--context", self.context), ("--kubeconfig", self.kubeconfig))
+        return " ".join(f"{option} {shlex.quote(value)}" for option, value in given if value)
+
+    def job(self, name: str) -> Job:
+        """Return a handle on an MLJob. ``mljob/NAME`` is allowed, as kubectl prints it.
+
+        Raises:
+            NotFound: There is none. The message says where to look.
+        """
+        from ..errors import KindNotServed, NotFound
+
+        short = name.rsplit("/", 1)[-1]
+        try:
+            return self.client.get(short)
+        except KindNotServed:
+            raise
+        except NotFound as error:
+            listing = f"kubectl mljob list {self.scope}".rstrip()
+            raise NotFound(
+                f"There is no MLJob {short[:200]!r} in namespace {self.client.namespace}. See which there are: {listing}",
+                code=error.code,
+                reason=error.reason,
+            ) from None
+
+    def jobs(self, names: list[str] | None, selector: str | None, *, at_least: int = 1) -> list[Job]:
+        """Return handles on the MLJobs that a command names, or selects by labels.
+
+        Raises:
+            Invalid: Neither or both are given, there are too many, or the selector matches less
+                than ``at_least``.
+        """
+        from ..errors import Invalid
+
+        if bool(names) is bool(selector):
+            raise Invalid("Name MLJobs, or select them by labels with -l, and not both.")
+        found = [self.job(name) for name in dict.fromkeys(names or ())] if names else self.client.list_jobs(selector)
+        if len(found) < at_least:
+            raise Invalid(f"No MLJob in namespace {self.client.namespace} has the labels {selector}.")
+        if len(found) > MAX_NAMES:
+            raise Invalid(f"{len(found)} MLJobs are more than {MAX_NAMES}. Select fewer.")
+        return found
+
+    def dry_run(self, value: dict[str, Any], *, create: bool = False) -> dict[str, Any]:
+        """Have the API server check an object, and return what it would store.
+
+        Args:
+            value: The object.
+            create: Whether the object must be new. Otherwise an object of the same name is checked
+                as if it were changed to this one.
+
+        Raises:
+            AlreadyExists: With ``create``, there is an object of this name.
+            Invalid: The API server would refuse it.
+            NotAllowed: The person may not create it.
+        """
+        from urllib.parse import quote
+
+        from ..errors import AlreadyExists
+        from ..resource import KIND
+        from ..sync.job import collection_path
+        from ..sync.transport import MERGE_PATCH
+
+        metadata, transport = value["metadata"], self.client.transport
+        namespace = (metadata.get("namespace") or self.client.namespace) if value["kind"] == KIND else None
+        path = collection_path(namespace)
+        if value["kind"] != KIND:
+            path = f"{path.rpartition('/')[0]}/airflowinstances"
+        params = {"dryRun": "All", "fieldValidation": "Strict"}
+        try:
+            return transport.request("POST", path, params=params, body=value, repeatable=True)
+        except AlreadyExists:
+            if create:
+                raise
+        path = f"{path}/{quote(metadata['name'], safe='')}"
+        return transport.request("PATCH", path, params=params, body=value, content_type=MERGE_PATCH, repeatable=True)
+
+    def follows(self, names: list[str]) -> None:
+        """Have Ctrl-C say that these MLJobs go on."""
+        watched = names[0] if len(names) == 1 else ""
+        who = f"MLJob {watched} goes on" if watched else f"{len(names)} MLJobs go on"
+        goes_on.set(f"{who}. To follow again: kubectl mljob watch {watched} {self.scope}".rstrip())

@@ -1,0 +1,145 @@
+"""``why``, ``logs`` and ``tree``: what happened in a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import completion
+from .options import Name, with_groups
+from .screen import Screen
+from .session import Session
+
+if TYPE_CHECKING:
+    from mljob_contract.graph import RunGraph
+
+    from ..render.explanation import Explanation
+    from ..sync.job import Job
+
+LOG_TAIL = 20
+"""How many lines of a failed task's log ``why`` shows."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(with_groups(why))
+    app.command()(with_groups(logs))
+    app.command()(with_groups(tree))
+
+
+def why(
+    session: Session,
+    name: Name,
+    tail: Annotated[
+        int, typer.Option(metavar="NUMBER", min=0, max=10_000, help="How many lines of the failed task's log to show.")
+    ] = LOG_TAIL,
+) -> None:
+    """Say why an MLJob waits or failed.
+
+    Shows the failed task with its error and the end of its log, and the way out.
+    """
+    from ..render.explanation import explain
+    from .live import look_of, now
+    from .pages import explanation_lines
+
+    job, screen, at = session.job(name), Screen(), now()
+    told = explain(job.state, at, session.scope)
+    log, no_log = _log_of(job, told, tail) if told.needs_log and tail else ([], "")
+    screen.wrap(explanation_lines(told, look_of(screen), at, log, no_log))
+
+
+def logs(
+    session: Session,
+    name: Name,
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            help="The id of a task. Default: the failed task, else the running one, else the newest.",
+            autocompletion=completion.tasks,
+            show_default=False,
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Go on until the task has ended. Waits for a task that has not started."),
+    ] = False,
+    tail: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", min=0, max=100_000, help="Only the last lines, so many.", show_default=False),
+    ] = None,
+    map_index: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=0, help="The instance of a mapped task.", show_default=False)
+    ] = None,
+    try_number: Annotated[
+        int | None,
+        typer.Option("--try", metavar="NUMBER", min=1, help="The try. Default: the newest.", show_default=False),
+    ] = None,
+) -> None:
+    """Print the log of a task.
+
+    mljob-api has to be installed in the cluster.
+    """
+    job, screen = session.job(name), Screen()
+    if follow:
+        session.follows([job.name])
+    for line in job.logs(task, map_index=map_index, try_number=try_number, tail=tail, follow=follow):
+        screen.say(line)
+        if follow:
+            screen.stream.flush()
+
+
+def tree(session: Session, name: Name) -> None:
+    """Show the tasks of a run as a tree.
+
+    The tasks are in the order of the DAG, by task groups, below the MLJobs whose outputs the run
+    takes.
+    """
+    from .live import look_of, now
+    from .trees import tree_lines
+
+    job, screen = session.job(name), Screen()
+    graph, note = _graph_of(job)
+    upstreams = [_upstream(session, other) for other in _upstream_names(job)]
+    screen.show(tree_lines(job.state, graph, upstreams, look_of(screen), now()))
+    if note:
+        typer.echo(note, err=True)
+
+
+def _log_of(job: Job, told: Explanation, tail: int) -> tuple[list[str], str]:
+    """Return the last lines of the task's log, or why they can't be read."""
+    from ..errors import ApiError
+
+    task = told.task
+    try:
+        return list(job.logs(task.task_id if task else None, map_index=told.map_index, tail=tail))[-tail:], ""
+    except ApiError as error:
+        page = f" The log in Airflow: {task.url}" if task and task.url else ""
+        return [], f"The log can't be read here: {error}{page}"
+
+
+def _graph_of(job: Job) -> tuple[RunGraph | None, str]:
+    """Return the graph, or a note that says why there is none."""
+    from ..errors import ApiError
+
+    try:
+        return job.graph(), ""
+    except ApiError as error:
+        return None, f"The tasks are in the order in which they started, because the graph can't be read: {error}"
+
+
+def _upstream_names(job: Job) -> list[str]:
+    from ..render import fields
+
+    sources = (fields.child(source, "outputsRef") for source in fields.children(job.state.raw_spec, "confFrom"))
+    return list(dict.fromkeys(name for source in sources if (name := fields.text(source, "name"))))
+
+
+def _upstream(session: Session, name: str) -> tuple[str, str | None]:
+    """Return name and phase of another MLJob; None for one that can't be read."""
+    from ..errors import ApiError
+
+    try:
+        return name, session.client.get(name).state.phase
+    except ApiError:
+        return name, None

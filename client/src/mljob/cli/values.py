@@ -1,0 +1,164 @@
+"""Values of a conf on a command line: ``--set optimizer.lr=0.1``, ``--grid epochs=5,10`` and
+``--conf FILE``.
+
+A value is YAML, so that 20 is a number and true a boolean; quotes make it a text.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+MAX_ASSIGNMENTS = 200
+"""The maximum number of ``--set`` and ``--grid``."""
+MAX_LENGTH = 64 * 1024
+"""The maximum number of characters of one value."""
+MAX_FILE_BYTES = 1024 * 1024
+"""The maximum size of a file for ``--conf``, in bytes."""
+_PATH = re.compile(r"(?:\\.|[^.\\])+")
+
+
+def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
+    """Return the conf of assignments such as ``optimizer.lr=0.1``. A dot in a key leads to a nested
+    object; a dot after a backslash is part of the key.
+
+    Raises:
+        typer.BadParameter: A text is no assignment, or two of them contradict.
+    """
+    conf: dict[str, Any] = {}
+    for key, value in _split(texts, option):
+        steps = path_of(key, option)
+        place = conf
+        for step in steps[:-1]:
+            place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                raise typer.BadParameter(f"{key!r} contradicts an earlier value of {step!r}", param_hint=option)
+        if isinstance(place.get(steps[-1]), dict):
+            raise typer.BadParameter(f"{key!r} contradicts earlier values below it", param_hint=option)
+        place[steps[-1]] = parsed(value, key, option)
+    return conf
+
+
+def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]]:
+    """Return the values of each param of a grid: ``epochs=5,10`` or ``layers=[[64],[64,32]]``.
+
+    Raises:
+        typer.BadParameter: A text is no assignment, or a param is there twice.
+    """
+    grid: dict[str, list[Any]] = {}
+    for key, value in _split(texts, option):
+        if key in grid:
+            raise typer.BadParameter(f"{key!r} is there twice; write all its values once", param_hint=option)
+        listed = value if value.lstrip().startswith("[") else f"[{value}]"
+        found = parsed(listed, key, option)
+        grid[key] = found if isinstance(found, list) else [found]
+    return grid
+
+
+def conf_file(path: str) -> dict[str, Any]:
+    """Return the conf in a YAML or JSON file; ``-`` is standard input.
+
+    Raises:
+        typer.BadParameter: The file can't be read, or holds no object.
+    """
+    text = read(path, MAX_FILE_BYTES, "--conf")
+    value = _one_document(text, path, "--conf")
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"{path}: the file holds no object of keys and values", param_hint="--conf")
+    return value
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two confs as one. Values of ``over`` win, and nested objects are merged."""
+    both = dict(base)
+    for key, value in over.items():
+        known = both.get(key)
+        both[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return both
+
+
+def labels_of(texts: Iterable[str]) -> dict[str, str]:
+    """Return labels such as ``team=vision``.
+
+    Raises:
+        typer.BadParameter: A text is no label.
+    """
+    return dict(_split(texts, "--label"))
+
+
+def read(path: str, limit: int, option: str) -> str:
+    """Return the text of a file; ``-`` is standard input.
+
+    Raises:
+        typer.BadParameter: The file can't be read, or is larger than ``limit`` bytes.
+    """
+    try:
+        if path == "-":
+            content = sys.stdin.buffer.read(limit + 1)
+        else:
+            with Path(path).open("rb") as file:
+                content = file.read(limit + 1)
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror or error}", param_hint=option) from None
+    if len(content) > limit:
+        raise typer.BadParameter(f"{path}: the file has more than {limit} bytes", param_hint=option)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path}: the file is not UTF-8, at byte {error.start}", param_hint=option) from None
+
+
+def path_of(key: str, option: str) -> list[str]:
+    """Return the steps of a dotted key.
+
+    Raises:
+        typer.BadParameter: A step is empty.
+    """
+    steps = [step.replace("\\.", ".").replace("\\\\", "\\") for step in _PATH.findall(key)]
+    if not steps or key.startswith(".") or key.endswith(".") or ".." in key:
+        raise typer.BadParameter(f"{key[:100]!r} is not a key such as epochs or optimizer.lr", param_hint=option)
+    return steps
+
+
+def parsed(text: str, key: str, option: str) -> Any:
+    """Return the value of a text in YAML. A text that is not YAML is a text.
+
+    Raises:
+        typer.BadParameter: The value is too long, or no value of JSON.
+    """
+    if len(text) > MAX_LENGTH:
+        raise typer.BadParameter(
+            f"{key}: the value has more than {MAX_LENGTH} characters; use --conf", param_hint=option
+        )
+    return _one_document(text, key, option) if text.strip() else ""
+
+
+def _one_document(text: str, what: str, option: str) -> Any:
+    from ..documents import DocumentError, documents
+
+    try:
+        found = list(documents(text))
+    except DocumentError as error:
+        raise typer.BadParameter(f"{what}: {error}", param_hint=option) from None
+    if len(found) > 1:
+        raise typer.BadParameter(f"{what}: more than one YAML document", param_hint=option)
+    if found and found[0].findings:
+        raise typer.BadParameter(f"{what}: {found[0].findings[0]}", param_hint=option)
+    return found[0].value if found else None
+
+
+def _split(texts: Iterable[str], option: str) -> list[tuple[str, str]]:
+    pairs = []
+    for text in texts:
+        key, is_one, value = text.partition("=")
+        if not is_one or not key.strip():
+            raise typer.BadParameter(f"{text[:100]!r} is not KEY=VALUE", param_hint=option)
+        pairs.append((key.strip(), value))
+    if len(pairs) > MAX_ASSIGNMENTS:
+        raise typer.BadParameter(f"{len(pairs)} are more than {MAX_ASSIGNMENTS}; use --conf", param_hint=option)
+    return pairs

@@ -1,0 +1,45 @@
+"""A mistake in a YAML document, such as a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+
+MAX_COMPARED = 100
+"""The maximum number of names that a name is compared with."""
+MAX_COMPARED_LENGTH = 60
+"""The maximum length of a name that is compared, in characters. The comparison takes time that grows
+with the product of the lengths.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mistake in a YAML document.
+
+    Attributes:
+        path: The field, such as ``spec.confFrom[0].outputsRef.name``, or an empty text for the
+            whole object.
+        message: What is wrong, and what to write instead.
+        line: The line of the field in its file, from 1, or None if it is not known.
+    """
+
+    path: str
+    message: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the question whether the most similar of the ``known`` names was meant, with a space
+    before it, or an empty text.
+    """
+    if len(name) > MAX_COMPARED_LENGTH:
+        return ""
+    choices = {other.lower(): other for other in islice(known, MAX_COMPARED) if len(other) <= MAX_COMPARED_LENGTH}
+    similar = get_close_matches(name.lower().replace("_", ""), choices, n=1)
+    return f" (did you mean {choices[similar[0]]}?)" if similar else ""

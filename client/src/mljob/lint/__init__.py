@@ -1,0 +1,12 @@
+"""Finds mistakes in manifests of MLJobs and AirflowInstances without a cluster: what the API server
+would refuse, what it would drop in silence, and what the operator would refuse later.
+
+A manifest is checked against the models of :mod:`mljob_contract` and against the validation rules of
+the CRDs, which are part of this package.
+"""
+
+from __future__ import annotations
+
+from .objects import check, is_ours
+
+__all__ = ["check", "is_ours"]

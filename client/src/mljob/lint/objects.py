@@ -1,0 +1,171 @@
+"""Checks one object of a manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from mljob_contract import airflow_instance, mljob
+from mljob_contract.resource import API_VERSION, GROUP, ObjectName
+
+from ..documents import MAX_QUOTED, Document
+from ..findings import Finding, meant
+from ..text import plain
+from .schemas import broken_rules, is_time, schema_of, unknown_fields
+
+SPECS: dict[str, type[BaseModel]] = {
+    mljob.KIND: mljob.MLJobSpec,
+    airflow_instance.KIND: airflow_instance.AirflowInstanceSpec,
+}
+"""The model of each kind's spec."""
+MAX_PATH = 200
+"""The maximum number of characters of a finding's path."""
+MAX_MESSAGE = 500
+"""The maximum number of characters of a finding's message."""
+_NAME = TypeAdapter[str](ObjectName)
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
+_TEXTS = ("labels", "annotations")
+
+
+def is_ours(value: Any) -> bool:
+    """Whether an object belongs to this project's API group, by its apiVersion or its kind."""
+    if not isinstance(value, dict):
+        return False
+    version, kind = value.get("apiVersion"), value.get("kind")
+    return (isinstance(version, str) and version.split("/")[0] == GROUP) or kind in SPECS
+
+
+def check(document: Document) -> list[Finding]:
+    """Return what is wrong with an object of this project, in the order of the lines."""
+    value = document.value
+    found = [*document.findings, *_of_kind(value)]
+    kind = value.get("kind")
+    if kind in SPECS:
+        found += [*_of_metadata(value.get("metadata"), kind), *_of_spec(value, kind)]
+    with_lines = (
+        Finding(
+            plain(finding.path, MAX_PATH),
+            plain(finding.message, MAX_MESSAGE),
+            finding.line or document.line_of(finding.path),
+        )
+        for finding in found
+    )
+    return sorted(dict.fromkeys(with_lines), key=lambda finding: finding.line or 0)
+
+
+def _of_kind(value: dict[str, Any]) -> Iterator[Finding]:
+    version, kind = value.get("apiVersion"), value.get("kind")
+    if version != API_VERSION:
+        yield Finding("apiVersion", f"{_quoted(version)} is not served; write {API_VERSION}")
+    if kind not in SPECS:
+        yield Finding("kind", f"{_quoted(kind)} is not a kind of {GROUP}{meant(str(kind), SPECS)}")
+
+
+def _of_metadata(metadata: Any, kind: str) -> Iterator[Finding]:
+    if not isinstance(metadata, dict):
+        yield Finding("metadata", "is missing; write metadata: {name: ...}")
+        return
+    name, prefix = metadata.get("name"), metadata.get("generateName")
+    if name is None and prefix is None:
+        yield Finding("metadata.name", "is missing")
+    elif name is not None:
+        try:
+            _NAME.validate_python(name, strict=True)
+        except ValidationError:
+            yield Finding(
+                "metadata.name",
+                f"{_quoted(name)} is not a name of a Kubernetes object: at most 253 lower-case letters, digits, '-' and '.', "
+                "beginning and ending with a letter or digit",
+            )
+    if kind == airflow_instance.KIND and metadata.get("namespace"):
+        yield Finding("metadata.namespace", f"{kind} has no namespace; remove it")
+    for field in _TEXTS:
+        for key, text in _entries(metadata.get(field)):
+            if not isinstance(text, str):
+                yield Finding(f"metadata.{field}.{plain(key, MAX_QUOTED)}", f"{_quoted(text)} is not a text; quote it")
+
+
+def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
+    schema, spec = schema_of(kind), value.get("spec")
+    written = {name: part for name, part in value.items() if name != "status"}
+    yield from unknown_fields(written, schema)
+    if not isinstance(spec, dict):
+        yield Finding("spec", "is missing" if spec is None else f"{_quoted(spec)} is not an object")
+        return
+    if kind == mljob.KIND:
+        yield from _of_conf(spec.get("conf"))
+    # A rule says what to write, so it replaces what the model finds in the same field.
+    broken = list(broken_rules(written, _with_name(schema)))
+    told = {finding.path for finding in broken}
+    yield from (finding for finding in _misfits(spec, SPECS[kind]) if finding.path not in told)
+    yield from broken
+
+
+def _misfits(spec: dict[str, Any], model: type[BaseModel]) -> Iterator[Finding]:
+    """Yield the fields that have another type than the model, or exceed its bounds."""
+    given = {name: field for name, field in spec.items() if field is not None}
+    try:
+        model.model_validate_json(json.dumps(given), strict=True)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            if problem["type"] == "datetime_type" and is_time(problem["input"]):
+                continue  # strict validation takes no text for a time that a validator has seen
+            yield Finding(_path(problem["loc"]), _in_words(problem))
+
+
+def _in_words(problem: Any) -> str:
+    kind, given = str(problem["type"]), problem["input"]
+    if kind == "missing":
+        return "is missing"
+    if kind == "string_pattern_mismatch":
+        return f"{_quoted(given)} has characters that are not allowed"
+    why = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    shown = f"{_quoted(given)} " if isinstance(given, str | int | float) else ""
+    hint = ""
+    if kind.startswith(("int_", "float_")) and isinstance(given, str):
+        in_seconds = "; write a number of seconds, such as 7200 for two hours" if _SECONDS.fullmatch(given) else ""
+        hint = in_seconds or "; write it without quotes"
+    elif kind.startswith(("datetime_", "timezone_")):
+        hint = "; write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
+    elif kind == "enum" and isinstance(given, str):
+        hint = meant(given, re.findall(r"'([^']*)'", why))
+    return f"{shown}{why}{hint}"
+
+
+def _of_conf(conf: Any) -> Iterator[Finding]:
+    if not isinstance(conf, dict):
+        return
+    if (levels := _levels(conf)) > mljob.MAX_CONF_LEVELS:
+        yield Finding("spec.conf", f"has {levels} levels, more than {mljob.MAX_CONF_LEVELS}")
+    size = len(json.dumps(conf, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+    if size > mljob.MAX_CONF_BYTES:
+        yield Finding("spec.conf", f"has {size} bytes as JSON, more than {mljob.MAX_CONF_BYTES}")
+
+
+def _levels(value: Any) -> int:
+    """Return how deep objects and lists are nested. The document's own limit bounds the recursion."""
+    children: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    deepest = max((_levels(child) for child in children), default=0)
+    return deepest + (1 if isinstance(value, dict | list) else 0)
+
+
+def _with_name(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with the fields of the metadata that rules read."""
+    metadata = {"type": "object", "properties": {"name": {"type": "string"}}}
+    return {**schema, "properties": {**schema["properties"], "metadata": metadata}}
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+
+
+def _entries(value: Any) -> Iterable[tuple[str, Any]]:
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _quoted(value: Any) -> str:
+    return plain(repr(value), MAX_QUOTED)

@@ -1,0 +1,119 @@
+"""The CRDs that this package brings, and what a walk through their schemas finds: fields that no CRD
+has, and validation rules that an object violates.
+
+``make generate`` copies the CRDs from ``crds/``. The rules are written in CEL, as the API server
+evaluates them (kubernetes.io: "Validation rules").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import cel
+import yaml
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+
+from mljob_contract.times import Time
+
+from ..findings import Finding, meant
+
+Node = dict[str, Any]
+CRDS = files(__package__) / "crds"
+_OLD = "oldSelf"
+"""The variable of rules about a change of an object. A manifest has no earlier object."""
+_TIME = TypeAdapter[datetime](Time | AwareDatetime)
+"""Reads the times that the API server reads. A time out of the years that rules allow is a time, so
+that the rule can say so.
+"""
+
+
+@cache
+def schema_of(kind: str) -> Node:
+    """Return the schema of a kind of this project.
+
+    Raises:
+        KeyError: There is no such kind.
+    """
+    for file in CRDS.iterdir():
+        if file.name.endswith(".yaml"):
+            definition = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
+            if definition["spec"]["names"]["kind"] == kind:
+                schema: Node = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+                return schema
+    raise KeyError(kind)
+
+
+def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
+    """Yield the fields that the schema doesn't have. The API server drops them, with a warning at
+    most.
+    """
+    if isinstance(value, list) and "items" in schema:
+        for index, item in enumerate(value):
+            yield from unknown_fields(item, schema["items"], f"{path}[{index}]")
+    known = schema.get("properties")
+    if not isinstance(value, dict) or known is None:
+        return
+    for name, child in value.items():
+        below = f"{path}.{name}" if path else name
+        if name in known:
+            yield from unknown_fields(child, known[name], below)
+        else:
+            yield Finding(below, f"there is no such field{meant(name, known)}; the API server would drop it")
+
+
+def broken_rules(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
+    """Yield the validation rules that a value violates. A rule that can't be evaluated, because a
+    field is missing or has another type, is left out: the models find such a field.
+    """
+    if value is None:
+        return
+    yield from _broken_here(value, schema, path)
+    if isinstance(value, list) and "items" in schema:
+        for index, item in enumerate(value):
+            yield from broken_rules(item, schema["items"], f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for name, child in schema.get("properties", {}).items():
+            yield from broken_rules(value.get(name), child, f"{path}.{name}" if path else name)
+
+
+def _broken_here(value: Any, schema: Node, path: str) -> Iterator[Finding]:
+    rules = [rule for rule in schema.get("x-kubernetes-validations", ()) if _OLD not in rule["rule"]]
+    if not rules:
+        return
+    known = {"self": as_the_server_sees(value, schema)}
+    for rule in rules:
+        try:
+            holds = cel.evaluate(rule["rule"], known)
+        except (ValueError, TypeError, RuntimeError, KeyError):
+            continue
+        if holds is not True:
+            yield Finding((path + rule.get("fieldPath", "")).removeprefix("."), rule["message"])
+
+
+def as_the_server_sees(value: Any, schema: Node) -> Any:
+    """Return a value as the API server gives it to a rule: with defaults, with times as times, and
+    without what the schema doesn't describe.
+    """
+    if isinstance(value, list):
+        return [as_the_server_sees(item, schema.get("items", {})) for item in value]
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        defaults = {name: child["default"] for name, child in known.items() if "default" in child}
+        given = {name: item for name, item in value.items() if name in known and item is not None}
+        return {name: as_the_server_sees(item, known[name]) for name, item in {**defaults, **given}.items()}
+    return _TIME.validate_python(value) if schema.get("format") == "date-time" and is_time(value) else value
+
+
+def is_time(value: Any) -> bool:
+    """Whether a value is an RFC 3339 date-time that the API server accepts."""
+    if not (isinstance(value, str) and len(value) > len("2026-01-01")):
+        return False
+    try:
+        _TIME.validate_python(value)
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,177 @@
+"""Why an MLJob is as it is: the sentence, the failed task with its error, and the way out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..endings import failed_task
+from ..resource import MLJob
+from ..text import plain
+from . import fields, states, times
+from .rows import MAX_NAME, is_all_right, sentence
+from .tasks import Task, tasks_of
+
+MAX_SENTENCE = 1024
+"""The maximum number of characters of the sentence: the status has no longer message."""
+MAX_FACTS = 10
+_MAX_URL = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """What a person can do.
+
+    Attributes:
+        text: A sentence.
+        command: The command that does it, or an empty text.
+    """
+
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an MLJob is as it is.
+
+    Attributes:
+        name: The name.
+        sign: The sign of the phase.
+        reason: The reason in one word.
+        sentence: What is the case, in the words of the status.
+        task: The task that failed first, or that waits for a person, or None.
+        facts: Names and values: attempts, times, the page of the run.
+        ways_out: What to do, the best first.
+        needs_log: Whether the end of the task's log says more.
+    """
+
+    name: str
+    sign: states.Sign
+    reason: str
+    sentence: str
+    task: Task | None
+    facts: tuple[tuple[str, str], ...]
+    ways_out: tuple[WayOut, ...]
+    needs_log: bool
+
+    @property
+    def map_index(self) -> int | None:
+        """The index of the failed instance of a mapped task, or None."""
+        return self.task.failed[0] if self.task is not None and self.task.failed else None
+
+
+def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
+    """Explain an MLJob.
+
+    Args:
+        job: The MLJob.
+        now: The time, for durations.
+        scope: Options that the commands of the way out need, such as ``-n team-a``.
+    """
+    tasks = tasks_of(job.raw_status)
+    failed = failed_task(job)
+    task = next((each for each in tasks if failed is not None and each.task_id == failed.task_id), None)
+    if task is None:
+        task = next((each for each in tasks if each.state in ("awaiting_input", "up_for_retry")), None)
+    return Explanation(
+        name=plain(job.name, MAX_NAME),
+        sign=states.of_phase(job.phase),
+        reason=plain(job.reason, MAX_NAME),
+        sentence=sentence(job, MAX_SENTENCE),
+        task=task,
+        facts=tuple(_facts(job, now))[:MAX_FACTS],
+        ways_out=tuple(_ways_out(job, task, scope)),
+        needs_log=task is not None and task.state in ("failed", "up_for_retry"),
+    )
+
+
+def safe_url(url: str) -> str:
+    """Return a URL of http or https without control characters, or an empty text for any other."""
+    shown = plain(url, _MAX_URL)
+    return shown if shown == url and shown.startswith(("https://", "http://")) and " " not in shown else ""
+
+
+def _facts(job: MLJob, now: datetime) -> list[tuple[str, str]]:
+    status = job.raw_status
+    started, ended = fields.time(status, "startTime"), fields.time(status, "completionTime")
+    attempts = fields.whole(status, "attempts")
+    facts = [
+        ("DAG", plain(fields.text(status, "dagId") or job.dag_id, MAX_NAME)),
+        ("Airflow", plain(fields.text(status, "airflowInstance"), MAX_NAME)),
+        ("Progress", plain(fields.text(status, "progress"), MAX_NAME)),
+        ("Attempt", "" if attempts is None else _attempt(job, attempts)),
+        ("Took" if ended else "Running", times.duration(times.between(started, ended or now))),
+        ("Ended", f"{times.duration(times.between(ended, now))} ago" if ended else ""),
+        ("Run", safe_url(fields.text(status, "dagRunUrl"))),
+    ]
+    if job.phase in ("", "Pending", "Queued", "Suspended"):
+        facts.append(("Waiting", times.duration(times.between(job.created_at, now))))
+    omitted = status.get("outputsOmitted")
+    if isinstance(omitted, list) and omitted:
+        facts.append(("Outputs left out", plain(", ".join(map(str, omitted)), MAX_SENTENCE)))
+    return [(name, value) for name, value in facts if value]
+
+
+def _attempt(job: MLJob, attempts: int) -> str:
+    limit = fields.whole(job.raw_spec, "backoffLimit") or 0
+    failed = fields.whole(job.raw_status, "failedAttempts") or 0
+    return f"{attempts}" + (f", {failed} failed of {limit + 1} allowed" if limit else "")
+
+
+def _ways_out(job: MLJob, task: Task | None, scope: str) -> list[WayOut]:
+    name = f"{shlex.quote(plain(job.name, MAX_NAME))}{f' {scope}' if scope else ''}"
+    if job.is_being_deleted:
+        return []
+    if task is not None and task.state == "awaiting_input":
+        return [WayOut(f"Answer on {safe_url(task.url)}" if safe_url(task.url) else "Answer in Airflow.")]
+    found = [] if is_all_right(job) else _by_phase(job, name)
+    found += _by_reason(job, name, scope)
+    if job.is_true("UnknownParams"):
+        found.append(WayOut("Correct the keys of the conf.", f"kubectl edit mljob {name}"))
+    return found
+
+
+def _by_phase(job: MLJob, name: str) -> list[WayOut]:
+    if job.phase == "Failed" and not job.is_true("Reconciling"):
+        strategy = fields.text(job.raw_spec, "retryStrategy") or "ClearFailed"
+        what = "what failed runs again" if strategy == "ClearFailed" else "all tasks run again"
+        return [WayOut(f"When the cause is gone, retry: {what}.", f"kubectl mljob retry {name}")]
+    if job.phase == "Suspended":
+        return [WayOut("Resume it.", f"kubectl mljob resume {name}")]
+    if job.phase == "Cancelled":
+        return [WayOut("A cancelled MLJob stays so. To run it again, create an MLJob with another name.")]
+    return []
+
+
+def _by_reason(job: MLJob, name: str, scope: str) -> list[WayOut]:
+    make = _BY_REASON.get(job.reason)
+    return [] if make is None else [make(name, job, scope)]
+
+
+def _edit(what: str) -> Callable[[str, MLJob, str], WayOut]:
+    return lambda name, _job, _scope: WayOut(what, f"kubectl edit mljob {name}")
+
+
+def _other_jobs(_name: str, job: MLJob, scope: str) -> WayOut:
+    sources = (fields.child(source, "outputsRef") for source in fields.children(job.raw_spec, "confFrom"))
+    others = [plain(fields.text(source, "name"), MAX_NAME) for source in sources if source]
+    shown = shlex.quote(others[0]) if len(others) == 1 else "NAME"
+    listed = f": {', '.join(others)}" if len(others) > 1 else ""
+    return WayOut(f"See why the other MLJob has not succeeded{listed}.", f"kubectl mljob why {shown} {scope}".rstrip())
+
+
+_BY_REASON: dict[str, Callable[[str, MLJob, str], WayOut]] = {
+    "ValidationFailed": _edit("Correct the field that the message names. It continues by itself."),
+    "DagNotFound": _edit("If the DAG's id is misspelt, correct spec.dagId. It continues by itself."),
+    "WaitingForMLJob": _other_jobs,
+    "DependencyFailed": _other_jobs,
+    "AirflowInstanceNotFound": lambda *_: WayOut("See which Airflows there are.", "kubectl get airflowinstances"),
+    "NoDefaultAirflow": lambda *_: WayOut("See which Airflows there are.", "kubectl get airflowinstances"),
+    "AirflowInstanceNotReady": lambda *_: WayOut("See why it is not ready.", "kubectl describe airflowinstances"),
+    "ReferenceMissing": lambda *_: WayOut("Create the object that the message names. It continues by itself."),
+    "DagPaused": lambda *_: WayOut("Unpause the DAG in Airflow. It continues by itself."),
+}
+"""What to do for reasons whose message doesn't have the command."""

@@ -1,0 +1,42 @@
+"""Numbers, metrics and bars as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..text import plain, value_text
+
+BAR = 10
+"""The width of a bar, in columns."""
+MAX_SHOWN_METRICS = 4
+"""The maximum number of metrics on a line."""
+_MAX_NAME = 24
+_MAX_VALUE = 200
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits, or in full if it is an integer below 10⁹."""
+    if float(value).is_integer() and abs(value) < 1e9:
+        return str(int(value))
+    return f"{value:.4g}"
+
+
+def metrics(values: Mapping[str, float], most: int = MAX_SHOWN_METRICS) -> str:
+    """Return metrics by name, such as ``loss 0.1532  epoch 9``."""
+    shown = [f"{plain(name, _MAX_NAME)} {number(value)}" for name, value in list(values.items())[:most]]
+    more = len(values) - most
+    return "  ".join([*shown, f"+{more}"] if more > 0 else shown)
+
+
+def bar(percent: int | None, filled: str = "#", empty: str = ".") -> str:
+    """Return a bar of ten columns, or an empty text if the share is not known."""
+    if percent is None:
+        return ""
+    full = BAR * max(0, min(100, percent)) // 100
+    return filled * full + empty * (BAR - full)
+
+
+def output(value: Any) -> str:
+    """Return the value of an output: a text as it is, anything else as JSON, on one line."""
+    return value_text(value, _MAX_VALUE)

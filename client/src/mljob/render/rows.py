@@ -1,0 +1,119 @@
+"""A list of MLJobs, one row each: is it all right, how far is it, and if not, why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ..resource import MLJob
+from ..text import plain
+from . import fields, numbers, states, times
+from .tasks import MAX_TASK_ID, tasks_of
+
+MAX_NAME = 140
+MAX_MESSAGE = 400
+"""The maximum number of characters of a message in a list."""
+_SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "RunsInProgress", "Succeeded"})
+"""The reasons of an MLJob that is all right. With any other reason, the row also has the message."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
+FRESH_SECONDS = 10
+"""How long an MLJob without a status needs no word, in seconds."""
+NEW = "No operator has read this MLJob yet. If this lasts, ask whether the operator runs and watches this namespace."
+"""The message of an MLJob without a status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a list.
+
+    Attributes:
+        namespace: The namespace.
+        name: The name.
+        sign: The sign of the phase.
+        progress: How many task instances succeeded, of how many: ``6/10``.
+        percent: How much of the run has succeeded.
+        now: The running task, or the task that failed, or the reason of a job that waits.
+        metrics: The last metrics.
+        took: How long the run took or takes.
+        age: How old the MLJob is.
+        message: The sentence that says what is the matter, for an MLJob that is not all right.
+        dag_id: The DAG.
+        attempts: The number of the attempt, or an empty text.
+    """
+
+    namespace: str
+    name: str
+    sign: states.Sign
+    progress: str
+    percent: int | None
+    now: str
+    metrics: str
+    took: str
+    age: str
+    message: str
+    dag_id: str
+    attempts: str
+
+
+def row_of(job: MLJob, now: datetime) -> Row:
+    """Return the row of an MLJob at the time ``now``."""
+    status = job.raw_status
+    current = fields.text(status, "currentTask")
+    ended = fields.time(status, "completionTime")
+    attempts = fields.whole(status, "attempts")
+    return Row(
+        namespace=plain(job.namespace, MAX_NAME),
+        name=plain(job.name, MAX_NAME),
+        sign=states.of_phase(job.phase),
+        progress=plain(fields.text(status, "progress"), 20),
+        percent=fields.whole(status, "percent"),
+        now=_now(job, current),
+        metrics=_metrics(job, current),
+        took=times.duration(times.between(fields.time(status, "startTime"), ended or now)),
+        age=times.duration(times.between(job.created_at, now)),
+        message="" if is_all_right(job) or _is_fresh(job, now) else sentence(job),
+        dag_id=plain(job.dag_id, MAX_TASK_ID),
+        attempts="" if attempts is None else str(attempts),
+    )
+
+
+def is_all_right(job: MLJob) -> bool:
+    """Whether nothing needs a word: the MLJob makes progress, or has succeeded."""
+    return job.phase != "" and job.reason in _SMOOTH and not job.is_being_deleted and not job.is_true("UnknownParams")
+
+
+def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
+    """Return the sentence that says what is the case, in the words of the status."""
+    if not job.phase:
+        return NEW
+    said = plain(job.message or job.reason, limit)
+    unknown = job.conditions.get("UnknownParams", {}) if job.is_true("UnknownParams") else {}
+    parts = [said, plain(fields.text(unknown, "message"), limit)]
+    if job.is_being_deleted:
+        parts.insert(0, "The MLJob is being deleted.")
+    elif job.phase in ("Succeeded", "Failed") and job.is_true("Reconciling"):
+        parts.append(plain(fields.text(job.conditions["Reconciling"], "message"), limit))
+    return " ".join(dict.fromkeys(part for part in parts if part))
+
+
+def _is_fresh(job: MLJob, now: datetime) -> bool:
+    """Whether the MLJob is new, and its operator may not have had the time to read it."""
+    age = times.between(job.created_at, now)
+    return not job.phase and age is not None and age < FRESH_SECONDS
+
+
+def _now(job: MLJob, current: str) -> str:
+    if job.phase in ("Running", "Failed") and current:
+        tasks = {task.task_id: task for task in tasks_of(job.raw_status)}
+        return tasks[current].name if current in tasks else plain(current, MAX_TASK_ID)
+    return "" if job.phase in ("Succeeded", job.reason) else plain(job.reason, MAX_TASK_ID)
+
+
+def _metrics(job: MLJob, current: str) -> str:
+    """Return the metrics of the current task, or of the task that started last among those that
+    have some.
+    """
+    reporting = [task for task in tasks_of(job.raw_status) if task.metrics]
+    chosen = [task for task in reporting if task.task_id == current] or reporting
+    latest = max(chosen, key=lambda task: task.started_at or _NEVER, default=None)
+    return "" if latest is None else numbers.metrics(latest.metrics)

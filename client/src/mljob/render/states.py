@@ -1,0 +1,86 @@
+"""The signs of phases and of task states: an icon, a word, and a tone. The icon and the word say the
+state; a colour, by the tone, only helps.
+
+The words of task states are Airflow's. See ``airflow.utils.state`` (TaskInstanceState).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from ..text import plain
+
+
+class Tone(StrEnum):
+    """What a state means for a person: all is well, something moves, something waits, something is
+    wrong, or none of these.
+    """
+
+    GOOD = "good"
+    BUSY = "busy"
+    WAITING = "waiting"
+    BAD = "bad"
+    NEUTRAL = "neutral"
+
+
+class Sign(NamedTuple):
+    """How a state is shown.
+
+    Attributes:
+        icon: One character of one column.
+        ascii: The same for a terminal without Unicode.
+        word: The state in words.
+        tone: The choice of a colour.
+    """
+
+    icon: str
+    ascii: str
+    word: str
+    tone: Tone
+
+
+_MAX_WORD = 40
+
+_PHASES = {
+    "": Sign("○", "o", "New", Tone.WAITING),
+    "Pending": Sign("○", "o", "Pending", Tone.WAITING),
+    "Suspended": Sign("‖", "=", "Suspended", Tone.WAITING),
+    "Queued": Sign("◔", "o", "Queued", Tone.WAITING),
+    "Running": Sign("▶", ">", "Running", Tone.BUSY),
+    "Cancelling": Sign("◌", "-", "Cancelling", Tone.WAITING),
+    "Succeeded": Sign("✔", "+", "Succeeded", Tone.GOOD),
+    "Failed": Sign("✘", "!", "Failed", Tone.BAD),
+    "Cancelled": Sign("⊘", "x", "Cancelled", Tone.NEUTRAL),
+}
+_TASKS = {
+    "none": Sign("·", ".", "not started", Tone.NEUTRAL),
+    "scheduled": Sign("○", "o", "scheduled", Tone.WAITING),
+    "queued": Sign("○", "o", "queued", Tone.WAITING),
+    "running": Sign("▶", ">", "running", Tone.BUSY),
+    "restarting": Sign("↻", "~", "restarting", Tone.BUSY),
+    "deferred": Sign("◔", "~", "deferred", Tone.WAITING),
+    "up_for_reschedule": Sign("◔", "~", "up for reschedule", Tone.WAITING),
+    "awaiting_input": Sign("?", "?", "awaiting input", Tone.WAITING),
+    "up_for_retry": Sign("↻", "~", "up for retry", Tone.WAITING),
+    "success": Sign("✔", "+", "success", Tone.GOOD),
+    "failed": Sign("✘", "!", "failed", Tone.BAD),
+    "upstream_failed": Sign("↑", "^", "upstream failed", Tone.BAD),
+    "skipped": Sign("»", "_", "skipped", Tone.NEUTRAL),
+    "removed": Sign("⊘", "x", "removed", Tone.NEUTRAL),
+}
+
+
+def of_phase(phase: str | None) -> Sign:
+    """Return the sign of an MLJob's phase. An MLJob without a phase is new: no operator has read it
+    yet.
+    """
+    return _PHASES.get(phase or "", Sign("?", "?", plain(phase or "", _MAX_WORD), Tone.NEUTRAL))
+
+
+def of_task(state: str | None) -> Sign:
+    """Return the sign of a task's state. A state that a later Airflow has added is shown as it
+    is.
+    """
+    name = state or "none"
+    return _TASKS.get(name, Sign("?", "?", plain(name, _MAX_WORD), Tone.NEUTRAL))

@@ -1,0 +1,137 @@
+"""The tasks of a run, one line each. The instances of a mapped task are folded: ``score 12/40``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ..text import plain
+from . import fields, numbers, states, times
+from .fields import Object
+
+MAX_TASK_ID = 60
+"""The maximum number of characters of a task's id on a line."""
+MAX_ERROR = 500
+"""The maximum number of characters of a task's error."""
+_MAX_INDEXES = 8
+_ENDED_WELL = ("success", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task of the newest attempt, as ``status.tasks`` has it.
+
+    Attributes:
+        task_id: Its id in the DAG.
+        state: Airflow's name of its state.
+        try_number: The number of its try, from 1, or 0.
+        started_at: When the try started.
+        ended_at: When the try ended.
+        progress: How much of it is done, in percent.
+        metrics: The numbers that it reported last.
+        error: The type and the text of its exception, or an empty text.
+        question: What it asks a person, or an empty text.
+        url: The page where the question is answered, or else that of its log.
+        total: How many instances a mapped task has, or None for another task.
+        done: How many of them succeeded or were skipped.
+        failed: The map indexes of failed instances, the first ones.
+        failures: How many instances failed.
+    """
+
+    task_id: str
+    state: str = "none"
+    try_number: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    progress: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+    question: str = ""
+    url: str = ""
+    total: int | None = None
+    done: int = 0
+    failed: tuple[int, ...] = ()
+    failures: int = 0
+
+    @classmethod
+    def of(cls, raw: Object) -> Task:
+        """Read a task of a status, or of a graph."""
+        error, asked, mapped = (fields.child(raw, name) for name in ("error", "input", "mapped"))
+        counts = {name: int(value) for name, value in fields.numbers(mapped, "states").items()}
+        kind = fields.text(error, "type")
+        said = plain(fields.text(error, "message"), MAX_ERROR)
+        indexes = mapped.get("failedIndexes")
+        return cls(
+            task_id=fields.text(raw, "taskId") or fields.text(raw, "id"),
+            state=fields.text(raw, "state") or "none",
+            try_number=fields.whole(raw, "tryNumber") or 0,
+            started_at=fields.time(raw, "startTime"),
+            ended_at=fields.time(raw, "endTime"),
+            progress=fields.whole(raw, "progress"),
+            metrics=fields.numbers(raw, "metrics"),
+            error=f"{plain(kind, MAX_TASK_ID)}: {said}" if kind and said else said or plain(kind, MAX_TASK_ID),
+            question=plain(fields.text(asked, "subject"), MAX_ERROR),
+            url=fields.text(asked, "url") or fields.text(raw, "logUrl"),
+            total=fields.whole(mapped, "total"),
+            done=sum(counts.get(name, 0) for name in _ENDED_WELL),
+            failed=tuple(index for index in indexes if isinstance(index, int)) if isinstance(indexes, list) else (),
+            failures=counts.get("failed", 0),
+        )
+
+    @property
+    def name(self) -> str:
+        """The id, harmless and bounded, and how many instances are done: ``score 12/40``."""
+        shown = plain(self.task_id, MAX_TASK_ID)
+        return shown if self.total is None else f"{shown} {self.done}/{self.total}"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLine:
+    """What is shown of a task.
+
+    Attributes:
+        sign: The sign of its state.
+        name: Its id, and how many instances of a mapped task are done.
+        took: How long the try took or takes.
+        notes: What else there is to say: tries, progress, failed instances, metrics.
+        error: Why it failed.
+    """
+
+    sign: states.Sign
+    name: str
+    took: str
+    notes: str
+    error: str
+
+
+def tasks_of(status: Object) -> list[Task]:
+    """Return the tasks of a status as JSON."""
+    return [Task.of(raw) for raw in fields.children(status, "tasks")]
+
+
+def line_of(task: Task, now: datetime) -> TaskLine:
+    """Return what is shown of a task at the time ``now``."""
+    ended = task.ended_at or (now if task.state in ("running", "deferred", "up_for_reschedule") else None)
+    running = task.progress is not None and task.total is None and task.state == "running"
+    notes = [
+        f"try {task.try_number}" if task.try_number > 1 else "",
+        f"{task.progress}%" if running else "",
+        _failures(task),
+        f"asks: {task.question}" if task.question else "",
+        numbers.metrics(task.metrics),
+    ]
+    return TaskLine(
+        sign=states.of_task(task.state),
+        name=task.name,
+        took=times.duration(times.between(task.started_at, ended)),
+        notes="  ".join(note for note in notes if note),
+        error=task.error,
+    )
+
+
+def _failures(task: Task) -> str:
+    if not task.failures:
+        return ""
+    shown = ", ".join(map(str, task.failed[:_MAX_INDEXES]))
+    more = ", ..." if task.failures > min(len(task.failed), _MAX_INDEXES) else ""
+    return f"{task.failures} failed ({shown}{more})" if shown else f"{task.failures} failed"

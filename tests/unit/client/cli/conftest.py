@@ -1,0 +1,56 @@
+"""`kubectl mljob` on a fake cluster, in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pytest
+
+from mljob.cli.app import run
+from tests.fakes.mljob_cluster import MLJobCluster
+
+
+class Ended(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Plugin(Protocol):
+    """Runs ``kubectl mljob`` with these arguments."""
+
+    def __call__(self, *arguments: str) -> Ended: ...
+
+
+@pytest.fixture
+def kubeconfig(cluster: MLJobCluster, tmp_path: Path) -> Path:
+    file = tmp_path / "config"
+    file.write_text(
+        json.dumps(
+            {
+                "current-context": "test",
+                "contexts": [{"name": "test", "context": {"cluster": "test", "namespace": "team-a"}}],
+                "clusters": [{"name": "test", "cluster": {"server": cluster.url}}],
+            }
+        )
+    )
+    return file
+
+
+@pytest.fixture
+def plugin(
+    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quick_retries: None
+) -> Plugin:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+
+    def call(*arguments: str) -> Ended:
+        capsys.readouterr()
+        code = run(arguments)
+        told = capsys.readouterr()
+        return Ended(code, told.out, told.err)
+
+    return call

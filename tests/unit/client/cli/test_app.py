@@ -1,0 +1,224 @@
+"""The command line as a whole: help, completion, errors, terminals, and how fast it starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mljob.cli.app import app
+from mljob.cli.completion import answer
+from tests.fakes.mljob_cluster import MLJobCluster, refusal
+from tests.unit.client.cli.conftest import Plugin
+from tests.unit.client.statuses import failed, running, succeeded
+
+COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
+HEAVY = {"httpx2", "mljob_contract", "rich", "yaml", "cel", "ssl", "mljob.sync.client"}
+"""What `--help` must not import, because each costs a person's time."""
+
+
+def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the plugin as a process of its own."""
+    code = "import sys; from mljob.cli import main; sys.argv[0] = 'kubectl-mljob'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_all_its_options_explained(command: str, plugin: Plugin) -> None:
+    told = plugin(command, "--help")
+    assert (told.code, told.err) == (0, "")
+    assert "--namespace" in told.out
+    assert "--kubeconfig" in told.out
+    options = [line for line in told.out.splitlines() if line.startswith("  -")]
+    assert options
+    assert all(len(line) <= 100 for line in told.out.splitlines())
+
+
+def test_each_command_fits_on_a_line_of_the_help(plugin: Plugin) -> None:
+    lines = plugin("--help").out.split("Commands:\n")[1].splitlines()
+    assert sorted(line.split()[0] for line in lines) == COMMANDS
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+def test_help_imports_nothing_that_takes_time() -> None:
+    code = "import sys; from mljob.cli.app import run; run(['run', '--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "Run a DAG" in done.stdout
+    assert HEAVY.isdisjoint(done.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("list", "--nonsense"), ("watch",), ("list", "-o", "xml")])
+def test_wrong_usage_has_a_code_of_its_own(arguments: tuple[str, ...], plugin: Plugin) -> None:
+    told = plugin(*arguments)
+    assert (told.code, told.out) == (64, "")
+    assert "kubectl mljob" in told.err
+
+
+def test_misspelt_command_is_recognised(plugin: Plugin) -> None:
+    assert "Did you mean 'watch'" in plugin("wacth").err
+
+
+def test_version_is_that_of_the_package(plugin: Plugin) -> None:
+    assert plugin("--version").out == f"kubectl mljob {(Path(__file__).parents[4] / 'VERSION').read_text().strip()}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--kubeconfig=/no/such/file",), "/no/such/file: the kubeconfig does not exist"),
+        (("--context=nowhere",), "'nowhere'"),
+    ],
+)
+def test_kubeconfig_that_can_not_be_used_is_an_error_with_the_way_out(
+    options: tuple[str, ...], why: str, plugin: Plugin
+) -> None:
+    told = plugin("list", *options)
+    assert (told.code, told.out) == (4, "")
+    assert why in told.err
+    assert "Traceback" not in told.err
+
+
+def test_server_that_does_not_answer_is_an_error(plugin: Plugin, cluster: MLJobCluster) -> None:
+    cluster.close()
+    told = plugin("list")
+    assert told.code == 4
+    assert cluster.url in told.err
+
+
+def test_errors_from_the_server_are_harmless(plugin: Plugin, cluster: MLJobCluster) -> None:
+    cluster.interfere = lambda _: refusal(403, "Forbidden", "\x1b]0;owned\x07\u202eno")
+    told = plugin("list")
+    assert told.err.replace("\n", "").isprintable()
+
+
+def test_reader_that_leaves_ends_the_command_quietly(cluster: MLJobCluster, kubeconfig: Path) -> None:
+    for number in range(200):
+        cluster.put(f"digits-{number}", status=failed(message="x" * 400))
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "import sys; from mljob.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "list"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_terminal_without_unicode_gets_ascii(cluster: MLJobCluster, kubeconfig: Path) -> None:
+    cluster.put("digits", status=failed(message="Größe 10 µm"))
+    told = program("list", KUBECONFIG=str(kubeconfig), PYTHONIOENCODING="ascii")
+    assert told.returncode == 0, told.stderr
+    assert "! Failed" in told.stdout
+    assert told.stdout.isascii()
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "found"),
+    [
+        ([], "wa", ["watch", "wait"]),
+        (["list"], "--all", ["--all-namespaces"]),
+        (["list", "-o"], "", ["json", "yaml", "name"]),
+        (["list", "--phase"], "S", ["Suspended", "Succeeded"]),
+        (["run", "train", "--type"], "T", ["Training"]),
+        (["why"], "digits", ["digits-1", "digits-2"]),
+        (["why", "-n", "team-b"], "", ["other"]),
+        (["logs", "digits-1"], "f", ["fit"]),
+        (["run"], "", ["train"]),
+        (["list", "--context"], "", ["test"]),
+    ],
+)
+def test_completion_answers_kubectl_with_candidates(
+    words: list[str],
+    incomplete: str,
+    found: list[str],
+    cluster: MLJobCluster,
+    kubeconfig: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    for name in ("digits-1", "digits-2", "x\x1b"):
+        cluster.put(name, status=failed())
+    cluster.put("other", "team-b", status=running())
+    *lines, directive = answer(words, incomplete)
+    assert [line.split("\t")[0] for line in lines if line != "x"] == found
+    assert directive == ":4"
+
+
+def test_completion_without_a_cluster_has_no_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/no/such/file")
+    assert answer(["why"], "") == [":4"]
+
+
+class TestTerminal:
+    """On a terminal of 80 columns and 24 rows."""
+
+    @staticmethod
+    def shown(kubeconfig: Path, *arguments: str, **environment: str) -> str:
+        """What a command writes to a terminal."""
+        import pty
+
+        code = "import sys; from mljob.cli import main; main()"
+        main_end, other_end = pty.openpty()
+        terminal = {"KUBECONFIG": str(kubeconfig), "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+        env = os.environ | terminal | environment
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments], stdin=other_end, stdout=other_end, stderr=other_end, env=env
+        )
+        os.close(other_end)
+        read = b""
+        while True:
+            try:
+                chunk = os.read(main_end, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            read += chunk
+        os.close(main_end)
+        assert process.wait(timeout=30) in (0, 1)
+        return read.decode().replace("\r\n", "\n")
+
+    def test_reason_is_below_its_line_and_nothing_is_wider(self, cluster: MLJobCluster, kubeconfig: Path) -> None:
+        cluster.put("digits", status=failed(message="Task fit failed: " + "x" * 300))
+        lines = self.shown(kubeconfig, "list", NO_COLOR="1").splitlines()
+        assert lines[1].startswith(("digits", "\x1b[1mdigits"))
+        assert lines[2].lstrip("\x1b[0m").startswith("  Task fit failed: xxx")
+        assert "MESSAGE" not in lines[0]
+        assert all(len(line) < 90 for line in lines)
+
+    def test_colour_is_left_out_with_no_color(self, cluster: MLJobCluster, kubeconfig: Path) -> None:
+        cluster.put("digits", status=failed())
+        assert "\x1b[1;31m✘ Failed" in self.shown(kubeconfig, "list")
+        plain = self.shown(kubeconfig, "list", NO_COLOR="1")
+        assert "31m" not in plain
+        assert "✘ Failed" in plain
+
+    def test_watch_draws_in_place_and_leaves_the_last_state(self, cluster: MLJobCluster, kubeconfig: Path) -> None:
+        tasks: list[dict[str, Any]] = [{"taskId": f"task-{number}", "state": "success"} for number in range(60)]
+        tasks[7] = {"taskId": "task-7", "state": "failed", "error": {"message": "boom"}}
+        cluster.put("digits", status=failed(tasks=tasks, currentTask="task-7"))
+        text = self.shown(kubeconfig, "watch", "digits")
+        assert "task-7" in text
+        assert "boom" in text
+        assert "more tasks" in text
+        assert len(text.split("kubectl mljob why digits")[0].splitlines()) < 30
+
+    def test_outputs_of_a_job_are_shown_in_full(self, cluster: MLJobCluster, kubeconfig: Path) -> None:
+        cluster.put("digits", status=succeeded(outputs={"path": "/data/" + "x" * 60}))
+        assert "/data/" + "x" * 60 in self.shown(kubeconfig, "watch", "digits")

@@ -1,0 +1,109 @@
+"""`retry`, `cancel`, `suspend` and `resume`."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from tests.fakes.mljob_cluster import Asked, MLJobCluster, refusal
+from tests.unit.client.cli.conftest import Plugin
+from tests.unit.client.statuses import cancelled, failed, running, succeeded
+
+
+class Terminal(io.StringIO):
+    """Standard input of a person."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_retry_sets_the_annotation_of_each(cluster: MLJobCluster, plugin: Plugin) -> None:
+    for name in ("a", "b"):
+        cluster.put(name, status=failed(), labels={"team": "vision"})
+    told = plugin("retry", "-l", "team=vision")
+    assert told == (0, "mljob.mljob.dev/a retry requested\nmljob.mljob.dev/b retry requested\n", "")
+    assert all("mljob.dev/retry-requested-at" in cluster.get(name)["metadata"]["annotations"] for name in ("a", "b"))
+
+
+@pytest.mark.parametrize("option", ["--wait", "--watch"])
+def test_retry_that_waits_has_the_code_of_the_new_attempt(option: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=failed())
+
+    def operator(asked: Asked) -> None:
+        if asked.query.get("watch") == "true":
+            requested = cluster.get("digits")["metadata"]["annotations"]["mljob.dev/retry-requested-at"]
+            cluster.put("digits", status=succeeded(lastHandledRetry=requested))
+
+    cluster.interfere = operator
+    told = plugin("retry", "digits", option)
+    assert told.code == 0
+    assert "Succeeded" in told.out
+
+
+def test_retry_of_a_cancelled_mljob_is_refused_with_the_reason(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=cancelled())
+    cluster.put("other", status=failed())
+    told = plugin("retry", "digits", "other")
+    assert told.code == 4
+    assert "mljob.mljob.dev/digits" in told.err
+    assert "final" in told.err
+    assert told.out == "mljob.mljob.dev/other retry requested\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "field", "value", "said"),
+    [
+        ("cancel", "cancel", True, "cancellation requested"),
+        ("suspend", "suspend", True, "suspended"),
+        ("resume", "suspend", False, "resumed"),
+    ],
+)
+def test_command_sets_its_field(
+    command: str, field: str, value: bool, said: str, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status=running())
+    assert plugin(command, "digits") == (0, f"mljob.mljob.dev/digits {said}\n", "")
+    assert cluster.get("digits")["spec"][field] is value
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 130), ("\n", 130), ("", 130)])
+def test_cancel_asks_a_person_and_names_what_ends(
+    answer: str, code: int, cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    cluster.put("digits", status=running(dagRunId="mljob.team-a.digits.x-1", taskCounts={"running": 2}))
+    told = plugin("cancel", "digits")
+    assert told.code == code
+    assert "its run mljob.team-a.digits.x-1 is cancelled in Airflow; 2 of its tasks are running." in told.err
+    assert cluster.get("digits")["spec"].get("cancel", False) is (code == 0)
+
+
+def test_cancel_with_yes_does_not_ask(cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    cluster.put("digits", status=running())
+    assert plugin("cancel", "digits", "--yes").code == 0
+
+
+@pytest.mark.parametrize("ending", [succeeded, failed, cancelled], ids=lambda ending: ending.__name__)
+def test_cancel_leaves_an_mljob_that_has_ended(ending: Any, cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=ending())
+    told = plugin("cancel", "digits")
+    assert (told.code, told.out) == (0, "")
+    assert "has ended" in told.err
+    assert cluster.count("PATCH") == 0
+
+
+def test_refusal_names_the_mljob_and_the_others_are_changed(cluster: MLJobCluster, plugin: Plugin) -> None:
+    for name in ("a", "b"):
+        cluster.put(name, status=running())
+    cluster.interfere = lambda asked: (
+        refusal(403, "Forbidden", 'cannot patch resource "mljobs"')
+        if asked.method == "PATCH" and asked.path.endswith("/a")
+        else None
+    )
+    told = plugin("suspend", "a", "b")
+    assert told.code == 4
+    assert 'mljob.mljob.dev/a: cannot patch resource "mljobs"' in told.err
+    assert told.out == "mljob.mljob.dev/b suspended\n"

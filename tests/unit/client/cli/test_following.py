@@ -1,0 +1,176 @@
+"""`watch` and `wait`: how they end, and what they print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mljob.cli import following, live
+from tests.fakes.mljob_cluster import Asked, MLJobCluster
+from tests.unit.client.cli.conftest import Plugin
+from tests.unit.client.statuses import cancelled, failed, running, stalled, succeeded
+
+ENDINGS = [(succeeded, 0), (failed, 1), (stalled, 1), (cancelled, 2)]
+COMMANDS = pytest.mark.parametrize("command", ["wait", "watch"])
+
+
+def when_watched(cluster: MLJobCluster, *changes: Callable[[], Any]) -> None:
+    """Make the changes when the command begins to watch."""
+    left = list(changes)
+
+    def interfere(asked: Asked) -> None:
+        if asked.query.get("watch") == "true":
+            while left:
+                left.pop(0)()
+
+    cluster.interfere = interfere
+
+
+@COMMANDS
+@pytest.mark.parametrize(("ending", "code"), ENDINGS, ids=lambda value: getattr(value, "__name__", ""))
+def test_exit_code_says_how_the_mljob_ended(
+    command: str, ending: Any, code: int, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status=running())
+    when_watched(cluster, lambda: cluster.put("digits", status=ending()))
+    assert plugin(command, "digits").code == code
+
+
+@COMMANDS
+@pytest.mark.parametrize(("ending", "code"), ENDINGS, ids=lambda value: getattr(value, "__name__", ""))
+def test_mljob_that_has_ended_needs_no_watch(
+    command: str, ending: Any, code: int, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status=ending())
+    assert plugin(command, "mljob.mljob.dev/digits").code == code
+    assert cluster.count("watch") == 0
+
+
+@COMMANDS
+def test_mljob_that_is_deleted_counts_as_cancelled(command: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=running())
+    when_watched(cluster, lambda: cluster.remove("digits"))
+    told = plugin(command, "digits")
+    assert told.code == 2
+    assert "was deleted before it ended" in told.out + told.err
+
+
+@COMMANDS
+def test_timeout_has_its_own_code_and_says_that_the_mljob_goes_on(
+    command: str, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status=running())
+    told = plugin(command, "digits", "--timeout=10ms")
+    assert told.code == 3
+    assert "goes on" in told.out + told.err
+
+
+@COMMANDS
+def test_missing_mljob_is_an_error_that_says_where_to_look(command: str, plugin: Plugin) -> None:
+    told = plugin(command, "digits", "-n", "team-b")
+    assert told.code == 4
+    assert "no MLJob 'digits' in namespace team-b" in told.err
+    assert "kubectl mljob list -n team-b" in told.err
+
+
+def test_wait_for_several_tells_each_as_it_ends(cluster: MLJobCluster, plugin: Plugin) -> None:
+    for name in ("a", "b", "c"):
+        cluster.put(name, status=running(), labels={"team": "vision"})
+    when_watched(
+        cluster,
+        lambda: cluster.put("b", status=succeeded(message="The run succeeded.")),
+        lambda: cluster.put("c", status=failed()),
+        lambda: cluster.put("a", status=cancelled()),
+    )
+    told = plugin("wait", "-l", "team=vision")
+    assert told.code == 1
+    assert [line.split()[0] for line in told.out.splitlines()] == ["b", "c", "a"]
+    assert "ValueError: no data" in told.out
+    assert cluster.count("watch") == 1
+
+
+@pytest.mark.parametrize(
+    ("endings", "code"),
+    [
+        ((succeeded, succeeded), 0),
+        ((succeeded, cancelled), 2),
+        ((cancelled, failed), 1),
+        ((succeeded, running), 3),
+        ((cancelled, running), 3),
+        ((failed, running), 1),
+    ],
+)
+def test_worst_end_decides_for_several(
+    endings: tuple[Any, ...], code: int, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    names = [f"job-{number}" for number, _ in enumerate(endings)]
+    for name, ending in zip(names, endings, strict=True):
+        cluster.put(name, status=ending())
+    assert plugin("wait", *names, "--timeout=50ms", "--quiet") == (code, "", "")
+
+
+@pytest.mark.parametrize("arguments", [(), ("digits", "-l", "a=b")])
+def test_wait_needs_names_or_a_selector(arguments: tuple[str, ...], cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits")
+    told = plugin("wait", *arguments)
+    assert told.code == 4
+    assert "Name MLJobs, or select them by labels with -l, and not both." in told.err
+
+
+def test_selector_that_matches_nothing_is_an_error(plugin: Plugin) -> None:
+    told = plugin("wait", "-l", "team=nobody")
+    assert told.code == 4
+    assert "No MLJob in namespace team-a has the labels team=nobody." in told.err
+
+
+@pytest.mark.parametrize("duration", ["", "soon", "5", "1d", "-5s", "5m3"])
+def test_duration_that_is_none_is_a_wrong_option(duration: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=succeeded())
+    told = plugin("wait", "digits", f"--timeout={duration}")
+    assert (told.code, "1h30m" in told.err) == ((0, False) if duration == "5" else (64, True))
+
+
+def test_watch_prints_a_line_for_each_change_that_a_person_sees(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=running(reason="TaskRunning", currentTask="fit"))
+    when_watched(
+        cluster,
+        lambda: cluster.put(
+            "digits", status=running(reason="TaskRunning", currentTask="fit", lastEventTime="2026-01-01T00:00:09Z")
+        ),
+        lambda: cluster.put("digits", status=running("2/3", reason="TaskRunning", currentTask="evaluate")),
+        lambda: cluster.put("digits", status=running("2/3", reason="DagPaused", message="The DAG is paused.")),
+        lambda: cluster.put("digits", status=succeeded(reason="Succeeded", progress="3/3", outputs={"accuracy": 0.98})),
+    )
+    told = plugin("watch", "digits")
+    lines = told.out.splitlines()
+    shown = [line.split("s  ", 1)[1].split() for line in lines[: lines.index("")]]
+    assert [line[1:] for line in shown] == [
+        ["Running", "1/3", "fit"],
+        ["Running", "2/3", "evaluate"],
+        ["Running", "2/3", "DagPaused", "The", "DAG", "is", "paused."],
+        ["Succeeded", "3/3", "-"],
+    ]
+    assert lines[-2:] == ["Outputs:", "  accuracy  0.98"]
+
+
+def test_failed_mljob_names_the_command_that_says_why(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=failed())
+    told = plugin("watch", "digits", "--namespace=team-a")
+    assert told.out.rstrip().endswith("kubectl mljob why digits -n team-a")
+
+
+@COMMANDS
+def test_ctrl_c_says_that_the_mljob_goes_on(
+    command: str, cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    cluster.put("digits", status=running())
+    monkeypatch.setattr(following, "exit_of", interrupted)
+    monkeypatch.setattr(live, "change_line", interrupted)
+    told = plugin(command, "digits", "-n", "team-a")
+    assert told.code == 130
+    assert "MLJob digits goes on. To follow again: kubectl mljob watch digits -n team-a" in told.err

@@ -1,0 +1,63 @@
+"""The list that follows changes, as a page of a terminal."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from mljob.changes import Change, ChangeKind
+from mljob.cli.live_list import LiveList
+from mljob.cli.screen import Screen
+from mljob.resource import MLJob
+from tests.unit.client.statuses import failed, running, succeeded
+
+
+def job(name: str, status: Any, minute: int = 0) -> MLJob:
+    created = f"2026-01-01T00:{minute:02}:00Z"
+    return MLJob({"metadata": {"name": name, "namespace": "team-a", "creationTimestamp": created}, "status": status})
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> LiveList:
+    monkeypatch.setenv("LINES", "14")
+    return LiveList(Screen(io.StringIO()), with_namespace=False)
+
+
+def names(shown: LiveList) -> list[str]:
+    return ["".join(piece.text for piece in line).split("  ")[0] for line in shown.page()]
+
+
+def put(shown: LiveList, *jobs: MLJob) -> None:
+    for each in jobs:
+        shown.take(Change(ChangeKind.ADDED, each))
+
+
+def test_newest_come_last(shown: LiveList) -> None:
+    put(shown, job("b", running(), 2), job("a", running(), 3), job("c", running(), 1))
+    assert names(shown) == ["NAME", "c", "b", "a"]
+
+
+def test_what_does_not_fit_is_counted_and_what_needs_a_look_stays(shown: LiveList) -> None:
+    put(shown, *(job(f"done-{minute}", succeeded(reason="Succeeded"), minute) for minute in range(30)))
+    put(shown, job("broken", failed(), 0), job("busy", running(reason="TaskRunning"), 1))
+    assert names(shown)[1:3] == ["broken", "busy"]
+    assert names(shown)[-2:] == ["done-29", "and 23 more"]
+    assert len(shown.page()) <= 14
+
+
+def test_deleted_mljob_disappears(shown: LiveList) -> None:
+    put(shown, job("a", running()), job("b", running()))
+    shown.take(Change(ChangeKind.DELETED, job("a", running())))
+    assert names(shown) == ["NAME", "b"]
+
+
+def test_page_says_when_it_is_not_live(shown: LiveList) -> None:
+    assert names(shown) == ["There are no such MLJobs yet."]
+    put(shown, job("a", running()))
+    shown.take(Change(ChangeKind.DISCONNECTED, None, "no answer"))
+    assert names(shown)[-1].startswith("Not live since")
+    assert names(shown)[-1].endswith("UTC: no answer")
+    shown.take(Change(ChangeKind.CONNECTED))
+    assert names(shown) == ["NAME", "a"]

@@ -1,0 +1,124 @@
+"""Durations, numbers, signs and tasks in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mljob.render import numbers, states, times
+from mljob.render.rows import FRESH_SECONDS, NEW, row_of
+from mljob.render.tasks import Task, line_of
+from mljob.resource import MLJob
+from mljob_contract.mljob import Phase
+from mljob_operator.core.run.states import TaskState
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, ""),
+        (-5, "0s"),
+        (0, "0s"),
+        (59.9, "59s"),
+        (60, "1m"),
+        (252, "4m12s"),
+        (3600, "1h"),
+        (3 * 3600 + 12 * 60 + 5, "3h12m"),
+        (2 * 86400 + 4 * 3600, "2d4h"),
+        (400 * 86400, "1y35d"),
+    ],
+)
+def test_duration_has_its_two_largest_units(seconds: float | None, shown: str) -> None:
+    assert times.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(9.0, "9"), (0.1532, "0.1532"), (123456.0, "123456"), (1e12, "1e+12"), (-0.5, "-0.5"), (0.000012345, "1.234e-05")],
+)
+def test_numbers_are_short(value: float, shown: str) -> None:
+    assert numbers.number(value) == shown
+
+
+def test_metrics_beyond_the_first_are_counted() -> None:
+    assert numbers.metrics({f"m{number}": float(number) for number in range(6)}) == "m0 0  m1 1  m2 2  m3 3  +2"
+
+
+@pytest.mark.parametrize(
+    ("percent", "bar"),
+    [(None, ""), (0, ".........."), (49, "####......"), (100, "##########"), (900, "##########"), (-1, "..........")],
+)
+def test_bar_has_ten_columns(percent: int | None, bar: str) -> None:
+    assert numbers.bar(percent) == bar
+
+
+def test_each_state_has_an_icon_and_a_word_of_its_own() -> None:
+    phases = [states.of_phase(phase) for phase in Phase]
+    assert [sign.word for sign in phases] == [phase.value for phase in Phase]
+    tasks = [states.of_task(state) for state in TaskState]
+    assert len({sign.word for sign in tasks}) == len(tasks)
+    for sign in [*phases, *tasks, states.of_phase(""), states.of_phase("Odd"), states.of_task("odd")]:
+        assert len(sign.icon) == len(sign.ascii) == 1
+        assert sign.ascii.isascii()
+        assert sign.word
+
+
+def task(**fields: Any) -> str:
+    line = line_of(Task.of({"taskId": "fit", **fields}), NOW)
+    return " ".join(part for part in (line.name, line.sign.word, line.took, line.notes, line.error) if part)
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({}, "fit not started"),
+        (
+            {"state": "running", "startTime": "2026-03-02T08:59:00Z", "progress": 45, "metrics": {"loss": 0.5}},
+            "fit running 1m 45%  loss 0.5",
+        ),
+        (
+            {
+                "state": "success",
+                "startTime": "2026-03-02T08:00:00Z",
+                "endTime": "2026-03-02T08:00:05Z",
+                "progress": 100,
+            },
+            "fit success 5s",
+        ),
+        (
+            {"state": "up_for_retry", "tryNumber": 2, "error": {"type": "OSError", "message": "away"}},
+            "fit up for retry try 2 OSError: away",
+        ),
+        ({"state": "failed", "error": {"message": "away"}}, "fit failed away"),
+        ({"state": "awaiting_input", "input": {"subject": "Deploy?"}}, "fit awaiting input asks: Deploy?"),
+        (
+            {
+                "state": "running",
+                "mapped": {
+                    "total": 40,
+                    "states": {"success": 11, "skipped": 1, "failed": 3},
+                    "failedIndexes": [4, 7, 9],
+                },
+            },
+            "fit 12/40 running 3 failed (4, 7, 9)",
+        ),
+        (
+            {"state": "failed", "mapped": {"total": 99, "states": {"failed": 99}, "failedIndexes": list(range(20))}},
+            "fit 0/99 failed 99 failed (0, 1, 2, 3, 4, 5, 6, 7, ...)",
+        ),
+        ({"state": "newer_state"}, "fit newer_state"),
+    ],
+)
+def test_task_has_a_line(fields: dict[str, Any], shown: str) -> None:
+    assert task(**fields) == shown
+
+
+@pytest.mark.parametrize(("age", "message"), [(FRESH_SECONDS - 1, ""), (FRESH_SECONDS + 1, NEW)])
+def test_new_mljob_needs_a_word_only_if_no_operator_reads_it(age: int, message: str) -> None:
+    created = (NOW - timedelta(seconds=age)).isoformat()
+    job = MLJob({"metadata": {"name": "digits", "creationTimestamp": created}, "status": {"observedGeneration": -1}})
+    assert row_of(job, NOW).message == message
