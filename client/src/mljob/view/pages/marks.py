@@ -15,7 +15,7 @@ class Mark:
     Attributes:
         icon: The name of a symbol in the template ``icons.svg``.
         word: The state in a word or two.
-        tone: The class of its colour: good, busy, wait, warn, bad or quiet.
+        tone: The class of its colour: good, busy, waiting, bad or neutral.
     """
 
     icon: str
@@ -24,32 +24,32 @@ class Mark:
 
 
 _PHASES: Final = {
-    Phase.PENDING: Mark("waiting", "Pending", "wait"),
-    Phase.SUSPENDED: Mark("paused", "Suspended", "quiet"),
-    Phase.QUEUED: Mark("queued", "Queued", "wait"),
+    Phase.PENDING: Mark("waiting", "Pending", "waiting"),
+    Phase.SUSPENDED: Mark("paused", "Suspended", "neutral"),
+    Phase.QUEUED: Mark("queued", "Queued", "waiting"),
     Phase.RUNNING: Mark("running", "Running", "busy"),
-    Phase.CANCELLING: Mark("stopping", "Cancelling", "warn"),
+    Phase.CANCELLING: Mark("stopping", "Cancelling", "waiting"),
     Phase.SUCCEEDED: Mark("success", "Succeeded", "good"),
     Phase.FAILED: Mark("failed", "Failed", "bad"),
-    Phase.CANCELLED: Mark("stopped", "Cancelled", "quiet"),
+    Phase.CANCELLED: Mark("stopped", "Cancelled", "neutral"),
 }
-_NEW: Final = Mark("waiting", "New", "wait")
+_NEW: Final = Mark("waiting", "New", "waiting")
 
 _TASKS: Final = {
     "success": Mark("success", "success", "good"),
     "running": Mark("running", "running", "busy"),
     "failed": Mark("failed", "failed", "bad"),
     "upstream_failed": Mark("blocked", "upstream failed", "bad"),
-    "skipped": Mark("skipped", "skipped", "quiet"),
-    "removed": Mark("skipped", "removed", "quiet"),
-    "queued": Mark("queued", "queued", "wait"),
-    "scheduled": Mark("queued", "scheduled", "wait"),
-    "deferred": Mark("waiting", "deferred", "wait"),
-    "awaiting_input": Mark("question", "needs an answer", "warn"),
-    "up_for_retry": Mark("retry", "up for retry", "warn"),
-    "up_for_reschedule": Mark("waiting", "up for reschedule", "wait"),
+    "skipped": Mark("skipped", "skipped", "neutral"),
+    "removed": Mark("skipped", "removed", "neutral"),
+    "queued": Mark("queued", "queued", "waiting"),
+    "scheduled": Mark("queued", "scheduled", "waiting"),
+    "deferred": Mark("waiting", "deferred", "waiting"),
+    "awaiting_input": Mark("question", "needs an answer", "waiting"),
+    "up_for_retry": Mark("retry", "up for retry", "waiting"),
+    "up_for_reschedule": Mark("waiting", "up for reschedule", "waiting"),
     "restarting": Mark("retry", "restarting", "busy"),
-    "none": Mark("none", "not started", "quiet"),
+    "none": Mark("none", "not started", "neutral"),
 }
 
 TASK_STATES: Final = frozenset(_TASKS)
@@ -63,12 +63,12 @@ def phase_mark(phase: str) -> Mark:
     try:
         return _PHASES[Phase(phase)]
     except ValueError:
-        return Mark("question", phase, "quiet")
+        return Mark("question", phase, "neutral")
 
 
 def task_mark(state: str) -> Mark:
     """Return the mark of a task's state in Airflow. An unknown state keeps its word."""
-    return _TASKS.get(state) or Mark("question", state.replace("_", " "), "quiet")
+    return _TASKS.get(state) or Mark("question", state.replace("_", " "), "neutral")
 
 
 def condition_mark(status: str, *, is_problem: bool = False) -> Mark:
@@ -79,6 +79,6 @@ def condition_mark(status: str, *, is_problem: bool = False) -> Mark:
         is_problem: Whether the condition reports a problem when it is True, as Stalled does.
     """
     if status == "Unknown":
-        return Mark("question", "Unknown", "quiet")
+        return Mark("question", "Unknown", "neutral")
     is_good = (status == "True") != is_problem
     return Mark("success" if is_good else "failed", status, "good" if is_good else "bad")
