@@ -1,4 +1,4 @@
-"""What the view knows of a cluster: one watch for each person and collection, which all open pages
+"""What the view reads of a cluster: one watch for each person and collection, which all open pages
 of that person share.
 
 Nothing is shared between persons: the API server decides for each of them what they may see.
@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from ..aio.transport import AsyncTransport
 from ..aio.watch import watch_objects
 from ..changes import Change, ChangeKind
-from ..errors import MLJobError, NotAllowed, NotAuthenticated
+from ..errors import MLJobError
 
 Item = TypeVar("Item")
 
@@ -38,14 +38,60 @@ class Outage:
     why: str
 
 
-class Feed(Generic[Item]):
-    """The objects of a collection, kept up to date by a watch.
+class Source:
+    """Something that pages show and that changes.
 
     Attributes:
         version: Grows with each change.
+        outage: Why the source may be out of date, or None.
+        refusal: Why the API server refused, or None. A source that was refused has ended.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.outage: Outage | None = None
+        self.refusal: MLJobError | None = None
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._run_safely())
+
+    async def changed(self, seen: int) -> None:
+        """Wait until the version is another one than ``seen``."""
+        while self.version == seen:
+            await self._changed.wait()
+
+    async def aclose(self) -> None:
+        """End what the source reads from."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        raise NotImplementedError
+
+    async def _run_safely(self) -> None:
+        try:
+            await self._run()
+        except MLJobError as error:
+            self.refusal = error
+        except asyncio.CancelledError:
+            self.refusal = MLJobError("The view has ended this page. Load the page again.")
+            raise
+        except Exception as error:
+            logger.exception("The view can't read %s", self)
+            self.refusal = MLJobError(f"The view can't read {self}: {type(error).__name__}. Its log says more.")
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        self.version += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+class Feed(Source, Generic[Item]):
+    """The objects of a collection, kept up to date by a watch.
+
+    Attributes:
         items: The objects by namespace and name.
-        outage: Why the objects may be old, or None.
-        refusal: Why the API server refused, or None. A feed that was refused has ended.
     """
 
     def __init__(
@@ -57,23 +103,17 @@ class Feed(Generic[Item]):
         params: Mapping[str, str] | None = None,
         lists: asyncio.Semaphore | None = None,
     ) -> None:
-        self.version = 0
         self.items: dict[str, Item] = {}
-        self.outage: Outage | None = None
-        self.refusal: MLJobError | None = None
         self._source = (transport, path, params)
         self._convert = convert
         self._key = key
         self._lists = lists or asyncio.Semaphore(MAX_LISTS)
         self._holds_list = False
-        self._synced = asyncio.Event()
-        self._changed = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
+        self._is_synced = False
+        super().__init__()
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the feed takes no more changes."""
-        return self._task.done()
+    def __str__(self) -> str:
+        return self._source[1]
 
     async def ready(self) -> None:
         """Wait until the objects were listed.
@@ -81,19 +121,10 @@ class Feed(Generic[Item]):
         Raises:
             MLJobError: The API server refused, or does not answer.
         """
-        await self._synced.wait()
+        while not self._is_synced and self.refusal is None:
+            await self._changed.wait()
         if self.refusal is not None:
             raise self.refusal
-
-    async def changed(self, seen: int) -> None:
-        """Wait until the version is another one than ``seen``."""
-        while self.version == seen and not self.has_ended:
-            await self._changed.wait()
-
-    async def aclose(self) -> None:
-        """End the watch."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         transport, path, params = self._source
@@ -103,16 +134,9 @@ class Feed(Generic[Item]):
         try:
             async for change in changes:
                 self._take(change)
-        except MLJobError as error:
-            self.refusal = error
-        except Exception as error:
-            logger.exception("The watch of %s failed", path)
-            self.refusal = MLJobError(f"The view can't read {path}: {type(error).__name__}. Its log says more.")
         finally:
             self._release_list()
-            await changes.aclose()  # type: ignore[attr-defined]  # an async generator
-            self._synced.set()
-            self._tell()
+            await changes.aclose()
 
     def _take(self, change: Change[Item]) -> None:
         if change.kind is ChangeKind.DISCONNECTED:
@@ -121,12 +145,12 @@ class Feed(Generic[Item]):
             self.outage = None
             if change.kind is ChangeKind.SYNCED:
                 self._release_list()
-                self._synced.set()
+                self._is_synced = True
         elif change.kind is ChangeKind.DELETED:
             self.items.pop(self._key(change.item), None)
         else:
             self.items[self._key(change.item)] = change.item
-        if self._synced.is_set():
+        if self._is_synced:
             self._tell()
 
     def _release_list(self) -> None:
@@ -134,25 +158,18 @@ class Feed(Generic[Item]):
             self._holds_list = False
             self._lists.release()
 
-    def _tell(self) -> None:
-        self.version += 1
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
 
 class Feeds:
     """The feeds of one person.
 
     Args:
         transport: Sends requests as the person.
-        lists: Bounds the first lists of all persons together.
     """
 
-    def __init__(self, transport: AsyncTransport, lists: asyncio.Semaphore) -> None:
+    def __init__(self, transport: AsyncTransport) -> None:
         self.transport = transport
         self.used_at = asyncio.get_running_loop().time()
-        self._lists = lists
-        self._feeds: dict[tuple[str, ...], Feed[Any]] = {}
+        self._feeds: dict[tuple[str, ...], Source] = {}
         self._uses: dict[tuple[str, ...], int] = {}
         self._idle_since: dict[tuple[str, ...], float] = {}
 
@@ -161,12 +178,23 @@ class Feeds:
         """Whether an open page uses a feed."""
         return any(self._uses.values())
 
-    async def hold(self, name: tuple[str, ...], make: Callable[[asyncio.Semaphore], Feed[Item]]) -> Feed[Item]:
-        """Return the feed of this name, and make it if there is none. Call :meth:`release` later."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is read."""
+        return not self._feeds
+
+    async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
+        """Return the source of this name, and make it if there is none, or if it was refused. Call
+        :meth:`release` later.
+
+        Raises:
+            TooManyFeeds: The person has too many pages open.
+        """
         feed = self._feeds.get(name)
-        if feed is None or feed.has_ended:
+        if feed is None:
             await self._make_room()
-            feed = self._feeds[name] = make(self._lists)
+        if feed is None or feed.refusal is not None:
+            feed = self._feeds[name] = make()
         self._uses[name] = self._uses.get(name, 0) + 1
         self._idle_since.pop(name, None)
         return feed
@@ -205,8 +233,3 @@ class Feeds:
 
 class TooManyFeeds(MLJobError):
     """A person has opened more pages than the view serves."""
-
-
-def is_about_rights(error: MLJobError | None) -> bool:
-    """Whether an error says that the person lacks a right, or is not signed in."""
-    return isinstance(error, NotAllowed | NotAuthenticated)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from mljob_contract.mljob import RETRY_REQUESTED_AT, DeletionPolicy, MLJobSpec, MLJobStatus, Phase, RetryStrategy
+from mljob_contract.mljob import DeletionPolicy, MLJobSpec, MLJobStatus, Phase, RetryStrategy
 
 _ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 _ACTIVE = frozenset({Phase.QUEUED, Phase.RUNNING})
@@ -57,31 +56,6 @@ def actions_for(name: str, spec: MLJobSpec, status: MLJobStatus, *, is_deleting:
         found.insert(0, _cancel(name, status, run))
     found.insert(0, _resume(name) if spec.suspend else _suspend(name, spec, status, run))
     return tuple(found)
-
-
-def patch_for(verb: Verb, uid: str, requested_at: str) -> dict[str, Any]:
-    """Return the merge patch that asks for an action. Deletion is no patch.
-
-    Args:
-        verb: Any action but ``delete``.
-        uid: The uid of the MLJob that the person has seen. The API server refuses the patch if
-            another MLJob has the name by now.
-        requested_at: A new value, such as the current time, that distinguishes requests of retries.
-
-    Raises:
-        ValueError: The action is ``delete``.
-    """
-    if verb is Verb.RETRY:
-        return {"metadata": {"uid": uid, "annotations": {RETRY_REQUESTED_AT: requested_at}}}
-    # The API server refuses cancel and suspend together, so cancelling ends a suspension.
-    specs = {
-        Verb.CANCEL: {"cancel": True, "suspend": False},
-        Verb.SUSPEND: {"suspend": True},
-        Verb.RESUME: {"suspend": False},
-    }
-    if verb not in specs:
-        raise ValueError(f"{verb} is not a patch")
-    return {"metadata": {"uid": uid}, "spec": specs[verb]}
 
 
 def _run(name: str, status: MLJobStatus) -> str:

@@ -77,16 +77,3 @@ def jobs_page(jobs: Sequence[JobSummary], chosen: JobFilter) -> JobsPage:
         newer=chosen.query(page=page - 1) if page > 1 else None,
         older=chosen.query(page=page + 1) if page * PAGE < len(matching) else None,
     )
-
-
-def news(before: dict[str, str], rows: Sequence[JobSummary]) -> str:
-    """Return what a screen reader says about changes of phases, in a sentence, or an empty text.
-
-    Args:
-        before: The phases that were shown, by uid.
-        rows: The rows that are shown now.
-    """
-    changed = [row for row in rows if row.uid in before and before[row.uid] != row.phase and row.phase]
-    if len(changed) > 3:
-        return f"{len(changed)} MLJobs changed their phase."
-    return " ".join(f"{row.name}: {row.phase}." for row in changed)

@@ -37,6 +37,11 @@ class Obstacle:
     asks_namespace: bool = False
     namespace: str = ""
 
+    @property
+    def comes_back(self) -> bool:
+        """Whether the page loads itself again."""
+        return self.code == 503
+
 
 def obstacle_of(error: MLJobError, *, again: str, namespace: str = "") -> Obstacle:
     """Return the page for an error of the client.
@@ -76,6 +81,14 @@ def no_session(again: str) -> Obstacle:
         "The view shows MLJobs with your rights, so it asks who you are.",
         steps,
         ((again, "Open the page again"),),
+    )
+
+
+def too_late(name: str, verb: str, back: str) -> Obstacle:
+    """Return the page for an action that does not fit the state of the MLJob any more."""
+    cause = f"{name} has changed since the page was loaded, or {verb} does not fit its state."
+    return Obstacle(
+        409, "Nothing was done", cause, ("Look at its state, and decide again.",), ((back, f"Back to {name}"),)
     )
 
 

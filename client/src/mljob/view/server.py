@@ -1,0 +1,129 @@
+"""The web application of the view, and how it runs on a person's own machine."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from ..kubeconfig import ClusterConfig
+from .access import COOKIE, Access, LocalAccess
+from .guard import PROBE, Guard
+from .pages.obstacles import no_page
+from .rendering import STATIC, fingerprint
+from .routes.actions import ActionRoutes
+from .routes.compare import CompareRoutes
+from .routes.job import JobRoutes
+from .routes.jobs import JobsRoutes
+from .routes.platform import PlatformRoutes
+from .site import Site
+
+IDLE_SECONDS: Final = 15.0
+"""How often feeds that nobody uses are ended, in seconds."""
+STOP_SECONDS: Final = 2
+"""How long open streams may delay the end of the process, in seconds."""
+HOST: Final = "127.0.0.1"
+_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+
+def application(access: Access) -> Starlette:
+    """Return the application.
+
+    Args:
+        access: Decides whose pages it shows.
+    """
+    site = Site(access)
+
+    async def home(request: Request) -> Response:
+        response = RedirectResponse("/jobs", 303)
+        cookie = access.first_visit(request)
+        if cookie is not None:
+            response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", path="/")
+        return response
+
+    async def nothing(_: Request, __: Exception) -> Response:
+        return site.obstacle(no_page("/jobs"))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        tidying = asyncio.create_task(_tidy(access))
+        try:
+            yield
+        finally:
+            tidying.cancel()
+            await access.aclose()
+
+    pages = (JobsRoutes(site), ActionRoutes(site), JobRoutes(site), CompareRoutes(site), PlatformRoutes(site))
+    return Starlette(
+        routes=[
+            Route("/", home),
+            Route(PROBE, _alive),
+            Route("/static/{hash}/{file}", _static),
+            *(route for page in pages for route in page.routes()),
+        ],
+        middleware=[
+            Middleware(Guard, hosts=access.allowed_hosts),
+            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=4),
+        ],
+        exception_handlers={404: nothing},
+        lifespan=lifespan,
+    )
+
+
+async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str], None]) -> None:
+    """Serve the view on this machine, for the person who started it, until the task is cancelled or
+    the process gets SIGINT or SIGTERM.
+
+    Args:
+        config: The person's cluster and credentials.
+        port: The port on 127.0.0.1, or 0 for any free one.
+        started: Is called with the address that lets the person's browser in.
+
+    Raises:
+        OSError: The port is in use.
+    """
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        bound = listening.getsockname()[1]
+        access = LocalAccess(config, bound)
+        server = uvicorn.Server(_settings(application(access)))
+        started(f"http://{HOST}:{bound}/?token={access.token}")
+        await server.serve(sockets=[listening])
+
+
+def _settings(app: Starlette) -> uvicorn.Config:
+    # An access log would hold the token of the first address.
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=STOP_SECONDS
+    )
+
+
+async def _tidy(access: Access) -> None:
+    while True:
+        await asyncio.sleep(IDLE_SECONDS)
+        await access.end_idle()
+
+
+async def _alive(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["file"]
+    kind = _TYPES.get(name.rpartition(".")[2])
+    path = STATIC / name
+    if "/" in name or kind is None or not path.is_file() or fingerprint(name) != request.path_params["hash"]:
+        return PlainTextResponse("There is no such file.", 404)
+    return Response(path.read_bytes(), media_type=kind, headers=_FOREVER)
