@@ -113,7 +113,7 @@ class LiveJob:
             return self._renderer.render(
                 "job/values.html", heading=TABS[tab], values=values, omitted=omitted, sources=sources, nothing=nothing
             )
-        return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now)
+        return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now, colours={})
 
     async def _with_run(self, given: JobInput) -> JobInput:
         """Add what mljob-api says about the run. What it refuses is missing, and the page says so."""

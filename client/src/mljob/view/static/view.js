@@ -3,6 +3,7 @@
 "use strict";
 
 const SILENCE_MS = 40_000; // The server sends something every 15 seconds.
+const REST_MS = 60_000;
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
 const MAX_LINES = 5_000;
 const byId = (id) => document.getElementById(id);
@@ -37,26 +38,34 @@ function morph(old, fresh) {
 function morphChildren(old, fresh) {
   let at = old.firstChild;
   for (const child of [...fresh.childNodes]) {
-    if (at && alike(at, child)) {
-      const next = at.nextSibling;
-      morph(at, child);
-      at = next;
-    } else {
+    let found = at;
+    while (found && !alike(found, child)) found = found.nextSibling;
+    if (!found) {
       old.insertBefore(child, at);
-      if (at && at.nextSibling && alike(at, child)) at = at.nextSibling;
+      continue;
     }
+    at = removeUntil(at, found).nextSibling;
+    morph(found, child);
   }
-  while (at) {
-    const next = at.nextSibling;
-    at.remove();
-    at = next;
-  }
+  removeUntil(at, null);
 }
 
-// A change of the page: {title, say, drop: [ids], put: [[html, list, after]]}
+function removeUntil(node, end) {
+  while (node !== end) {
+    const next = node.nextSibling;
+    node.remove();
+    node = next;
+  }
+  return end;
+}
+
+// A change of the page: {title, say, drop: [ids], put: [[html, is a row, id of the row before]]}.
+// After a lost connection, `rows` has the ids of all rows.
 function apply(change) {
   const rows = byId("rows");
-  for (const id of change.drop) {
+  const kept = change.rows && new Set(change.rows);
+  const drop = kept && rows ? [...rows.children].map((row) => row.id).filter((id) => !kept.has(id)) : change.drop;
+  for (const id of drop) {
     const gone = byId(id);
     if (gone && gone.contains(document.activeElement)) focusNear(gone);
     if (gone) gone.remove();
@@ -65,24 +74,21 @@ function apply(change) {
     const fresh = elementOf(html);
     if (!fresh) continue;
     const old = byId(fresh.id);
-    const previous = after && byId(after);
     if (old) {
-      if (list && (previous || rows.firstElementChild) !== old && old.previousElementSibling !== (previous || null)) {
-        place(rows, old, previous);
-      }
       const phase = phaseOf(old);
       morph(old, fresh);
       if (phase !== phaseOf(old)) flash(old);
-    } else if (list) {
-      place(rows, fresh, previous);
     }
+    if (list) place(rows, old || fresh, after && byId(after));
   }
   if (change.title) document.title = change.title;
   if (change.say) byId("say").textContent = change.say;
   tick();
 }
 
+// A row that is where it belongs isn't touched, because moving it would lose the focus.
 function place(rows, element, previous) {
+  if (element.parentNode === rows && element.previousElementSibling === (previous || null)) return;
   if (previous) previous.after(element);
   else rows.prepend(element);
 }
@@ -98,18 +104,26 @@ function flash(element) {
 // --- Live ------------------------------------------------------------------------------------
 
 class Stream {
-  constructor(url, handlers, show) {
+  constructor(url, handlers, show, last = null) {
     this.url = url;
     this.handlers = handlers;
     this.show = show;
     this.failures = 0;
-    this.last = null; // What the server sent last: the version of the page, or the number of a line.
+    this.last = last; // What the server sent last: the version of the page, or the number of a line.
     this.lostAt = null;
     this.open();
     setInterval(() => this.check(), 5_000);
     for (const event of ["online", "pageshow"]) addEventListener(event, () => this.check());
-    document.addEventListener("visibilitychange", () => document.hidden || this.check());
+    document.addEventListener("visibilitychange", () => this.turn());
     addEventListener("pagehide", () => this.source?.close());
+  }
+
+  // A page that nobody looks at rests: browsers open six connections to a host, for all its tabs.
+  turn() {
+    clearTimeout(this.rest);
+    if (document.hidden) this.rest = setTimeout(() => { this.isResting = true; this.source.close(); }, REST_MS);
+    else if (this.isResting) { this.isResting = false; this.open(); }
+    else this.check();
   }
 
   open() {
@@ -156,7 +170,7 @@ class Stream {
 
   // After a laptop's sleep no error is raised: the connection is dead, and silent.
   check() {
-    if (!this.ended && Date.now() - this.heardAt > SILENCE_MS && this.lostAt === null) this.lost();
+    if (!this.ended && !this.isResting && Date.now() - this.heardAt > SILENCE_MS && this.lostAt === null) this.lost();
   }
 
   end() {
@@ -185,7 +199,7 @@ function showLive(state, at, why) {
 function follow() {
   const { events, version } = document.body.dataset;
   if (!events) return;
-  const stream = new Stream(
+  new Stream(
     events,
     {
       change: apply,
@@ -193,9 +207,8 @@ function follow() {
       upstream: ({ live, since, why }) => (live ? showLive("live") : showLive("lost", since, why)),
     },
     showLive,
+    version,
   );
-  stream.last = version;
-  stream.open();
 }
 
 // --- Logs ------------------------------------------------------------------------------------
