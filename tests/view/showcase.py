@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from tests.fakes.mljob_cluster import Answer, Object
@@ -129,7 +130,7 @@ def changes(tasks: Sequence[Object], queue_seconds: float = 7) -> list[Object]:
 
 
 def chain(names: Sequence[str]) -> list[tuple[str, str]]:
-    return list(zip(names, names[1:], strict=False))
+    return list(pairwise(names))
 
 
 def running_training(cluster: ViewCluster) -> None:

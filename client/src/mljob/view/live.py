@@ -164,6 +164,9 @@ async def _changed(sources: Sequence[Source], seen: Sequence[int], seconds: floa
     """
     if len(sources) != len(seen):
         return True
+    if not sources:
+        await asyncio.sleep(seconds)
+        return False
     waits = [asyncio.ensure_future(one.changed(version)) for one, version in zip(sources, seen, strict=True)]
     try:
         done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

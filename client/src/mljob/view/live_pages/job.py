@@ -16,7 +16,6 @@ from ...errors import ApiError, MLJobError, NotFound
 from ...resource import MLJob
 from ..feeds import Feed, Source
 from ..live import Shown
-from ..pages.graph_layout import BOX
 from ..pages.job_page import TABS, JobInput, JobPage, View, failed_task, job_page
 from ..pages.log_text import AnsiStyle, Part, parts_of
 from ..person import Lookup, Person, Reads, RunHistory
@@ -76,7 +75,7 @@ class LiveJob:
         """Return the HTML of what the page shows."""
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},
-            page=page, tail=tail, now=now, size=BOX,
+            page=page, tail=tail, now=now,
         )  # fmt: skip
         if self._view.tab != "logs":  # the log is a stream of its own
             parts["panel"] = self.panel(page, now)
@@ -147,7 +146,7 @@ class LiveJob:
         index = task.mapped.failed_indexes[0] if task.mapped is not None and task.mapped.failed_indexes else None
 
         async def read() -> list[str]:
-            lines = self._runs.log(job, task.task_id, map_index=index, tail=LOG_TAIL)
+            lines = self._runs.log(job, task.task_id, map_index=index, tail=LOG_TAIL, raw=True)
             return [line async for line in lines][-LOG_TAIL:]
 
         return await self._reads.look_up("log", job, read)

@@ -34,12 +34,18 @@ class Action:
         label: The text of the button.
         consequences: What will happen, in sentences.
         is_final: Whether it can't be undone.
+        is_advised: Whether it is what most people want now.
     """
 
     verb: Verb
     label: str
     consequences: tuple[str, ...]
     is_final: bool
+    is_advised: bool = False
+
+    def question(self, name: str) -> str:
+        """Return the action as a title: ``Cancel churn-train?``"""
+        return f"{'Retry' if self.verb is Verb.RETRY else self.label} {name}?"
 
 
 def actions_for(name: str, spec: MLJobSpec, status: MLJobStatus, *, is_deleting: bool) -> tuple[Action, ...]:
@@ -83,11 +89,12 @@ def _retry(name: str, spec: MLJobSpec, status: MLJobStatus) -> Action:
         what = f"All tasks of {name} run again, in a new run."
     else:
         what = f"The tasks of {name} that failed, or did not run because of that, run again. Finished tasks don't."
-    return Action(Verb.RETRY, "Retry what failed", (what, "Automatic retries count from zero."), is_final=False)
+    consequences = (what, "Automatic retries count from zero.")
+    return Action(Verb.RETRY, "Retry what failed", consequences, is_final=False, is_advised=True)
 
 
 def _cancel(name: str, status: MLJobStatus, run: str) -> Action:
-    final = f"{name} stays as a record in phase Cancelled, and can't run again. To run it again later, suspend it."
+    final = f"{name} stays as a record in phase Cancelled, and can't run again. To run it later, suspend it instead."
     return Action(Verb.CANCEL, "Cancel", (*_ending(status, run), final), is_final=True)
 
 
@@ -100,7 +107,13 @@ def _suspend(name: str, spec: MLJobSpec, status: MLJobStatus, run: str) -> Actio
 
 
 def _resume(name: str) -> Action:
-    return Action(Verb.RESUME, "Resume", (f"{name} continues: as soon as Airflow has room, it runs.",), is_final=False)
+    return Action(
+        Verb.RESUME,
+        "Resume",
+        (f"{name} continues: as soon as Airflow has room, it runs.",),
+        is_final=False,
+        is_advised=True,
+    )
 
 
 def _delete(name: str, spec: MLJobSpec, status: MLJobStatus, run: str) -> Action:

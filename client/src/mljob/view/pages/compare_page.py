@@ -12,16 +12,19 @@ from urllib.parse import urlencode
 
 from mljob_contract.history import MetricsReport
 
-from ...compare import Comparison, cell_text, compare_jobs, flatten
+from ...compare import Comparison, compare_jobs, flatten, smallest_is_best
 from ...errors import Invalid
 from ...resource import MLJob
-from .curves import MAX_CURVES, Curve, Series, curve, series_of
+from ...text import value_text
+from .curves import MAX_CURVES, STEPS, Curve, Series, curve, series_of
 from .job_page import NamedValue, named_values
 from .marks import Mark, phase_mark
 from .outside_text import number_of, time_of
 
 MAX_COMPARED: Final = 8
 """How many MLJobs a page compares: as many as there are colours that can be told apart."""
+MAX_CELL: Final = 120
+"""How many characters of a value a cell shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def compare_page(
         columns=columns,
         results=tuple(_result(name, compared, keys) for name in compared.results),
         params=tuple(
-            CompareRow(name, tuple(Cell(cell_text(row.params.get(name))) for row in compared.rows))
+            CompareRow(name, tuple(Cell(value_text(row.params.get(name), MAX_CELL)) for row in compared.rows))
             for name in compared.params
         ),
         equal=_equal(compared),
@@ -121,9 +124,9 @@ def _result(name: str, compared: Comparison, keys: Sequence[str]) -> CompareRow:
     values = [row.results.get(name) for row in compared.rows]
     numbers = [number for value in values if (number := number_of(value)) is not None]
     best: float | None = None
-    if name == compared.by and len(numbers) > 1:
-        best = min(numbers) if compared.less_is_better else max(numbers)
-    cells = tuple(Cell(cell_text(value), best is not None and number_of(value) == best) for value in values)
+    if len(set(numbers)) > 1 and name not in STEPS:
+        best = min(numbers) if smallest_is_best(name) else max(numbers)
+    cells = tuple(Cell(value_text(value, MAX_CELL), best is not None and number_of(value) == best) for value in values)
     query = "?" + urlencode([*(("job", key) for key in keys), ("by", name)]) if numbers else ""
     return CompareRow(name, cells, query, name == compared.by)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-BOX: Final = (176, 46)
-"""Width and height of a box, in pixels."""
-GAP: Final = (44, 14)
+BOX_HEIGHT: Final = 46
+"""In pixels."""
+GAP: Final = (38, 14)
 """Distance of boxes along the layers and across them, in pixels."""
 LANE: Final = 12
 """Space that an edge takes where it passes a layer, in pixels."""
@@ -45,15 +45,19 @@ class Layout:
     paths: tuple[tuple[str, str, str], ...]
     width: float
     height: float
+    box_width: int
 
 
-def layout(ids: Sequence[str], edges: Iterable[tuple[str, str]], *, is_vertical: bool = False) -> Layout | None:
+def layout(
+    ids: Sequence[str], edges: Iterable[tuple[str, str]], box_width: int, *, is_vertical: bool = False
+) -> Layout | None:
     """Place the tasks of a graph.
 
     Args:
         ids: The ids of the tasks. Where nothing else decides, tasks keep this order.
         edges: Pairs of upstream and downstream task. Edges of unknown tasks, and edges that close a
             cycle, are left out.
+        box_width: The width of a box, in pixels.
         is_vertical: Whether the layers go down, for narrow screens, instead of to the right.
 
     Returns:
@@ -68,7 +72,7 @@ def layout(ids: Sequence[str], edges: Iterable[tuple[str, str]], *, is_vertical:
         return None
     chains = {pair: _chain(pair, layer_of) for pair in sorted(kept)}
     layers = _ordered(_filled(ids, layer_of, chains), chains)
-    return _draw(layers, chains, is_vertical)
+    return _draw(layers, chains, box_width, is_vertical)
 
 
 def _acyclic(ids: Sequence[str], edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -154,8 +158,10 @@ def _mean(places: Sequence[_Place], position: dict[_Place, float], otherwise: fl
     return sum(position[place] for place in places) / len(places) if places else otherwise
 
 
-def _draw(layers: list[list[_Place]], chains: dict[tuple[str, str], list[_Place]], is_vertical: bool) -> Layout:
-    along, across = (BOX[1], BOX[0]) if is_vertical else BOX
+def _draw(
+    layers: list[list[_Place]], chains: dict[tuple[str, str], list[_Place]], box_width: int, is_vertical: bool
+) -> Layout:
+    along, across = (BOX_HEIGHT, box_width) if is_vertical else (box_width, BOX_HEIGHT)
     gap_along, gap_across = (28, 12) if is_vertical else GAP
     extents = [sum(across if isinstance(place, str) else LANE for place in layer) for layer in layers]
     extents = [extent + gap_across * (len(layer) - 1) for extent, layer in zip(extents, layers, strict=True)]
@@ -175,7 +181,7 @@ def _draw(layers: list[list[_Place]], chains: dict[tuple[str, str], list[_Place]
     paths = tuple((*edge, _path(chain, middle, along, is_vertical)) for edge, chain in chains.items())
     length = len(layers) * (along + gap_along) - gap_along
     width, height = _turned(length, widest, is_vertical)
-    return Layout(tasks, paths, width, height)
+    return Layout(tasks, paths, width, height, box_width)
 
 
 def _turned(along: float, across: float, is_vertical: bool) -> tuple[float, float]:

@@ -15,6 +15,10 @@ from .outside_text import cut
 
 MAX_LABEL = 20
 """How many characters of a label fit into a box."""
+BESIDE_TEXT = 46
+"""The width of a box without its text: icon and margins, in pixels."""
+PER_CHARACTER = 8
+"""The width of a character of the text, in pixels, in wide fonts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,12 @@ def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str
         The drawings, or None if the graph is empty or too large to draw.
     """
     edges = [(edge.source, edge.target) for edge in graph.edges]
-    ids = [task.id for task in graph.tasks]
-    wide, narrow = layout(ids, edges), layout(ids, edges, is_vertical=True)
-    if wide is None or narrow is None:
-        return None
     known = {task.task_id: task for task in tasks}
-    return DrawnGraph({task.id: _box(task, known.get(task.id), link) for task in graph.tasks}, wide, narrow)
+    boxes = {task.id: _box(task, known.get(task.id), link) for task in graph.tasks}
+    longest = max((len(text) for box in boxes.values() for text in (box.label, box.words)), default=0)
+    width = BESIDE_TEXT + PER_CHARACTER * max(longest, 8)
+    wide, narrow = layout(list(boxes), edges, width), layout(list(boxes), edges, width, is_vertical=True)
+    return DrawnGraph(boxes, wide, narrow) if wide is not None and narrow is not None else None
 
 
 def _box(task: GraphTask, status: TaskStatus | None, link: Callable[[str], str]) -> Box:

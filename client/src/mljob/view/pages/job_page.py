@@ -33,8 +33,8 @@ TABS: Final = {
 MAX_JSON: Final = 20_000
 """The maximum number of characters of a value as JSON on a page."""
 MAX_EVENTS: Final = 100
-_PROBLEMS: Final = frozenset({"Failed", "Stalled", "UnknownParams"})
-"""Conditions that report a problem when they are True."""
+_PROBLEM_IF: Final = {"Failed": "True", "Stalled": "True", "UnknownParams": "True", "SpecApplied": "False"}
+"""The status with which a condition reports a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +313,9 @@ def _attempts(status: MLJobStatus, phase: str) -> tuple[Attempt, ...]:
 def _conditions(job: MLJob) -> tuple[Occurrence, ...]:
     return tuple(
         Occurrence(
-            condition_mark(text_of(one.get("status"), 10), is_problem=kind in _PROBLEMS),
+            condition_mark(
+                text_of(one.get("status"), 10), good="True" if kind == "Complete" else "", bad=_PROBLEM_IF.get(kind, "")
+            ),
             cut(kind, 60),
             text_of(one.get("message")),
             time_of(one.get("lastTransitionTime")),

@@ -71,14 +71,16 @@ def task_mark(state: str) -> Mark:
     return _TASKS.get(state) or Mark("question", state.replace("_", " "), "neutral")
 
 
-def condition_mark(status: str, *, is_problem: bool = False) -> Mark:
+def condition_mark(status: str, *, good: str = "", bad: str = "") -> Mark:
     """Return the mark of a condition.
 
     Args:
         status: True, False or Unknown.
-        is_problem: Whether the condition reports a problem when it is True, as Stalled does.
+        good: The status that says that all is well. Default: none.
+        bad: The status that reports a problem. Default: none.
     """
-    if status == "Unknown":
-        return Mark("question", "Unknown", "neutral")
-    is_good = (status == "True") != is_problem
-    return Mark("success" if is_good else "failed", status, "good" if is_good else "bad")
+    if status == good:
+        return Mark("success", status, "good")
+    if status == bad:
+        return Mark("failed", status, "bad")
+    return Mark("question" if status == "Unknown" else "info", status, "neutral")

@@ -26,6 +26,12 @@ MAX_FINDINGS: Final = 200
 _NAMED: Final = 8
 """How many waiting MLJobs of a reason the page names."""
 _GOOD_WHEN_TRUE: Final = frozenset({"Ready", "Healthy", "EventsConnected", "AccessCredentials", "Secure"})
+_COMPONENTS: Final = {
+    "metadatabase": "Database",
+    "scheduler": "Scheduler",
+    "dagProcessor": "DAG processor",
+    "triggerer": "Triggerer",
+}
 _NO_FINDINGS: Final = (
     "No report. Run a monitoring DAG as an MLJob with the report of its task among spec.outputs, as "
     "docs/guides/view.md shows, and its findings appear here."
@@ -111,31 +117,34 @@ def _airflow(item: Mapping[str, Any]) -> Airflow:
     ready = conditions.pop("Ready", {})
     state = text_of(ready.get("status"), 10) or "Unknown"
     words = {"True": "ready", "False": "not ready"}.get(state, "not known")
-    found = condition_mark(state)
+    found = condition_mark(state, good="True", bad="False")
     return Airflow(
         name=text_of(mapping_of(item.get("metadata")).get("name"), 253),
         mark=Mark(found.icon, words, found.tone),
         message="" if state == "True" else text_of(ready.get("message")) or "No operator has checked this Airflow yet.",
         version=text_of(status.get("version"), 40),
         health=tuple(
-            (cut(name, 40), _health(text_of(value, 20))) for name, value in mapping_of(status.get("health")).items()
+            (_COMPONENTS.get(name, cut(name, 40)), _health(text_of(value, 20)))
+            for name, value in mapping_of(status.get("health")).items()
         ),
         active=count_of(status.get("activeRuns")) or 0,
         waiting=count_of(status.get("waitingJobs")) or 0,
         limit=count_of(spec.get("maxActiveRuns")),
         seen_at=time_of(status.get("lastProbeTime")),
-        conditions=tuple(_condition(name, one) for name, one in list(conditions.items())[:20]),
+        conditions=tuple(_condition(name, one) for name, one in conditions.items() if _is_problem(name, one))[:20],
     )
 
 
 def _health(word: str) -> Mark:
-    is_good = word == "healthy"
-    return Mark("success" if is_good else "failed", word, "good" if is_good else "bad")
+    return Mark("success", word, "good") if word == "healthy" else Mark("failed", word or "not known", "bad")
+
+
+def _is_problem(name: str, one: Mapping[str, Any]) -> bool:
+    return name in _GOOD_WHEN_TRUE and one.get("status") != "True"
 
 
 def _condition(name: str, one: Mapping[str, Any]) -> Occurrence:
-    state = text_of(one.get("status"), 10)
-    mark = condition_mark(state) if name in _GOOD_WHEN_TRUE else Mark("info", state, "neutral")
+    mark = condition_mark(text_of(one.get("status"), 10), bad="False")
     return Occurrence(mark, name, text_of(one.get("message")), time_of(one.get("lastTransitionTime")))
 
 

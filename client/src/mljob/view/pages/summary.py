@@ -77,7 +77,7 @@ class JobSummary:
     def needs_words(self) -> bool:
         """Whether a list says the reason in a second line: everything that isn't all right."""
         return bool(self.message) and (
-            self.is_stalled or self.phase in ("Pending", "Failed", "Cancelling", "Suspended", "Queued")
+            self.is_stalled or self.phase in ("Pending", "Failed", "Cancelling", "Cancelled", "Suspended", "Queued")
         )
 
 

@@ -83,4 +83,5 @@ def _lines(person: Person, job: MLJob, view: View, *, follow: bool) -> AsyncGene
         map_index=view.map_index if view.map_index >= 0 else None,
         try_number=view.try_number or None,
         follow=follow,
+        raw=follow,
     )

@@ -352,6 +352,15 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => { for (const field of event.target.elements) field.disabled = false; });
 });
 
+// The tasks that matter now may be beyond the edge of a wide graph.
+for (const graph of document.querySelectorAll(".graph")) {
+  const box = graph.querySelector(".box.tone-bad, .box.tone-busy, .box.tone-waiting");
+  if (box) {
+    const [frame, place] = [graph.getBoundingClientRect(), box.getBoundingClientRect()];
+    graph.scrollBy(place.left + place.width / 2 - frame.left - frame.width / 2, place.top + place.height / 2 - frame.top - frame.height / 2);
+  }
+}
+
 addEventListener("pageshow", showChosen);
 setInterval(tick, 1_000);
 tick();
