@@ -352,6 +352,8 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => { for (const field of event.target.elements) field.disabled = false; });
 });
 
+for (const tail of document.querySelectorAll(".tail")) tail.scrollTop = tail.scrollHeight;
+
 // The tasks that matter now may be beyond the edge of a wide graph.
 for (const graph of document.querySelectorAll(".graph")) {
   const box = graph.querySelector(".box.tone-bad, .box.tone-busy, .box.tone-waiting");
