@@ -73,6 +73,21 @@ class ViewCluster(MLJobCluster):
             log.end()
         super().close()
 
+    def replace(
+        self,
+        name: str,
+        namespace: str,
+        spec: Object,
+        status: Object,
+        created_at: str = "2026-01-01T00:00:00Z",
+        **labels: str,
+    ) -> Object:
+        """Create an MLJob, or replace its spec and status."""
+        with self._changed:
+            known = self._objects.get((namespace, name)) or self._new({"metadata": {"name": name}}, namespace)
+            metadata = {**known["metadata"], "creationTimestamp": created_at, "labels": labels}
+            return self._store({**known, "metadata": metadata, "spec": spec, "status": status})
+
     def _refuse(self, asked: Asked) -> Answer | None:
         token = asked.headers.get("authorization", asked.headers.get("Authorization", "")).removeprefix("Bearer ")
         if self.may(token, asked):

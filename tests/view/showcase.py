@@ -52,16 +52,12 @@ def run(name: str, namespace: str, dag: str) -> Object:
 
 
 def put(cluster: ViewCluster, name: str, namespace: str, dag: str, kind: str, status: Object, **spec: Any) -> None:
-    """Create an MLJob, or replace its spec and status."""
-    cluster.put(name, namespace, labels={"team": namespace})
-    with cluster._changed:
-        found = cluster._objects[namespace, name]
-        created = status.pop("createdAgo", 300)
-        metadata = {**found["metadata"], "creationTimestamp": when(created)}
-        cluster._store({**found, "metadata": metadata, "spec": {"type": kind, "dagId": dag, **spec}, "status": status})
+    """Create an MLJob, or replace its spec and status. ``createdAgo`` of the status is its age."""
+    created_at = when(status.pop("createdAgo", 300))
+    cluster.replace(name, namespace, {"type": kind, "dagId": dag, **spec}, status, created_at, team=namespace)
 
 
-def graph(dag: str, tasks: Iterable[str], edges: Iterable[tuple[str, str]], **mapped: int) -> Answer:
+def graph(dag: str, tasks: Iterable[str], edges: Iterable[tuple[str, str]]) -> Answer:
     found = {
         "apiVersion": "run.mljob.dev/v1alpha1",
         "kind": "RunGraph",

@@ -19,6 +19,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 26
 """Margins of the axes, in units of the picture."""
 MAX_POINTS: Final = 240
 """How many points of a series a picture draws. Longer series keep the extremes of each part."""
+MAX_VALUE: Final = 1e300
+"""Larger numbers are drawn as this one, so that no sum of two of them is infinite."""
 MAX_CURVES: Final = 24
 """How many metrics a page draws."""
 STEPS: Final = ("epoch", "step", "iteration", "global_step")
@@ -85,7 +87,7 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
 
 def curve(name: str, axis: str, series: Sequence[Series]) -> Curve | None:
     """Draw series of one metric over each other. Without points there is no picture."""
-    drawn = [one for one in series if one.points]
+    drawn = [Series(one.label, _bounded(one.points)) for one in series if one.points]
     if not drawn:
         return None
     xs = [x for one in drawn for x, _ in one.points]
@@ -117,15 +119,23 @@ def sparkline(values: Sequence[float]) -> str:
     """
     if len(values) < 2:
         return ""
+    values = [_clamped(value) for value in values]
     low, high = _widened(min(values), max(values))
     step = 58 / (len(values) - 1)
     points = [f"{1 + at * step:.1f},{15 - 14 * _share(value, low, high):.1f}" for at, value in enumerate(values)]
     return "M" + "L".join(points)
 
 
+def _clamped(value: float) -> float:
+    return max(-MAX_VALUE, min(MAX_VALUE, value))
+
+
+def _bounded(points: Points) -> Points:
+    return tuple((_clamped(x), _clamped(y)) for x, y in points)
+
+
 def _share(value: float, low: float, high: float) -> float:
-    # Halves, because the difference of two finite numbers may be infinite.
-    return (value / 2 - low / 2) / (high / 2 - low / 2)
+    return (value - low) / (high - low)
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
@@ -137,7 +147,7 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Return round numbers that cover the range: 1, 2 or 5 times a power of ten apart."""
-    raw = high / wanted - low / wanted
+    raw = (high - low) / wanted
     if not math.isfinite(raw) or raw <= 0 or raw < 1e-300:
         return [low, high]
     power = 10.0 ** math.floor(math.log10(raw))
