@@ -99,7 +99,7 @@ def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
         if old_rows.get(name) != html:
             put.append((html, True, previous))
         previous = name
-    kept = {name for name, _ in now.rows}
+    kept = dict(now.rows)
     drop = [name for name in old_rows if name not in kept]
     if before is None:
         return {"title": now.title, "say": "", "rows": list(kept), "drop": [], "put": put}

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from .pages.durations import duration_text, number_text
 from .pages.job_page import tab_query
-from .pages.outside_text import clean, is_web_link
+from .pages.outside_text import MAX_VALUE, clean, cut, is_web_link
 
 STATIC: Final = Path(__file__).resolve().parent / "static"
 """The style sheet, the script and the icon."""
@@ -23,11 +23,15 @@ STATIC: Final = Path(__file__).resolve().parent / "static"
 
 def _cleaned(value: Any) -> Any:
     # Markup is a subclass of str: what templates have made is left as it is.
-    return clean(value) if type(value) is str else value
+    return clean(cut(value, MAX_VALUE)) if type(value) is str else value
 
 
 def _utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="replace")
 
 
 @cache
@@ -56,9 +60,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.filters.update(
-            duration=duration_text, number=number_text, utc=_utc, urlencode=lambda text: quote(str(text), safe="")
-        )
+        self._environment.filters.update(duration=duration_text, number=number_text, utc=_utc, urlencode=_quoted)
         self._environment.tests["is_web_link"] = is_web_link
         self._environment.filters["is_web_link"] = lambda url: isinstance(url, str) and is_web_link(url)
         self._environment.globals.update(
@@ -82,7 +84,7 @@ class Renderer:
 
     def job_url(self, namespace: str, name: str) -> str:
         """Return the address of an MLJob's page."""
-        return f"{self._base}/jobs/{quote(namespace, safe='')}/{quote(name, safe='')}"
+        return f"{self._base}/jobs/{_quoted(namespace)}/{_quoted(name)}"
 
     def _static(self, name: str) -> str:
         return f"{self._base}/static/{fingerprint(name)}/{name}"

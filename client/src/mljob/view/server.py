@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import uvicorn
@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from ..kubeconfig import ClusterConfig
-from .access import COOKIE, Access, LocalAccess
+from .access import COOKIE, Access, LocalAccess, ProxyAccess
 from .guard import PROBE, Guard
 from .pages.obstacles import no_page
 from .rendering import STATIC, fingerprint
@@ -30,7 +30,7 @@ from .site import Site
 
 IDLE_SECONDS: Final = 15.0
 """How often feeds that nobody uses are ended, in seconds."""
-STOP_SECONDS: Final = 2
+STOP_SECONDS: Final = 1
 """How long open streams may delay the end of the process, in seconds."""
 HOST: Final = "127.0.0.1"
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -93,21 +93,57 @@ async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str
     Raises:
         OSError: The port is in use.
     """
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, port))
-        bound = listening.getsockname()[1]
+    with _listening(HOST, port) as (listener, bound):
         access = LocalAccess(config, bound)
-        server = uvicorn.Server(_settings(application(access)))
-        started(f"http://{HOST}:{bound}/?token={access.token}")
-        await server.serve(sockets=[listening])
+        await _serve(application(access), listener, lambda: started(f"http://{HOST}:{bound}/?token={access.token}"))
 
 
-def _settings(app: Starlette) -> uvicorn.Config:
+async def serve_behind_proxy(
+    config: ClusterConfig, host: str, port: int, hosts: frozenset[str], started: Callable[[str], None]
+) -> None:
+    """Serve the view to those whom a proxy in front of it lets in, until the task is cancelled or
+    the process gets SIGINT or SIGTERM.
+
+    Args:
+        config: The cluster. Its user is not used: each request brings the viewer's token.
+        host: The address to listen on.
+        port: The port, or 0 for any free one.
+        hosts: The values of the header Host that are answered, besides the address itself.
+        started: Is called with the address.
+
+    Raises:
+        OSError: The address can't be used.
+    """
+    with _listening(host, port) as (listener, bound):
+        access = ProxyAccess(config, hosts | {f"{host}:{bound}"})
+        await _serve(application(access), listener, lambda: started(f"http://{host}:{bound}/"))
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[tuple[socket.socket, int]]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+        yield listener, listener.getsockname()[1]
+
+
+async def _serve(app: Starlette, listener: socket.socket, started: Callable[[], None]) -> None:
     # An access log would hold the token of the first address.
-    return uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=STOP_SECONDS
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=STOP_SECONDS
+        )
     )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    started()  # the socket takes connections from now on
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
 
 
 async def _tidy(access: Access) -> None:

@@ -127,7 +127,7 @@ def _result(name: str, compared: Comparison, keys: Sequence[str]) -> CompareRow:
     if len(set(numbers)) > 1 and name not in STEPS:
         best = min(numbers) if smallest_is_best(name) else max(numbers)
     cells = tuple(Cell(value_text(value, MAX_CELL), best is not None and number_of(value) == best) for value in values)
-    query = "?" + urlencode([*(("job", key) for key in keys), ("by", name)]) if numbers else ""
+    query = "?" + urlencode([*(("job", key) for key in keys), ("by", name)], errors="replace") if numbers else ""
     return CompareRow(name, cells, query, name == compared.by)
 
 

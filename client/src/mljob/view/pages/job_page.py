@@ -19,7 +19,7 @@ from .curves import MAX_CURVES, Curve, curve, series_of
 from .gantt import Gantt, gantt
 from .graph_page import DrawnGraph, draw_graph
 from .marks import Mark, condition_mark, phase_mark
-from .outside_text import cut, is_web_link, items_of, mapping_of, text_of, time_of
+from .outside_text import MAX_VALUE, cut, is_web_link, items_of, mapping_of, text_of, time_of
 
 TABS: Final = {
     "tasks": "Tasks",
@@ -30,8 +30,6 @@ TABS: Final = {
     "attempts": "Attempts",
     "events": "Events",
 }
-MAX_JSON: Final = 20_000
-"""The maximum number of characters of a value as JSON on a page."""
 MAX_EVENTS: Final = 100
 _PROBLEM_IF: Final = {"Failed": "True", "Stalled": "True", "UnknownParams": "True", "SpecApplied": "False"}
 """The status with which a condition reports a problem."""
@@ -90,7 +88,7 @@ class View:
     @property
     def log_query(self) -> str:
         """The query of the log's stream and of its text."""
-        return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}))
+        return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
 
 
 def _whole(text: str, otherwise: int) -> int:
@@ -103,7 +101,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def tab_query(tab: str, **more: Any) -> str:
     """Return the query of a tab, with the task of a log if one is given."""
-    return "?" + urlencode({"tab": tab, **_given(**more)})
+    return "?" + urlencode({"tab": tab, **_given(**more)}, errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +279,7 @@ def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
     found = []
     for name, value in list(values.items())[:200]:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-        found.append(NamedValue(cut(name, 120), cut(text, MAX_JSON), text if is_web_link(text) else ""))
+        found.append(NamedValue(cut(name, 120), cut(text, MAX_VALUE), text if is_web_link(text) else ""))
     return tuple(found)
 
 

@@ -17,7 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 from mljob_contract.times import Time
 
 MAX_TEXT = 2_000
-"""The maximum number of characters of a text on a page, apart from logs."""
+"""The maximum number of characters of a sentence on a page."""
+MAX_VALUE = 8_000
+"""The maximum number of characters of any text on a page, such as an output."""
 
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
