@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -32,6 +32,8 @@ MAX_CHANGES: Final = 20_000
 """How many state changes of a run's tasks are kept."""
 MAX_NAMESPACES: Final = 500
 """How many namespaces the list offers."""
+PATIENCE_SECONDS: Final = 0.6
+"""How long the first answer waits for what is read in the background, in seconds."""
 INSTANCES: Final = "/apis/mljob.dev/v1alpha1/airflowinstances"
 
 _summaries: WeakValueDictionary[tuple[str, str], JobSummary] = WeakValueDictionary()
@@ -128,6 +130,15 @@ class Lookup(Source, Generic[Answer]):
 
     async def _run(self) -> None:
         self.answer = await self._read()
+
+
+async def settle(lookups: Iterable[Lookup[Any]]) -> None:
+    """Wait for answers, for a moment only. Pages get later ones as changes."""
+    waits = [asyncio.ensure_future(one.changed(0)) for one in lookups if one.is_pending]
+    if waits:
+        await asyncio.wait(waits, timeout=PATIENCE_SECONDS)
+        for wait in waits:
+            wait.cancel()
 
 
 class Person:

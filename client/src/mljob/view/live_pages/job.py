@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,14 +17,10 @@ from ..feeds import Feed, Source
 from ..live import Shown
 from ..pages.job_page import TABS, JobInput, JobPage, View, failed_task, job_page
 from ..pages.log_text import AnsiStyle, Part, parts_of
-from ..person import Lookup, Person, Reads, RunHistory
+from ..person import Lookup, Person, Reads, RunHistory, settle
 from ..rendering import Renderer
 from .status_reports import StatusReports
 
-PATIENCE_SECONDS: Final = 0.6
-"""How long the first answer waits for graph, history and log, in seconds. Later they come as
-updates.
-"""
 RUNNING_SECONDS: Final = 5.0
 """How often the bars of running tasks grow, in seconds."""
 _PANELS: Final = {name: f"job/{name}.html" for name in ("tasks", "metrics", "logs", "attempts", "events")}
@@ -123,7 +118,7 @@ class LiveJob:
         if tail is not None:
             pending.append(tail)
         history = await self._reads.history(job) if self._view.tab in ("tasks", "metrics") else None
-        await _wait_for(pending)
+        await settle(pending)
         refusals = [source.refusal for source in (*pending, history) if source is not None and source.refusal]
         return replace(
             given,
@@ -159,15 +154,6 @@ class LiveJob:
             return replace(given, notices=[*given.notices, str(error)])
         mine = [event for event in feed.items.values() if event.get("involvedObject", {}).get("uid") == given.job.uid]
         return replace(given, events=mine)
-
-
-async def _wait_for(lookups: Sequence[Lookup[Any]]) -> None:
-    """Wait for answers, for a moment only."""
-    waits = [asyncio.ensure_future(one.changed(0)) for one in lookups if one.is_pending]
-    if waits:
-        await asyncio.wait(waits, timeout=PATIENCE_SECONDS)
-        for wait in waits:
-            wait.cancel()
 
 
 def _notice(error: MLJobError) -> str:

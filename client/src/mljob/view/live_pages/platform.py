@@ -13,7 +13,7 @@ from ..feeds import Feed, Source
 from ..live import Shown
 from ..pages.platform_page import MONITORS, PlatformPage, platform_page
 from ..pages.summary import JobSummary
-from ..person import JobsFeed, Person, Reads
+from ..person import JobsFeed, Lookup, Person, Reads, settle
 from ..rendering import Renderer
 
 PARTS = {"airflows": "platform/airflows.html", "waiting": "platform/waiting.html", "findings": "platform/findings.html"}
@@ -45,7 +45,9 @@ class LivePlatform:
             refusal = str(error)
         await self._jobs.ready()
         jobs = self._jobs.newest_first()
-        monitors = [job for summary in _newest_monitors(jobs) if (job := await self._whole(summary)) is not None]
+        reports = [await self._whole(summary) for summary in _newest_monitors(jobs)]
+        await settle(reports)
+        monitors = [found.answer for found in reports if found.answer is not None]
         return platform_page(self._instances.items.values(), jobs, monitors, refusal=refusal)
 
     async def show(self) -> Shown:
@@ -53,15 +55,15 @@ class LivePlatform:
         page = await self.page()
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
-    async def _whole(self, summary: JobSummary) -> MLJob | None:
-        """Return the whole MLJob of a summary, once it is read."""
+    async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
+        """Read the whole MLJob of a summary."""
 
         async def read() -> MLJob:
             path = f"{collection_path(summary.namespace)}/{quote(summary.name, safe='')}"
             return MLJob(await self._person.transport.request("GET", path))
 
         metadata = {"namespace": summary.namespace, "name": summary.name, "uid": summary.uid}
-        return (await self._reads.look_up("report", MLJob({"metadata": metadata}), read)).answer
+        return await self._reads.look_up("report", MLJob({"metadata": metadata}), read)
 
 
 def _newest_monitors(jobs: list[JobSummary]) -> list[JobSummary]:
