@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -39,51 +39,57 @@ def local_view(config: ClusterConfig) -> Iterator[RunningView]:
 
 
 @contextmanager
-def view_behind_proxy(config: ClusterConfig) -> Iterator[RunningView]:
+def view_behind_proxy(config: ClusterConfig, port: int = 0) -> Iterator[RunningView]:
     """Run the view as in a cluster: each request brings the viewer's token."""
-    with _running(lambda started: serve_behind_proxy(config, "127.0.0.1", 0, frozenset(), started)) as view:
+    with _running(lambda started: serve_behind_proxy(config, "127.0.0.1", port, frozenset(), started)) as view:
         yield view
 
 
-@contextmanager
-def _running(serve) -> Iterator[RunningView]:  # type: ignore[no-untyped-def]
-    addresses: list[str] = []
-    is_up = threading.Event()
-    failures: list[BaseException] = []
-    loop = asyncio.new_event_loop()
+class _Thread(threading.Thread):
+    """Runs a view in an event loop of its own."""
 
-    def started(url: str) -> None:
-        addresses.append(url)
-        loop.call_soon(is_up.set)
+    def __init__(self, serve: Callable[[Callable[[str], None]], Awaitable[None]]) -> None:
+        super().__init__(daemon=True)
+        self.first_url = ""
+        self.is_up = threading.Event()
+        self.failure: Exception | None = None
+        self._serve = serve
+        self._loop = asyncio.new_event_loop()
+        self._serving: asyncio.Task[None] | None = None
 
-    async def run() -> None:
-        await serve(started)
+    def run(self) -> None:
+        self._serving = self._loop.create_task(self._run())
+        with suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._serving)
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+        self.is_up.set()
 
-    def work() -> None:
-        asyncio.set_event_loop(loop)
-        nonlocal task
-        task = loop.create_task(run())
+    def end(self) -> None:
+        if self._serving is not None and self.is_alive():
+            self._loop.call_soon_threadsafe(self._serving.cancel)
+        self.join(START_SECONDS)
+        assert not self.is_alive(), "the view did not end"
+
+    async def _run(self) -> None:
         try:
-            loop.run_until_complete(task)
-        except asyncio.CancelledError:
-            pass
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            is_up.set()
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+            await self._serve(self._started)
+        except OSError as error:
+            self.failure = error
 
-    task: asyncio.Task[None] | None = None
-    thread = threading.Thread(target=work, daemon=True)
+    def _started(self, url: str) -> None:
+        self.first_url = url
+        self.is_up.set()
+
+
+@contextmanager
+def _running(serve: Callable[[Callable[[str], None]], Awaitable[None]]) -> Iterator[RunningView]:
+    thread = _Thread(serve)
     thread.start()
-    assert is_up.wait(START_SECONDS), "the view did not start"
-    if failures:
-        raise failures[0]
+    assert thread.is_up.wait(START_SECONDS), "the view did not start"
+    if thread.failure is not None:
+        raise thread.failure
     try:
-        yield RunningView(addresses[0])
+        yield RunningView(thread.first_url)
     finally:
-        if task is not None and not task.done():
-            loop.call_soon_threadsafe(task.cancel)
-        thread.join(START_SECONDS)
-        assert not thread.is_alive(), "the view did not end"
+        thread.end()

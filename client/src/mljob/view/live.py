@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -118,7 +118,7 @@ def _said(before: Shown, now: Shown) -> str:
     return " ".join(changed) if len(changed) <= 3 else f"{len(changed)} MLJobs changed their phase."
 
 
-async def stream(page: LivePage, last: str) -> AsyncIterator[bytes]:
+async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
     """Yield the events of a page.
 
     Args:

@@ -30,20 +30,20 @@ from .site import Site
 
 IDLE_SECONDS: Final = 15.0
 """How often feeds that nobody uses are ended, in seconds."""
-STOP_SECONDS: Final = 1
-"""How long open streams may delay the end of the process, in seconds."""
+STOP_SECONDS: Final = 2
+"""How long open answers may delay the end of the process, in seconds."""
 HOST: Final = "127.0.0.1"
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
-def application(access: Access) -> Starlette:
+def application(site: Site) -> Starlette:
     """Return the application.
 
     Args:
-        access: Decides whose pages it shows.
+        site: The pages.
     """
-    site = Site(access)
+    access = site.access
 
     async def home(request: Request) -> Response:
         response = RedirectResponse("/jobs", 303)
@@ -95,7 +95,7 @@ async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str
     """
     with _listening(HOST, port) as (listener, bound):
         access = LocalAccess(config, bound)
-        await _serve(application(access), listener, lambda: started(f"http://{HOST}:{bound}/?token={access.token}"))
+        await _serve(Site(access), listener, lambda: started(f"http://{HOST}:{bound}/?token={access.token}"))
 
 
 async def serve_behind_proxy(
@@ -116,7 +116,7 @@ async def serve_behind_proxy(
     """
     with _listening(host, port) as (listener, bound):
         access = ProxyAccess(config, hosts | {f"{host}:{bound}"})
-        await _serve(application(access), listener, lambda: started(f"http://{host}:{bound}/"))
+        await _serve(Site(access), listener, lambda: started(f"http://{host}:{bound}/"))
 
 
 @contextmanager
@@ -129,13 +129,29 @@ def _listening(host: str, port: int) -> Iterator[tuple[socket.socket, int]]:
         yield listener, listener.getsockname()[1]
 
 
-async def _serve(app: Starlette, listener: socket.socket, started: Callable[[], None]) -> None:
-    # An access log would hold the token of the first address.
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=STOP_SECONDS
+class _Server(uvicorn.Server):
+    """Ends the streams of a site before it waits for the end of its answers."""
+
+    def __init__(self, site: Site) -> None:
+        # An access log would hold the token of the first address.
+        super().__init__(
+            uvicorn.Config(
+                application(site),
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
         )
-    )
+        self._site = site
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._site.close()
+        await super().shutdown(sockets)
+
+
+async def _serve(site: Site, listener: socket.socket, started: Callable[[], None]) -> None:
+    server = _Server(site)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     started()  # the socket takes connections from now on
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
@@ -36,6 +37,11 @@ class Site:
         self.access = access
         self.renderer = Renderer()
         self.rows = JobRows(self.renderer)
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End all streams, because the process ends. Browsers open them again."""
+        self._closing.set()
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """Return what Starlette calls for an address. An error becomes a page that says why."""
@@ -85,31 +91,48 @@ class Site:
                 except MLJobError:
                     yield live.event("leave", "")  # the page, loaded again, says why
 
-        return stream(person, events())
+        return self.stream(person, events())
+
+    def stream(self, person: Person, events: AsyncGenerator[bytes, None]) -> Response:
+        """Return server-sent events as an answer, unless the person has too many open."""
+        if person.streams >= MAX_STREAMS:
+            return PlainTextResponse(f"{MAX_STREAMS} pages are open. Close some of them.", 429)
+
+        async def counted() -> AsyncGenerator[bytes, None]:
+            person.streams += 1
+            try:
+                async for one in _until(events, self._closing):
+                    yield one
+            finally:
+                person.streams -= 1
+                await events.aclose()
+
+        # Proxies such as nginx must not collect events before they pass them on.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
+
+
+async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) -> AsyncGenerator[bytes, None]:
+    """Yield events until there are no more, or until the view closes."""
+    end = asyncio.ensure_future(closing.wait())
+    one: asyncio.Future[Any] = end
+    try:
+        while not closing.is_set():
+            one = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait((one, end), return_when=asyncio.FIRST_COMPLETED)
+            if not one.done() or (event := one.result()) is None:
+                return
+            yield event
+    finally:
+        # The generator can be closed only when nobody waits for its next event.
+        for task in (one, end):
+            task.cancel()
+        await asyncio.gather(one, end, return_exceptions=True)
 
 
 def last_of(request: Request) -> str:
     """Return what the browser got last from a stream: the id of an event, or an empty text."""
     return (request.headers.get("last-event-id") or request.query_params.get("last", ""))[:64]
-
-
-def stream(person: Person, events: AsyncGenerator[bytes, None]) -> Response:
-    """Return server-sent events as an answer, unless the person has too many open."""
-    if person.streams >= MAX_STREAMS:
-        return PlainTextResponse(f"{MAX_STREAMS} pages are open. Close some of them.", 429)
-
-    async def counted() -> AsyncGenerator[bytes, None]:
-        person.streams += 1
-        try:
-            async for one in events:
-                yield one
-        finally:
-            person.streams -= 1
-            await events.aclose()
-
-    # Proxies such as nginx must not collect events before they pass them on.
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
 
 
 def _again(request: Request) -> str:

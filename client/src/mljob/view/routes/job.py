@@ -16,7 +16,7 @@ from ..live_pages.job import LiveJob
 from ..log_stream import log_events
 from ..pages.job_page import TABS, View
 from ..person import Person, Reads
-from ..site import Site, last_of, stream
+from ..site import Site, last_of
 
 JOB = "/jobs/{namespace}/{name}"
 
@@ -61,7 +61,7 @@ class JobRoutes:
         number = int(last) if last.isascii() and last.isdecimal() and len(last) < 10 else 0
         job = await (await self._open(request, person, reads)).job()
         lines = _lines(person, job, View.from_query(request.query_params), follow=True)
-        return stream(person, log_events(lines, self._site.renderer, number))
+        return self._site.stream(person, log_events(lines, self._site.renderer, number))
 
     async def _log_text(self, request: Request, person: Person, reads: Reads) -> Response:
         job = await (await self._open(request, person, reads)).job()
