@@ -73,11 +73,11 @@ class _Thread(threading.Thread):
 
     async def _run(self) -> None:
         try:
-            await self._serve(self._started)
+            await self._serve(self._come_up)
         except OSError as error:
             self.failure = error
 
-    def _started(self, url: str) -> None:
+    def _come_up(self, url: str) -> None:
         self.first_url = url
         self.is_up.set()
 

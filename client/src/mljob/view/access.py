@@ -24,7 +24,8 @@ from typing import Final, Protocol
 
 from starlette.requests import Request
 
-from ..kubeconfig import ClusterConfig, User
+from ..kubeconfig import ClusterConfig
+from ..kubeconfig_user import User
 from .person import Person
 
 COOKIE: Final = "mljob-session"
