@@ -92,6 +92,7 @@ class Feed(Source, Generic[Item]):
 
     Attributes:
         items: The objects by namespace and name.
+        memberships: Grows when an object comes or goes.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Feed(Source, Generic[Item]):
         lists: asyncio.Semaphore | None = None,
     ) -> None:
         self.items: dict[str, Item] = {}
+        self.memberships = 0
         self._source = (transport, path, params)
         self._convert = convert
         self._key = key
@@ -148,8 +150,10 @@ class Feed(Source, Generic[Item]):
                 self._is_synced = True
         elif change.kind is ChangeKind.DELETED:
             self.items.pop(self._key(change.item), None)
+            self.memberships += 1
         else:
             self.items[self._key(change.item)] = change.item
+            self.memberships += change.kind is ChangeKind.ADDED
         if self._is_synced:
             self._tell()
 

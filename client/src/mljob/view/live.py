@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any, Final, Protocol
 
 from .feeds import Outage, Source
@@ -25,7 +26,7 @@ PAUSE_SECONDS: Final = 0.1
 """The least time between two events of a page. Changes in between are sent together."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Shown:
     """What a page shows.
 
@@ -43,7 +44,7 @@ class Shown:
     phases: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     again_after: float | None = None
 
-    @property
+    @cached_property
     def version(self) -> str:
         """A hash of everything that the page shows."""
         digest = hashlib.blake2b(digest_size=12)
@@ -132,7 +133,8 @@ async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
     told: Outage | None = None
     seen = [source.version for source in page.sources]
     shown = await page.show()
-    yield BEAT if shown.version == last else event("change", change(None, shown), id=shown.version)
+    first = None if shown.version == last else _change_event(None, shown)
+    yield first or BEAT
     while True:
         sent_at = clock()
         outage = next((source.outage for source in page.sources if source.outage), None)
@@ -144,12 +146,19 @@ async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
             await asyncio.sleep(max(0.0, sent_at + PAUSE_SECONDS - clock()))
         seen = [source.version for source in page.sources]
         now = await page.show()
-        difference = change(shown, now)
+        difference = _change_event(shown, now) if now is not shown else None
         shown = now
         if difference is not None:
-            yield event("change", difference, id=now.version)
+            yield difference
         elif not is_news:
             yield BEAT
+
+
+@lru_cache(maxsize=64)
+def _change_event(before: Shown | None, now: Shown) -> bytes | None:
+    """Return the event of a change, which all who look at the same page get."""
+    found = change(before, now)
+    return event("change", found, id=now.version) if found is not None else None
 
 
 def _upstream(outage: Outage | None) -> bytes:

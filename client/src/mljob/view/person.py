@@ -46,16 +46,16 @@ class JobsFeed(Feed[JobSummary]):
     """The MLJobs of a namespace, or of all namespaces, as summaries."""
 
     def __init__(self, transport: AsyncTransport, namespace: str | None, lists: asyncio.Semaphore) -> None:
-        self._newest_first: tuple[int, list[JobSummary]] = (-1, [])
+        self._order: tuple[int, list[str]] = (-1, [])
         super().__init__(transport, collection_path(namespace), self._summary, lambda job: job.key, lists=lists)
 
     def newest_first(self) -> list[JobSummary]:
         """Return all MLJobs, those first that were created last."""
-        version, ordered = self._newest_first
-        if version != self.version:
-            ordered = sorted(self.items.values(), key=_age)
-            self._newest_first = (self.version, ordered)
-        return ordered
+        memberships, order = self._order
+        if memberships != self.memberships:
+            order = sorted(self.items, key=lambda key: _age(self.items[key]))
+            self._order = (self.memberships, order)
+        return [self.items[key] for key in order]
 
     def _summary(self, raw: dict[str, Any]) -> JobSummary:
         metadata = mapping_of(raw.get("metadata"))
@@ -223,6 +223,10 @@ class Reads:
         return await self._hold(
             ("jobs", namespace), lambda: JobsFeed(person.transport, namespace or None, person._lists)
         )
+
+    async def shared(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:
+        """Return a source that is made from others, which all pages with this name share."""
+        return await self._hold(("shared", *name), make)
 
     async def job(self, namespace: str, name: str) -> Feed[MLJob]:
         """Return a feed of one MLJob. It is empty if there is none."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
 
-from ..live import Shown
+from ..feeds import Source
+from ..live import PAUSE_SECONDS, Shown
 from ..pages.curves import sparkline
 from ..pages.job_filter import JobFilter
 from ..pages.jobs_page import JobsPage, jobs_page
 from ..pages.marks import phase_mark
 from ..pages.summary import JobSummary
-from ..person import JobsFeed, Person
+from ..person import JobsFeed, Person, Reads
 from ..rendering import Renderer
 
 PARTS = {"summary": "jobs/summary.html", "empty": "jobs/empty.html", "pager": "jobs/pager.html"}
@@ -44,40 +46,90 @@ class JobRows:
         return row
 
 
-class LiveJobs:
-    """The list for one open page.
+class SharedList(Source):
+    """One page of the list, made once for all who look at it: a person's pages with one filter.
 
     Attributes:
-        filter: Which MLJobs it shows.
+        page: What it shows, or None before the MLJobs were listed.
+        shown: Its HTML.
     """
 
-    def __init__(self, person: Person, feed: JobsFeed, chosen: JobFilter, renderer: Renderer, rows: JobRows) -> None:
-        self.filter = chosen
-        self._person = person
+    def __init__(
+        self, feed: JobsFeed, chosen: JobFilter, renderer: Renderer, rows: JobRows, *, may_see_all: bool
+    ) -> None:
+        self.page: JobsPage | None = None
+        self.shown: Shown | None = None
         self._feed = feed
+        self._filter = chosen
         self._renderer = renderer
         self._rows = rows
+        self._may_see_all = may_see_all
+        super().__init__()
 
-    @property
-    def sources(self) -> list[JobsFeed]:
-        """The MLJobs."""
-        return [self._feed]
+    def __str__(self) -> str:
+        return f"the list of {self._feed}"
 
-    async def page(self) -> JobsPage:
-        """Return what the list shows now."""
+    async def ready(self) -> tuple[JobsPage, Shown]:
+        """Return the page, as soon as the MLJobs were listed.
+
+        Raises:
+            MLJobError: The API server refused, or does not answer.
+        """
+        while self.refusal is None and (self.page is None or self.shown is None):
+            await self.changed(self.version)
+        if self.refusal is not None:
+            raise self.refusal
+        assert self.page is not None
+        assert self.shown is not None
+        return self.page, self.shown
+
+    async def _run(self) -> None:
         await self._feed.ready()
-        return jobs_page(self._feed.newest_first(), self.filter)
+        while True:
+            seen = self._feed.version
+            self.outage = self._feed.outage
+            self.page, self.shown = self._made()
+            self._tell()
+            await asyncio.sleep(PAUSE_SECONDS)
+            await self._feed.changed(seen)
+            await self._feed.ready()  # raises if the watch was refused
 
-    async def show(self) -> Shown:
-        """Return the HTML of the list now."""
-        return self.shown(await self.page())
-
-    def shown(self, page: JobsPage) -> Shown:
-        """Return the HTML of what the list shows."""
+    def _made(self) -> tuple[JobsPage, Shown]:
         now = datetime.now(UTC)
-        return Shown(
+        page = jobs_page(self._feed.newest_first(), self._filter)
+        return page, Shown(
             title="Jobs",
-            parts=self._renderer.fragments(PARTS, page=page, now=now, may_see_all=self._person.may_list_all),
+            parts=self._renderer.fragments(PARTS, page=page, now=now, may_see_all=self._may_see_all),
             rows=[(f"job-{job.uid}", self._rows.html(job, now)) for job in page.rows],
             phases={job.uid: (job.name, job.phase) for job in page.rows},
         )
+
+
+class LiveJobs:
+    """The list for one open page."""
+
+    def __init__(self, shared: SharedList) -> None:
+        self._shared = shared
+
+    @property
+    def sources(self) -> list[Source]:
+        """The list, which all pages with this filter share."""
+        return [self._shared]
+
+    async def page(self) -> JobsPage:
+        """Return what the list shows now."""
+        page, _ = await self._shared.ready()
+        return page
+
+    async def show(self) -> Shown:
+        """Return the HTML of the list now."""
+        _, shown = await self._shared.ready()
+        return shown
+
+
+async def live_jobs(person: Person, reads: Reads, chosen: JobFilter, renderer: Renderer, rows: JobRows) -> LiveJobs:
+    """Open the list with a filter."""
+    feed = await reads.jobs(chosen.namespace)
+    name = (chosen.namespace, chosen.query(page=chosen.page), str(person.may_list_all))
+    shared = await reads.shared(name, lambda: SharedList(feed, chosen, renderer, rows, may_see_all=person.may_list_all))
+    return LiveJobs(shared)

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ...errors import NotAllowed
-from ..live_pages.jobs import LiveJobs
+from ..live_pages.jobs import LiveJobs, live_jobs
 from ..pages.job_filter import TYPES, JobFilter
 from ..person import Person, Reads
 from ..site import Site
@@ -26,15 +26,14 @@ class JobsRoutes:
 
     async def _open(self, request: Request, person: Person, reads: Reads) -> LiveJobs:
         chosen = JobFilter.from_query(request.query_params)
-        feed = await reads.jobs(chosen.namespace)
-        return LiveJobs(person, feed, chosen, self._site.renderer, self._site.rows)
+        return await live_jobs(person, reads, chosen, self._site.renderer, self._site.rows)
 
     async def _jobs(self, request: Request, person: Person, reads: Reads) -> Response:
         opened = await self._open(request, person, reads)
         try:
             page = await opened.page()
         except NotAllowed:
-            chosen = opened.filter
+            chosen = JobFilter.from_query(request.query_params)
             if chosen.namespace or not person.default_namespace:
                 raise
             # Who may see one namespace only comes to that one.
@@ -45,7 +44,7 @@ class JobsRoutes:
             namespaces = [page.filter.namespace, *namespaces]
         return self._site.html(
             "jobs/page.html",
-            opened.shown(page),
+            await opened.show(),
             request,
             page=page,
             section="jobs",
