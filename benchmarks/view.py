@@ -31,7 +31,7 @@ from devstack import chromium
 from devstack.progress import step
 
 MIB = 1024 * 1024
-READY_SECONDS = 60
+READY_SECONDS = 180
 """How long the first lists of all viewers may take."""
 COLLECTION = "/apis/mljob.dev/v1alpha1/mljobs"
 OBSERVER = """

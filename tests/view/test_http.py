@@ -11,20 +11,14 @@ import pytest
 from mljob.kubeconfig import ClusterConfig
 from tests.fakes.view_cluster import ViewCluster
 from tests.live.eventually import eventually
-from tests.view.serving import RunningView, local_view, view_behind_proxy
+from tests.view.serving import RunningView, view_behind_proxy
 
 JOB = "/jobs/team-a/churn-train"
 FAILED = "/jobs/team-a/churn-eval"
 
 
 @pytest.fixture
-def view(config: ClusterConfig) -> Iterator[RunningView]:
-    with local_view(config) as view:
-        yield view
-
-
-@pytest.fixture
-def browser(view: RunningView) -> Iterator[httpx2.Client]:
+def http(view: RunningView) -> Iterator[httpx2.Client]:
     """A browser that has opened the first address."""
     with httpx2.Client(base_url=view.url, follow_redirects=True) as client:
         client.get(view.first_url).raise_for_status()
@@ -35,11 +29,11 @@ def token_of(html: str) -> dict[str, str]:
     return dict(re.findall(r'<input type="hidden" name="([a-z-]+)" value="([^"]*)"', html))
 
 
-def act(browser: httpx2.Client, view: RunningView, action: str, job: str = JOB, **changes: str) -> httpx2.Response:
+def act(http: httpx2.Client, view: RunningView, action: str, job: str = JOB, **changes: str) -> httpx2.Response:
     """Confirm an action as a browser does."""
-    form = token_of(browser.get(f"{job}/actions/{action}").text)
+    form = token_of(http.get(f"{job}/actions/{action}").text)
     headers = {"Origin": view.url, "Sec-Fetch-Site": "same-origin"}
-    return browser.post(f"{job}/actions/{action}", data={**form, **changes}, headers=headers)
+    return http.post(f"{job}/actions/{action}", data={**form, **changes}, headers=headers)
 
 
 # --- Who gets in ---
@@ -60,13 +54,13 @@ def test_first_address_gives_a_cookie_that_only_this_site_gets(view: RunningView
     "path",
     ["/jobs", "/jobs/events", JOB, f"{JOB}/log", f"{JOB}/log.txt", f"{JOB}/actions/cancel", "/compare", "/platform"],
 )
-def test_without_a_session_nothing_is_shown(view: RunningView, view_cluster: ViewCluster, path: str) -> None:
+def test_without_a_session_nothing_is_shown(view: RunningView, cluster: ViewCluster, path: str) -> None:
     answer = httpx2.get(view.url + path)
 
     assert answer.status_code == 401
     assert "kubectl mljob ui" in answer.text
     assert "churn" not in answer.text.replace("/churn-train", "")
-    assert not view_cluster.asked, "no request was sent to the cluster"
+    assert not cluster.asked, "no request was sent to the cluster"
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "ü", "x" * 5_000])
@@ -77,12 +71,12 @@ def test_wrong_token_lets_nobody_in(view: RunningView, token: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example.com", "127.0.0.1", "127.0.0.1.evil.example.com:80", ""])
-def test_other_hosts_are_refused(browser: httpx2.Client, host: str) -> None:
-    assert browser.get("/jobs", headers={"Host": host}).status_code in (400, 421)
+def test_other_hosts_are_refused(http: httpx2.Client, host: str) -> None:
+    assert http.get("/jobs", headers={"Host": host}).status_code in (400, 421)
 
 
-def test_answers_keep_browsers_safe(browser: httpx2.Client) -> None:
-    headers = browser.get("/jobs").headers
+def test_answers_keep_browsers_safe(http: httpx2.Client) -> None:
+    headers = http.get("/jobs").headers
 
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -96,44 +90,44 @@ def test_answers_keep_browsers_safe(browser: httpx2.Client) -> None:
 # --- Pages ---
 
 
-def test_list_has_all_namespaces_and_filters_by_the_url(browser: httpx2.Client) -> None:
-    assert "nightly-enrich" in browser.get("/jobs").text
+def test_list_has_all_namespaces_and_filters_by_the_url(http: httpx2.Client) -> None:
+    assert "nightly-enrich" in http.get("/jobs").text
 
-    one = browser.get("/jobs?namespace=team-a&phase=Failed").text
+    one = http.get("/jobs?namespace=team-a&phase=Failed").text
     assert "churn-eval" in one
     assert "churn-train" not in one
 
 
-def test_first_page_of_many_jobs_is_small(browser: httpx2.Client, view_cluster: ViewCluster) -> None:
+def test_first_page_of_many_jobs_is_small(http: httpx2.Client, cluster: ViewCluster) -> None:
     for number in range(150):
-        view_cluster.put(f"job-{number}", status={"phase": "Running", "message": "Task fit is running (1/3 tasks succeeded).", "progress": "1/3", "tasks": [{"taskId": "fit", "state": "running", "metrics": {"loss": 0.5, "accuracy": 0.9}}]})  # fmt: skip
+        cluster.put(f"job-{number}", status={"phase": "Running", "message": "Task fit is running (1/3 tasks succeeded).", "progress": "1/3", "tasks": [{"taskId": "fit", "state": "running", "metrics": {"loss": 0.5, "accuracy": 0.9}}]})  # fmt: skip
 
-    eventually(lambda: "165</b> MLJobs" in browser.get("/jobs").text, "all MLJobs are known", within=10)
-    with browser.stream("GET", "/jobs", headers={"Accept-Encoding": "gzip"}) as answer:
+    eventually(lambda: "165</b> MLJobs" in http.get("/jobs").text, "all MLJobs are known", within=10)
+    with http.stream("GET", "/jobs", headers={"Accept-Encoding": "gzip"}) as answer:
         packed = sum(len(chunk) for chunk in answer.iter_raw())
     assert packed < 30_000
-    assert len(browser.get("/jobs").content) < 160_000
+    assert len(http.get("/jobs").content) < 160_000
 
 
-def test_failed_job_shows_the_error_and_the_end_of_the_log(browser: httpx2.Client) -> None:
-    html = browser.get(FAILED).text
+def test_failed_job_shows_the_error_and_the_end_of_the_log(http: httpx2.Client) -> None:
+    html = http.get(FAILED).text
 
     assert "ValueError: 3 columns are missing" in html
     assert "Traceback (most recent call last):" in html
     assert f'href="{FAILED}/actions/retry"' in html
 
 
-def test_whole_log_is_there_as_text(browser: httpx2.Client) -> None:
-    answer = browser.get(f"{FAILED}/log.txt?task=score")
+def test_whole_log_is_there_as_text(http: httpx2.Client) -> None:
+    answer = http.get(f"{FAILED}/log.txt?task=score")
 
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.text.splitlines()[-1] == "ValueError: 3 columns are missing: age, region, tenure"
 
 
-def test_job_without_mljob_api_says_what_is_missing(browser: httpx2.Client, view_cluster: ViewCluster) -> None:
-    view_cluster.runs.clear()
+def test_job_without_mljob_api_says_what_is_missing(http: httpx2.Client, cluster: ViewCluster) -> None:
+    cluster.runs.clear()
 
-    html = browser.get(JOB).text
+    html = http.get(JOB).text
     assert "Task fit is running" in html
     assert "mljob-api" in html
 
@@ -149,8 +143,8 @@ def test_job_without_mljob_api_says_what_is_missing(browser: httpx2.Client, view
         ("/static/x/..%2fserver.py", 404, ""),
     ],
 )
-def test_missing_page_says_so(browser: httpx2.Client, path: str, code: int, words: str) -> None:
-    answer = browser.get(path)
+def test_missing_page_says_so(http: httpx2.Client, path: str, code: int, words: str) -> None:
+    answer = http.get(path)
 
     assert answer.status_code == code
     assert words in answer.text
@@ -167,12 +161,12 @@ def test_missing_page_says_so(browser: httpx2.Client, path: str, code: int, word
         "&".join(f"job=team-a/x{n}" for n in range(60)),
     ],
 )
-def test_odd_comparison_is_a_page(browser: httpx2.Client, query: str) -> None:
-    assert browser.get(f"/compare?{query}").status_code == 200
+def test_odd_comparison_is_a_page(http: httpx2.Client, query: str) -> None:
+    assert http.get(f"/compare?{query}").status_code == 200
 
 
-def test_comparison_orders_the_best_first(browser: httpx2.Client) -> None:
-    html = browser.get("/compare?" + "&".join(f"job=team-a/digits-lr-{n}" for n in range(4))).text
+def test_comparison_orders_the_best_first(http: httpx2.Client) -> None:
+    html = http.get("/compare?" + "&".join(f"job=team-a/digits-lr-{n}" for n in range(4))).text
 
     names = re.findall(r'<th scope="col"><a href="[^"]*">([^<]+)</a>', html)
     assert names == ["digits-lr-2", "digits-lr-1", "digits-lr-3", "digits-lr-0"]
@@ -180,8 +174,8 @@ def test_comparison_orders_the_best_first(browser: httpx2.Client) -> None:
     assert "3 params are equal" in html
 
 
-def test_platform_says_why_an_airflow_is_not_ready_and_who_waits(browser: httpx2.Client) -> None:
-    html = browser.get("/platform").text
+def test_platform_says_why_an_airflow_is_not_ready_and_who_waits(http: httpx2.Client) -> None:
+    html = http.get("/platform").text
 
     for words in ("connection refused", "20</b> active runs of 20", "DagPaused", "team-b/nightly-enrich", "DAG enrich_dataset is paused, and 1 MLJob waits"):  # fmt: skip
         assert words in html
@@ -190,44 +184,42 @@ def test_platform_says_why_an_airflow_is_not_ready_and_who_waits(browser: httpx2
 # --- Changes ---
 
 
-def events_of(browser: httpx2.Client, path: str) -> Iterator[str]:
-    with browser.stream("GET", path, timeout=20) as answer:
+def events_of(http: httpx2.Client, path: str) -> Iterator[str]:
+    with http.stream("GET", path, timeout=20) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield from answer.iter_lines()
 
 
-def test_stream_sends_the_rows_that_change(browser: httpx2.Client, view_cluster: ViewCluster) -> None:
-    page = browser.get("/jobs").text
+def test_stream_sends_the_rows_that_change(http: httpx2.Client, cluster: ViewCluster) -> None:
+    page = http.get("/jobs").text
     version = re.search(r'data-version="(\w+)"', page)
     assert version is not None
-    lines = events_of(browser, f"/jobs/events?last={version[1]}")
+    lines = events_of(http, f"/jobs/events?last={version[1]}")
     assert next(lines) == "event: beat"
 
-    found = view_cluster.get("nightly-enrich", "team-b")
-    view_cluster.put("nightly-enrich", "team-b", status={**found["status"], "phase": "Running"})
+    found = cluster.get("nightly-enrich", "team-b")
+    cluster.put("nightly-enrich", "team-b", status={**found["status"], "phase": "Running"})
     data = next(line for line in lines if line.startswith("data: {"))
     assert "nightly-enrich" in data
     assert "churn-train" not in data
     assert '"say":"nightly-enrich: Running."' in data
 
 
-def test_pages_of_a_person_share_one_watch(browser: httpx2.Client, view_cluster: ViewCluster) -> None:
+def test_pages_of_a_person_share_one_watch(http: httpx2.Client, cluster: ViewCluster) -> None:
     for _ in range(5):
-        browser.get("/jobs")
-        browser.get("/jobs?phase=Failed")
+        http.get("/jobs")
+        http.get("/jobs?phase=Failed")
 
-    assert view_cluster.count("list") == 1
+    assert cluster.count("list") == 1
 
 
-def test_log_is_streamed_with_line_numbers_and_goes_on_from_the_last(
-    browser: httpx2.Client, view_cluster: ViewCluster
-) -> None:
-    whole = "\n".join(events_of(browser, f"{FAILED}/log?task=score"))
+def test_log_is_streamed_with_line_numbers_and_goes_on_from_the_last(http: httpx2.Client, cluster: ViewCluster) -> None:
+    whole = "\n".join(events_of(http, f"{FAILED}/log?task=score"))
     assert 'id=\\"L10\\"' in whole
     assert "ansi-red" in whole
     assert "event: done" in whole
 
-    rest = "\n".join(events_of(browser, f"{FAILED}/log?task=score&last=9"))
+    rest = "\n".join(events_of(http, f"{FAILED}/log?task=score&last=9"))
     assert 'id=\\"L10\\"' in rest
     assert 'id=\\"L9\\"' not in rest
 
@@ -236,31 +228,31 @@ def test_log_is_streamed_with_line_numbers_and_goes_on_from_the_last(
 
 
 def test_action_says_what_will_happen_and_does_it_when_confirmed(
-    browser: httpx2.Client, view: RunningView, view_cluster: ViewCluster
+    http: httpx2.Client, view: RunningView, cluster: ViewCluster
 ) -> None:
-    question = browser.get(f"{JOB}/actions/cancel").text
+    question = http.get(f"{JOB}/actions/cancel").text
     assert "is cancelled in Airflow" in question
     assert "1 task is running." in question
-    assert "cancel" not in view_cluster.get("churn-train")["spec"], "the question changes nothing"
+    assert "cancel" not in cluster.get("churn-train")["spec"], "the question changes nothing"
 
-    assert act(browser, view, "cancel").status_code == 200
-    assert view_cluster.get("churn-train")["spec"]["cancel"] is True
-
-
-def test_retry_requests_another_attempt(browser: httpx2.Client, view: RunningView, view_cluster: ViewCluster) -> None:
-    act(browser, view, "retry", FAILED).raise_for_status()
-
-    assert "mljob.dev/retry-requested-at" in view_cluster.get("churn-eval")["metadata"]["annotations"]
+    assert act(http, view, "cancel").status_code == 200
+    assert cluster.get("churn-train")["spec"]["cancel"] is True
 
 
-def test_suspend_resume_and_delete(browser: httpx2.Client, view: RunningView, view_cluster: ViewCluster) -> None:
-    act(browser, view, "suspend").raise_for_status()
-    assert view_cluster.get("churn-train")["spec"]["suspend"] is True
-    eventually(lambda: "actions/resume" in browser.get(JOB).text, "the page offers to resume", within=10)
-    act(browser, view, "resume").raise_for_status()
-    assert view_cluster.get("churn-train")["spec"]["suspend"] is False
-    act(browser, view, "delete").raise_for_status()
-    assert browser.get(JOB).status_code == 404
+def test_retry_requests_another_attempt(http: httpx2.Client, view: RunningView, cluster: ViewCluster) -> None:
+    act(http, view, "retry", FAILED).raise_for_status()
+
+    assert "mljob.dev/retry-requested-at" in cluster.get("churn-eval")["metadata"]["annotations"]
+
+
+def test_suspend_resume_and_delete(http: httpx2.Client, view: RunningView, cluster: ViewCluster) -> None:
+    act(http, view, "suspend").raise_for_status()
+    assert cluster.get("churn-train")["spec"]["suspend"] is True
+    eventually(lambda: "actions/resume" in http.get(JOB).text, "the page offers to resume", within=10)
+    act(http, view, "resume").raise_for_status()
+    assert cluster.get("churn-train")["spec"]["suspend"] is False
+    act(http, view, "delete").raise_for_status()
+    assert http.get(JOB).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -274,68 +266,66 @@ def test_suspend_resume_and_delete(browser: httpx2.Client, view: RunningView, vi
     ],
     ids=str,
 )
-def test_form_of_another_site_does_nothing(
-    browser: httpx2.Client, view_cluster: ViewCluster, headers: dict[str, str]
-) -> None:
-    form = token_of(browser.get(f"{JOB}/actions/cancel").text)
+def test_form_of_another_site_does_nothing(http: httpx2.Client, cluster: ViewCluster, headers: dict[str, str]) -> None:
+    form = token_of(http.get(f"{JOB}/actions/cancel").text)
 
-    assert browser.post(f"{JOB}/actions/cancel", data=form, headers=headers).status_code == 403
-    assert "cancel" not in view_cluster.get("churn-train")["spec"]
+    assert http.post(f"{JOB}/actions/cancel", data=form, headers=headers).status_code == 403
+    assert "cancel" not in cluster.get("churn-train")["spec"]
 
 
 @pytest.mark.parametrize("form", [{"form-token": "wrong"}, {"form-token": ""}, {"form-token": "ü"}])
 def test_form_without_the_token_of_a_page_does_nothing(
-    browser: httpx2.Client, view: RunningView, view_cluster: ViewCluster, form: dict[str, str]
+    http: httpx2.Client, view: RunningView, cluster: ViewCluster, form: dict[str, str]
 ) -> None:
-    assert act(browser, view, "cancel", **form).status_code == 403
-    assert "cancel" not in view_cluster.get("churn-train")["spec"]
+    assert act(http, view, "cancel", **form).status_code == 403
+    assert "cancel" not in cluster.get("churn-train")["spec"]
 
 
 def test_action_is_not_done_to_another_mljob_of_the_same_name(
-    browser: httpx2.Client, view: RunningView, view_cluster: ViewCluster
+    http: httpx2.Client, view: RunningView, cluster: ViewCluster
 ) -> None:
-    assert act(browser, view, "delete", uid="another").status_code == 409
-    assert view_cluster.get("churn-train")
+    assert act(http, view, "delete", uid="another").status_code == 409
+    assert cluster.get("churn-train")
 
 
-def test_huge_form_does_nothing(browser: httpx2.Client, view: RunningView, view_cluster: ViewCluster) -> None:
-    assert act(browser, view, "cancel", padding="x" * 100_000).status_code == 403
+def test_huge_form_does_nothing(http: httpx2.Client, view: RunningView, cluster: ViewCluster) -> None:
+    assert act(http, view, "cancel", padding="x" * 100_000).status_code == 403
 
 
 # --- Rights ---
 
 
 @pytest.fixture
-def rights_in_team_a(view_cluster: ViewCluster) -> None:
-    view_cluster.may = lambda _token, asked: "/namespaces/team-a/" in asked.path
+def rights_in_team_a(cluster: ViewCluster) -> None:
+    cluster.may = lambda _token, asked: "/namespaces/team-a/" in asked.path
 
 
 @pytest.mark.usefixtures("rights_in_team_a")
-def test_who_may_see_one_namespace_comes_to_that_one(browser: httpx2.Client) -> None:
-    answer = browser.get("/jobs?phase=Failed")
+def test_who_may_see_one_namespace_comes_to_that_one(http: httpx2.Client) -> None:
+    answer = http.get("/jobs?phase=Failed")
     assert answer.url.query == b"namespace=team-a&phase=Failed"
     assert "churn-eval" in answer.text
     assert ">all</option>" not in answer.text.partition("Type")[0]
 
 
 @pytest.mark.usefixtures("rights_in_team_a")
-def test_refused_namespace_says_why_and_asks_for_another(browser: httpx2.Client) -> None:
-    answer = browser.get("/jobs?namespace=team-b")
+def test_refused_namespace_says_why_and_asks_for_another(http: httpx2.Client) -> None:
+    answer = http.get("/jobs?namespace=team-b")
     assert answer.status_code == 403
     assert "cannot get" in answer.text
     assert 'name="namespace"' in answer.text
 
 
-def test_action_without_the_right_says_so(browser: httpx2.Client, view: RunningView, view_cluster: ViewCluster) -> None:
-    view_cluster.may = lambda _token, asked: asked.method == "GET"
+def test_action_without_the_right_says_so(http: httpx2.Client, view: RunningView, cluster: ViewCluster) -> None:
+    cluster.may = lambda _token, asked: asked.method == "GET"
 
-    answer = act(browser, view, "cancel")
+    answer = act(http, view, "cancel")
     assert answer.status_code == 403
     assert "cannot patch" in answer.text
 
 
-def test_viewers_behind_a_proxy_see_what_their_own_token_may(config: ClusterConfig, view_cluster: ViewCluster) -> None:
-    view_cluster.may = lambda token, asked: f"/namespaces/{token}/" in asked.path
+def test_viewers_behind_a_proxy_see_what_their_own_token_may(config: ClusterConfig, cluster: ViewCluster) -> None:
+    cluster.may = lambda token, asked: f"/namespaces/{token}/" in asked.path
 
     with view_behind_proxy(config) as view, httpx2.Client(base_url=view.url) as client:
 
@@ -355,8 +345,8 @@ def test_viewers_behind_a_proxy_see_what_their_own_token_may(config: ClusterConf
         assert client.get("/livez", headers={"Host": "10.0.0.7"}).text == "ok"
 
 
-def test_cluster_that_does_not_answer_is_a_page_that_tries_again(view: RunningView, view_cluster: ViewCluster) -> None:
-    view_cluster.close()
+def test_cluster_that_does_not_answer_is_a_page_that_tries_again(view: RunningView, cluster: ViewCluster) -> None:
+    cluster.close()
     with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=60) as client:
         answer = client.get(view.first_url)
 
