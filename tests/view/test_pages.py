@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from mljob.render.times import duration
 from tests.fakes.view_cluster import GrowingLog, ViewCluster
 from tests.view.conftest import PHONE, OpenPage
 from tests.view.serving import RunningView
@@ -147,6 +148,11 @@ def test_log_follows_in_colour_and_a_line_has_a_link(page: Page, view: RunningVi
     expect(line).to_be_in_viewport()
     cluster.logs["team-a/churn-train/fit"].end()
     expect(page.locator("#log-state")).to_contain_text("The log has ended")
+
+
+def test_script_writes_durations_as_the_server_does(page: Page) -> None:
+    for seconds in (0, 59, 60, 61, 3_600, 3_725, 86_399, 86_400, 190_000, 31_536_000, 40_000_000):
+        assert page.evaluate(f"duration({seconds})") == duration(seconds)
 
 
 def test_cancel_asks_once_and_names_what_will_happen(page: Page, view: RunningView, cluster: ViewCluster) -> None:

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from .pages.durations import duration_text, number_text
+from ..render.numbers import number
+from ..render.times import duration
 from .pages.job_page import tab_query
 from .pages.outside_text import MAX_VALUE, clean, cut, is_web_link
 
@@ -60,7 +61,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.filters.update(duration=duration_text, number=number_text, utc=_utc, urlencode=_quoted)
+        self._environment.filters.update(duration=duration, number=number, utc=_utc, urlencode=_quoted)
         self._environment.tests["is_web_link"] = is_web_link
         self._environment.filters["is_web_link"] = lambda url: isinstance(url, str) and is_web_link(url)
         self._environment.globals.update(

@@ -72,7 +72,7 @@ def test_long_series_keeps_its_peaks() -> None:
     drawn = coordinates(found.lines[0].path)
     assert len(drawn) <= MAX_POINTS
     assert min(y for _, y in drawn) == min(y for y, _ in found.y_ticks), "the peak touches the highest tick"
-    assert "the highest 1,000" in found.lines[0].words
+    assert "the highest 1000" in found.lines[0].words
 
 
 def test_curves_of_several_jobs_share_the_axes() -> None:

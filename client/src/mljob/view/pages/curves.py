@@ -10,7 +10,7 @@ from typing import Final
 
 from mljob_contract.history import MetricsReport
 
-from .durations import number_text
+from ...render.numbers import number
 from .outside_text import cut
 
 WIDTH: Final = 360
@@ -108,8 +108,8 @@ def curve(name: str, axis: str, series: Sequence[Series]) -> Curve | None:
         name=cut(name, 80),
         axis=axis,
         lines=tuple(_line(one, name, axis, place) for one in drawn),
-        x_ticks=tuple((place(tick, y_low)[0], number_text(tick)) for tick in x_ticks),
-        y_ticks=tuple((place(x_low, tick)[1], number_text(tick)) for tick in y_ticks),
+        x_ticks=tuple((place(tick, y_low)[0], number(tick)) for tick in x_ticks),
+        y_ticks=tuple((place(x_low, tick)[1], number(tick)) for tick in y_ticks),
     )
 
 
@@ -180,8 +180,8 @@ def _line(series: Series, name: str, axis: str, place: object) -> Line:
     values = [y for _, y in series.points]
     last_x = series.points[-1][0]
     words = (
-        f"{series.label}: {name} is {number_text(values[-1])} at {axis} {number_text(last_x)}, "
-        f"the lowest value is {number_text(min(values))}, the highest {number_text(max(values))}."
+        f"{series.label}: {name} is {number(values[-1])} at {axis} {number(last_x)}, "
+        f"the lowest value is {number(min(values))}, the highest {number(max(values))}."
     )
     path = "M" + "L".join(f"{x:g},{y:g}" for x, y in places)
-    return Line(cut(series.label, 80), path, places[-1], number_text(values[-1]), words)
+    return Line(cut(series.label, 80), path, places[-1], number(values[-1]), words)

@@ -14,7 +14,7 @@ from typing import Final
 from mljob_contract.history import TaskChange
 from mljob_contract.mljob import TaskStatus
 
-from .durations import duration_text, seconds_between
+from ...render.times import between, duration
 from .marks import Mark, task_mark
 from .outside_text import cut
 
@@ -112,7 +112,7 @@ def _spans(task: TaskStatus, changes: list[TaskChange], now: datetime) -> list[_
 
 
 def _span(begin: datetime, end: datetime, tone: str, state: str, try_number: int) -> _Span:
-    took = duration_text(seconds_between(begin, end) or 0)
+    took = duration(between(begin, end) or 0)
     return _Span(begin, max(begin, end), tone, f"try {try_number}: {state.replace('_', ' ')} {took}")
 
 
@@ -167,4 +167,4 @@ def mapped_counts(task: TaskStatus) -> str:
 
 
 def _ticks(length: float) -> tuple[tuple[float, str], ...]:
-    return tuple((25.0 * part, duration_text(length * part / 4)) for part in range(5))
+    return tuple((25.0 * part, duration(length * part / 4)) for part in range(5))

@@ -1,11 +1,14 @@
-"""States as an icon and a word. Colour helps, and never tells a state alone."""
+"""States as an icon and a word. Colour helps, and never tells a state alone.
+
+The words and the tones are those of :mod:`mljob.render.states`, which the command line shows too.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from mljob_contract.mljob import Phase
+from ...render.states import Sign, of_phase, of_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,52 +26,44 @@ class Mark:
     tone: str
 
 
-_PHASES: Final = {
-    Phase.PENDING: Mark("waiting", "Pending", "waiting"),
-    Phase.SUSPENDED: Mark("paused", "Suspended", "neutral"),
-    Phase.QUEUED: Mark("queued", "Queued", "waiting"),
-    Phase.RUNNING: Mark("running", "Running", "busy"),
-    Phase.CANCELLING: Mark("stopping", "Cancelling", "waiting"),
-    Phase.SUCCEEDED: Mark("success", "Succeeded", "good"),
-    Phase.FAILED: Mark("failed", "Failed", "bad"),
-    Phase.CANCELLED: Mark("stopped", "Cancelled", "neutral"),
+_PHASE_ICONS: Final = {
+    "": "waiting",
+    "Pending": "waiting",
+    "Suspended": "paused",
+    "Queued": "queued",
+    "Running": "running",
+    "Cancelling": "stopping",
+    "Succeeded": "success",
+    "Failed": "failed",
+    "Cancelled": "stopped",
 }
-_NEW: Final = Mark("waiting", "New", "waiting")
-
-_TASKS: Final = {
-    "success": Mark("success", "success", "good"),
-    "running": Mark("running", "running", "busy"),
-    "failed": Mark("failed", "failed", "bad"),
-    "upstream_failed": Mark("blocked", "upstream failed", "bad"),
-    "skipped": Mark("skipped", "skipped", "neutral"),
-    "removed": Mark("skipped", "removed", "neutral"),
-    "queued": Mark("queued", "queued", "waiting"),
-    "scheduled": Mark("queued", "scheduled", "waiting"),
-    "deferred": Mark("waiting", "deferred", "waiting"),
-    "awaiting_input": Mark("question", "needs an answer", "waiting"),
-    "up_for_retry": Mark("retry", "up for retry", "waiting"),
-    "up_for_reschedule": Mark("waiting", "up for reschedule", "waiting"),
-    "restarting": Mark("retry", "restarting", "busy"),
-    "none": Mark("none", "not started", "neutral"),
+_TASK_ICONS: Final = {
+    "": "none",
+    "none": "none",
+    "scheduled": "queued",
+    "queued": "queued",
+    "running": "running",
+    "restarting": "retry",
+    "deferred": "waiting",
+    "up_for_reschedule": "waiting",
+    "awaiting_input": "question",
+    "up_for_retry": "retry",
+    "success": "success",
+    "failed": "failed",
+    "upstream_failed": "blocked",
+    "skipped": "skipped",
+    "removed": "skipped",
 }
-
-TASK_STATES: Final = frozenset(_TASKS)
-"""Airflow's states of tasks that have a mark."""
 
 
 def phase_mark(phase: str) -> Mark:
     """Return the mark of an MLJob's phase. An empty phase is that of a new MLJob."""
-    if not phase:
-        return _NEW
-    try:
-        return _PHASES[Phase(phase)]
-    except ValueError:
-        return Mark("question", phase, "neutral")
+    return _mark(_PHASE_ICONS.get(phase, "question"), of_phase(phase))
 
 
 def task_mark(state: str) -> Mark:
     """Return the mark of a task's state in Airflow. An unknown state keeps its word."""
-    return _TASKS.get(state) or Mark("question", state.replace("_", " "), "neutral")
+    return _mark(_TASK_ICONS.get(state, "question"), of_task(state))
 
 
 def condition_mark(status: str, *, good: str = "", bad: str = "") -> Mark:
@@ -84,3 +79,7 @@ def condition_mark(status: str, *, good: str = "", bad: str = "") -> Mark:
     if status == bad:
         return Mark("failed", status, "bad")
     return Mark("question" if status == "Unknown" else "info", status, "neutral")
+
+
+def _mark(icon: str, sign: Sign) -> Mark:
+    return Mark(icon, sign.word, sign.tone)

@@ -254,18 +254,17 @@ function followLog() {
 
 // --- Clocks ----------------------------------------------------------------------------------
 
-const UNITS = [["d", 86_400], ["h", 3_600], ["m", 60], ["s", 1]];
+const UNITS = [["y", 31_536_000], ["d", 86_400], ["h", 3_600], ["m", 60], ["s", 1]];
 
+// As mljob.render.times writes durations: the two largest units.
 function duration(seconds) {
-  const left = Math.max(0, Math.floor(seconds));
-  for (const [index, [unit, size]] of UNITS.entries()) {
-    if (left < size) continue;
-    const whole = Math.floor(left / size);
-    if (index === UNITS.length - 1) return `${whole}${unit}`;
-    const [smaller, smallerSize] = UNITS[index + 1];
-    return `${whole}${unit}${Math.floor((left % size) / smallerSize)}${smaller}`;
-  }
-  return "0s";
+  const whole = Math.max(0, Math.floor(seconds));
+  const at = UNITS.findIndex(([, size]) => whole >= size);
+  if (at < 0) return "0s";
+  const [unit, size] = UNITS[at];
+  const [smaller, smallerSize] = UNITS[at + 1] ?? ["", Infinity];
+  const rest = Math.floor((whole % size) / smallerSize);
+  return `${Math.floor(whole / size)}${unit}${rest ? `${rest}${smaller}` : ""}`;
 }
 
 function tick() {
