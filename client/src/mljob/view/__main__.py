@@ -8,9 +8,10 @@ import asyncio
 import logging
 import os
 import sys
+from pathlib import Path
 
 from ..errors import ConfigError
-from ..kubeconfig import ClusterConfig, in_cluster
+from ..kubeconfig import SERVICE_ACCOUNT, ClusterConfig
 from .server import serve_behind_proxy
 
 
@@ -33,12 +34,18 @@ def _hosts() -> frozenset[str]:
 
 
 def _cluster() -> ClusterConfig:
-    config = in_cluster()
-    if config is None:
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise ConfigError("python -m mljob.view runs in a pod. On your machine, use kubectl mljob ui.")
+    path = Path(os.environ.get("MLJOB_VIEW_CA_FILE", SERVICE_ACCOUNT / "ca.crt"))
+    try:
+        ca = path.read_bytes()
+    except OSError as error:
         raise ConfigError(
-            "There is no ServiceAccount: python -m mljob.view runs in a pod. On your machine, use kubectl mljob ui."
-        )
-    return config
+            f"MLJOB_VIEW_CA_FILE: {path}: {error.strerror}. Mount the ConfigMap kube-root-ca.crt, which has the CA of "
+            "the API server."
+        ) from None
+    return ClusterConfig(f"https://{f'[{host}]' if ':' in host else host}:{port}", ca=ca)
 
 
 def main() -> int:
@@ -50,6 +57,8 @@ def main() -> int:
       the names under which people open the view. Required.
     - ``MLJOB_VIEW_HOST``: the address to listen on. Default: 0.0.0.0.
     - ``MLJOB_VIEW_PORT``: the port. Default: 8080.
+    - ``MLJOB_VIEW_CA_FILE``: the certificate of the authority that signed the API server's. Default:
+      that of the pod's ServiceAccount.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

@@ -31,8 +31,8 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-PROBE: Final = "/livez"
-"""The address that the kubelet asks, by the pod's own address."""
+PROBES: Final = ("/livez", "/readyz")
+"""The addresses that the kubelet asks, by the pod's own address."""
 
 
 class Guard:
@@ -61,7 +61,7 @@ class Guard:
             await send(message)
 
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-        if scope["path"] != PROBE and host not in self._hosts:
+        if scope["path"] not in PROBES and host not in self._hosts:
             refusal = PlainTextResponse("This host is not known here. Open the address that the view has printed.", 421)
             await refusal(scope, receive, guarded)
             return

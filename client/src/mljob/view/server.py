@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from ..kubeconfig import ClusterConfig
 from .access import COOKIE, Access, LocalAccess, ProxyAccess
-from .guard import PROBE, Guard
+from .guard import PROBES, Guard
 from .pages.obstacles import no_page
 from .rendering import STATIC, fingerprint
 from .routes.actions import ActionRoutes
@@ -68,7 +68,7 @@ def application(site: Site) -> Starlette:
     return Starlette(
         routes=[
             Route("/", home),
-            Route(PROBE, _alive),
+            *(Route(path, _alive) for path in PROBES),
             Route("/static/{hash}/{file}", _static),
             *(route for page in pages for route in page.routes()),
         ],
@@ -124,6 +124,8 @@ def _listening(host: str, port: int) -> Iterator[tuple[socket.socket, int]]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # ``::`` takes IPv4 too
         listener.bind((host, port))
         listener.listen(128)
         yield listener, listener.getsockname()[1]
