@@ -1,4 +1,5 @@
-# The operator's image. Two stages: pip and the build back-end stay behind in the first.
+# The operator's image, and with --target view that of the live view. Each has two stages: pip and the build back-end
+# stay behind in the first.
 
 FROM python:3.11-slim AS build
 WORKDIR /src
@@ -20,6 +21,31 @@ COPY operator operator
 RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir wheels ./contract ./operator \
  && /opt/mljob-operator/bin/pip install --no-cache-dir --no-deps --no-index wheels/*.whl \
  && /opt/mljob-operator/bin/pip uninstall --yes pip setuptools
+
+
+# The image of the live view: docker build --target view. It has neither the operator nor its libraries.
+FROM python:3.11-slim AS build-view
+WORKDIR /src
+COPY requirements/build.txt requirements/client.txt requirements/
+RUN python -m venv /opt/mljob-view \
+ && /opt/mljob-view/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements/client.txt \
+ && pip install --no-cache-dir --require-hashes --no-deps --requirement requirements/build.txt
+COPY LICENSE LICENSE
+COPY contract contract
+COPY client client
+RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir wheels ./contract ./client \
+ && /opt/mljob-view/bin/pip install --no-cache-dir --no-deps --no-index wheels/*.whl \
+ && /opt/mljob-view/bin/pip uninstall --yes pip setuptools
+
+
+FROM python:3.11-slim AS view
+COPY --from=build-view /opt/mljob-view /opt/mljob-view
+ENV PATH=/opt/mljob-view/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 65532:65532
+EXPOSE 8080
+CMD ["python", "-m", "mljob.view"]
 
 
 FROM python:3.11-slim

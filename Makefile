@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs dist bench coverage soak hooks lock
+.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs dist bench coverage soak hooks lock screenshots
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ dist: bootstrap ## Build the wheel of each package into dist/
 	@for package in contract operator client airflow-provider; do \
 	  (cd $$package && ../.venv/bin/python -m hatchling build -t wheel -d ../dist) || exit 1; \
 	done
+
+screenshots: bootstrap ## Take the pictures of the live view for the documentation, into docs/pictures
+	.venv/bin/python -m tests.view.screenshots
 
 bench: bootstrap ## Run the benchmarks; results go to benchmarks/results
 	.venv/bin/python -m benchmarks

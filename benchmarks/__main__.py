@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import client, delivery, fold, memory, plot, polling, push, step
+from benchmarks import client, delivery, fold, memory, plot, polling, push, step, view
 from benchmarks.bench_stack import DIRECTORY, MeasurementError, bench_stack
 from benchmarks.delivery import LABELS, MEASURES, VARIANTS
 from benchmarks.servers import ServerError
@@ -21,8 +21,8 @@ from devstack.errors import StackError
 from devstack.progress import elapsed, say
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("delivery", "push", "polling", "memory", "fold", "step", "client")
-WITHOUT_STACK = {"fold", "step", "client"}
+PARTS = ("delivery", "push", "polling", "memory", "fold", "step", "client", "view")
+WITHOUT_STACK = {"fold", "step", "client", "view"}
 
 
 def main() -> int:
@@ -99,6 +99,9 @@ def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str,
         results["step"] = step.measure().as_json()
     if "client" in parts:
         results["client"] = client.measure(3 if quick else client.RUNS).as_json()
+    if "view" in parts:
+        plan = view.Plan(jobs=200, viewers=5, seconds=5) if quick else view.Plan()
+        results["view"] = view.measure(plan).as_json()
     results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     return results
 
@@ -147,6 +150,9 @@ def _print_table(results: dict[str, Any]) -> None:
     for program, row in results.get("client", {}).items():
         label = f"client, {program.replace('_', ' ')}"
         print(f"{label:<28}{row['cpu_ms']:>11} ms of CPU, {row['ratio']} times as long as the floor")
+    if "view" in results:
+        figures = ", ".join(f"{name}: {value}" for name, value in results["view"].items())
+        print(f"{'view':<28}{figures}")
     if "memory" in results:
         figures = ", ".join(f"{name}: {value}" for name, value in results["memory"].items())
         print(f"{'memory':<28}{figures}")

@@ -124,6 +124,8 @@ PROVIDER = tuple(
     )
     for suffix in ("", "-oldest")
 )
+VIEW = Part("view", ((*PYTEST, "-m", "not live", "-n", "2", "tests/view"),), niceness=19)
+"""The view in Chromium, on a fake cluster. Without a Chromium, npm fetches one."""
 LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
 """Folders with live tests. Collecting the unit tests as well would cost each worker seconds
 of processor time.
@@ -144,7 +146,7 @@ LIVE_OLDEST = Part(
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
-    "all": ((LIVE, FAULTS), (LIVE_OLDEST,), (CHECKS, *PROVIDER, GITOPS, COVERED, OTHERS)),
+    "all": ((LIVE, FAULTS), (LIVE_OLDEST,), (CHECKS, *PROVIDER, GITOPS, VIEW, COVERED, OTHERS)),
 }
 """The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests with
 the oldest Airflow run beside them. The unit tests come last, because they use all the processor time

@@ -34,6 +34,16 @@ def test_without_an_image_the_message_says_how_to_build_one(refusal: Refusal) ->
     ("values", "expected"),
     [
         pytest.param(
+            {"view": {"enabled": True, "hosts": ["mljobs.example.com"]}},
+            "docker build --target view",
+            id="a view without an image",
+        ),
+        pytest.param(
+            {"view": {"enabled": True, "image": {"repository": "registry/mljob-view"}}},
+            "view.hosts is empty",
+            id="a view without hosts",
+        ),
+        pytest.param(
             {"airflow": {"url": "http://airflow:8080/api/v2"}},
             "airflow.url is http://airflow:8080/api/v2: leave out /api",
             id="the API's path in the URL",

@@ -14,7 +14,7 @@ import yaml
 
 from tests.chart.rendering import CHART
 
-WHOLE = {"resources", "api.resources", "podSecurityContext", "securityContext"}
+WHOLE = {"resources", "api.resources", "view.resources", "podSecurityContext", "securityContext"}
 """Values whose content Kubernetes defines. The README shows each as a whole."""
 
 TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meaning>.*) \|$", re.MULTILINE)

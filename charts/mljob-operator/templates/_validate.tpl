@@ -8,6 +8,15 @@ names the value, the cause and the way out.
 {{- fail (printf "image.repository is not set, and there is no public image of the operator: build one from the repository (docker build -t registry.example.com/mljob-operator:%s .), push it, and set its name, for example --set image.repository=registry.example.com/mljob-operator" .Chart.AppVersion) }}
 {{- end }}
 
+{{- if .Values.view.enabled }}
+{{- if not .Values.view.image.repository }}
+{{- fail (printf "view.enabled is true, but view.image.repository is not set, and there is no public image of the view: build one from the repository (docker build --target view -t registry.example.com/mljob-view:%s .), push it, and set its name" .Chart.AppVersion) }}
+{{- end }}
+{{- if not .Values.view.hosts }}
+{{- fail "view.enabled is true, but view.hosts is empty, so the view would refuse every request: set the host names under which people open it, for example --set view.hosts={mljobs.example.com}" }}
+{{- end }}
+{{- end }}
+
 {{- $url := .Values.airflow.url }}
 {{- if not (or $url (include "mljob-operator.instances" .)) }}
 {{- fail "airflow.url is not set, and AirflowInstances are disabled, so there is no Airflow to run in: set the base URL of Airflow's API server as Pods of this cluster reach it, for example --set airflow.url=http://airflow-api-server.airflow:8080, or enable AirflowInstances with --set airflowInstances.enabled=true" }}

@@ -25,6 +25,8 @@ MAX_CONF_LEVELS: Final = 32
 _MAX_CELL: Final = 60
 _LESS_IS_BETTER: Final = ("loss", "error", "rmse", "mse", "mae", "perplexity", "seconds", "duration")
 """Parts of names of results of which the smallest is the best."""
+_COUNTERS: Final = frozenset({"epoch", "step", "iteration", "global_step"})
+"""Results that say how far a run is, not how good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
         raise Invalid(f"by: no MLJob has a number {by!r}. There are: {', '.join(numbers[:20]) or 'none yet'}.")
     chosen = by or _default_result(named, results)
     if less_is_better is None:
-        less_is_better = chosen is not None and any(part in chosen.lower() for part in _LESS_IS_BETTER)
+        less_is_better = chosen is not None and smallest_is_best(chosen)
     shown = [chosen, *(name for name in named if name != chosen)] if chosen else named
     rows = [Row(job, _picked(conf, differing), result) for job, conf, result in zip(found, confs, results, strict=True)]
     rows.sort(key=lambda row: _rank(row, chosen, bool(less_is_better)))
@@ -138,14 +140,19 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
     return Comparison(rows, differing[:MAX_COLUMNS], shown[:MAX_COLUMNS], chosen, bool(less_is_better), omitted)
 
 
+def smallest_is_best(name: str) -> bool:
+    """Whether the smallest value of a result is the best, by its name: ``loss`` and the like."""
+    return any(part in name.lower() for part in _LESS_IS_BETTER)
+
+
 def results_of(job: MLJob) -> dict[str, Any]:
     """Return the outputs of an MLJob, and the metrics that its tasks reported last."""
-    found: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     tasks = job.raw_status.get("tasks")
     for task in tasks if isinstance(tasks, list) else ():
-        metrics = task.get("metrics") if isinstance(task, dict) else None
-        found.update(metrics if isinstance(metrics, dict) else {})
-    return {**found, **job.outputs}
+        reported = task.get("metrics") if isinstance(task, dict) else None
+        metrics.update(reported if isinstance(reported, dict) else {})
+    return {**job.outputs, **{name: value for name, value in metrics.items() if name not in job.outputs}}
 
 
 def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
@@ -178,7 +185,11 @@ def _number(value: Any) -> float | None:
 
 def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
     """Choose the result that most MLJobs have as a number; outputs come before metrics."""
-    counts = {name: sum(_number(result.get(name)) is not None for result in results) for name in names}
+    counts = {
+        name: sum(_number(result.get(name)) is not None for result in results)
+        for name in names
+        if name not in _COUNTERS
+    }
     best = max(counts.values(), default=0)
     return next((name for name in names if counts[name] == best), None) if best else None
 

@@ -63,6 +63,15 @@ def test_last_metrics_are_results_and_outputs_hide_them() -> None:
     assert found.rows[0].results == {"loss": 0.4, "epoch": 3}
 
 
+def test_outputs_come_before_metrics_and_counters_are_never_the_best() -> None:
+    found = compare_jobs(
+        [job(name, outputs={"f1": f1}, metrics={"epoch": 30, "loss": f1}) for name, f1 in (("a", 0.1), ("b", 0.9))]
+    )
+
+    assert (found.by, found.best and found.best.name) == ("f1", "b")
+    assert compare_jobs([job("a", metrics={"epoch": 30})]).by is None
+
+
 def test_result_that_nobody_has_is_told_with_those_that_are_there() -> None:
     with pytest.raises(Invalid, match=r"by: no MLJob has a number 'acc'\. There are: accuracy"):
         compare_jobs([job("a", outputs={"accuracy": 1, "name": "x"})], by="acc")

@@ -274,7 +274,9 @@ def test_retry_of_a_cancelled_job_is_refused(cluster: MLJobCluster, job: Job) ->
 def test_cancel_suspend_and_resume_change_the_spec(cluster: MLJobCluster, job: Job) -> None:
     assert job.suspend().state.raw_spec["suspend"] is True
     assert job.resume().state.raw_spec["suspend"] is False
+    job.suspend()
     assert job.cancel().state.raw_spec["cancel"] is True
+    assert job.state.raw_spec["suspend"] is False, "the API server refuses both"
     assert cluster.get("train")["spec"]["cancel"] is True
 
 

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from mljob import Client, Job, RunApiMissing, errors
+from mljob.aio.run_api import RunApi
+from mljob.aio.transport import AsyncTransport
+from mljob.kubeconfig import ClusterConfig
 from mljob.metrics import rows_of_status, table_of
+from mljob.resource import MLJob
 from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
 from tests.unit.client.statuses import running, succeeded
 
@@ -46,6 +50,16 @@ def test_log_is_given_line_by_line_without_control_characters(cluster: MLJobClus
     cluster.runs[f"{KEY}/log"] = lambda _: Answer(200, text)
 
     assert list(job.logs("fit")) == ["one", "two", "three", "ü    x", "\ufffd"]
+
+
+async def test_raw_log_keeps_its_colours(cluster: MLJobCluster, config: ClusterConfig) -> None:
+    cluster.put("train", status=running())
+    cluster.runs[f"{KEY}/log"] = lambda _: Answer(200, b"\x1b[31mred\x1b[0m\n")
+
+    async with AsyncTransport(config) as transport:
+        lines = [line async for line in RunApi(transport).log(MLJob(cluster.get("train")), raw=True)]
+
+    assert lines == ["\x1b[31mred\x1b[0m"]
 
 
 def test_log_asks_for_what_was_given(cluster: MLJobCluster, job: Job) -> None:

@@ -32,5 +32,5 @@ def test_every_installation_is_locked_or_local() -> None:
     """pip would install any other dependency, such as a build back-end, without a hash."""
     commands = re.findall(r"pip (?:install|wheel) [^\\|&\n]+", DOCKERFILE)
 
-    assert len(commands) == 4
+    assert len(commands) == 8
     assert [command for command in commands if not re.search("--require-hashes|--no-index", command)] == []

@@ -194,7 +194,8 @@ class AsyncJob:
 
     async def cancel(self) -> Self:
         """Cancel the MLJob. Its run ends, and the MLJob stays as a record. This is final."""
-        return await self._patch({"spec": {"cancel": True}})
+        # The API server refuses cancel and suspend together.
+        return await self._patch({"spec": {"cancel": True, "suspend": False}})
 
     async def suspend(self) -> Self:
         """Suspend the MLJob: its run is cancelled, and none starts. A backfill is paused."""

@@ -195,7 +195,8 @@ class Job:
 
     def cancel(self) -> Self:
         """Cancel the MLJob. Its run ends, and the MLJob stays as a record. This is final."""
-        return self._patch({"spec": {"cancel": True}})
+        # The API server refuses cancel and suspend together.
+        return self._patch({"spec": {"cancel": True, "suspend": False}})
 
     def suspend(self) -> Self:
         """Suspend the MLJob: its run is cancelled, and none starts. A backfill is paused."""

@@ -57,6 +57,7 @@ class RunApi:
         tail: int | None = None,
         follow: bool = False,
         idle_seconds: float | None = None,
+        raw: bool = False,
     ) -> Generator[str, None]:
         """Give the lines of a task's log, without control characters.
 
@@ -72,6 +73,7 @@ class RunApi:
             follow: Go on until the task has ended. A task that has not started is waited for.
             idle_seconds: How long the answer may be silent, in seconds. Default: two minutes, and
                 an hour for a log that is followed.
+            raw: Keep control characters, for readers that turn colours into something else.
         """
         given = {"task": task, "mapIndex": map_index, "try": try_number, "tail": tail}
         params = {name: str(value) for name, value in given.items() if value is not None}
@@ -89,7 +91,8 @@ class RunApi:
                             to_skip -= 1
                             continue
                         told += 1
-                        yield clean_line(line.decode(errors="replace").rstrip("\r"))
+                        text = line.decode(errors="replace").rstrip("\r")
+                        yield text if raw else clean_line(text)
                 return
             except (Unavailable, TooManyRequests) as error:
                 failures += 1

@@ -1,0 +1,17 @@
+"""The view as a process of its own, behind no proxy: ``python -m benchmarks.view_process URL``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from mljob.kubeconfig import ClusterConfig
+from mljob.view.server import serve_behind_proxy
+
+
+def _started(url: str) -> None:
+    print(url, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve_behind_proxy(ClusterConfig(sys.argv[1]), "127.0.0.1", 0, frozenset(), _started))

@@ -1,0 +1,239 @@
+"""What the view reads of a cluster: one watch for each person and collection, which all open pages
+of that person share.
+
+Nothing is shared between persons: the API server decides for each of them what they may see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
+
+from ..aio.transport import AsyncTransport
+from ..aio.watch import watch_objects
+from ..changes import Change, ChangeKind
+from ..errors import MLJobError
+
+Item = TypeVar("Item")
+
+LINGER_SECONDS: Final = 60.0
+"""How long a feed goes on after the last page that used it, so that the next page needs no list."""
+MAX_FEEDS: Final = 64
+"""The maximum number of feeds of a person. The feed that nobody has used for longest ends."""
+MAX_LISTS: Final = 2
+"""How many first lists run at the same time, in the whole process. A list needs memory for a moment."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Since when a feed is not up to date, and why."""
+
+    since: datetime
+    why: str
+
+
+class Source:
+    """Something that pages show and that changes.
+
+    Attributes:
+        version: Grows with each change.
+        outage: Why the source may be out of date, or None.
+        refusal: Why the API server refused, or None. A source that was refused has ended.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.outage: Outage | None = None
+        self.refusal: MLJobError | None = None
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._run_safely())
+
+    async def changed(self, seen: int) -> None:
+        """Wait until the version is another one than ``seen``."""
+        while self.version == seen:
+            await self._changed.wait()
+
+    async def aclose(self) -> None:
+        """End what the source reads from."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        raise NotImplementedError
+
+    async def _run_safely(self) -> None:
+        try:
+            await self._run()
+        except MLJobError as error:
+            self.refusal = error
+        except asyncio.CancelledError:
+            self.refusal = MLJobError("The view has ended this page. Load the page again.")
+            raise
+        except Exception as error:
+            logger.exception("The view can't read %s", self)
+            self.refusal = MLJobError(f"The view can't read {self}: {type(error).__name__}. Its log says more.")
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        self.version += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+class Feed(Source, Generic[Item]):
+    """The objects of a collection, kept up to date by a watch.
+
+    Attributes:
+        items: The objects by namespace and name.
+        memberships: Grows when an object comes or goes.
+    """
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        path: str,
+        convert: Callable[[dict[str, Any]], Item],
+        key: Callable[[Item], str],
+        params: Mapping[str, str] | None = None,
+        lists: asyncio.Semaphore | None = None,
+    ) -> None:
+        self.items: dict[str, Item] = {}
+        self.memberships = 0
+        self._source = (transport, path, params)
+        self._convert = convert
+        self._key = key
+        self._lists = lists or asyncio.Semaphore(MAX_LISTS)
+        self._holds_list = False
+        self._is_synced = False
+        super().__init__()
+
+    def __str__(self) -> str:
+        return self._source[1]
+
+    async def ready(self) -> None:
+        """Wait until the objects were listed.
+
+        Raises:
+            MLJobError: The API server refused, or does not answer.
+        """
+        while not self._is_synced and self.refusal is None:
+            await self._changed.wait()
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def _run(self) -> None:
+        transport, path, params = self._source
+        await self._lists.acquire()
+        self._holds_list = True
+        changes = watch_objects(transport, path, self._convert, params)
+        try:
+            async for change in changes:
+                self._take(change)
+        finally:
+            self._release_list()
+            await changes.aclose()
+
+    def _take(self, change: Change[Item]) -> None:
+        if change.kind is ChangeKind.DISCONNECTED:
+            self.outage = Outage(self.outage.since if self.outage else datetime.now(UTC), change.message)
+        elif change.item is None:
+            self.outage = None
+            if change.kind is ChangeKind.SYNCED:
+                self._release_list()
+                self._is_synced = True
+        elif change.kind is ChangeKind.DELETED:
+            self.items.pop(self._key(change.item), None)
+            self.memberships += 1
+        else:
+            self.items[self._key(change.item)] = change.item
+            self.memberships += change.kind is ChangeKind.ADDED
+        if self._is_synced:
+            self._tell()
+
+    def _release_list(self) -> None:
+        if self._holds_list:
+            self._holds_list = False
+            self._lists.release()
+
+
+class Feeds:
+    """The feeds of one person.
+
+    Args:
+        transport: Sends requests as the person.
+    """
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self.transport = transport
+        self.used_at = asyncio.get_running_loop().time()
+        self._feeds: dict[tuple[str, ...], Source] = {}
+        self._uses: dict[tuple[str, ...], int] = {}
+        self._idle_since: dict[tuple[str, ...], float] = {}
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether an open page uses a feed."""
+        return any(self._uses.values())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is read."""
+        return not self._feeds
+
+    async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
+        """Return the source of this name, and make it if there is none, or if it was refused. Call
+        :meth:`release` later.
+
+        Raises:
+            TooManyFeeds: The person has too many pages open.
+        """
+        feed = self._feeds.get(name)
+        if feed is None:
+            await self._make_room()
+        if feed is None or feed.refusal is not None:
+            feed = self._feeds[name] = make()
+        self._uses[name] = self._uses.get(name, 0) + 1
+        self._idle_since.pop(name, None)
+        return feed
+
+    def release(self, name: tuple[str, ...]) -> None:
+        """Say that a page does not need the feed any more."""
+        self._uses[name] -= 1
+        if not self._uses[name]:
+            del self._uses[name]
+            self._idle_since[name] = self.used_at = asyncio.get_running_loop().time()
+
+    async def end_idle(self, seconds: float = LINGER_SECONDS) -> None:
+        """End the feeds that no page has used for this time."""
+        oldest = asyncio.get_running_loop().time() - seconds
+        for name in [name for name, since in self._idle_since.items() if since <= oldest]:
+            await self._end(name)
+
+    async def aclose(self) -> None:
+        """End all feeds and close the connections."""
+        for name in list(self._feeds):
+            await self._end(name)
+        await self.transport.aclose()
+
+    async def _make_room(self) -> None:
+        if len(self._feeds) >= MAX_FEEDS and self._idle_since:
+            await self._end(min(self._idle_since, key=self._idle_since.__getitem__))
+        elif len(self._feeds) >= MAX_FEEDS:
+            raise TooManyFeeds(f"{MAX_FEEDS} pages with different MLJobs are open. Close some of them.")
+
+    async def _end(self, name: tuple[str, ...]) -> None:
+        self._idle_since.pop(name, None)
+        feed = self._feeds.pop(name, None)
+        if feed is not None:
+            await feed.aclose()
+
+
+class TooManyFeeds(MLJobError):
+    """A person has opened more pages than the view serves."""

@@ -1,0 +1,185 @@
+"""Keeps open pages up to date: compares what a page shows with what it should show, and sends the
+elements that differ as server-sent events.
+
+Every event of a page carries the page's version as its id. A browser that reconnects says which
+version it has, and gets what differs from it: nothing if the page is the same, else all elements,
+which its script applies in place.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, Final, Protocol
+
+from .feeds import Outage, Source
+
+BEAT_SECONDS: Final = 15.0
+"""How long a stream is silent at most, so that proxies don't cut it, in seconds."""
+PAUSE_SECONDS: Final = 0.1
+"""The least time between two events of a page. Changes in between are sent together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a page shows.
+
+    Attributes:
+        title: The title of the page.
+        parts: The HTML of single elements by id. Their places in the page don't change.
+        rows: Ids and HTML of the rows of the page's list, in their order.
+        phases: The phase of each row, for what a screen reader says.
+        again_after: After how many seconds the page changes by itself, or None.
+    """
+
+    title: str
+    parts: Mapping[str, str]
+    rows: Sequence[tuple[str, str]] = ()
+    phases: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    again_after: float | None = None
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of everything that the page shows."""
+        digest = hashlib.blake2b(digest_size=12)
+        for html in (*self.parts.values(), *(html for _, html in self.rows)):
+            digest.update(html.encode())
+            digest.update(b"\0")
+        return digest.hexdigest()
+
+
+class LivePage(Protocol):
+    """A page that changes while it is open."""
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """What the page shows."""
+        ...
+
+    async def show(self) -> Shown:
+        """Return what the page shows now.
+
+        Raises:
+            MLJobError: The page can't be shown any more.
+        """
+        ...
+
+
+def event(name: str, data: object, *, id: str = "") -> bytes:  # noqa: A002 - the field's name
+    """Return a server-sent event with JSON data."""
+    head = f"id: {id}\n" if id else ""
+    return f"{head}event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+BEAT: Final = b"event: beat\ndata:\n\n"
+"""What a stream sends when nothing changes. A comment would keep connections too, but the script
+could not see it.
+"""
+
+
+def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
+    """Return the change that turns a page into another one, or None if nothing differs.
+
+    Args:
+        before: What the browser shows, or None if that isn't known.
+        now: What it should show.
+    """
+    old_parts = before.parts if before else {}
+    old_rows = dict(before.rows) if before else {}
+    put: list[tuple[str, bool, str | None]] = [
+        (html, False, None) for name, html in now.parts.items() if old_parts.get(name) != html
+    ]
+    previous: str | None = None
+    for name, html in now.rows:
+        if old_rows.get(name) != html:
+            put.append((html, True, previous))
+        previous = name
+    kept = dict(now.rows)
+    drop = [name for name in old_rows if name not in kept]
+    if before is None:
+        return {"title": now.title, "say": "", "rows": list(kept), "drop": [], "put": put}
+    if not put and not drop and before.title == now.title:
+        return None
+    return {"title": now.title, "say": _said(before, now), "drop": drop, "put": put}
+
+
+def _said(before: Shown, now: Shown) -> str:
+    """Return what a screen reader says about new phases, in a sentence or two."""
+    changed = [
+        f"{name}: {phase}."
+        for key, (name, phase) in now.phases.items()
+        if phase and key in before.phases and before.phases[key][1] != phase
+    ]
+    return " ".join(changed) if len(changed) <= 3 else f"{len(changed)} MLJobs changed their phase."
+
+
+async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
+    """Yield the events of a page.
+
+    Args:
+        page: The page.
+        last: The version that the browser has, or an empty text.
+
+    Raises:
+        MLJobError: The page can't be shown any more.
+    """
+    clock = asyncio.get_running_loop().time
+    told: Outage | None = None
+    seen = [source.version for source in page.sources]
+    shown = await page.show()
+    first = None if shown.version == last else _change_event(None, shown)
+    yield first or BEAT
+    while True:
+        sent_at = clock()
+        outage = next((source.outage for source in page.sources if source.outage), None)
+        if outage != told:
+            told = outage
+            yield _upstream(outage)
+        is_news = await _changed(page.sources, seen, min(BEAT_SECONDS, shown.again_after or BEAT_SECONDS))
+        if is_news:
+            await asyncio.sleep(max(0.0, sent_at + PAUSE_SECONDS - clock()))
+        seen = [source.version for source in page.sources]
+        now = await page.show()
+        difference = _change_event(shown, now) if now is not shown else None
+        shown = now
+        if difference is not None:
+            yield difference
+        elif not is_news:
+            yield BEAT
+
+
+@lru_cache(maxsize=64)
+def _change_event(before: Shown | None, now: Shown) -> bytes | None:
+    """Return the event of a change, which all who look at the same page get."""
+    found = change(before, now)
+    return event("change", found, id=now.version) if found is not None else None
+
+
+def _upstream(outage: Outage | None) -> bytes:
+    if outage is None:
+        return event("upstream", {"live": True})
+    return event("upstream", {"live": False, "since": outage.since.isoformat(), "why": outage.why[:500]})
+
+
+async def _changed(sources: Sequence[Source], seen: Sequence[int], seconds: float) -> bool:
+    """Wait until one of the sources has changed, or is another one. Return False if none has within
+    the time.
+    """
+    if len(sources) != len(seen):
+        return True
+    if not sources:
+        await asyncio.sleep(seconds)
+        return False
+    waits = [asyncio.ensure_future(one.changed(version)) for one, version in zip(sources, seen, strict=True)]
+    try:
+        done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -1,0 +1,79 @@
+"""The comparison, live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from mljob_contract.history import MetricsReport
+
+from ...errors import MLJobError
+from ...resource import MLJob
+from ..feeds import Feed, Source
+from ..live import Shown
+from ..pages.compare_page import MAX_COMPARED, ComparePage, compare_page
+from ..person import Reads
+from ..rendering import Renderer
+from .status_reports import StatusReports
+
+
+class LiveComparison:
+    """The comparison for one open page.
+
+    Args:
+        feeds: A feed for each MLJob, by namespace and name.
+        by: The result to order by, or an empty text.
+        asked: How many MLJobs the URL names.
+    """
+
+    def __init__(
+        self, reads: Reads, feeds: dict[tuple[str, str], Feed[MLJob]], by: str, asked: int, renderer: Renderer
+    ) -> None:
+        self._reads = reads
+        self._feeds = feeds
+        self._by = by
+        self._asked = asked
+        self._renderer = renderer
+        self._status_reports = {key: StatusReports() for key in feeds}
+
+    @property
+    def sources(self) -> list[Source]:
+        """What the page reads."""
+        return self._reads.sources
+
+    async def page(self, now: datetime) -> ComparePage:
+        """Return what the comparison shows now. MLJobs that can't be read are named."""
+        jobs: list[MLJob] = []
+        missing: list[str] = []
+        if self._asked > MAX_COMPARED:
+            missing.append(f"The page compares {MAX_COMPARED} MLJobs. {self._asked - MAX_COMPARED} more are left out.")
+        reports: dict[str, Sequence[MetricsReport]] = {}
+        for (namespace, name), feed in self._feeds.items():
+            try:
+                await feed.ready()
+            except MLJobError as error:
+                missing.append(f"{namespace}/{name}: {error}")
+                continue
+            job = feed.items.get(name)
+            if job is None:
+                missing.append(f"{namespace}/{name}: there is no such MLJob. It may have been deleted.")
+                continue
+            jobs.append(job)
+            history = await self._reads.history(job) if job.raw_status.get("dagRunId") else None
+            has_history = history is not None and history.refusal is None
+            seen = self._status_reports[namespace, name].add(job, now)
+            reports[f"{namespace}/{name}"] = history.reports if history is not None and has_history else seen
+        return compare_page(jobs, reports, by=self._by, missing=missing)
+
+    async def show(self) -> Shown:
+        """Return the HTML of the comparison now."""
+        now = datetime.now(UTC)
+        page = await self.page(now)
+        parts = self._renderer.fragments({"comparison-table": "compare/table.html"}, page=page, now=now)
+        parts |= self._renderer.fragments({"comparison-curves": "compare/curves.html"}, page=page, colours=page.colours)
+        names = ", ".join(column.name for column in page.columns)
+        return Shown(
+            title=f"Compare {names}" if names else "Compare",
+            parts=parts,
+            phases={f"{column.namespace}/{column.name}": (column.name, column.mark.word) for column in page.columns},
+        )

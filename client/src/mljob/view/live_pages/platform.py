@@ -1,0 +1,72 @@
+"""The platform page, live."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from ...aio.job import collection_path
+from ...errors import MLJobError
+from ...resource import MLJob
+from ..feeds import Feed, Source
+from ..live import Shown
+from ..pages.platform_page import MONITORS, PlatformPage, platform_page
+from ..pages.summary import JobSummary
+from ..person import JobsFeed, Lookup, Person, Reads, settle
+from ..rendering import Renderer
+
+PARTS = {"airflows": "platform/airflows.html", "waiting": "platform/waiting.html", "findings": "platform/findings.html"}
+
+
+class LivePlatform:
+    """The platform for one open page."""
+
+    def __init__(
+        self, person: Person, reads: Reads, instances: Feed[dict[str, Any]], jobs: JobsFeed, renderer: Renderer
+    ) -> None:
+        self._person = person
+        self._reads = reads
+        self._instances = instances
+        self._jobs = jobs
+        self._renderer = renderer
+
+    @property
+    def sources(self) -> list[Source]:
+        """What the page reads."""
+        return self._reads.sources
+
+    async def page(self) -> PlatformPage:
+        """Return what the page shows now. What the person may not read is named."""
+        refusal = ""
+        try:
+            await self._instances.ready()
+        except MLJobError as error:
+            refusal = str(error)
+        await self._jobs.ready()
+        jobs = self._jobs.newest_first()
+        reports = [await self._whole(summary) for summary in _newest_monitors(jobs)]
+        await settle(reports)
+        monitors = [found.answer for found in reports if found.answer is not None]
+        return platform_page(self._instances.items.values(), jobs, monitors, refusal=refusal)
+
+    async def show(self) -> Shown:
+        """Return the HTML of the page now."""
+        page = await self.page()
+        return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
+
+    async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
+        """Read the whole MLJob of a summary."""
+
+        async def read() -> MLJob:
+            path = f"{collection_path(summary.namespace)}/{quote(summary.name, safe='')}"
+            return MLJob(await self._person.transport.request("GET", path))
+
+        metadata = {"namespace": summary.namespace, "name": summary.name, "uid": summary.uid}
+        return await self._reads.look_up("report", MLJob({"metadata": metadata}), read)
+
+
+def _newest_monitors(jobs: list[JobSummary]) -> list[JobSummary]:
+    """Return the newest MLJob of each monitoring DAG that has succeeded."""
+    found = (next((job for job in jobs if job.dag_id == dag and job.phase == "Succeeded"), None) for dag in MONITORS)
+    return [job for job in found if job is not None]

@@ -1,0 +1,36 @@
+"""Curves without a history: the metrics of the status, collected while the page is open."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mljob_contract.history import MetricsReport
+from mljob_contract.mljob import StatusSource
+
+from ...resource import MLJob
+
+
+class StatusReports:
+    """The metrics that a page has seen in the status of one MLJob, in their order."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, dict[str, float]] = {}
+        self._reports: list[MetricsReport] = []
+
+    def add(self, job: MLJob, now: datetime) -> list[MetricsReport]:
+        """Add the metrics of a state of the MLJob. Return all so far, at most 1,000."""
+        status = job.status
+        for task in status.tasks or ():
+            if task.metrics and self._last.get(task.task_id) != task.metrics:
+                self._last[task.task_id] = task.metrics
+                self._reports.append(
+                    MetricsReport(
+                        time=status.last_event_time or now,
+                        source=StatusSource.REST,
+                        task_id=task.task_id,
+                        try_number=task.try_number,
+                        metrics=task.metrics,
+                    )
+                )
+        del self._reports[:-1_000]
+        return self._reports

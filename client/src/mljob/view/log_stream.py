@@ -1,0 +1,93 @@
+"""The log of a task as server-sent events: numbered lines of HTML."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from ..errors import MLJobError
+from .live import BEAT, BEAT_SECONDS, event
+from .pages.log_text import AnsiStyle, parts_of
+from .rendering import Renderer
+
+MAX_BATCH: Final = 200
+"""How many lines an event has at most."""
+
+
+async def log_events(lines: AsyncGenerator[str, None], renderer: Renderer, last: int) -> AsyncGenerator[bytes, None]:
+    """Yield the events of a log: ``lines`` with HTML, ``done`` with a sentence at the end.
+
+    Args:
+        lines: The lines of the log, from the first one on.
+        renderer: Renders a line.
+        last: The number of the last line that the browser has, or 0.
+    """
+    yield event("state", "Following the log.")
+    style, number = AnsiStyle(), 0
+    reader = _Batches(lines)
+    try:
+        while True:
+            batch = await reader.next()
+            if batch is None:
+                break
+            if not batch:
+                yield BEAT
+                continue
+            html = []
+            for line in batch:
+                number += 1
+                parts = parts_of(line, style)
+                if number > last:
+                    html.append(renderer.render("job/log_line.html", number=number, parts=parts))
+            if html:
+                yield event("lines", html, id=str(number))
+        yield event("done", f"The log has ended: {number:,} lines." if number else "The log is empty.")
+    except MLJobError as error:
+        yield event("done", f"The log can't be read: {error}")
+    finally:
+        await reader.aclose()
+
+
+class _Batches:
+    """Takes the lines that are there together. A batch is empty after a silence."""
+
+    def __init__(self, lines: AsyncGenerator[str, None]) -> None:
+        self._lines = lines
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_BATCH)
+        self._task = asyncio.create_task(self._read())
+
+    async def next(self) -> list[str] | None:
+        """Return the next lines, or None at the end.
+
+        Raises:
+            MLJobError: The log can't be read.
+        """
+        try:
+            first = await asyncio.wait_for(self._queue.get(), BEAT_SECONDS)
+        except TimeoutError:
+            return []
+        batch = [first]
+        while not self._queue.empty() and len(batch) < MAX_BATCH:
+            batch.append(self._queue.get_nowait())
+        if batch[-1] is not None:
+            return [line for line in batch if line is not None]
+        lines = [line for line in batch if line is not None]
+        if lines:
+            self._queue.put_nowait(None)
+            return lines
+        await self._task
+        return None
+
+    async def aclose(self) -> None:
+        """End the reading."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self) -> None:
+        try:
+            async for line in self._lines:
+                await self._queue.put(line)
+        finally:
+            await self._lines.aclose()
+            await self._queue.put(None)

@@ -1,0 +1,148 @@
+"""Several MLJobs side by side: results with the best marked, params that differ, curves over each
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlencode
+
+from mljob_contract.history import MetricsReport
+
+from ...compare import Comparison, compare_jobs, flatten, smallest_is_best
+from ...errors import Invalid
+from ...resource import MLJob
+from ...text import value_text
+from .curves import MAX_CURVES, STEPS, Curve, Series, curve, series_of
+from .job_page import NamedValue, named_values
+from .marks import Mark, phase_mark
+from .outside_text import number_of, time_of
+
+MAX_COMPARED: Final = 8
+"""How many MLJobs a page compares: as many as there are colours that can be told apart."""
+MAX_CELL: Final = 120
+"""How many characters of a value a cell shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """An MLJob in the comparison."""
+
+    namespace: str
+    name: str
+    mark: Mark
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value of one MLJob."""
+
+    text: str
+    is_best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CompareRow:
+    """A result or a param of all MLJobs. ``query`` orders the page by this result, if it can."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    query: str = ""
+    is_chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ComparePage:
+    """What the comparison shows. The columns are the MLJobs, best first."""
+
+    columns: tuple[Column, ...]
+    results: tuple[CompareRow, ...]
+    params: tuple[CompareRow, ...]
+    equal: tuple[NamedValue, ...]
+    curves: tuple[Curve, ...]
+    colours: dict[str, int]
+    missing: tuple[str, ...]
+
+
+def compare_page(
+    jobs: Sequence[MLJob],
+    reports: Mapping[str, Sequence[MetricsReport]],
+    *,
+    by: str = "",
+    missing: Sequence[str] = (),
+) -> ComparePage:
+    """Make the comparison.
+
+    Args:
+        jobs: At most :data:`MAX_COMPARED` MLJobs.
+        reports: The metrics of each run, by ``namespace/name``.
+        by: The result to order by, or an empty text for the one that most MLJobs have. A name that
+            no MLJob has as a number counts as empty.
+        missing: What the page lacks, and why.
+    """
+    notes = list(missing)
+    try:
+        compared = compare_jobs(jobs, by=by or None)
+    except Invalid as unusable:
+        compared = compare_jobs(jobs)
+        notes.append(str(unusable))
+    columns = tuple(_column(row.job) for row in compared.rows)
+    keys = [f"{column.namespace}/{column.name}" for column in columns]
+    if compared.columns_omitted:
+        notes.append(f"{compared.columns_omitted} more params and results are left out.")
+    return ComparePage(
+        columns=columns,
+        results=tuple(_result(name, compared, keys) for name in compared.results),
+        params=tuple(
+            CompareRow(name, tuple(Cell(value_text(row.params.get(name), MAX_CELL)) for row in compared.rows))
+            for name in compared.params
+        ),
+        equal=_equal(compared),
+        curves=_curves(columns, reports),
+        colours={column.name: number for number, column in enumerate(columns)},
+        missing=tuple(notes),
+    )
+
+
+def _column(job: MLJob) -> Column:
+    status = job.raw_status
+    return Column(
+        job.namespace,
+        job.name,
+        phase_mark(job.phase),
+        time_of(status.get("startTime")),
+        time_of(status.get("completionTime")),
+    )
+
+
+def _result(name: str, compared: Comparison, keys: Sequence[str]) -> CompareRow:
+    values = [row.results.get(name) for row in compared.rows]
+    numbers = [number for value in values if (number := number_of(value)) is not None]
+    best: float | None = None
+    if len(set(numbers)) > 1 and name not in STEPS:
+        best = min(numbers) if smallest_is_best(name) else max(numbers)
+    cells = tuple(Cell(value_text(value, MAX_CELL), best is not None and number_of(value) == best) for value in values)
+    query = "?" + urlencode([*(("job", key) for key in keys), ("by", name)], errors="replace") if numbers else ""
+    return CompareRow(name, cells, query, name == compared.by)
+
+
+def _equal(compared: Comparison) -> tuple[NamedValue, ...]:
+    if not compared.rows:
+        return ()
+    conf = dict(flatten(compared.rows[0].job.conf))
+    return named_values({name: value for name, value in conf.items() if name not in compared.params})
+
+
+def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsReport]]) -> tuple[Curve, ...]:
+    by_metric: dict[tuple[str, str], list[Series]] = {}
+    for column in columns:
+        found = series_of(reports.get(f"{column.namespace}/{column.name}", ()), column.name)
+        for key, series in found.items():
+            by_metric.setdefault(key, []).append(series)
+    drawn = (curve(name, axis, series) for (name, axis), series in by_metric.items())
+    return tuple(one for one in drawn if one is not None)[:MAX_CURVES]

@@ -1,0 +1,187 @@
+"""Curves of metrics: points of several series, scaled into one picture of SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from mljob_contract.history import MetricsReport
+
+from ...render.numbers import number
+from .outside_text import cut
+
+WIDTH: Final = 360
+HEIGHT: Final = 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 26
+"""Margins of the axes, in units of the picture."""
+MAX_POINTS: Final = 240
+"""How many points of a series a picture draws. Longer series keep the extremes of each part."""
+MAX_VALUE: Final = 1e300
+"""Larger numbers are drawn as this one, so that no sum of two of them is infinite."""
+MAX_CURVES: Final = 24
+"""How many metrics a page draws."""
+STEPS: Final = ("epoch", "step", "iteration", "global_step")
+"""Metrics that serve as the horizontal axis, the first that a report has."""
+
+Points = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The points of one metric of one MLJob, by x."""
+
+    label: str
+    points: Points
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A series in the picture.
+
+    Attributes:
+        path: The path of SVG.
+        end: The place of the last point.
+        words: The series in a sentence, for those who don't see the picture.
+    """
+
+    label: str
+    path: str
+    end: tuple[float, float]
+    last: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The picture of a metric: lines and the ticks of both axes, as places and texts."""
+
+    name: str
+    axis: str
+    lines: tuple[Line, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+
+
+def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
+    """Return the series of a run by metric and axis.
+
+    The axis is ``epoch`` or another metric that counts steps, if the report has one; otherwise
+    seconds since the first report. Of two values at one x, the later report counts, so that a
+    second try replaces the first one.
+    """
+    values: dict[tuple[str, str], dict[float, float]] = {}
+    begin: float | None = None
+    for report in reports:
+        at = report.time.timestamp()
+        begin = at if begin is None else begin
+        step = next((name for name in STEPS if name in report.metrics), None)
+        x = report.metrics[step] if step else round(at - begin, 3)
+        for name, value in report.metrics.items():
+            if name != step and name not in STEPS:
+                values.setdefault((name, step or "seconds"), {})[x] = value
+    return {key: Series(label, tuple(sorted(found.items()))) for key, found in list(values.items())[:MAX_CURVES]}
+
+
+def curve(name: str, axis: str, series: Sequence[Series]) -> Curve | None:
+    """Draw series of one metric over each other. Without points there is no picture."""
+    drawn = [Series(one.label, _bounded(one.points)) for one in series if one.points]
+    if not drawn:
+        return None
+    xs = [x for one in drawn for x, _ in one.points]
+    ys = [y for one in drawn for _, y in one.points]
+    x_low, x_high = _widened(min(xs), max(xs))
+    y_ticks = _ticks(*_widened(min(ys), max(ys)))
+    y_low, y_high = min(y_ticks[0], min(ys)), max(y_ticks[-1], max(ys))
+    across, down = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (
+            round(_LEFT + across * _share(x, x_low, x_high), 1),
+            round(_TOP + down * (1 - _share(y, y_low, y_high)), 1),
+        )
+
+    x_ticks = [tick for tick in _ticks(x_low, x_high) if x_low <= tick <= x_high]
+    return Curve(
+        name=cut(name, 80),
+        axis=axis,
+        lines=tuple(_line(one, name, axis, place) for one in drawn),
+        x_ticks=tuple((place(tick, y_low)[0], number(tick)) for tick in x_ticks),
+        y_ticks=tuple((place(x_low, tick)[1], number(tick)) for tick in y_ticks),
+    )
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return the path of a small curve, 60 by 16 units, or an empty text for fewer than two
+    values.
+    """
+    if len(values) < 2:
+        return ""
+    values = [_clamped(value) for value in values]
+    low, high = _widened(min(values), max(values))
+    step = 58 / (len(values) - 1)
+    points = [f"{1 + at * step:.1f},{15 - 14 * _share(value, low, high):.1f}" for at, value in enumerate(values)]
+    return "M" + "L".join(points)
+
+
+def _clamped(value: float) -> float:
+    return max(-MAX_VALUE, min(MAX_VALUE, value))
+
+
+def _bounded(points: Points) -> Points:
+    return tuple((_clamped(x), _clamped(y)) for x, y in points)
+
+
+def _share(value: float, low: float, high: float) -> float:
+    return (value - low) / (high - low)
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    if high > low:
+        return low, high
+    room = abs(low) / 10 or 1.0
+    return low - room, high + room
+
+
+def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
+    """Return round numbers that cover the range: 1, 2 or 5 times a power of ten apart."""
+    raw = (high - low) / wanted
+    if not math.isfinite(raw) or raw <= 0 or raw < 1e-300:
+        return [low, high]
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    if last - first > 3 * wanted or not math.isfinite(last * step):
+        return [low, high]
+    return [round(number * step, 12) if power > 1e-9 else number * step for number in range(first, last + 1)]
+
+
+def _thinned(points: Points) -> Points:
+    """Return at most :data:`MAX_POINTS` points: of each part of a long series its lowest and its
+    highest point, so that no peak is lost.
+    """
+    if len(points) <= MAX_POINTS:
+        return points
+    parts = MAX_POINTS // 2 - 1
+    bounds = [round(number * len(points) / parts) for number in range(parts + 1)]
+    kept = {points[0], points[-1]}
+    for begin, end in pairwise(bounds):
+        part = points[begin:end]
+        kept.add(min(part, key=lambda point: point[1]))
+        kept.add(max(part, key=lambda point: point[1]))
+    return tuple(sorted(kept))
+
+
+def _line(series: Series, name: str, axis: str, place: object) -> Line:
+    assert callable(place)
+    places = [place(x, y) for x, y in _thinned(series.points)]
+    values = [y for _, y in series.points]
+    last_x = series.points[-1][0]
+    words = (
+        f"{series.label}: {name} is {number(values[-1])} at {axis} {number(last_x)}, "
+        f"the lowest value is {number(min(values))}, the highest {number(max(values))}."
+    )
+    path = "M" + "L".join(f"{x:g},{y:g}" for x, y in places)
+    return Line(cut(series.label, 80), path, places[-1], number(values[-1]), words)

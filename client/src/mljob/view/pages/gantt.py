@@ -1,0 +1,170 @@
+"""When each task of a run waited and ran, as bars on one axis of time.
+
+The status of an MLJob knows the newest try of each task. The run's history adds when a task was
+queued, and its earlier tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from mljob_contract.history import TaskChange
+from mljob_contract.mljob import TaskStatus
+
+from ...render.times import between, duration
+from .marks import Mark, task_mark
+from .outside_text import cut
+
+MAX_BARS: Final = 20
+"""How many bars a row shows: the newest ones."""
+_WAITING: Final = frozenset({"queued", "scheduled"})
+_OPEN: Final = frozenset({"running", "deferred", "up_for_reschedule", "restarting", "awaiting_input"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A span of time in a row.
+
+    Attributes:
+        left: Where the bar begins, in percent of the axis.
+        width: In percent of the axis.
+        tone: The class of the colour; ``queued`` for the wait for a worker.
+        title: What the bar shows, in words.
+    """
+
+    left: float
+    width: float
+    tone: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task with its bars.
+
+    Attributes:
+        counts: How many instances of a mapped task succeeded, such as ``12/40``; or an empty text.
+        progress: What the task last reported, in percent.
+        started_at: When the newest try started.
+        ended_at: None while the task runs.
+    """
+
+    task_id: str
+    mark: Mark
+    tries: int
+    counts: str
+    progress: int | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: str
+    log_url: str
+    question: str
+    question_url: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gantt:
+    """The rows and the labels of the axis: texts at percents."""
+
+    rows: tuple[TaskRow, ...]
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    begin: datetime
+    end: datetime
+    tone: str
+    words: str
+
+
+def gantt(tasks: Sequence[TaskStatus], history: Iterable[TaskChange], now: datetime) -> Gantt:
+    """Make the rows of a run's tasks.
+
+    Args:
+        tasks: The tasks of the status, in their order.
+        history: State changes of the run's tasks, or nothing. Changes of tasks that are not in the
+            status are left out.
+        now: The end of bars of running tasks.
+    """
+    changes: dict[str, list[TaskChange]] = {}
+    for change in history:
+        changes.setdefault(change.task_id, []).append(change)
+    spans = {task.task_id: _spans(task, changes.get(task.task_id, []), now) for task in tasks}
+    times = [time for found in spans.values() for span in found for time in (span.begin, span.end)]
+    begin, end = (min(times), max(times)) if times else (now, now)
+    length = max(1.0, (end - begin).total_seconds())
+    rows = tuple(_row(task, spans[task.task_id], begin, length) for task in tasks)
+    return Gantt(rows, _ticks(length) if times else ())
+
+
+def _spans(task: TaskStatus, changes: list[TaskChange], now: datetime) -> list[_Span]:
+    if task.mapped is None and (spans := _history_spans(changes, now)):
+        return spans[-MAX_BARS:]
+    if task.start_time is None:
+        return []
+    end = task.end_time or (now if task.state in _OPEN else task.start_time)
+    return [_span(task.start_time, end, task_mark(task.state).tone, task.state, task.try_number)]
+
+
+def _span(begin: datetime, end: datetime, tone: str, state: str, try_number: int) -> _Span:
+    took = duration(between(begin, end) or 0)
+    return _Span(begin, max(begin, end), tone, f"try {try_number}: {state.replace('_', ' ')} {took}")
+
+
+def _history_spans(changes: list[TaskChange], now: datetime) -> list[_Span]:
+    """Return for each try its wait and its run."""
+    tries: dict[int, list[TaskChange]] = {}
+    for change in sorted(changes, key=lambda change: change.time):
+        tries.setdefault(change.try_number, []).append(change)
+    spans: list[_Span] = []
+    for number, states in sorted(tries.items()):
+        started = next((change.start_time or change.time for change in states if change.state not in _WAITING), None)
+        waited = next((change.time for change in states if change.state in _WAITING), None)
+        if waited is not None and (started is None or started > waited):
+            spans.append(_span(waited, started or now, "queued", "queued", number))
+        last = states[-1]
+        if started is not None and last.state not in ("none", *_WAITING):
+            end = last.end_time or (now if last.state in _OPEN else last.time)
+            spans.append(_span(last.start_time or started, end, task_mark(last.state).tone, last.state, number))
+    return spans
+
+
+def _row(task: TaskStatus, spans: list[_Span], begin: datetime, length: float) -> TaskRow:
+    bars = []
+    for span in spans:
+        left = 100 * (span.begin - begin).total_seconds() / length
+        width = 100 * (span.end - span.begin).total_seconds() / length
+        bars.append(Bar(round(min(left, 99.4), 2), round(max(width, 0.6), 2), span.tone, span.words))
+    error = task.error
+    kind = f"{error.type}: " if error is not None and error.type else ""
+    return TaskRow(
+        task_id=cut(task.task_id, 250),
+        mark=task_mark(cut(task.state, 40)),
+        tries=task.try_number,
+        counts=mapped_counts(task),
+        progress=task.progress,
+        started_at=task.start_time,
+        ended_at=task.end_time,
+        error=cut(f"{kind}{error.message}") if error is not None else "",
+        log_url=task.log_url or "",
+        question=cut(task.input.subject or "A person must answer in Airflow.", 200) if task.input else "",
+        question_url=(task.input.url or "") if task.input else "",
+        bars=tuple(bars),
+    )
+
+
+def mapped_counts(task: TaskStatus) -> str:
+    """Return how many instances of a mapped task succeeded: ``12/40``, or an empty text."""
+    if task.mapped is None:
+        return ""
+    states = task.mapped.states
+    return f"{states.get('success', 0) + states.get('skipped', 0)}/{task.mapped.total}"
+
+
+def _ticks(length: float) -> tuple[tuple[float, str], ...]:
+    return tuple((25.0 * part, duration(length * part / 4)) for part in range(5))

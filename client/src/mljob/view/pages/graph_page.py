@@ -1,0 +1,71 @@
+"""The graph of a run as boxes: icon and word of each task's state, and where its log is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mljob_contract.graph import GraphTask, RunGraph
+from mljob_contract.mljob import TaskStatus
+
+from .gantt import mapped_counts
+from .graph_layout import Layout, layout
+from .marks import Mark, task_mark
+from .outside_text import cut
+
+MAX_LABEL = 20
+"""How many characters of a label fit into a box."""
+BESIDE_TEXT = 46
+"""The width of a box without its text: icon and margins, in pixels."""
+PER_CHARACTER = 8
+"""The width of a character of the text, in pixels, in wide fonts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A task in the drawing.
+
+    Attributes:
+        title: The whole id, with the state in words.
+        link: The query of the page that shows the task's log.
+    """
+
+    label: str
+    title: str
+    mark: Mark
+    words: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnGraph:
+    """A graph in two drawings: for wide screens to the right, for narrow ones downwards."""
+
+    boxes: dict[str, Box]
+    wide: Layout
+    narrow: Layout
+
+
+def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:
+    """Draw a graph. The states of the MLJob's status count where it has the task, because the
+    status is newer than the graph.
+
+    Returns:
+        The drawings, or None if the graph is empty or too large to draw.
+    """
+    edges = [(edge.source, edge.target) for edge in graph.edges]
+    known = {task.task_id: task for task in tasks}
+    boxes = {task.id: _box(task, known.get(task.id), link) for task in graph.tasks}
+    longest = max((len(text) for box in boxes.values() for text in (box.label, box.words)), default=0)
+    width = BESIDE_TEXT + PER_CHARACTER * max(longest, 8)
+    wide, narrow = layout(list(boxes), edges, width), layout(list(boxes), edges, width, is_vertical=True)
+    return DrawnGraph(boxes, wide, narrow) if wide is not None and narrow is not None else None
+
+
+def _box(task: GraphTask, status: TaskStatus | None, link: Callable[[str], str]) -> Box:
+    mark = task_mark(cut(status.state if status else task.state, 40))
+    counts = mapped_counts(status) if status else (task.counts or "")
+    words = f"{mark.word} {cut(counts, 12)}".strip()
+    if status is not None and status.progress is not None and status.mapped is None and status.state == "running":
+        words = f"{mark.word} {status.progress}%"
+    return Box(cut(task.label, MAX_LABEL), cut(f"{task.id}: {words}", 300), mark, words, link(task.id))

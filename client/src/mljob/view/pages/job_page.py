@@ -1,0 +1,347 @@
+"""One MLJob: is it all right, how far is it, and if it failed, why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from mljob_contract.graph import RunGraph
+from mljob_contract.history import MetricsReport, TaskChange
+from mljob_contract.mljob import MLJobStatus, TaskStatus
+
+from ...resource import MLJob
+from .actions import Action, actions_for
+from .curves import MAX_CURVES, Curve, curve, series_of
+from .gantt import Gantt, gantt
+from .graph_page import DrawnGraph, draw_graph
+from .marks import Mark, condition_mark, phase_mark
+from .outside_text import MAX_VALUE, cut, is_web_link, items_of, mapping_of, text_of, time_of
+
+TABS: Final = {
+    "tasks": "Tasks",
+    "metrics": "Metrics",
+    "logs": "Logs",
+    "outputs": "Outputs",
+    "conf": "Conf",
+    "attempts": "Attempts",
+    "events": "Events",
+}
+MAX_EVENTS: Final = 100
+_PROBLEM_IF: Final = {"Failed": "True", "Stalled": "True", "UnknownParams": "True", "SpecApplied": "False"}
+"""The status with which a condition reports a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """What the page of an MLJob is made of.
+
+    Attributes:
+        graph: The graph, or None if mljob-api does not serve it.
+        changes: State changes of tasks, from the history.
+        reports: Metrics, from the history.
+        events: The Kubernetes Events about the MLJob, as JSON.
+        log_tail: The last lines of the failed task's log.
+        notices: What the page lacks, and why.
+    """
+
+    job: MLJob
+    now: datetime
+    graph: RunGraph | None = None
+    changes: Sequence[TaskChange] = ()
+    reports: Sequence[MetricsReport] = ()
+    events: Sequence[Mapping[str, Any]] = ()
+    log_tail: Sequence[str] = ()
+    notices: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the URL of the page asks for.
+
+    Attributes:
+        tab: A key of :data:`TABS`.
+        task: The task of the log, or an empty text for the most important one.
+        map_index: The instance of a mapped task, or -1.
+        try_number: The try, or 0 for the newest one.
+    """
+
+    tab: str = "tasks"
+    task: str = ""
+    map_index: int = -1
+    try_number: int = 0
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> View:
+        """Read the view from the query of a URL. Unknown values are left out."""
+        tab = query.get("tab", "")
+        return cls(
+            tab=tab if tab in TABS else "tasks",
+            task=query.get("task", "")[:250],
+            map_index=_whole(query.get("map", ""), -1),
+            try_number=_whole(query.get("try", ""), 0),
+        )
+
+    @property
+    def log_query(self) -> str:
+        """The query of the log's stream and of its text."""
+        return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
+
+
+def _whole(text: str, otherwise: int) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else otherwise
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in ("", -1, 0) or (name == "map" and value == 0)}
+
+
+def tab_query(tab: str, **more: Any) -> str:
+    """Return the query of a tab, with the task of a log if one is given."""
+    return "?" + urlencode({"tab": tab, **_given(**more)}, errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the MLJob failed: the task, its error, and the end of its log."""
+
+    task: str
+    error: str
+    tail: tuple[str, ...]
+    log_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that has ended, or the current one."""
+
+    number: int
+    mark: Mark
+    reason: str
+    message: str
+    progress: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """A condition or a Kubernetes Event."""
+
+    mark: Mark
+    name: str
+    message: str
+    at: datetime | None
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NamedValue:
+    """An output or a key of the conf, as text. ``link`` is set if the value is a link."""
+
+    name: str
+    text: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """What the page of an MLJob shows. Fields that belong to a tab are filled for all tabs."""
+
+    namespace: str
+    name: str
+    uid: str
+    type: str
+    dag_id: str
+    mark: Mark
+    sentence: str
+    reason: str
+    run_url: str
+    run_id: str
+    airflow: str
+    percent: int | None
+    progress: str
+    created_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    is_deleting: bool
+    actions: tuple[Action, ...]
+    failure: Failure | None
+    graph: DrawnGraph | None
+    gantt: Gantt
+    tasks_omitted: int
+    curves: tuple[Curve, ...]
+    outputs: tuple[NamedValue, ...]
+    outputs_omitted: tuple[str, ...]
+    conf: tuple[NamedValue, ...]
+    conf_from: tuple[str, ...]
+    attempts: tuple[Attempt, ...]
+    conditions: tuple[Occurrence, ...]
+    events: tuple[Occurrence, ...]
+    questions: tuple[TaskStatus, ...]
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether tasks run, so that the bars grow with the clock."""
+        return self.ended_at is None and self.started_at is not None
+
+
+def job_page(given: JobInput) -> JobPage:
+    """Make the page of an MLJob.
+
+    Raises:
+        InvalidResource: The stored object does not fit this version's model.
+    """
+    job = given.job
+    spec, status = job.spec, job.status
+    tasks = status.tasks or []
+    return JobPage(
+        namespace=job.namespace,
+        name=job.name,
+        uid=job.uid,
+        type=spec.type,
+        dag_id=status.dag_id or spec.dag_id,
+        mark=phase_mark(job.phase),
+        sentence=cut(job.message) or "No operator has read this MLJob yet.",
+        reason=job.reason,
+        run_url=_link(status.dag_run_url),
+        run_id=status.dag_run_id or "",
+        airflow=status.airflow_instance or "",
+        percent=status.percent,
+        progress=status.progress or "",
+        created_at=job.created_at,
+        started_at=status.start_time,
+        ended_at=status.completion_time,
+        is_deleting=job.is_being_deleted,
+        actions=actions_for(job.name, spec, status, is_deleting=job.is_being_deleted),
+        failure=_failure(status, given.log_tail),
+        graph=draw_graph(given.graph, tasks, lambda task: tab_query("logs", task=task)) if given.graph else None,
+        gantt=gantt(tasks, given.changes, given.now),
+        tasks_omitted=status.tasks_omitted or 0,
+        curves=_curves(given.reports),
+        outputs=named_values(status.outputs or {}),
+        outputs_omitted=tuple(cut(name, 200) for name in (status.outputs_omitted or [])[:50]),
+        conf=named_values(spec.conf),
+        conf_from=_conf_from(job.raw_spec),
+        attempts=_attempts(status, job.phase),
+        conditions=_conditions(job),
+        events=_events(given.events),
+        questions=tuple(task for task in tasks if task.input is not None),
+        notices=tuple(given.notices),
+    )
+
+
+def failed_task(status: MLJobStatus) -> TaskStatus | None:
+    """Return the task that failed first, if the status names it."""
+    if status.phase != "Failed" or not status.current_task:
+        return None
+    return next((task for task in status.tasks or () if task.task_id == status.current_task), None)
+
+
+def _link(url: str | None) -> str:
+    return url if url and is_web_link(url) else ""
+
+
+def _failure(status: MLJobStatus, tail: Sequence[str]) -> Failure | None:
+    task = failed_task(status)
+    if task is None:
+        return None
+    error = task.error
+    kind = f"{error.type}: " if error is not None and error.type else ""
+    return Failure(
+        task=task.task_id,
+        error=cut(f"{kind}{error.message}" if error is not None else "Airflow reports no error text."),
+        tail=tuple(tail[-20:]),
+        log_url=_link(task.log_url),
+    )
+
+
+def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
+    by_task: dict[str, list[MetricsReport]] = {}
+    for report in reports:
+        by_task.setdefault(report.task_id, []).append(report)
+    drawn = []
+    for task, found in by_task.items():
+        for (name, axis), series in series_of(found, task).items():
+            one = curve(name, axis, [series])
+            if one is not None:
+                drawn.append(one)
+    return tuple(drawn[:MAX_CURVES])
+
+
+def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
+    """Return values as texts: texts as they are, everything else as JSON."""
+    found = []
+    for name, value in list(values.items())[:200]:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+        found.append(NamedValue(cut(name, 120), cut(text, MAX_VALUE), text if is_web_link(text) else ""))
+    return tuple(found)
+
+
+def _conf_from(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    kinds = {"configMapRef": "ConfigMap", "secretRef": "Secret", "outputsRef": "outputs of MLJob"}
+    return tuple(
+        f"{words} {text_of(mapping_of(source[kind]).get('name'), 253)}"
+        for source in items_of(spec.get("confFrom"))
+        for kind, words in kinds.items()
+        if kind in source
+    )
+
+
+def _attempts(status: MLJobStatus, phase: str) -> tuple[Attempt, ...]:
+    if status.attempts is None:
+        return ()
+    ended = [
+        Attempt(one.attempt, phase_mark(one.phase), one.reason, cut(one.message), one.progress or "", one.start_time, one.completion_time, one.dag_run_id)
+        for one in status.history or ()
+    ]  # fmt: skip
+    current = Attempt(
+        status.attempts, phase_mark(phase), status.reason or "", cut(status.message or ""), status.progress or "",
+        status.start_time, status.completion_time, status.dag_run_id or "",
+    )  # fmt: skip
+    earlier = [one for one in ended if one.number != current.number]
+    return (current, *sorted(earlier, key=lambda one: -one.number))
+
+
+def _conditions(job: MLJob) -> tuple[Occurrence, ...]:
+    return tuple(
+        Occurrence(
+            condition_mark(
+                text_of(one.get("status"), 10), good="True" if kind == "Complete" else "", bad=_PROBLEM_IF.get(kind, "")
+            ),
+            cut(kind, 60),
+            text_of(one.get("message")),
+            time_of(one.get("lastTransitionTime")),
+        )
+        for kind, one in list(job.conditions.items())[:50]
+    )
+
+
+def _events(events: Sequence[Mapping[str, Any]]) -> tuple[Occurrence, ...]:
+    found = [_occurrence(event) for event in events[:1000]]
+    newest = sorted(found, key=lambda one: one.at.timestamp() if one.at else 0.0, reverse=True)
+    return tuple(newest[:MAX_EVENTS])
+
+
+def _occurrence(event: Mapping[str, Any]) -> Occurrence:
+    series = mapping_of(event.get("series"))
+    at = (
+        series.get("lastObservedTime"),
+        event.get("lastTimestamp"),
+        event.get("eventTime"),
+        event.get("firstTimestamp"),
+    )
+    count = next((number for number in (series.get("count"), event.get("count")) if isinstance(number, int)), 1)
+    is_warning = event.get("type") == "Warning"
+    return Occurrence(
+        Mark("failed", "Warning", "bad") if is_warning else Mark("info", "Normal", "neutral"),
+        text_of(event.get("reason"), 128),
+        text_of(event.get("note") or event.get("message"), 1_024),
+        next((time for value in at if (time := time_of(value))), None),
+        max(1, count),
+    )

@@ -1,0 +1,79 @@
+"""The list of MLJobs: one page of the matching ones, newest first, and how many are in each phase."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .job_filter import PAGE, PHASES, JobFilter
+from .marks import Mark, phase_mark
+from .summary import JobSummary
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseCount:
+    """A phase with the number of its MLJobs, and the query of its filter."""
+
+    mark: Mark
+    count: int
+    query: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobsPage:
+    """What the list shows.
+
+    Attributes:
+        total: How many MLJobs the namespace has, or all namespaces together.
+        matching: How many match the filter.
+        first: The position of the first row, from 1; 0 if there is none.
+        newer: The query of the page before, or None.
+        older: The query of the next page, or None.
+    """
+
+    filter: JobFilter
+    rows: tuple[JobSummary, ...]
+    phases: tuple[PhaseCount, ...]
+    total: int
+    matching: int
+    first: int
+    last: int
+    newer: str | None
+    older: str | None
+
+
+def jobs_page(jobs: Sequence[JobSummary], chosen: JobFilter) -> JobsPage:
+    """Choose what a page of the list shows.
+
+    Args:
+        jobs: All MLJobs of the namespace, newest first.
+        chosen: The filter. A page after the last one shows the last one.
+    """
+    of_all_phases = chosen.without_phase(jobs)
+    counts = Counter(job.phase for job in of_all_phases)
+    matching = [job for job in of_all_phases if job.phase == chosen.phase] if chosen.phase else of_all_phases
+    page = min(chosen.page, max(1, -(-len(matching) // PAGE)))
+    rows = tuple(matching[(page - 1) * PAGE : page * PAGE])
+    first = (page - 1) * PAGE + 1 if rows else 0
+    return JobsPage(
+        filter=chosen,
+        rows=rows,
+        phases=tuple(
+            PhaseCount(
+                phase_mark(phase),
+                counts[phase],
+                chosen.query(phase="" if phase == chosen.phase else phase),
+                phase == chosen.phase,
+            )
+            for phase in PHASES
+            if counts[phase] or phase == chosen.phase
+        ),
+        total=len(jobs),
+        matching=len(matching),
+        first=first,
+        last=first + len(rows) - 1 if rows else 0,
+        newer=chosen.query(page=page - 1) if page > 1 else None,
+        older=chosen.query(page=page + 1) if page * PAGE < len(matching) else None,
+    )

@@ -1,0 +1,111 @@
+"""Lines of a log as parts with classes: colours of terminals, and links.
+
+Sequences of a terminal other than colours are dropped. What is left is text, which the template
+escapes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from .outside_text import cut
+
+MAX_LINE: Final = 4_000
+"""The maximum number of characters of a line, escape sequences included."""
+_TOKEN = re.compile(
+    r"\x1b\[(?P<codes>[0-9;]{0,64})m"
+    r"|\x1b(?:\[[0-?]{0,64}[ -/]{0,16}[@-~]?|[\]PX^_][^\x07\x1b]{0,4000}(?:\x07|\x1b\\)?|[ -/]?[0-~]?)"
+    r"|(?P<link>https?://[^\s\"'<>\x00-\x1f\x7f]{1,2000})",
+    re.IGNORECASE,
+)
+"""A change of colour, another escape sequence (ECMA-48), or a link."""
+_COLOURS: Final = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+_CLOSING: Final = {")": "(", "]": "[", "}": "{"}
+"""Brackets that a link holds if they are balanced, as in Markdown's autolinks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a line. ``classes`` may be empty; ``link`` is an http or https URL, or empty."""
+
+    text: str
+    classes: str = ""
+    link: str = ""
+
+
+@dataclass(slots=True)
+class AnsiStyle:
+    """The colours that are switched on. A log keeps one for all its lines."""
+
+    colour: str = ""
+    switches: set[str] = field(default_factory=set)
+
+    def apply(self, codes: str) -> None:
+        """Apply the numbers of a sequence ``ESC [ ... m``. Unknown numbers change nothing."""
+        numbers = iter([int(code or 0) for code in codes.split(";")] if len(codes) < 64 else [0])
+        for number in numbers:
+            if number == 0:
+                self.colour, self.switches = "", set()
+            elif number in (38, 48):
+                _skip_colour(numbers)
+            elif number in _SWITCHES:
+                self.switches.add(_SWITCHES[number])
+            elif number in (22, 24):
+                self.switches -= {"bold", "dim"} if number == 22 else {"underline"}
+            elif 30 <= number <= 37 or 90 <= number <= 97:
+                self.colour = _COLOURS[number % 10]
+            elif number == 39:
+                self.colour = ""
+
+    @property
+    def classes(self) -> str:
+        """The classes of the style sheet."""
+        return " ".join(f"ansi-{name}" for name in sorted({*self.switches, self.colour} - {""}))
+
+
+_SWITCHES: Final = {1: "bold", 2: "dim", 4: "underline"}
+
+
+def _skip_colour(numbers: Iterator[int]) -> None:
+    """Skip the parameters of a colour of 256 or of 16 million colours."""
+    for _ in range({5: 1, 2: 3}.get(next(numbers, 0), 0)):
+        next(numbers, None)
+
+
+def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
+    """Split a line into parts.
+
+    Args:
+        line: The line without its line break. What exceeds :data:`MAX_LINE` is cut.
+        style: The colours at the begin of the line. The function changes them to those at its end.
+    """
+    text = cut(line, MAX_LINE)
+    found: list[Part] = []
+    at = 0
+    for token in _TOKEN.finditer(text):
+        link = _trimmed(token["link"] or "")
+        begin, end = token.start(), token.start() + len(link) if link else token.end()
+        if begin > at:
+            found.append(Part(text[at:begin], style.classes))
+        at = end
+        if link:
+            found.append(Part(link, style.classes, link))
+        elif token["codes"] is not None:
+            style.apply(token["codes"])
+    if at < len(text):
+        found.append(Part(text[at:], style.classes))
+    return tuple(found)
+
+
+def _trimmed(link: str) -> str:
+    """Return a link without the punctuation of the sentence around it."""
+    while link:
+        last = link[-1]
+        opening = _CLOSING.get(last)
+        if last not in ".,;:!?" and (opening is None or link.count(opening) >= link.count(last)):
+            break
+        link = link[:-1]
+    return link

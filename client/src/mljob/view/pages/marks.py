@@ -1,0 +1,85 @@
+"""States as an icon and a word. Colour helps, and never tells a state alone.
+
+The words and the tones are those of :mod:`mljob.render.states`, which the command line shows too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ...render.states import Sign, of_phase, of_task
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a state looks.
+
+    Attributes:
+        icon: The name of a symbol in the template ``icons.svg``.
+        word: The state in a word or two.
+        tone: The class of its colour: good, busy, waiting, bad or neutral.
+    """
+
+    icon: str
+    word: str
+    tone: str
+
+
+_PHASE_ICONS: Final = {
+    "": "waiting",
+    "Pending": "waiting",
+    "Suspended": "paused",
+    "Queued": "queued",
+    "Running": "running",
+    "Cancelling": "stopping",
+    "Succeeded": "success",
+    "Failed": "failed",
+    "Cancelled": "stopped",
+}
+_TASK_ICONS: Final = {
+    "": "none",
+    "none": "none",
+    "scheduled": "queued",
+    "queued": "queued",
+    "running": "running",
+    "restarting": "retry",
+    "deferred": "waiting",
+    "up_for_reschedule": "waiting",
+    "awaiting_input": "question",
+    "up_for_retry": "retry",
+    "success": "success",
+    "failed": "failed",
+    "upstream_failed": "blocked",
+    "skipped": "skipped",
+    "removed": "skipped",
+}
+
+
+def phase_mark(phase: str) -> Mark:
+    """Return the mark of an MLJob's phase. An empty phase is that of a new MLJob."""
+    return _mark(_PHASE_ICONS.get(phase, "question"), of_phase(phase))
+
+
+def task_mark(state: str) -> Mark:
+    """Return the mark of a task's state in Airflow. An unknown state keeps its word."""
+    return _mark(_TASK_ICONS.get(state, "question"), of_task(state))
+
+
+def condition_mark(status: str, *, good: str = "", bad: str = "") -> Mark:
+    """Return the mark of a condition.
+
+    Args:
+        status: True, False or Unknown.
+        good: The status that says that all is well. Default: none.
+        bad: The status that reports a problem. Default: none.
+    """
+    if status == good:
+        return Mark("success", status, "good")
+    if status == bad:
+        return Mark("failed", status, "bad")
+    return Mark("question" if status == "Unknown" else "info", status, "neutral")
+
+
+def _mark(icon: str, sign: Sign) -> Mark:
+    return Mark(icon, sign.word, sign.tone)

@@ -1,0 +1,97 @@
+"""What a person sees instead of a page: what is the case, why, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...errors import (
+    ApiError,
+    InvalidResource,
+    KindNotServed,
+    MLJobError,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    Unavailable,
+)
+from .outside_text import cut
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """A page without data.
+
+    Attributes:
+        code: The HTTP status.
+        cause: Why, in a sentence.
+        steps: What to do, one sentence each.
+        links: Addresses and texts of buttons.
+        asks_namespace: Whether the page asks for a namespace.
+    """
+
+    code: int
+    title: str
+    cause: str
+    steps: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    asks_namespace: bool = False
+    namespace: str = ""
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether the page loads itself again."""
+        return self.code == 503
+
+
+def obstacle_of(error: MLJobError, *, again: str, namespace: str = "") -> Obstacle:
+    """Return the page for an error of the client.
+
+    Args:
+        error: The error. Its text says what is the case, and often what to do.
+        again: The address to try again.
+        namespace: The person's default namespace, for the question which one to show.
+    """
+    cause = cut(str(error))
+    links = ((again, "Try again"),)
+    if isinstance(error, NotAllowed):
+        steps = ("A list of one namespace needs rights in that namespace only.",)
+        return Obstacle(403, "You may not see this", cause, steps, asks_namespace=True, namespace=namespace)
+    if isinstance(error, NotAuthenticated):
+        return Obstacle(401, "You are not signed in", cause, ("Sign in again, then reload this page.",), links)
+    if isinstance(error, KindNotServed):
+        return Obstacle(503, "MLJobs are not installed", cause, links=links)
+    if isinstance(error, NotFound):
+        steps = ("It may have been deleted, or the name may have a typing error.",)
+        return Obstacle(404, "There is no such MLJob", cause, steps)
+    if isinstance(error, Unavailable):
+        return Obstacle(503, "The API server does not answer", cause, ("This page tries again by itself.",), links)
+    code = 502 if isinstance(error, ApiError | InvalidResource) else 500
+    return Obstacle(code, "This page can't be shown", cause, links=links)
+
+
+def no_session(again: str) -> Obstacle:
+    """Return the page of a browser without a session, of a view on a person's own machine."""
+    steps = (
+        "If you followed a link from elsewhere, open the page again.",
+        "Otherwise open the address that kubectl mljob ui printed. It lets one browser in.",
+    )
+    return Obstacle(
+        401,
+        "This browser has no session",
+        "The view shows MLJobs with your rights, so it asks who you are.",
+        steps,
+        ((again, "Open the page again"),),
+    )
+
+
+def too_late(name: str, verb: str, back: str) -> Obstacle:
+    """Return the page for an action that does not fit the state of the MLJob any more."""
+    cause = f"{name} has changed since the page was loaded, or {verb} does not fit its state."
+    return Obstacle(
+        409, "Nothing was done", cause, ("Look at its state, and decide again.",), ((back, f"Back to {name}"),)
+    )
+
+
+def no_page(home: str) -> Obstacle:
+    """Return the page of an address that does not exist."""
+    return Obstacle(404, "There is no such page", "The address leads nowhere.", links=((home, "Jobs"),))

@@ -1,0 +1,87 @@
+"""Bounds and cleans values that come from outside: from objects, events, logs and answers.
+
+Jinja escapes HTML. This module handles what escaping leaves: control characters, characters that
+turn the direction of a line, values of another type than expected, and texts without end.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from mljob_contract.times import Time
+
+MAX_TEXT = 2_000
+"""The maximum number of characters of a sentence on a page."""
+MAX_VALUE = 8_000
+"""The maximum number of characters of any text on a page, such as an output."""
+
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Control characters other than tab and line break, invisible characters, characters that turn the
+direction of writing (Unicode Technical Report 36), and halves of surrogate pairs.
+"""
+_TIME: TypeAdapter[datetime] = TypeAdapter(Time)
+
+
+def clean(value: str) -> str:
+    """Return the text with each unsafe character replaced by U+FFFD."""
+    return _UNSAFE.sub("\ufffd", value)
+
+
+def cut(value: str, limit: int = MAX_TEXT) -> str:
+    """Return at most ``limit`` characters of the text. A text that was cut ends with an ellipsis."""
+    return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
+
+
+def text_of(value: object, limit: int = MAX_TEXT) -> str:
+    """Return the text, cut to ``limit`` characters. Other values give an empty text."""
+    return cut(value, limit) if isinstance(value, str) else ""
+
+
+def number_of(value: object) -> float | None:
+    """Return a finite number, or None. True and False are not numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def count_of(value: object) -> int | None:
+    """Return a whole number from 0, or None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def time_of(value: object) -> datetime | None:
+    """Return an RFC 3339 time, or None for any other value."""
+    if not isinstance(value, str) or len(value) > 64:
+        return None
+    try:
+        return _TIME.validate_python(value)
+    except ValidationError:
+        return None
+
+
+def mapping_of(value: object) -> Mapping[str, Any]:
+    """Return the mapping, or an empty one for any other value."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items_of(value: object) -> Iterator[Mapping[str, Any]]:
+    """Yield the mappings in a list. Any other value yields nothing."""
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, Mapping))
+
+
+def is_web_link(url: str) -> bool:
+    """Return whether the text is a link that a browser may follow: http or https, without spaces."""
+    return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None

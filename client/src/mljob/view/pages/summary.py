@@ -1,0 +1,175 @@
+"""An MLJob as lists need it: about a kilobyte, whatever the size of the object.
+
+The view keeps thousands of these, and forgets the objects that they were made from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from .outside_text import count_of, cut, items_of, mapping_of, number_of, text_of, time_of
+
+FINISHED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
+"""The phases of finished MLJobs."""
+MAX_LABELS: Final = 32
+MAX_MESSAGE: Final = 300
+TREND: Final = 24
+"""How many of the last values of the first metric a summary keeps."""
+_PROGRESS = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+_STEPS = ("epoch", "step", "iteration", "rows", "total", "seconds")
+"""Metrics that count rather than tell how good a model is. They come last in lists."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class JobSummary:
+    """What a list shows of an MLJob.
+
+    Attributes:
+        version: The resourceVersion.
+        done: How many tasks succeeded. None if the run has no tasks yet.
+        percent: The progress from 0 to 100.
+        metrics: Names and values of the metrics that a task last reported, at most 3.
+        trend: The last values of the first metric, as the view saw them.
+        error: The error of the task that failed first.
+        is_stalled: Whether waiting can't help.
+        searched: All texts in lower case, for searches.
+    """
+
+    uid: str
+    version: str
+    namespace: str
+    name: str
+    created_at: datetime | None
+    type: str
+    dag_id: str
+    labels: tuple[tuple[str, str], ...]
+    phase: str
+    reason: str
+    message: str
+    done: int | None
+    total: int | None
+    percent: int | None
+    task: str
+    metrics: tuple[tuple[str, float], ...]
+    trend: tuple[float, ...]
+    error: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    is_deleting: bool
+    is_stalled: bool
+    searched: str
+
+    @property
+    def key(self) -> str:
+        """Namespace and name, as links and forms name the MLJob."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the MLJob has a verdict."""
+        return self.phase in FINISHED
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether a list says the reason in a second line: everything that isn't all right."""
+        return bool(self.message) and (
+            self.is_stalled or self.phase in ("Pending", "Failed", "Cancelling", "Cancelled", "Suspended", "Queued")
+        )
+
+
+def _progress(value: object) -> tuple[int | None, int | None]:
+    found = _PROGRESS.fullmatch(text_of(value, 32))
+    return (int(found[1]), int(found[2])) if found else (None, None)
+
+
+def _is_true(status: Mapping[str, Any], condition: str) -> bool:
+    return any(
+        item.get("type") == condition and item.get("status") == "True" for item in items_of(status.get("conditions"))
+    )
+
+
+def _metrics(task: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    named = [
+        (cut(name, 40), number)
+        for name, value in mapping_of(task.get("metrics")).items()
+        if isinstance(name, str) and (number := number_of(value)) is not None
+    ]
+    named.sort(key=lambda item: item[0] in _STEPS)
+    return tuple(named[:3])
+
+
+def _latest_metrics(status: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    for task in reversed(list(items_of(status.get("tasks")))):
+        if found := _metrics(task):
+            return found
+    return ()
+
+
+def _error(status: Mapping[str, Any], task_id: str) -> str:
+    for task in items_of(status.get("tasks")):
+        if task.get("taskId") == task_id:
+            error = mapping_of(task.get("error"))
+            kind, message = text_of(error.get("type"), 80), text_of(error.get("message"), MAX_MESSAGE)
+            return f"{kind}: {message}" if kind and message else kind or message
+    return ""
+
+
+def _trend(metrics: tuple[tuple[str, float], ...], before: JobSummary | None) -> tuple[float, ...]:
+    if not metrics:
+        return ()
+    name, value = metrics[0]
+    if before is None or not before.metrics or before.metrics[0][0] != name:
+        return (value,)
+    if before.metrics == metrics:
+        return before.trend
+    return (*before.trend, value)[-TREND:]
+
+
+def summary_of(item: Mapping[str, Any], before: JobSummary | None = None) -> JobSummary:
+    """Return the summary of an MLJob. Fields that don't fit are left out.
+
+    Args:
+        item: The object as the Kubernetes API has it.
+        before: The summary of an earlier version of the same MLJob, which the trend continues.
+    """
+    metadata, spec, status = (mapping_of(item.get(part)) for part in ("metadata", "spec", "status"))
+    phase, task_id = text_of(status.get("phase"), 40), text_of(status.get("currentTask"), 250)
+    name, namespace = text_of(metadata.get("name"), 253), text_of(metadata.get("namespace"), 63)
+    dag_id, message = text_of(spec.get("dagId"), 250), text_of(status.get("message"), MAX_MESSAGE)
+    metrics = _latest_metrics(status)
+    labels = tuple(
+        (key[:316], value[:63])
+        for key, value in list(mapping_of(metadata.get("labels")).items())[:MAX_LABELS]
+        if isinstance(key, str) and isinstance(value, str)
+    )
+    done, total = _progress(status.get("progress"))
+    percent = count_of(status.get("percent"))
+    return JobSummary(
+        uid=text_of(metadata.get("uid"), 64),
+        version=text_of(metadata.get("resourceVersion"), 64),
+        namespace=namespace,
+        name=name,
+        created_at=time_of(metadata.get("creationTimestamp")),
+        type=text_of(spec.get("type"), 40) or "Custom",
+        dag_id=dag_id,
+        labels=labels,
+        phase=phase,
+        reason=text_of(status.get("reason"), 80),
+        message=message,
+        done=done,
+        total=total,
+        percent=min(percent, 100) if percent is not None else None,
+        task=task_id,
+        metrics=metrics,
+        trend=_trend(metrics, before),
+        error=_error(status, task_id) if phase == "Failed" else "",
+        started_at=time_of(status.get("startTime")),
+        ended_at=time_of(status.get("completionTime")) if phase in FINISHED else None,
+        is_deleting=metadata.get("deletionTimestamp") is not None,
+        is_stalled=_is_true(status, "Stalled"),
+        searched=" ".join((name, namespace, dag_id, phase, text_of(status.get("reason"), 80), message)).lower(),
+    )

@@ -1,0 +1,287 @@
+"""A person who looks at the view, and what that person's pages read."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, Generic, TypeVar, cast
+from weakref import WeakValueDictionary
+
+from mljob_contract.history import MetricsReport, TaskChange
+
+from ..aio.job import collection_path
+from ..aio.run_api import RunApi
+from ..aio.transport import AsyncTransport
+from ..errors import ApiError
+from ..kubeconfig import ClusterConfig
+from ..resource import MLJob
+from .feeds import Feed, Feeds, Source
+from .pages.outside_text import mapping_of, text_of
+from .pages.summary import JobSummary, summary_of
+
+Answer = TypeVar("Answer")
+Held = TypeVar("Held", bound=Source)
+
+MAX_POINTS: Final = 4_000
+"""How many reports of metrics of a run are kept. Of a longer run, every second report is dropped as
+often as needed, so that the whole curve stays.
+"""
+MAX_CHANGES: Final = 20_000
+"""How many state changes of a run's tasks are kept."""
+MAX_NAMESPACES: Final = 500
+"""How many namespaces the list offers."""
+PATIENCE_SECONDS: Final = 0.6
+"""How long the first answer waits for what is read in the background, in seconds."""
+INSTANCES: Final = "/apis/mljob.dev/v1alpha1/airflowinstances"
+
+_summaries: WeakValueDictionary[tuple[str, str], JobSummary] = WeakValueDictionary()
+"""The summaries that any feed holds, by uid and resource version. Persons who may see the same
+MLJob hold one summary of each state together. Each person's own watch has delivered it.
+"""
+
+
+class JobsFeed(Feed[JobSummary]):
+    """The MLJobs of a namespace, or of all namespaces, as summaries."""
+
+    def __init__(self, transport: AsyncTransport, namespace: str | None, lists: asyncio.Semaphore) -> None:
+        self._order: tuple[int, list[str]] = (-1, [])
+        super().__init__(transport, collection_path(namespace), self._summary, lambda job: job.key, lists=lists)
+
+    def newest_first(self) -> list[JobSummary]:
+        """Return all MLJobs, those first that were created last."""
+        memberships, order = self._order
+        if memberships != self.memberships:
+            order = sorted(self.items, key=lambda key: _age(self.items[key]))
+            self._order = (self.memberships, order)
+        return [self.items[key] for key in order]
+
+    def _summary(self, raw: dict[str, Any]) -> JobSummary:
+        metadata = mapping_of(raw.get("metadata"))
+        identity = (text_of(metadata.get("uid")), text_of(metadata.get("resourceVersion")))
+        known = _summaries.get(identity)
+        if known is None:
+            before = self.items.get(f"{metadata.get('namespace')}/{metadata.get('name')}")
+            known = summary_of(raw, before if before is not None and before.uid == identity[0] else None)
+            _summaries[identity] = known
+        return known
+
+
+def _age(job: JobSummary) -> tuple[float, str, str]:
+    return (-job.created_at.timestamp() if job.created_at else 0.0, job.namespace, job.name)
+
+
+class RunHistory(Source):
+    """The history of one run: state changes of its tasks, and the metrics that they report."""
+
+    def __init__(self, transport: AsyncTransport, job: MLJob) -> None:
+        self.changes: list[TaskChange] = []
+        self.reports: list[MetricsReport] = []
+        self._transport = transport
+        self._job = job
+        self._every = 1
+        self._skipped = 0
+        super().__init__()
+
+    def __str__(self) -> str:
+        return f"the history of {self._job.namespace}/{self._job.name}"
+
+    async def _run(self) -> None:
+        entries = RunApi(self._transport).history(self._job, follow=True)
+        try:
+            async for entry in entries:
+                if isinstance(entry, TaskChange) and len(self.changes) < MAX_CHANGES:
+                    self.changes.append(entry)
+                elif isinstance(entry, MetricsReport):
+                    self._add(entry)
+                else:
+                    continue
+                self._tell()
+        finally:
+            await entries.aclose()
+
+    def _add(self, report: MetricsReport) -> None:
+        self._skipped += 1
+        if self._skipped >= self._every:
+            self._skipped = 0
+            self.reports.append(report)
+        if len(self.reports) > MAX_POINTS:
+            self.reports = self.reports[::2]
+            self._every *= 2
+
+
+class Lookup(Source, Generic[Answer]):
+    """One answer of the API server, read in the background. ``answer`` is None until it is there."""
+
+    def __init__(self, name: str, read: Callable[[], Awaitable[Answer]]) -> None:
+        self.answer: Answer | None = None
+        self._name = name
+        self._read = read
+        super().__init__()
+
+    def __str__(self) -> str:
+        return self._name
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether neither an answer nor a refusal is there."""
+        return self.answer is None and self.refusal is None
+
+    async def _run(self) -> None:
+        self.answer = await self._read()
+
+
+async def settle(lookups: Iterable[Lookup[Any]]) -> None:
+    """Wait for answers, for a moment only. Pages get later ones as changes."""
+    waits = [asyncio.ensure_future(one.changed(0)) for one in lookups if one.is_pending]
+    if waits:
+        await asyncio.wait(waits, timeout=PATIENCE_SECONDS)
+        for wait in waits:
+            wait.cancel()
+
+
+class Person:
+    """A person, with the sources that the person's open pages share.
+
+    Attributes:
+        default_namespace: The namespace of the person's context, or an empty text.
+        may_list_all: Whether the API server let the person list all namespaces; True until it is
+            known.
+        names_of_namespaces: The namespaces that the person may list, or nothing.
+
+    Args:
+        config: The cluster and the person.
+        lists: Bounds the first lists of all persons together.
+        transport: Sends the requests, for tests. Default: made from ``config``.
+    """
+
+    def __init__(
+        self, config: ClusterConfig, secret: bytes, lists: asyncio.Semaphore, transport: AsyncTransport | None = None
+    ) -> None:
+        self.transport = transport or AsyncTransport(config)
+        self.feeds = Feeds(self.transport)
+        self.default_namespace = config.namespace if config.context else ""
+        self.may_list_all = True
+        self.streams = 0
+        self._secret = secret
+        self._lists = lists
+
+    @property
+    def form_token(self) -> str:
+        """A value that only pages of this person's session know, for forms that change something."""
+        return hmac.new(self._secret, b"form", hashlib.sha256).hexdigest()
+
+    def is_form_token(self, token: str) -> bool:
+        """Whether a form came from a page of this session."""
+        return hmac.compare_digest(token.encode(), self.form_token.encode())
+
+    async def namespaces(self) -> list[str]:
+        """Return the names of all namespaces, or nothing if the person may not list them."""
+        try:
+            answer = await self.transport.request(
+                "GET", "/api/v1/namespaces", params={"limit": str(MAX_NAMESPACES)}, tries=1
+            )
+        except ApiError:
+            return []
+        items = answer.get("items")
+        names = [text_of(mapping_of(mapping_of(item).get("metadata")).get("name"), 63) for item in items or ()]
+        return sorted(name for name in names if name)
+
+    async def aclose(self) -> None:
+        """End everything that is read for the person."""
+        await self.feeds.aclose()
+
+
+class Reads:
+    """The sources that one open page reads. They are released together.
+
+    Args:
+        person: The person whose page it is.
+    """
+
+    def __init__(self, person: Person) -> None:
+        self._person = person
+        self._held: dict[tuple[str, ...], Source] = {}
+
+    async def __aenter__(self) -> Reads:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for name in self._held:
+            self._person.feeds.release(name)
+        self._held.clear()
+
+    @property
+    def sources(self) -> list[Source]:
+        """What the page reads."""
+        return list(self._held.values())
+
+    async def jobs(self, namespace: str) -> JobsFeed:
+        """Return the MLJobs of a namespace; of all namespaces for an empty text."""
+        person = self._person
+        return await self._hold(
+            ("jobs", namespace), lambda: JobsFeed(person.transport, namespace or None, person._lists)
+        )
+
+    async def shared(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:
+        """Return a source that is made from others, which all pages with this name share."""
+        return await self._hold(("shared", *name), make)
+
+    async def job(self, namespace: str, name: str) -> Feed[MLJob]:
+        """Return a feed of one MLJob. It is empty if there is none."""
+        return await self._hold(
+            ("job", namespace, name),
+            lambda: Feed(
+                self._person.transport,
+                collection_path(namespace),
+                MLJob,
+                lambda job: job.name,
+                {"fieldSelector": f"metadata.name={name}"},
+            ),
+        )
+
+    async def events(self, namespace: str, name: str) -> Feed[dict[str, Any]]:
+        """Return the Kubernetes Events about an MLJob."""
+        return await self._hold(
+            ("events", namespace, name),
+            lambda: Feed(
+                self._person.transport,
+                f"/api/v1/namespaces/{namespace}/events",
+                lambda raw: raw,
+                lambda raw: str(mapping_of(raw.get("metadata")).get("name")),
+                {"fieldSelector": f"involvedObject.kind=MLJob,involvedObject.name={name}"},
+            ),
+        )
+
+    async def instances(self) -> Feed[dict[str, Any]]:
+        """Return the AirflowInstances."""
+        return await self._hold(
+            ("instances",),
+            lambda: Feed(
+                self._person.transport,
+                INSTANCES,
+                lambda raw: raw,
+                lambda raw: str(mapping_of(raw.get("metadata")).get("name")),
+            ),
+        )
+
+    async def history(self, job: MLJob) -> RunHistory:
+        """Return the history of the MLJob's current run."""
+        return await self._hold(("history", *_attempt(job)), lambda: RunHistory(self._person.transport, job))
+
+    async def look_up(self, what: str, job: MLJob, read: Callable[[], Awaitable[Answer]]) -> Lookup[Answer]:
+        """Return an answer about the MLJob's current attempt, which is read once."""
+        return await self._hold((what, *_attempt(job)), lambda: Lookup(f"{what} of {job.namespace}/{job.name}", read))
+
+    async def _hold(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:
+        # The kind of a source is part of its name, so a source of this name is what ``make`` makes.
+        if name not in self._held:
+            self._held[name] = await self._person.feeds.hold(name, make)
+        return cast("Held", self._held[name])
+
+
+def _attempt(job: MLJob) -> tuple[str, ...]:
+    status = job.raw_status
+    run, number = text_of(status.get("dagRunId"), 300), status.get("attempts")
+    return job.namespace, job.name, job.uid, run, str(number)

@@ -1,0 +1,1 @@
+"""The addresses of the view, one module for each page."""

@@ -1,0 +1,87 @@
+"""``/jobs/{namespace}/{name}``: one MLJob, its log and its changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from ...aio.run_api import RunApi
+from ...resource import MLJob
+from ..live import Shown
+from ..live_pages.job import LiveJob
+from ..log_stream import log_events
+from ..pages.job_page import TABS, View
+from ..person import Person, Reads
+from ..site import Site, last_of
+
+JOB = "/jobs/{namespace}/{name}"
+
+
+class JobRoutes:
+    """The page of an MLJob."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def routes(self) -> list[Route]:
+        """Return the addresses."""
+        page = self._site.page
+        return [
+            Route(JOB, page(self._job)),
+            Route(f"{JOB}/events", page(self._changes)),
+            Route(f"{JOB}/log", page(self._log)),
+            Route(f"{JOB}/log.txt", page(self._log_text)),
+        ]
+
+    async def _open(self, request: Request, person: Person, reads: Reads) -> LiveJob:
+        namespace, name = request.path_params["namespace"][:63], request.path_params["name"][:253]
+        feed = await reads.job(namespace, name)
+        view = View.from_query(request.query_params)
+        return LiveJob(person, reads, feed, (namespace, name), view, self._site.renderer)
+
+    async def _job(self, request: Request, person: Person, reads: Reads) -> Response:
+        opened = await self._open(request, person, reads)
+        view = View.from_query(request.query_params)
+        now = datetime.now(UTC)
+        page, tail = await opened.page(now)
+        shown = opened.shown(page, tail, now)
+        if "panel" not in shown.parts:
+            shown = Shown(shown.title, {**shown.parts, "panel": opened.panel(page, now)}, phases=shown.phases)
+        return self._site.html("job/page.html", shown, request, page=page, view=view, tabs=TABS, section="jobs")
+
+    async def _changes(self, request: Request, person: Person, _: Reads) -> Response:
+        return self._site.changes(person, request, lambda reads: self._open(request, person, reads))
+
+    async def _log(self, request: Request, person: Person, reads: Reads) -> Response:
+        last = last_of(request)
+        number = int(last) if last.isascii() and last.isdecimal() and len(last) < 10 else 0
+        job = await (await self._open(request, person, reads)).job()
+        lines = _lines(person, job, View.from_query(request.query_params), follow=True)
+        return self._site.stream(person, log_events(lines, self._site.renderer, number))
+
+    async def _log_text(self, request: Request, person: Person, reads: Reads) -> Response:
+        job = await (await self._open(request, person, reads)).job()
+        lines = _lines(person, job, View.from_query(request.query_params), follow=False)
+        first = await anext(lines, "")  # a refusal shows as a page, not as a broken text
+
+        async def text() -> AsyncGenerator[str, None]:
+            yield f"{first}\n"
+            async for line in lines:
+                yield f"{line}\n"
+
+        return StreamingResponse(text(), media_type="text/plain; charset=utf-8")
+
+
+def _lines(person: Person, job: MLJob, view: View, *, follow: bool) -> AsyncGenerator[str, None]:
+    return RunApi(person.transport).log(
+        job,
+        view.task or None,
+        map_index=view.map_index if view.map_index >= 0 else None,
+        try_number=view.try_number or None,
+        follow=follow,
+        raw=follow,
+    )

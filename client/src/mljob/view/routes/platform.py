@@ -1,0 +1,34 @@
+"""``/platform``: the Airflows and their queues."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..live_pages.platform import LivePlatform
+from ..person import Person, Reads
+from ..site import Site
+
+
+class PlatformRoutes:
+    """The platform and its changes."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def routes(self) -> list[Route]:
+        """Return the addresses."""
+        page = self._site.page
+        return [Route("/platform", page(self._platform)), Route("/platform/events", page(self._changes))]
+
+    async def _open(self, person: Person, reads: Reads) -> LivePlatform:
+        jobs = await reads.jobs("" if person.may_list_all else person.default_namespace)
+        return LivePlatform(person, reads, await reads.instances(), jobs, self._site.renderer)
+
+    async def _platform(self, request: Request, person: Person, reads: Reads) -> Response:
+        shown = await (await self._open(person, reads)).show()
+        return self._site.html("platform/page.html", shown, request, section="platform")
+
+    async def _changes(self, request: Request, person: Person, _: Reads) -> Response:
+        return self._site.changes(person, request, lambda reads: self._open(person, reads))

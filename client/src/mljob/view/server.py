@@ -1,0 +1,183 @@
+"""The web application of the view, and how it runs on a person's own machine."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from ..kubeconfig import ClusterConfig
+from .access import COOKIE, Access, LocalAccess, ProxyAccess
+from .guard import PROBES, Guard
+from .pages.obstacles import no_page
+from .rendering import STATIC, fingerprint
+from .routes.actions import ActionRoutes
+from .routes.compare import CompareRoutes
+from .routes.job import JobRoutes
+from .routes.jobs import JobsRoutes
+from .routes.platform import PlatformRoutes
+from .site import Site
+
+IDLE_SECONDS: Final = 15.0
+"""How often feeds that nobody uses are ended, in seconds."""
+STOP_SECONDS: Final = 2
+"""How long open answers may delay the end of the process, in seconds."""
+HOST: Final = "127.0.0.1"
+_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+
+def application(site: Site) -> Starlette:
+    """Return the application.
+
+    Args:
+        site: The pages.
+    """
+    access = site.access
+
+    async def home(request: Request) -> Response:
+        response = RedirectResponse("/jobs", 303)
+        cookie = access.first_visit(request)
+        if cookie is not None:
+            response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", path="/")
+        return response
+
+    async def nothing(_: Request, __: Exception) -> Response:
+        return site.obstacle(no_page("/jobs"))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        tidying = asyncio.create_task(_tidy(access))
+        try:
+            yield
+        finally:
+            tidying.cancel()
+            await access.aclose()
+
+    pages = (JobsRoutes(site), ActionRoutes(site), JobRoutes(site), CompareRoutes(site), PlatformRoutes(site))
+    return Starlette(
+        routes=[
+            Route("/", home),
+            *(Route(path, _alive) for path in PROBES),
+            Route("/static/{hash}/{file}", _static),
+            *(route for page in pages for route in page.routes()),
+        ],
+        middleware=[
+            Middleware(Guard, hosts=access.allowed_hosts),
+            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=4),
+        ],
+        exception_handlers={404: nothing},
+        lifespan=lifespan,
+    )
+
+
+async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str], None]) -> None:
+    """Serve the view on this machine, for the person who started it, until the task is cancelled or
+    the process gets SIGINT or SIGTERM.
+
+    Args:
+        config: The person's cluster and credentials.
+        port: The port on 127.0.0.1, or 0 for any free one.
+        started: Is called with the address that lets the person's browser in.
+
+    Raises:
+        OSError: The port is in use.
+    """
+    with _listening(HOST, port) as (listener, bound):
+        access = LocalAccess(config, bound)
+        await _serve(Site(access), listener, lambda: started(f"http://{HOST}:{bound}/?token={access.token}"))
+
+
+async def serve_behind_proxy(
+    config: ClusterConfig, host: str, port: int, hosts: frozenset[str], started: Callable[[str], None]
+) -> None:
+    """Serve the view to those whom a proxy in front of it lets in, until the task is cancelled or
+    the process gets SIGINT or SIGTERM.
+
+    Args:
+        config: The cluster. Its user is not used: each request brings the viewer's token.
+        host: The address to listen on.
+        port: The port, or 0 for any free one.
+        hosts: The values of the header Host that are answered, besides the address itself.
+        started: Is called with the address.
+
+    Raises:
+        OSError: The address can't be used.
+    """
+    with _listening(host, port) as (listener, bound):
+        access = ProxyAccess(config, hosts | {f"{host}:{bound}"})
+        await _serve(Site(access), listener, lambda: started(f"http://{host}:{bound}/"))
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[tuple[socket.socket, int]]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # ``::`` takes IPv4 too
+        listener.bind((host, port))
+        listener.listen(128)
+        yield listener, listener.getsockname()[1]
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of a site before it waits for the end of its answers."""
+
+    def __init__(self, site: Site) -> None:
+        # An access log would hold the token of the first address.
+        super().__init__(
+            uvicorn.Config(
+                application(site),
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+        self._site = site
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._site.close()
+        await super().shutdown(sockets)
+
+
+async def _serve(site: Site, listener: socket.socket, started: Callable[[], None]) -> None:
+    server = _Server(site)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    started()  # the socket takes connections from now on
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+
+
+async def _tidy(access: Access) -> None:
+    while True:
+        await asyncio.sleep(IDLE_SECONDS)
+        await access.end_idle()
+
+
+async def _alive(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["file"]
+    kind = _TYPES.get(name.rpartition(".")[2])
+    path = STATIC / name
+    if "/" in name or kind is None or not path.is_file() or fingerprint(name) != request.path_params["hash"]:
+        return PlainTextResponse("There is no such file.", 404)
+    return Response(path.read_bytes(), media_type=kind, headers=_FOREVER)

@@ -1,0 +1,139 @@
+"""What all pages of the view have in common: who asks, what can go wrong, and the stream of changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+
+from ..errors import MLJobError
+from . import live
+from .access import Access
+from .live_pages.jobs import JobRows
+from .pages.obstacles import Obstacle, no_session, obstacle_of
+from .person import Person, Reads
+from .rendering import Renderer
+
+MAX_STREAMS: Final = 64
+"""How many streams of events a person may have open."""
+
+Answer = Callable[[Request, Person, Reads], Awaitable[Response]]
+"""Answers a person's request with what the person may read."""
+
+
+class Site:
+    """The pages of one view.
+
+    Attributes:
+        access: Decides whose pages they are.
+        renderer: Renders them.
+        rows: Renders the rows of lists.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self.renderer = Renderer()
+        self.rows = JobRows(self.renderer)
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End all streams, because the process ends. Browsers open them again."""
+        self._closing.set()
+
+    def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        """Return what Starlette calls for an address. An error becomes a page that says why."""
+
+        async def respond(request: Request) -> Response:
+            person = await self.access.person(request)
+            if person is None:
+                return self.obstacle(no_session(_again(request)))
+            try:
+                async with Reads(person) as reads:
+                    return await answer(request, person, reads)
+            except MLJobError as error:
+                return self.obstacle(obstacle_of(error, again=_again(request), namespace=person.default_namespace))
+
+        return respond
+
+    def obstacle(self, state: Obstacle) -> Response:
+        """Return a page without data."""
+        return HTMLResponse(self.renderer.render("state.html", title=state.title, state=state), state.code)
+
+    def html(self, template: str, shown: live.Shown, request: Request, **values: object) -> Response:
+        """Return a whole page. Its changes come from the same address with ``/events``."""
+        query = f"?{request.url.query}" if request.url.query else ""
+        return HTMLResponse(
+            self.renderer.render(
+                template,
+                title=shown.title,
+                fragments=shown.parts,
+                rows=[html for _, html in shown.rows],
+                events=f"{request.url.path}/events{query}",
+                version=shown.version,
+                **values,
+            )
+        )
+
+    def changes(
+        self, person: Person, request: Request, open_page: Callable[[Reads], Awaitable[live.LivePage]]
+    ) -> Response:
+        """Return the stream of a page's changes. It keeps its sources while the browser reads."""
+        last = last_of(request)
+
+        async def events() -> AsyncGenerator[bytes, None]:
+            async with Reads(person) as reads:
+                try:
+                    async for one in live.stream(await open_page(reads), last):
+                        yield one
+                except MLJobError:
+                    yield live.event("leave", "")  # the page, loaded again, says why
+
+        return self.stream(person, events())
+
+    def stream(self, person: Person, events: AsyncGenerator[bytes, None]) -> Response:
+        """Return server-sent events as an answer, unless the person has too many open."""
+        if person.streams >= MAX_STREAMS:
+            return PlainTextResponse(f"{MAX_STREAMS} pages are open. Close some of them.", 429)
+
+        async def counted() -> AsyncGenerator[bytes, None]:
+            person.streams += 1
+            try:
+                async for one in _until(events, self._closing):
+                    yield one
+            finally:
+                person.streams -= 1
+                await events.aclose()
+
+        # Proxies such as nginx must not collect events before they pass them on.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
+
+
+async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) -> AsyncGenerator[bytes, None]:
+    """Yield events until there are no more, or until the view closes."""
+    end = asyncio.ensure_future(closing.wait())
+    one: asyncio.Future[Any] = end
+    try:
+        while not closing.is_set():
+            one = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait((one, end), return_when=asyncio.FIRST_COMPLETED)
+            if not one.done() or (event := one.result()) is None:
+                return
+            yield event
+    finally:
+        # The generator can be closed only when nobody waits for its next event.
+        for task in (one, end):
+            task.cancel()
+        await asyncio.gather(one, end, return_exceptions=True)
+
+
+def last_of(request: Request) -> str:
+    """Return what the browser got last from a stream: the id of an event, or an empty text."""
+    return (request.headers.get("last-event-id") or request.query_params.get("last", ""))[:64]
+
+
+def _again(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")

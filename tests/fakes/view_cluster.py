@@ -1,0 +1,129 @@
+"""The Kubernetes API of :mod:`tests.fakes.mljob_cluster` with what the view reads besides: Events,
+AirflowInstances, namespaces, logs that grow, and rights by token.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler
+
+from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, Object, _begin, _chunk, _send, refusal
+
+
+class GrowingLog:
+    """A log that a test writes while somebody follows it."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = list(lines)
+        self._has_ended = False
+        self._changed = threading.Condition()
+
+    def write(self, *lines: str) -> None:
+        with self._changed:
+            self._lines += lines
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
+    def send(self, handler: BaseHTTPRequestHandler, query: Mapping[str, str]) -> None:
+        """Answer a request for the log. Without ``follow``, the log ends where it is."""
+        if "follow" not in query:
+            lines = self._lines[-int(query.get("tail", "0")) :]
+            _send(handler, Answer(200, "".join(f"{line}\n" for line in lines).encode()))
+            return
+        _begin(handler)
+        sent = 0
+        while True:
+            with self._changed:
+                while len(self._lines) == sent and not self._has_ended:
+                    self._changed.wait()
+                new, sent = self._lines[sent:], len(self._lines)
+            if not new:
+                break
+            _chunk(handler, "".join(f"{line}\n" for line in new).encode(errors="surrogatepass"))
+        _chunk(handler, b"")
+
+
+class ViewCluster(MLJobCluster):
+    """The server.
+
+    Attributes:
+        objects: The objects of further collections, by path. They don't change while they are
+            watched.
+        logs: The logs of tasks, by ``namespace/name/task``.
+        may: Whether the person with this token may send this request. By default everybody may
+            everything.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.objects: dict[str, list[Object]] = {}
+        self.logs: dict[str, GrowingLog] = {}
+        self.may: Callable[[str, Asked], bool] = lambda _token, _asked: True
+        super().__init__(tls)
+        self.interfere = self._refuse
+
+    def close(self) -> None:
+        for log in self.logs.values():
+            log.end()
+        super().close()
+
+    def replace(
+        self,
+        name: str,
+        namespace: str,
+        spec: Object,
+        status: Object,
+        created_at: str = "2026-01-01T00:00:00Z",
+        **labels: str,
+    ) -> Object:
+        """Create an MLJob, or replace its spec and status."""
+        with self._changed:
+            known = self._objects.get((namespace, name)) or self._new({"metadata": {"name": name}}, namespace)
+            metadata = {**known["metadata"], "creationTimestamp": created_at, "labels": labels}
+            return self._store({**known, "metadata": metadata, "spec": spec, "status": status})
+
+    def _refuse(self, asked: Asked) -> Answer | None:
+        token = asked.headers.get("authorization", asked.headers.get("Authorization", "")).removeprefix("Bearer ")
+        if self.may(token, asked):
+            return None
+        message = f'User "{token}" cannot {asked.method.lower()} {asked.path}'
+        return refusal(403, "Forbidden", message)
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        path, _, text = handler.path.partition("?")
+        query = dict(part.partition("=")[::2] for part in text.split("&") if part)
+        asked = Asked(handler.command, path, query, dict(handler.headers), {})
+        log = self._log_of(path, query)
+        if log is None and path not in self.objects:
+            super()._answer(handler)
+        elif (answer := self.interfere(asked)) is not None:
+            _send(handler, answer)
+        elif log is not None:
+            log.send(handler, query)
+        elif "watch" in query:
+            self._hold(handler)
+        else:
+            found = {"metadata": {"resourceVersion": "1"}, "items": self.objects[path]}
+            _send(handler, Answer(200, json.dumps(found).encode()))
+
+    def _log_of(self, path: str, query: Mapping[str, str]) -> GrowingLog | None:
+        steps = path.split("/")
+        if not path.startswith("/apis/run.mljob.dev/") or steps[-1] != "log":
+            return None
+        key = "/".join((steps[5], steps[7]))
+        named = self.logs.get(f"{key}/{query.get('task', '')}")
+        return named or next((log for name, log in self.logs.items() if name.startswith(f"{key}/")), None)
+
+    def _hold(self, handler: BaseHTTPRequestHandler) -> None:
+        """Keep a watch open in which nothing happens."""
+        _begin(handler)
+        with self._changed:
+            while not self._closed:
+                self._changed.wait()
+        handler.close_connection = True

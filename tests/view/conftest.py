@@ -1,0 +1,87 @@
+"""Chromium, and views for it to open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+
+from devstack import chromium
+from mljob.kubeconfig import ClusterConfig
+from tests.fakes.view_cluster import ViewCluster
+from tests.view import showcase
+from tests.view.serving import RunningView, local_view
+
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 800}
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = chromium.program()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(program), args=list(chromium.ARGUMENTS), env=dict(chromium.environment(program))
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def cluster() -> Iterator[ViewCluster]:
+    with ViewCluster() as cluster:
+        showcase.fill(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def config(cluster: ViewCluster) -> ClusterConfig:
+    return ClusterConfig(cluster.url, context="test", namespace="team-a")
+
+
+@pytest.fixture
+def view(config: ClusterConfig) -> Iterator[RunningView]:
+    with local_view(config) as view:
+        yield view
+
+
+@pytest.fixture
+def pages(browser: Browser) -> Iterator[OpenPage]:
+    """Opens a view in a window of its own. A page that reports an error fails the test."""
+    problems: list[str] = []
+    with ExitStack() as at_the_end:
+
+        def open_page(first_url: str, **options: Any) -> Page:
+            context = browser.new_context(**{"viewport": DESKTOP, **options})
+            at_the_end.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(20_000)
+            page.on("pageerror", lambda error: problems.append(f"error of a script: {error}"))
+            page.on("dialog", lambda dialog: _refuse(problems, dialog))
+            page.on("console", lambda message: _note(problems, message.text))
+            page.goto(first_url)
+            return page
+
+        yield open_page
+    assert not problems
+
+
+def _refuse(problems: list[str], dialog: Dialog) -> None:
+    problems.append(f"dialog: {dialog.message}")
+    dialog.dismiss()
+
+
+def _note(problems: list[str], text: str) -> None:
+    if "Content Security Policy" in text or "Refused to" in text:
+        problems.append(text)
+
+
+@pytest.fixture
+def page(pages: OpenPage, view: RunningView) -> Page:
+    """The list, on a desktop."""
+    return pages(view.first_url)

@@ -1,0 +1,95 @@
+"""A view that runs in a thread, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mljob.kubeconfig import ClusterConfig
+from mljob.view.server import serve_behind_proxy, serve_locally
+
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class RunningView:
+    """A view that runs.
+
+    Attributes:
+        first_url: The address that lets a browser in; behind a proxy, that of the list.
+        url: The address without the token.
+    """
+
+    first_url: str
+
+    @property
+    def url(self) -> str:
+        return f"http://{urlsplit(self.first_url).netloc}"
+
+
+@contextmanager
+def local_view(config: ClusterConfig) -> Iterator[RunningView]:
+    """Run the view of a person with this kubeconfig while the block runs."""
+    with _running(lambda started: serve_locally(config, 0, started)) as view:
+        yield view
+
+
+@contextmanager
+def view_behind_proxy(config: ClusterConfig, port: int = 0) -> Iterator[RunningView]:
+    """Run the view as in a cluster: each request brings the viewer's token."""
+    with _running(lambda started: serve_behind_proxy(config, "127.0.0.1", port, frozenset(), started)) as view:
+        yield view
+
+
+class _Thread(threading.Thread):
+    """Runs a view in an event loop of its own."""
+
+    def __init__(self, serve: Callable[[Callable[[str], None]], Awaitable[None]]) -> None:
+        super().__init__(daemon=True)
+        self.first_url = ""
+        self.is_up = threading.Event()
+        self.failure: Exception | None = None
+        self._serve = serve
+        self._loop = asyncio.new_event_loop()
+        self._serving: asyncio.Task[None] | None = None
+
+    def run(self) -> None:
+        self._serving = self._loop.create_task(self._run())
+        with suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._serving)
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+        self.is_up.set()
+
+    def end(self) -> None:
+        if self._serving is not None and self.is_alive():
+            self._loop.call_soon_threadsafe(self._serving.cancel)
+        self.join(START_SECONDS)
+        assert not self.is_alive(), "the view did not end"
+
+    async def _run(self) -> None:
+        try:
+            await self._serve(self._come_up)
+        except OSError as error:
+            self.failure = error
+
+    def _come_up(self, url: str) -> None:
+        self.first_url = url
+        self.is_up.set()
+
+
+@contextmanager
+def _running(serve: Callable[[Callable[[str], None]], Awaitable[None]]) -> Iterator[RunningView]:
+    thread = _Thread(serve)
+    thread.start()
+    assert thread.is_up.wait(START_SECONDS), "the view did not start"
+    if thread.failure is not None:
+        raise thread.failure
+    try:
+        yield RunningView(thread.first_url)
+    finally:
+        thread.end()

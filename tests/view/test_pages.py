@@ -1,0 +1,244 @@
+"""The pages in Chromium: what people see, and that everybody can use it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from mljob.render.times import duration
+from tests.fakes.view_cluster import GrowingLog, ViewCluster
+from tests.view.conftest import PHONE, OpenPage
+from tests.view.serving import RunningView
+
+COMPARE = "/compare?" + "&".join(f"job=team-a/digits-lr-{number}" for number in range(4))
+PAGES = {
+    "jobs": "/jobs",
+    "no match": "/jobs?text=nothing+like+this",
+    "empty": "/jobs?namespace=default",
+    "running": "/jobs/team-a/churn-train",
+    "failed": "/jobs/team-a/churn-eval",
+    "metrics": "/jobs/team-a/churn-train?tab=metrics",
+    "logs": "/jobs/team-a/churn-train?tab=logs",
+    "outputs": "/jobs/team-a/digits-lr-0?tab=outputs",
+    "conf": "/jobs/team-a/churn-train?tab=conf",
+    "attempts": "/jobs/team-a/churn-eval?tab=attempts",
+    "events": "/jobs/team-a/churn-eval?tab=events",
+    "confirmation": "/jobs/team-a/churn-train/actions/cancel",
+    "compare": COMPARE,
+    "nothing to compare": "/compare",
+    "platform": "/platform",
+    "not found": "/jobs/team-a/nothing",
+}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "has_touch": True},
+    "dark phone": {"viewport": PHONE, "color_scheme": "dark"},
+}
+
+
+def settled(page: Page) -> None:
+    """Wait until the page is live, or has no changes."""
+    page.wait_for_function(
+        "() => !document.body.dataset.events || document.getElementById('live').dataset.state === 'live'"
+    )
+    page.wait_for_function(
+        "() => !document.getElementById('log') || document.getElementById('log').childElementCount > 0"
+    )
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing_and_nothing_is_cut(pages: OpenPage, view: RunningView, look: str) -> None:
+    page = pages(view.first_url, **LOOKS[look])
+    findings: list[str] = []
+    for name, path in PAGES.items():
+        page.goto(view.url + path)
+        settled(page)
+        found = Axe().run(page, options={"resultTypes": ["violations"]})
+        findings += [
+            f"{name}: {violation['id']}: {violation['help']}: {violation['nodes'][0]['html'][:200]}"
+            for violation in found.response["violations"]
+        ]
+        width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        findings += [f"{name}: {width} pixels wider than the window"] if width > 0 else []
+    assert not findings, "\n".join(findings)
+
+
+def test_help_passes_axe_too(page: Page) -> None:
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+    assert not Axe().run(page).response["violations"]
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_failed_job_is_found_and_understood_without_a_log_in_airflow(page: Page) -> None:
+    page.get_by_role("link", name=re.compile("Failed")).click()
+    row = page.get_by_role("row", name=re.compile("churn-eval"))
+    expect(row).to_contain_text("ValueError: 3 columns are missing: age, region, tenure")
+    row.get_by_role("link", name="churn-eval").click()
+
+    expect(page.get_by_role("heading", name="Task score failed")).to_be_visible()
+    expect(page.get_by_role("region", name=re.compile("last lines"))).to_contain_text("raise ValueError")
+    expect(page.locator("#why")).to_be_in_viewport()
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"/jobs\?phase=Failed$"))
+
+
+def test_filters_are_in_the_url_and_back_works(page: Page, view: RunningView) -> None:
+    page.get_by_label("Namespace").select_option("team-b")
+    page.wait_for_url(f"{view.url}/jobs?namespace=team-b")
+    page.get_by_label("Search").fill("forecast")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url(f"{view.url}/jobs?namespace=team-b&text=forecast")
+    expect(page.locator("[data-row]")).to_have_count(2)
+
+    page.go_back()
+    expect(page.locator("[data-row]")).to_have_count(4)
+    expect(page.get_by_label("Namespace")).to_have_value("team-b")
+
+
+def test_list_works_by_keys(page: Page, view: RunningView) -> None:
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    names = page.locator("[data-row] [data-open]")
+    expect(names.nth(1)).to_be_focused()
+    page.keyboard.press("x")
+    page.keyboard.press("k")
+    page.keyboard.press("x")
+    expect(page.get_by_role("button", name="Compare 2 chosen")).to_be_visible()
+    expect(names.nth(0)).to_be_focused()
+    page.keyboard.press("c")
+    page.wait_for_url(re.compile(r"/compare\?job=.*&job="))
+
+    page.go_back()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search")).to_be_focused()
+    page.keyboard.type("train_churn")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("text=train_churn"))
+    page.keyboard.press("j")
+    page.keyboard.press("l")
+    page.wait_for_url(f"{view.url}/jobs/team-a/churn-train?tab=logs")
+
+
+def test_log_follows_in_colour_and_a_line_has_a_link(page: Page, view: RunningView, cluster: ViewCluster) -> None:
+    page.goto(f"{view.url}/jobs/team-a/churn-train?tab=logs")
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("epoch 20")
+    expect(log.locator(".ansi-yellow")).to_have_text("WARNING")
+    expect(log.get_by_role("link", name="https://example.com/docs/lr_schedule")).to_have_attribute(
+        "rel", re.compile("noopener")
+    )
+
+    cluster.logs["team-a/churn-train/fit"].write(*(f"line {number}" for number in range(200)))
+    expect(log).to_contain_text("line 199")
+    assert page.evaluate(
+        "() => { const log = document.getElementById('log'); return log.scrollHeight - log.scrollTop - log.clientHeight < 40 }"
+    )
+
+    page.goto(f"{view.url}/jobs/team-a/churn-train?tab=logs&task=fit#L15")
+    line = page.locator("#L15")
+    expect(line).to_have_class(re.compile("target"))
+    expect(line).to_be_in_viewport()
+    cluster.logs["team-a/churn-train/fit"].end()
+    expect(page.locator("#log-state")).to_contain_text("The log has ended")
+
+
+def test_script_writes_durations_as_the_server_does(page: Page) -> None:
+    for seconds in (0, 59, 60, 61, 3_600, 3_725, 86_399, 86_400, 190_000, 31_536_000, 40_000_000):
+        assert page.evaluate(f"duration({seconds})") == duration(seconds)
+
+
+def test_cancel_asks_once_and_names_what_will_happen(page: Page, view: RunningView, cluster: ViewCluster) -> None:
+    page.goto(f"{view.url}/jobs/team-a/churn-train")
+    page.get_by_role("link", name="Cancel").click()
+    expect(page.get_by_role("main")).to_contain_text(
+        "Run mljob.team-a.churn-train.n3s7nmusm7-1 is cancelled in Airflow."
+    )
+    expect(page.get_by_role("main")).to_contain_text("This can't be undone.")
+    page.get_by_role("link", name="No, go back").click()
+    assert "cancel" not in cluster.get("churn-train")["spec"]
+
+    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the MLJob").click()
+    page.wait_for_url(f"{view.url}/jobs/team-a/churn-train")
+    assert cluster.get("churn-train")["spec"]["cancel"] is True
+
+
+def test_failed_job_is_retried_from_its_page(page: Page, view: RunningView, cluster: ViewCluster) -> None:
+    page.goto(f"{view.url}/jobs/team-a/churn-eval")
+    page.locator("#why").get_by_role("link", name="Retry what failed").click()
+    page.get_by_role("button", name="Retry what failed").click()
+    page.wait_for_url(f"{view.url}/jobs/team-a/churn-eval")
+
+    assert "mljob.dev/retry-requested-at" in cluster.get("churn-eval")["metadata"]["annotations"]
+
+
+def test_graph_leads_to_the_log_of_a_task(page: Page, view: RunningView) -> None:
+    page.goto(f"{view.url}/jobs/team-a/churn-train")
+    page.get_by_role("link", name="fit: running 62%").click()
+
+    page.wait_for_url(f"{view.url}/jobs/team-a/churn-train?tab=logs&task=fit")
+    expect(page.get_by_role("log")).to_contain_text("epoch 20")
+
+
+def test_comparison_marks_the_best_and_can_be_ordered_otherwise(page: Page, view: RunningView) -> None:
+    page.goto(view.url + COMPARE)
+    expect(page.get_by_role("columnheader").nth(1)).to_contain_text("digits-lr-2")
+    expect(page.get_by_role("row", name=re.compile("^accuracy")).get_by_role("cell").first).to_contain_text(
+        "0.9833 best"
+    )
+
+    page.get_by_role("link", name="loss", exact=True).click()
+    expect(page.get_by_role("columnheader").nth(1)).to_contain_text("digits-lr-0")
+    expect(page.get_by_role("img", name=re.compile("^val_loss"))).to_be_visible()
+
+
+MARKUP = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
+HOSTILE = MARKUP + "\u202egnp.exe\u0000" + "W" * 3_000
+
+
+def hostile_job(cluster: ViewCluster) -> None:
+    """team-a/evil: markup, controls and endless words wherever an MLJob holds text."""
+    task = {
+        "taskId": HOSTILE[:240], "state": HOSTILE[:200], "tryNumber": 1, "startTime": "2026-01-01T00:00:00Z",
+        "metrics": {HOSTILE[:60]: 1e300}, "error": {"type": MARKUP, "message": HOSTILE[:400]}, "logUrl": "javascript:window.hacked=1",
+    }  # fmt: skip
+    status = {
+        "observedGeneration": 1, "phase": "Failed", "reason": "R" * 1000, "message": HOSTILE, "currentTask": task["taskId"],
+        "tasks": [task], "outputs": {HOSTILE[:120]: HOSTILE, "link": "javascript:window.hacked=1"}, "attempts": 1, "dagRunId": HOSTILE[:250],
+        "dagRunUrl": "javascript:window.hacked=1", "progress": "0/1",
+        "conditions": [{"type": HOSTILE[:300], "status": "True", "reason": MARKUP, "message": HOSTILE, "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+    }  # fmt: skip
+    cluster.replace("evil", "team-a", {"dagId": HOSTILE[:200].replace("<", "_").replace("\u0000", "_"), "type": MARKUP, "conf": {HOSTILE: [HOSTILE]}}, status)  # fmt: skip
+    cluster.logs["team-a/evil/x"] = GrowingLog(HOSTILE, "\x1b]0;title\x07\x1b[2J" + MARKUP, "\x1b[31;1m" + "[" * 10_000, "javascript:window.hacked=1 data:text/html,<script>")  # fmt: skip
+    cluster.logs["team-a/evil/x"].end()
+
+
+@pytest.mark.parametrize("look", ["light", "phone"])
+def test_hostile_job_runs_nothing_and_breaks_no_layout(
+    pages: OpenPage, view: RunningView, cluster: ViewCluster, look: str
+) -> None:
+    hostile_job(cluster)
+    page = pages(view.first_url, **LOOKS[look])
+    paths = ["/jobs", "/jobs/team-a/evil", *(f"/jobs/team-a/evil?tab={tab}" for tab in ("metrics", "logs", "outputs", "conf", "attempts", "events")), "/jobs/team-a/evil/actions/retry", "/compare?job=team-a/evil&job=team-a/digits-lr-0", f"/jobs?text={MARKUP}&label={MARKUP}&namespace=%22%3E", "/platform"]  # fmt: skip
+    for path in paths:
+        page.goto(view.url + path)
+        if path != paths[-2]:
+            settled(page)
+        assert page.evaluate("window.hacked") is None, path
+        assert not page.locator("main img, main script, main iframe, main style").count(), path
+        assert not page.locator("[href^='javascript' i], [href^='data' i]").count(), path
+        over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert over <= 0, f"{path}: {over} pixels wider than the window"
+        for row in page.locator("[data-row]").all()[:20]:
+            box = row.bounding_box()
+            assert box is None or box["height"] < (1_200 if look == "phone" else 250), (
+                f"{path}: a row is {box['height']} pixels high"
+            )
