@@ -53,7 +53,7 @@ def test_a_documented_installation_renders(words: Sequence[str], render: Render)
         if "$(" not in value
     ]
 
-    assert render(options=tuple(_from_root(option) for option in options)).one("Deployment")
+    assert render(options=tuple(_from_root(option) for option in options)).all("Deployment")
 
 
 def _from_root(option: str) -> str:
@@ -63,4 +63,4 @@ def _from_root(option: str) -> str:
 
 @pytest.mark.parametrize("values", files_of_values())
 def test_documented_values_render(values: dict[str, Any], render: Render) -> None:
-    assert render(values).one("Deployment")
+    assert render(values).all("Deployment")
