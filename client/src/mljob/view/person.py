@@ -146,6 +146,7 @@ class Person:
 
     Attributes:
         default_namespace: The namespace of the person's context, or an empty text.
+        streams: How many streams the person has open.
         may_list_all: Whether the API server let the person list all namespaces; True until it is
             known.
         names_of_namespaces: The namespaces that the person may list, or nothing.
@@ -166,6 +167,11 @@ class Person:
         self.streams = 0
         self._secret = secret
         self._lists = lists
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a page or a stream of the person is open."""
+        return self.feeds.is_in_use or self.streams > 0
 
     @property
     def form_token(self) -> str:

@@ -64,14 +64,16 @@ class Site:
         """Return what Starlette calls for an address. An error becomes a page that says why."""
 
         async def respond(request: Request) -> Response:
-            person = await self.access.person(request)
-            if person is None:
-                return self.obstacle(no_session(_again(request)))
+            namespace = ""
             try:
+                person = await self.access.person(request)
+                if person is None:
+                    return self.obstacle(no_session(_again(request)))
+                namespace = person.default_namespace
                 async with Reads(person) as reads:
                     return await answer(request, person, reads)
             except MLJobError as error:
-                return self.obstacle(obstacle_of(error, again=_again(request), namespace=person.default_namespace))
+                return self.obstacle(obstacle_of(error, again=_again(request), namespace=namespace))
 
         return respond
 
