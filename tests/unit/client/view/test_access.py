@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
 
 from mljob.kubeconfig import ClusterConfig
 from mljob.view import access, server
 from mljob.view.access import LocalAccess, ProxyAccess, TooManyPersons
 from mljob.view.feeds import Feeds, Source
 from mljob.view.person import Person
+from mljob.view.site import MAX_STREAMS, Site
 
 CONFIG = ClusterConfig("http://127.0.0.1:1", context="test")
 
@@ -112,6 +115,35 @@ async def test_person_forgotten_meanwhile_is_no_error(
     )
 
     assert await person_of(two_persons, "fourth") is not None
+
+
+async def test_long_text_keeps_the_connections_of_its_reader(two_persons: ProxyAccess) -> None:
+    async def lines() -> AsyncGenerator[bytes, None]:
+        yield b"1"
+        yield b"2"
+
+    person = await person_of(two_persons, "first")
+    answer = Site(two_persons).text(person, lines())
+    assert isinstance(answer, StreamingResponse)
+    pieces = aiter(answer.body_iterator)
+    assert await anext(pieces) == b"1"
+
+    await two_persons.end_idle()
+    assert await person_of(two_persons, "first") is person, "the text is still being read"
+
+    assert [piece async for piece in pieces] == [b"2"]
+    await two_persons.end_idle()
+    assert await person_of(two_persons, "first") is not person
+
+
+async def test_person_has_a_bounded_number_of_texts_open(two_persons: ProxyAccess) -> None:
+    async def nothing() -> AsyncGenerator[bytes, None]:
+        yield b""
+
+    person = await person_of(two_persons, "first")
+    person.streams = MAX_STREAMS
+
+    assert Site(two_persons).text(person, nothing()).status_code == 429
 
 
 async def test_failure_while_tidying_does_not_end_the_tidying(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,7 @@ class LiveJob:
             await feed.ready()
         except ApiError as error:
             return replace(given, notices=[*given.notices, str(error)])
-        mine = [event for event in feed.items.values() if event.get("involvedObject", {}).get("uid") == given.job.uid]
+        mine = [event for event in feed.items.values() if event.uid == given.job.uid]
         return replace(given, events=mine)
 
 
