@@ -41,6 +41,7 @@ async def log_events(lines: AsyncGenerator[str, None], renderer: Renderer, last:
                 parts = parts_of(line, style)
                 if number > last:
                     html.append(renderer.render("job/log_line.html", number=number, parts=parts))
+                await asyncio.sleep(0)  # others have their turn: a line may take milliseconds
             if html:
                 yield event("lines", html, id=str(number))
         yield event("done", f"The log has ended: {number:,} lines." if number else "The log is empty.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 from mljob.view.log_stream import MAX_BATCH, _Batches, log_events
@@ -30,3 +31,20 @@ async def test_long_line_is_shown_with_an_ellipsis() -> None:
 
     assert b"\\u2026" in events[1]
     assert len(events[1]) < 2 * MAX_LINE
+
+
+async def test_others_have_their_turn_between_the_lines_of_a_batch() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    waiting = asyncio.create_task(others())
+    events = [event async for event in log_events(long_lines(100), Renderer(), 0)]
+    waiting.cancel()
+
+    assert len(events) < 10, "lines that are there together are one event"
+    assert turns >= 100
