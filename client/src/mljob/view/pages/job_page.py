@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -254,13 +255,13 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
     by_task: dict[str, list[MetricsReport]] = {}
     for report in reports:
         by_task.setdefault(report.task_id, []).append(report)
-    drawn = []
-    for task, found in by_task.items():
-        for (name, axis), series in series_of(found, task).items():
-            one = curve(name, axis, [series])
-            if one is not None:
-                drawn.append(one)
-    return tuple(drawn[:MAX_CURVES])
+    curves = (
+        curve(name, axis, [series])
+        for task, found in by_task.items()
+        for (name, axis), series in series_of(found, task).items()
+    )
+    # A run may have thousands of curves, and each takes time, so no more are made than are shown.
+    return tuple(islice((one for one in curves if one is not None), MAX_CURVES))
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
