@@ -9,6 +9,7 @@ import pytest
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.api.listener import Connection
+from mljob_operator.core.mljob.identity import dag_run_id
 from mljob_operator.core.run.states import TaskState
 from tests.fakes.airflow import FakeAirflow
 
@@ -65,6 +66,21 @@ async def test_forged_status_shows_nothing(world: ApiWorld, subresource: RunSubr
     assert (code, message) == (403, "The run in the status of MLJob churn is not a run of this MLJob.")
     assert world.airflow.calls == before
     assert "team-b" not in message
+
+
+async def test_status_with_the_run_of_a_deleted_mljob_of_the_same_name_shows_no_secret(world: ApiWorld) -> None:
+    await world.start()
+    world.submitted()
+    earlier = str(dag_run_id("mljob", "team-a", "churn", "another uid"))
+    run = world.airflow.queue("train", earlier, {"password": "hunter2hunter2"})
+    world.airflow.begin(run)
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "logged in with hunter2hunter2")
+    world.jobs.objects["team-a", "churn"]["status"]["dagRunId"] = earlier
+
+    log = await world.log()
+    assert "logged in with" in log
+    assert "hunter2hunter2" not in log
 
 
 @pytest.mark.parametrize("subresource", ALL)

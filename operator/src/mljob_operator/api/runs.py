@@ -17,7 +17,9 @@ from mljob_contract.run_id import RunId
 from ..core.conf.conf import Source, has_secrets, not_public
 from ..core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ..core.mljob.attempts import current
+from ..core.mljob.identity import pin
 from ..core.mljob.job import Job
+from ..core.mljob.spec import digest
 from ..core.mljob.upstream import Upstream, outputs_of
 from ..core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from ..core.run.states import TERMINAL_PHASES
@@ -128,7 +130,7 @@ class Runs:
             OperatorError: Airflow fails.
         """
         job = run.job
-        same_spec = run.is_current and job.status.spec_hash == job.parsed.hash
+        same_spec = run.is_current and job.status.spec_hash == job.parsed.hash and _has_made(job, run.key.run_id)
         if same_spec and job.parsed.problem is None and not has_secrets(job.spec):
             return NOTHING_HIDDEN
         try:
@@ -184,6 +186,14 @@ class Runs:
         raise Refusal(
             404, f"MLJob {job.name} has no attempt {number} in its status. It has {', '.join(map(str, known))}."
         )
+
+
+def _has_made(job: Job, run_id: str) -> bool:
+    """Return whether a run is of this very MLJob: of its uid, or of its spec with OncePerSpec. A
+    run of an earlier MLJob of the same name may have had Secrets that this one does not name.
+    """
+    found = RunId.parse(run_id)
+    return found is not None and found.digest == digest(pin(job))
 
 
 def no_run(run: ShownRun) -> Refusal:
