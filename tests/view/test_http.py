@@ -368,6 +368,29 @@ def test_list_that_takes_long_is_loading_and_then_there(
     assert cluster.count("list") == 1, "the first request was not repeated"
 
 
+def test_list_does_not_wait_for_the_names_of_namespaces(http: httpx2.Client, cluster: ViewCluster) -> None:
+    may_answer = threading.Event()
+    usual = cluster.interfere
+
+    def slow(asked: Asked) -> Answer | None:
+        if asked.path == "/api/v1/namespaces":
+            may_answer.wait(20)
+        return usual(asked)
+
+    cluster.interfere = slow
+    try:
+        assert "nightly-enrich" in http.get("/jobs").text
+    finally:
+        may_answer.set()
+
+
+def test_first_address_lets_no_second_browser_in(http: httpx2.Client, view: RunningView) -> None:
+    http.get("/jobs").raise_for_status()
+
+    assert httpx2.get(view.first_url, follow_redirects=True).status_code == 401
+    assert http.get(view.first_url).status_code == 200, "the first browser may open it again"
+
+
 def test_cluster_that_does_not_answer_is_told_and_tried_again(view: RunningView, cluster: ViewCluster) -> None:
     cluster.close()
     with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=60) as client:

@@ -185,12 +185,15 @@ class Person:
         return hmac.compare_digest(token.encode(), self.form_token.encode())
 
     async def namespaces(self) -> list[str]:
-        """Return the names of all namespaces, or nothing if the person may not list them."""
+        """Return the names of all namespaces, or nothing if the person may not list them, or if the
+        answer takes long: a page does not wait for them.
+        """
         try:
-            answer = await self.transport.request(
-                "GET", "/api/v1/namespaces", params={"limit": str(MAX_NAMESPACES)}, tries=1
-            )
-        except ApiError:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                answer = await self.transport.request(
+                    "GET", "/api/v1/namespaces", params={"limit": str(MAX_NAMESPACES)}, tries=1
+                )
+        except (ApiError, TimeoutError):
             return []
         items = answer.get("items")
         names = [text_of(mapping_of(mapping_of(item).get("metadata")).get("name"), 63) for item in items or ()]
