@@ -81,8 +81,8 @@ class FakeJobs(StoredObjects[Key]):
         for key in tuple(self.objects):
             yield self._read(key)
 
-    async def get(self, key: Key) -> Job | None:
-        """The latest version of an MLJob, or None."""
+    async def get(self, key: Key, *, of_any_operator: bool = False) -> Job | None:
+        """The latest version of an MLJob, or None. There is one operator, to which all belong."""
         self.reads += 1
         return self._read(key) if key in self.objects else None
 

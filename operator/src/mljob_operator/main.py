@@ -1,50 +1,25 @@
-"""The entry point of the operator: reads the settings, connects all parts of the operator, and runs
-kopf.
-"""
+"""The entry point of the operator: reads and checks the settings, and runs the process."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-import secrets
-import socket
 import sys
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
-import kopf
-from kubernetes.aio.client import ApiClient
 from pydantic import ValidationError
 
 from . import kafka_properties, logs
-from .adapters import msk, proxies
-from .adapters.airflow.client import Airflow
-from .adapters.authentication import Authentication
-from .adapters.kafka import KafkaEvents, refusal
-from .adapters.kubernetes.client import connect, credentials_advice, observed
-from .adapters.kubernetes.instances import InstanceObjects
-from .adapters.kubernetes.jobs import Jobs
-from .adapters.kubernetes.kube_events import OperatorEvents
-from .adapters.kubernetes.source_watches import WatchedSources
-from .adapters.metrics import Endpoints, Metrics
-from .adapters.watch import Watch
-from .controllers.airflow_instance.registry import OwnAirflow
-from .core.airflow_instance.credentials import Login
-from .core.airflow_instance.instance import Instance
-from .core.run.run_key import SETTINGS_AIRFLOW
-from .errors import CannotStart, StoreError, backoff
-from .handlers import ignore_signals, registry
+from .adapters import proxies
+from .adapters.kafka import refusal
+from .errors import CannotStart
 from .kafka_properties import secrets as kafka_secrets
-from .ports import Link
+from .operator import kafka
+from .process import run
 from .settings import Settings, explained, unusable_files, variable
-from .wiring import Ports, wire
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 RECURSION_LIMIT = 11_000
 """Python's recursion limit, for reading JSON.
@@ -54,241 +29,6 @@ The API server accepts objects with up to 10,000 nested levels (the limit of Go'
 object would make the whole list of MLJobs unreadable. A main thread's stack of 8 MiB has room for
 25,000 levels.
 """
-
-
-def now() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)
-
-
-class Operator:
-    """All parts of the operator except kopf.
-
-    Args:
-        settings: The operator's settings.
-        api: The client of the Kubernetes API.
-        watches: The client for watches of single objects.
-    """
-
-    def __init__(self, settings: Settings, api: ApiClient, watches: ApiClient) -> None:
-        self._settings = settings
-        self._authentication = Authentication(credentials_advice(settings.credentials_namespace))
-        self._api = observed(api, self._authentication.answered)
-        self._watches = observed(watches, self._authentication.answered)
-        self._metrics = Metrics()
-        self._jobs = Jobs(api, settings.namespaces)
-        self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
-        self._kafka = kafka(settings)
-        ports = Ports(
-            jobs=self._jobs,
-            instances=self._instance_objects,
-            operator=OperatorEvents(api, settings.credentials_namespace, settings.pod_name, settings.pod_uid),
-            changes=WatchedSources(self._watches),
-            own=self._own_airflow(),
-            connect=self._connect,
-            subscribe=self._subscribe,
-            clock=now,
-            meter=self._metrics,
-        )
-        process = f"{socket.gethostname()}-{secrets.token_hex(3)}"
-        self._parts = wire(settings, ports, run_in_background=self.run_in_background, process=process)
-        self.job_controller, self.instances = self._parts.job_controller, self._parts.instances
-        self.watch = Watch(settings.namespaces, self._authentication, with_instances=settings.airflow_instances)
-        self._endpoints = Endpoints(self._metrics, alive=self._alive, ready=self._ready)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._started = self._stopped = self._task_failed = False
-        self._last_heartbeat = time.monotonic()
-
-    async def listen(self) -> None:
-        """Start the HTTP endpoints. They report that the operator is alive, but not ready yet.
-
-        Raises:
-            CannotStart: The operator can't listen on the port.
-        """
-        self.run_in_background(self._heartbeat(), "heartbeat")
-        await self._endpoints.start(self._settings.http_host, self._settings.http_port)
-
-    async def start(self) -> None:
-        """List all AirflowInstances and MLJobs, and then start to read the events and the change
-        feeds.
-
-        The requests for the lists are repeated until the Kubernetes API answers.
-        """
-        if not self._settings.kafka_bootstrap_servers:
-            log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
-        await self._list_all()
-        self._parts.start()
-        self._started = True
-
-    async def stop(self) -> None:
-        """Stop the parts in reverse order: the sources, then the workers' steps, then the
-        connections.
-
-        This method may be called in any state. Further calls have no effect.
-        """
-        if self._stopped:
-            return
-        self._stopped = True
-        tasks = list(self._tasks)
-        for task in reversed(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._parts.close()
-        await self._watches.close()  # type: ignore[no-untyped-call]
-        await self._api.close()  # type: ignore[no-untyped-call]
-        await self._endpoints.stop()
-
-    def _own_airflow(self) -> OwnAirflow | None:
-        settings = self._settings
-        if settings.airflow_url is None:
-            return None
-        return OwnAirflow(
-            self._connect_own(settings.airflow_login()),
-            settings.airflow_ui_url or settings.airflow_url,
-            settings.airflow_access,
-            self._connect_own,
-        )
-
-    def _connect_own(self, login: Login) -> Airflow:
-        settings = self._settings
-        assert settings.airflow_url is not None
-        return self._airflow(SETTINGS_AIRFLOW, settings.airflow_url, login, ca_file=settings.airflow_ca_file)
-
-    def _connect(self, instance: Instance, login: Login) -> Airflow:
-        ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None
-        return self._airflow(instance.name, instance.spec.url, login, ca_bundle=ca_bundle)
-
-    def _airflow(
-        self, name: str, url: str, login: Login, *, ca_file: str | None = None, ca_bundle: str | None = None
-    ) -> Airflow:
-        logs.hide(f"{name} {login.source}", *login.secrets())
-        return Airflow(
-            name,
-            url,
-            self._metrics,
-            login,
-            ca_file=ca_file,
-            ca_bundle=ca_bundle,
-            prefix=self._settings.run_id_prefix,
-            cancel_dag_id=self._settings.cancel_dag_id,
-        )
-
-    def _subscribe(self, topic: str, link_changed: Callable[[Link | None], None]) -> KafkaEvents:
-        settings = self._settings
-        own = topic == settings.events_topic
-        return KafkaEvents(
-            self._kafka,
-            topic=topic,
-            # Each topic has its own consumer group, so that a reader that starts or stops does not
-            # rebalance the other readers.
-            group_id=settings.kafka_group_id if own else f"{settings.kafka_group_id}.{topic}",
-            dead_letter_topic=settings.dead_letter_topic,
-            link_changed=link_changed,
-        )
-
-    async def _list_all(self) -> None:
-        """List the AirflowInstances before the MLJobs, and the MLJobs before any event is read.
-
-        The operator drops events of MLJobs that it does not know, so it must know all MLJobs before
-        it reads events.
-        """
-        if self._settings.airflow_instances:
-            for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):
-                self.instances.observe(instance)
-            for name, labels in (await _until_answered(self._instance_objects.namespaces, "Namespaces")).items():
-                self.instances.observe_namespace(name, labels)
-        with self.job_controller.hold_steps():
-            count = await _until_answered(self._observe_all, "MLJobs")
-        log.info("watching MLJobs: %d there, %d of them not finished", count, self.job_controller.count())
-
-    async def _observe_all(self) -> int:
-        """Pass every MLJob to the controller. Return the number of MLJobs."""
-        count = 0
-        async for job in self._jobs.list():
-            self.job_controller.observe(job)
-            count += 1
-        return count
-
-    def run_in_background(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a background task that must not end by itself."""
-        task = asyncio.create_task(coroutine, name=name)
-        task.add_done_callback(self._ended)
-        self._tasks.append(task)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """Make ``/livez`` fail when a background task ends by itself.
-
-        Only a defect makes a background task end by itself. Without the task, statuses may no
-        longer be updated, so the kubelet has to restart the process.
-        """
-        self._tasks.remove(task)
-        if task.cancelled():
-            return
-        log.critical(
-            "%s has ended by itself, which is a defect: /livez answers 503 from now on, for the kubelet to restart the operator",
-            task.get_name(),
-            exc_info=task.exception(),
-        )
-        self._task_failed = True
-
-    async def _heartbeat(self) -> None:
-        while True:
-            self._last_heartbeat = time.monotonic()
-            self._metrics.unfinished_jobs(self.job_controller.count())
-            await asyncio.sleep(1)
-
-    def _alive(self) -> bool:
-        return (
-            not self._task_failed
-            and not self._authentication.must_restart
-            and time.monotonic() - self._last_heartbeat < 30
-        )
-
-    def _ready(self) -> bool:
-        return self._started and self.watch.listed and not self._stopped
-
-
-async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
-    """Repeat a request until the Kubernetes API answers. Each cause of a failure is logged once."""
-    failures, cause = 0, ""
-    while True:
-        try:
-            return await ask()
-        except StoreError as error:
-            failures += 1
-            if str(error) != cause:
-                cause = str(error)
-                log.warning("%s can't be listed: %s; the operator is not ready, and repeats the request", noun, cause)
-            await asyncio.sleep(backoff(error, failures))
-
-
-async def run(settings: Settings) -> None:
-    """Run the operator until a signal tells it to end.
-
-    Raises:
-        CannotStart: The operator can't listen on the port, or has no address of the Kubernetes API.
-    """
-    operator = Operator(settings, await connect(), await connect(for_watches=True))
-    stop = asyncio.Event()
-    try:
-        await operator.listen()
-        await kopf.operator(
-            registry=registry(operator, stop.set, with_instances=settings.airflow_instances),
-            standalone=True,
-            # By default kopf uses the name of the current user as its identity. In a Pod, the
-            # current user may have no name.
-            identity=settings.pod_name or socket.gethostname(),  # type: ignore[arg-type]  # kopf's type for it is private, and is a str
-            clusterwide=not settings.namespaces,
-            namespaces=settings.namespaces,
-            stop_flag=stop,
-        )
-    finally:
-        # Usually kopf's cleanup handler has stopped the operator already, and this call has no
-        # effect. If kopf is told to stop during its startup, kopf skips the cleanup handler, and
-        # this call stops the operator.
-        await operator.stop()
-        ignore_signals()
 
 
 def main() -> int:
@@ -320,23 +60,6 @@ def main() -> int:
         log.critical("the operator ends after an unexpected error: %s", error, exc_info=error)
         return 1
     return 0
-
-
-def kafka(settings: Settings) -> dict[str, Any]:
-    """Return the properties for librdkafka. librdkafka itself does not support MSK_IAM, so the
-    properties for MSK_IAM include a callback that creates tokens. Return an empty dict if the
-    settings name no brokers.
-
-    Raises:
-        CannotStart: The package for MSK_IAM is not installed.
-    """
-    if settings.kafka_bootstrap_servers is None:
-        return {}
-    properties = settings.kafka()
-    if settings.kafka_oauth_method == "MSK_IAM":
-        assert settings.kafka_aws_region is not None, "validated"
-        properties["oauth_cb"] = msk.tokens(settings.kafka_aws_region)
-    return properties
 
 
 def _refused_by_kafka(settings: Settings) -> list[str]:

@@ -99,6 +99,9 @@ class Metrics:
             ["topic"],
             registry=self.registry,
         )
+        self._leader = Gauge(
+            "mljob_leader", "Whether this process is the leader, which alone acts: 1 or 0", registry=self.registry
+        )
         self._of_airflows: tuple[MetricWrapperBase, ...] = (
             self._requests,
             self._resyncs,
@@ -205,6 +208,10 @@ class Metrics:
             self._connected.remove_by_labels({"topic": topic})
         else:
             self._connected.labels(topic).set(connected)
+
+    def leader(self, leads: bool) -> None:
+        """Set whether this process is the leader."""
+        self._leader.set(leads)
 
     def in_flight(self, messages: int) -> None:
         """Set the number of read Kafka messages whose facts are not in a stored status yet."""

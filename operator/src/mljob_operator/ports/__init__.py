@@ -9,6 +9,7 @@ from .airflow import Airflow, Airflows, BackfillRunChange, Backfills, DagRuns, P
 from .clock import Clock
 from .kafka import EventSource, Link, Message
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
+from .leadership import Gate, LeaseStore, ReadOnly
 from .metrics import Meter
 
 __all__ = [
@@ -20,13 +21,16 @@ __all__ = [
     "ConfObject",
     "DagRuns",
     "EventSource",
+    "Gate",
     "InstanceStore",
     "JobStore",
+    "LeaseStore",
     "Link",
     "Message",
     "Meter",
     "OperatorStore",
     "ProbeResult",
+    "ReadOnly",
     "RunChange",
     "SourceChanges",
     "TaskChange",

@@ -65,13 +65,17 @@ class JobStore(Protocol):
     """
 
     def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs in the watched namespaces. An MLJob may come twice, or in an older
-        version.
-        """
+        """Yield all MLJobs of this operator. An MLJob may come twice, or in an older version."""
         ...
 
-    async def get(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None if it does not exist."""
+    async def get(self, key: Key, *, of_any_operator: bool = False) -> Job | None:
+        """Return the latest version of an MLJob. Return None if it does not exist, or belongs to
+        another operator of the cluster.
+
+        Args:
+            key: The MLJob.
+            of_any_operator: Whether an MLJob of another operator is returned too.
+        """
         ...
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
