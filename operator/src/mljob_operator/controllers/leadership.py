@@ -171,7 +171,7 @@ class Election:
                 # Another process was faster, or the Lease was deleted. The next look tells.
                 pass
             except StoreError as error:
-                self._tell(logging.WARNING, f"the Lease can't be read or taken: {error}; the operator tries again")
+                self._tell(logging.WARNING, f"the Lease can't be taken: {error}; the operator tries again")
             await asyncio.sleep(LOOKS_EVERY)
 
     async def begin(self, term: Term) -> None:
