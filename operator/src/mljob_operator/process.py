@@ -15,6 +15,8 @@ from typing import Any
 
 import kopf
 
+from mljob_contract.airflow_instance import LabelSelector
+
 from .adapters.authentication import Authentication
 from .adapters.kubernetes.client import connect, credentials_advice, observed
 from .adapters.kubernetes.leases import Leases
@@ -168,7 +170,7 @@ class Process:
                     operator,
                     self._stop.set,
                     with_instances=self._settings.airflow_instances,
-                    selector=query(self._settings.selector),
+                    selector=query(self._settings.selector or LabelSelector()),
                 ),
                 standalone=True,
                 # By default kopf uses the name of the current user as its identity. In a Pod, the
@@ -185,6 +187,7 @@ class Process:
                 over.set()
             await leaving
             self._operator = None
+            self._metrics.stand_by()
 
     async def _beat(self) -> None:
         while True:

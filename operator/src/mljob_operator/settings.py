@@ -295,7 +295,7 @@ class Settings(BaseSettings):
     """
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()
     """The namespaces to watch, comma-separated. Absent: all namespaces."""
-    selector: Annotated[LabelSelector, NoDecode, AfterValidator(_label_syntax)] = LabelSelector()
+    selector: Annotated[Annotated[LabelSelector, AfterValidator(_label_syntax)] | None, NoDecode] = None
     """The label selector of the MLJobs to manage, as a JSON object (``metav1.LabelSelector``).
     Absent: all MLJobs. Operators that share a cluster need selectors that exclude each other.
     """
@@ -442,7 +442,7 @@ class Settings(BaseSettings):
     def claims(self) -> Claims:
         """Return what this operator claims for itself among the operators of its namespace."""
         return Claims(
-            selector=self.selector,
+            selector=self.selector or LabelSelector(),
             namespaces=self.namespaces,
             run_id_prefix=self.run_id_prefix,
             brokers=self.kafka_bootstrap_servers,

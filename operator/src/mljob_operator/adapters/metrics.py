@@ -213,6 +213,14 @@ class Metrics:
         """Set whether this process is the leader."""
         self._leader.set(leads)
 
+    def stand_by(self) -> None:
+        """Remove the series that only a leader keeps up to date. Counters and histograms stay."""
+        for gauge in (self._ready, self._active, self._waiting, self._vanished, self._orphaned, self._connected):
+            gauge.clear()
+        for gauge in (self._unfinished_jobs, self._in_flight, self._leader):
+            gauge.set(0)
+        self._deleted_airflows.clear()
+
     def in_flight(self, messages: int) -> None:
         """Set the number of read Kafka messages whose facts are not in a stored status yet."""
         self._in_flight.set(messages)
