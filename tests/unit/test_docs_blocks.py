@@ -47,7 +47,7 @@ compares the diagram of phases with the code.
 OTHER_PROGRAMS = {".", "alias", "acls", "cosign", "curl", "docker", "done", "for", "gh", "jq", "oc"}
 """Programs whose commands are checked for the syntax of the shell only."""
 
-KUBERNETES = {"configmap", "crd", "deployment", "events", "namespace", "secret"}
+KUBERNETES = {"configmap", "crd", "deployment", "events", "lease", "namespace", "secret"}
 """Kubernetes' own resources in the pages' commands."""
 EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}
 """Fields by which Events can be selected."""
