@@ -86,7 +86,7 @@ def test_leader_that_was_paused_stands_by_afterwards_and_changes_nothing(install
     try:
         acts(jobs, "meanwhile", standby.log_end)
         assert standby.leads()
-        jobs.kubectl("patch", "mljob", "before", "--type=merge", '--patch={"spec": {"cancel": true}}')
+        jobs.kubectl("patch", "mljob", "before", "--type=merge", '--patch={"spec": {"cancel": true, "suspend": false}}')
         jobs.until_phase("before", "Cancelled")
         versions = {name: job["metadata"]["resourceVersion"] for name, job in jobs.all().items()}
     finally:
