@@ -449,7 +449,15 @@ WITH_OAUTH2 = {
 
 def test_the_chart_sets_all_settings_of_the_operator_and_no_other_variable(render: Render) -> None:
     headers = {"airflow": {"headers": {"existingSecret": "gateway"}}}
-    releases = (EVERYTHING, WITH_TOKEN, WITH_TOKEN_FILE, WITH_OAUTH2, headers, {"kafka": OIDC}, {"kafka": MSK})
+    releases: tuple[dict[str, Any], ...] = (
+        EVERYTHING,
+        WITH_TOKEN,
+        WITH_TOKEN_FILE,
+        WITH_OAUTH2,
+        headers,
+        {"kafka": OIDC},
+        {"kafka": MSK},
+    )
     releases += ({"operator": {"selector": {"matchLabels": {"team": "a"}}}},)
     assert {name for values in releases for name in render(values).env} == {
         f"MLJOB_{field.upper()}" for field in Settings.model_fields

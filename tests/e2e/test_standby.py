@@ -45,9 +45,9 @@ def measured(what: str) -> Iterator[None]:
     say(f"  {what}: {time.monotonic() - began:.1f} s")
 
 
-def pair(installation: NewInstallation, name: str, **overrides: str) -> tuple[Installation, OperatorProcess]:
+def pair(installation: NewInstallation, name: str) -> tuple[Installation, OperatorProcess]:
     """An operator that leads, and a replica that stands by."""
-    made = installation(name, **overrides)
+    made = installation(name)
     standby = made.operator.replica().start()
     assert (made.operator.leads(), standby.leads()) == (True, False)
     return made, standby

@@ -105,7 +105,7 @@ class Cluster(GuardedJobs):
         for body in tuple(self.readable.values()):
             yield Job.from_object(deepcopy(body))
 
-    async def get(self, key: Key, *, of_any_operator: bool = False) -> Job | None:
+    async def get(self, key: Key) -> Job | None:
         """One MLJob, as a read returns it."""
         body = self.readable.get(key)
         return Job.from_object(deepcopy(body)) if body is not None else None

@@ -122,7 +122,7 @@ class Orphans:
             StoreError: The Kubernetes API does not answer.
         """
         # An MLJob whose labels were changed belongs to another operator, which follows the run.
-        job = await self._jobs.get(key, of_any_operator=True)
+        job = await self._jobs.find(key)
         if job is None or not orphans.follows(job, run):
             return True
         self._suspects[run.airflow].clear(run, at)

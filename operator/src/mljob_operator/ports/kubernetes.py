@@ -68,13 +68,15 @@ class JobStore(Protocol):
         """Yield all MLJobs of this operator. An MLJob may come twice, or in an older version."""
         ...
 
-    async def get(self, key: Key, *, of_any_operator: bool = False) -> Job | None:
+    async def get(self, key: Key) -> Job | None:
         """Return the latest version of an MLJob. Return None if it does not exist, or belongs to
         another operator of the cluster.
+        """
+        ...
 
-        Args:
-            key: The MLJob.
-            of_any_operator: Whether an MLJob of another operator is returned too.
+    async def find(self, key: Key) -> Job | None:
+        """Return the latest version of an MLJob, whichever operator it belongs to, or None if it
+        does not exist.
         """
         ...
 

@@ -53,20 +53,28 @@ class Jobs(CustomObjects[Job]):
                 if (job := read(item)) is not None:
                     yield job
 
-    async def get(self, key: Key, *, of_any_operator: bool = False) -> Job | None:
+    async def get(self, key: Key) -> Job | None:
         """Return the latest version of an MLJob.
 
-        Return None if the MLJob does not exist, if its namespace is not watched, or if the MLJob
-        belongs to another operator.
-
-        Args:
-            key: The MLJob.
-            of_any_operator: Whether an MLJob is returned that the selector does not select.
+        Return None if the MLJob does not exist, if its namespace is not watched, or if the selector
+        does not select the MLJob.
 
         Raises:
             StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
                 be read.
         """
+        return await self._get(key, self._selector)
+
+    async def find(self, key: Key) -> Job | None:
+        """Return the latest version of an MLJob, also if the selector does not select it.
+
+        Raises:
+            StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
+                be read.
+        """
+        return await self._get(key, LabelSelector())
+
+    async def _get(self, key: Key, selector: LabelSelector) -> Job | None:
         if self._namespaces and key[0] not in self._namespaces:
             return None
         try:
@@ -77,8 +85,7 @@ class Jobs(CustomObjects[Job]):
             return None
         if (job := read(body)) is None:
             raise StoreUnavailable(f"MLJob {key[0]}/{key[1]} is there, and can't be read")
-        is_selected = selects(self._selector, body["metadata"].get("labels") or {})
-        return job if is_selected or of_any_operator else None
+        return job if selects(selector, body["metadata"].get("labels") or {}) else None
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """Return the data of a ConfigMap or Secret in ``spec.confFrom``.
