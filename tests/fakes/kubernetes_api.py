@@ -22,7 +22,8 @@ from tests.live.loopback import LoopbackServer, QuietHandler
 
 from .objects import merged
 
-MLJOBS = "/apis/mljob.dev/v1alpha1/mljobs"
+ROOT = "/apis/mljob.dev/v1alpha1"
+MLJOBS = f"{ROOT}/mljobs"
 INSTANCES = "/apis/mljob.dev/v1alpha1/airflowinstances"
 NAMESPACES = "/api/v1/namespaces"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/mljob-system/leases"
@@ -115,6 +116,8 @@ class KubernetesApi(LoopbackServer):
             self._ended.wait()
         elif path in self.objects:
             _send(handler, 200, json.dumps(self._page(path, query)))
+        elif (found := self._one(path)) is not None:
+            _send(handler, 200, json.dumps(found))
         elif path in DISCOVERY:
             _send(handler, 200, json.dumps(DISCOVERY[path]))
         else:
@@ -141,6 +144,13 @@ class KubernetesApi(LoopbackServer):
                 body["metadata"]["resourceVersion"] = str(next(self._versions))
                 self.leases[name] = body
             return 200, json.dumps(self.leases[name])
+
+    def _one(self, path: str) -> dict[str, Any] | None:
+        """The MLJob at a path."""
+        for each in self.objects[MLJOBS]:
+            if path == f"{ROOT}/namespaces/{each['metadata']['namespace']}/mljobs/{each['metadata']['name']}":
+                return each
+        return None
 
     def _page(self, path: str, query: Query) -> dict[str, Any]:
         found = self.objects[path]
