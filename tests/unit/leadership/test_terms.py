@@ -48,6 +48,17 @@ def test_leader_that_is_told_to_end_is_replaced_within_a_second(election: Electi
     assert not first.runs
 
 
+def test_process_that_is_told_to_end_while_it_takes_the_lease_releases_it(election: Election) -> None:
+    first = election.start()
+    while LEASE not in election.leases.objects:
+        election.loop.run_until_complete(asyncio.sleep(0.001))
+    first.tell()
+    election.run(0.1)
+    assert first.terms == []
+    assert election.leases.objects[LEASE].holder is None
+    assert election.seconds_until_leads(election.start()) < 1
+
+
 def test_leader_keeps_its_lease_until_it_has_stopped_to_act(election: Election) -> None:
     """A step that is being taken at the end may take seconds."""
 

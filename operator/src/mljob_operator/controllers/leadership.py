@@ -17,6 +17,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from ..core.leadership.claims import Claims
@@ -161,7 +162,7 @@ class Election:
                 mine = lease is not None and lease.holder == identity
                 if mine or self._observation.is_free(self._clock()):
                     sent_at = self._clock()
-                    taken = await self._answer(self._leases.take(lease, identity, self._claims))
+                    taken = await self._take(lease, identity)
                     self._observation.update(taken, self._clock())
                     self.stands_by = False
                     return Term(taken, sent_at + STOPS_AFTER * self._seconds, self._clock)
@@ -218,6 +219,20 @@ class Election:
             log.warning("the Lease %s was not released: %s", term.lease.name, error)
         else:
             log.info("released the Lease %s", term.lease.name)
+
+    async def _take(self, lease: Lease | None, identity: str) -> Lease:
+        """Take the Lease, and return the new version.
+
+        A process that is told to end meanwhile waits for the answer and releases the Lease.
+        Otherwise the next leader would have to wait until it runs out.
+        """
+        taking = asyncio.ensure_future(self._answer(self._leases.take(lease, identity, self._claims)))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            with suppress(StoreError):
+                await self._answer(self._leases.release(await taking))
+            raise
 
     async def _renew(self, term: Term) -> bool:
         """Renew the Lease once. Return whether the Kubernetes API has confirmed that."""
