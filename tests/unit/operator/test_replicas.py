@@ -64,6 +64,19 @@ def test_standby_acts_within_two_seconds_after_the_leader_was_told_to_end(world:
     assert seconds_until(world, lambda: dags_at_work(world) == ["train"]) < 2
 
 
+def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) -> None:
+    """The leader that is told to end has a submission under way, which arrives later."""
+    world.network.faults["airflow"] = [None, Fault.LATE]
+    apply(world)
+    world.run(1)
+    (stray,) = [stray for stray in world.network.strays if stray.name == "submit"]
+    world.leader.tell()
+    assert seconds_until(world, lambda: len(world.writers) == 2) < 2
+    world.lands(stray)
+    world.run(60)
+    assert [found.run_id for found in world.airflow.ours()] == [world.status(KEY).dag_run_id]
+
+
 def test_standby_follows_the_run_of_a_leader_that_was_killed(world: ReplicatedWorld) -> None:
     apply(world)
     world.run(5)
