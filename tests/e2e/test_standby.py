@@ -78,7 +78,7 @@ def test_standby_acts_after_the_leader_was_killed_and_the_next_leader_was_told_t
     assert any("released the Lease" in record["message"] for record in first.records())
 
 
-def test_leader_that_was_paused_stands_by_afterwards_and_changes_nothing(installation: NewInstallation) -> None:
+def test_leader_that_was_paused_stands_by_and_can_lead_again(installation: NewInstallation) -> None:
     made, standby = pair(installation, "paused")
     first, jobs = made.operator, made.jobs
     acts(jobs, "before", first.log_end)
@@ -99,6 +99,12 @@ def test_leader_that_was_paused_stands_by_afterwards_and_changes_nothing(install
     eventually(lambda: first.is_ready() and not first.leads(), "the first one stands by", evidence=first.log_end)
     assert standby.leads()
     assert {name: job["metadata"]["resourceVersion"] for name, job in jobs.all().items()} == versions
+
+    standby.stop()
+    acts(jobs, "again", first.log_end)
+    assert first.leads(), "a process leads more than once"
+    eventually(first.is_ready, "it watches MLJobs again", evidence=first.log_end)
+    assert first.get("/livez")[0] == 200
 
 
 def test_operators_with_selectors_share_a_namespace_and_an_overlapping_one_is_refused(

@@ -105,6 +105,22 @@ def test_leader_leads_again_after_an_outage_of_the_kubernetes_api(election: Elec
     assert election.seconds_until_leads(first, second) < 1
 
 
+def test_late_renewal_of_an_earlier_term_delays_the_next_one_only_for_others(election: Election) -> None:
+    """A Kubernetes API that hung may carry out a renewal when the term is over."""
+    first = election.start()
+    election.run(3)
+    election.network.faults["kubernetes"] = [Fault.LATE] * 4
+    election.run(2)
+    late = next(stray for stray in election.network.strays if stray.name == "renew")
+    first.wire.cut.add("kubernetes")
+    election.run(8)
+    assert not first.leads
+    election.land(late)
+    first.wire.cut.clear()
+    assert election.seconds_until_leads(first) < 4
+    assert len(first.terms) == 2
+
+
 def test_short_outage_of_the_kubernetes_api_ends_no_term(election: Election) -> None:
     first = election.start()
     election.run(1)

@@ -64,7 +64,8 @@ class Term:
         self.lease = lease
         self._until = until
         self._clock = clock
-        self._ended = False
+        self.ended = False
+        """Whether the process has ended the term itself. A term also ends with its time."""
         self._acts = False
         self.released = False
         """Whether the process has tried to release the Lease."""
@@ -72,8 +73,7 @@ class Term:
     @property
     def over(self) -> bool:
         """Whether the term is over."""
-        self._ended = self._ended or self._clock() >= self._until
-        return self._ended
+        return self.ended or self._clock() >= self._until
 
     @property
     def left(self) -> float:
@@ -105,7 +105,7 @@ class Term:
 
     def end(self) -> None:
         """End the term now."""
-        self._ended = True
+        self.ended = True
 
 
 class Election:
@@ -137,6 +137,7 @@ class Election:
         self._clock = clock
         self._observation = Observation()
         self._rivals = Rivals(leases, claims, clock, LOOKS_EVERY)
+        self._earlier: str | None = None
         self._told = ""
         self.stands_by = False
         """Whether this process has seen that another process holds the Lease, and waits for it."""
@@ -159,7 +160,8 @@ class Election:
             try:
                 lease = await self._answer(self._leases.get())
                 self._observation.update(lease, self._clock())
-                mine = lease is not None and lease.holder == identity
+                # A late renewal of an earlier term may have arrived. That term is over for good.
+                mine = lease is not None and lease.holder in (identity, self._earlier)
                 if mine or self._observation.is_free(self._clock()):
                     sent_at = self._clock()
                     taken = await self._take(lease, identity)
@@ -195,6 +197,10 @@ class Election:
                 await asyncio.sleep(min(term.left, pause))
                 renewed = await self._renew(term)
                 pause = RENEWS_EVERY * self._seconds if renewed else min(LOOKS_EVERY, RENEWS_EVERY * self._seconds)
+            if not term.ended:
+                log.warning(
+                    "the Lease %s was not renewed in time: this process changes nothing any more", term.lease.name
+                )
         finally:
             term.end()
             self._meter.leader(False)
@@ -209,7 +215,7 @@ class Election:
         self._meter.leader(False)
         if term.released:
             return
-        term.released = True
+        term.released, self._earlier = True, term.lease.holder
         try:
             await self._answer(self._leases.release(term.lease))
         except (Conflict, Gone):
@@ -237,7 +243,6 @@ class Election:
     async def _renew(self, term: Term) -> bool:
         """Renew the Lease once. Return whether the Kubernetes API has confirmed that."""
         if term.over:
-            log.warning("the Lease %s was not renewed in time: this process changes nothing any more", term.lease.name)
             return False
         sent_at = self._clock()
         try:
