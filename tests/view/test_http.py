@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 
 from mljob.kubeconfig import ClusterConfig
+from tests.fakes.mljob_cluster import Answer, Asked
 from tests.fakes.view_cluster import ViewCluster
 from tests.live.eventually import eventually
 from tests.view.serving import RunningView, view_behind_proxy
@@ -345,11 +347,37 @@ def test_viewers_behind_a_proxy_see_what_their_own_token_may(config: ClusterConf
         assert client.get("/livez", headers={"Host": "10.0.0.7"}).text == "ok"
 
 
-def test_cluster_that_does_not_answer_is_a_page_that_tries_again(view: RunningView, cluster: ViewCluster) -> None:
+def test_list_that_takes_long_is_loading_and_then_there(
+    view: RunningView, cluster: ViewCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 0.2)
+    may_answer = threading.Event()
+    usual = cluster.interfere
+
+    def slow(asked: Asked) -> Answer | None:
+        if asked.path.endswith("/mljobs"):
+            may_answer.wait(20)
+        return usual(asked)
+
+    cluster.interfere = slow
+    with httpx2.Client(base_url=view.url, follow_redirects=True) as client:
+        answer = client.get(view.first_url)
+        assert "Loading" in answer.text
+        assert 'http-equiv="refresh" content="1"' in answer.text
+        may_answer.set()
+        eventually(lambda: "nightly-enrich" in client.get("/jobs").text, "the list is there", within=20)
+    assert cluster.count("list") == 1, "the first request was not repeated"
+
+
+def test_cluster_that_does_not_answer_is_told_and_tried_again(view: RunningView, cluster: ViewCluster) -> None:
     cluster.close()
     with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=60) as client:
-        answer = client.get(view.first_url)
+        client.get(view.first_url)
 
-    assert answer.status_code == 503
-    assert "does not answer" in answer.text
-    assert 'http-equiv="refresh"' in answer.text
+        def told() -> str | None:
+            answer = client.get("/jobs")
+            return answer.text if answer.status_code == 503 else None
+
+        html = eventually(told, "the page says that the API server does not answer", within=40)
+    assert "does not answer" in html
+    assert 'http-equiv="refresh" content="5"' in html

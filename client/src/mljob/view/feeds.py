@@ -22,6 +22,10 @@ Item = TypeVar("Item")
 
 LINGER_SECONDS: Final = 60.0
 """How long a feed goes on after the last page that used it, so that the next page needs no list."""
+REFUSAL_SECONDS: Final = 3.0
+"""How long a refusal is shown before the API server is asked again, in seconds. A page that said that
+it is loading comes back within this time, and tells it.
+"""
 MAX_FEEDS: Final = 64
 """The maximum number of feeds of a person. The feed that nobody has used for longest ends."""
 MAX_LISTS: Final = 2
@@ -45,12 +49,14 @@ class Source:
         version: Grows with each change.
         outage: Why the source may be out of date, or None.
         refusal: Why the API server refused, or None. A source that was refused has ended.
+        ended_at: When it ended, on the clock of the event loop, or None.
     """
 
     def __init__(self) -> None:
         self.version = 0
         self.outage: Outage | None = None
         self.refusal: MLJobError | None = None
+        self.ended_at: float | None = None
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._run_safely())
 
@@ -79,6 +85,7 @@ class Source:
             logger.exception("The view can't read %s", self)
             self.refusal = MLJobError(f"The view can't read {self}: {type(error).__name__}. Its log says more.")
         finally:
+            self.ended_at = asyncio.get_running_loop().time()
             self._tell()
 
     def _tell(self) -> None:
@@ -188,8 +195,8 @@ class Feeds:
         return not self._feeds
 
     async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
-        """Return the source of this name, and make it if there is none, or if it was refused. Call
-        :meth:`release` later.
+        """Return the source of this name, and make it if there is none, or if it was refused
+        some time ago. Call :meth:`release` later.
 
         Raises:
             TooManyFeeds: The person has too many pages open.
@@ -197,11 +204,15 @@ class Feeds:
         feed = self._feeds.get(name)
         if feed is None:
             await self._make_room()
-        if feed is None or feed.refusal is not None:
+        if feed is None or (feed.refusal is not None and self._is_old(feed)):
             feed = self._feeds[name] = make()
         self._uses[name] = self._uses.get(name, 0) + 1
         self._idle_since.pop(name, None)
         return feed
+
+    def _is_old(self, refused: Source) -> bool:
+        """Whether everybody who waited has seen the refusal, so that it is time to ask again."""
+        return refused.ended_at is not None and refused.ended_at <= asyncio.get_running_loop().time() - REFUSAL_SECONDS
 
     def release(self, name: tuple[str, ...]) -> None:
         """Say that a page does not need the feed any more."""

@@ -13,12 +13,15 @@ from ..errors import MLJobError
 from . import live
 from .access import Access
 from .live_pages.jobs import JobRows
-from .pages.obstacles import Obstacle, no_session, obstacle_of
+from .pages.obstacles import Obstacle, loading, no_session, obstacle_of
 from .person import Person, Reads
 from .rendering import Renderer
 
 MAX_STREAMS: Final = 64
 """How many streams of events a person may have open."""
+
+LOADING_SECONDS: Final = 2.0
+"""How long a page is awaited before people see that it is loading, in seconds."""
 
 Answer = Callable[[Request, Person, Reads], Awaitable[Response]]
 """Answers a person's request with what the person may read."""
@@ -44,6 +47,20 @@ class Site:
         self._closing.set()
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        """Return what Starlette calls for the address of a page. While a first list takes long, the
+        answer is a page that says so and comes back.
+        """
+
+        async def patient(request: Request, person: Person, reads: Reads) -> Response:
+            try:
+                async with asyncio.timeout(LOADING_SECONDS):
+                    return await answer(request, person, reads)
+            except TimeoutError:  # the sources go on, and the page asks again
+                return self.obstacle(loading())
+
+        return self.answer(patient)
+
+    def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """Return what Starlette calls for an address. An error becomes a page that says why."""
 
         async def respond(request: Request) -> Response:

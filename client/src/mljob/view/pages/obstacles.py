@@ -27,6 +27,7 @@ class Obstacle:
         steps: What to do, one sentence each.
         links: Addresses and texts of buttons.
         asks_namespace: Whether the page asks for a namespace.
+        again_seconds: After how many seconds the page loads itself again, or None.
     """
 
     code: int
@@ -36,11 +37,7 @@ class Obstacle:
     links: tuple[tuple[str, str], ...] = ()
     asks_namespace: bool = False
     namespace: str = ""
-
-    @property
-    def comes_back(self) -> bool:
-        """Whether the page loads itself again."""
-        return self.code == 503
+    again_seconds: int | None = None
 
 
 def obstacle_of(error: MLJobError, *, again: str, namespace: str = "") -> Obstacle:
@@ -64,9 +61,17 @@ def obstacle_of(error: MLJobError, *, again: str, namespace: str = "") -> Obstac
         steps = ("It may have been deleted, or the name may have a typing error.",)
         return Obstacle(404, "There is no such MLJob", cause, steps)
     if isinstance(error, Unavailable):
-        return Obstacle(503, "The API server does not answer", cause, ("This page tries again by itself.",), links)
+        return Obstacle(
+            503, "The API server does not answer", cause, ("This page tries again by itself.",), links, again_seconds=5
+        )
     code = 502 if isinstance(error, ApiError | InvalidResource) else 500
     return Obstacle(code, "This page can't be shown", cause, links=links)
+
+
+def loading() -> Obstacle:
+    """Return the page that people see while a first list takes long."""
+    cause = "The view reads all that you may see, once. After that, only changes are read."
+    return Obstacle(200, "Loading …", cause, ("The page shows it as soon as it is there.",), again_seconds=1)
 
 
 def no_session(again: str) -> Obstacle:

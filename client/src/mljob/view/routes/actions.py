@@ -39,7 +39,7 @@ class ActionRoutes:
 
     def routes(self) -> list[Route]:
         """Return the addresses."""
-        return [Route(f"{JOB}/actions/{{verb}}", self._site.page(self._action), methods=["GET", "POST"])]
+        return [Route(f"{JOB}/actions/{{verb}}", self._site.answer(self._action), methods=["GET", "POST"])]
 
     async def _action(self, request: Request, person: Person, reads: Reads) -> Response:
         job = await self._job(request, reads)

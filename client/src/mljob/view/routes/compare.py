@@ -20,8 +20,8 @@ class CompareRoutes:
 
     def routes(self) -> list[Route]:
         """Return the addresses."""
-        page = self._site.page
-        return [Route("/compare", page(self._compare)), Route("/compare/events", page(self._changes))]
+        page, answer = self._site.page, self._site.answer
+        return [Route("/compare", page(self._compare)), Route("/compare/events", answer(self._changes))]
 
     async def _open(self, request: Request, reads: Reads) -> LiveComparison:
         keys = dict.fromkeys(request.query_params.getlist("job"))

@@ -29,12 +29,12 @@ class JobRoutes:
 
     def routes(self) -> list[Route]:
         """Return the addresses."""
-        page = self._site.page
+        page, answer = self._site.page, self._site.answer
         return [
             Route(JOB, page(self._job)),
-            Route(f"{JOB}/events", page(self._changes)),
-            Route(f"{JOB}/log", page(self._log)),
-            Route(f"{JOB}/log.txt", page(self._log_text)),
+            Route(f"{JOB}/events", answer(self._changes)),
+            Route(f"{JOB}/log", answer(self._log)),
+            Route(f"{JOB}/log.txt", answer(self._log_text)),
         ]
 
     async def _open(self, request: Request, person: Person, reads: Reads) -> LiveJob:

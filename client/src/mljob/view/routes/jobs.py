@@ -21,8 +21,8 @@ class JobsRoutes:
 
     def routes(self) -> list[Route]:
         """Return the addresses."""
-        page = self._site.page
-        return [Route("/jobs", page(self._jobs)), Route("/jobs/events", page(self._changes))]
+        page, answer = self._site.page, self._site.answer
+        return [Route("/jobs", page(self._jobs)), Route("/jobs/events", answer(self._changes))]
 
     async def _open(self, request: Request, person: Person, reads: Reads) -> LiveJobs:
         chosen = JobFilter.from_query(request.query_params)

@@ -19,8 +19,8 @@ class PlatformRoutes:
 
     def routes(self) -> list[Route]:
         """Return the addresses."""
-        page = self._site.page
-        return [Route("/platform", page(self._platform)), Route("/platform/events", page(self._changes))]
+        page, answer = self._site.page, self._site.answer
+        return [Route("/platform", page(self._platform)), Route("/platform/events", answer(self._changes))]
 
     async def _open(self, person: Person, reads: Reads) -> LivePlatform:
         jobs = await reads.jobs("" if person.may_list_all else person.default_namespace)
