@@ -61,7 +61,7 @@ class Operator:
     ) -> None:
         self._settings = settings
         self._api = gated(observed(api, authentication.answered), gate)
-        self._watches = observed(watches, authentication.answered)
+        self._watches = gated(observed(watches, authentication.answered), gate)
         self._jobs = Jobs(api, settings.namespaces, settings.selector)
         self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
         self._kafka = kafka(settings)

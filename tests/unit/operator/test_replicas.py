@@ -77,6 +77,16 @@ def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) 
     assert [found.run_id for found in world.airflow.ours()] == [world.status(KEY).dag_run_id]
 
 
+def test_standby_does_not_wait_for_an_event_that_hangs(world: ReplicatedWorld) -> None:
+    """The leader that is told to end has an Event under way, the fifth request of the MLJob."""
+    world.network.faults["kubernetes"] = [None, None, None, None, Fault.LATE]
+    apply(world)
+    world.run(0.3)
+    assert [stray.name for stray in world.network.strays] == ["record"]
+    world.leader.tell()
+    assert seconds_until(world, lambda: len(world.writers) == 2) < 2
+
+
 def test_standby_follows_the_run_of_a_leader_that_was_killed(world: ReplicatedWorld) -> None:
     apply(world)
     world.run(5)

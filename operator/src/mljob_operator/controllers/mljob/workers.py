@@ -157,7 +157,8 @@ class Workers:
 
     def retry_paced(self, keys: Iterable[Key]) -> None:
         """Do the same for MLJobs that may be many, in batches (:mod:`.paced_wake`)."""
-        self._paced.wake(keys)
+        if not self._closing:
+            self._paced.wake(keys)
 
     def forget_last_error(self, key: Key) -> None:
         """Tell the worker to drop the last error and its backoff, because the cause of the error
