@@ -71,6 +71,16 @@ class KubernetesApi:
         assert status in (200, 201, 400, 422), f"PATCH {path}: {status} {answer[:300]!r}"
         return None if status < 400 else str(json.loads(answer)["message"])
 
+    def patch(self, path: str, patch: Mapping[str, Any]) -> bool:
+        """Change an object by a JSON merge patch. Returns whether the object exists.
+
+        Raises:
+            AssertionError: The API answered with another error.
+        """
+        status, answer = self._ask("PATCH", path, {}, json.dumps(patch), "application/merge-patch+json")
+        assert status in (200, 404), f"PATCH {path}: {status} {answer[:300]!r}"
+        return status == 200
+
     def delete(self, path: str, **query: str) -> None:
         """Delete an object or the objects of a list, without waiting until they are gone.
 
