@@ -141,13 +141,15 @@ def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, rele
     selector = f"--selector=app.kubernetes.io/instance={release.name}"
     cluster.kubectl("wait", "--for=create", "pod", selector, f"--namespace={release.namespace}", "--timeout=60s")
 
-    (pod,) = cluster.get("pods", selector, f"--namespace={release.namespace}")["items"]
-    assert pod["spec"]["serviceAccountName"] == release.full_name
-    assert any(
-        "serviceAccountToken" in source
-        for volume in pod["spec"]["volumes"]
-        for source in volume.get("projected", {}).get("sources", [])
-    )
+    pods = cluster.get("pods", selector, f"--namespace={release.namespace}")["items"]
+    assert pods
+    for pod in pods:
+        assert pod["spec"]["serviceAccountName"] == release.full_name
+        assert any(
+            "serviceAccountToken" in source
+            for volume in pod["spec"]["volumes"]
+            for source in volume.get("projected", {}).get("sources", [])
+        )
     conditions = cluster.get("deployment", release.full_name, f"--namespace={release.namespace}")["status"][
         "conditions"
     ]
