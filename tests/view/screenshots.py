@@ -46,17 +46,18 @@ def main() -> None:
             executable_path=str(program), args=list(chromium.ARGUMENTS), env=dict(chromium.environment(program))
         )
         config = ClusterConfig(cluster.url, context="showcase", namespace="team-a")
-        with local_view(config) as view, step("screenshots", "docs/pictures"):
+        with step("screenshots", "docs/pictures"):
             for look, (size, scheme, names) in LOOKS.items():
                 page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
-                page.goto(view.first_url)
-                for name in names:
-                    page.goto(view.url + PAGES[name])
-                    page.wait_for_selector("#live[data-state=live]")
-                    if name in ("metrics", "compare"):
-                        page.wait_for_selector(".curve")
-                    _write(page, PICTURES / f"view-{name}-{look}.png")
-                page.close()
+                with local_view(config) as view:  # each view lets one browser in
+                    page.goto(view.first_url)
+                    for name in names:
+                        page.goto(view.url + PAGES[name])
+                        page.wait_for_selector("#live[data-state=live]")
+                        if name in ("metrics", "compare"):
+                            page.wait_for_selector(".curve")
+                        _write(page, PICTURES / f"view-{name}-{look}.png")
+                    page.close()
         browser.close()
     say(f"  written to {PICTURES.relative_to(PICTURES.parents[1])}")
 

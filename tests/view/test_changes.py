@@ -97,6 +97,8 @@ def test_deleted_job_says_so(page: Page, view: RunningView, cluster: ViewCluster
     cluster.remove("churn-train")
 
     expect(page.get_by_role("heading", name="There is no such MLJob")).to_be_visible()
+    expect(page.get_by_text("Namespace team-a has no MLJob churn-train.")).to_be_visible()
+    expect(page).to_have_url(f"{view.url}/jobs/team-a/churn-train")
 
 
 def test_durations_tick_without_the_network(page: Page, view: RunningView) -> None:

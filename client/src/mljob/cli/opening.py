@@ -61,7 +61,7 @@ def ui(
 ) -> int:
     """Show MLJobs live in the browser.
 
-    Only this machine reaches the page, and the address holds a secret. It uses your own rights.
+    Only this machine reaches the page, and its address lets one browser in. It uses your own rights.
     """
     from importlib.util import find_spec
 
@@ -74,7 +74,7 @@ def ui(
     from importlib import import_module
 
     def started(url: str) -> None:
-        typer.echo(f"The view is at {url}\nIt lets in whoever knows this address. Ctrl-C ends it.", err=True)
+        typer.echo(f"The view is at {url}\nThe address lets one browser in. Ctrl-C ends it.", err=True)
         if browser:
             _opened(url)
 

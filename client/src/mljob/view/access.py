@@ -4,8 +4,9 @@ On a person's machine the view acts with the person's kubeconfig, so it must let
 
 - It listens on 127.0.0.1, and answers only requests for that host, so that no web site reaches it
   by a name of its own (DNS rebinding).
-- The first address has a token, which becomes a cookie of this browser: not readable by scripts,
-  and not sent with requests from other sites.
+- The first address has a token, which becomes a cookie of the first browser that opens it: not
+  readable by scripts, and not sent with requests from other sites. Other people on the machine can
+  see the address among the arguments of the browser, so it lets nobody else in.
 - A change needs the same origin, and a token of a page.
 
 In the cluster, the view has no rights of its own. Each request brings the viewer's token, and the
@@ -24,15 +25,17 @@ from typing import Final, Protocol
 
 from starlette.requests import Request
 
+from ..errors import MLJobError
 from ..kubeconfig import ClusterConfig
 from ..kubeconfig_user import User
 from .person import Person
 
-COOKIE: Final = "mljob-session"
 MAX_TOKEN: Final = 16 * 1024
 """The maximum number of characters of a viewer's token."""
 MAX_PERSONS: Final = 200
-"""How many persons the view serves at the same time. The one who was away longest leaves first."""
+"""How many persons the view serves at the same time. Of those without an open page, the one who was
+away longest leaves first.
+"""
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
@@ -46,8 +49,10 @@ class Access(Protocol):
         """Return the person, or None if the request does not say who asks."""
         ...
 
-    def first_visit(self, request: Request) -> str | None:
-        """Return the cookie to set if the request has the right token of a first address."""
+    def first_visit(self, request: Request) -> tuple[str, str] | None:
+        """Return name and value of the cookie to set if the request is the first one with the token
+        of a first address.
+        """
         ...
 
     async def end_idle(self) -> None:
@@ -86,21 +91,28 @@ class LocalAccess:
         self.token = secrets.token_urlsafe(32)
         self.allowed_hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         self._config = config
+        # Browsers send a cookie to all ports of a host, and a person may have a view for each cluster.
+        self._cookie = f"mljob-session-{port}"
         self._session = secrets.token_urlsafe(32)
+        self._was_visited = False
         self._person: Person | None = None
 
     async def person(self, request: Request) -> Person | None:
         """Return the person if the browser has the cookie."""
-        if not hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self._session.encode()):
+        if not hmac.compare_digest(request.cookies.get(self._cookie, "").encode(), self._session.encode()):
             return None
         if self._person is None:
             self._person = Person(self._config, self._session.encode(), asyncio.Semaphore(2))
         return self._person
 
-    def first_visit(self, request: Request) -> str | None:
-        """Return the cookie if the request has the token."""
+    def first_visit(self, request: Request) -> tuple[str, str] | None:
+        """Return the cookie if the request has the token, once."""
         given = request.query_params.get("token", "")
-        return self._session if hmac.compare_digest(given.encode(), self.token.encode()) else None
+        is_right = hmac.compare_digest(given.encode(), self.token.encode())
+        if request.method != "GET" or self._was_visited or not is_right:
+            return None
+        self._was_visited = True
+        return self._cookie, self._session
 
     async def end_idle(self) -> None:
         """End the feeds that no page uses."""
@@ -128,20 +140,25 @@ class ProxyAccess:
         self._persons: dict[str, Person] = {}
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person of the request's token."""
+        """Return the person of the request's token.
+
+        Raises:
+            TooManyPersons: As many persons as the view serves have pages open.
+        """
         token = _bearer(request)
         if token is None:
             return None
         key = hashlib.sha256(token.encode()).hexdigest()
-        person = self._persons.pop(key, None)
-        if person is None:
+        if key not in self._persons:
             await self._make_room()
+        person = self._persons.pop(key, None)  # another request may have made it meanwhile
+        if person is None:
             config = replace(self._config, user=User(token=token), context="")
             person = Person(config, hashlib.sha256(b"view" + token.encode()).digest(), self._lists)
         self._persons[key] = person  # the last one is the one who was here last
         return person
 
-    def first_visit(self, request: Request) -> str | None:
+    def first_visit(self, request: Request) -> tuple[str, str] | None:
         """Return None: the proxy knows who asks."""
         return None
 
@@ -149,9 +166,8 @@ class ProxyAccess:
         """End feeds that no page uses, and forget the persons without feeds."""
         for key, person in list(self._persons.items()):
             await person.feeds.end_idle()
-            if person.feeds.is_empty and not person.streams:
-                del self._persons[key]
-                await person.aclose()
+            if person.feeds.is_empty and not person.is_in_use:
+                await self._forget(key, person)
 
     async def aclose(self) -> None:
         """End everything."""
@@ -162,12 +178,21 @@ class ProxyAccess:
         for key, person in list(self._persons.items()):
             if len(self._persons) < MAX_PERSONS:
                 return
-            if not person.feeds.is_in_use and not person.streams:
-                del self._persons[key]
-                await person.aclose()
+            if not person.is_in_use:
+                await self._forget(key, person)
         if len(self._persons) >= MAX_PERSONS:
-            key = next(iter(self._persons))
-            await self._persons.pop(key).aclose()
+            # Anybody can send a token that is worth nothing. That must not end the pages of others.
+            raise TooManyPersons(f"{MAX_PERSONS} people have pages of this view open. Try again later.")
+
+    async def _forget(self, key: str, person: Person) -> None:
+        # While one person's reading ended, another request may have forgotten the next one.
+        if self._persons.get(key) is person:
+            del self._persons[key]
+            await person.aclose()
+
+
+class TooManyPersons(MLJobError):
+    """More people have pages open than the view serves."""
 
 
 def _bearer(request: Request) -> str | None:

@@ -201,9 +201,9 @@ class Feeds:
         Raises:
             TooManyFeeds: The person has too many pages open.
         """
-        feed = self._feeds.get(name)
-        if feed is None:
+        if name not in self._feeds:
             await self._make_room()
+        feed = self._feeds.get(name)  # another page may have made it meanwhile
         if feed is None or (feed.refusal is not None and self._is_old(feed)):
             feed = self._feeds[name] = make()
         self._uses[name] = self._uses.get(name, 0) + 1
@@ -224,8 +224,10 @@ class Feeds:
     async def end_idle(self, seconds: float = LINGER_SECONDS) -> None:
         """End the feeds that no page has used for this time."""
         oldest = asyncio.get_running_loop().time() - seconds
-        for name in [name for name, since in self._idle_since.items() if since <= oldest]:
-            await self._end(name)
+        for name, since in list(self._idle_since.items()):
+            # While one feed ended, a page may have begun to use the next one.
+            if since <= oldest and self._idle_since.get(name) == since:
+                await self._end(name)
 
     async def aclose(self) -> None:
         """End all feeds and close the connections."""

@@ -8,7 +8,8 @@ from typing import Final
 
 from ..errors import MLJobError
 from .live import BEAT, BEAT_SECONDS, event
-from .pages.log_text import AnsiStyle, parts_of
+from .pages.log_text import MAX_LINE, AnsiStyle, parts_of
+from .pages.outside_text import cut
 from .rendering import Renderer
 
 MAX_BATCH: Final = 200
@@ -40,6 +41,7 @@ async def log_events(lines: AsyncGenerator[str, None], renderer: Renderer, last:
                 parts = parts_of(line, style)
                 if number > last:
                     html.append(renderer.render("job/log_line.html", number=number, parts=parts))
+                await asyncio.sleep(0)  # others have their turn: a line may take milliseconds
             if html:
                 yield event("lines", html, id=str(number))
         yield event("done", f"The log has ended: {number:,} lines." if number else "The log is empty.")
@@ -50,7 +52,9 @@ async def log_events(lines: AsyncGenerator[str, None], renderer: Renderer, last:
 
 
 class _Batches:
-    """Takes the lines that are there together. A batch is empty after a silence."""
+    """Takes the lines that are there together. A batch is empty after a silence. Lines wait for
+    browsers that read slowly, so only what is shown of each line is kept.
+    """
 
     def __init__(self, lines: AsyncGenerator[str, None]) -> None:
         self._lines = lines
@@ -87,7 +91,7 @@ class _Batches:
     async def _read(self) -> None:
         try:
             async for line in self._lines:
-                await self._queue.put(line)
+                await self._queue.put(cut(line, MAX_LINE))
         finally:
             await self._lines.aclose()
             await self._queue.put(None)

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, TypeVar, cast
+from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from mljob_contract.history import MetricsReport, TaskChange
@@ -18,6 +19,7 @@ from ..errors import ApiError
 from ..kubeconfig import ClusterConfig
 from ..resource import MLJob
 from .feeds import Feed, Feeds, Source
+from .pages.occurrences import KubeEvent, event_of
 from .pages.outside_text import mapping_of, text_of
 from .pages.summary import JobSummary, summary_of
 
@@ -146,6 +148,7 @@ class Person:
 
     Attributes:
         default_namespace: The namespace of the person's context, or an empty text.
+        streams: How many streams the person has open.
         may_list_all: Whether the API server let the person list all namespaces; True until it is
             known.
         names_of_namespaces: The namespaces that the person may list, or nothing.
@@ -166,6 +169,11 @@ class Person:
         self.streams = 0
         self._secret = secret
         self._lists = lists
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a page or a stream of the person is open."""
+        return self.feeds.is_in_use or self.streams > 0
 
     @property
     def form_token(self) -> str:
@@ -241,15 +249,15 @@ class Reads:
             ),
         )
 
-    async def events(self, namespace: str, name: str) -> Feed[dict[str, Any]]:
+    async def events(self, namespace: str, name: str) -> Feed[KubeEvent]:
         """Return the Kubernetes Events about an MLJob."""
         return await self._hold(
             ("events", namespace, name),
             lambda: Feed(
                 self._person.transport,
-                f"/api/v1/namespaces/{namespace}/events",
-                lambda raw: raw,
-                lambda raw: str(mapping_of(raw.get("metadata")).get("name")),
+                f"/api/v1/namespaces/{quote(namespace, safe='')}/events",
+                event_of,
+                lambda event: event.name,
                 {"fieldSelector": f"involvedObject.kind=MLJob,involvedObject.name={name}"},
             ),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,7 +18,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from ..kubeconfig import ClusterConfig
-from .access import COOKIE, Access, LocalAccess, ProxyAccess
+from .access import Access, LocalAccess, ProxyAccess
 from .guard import PROBES, Guard
 from .pages.obstacles import no_page
 from .rendering import STATIC, fingerprint
@@ -36,6 +37,8 @@ HOST: Final = "127.0.0.1"
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 
+logger = logging.getLogger(__name__)
+
 
 def application(site: Site) -> Starlette:
     """Return the application.
@@ -49,7 +52,7 @@ def application(site: Site) -> Starlette:
         response = RedirectResponse("/jobs", 303)
         cookie = access.first_visit(request)
         if cookie is not None:
-            response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", path="/")
+            response.set_cookie(*cookie, httponly=True, samesite="strict", path="/")
         return response
 
     async def nothing(_: Request, __: Exception) -> Response:
@@ -167,7 +170,10 @@ async def _serve(site: Site, listener: socket.socket, started: Callable[[], None
 async def _tidy(access: Access) -> None:
     while True:
         await asyncio.sleep(IDLE_SECONDS)
-        await access.end_idle()
+        try:
+            await access.end_idle()
+        except Exception:
+            logger.exception("The view can't end what nobody uses")
 
 
 async def _alive(_: Request) -> Response:

@@ -64,14 +64,16 @@ class Site:
         """Return what Starlette calls for an address. An error becomes a page that says why."""
 
         async def respond(request: Request) -> Response:
-            person = await self.access.person(request)
-            if person is None:
-                return self.obstacle(no_session(_again(request)))
+            namespace = ""
             try:
+                person = await self.access.person(request)
+                if person is None:
+                    return self.obstacle(no_session(_again(request)))
+                namespace = person.default_namespace
                 async with Reads(person) as reads:
                     return await answer(request, person, reads)
             except MLJobError as error:
-                return self.obstacle(obstacle_of(error, again=_again(request), namespace=person.default_namespace))
+                return self.obstacle(obstacle_of(error, again=_again(request), namespace=namespace))
 
         return respond
 
@@ -111,22 +113,31 @@ class Site:
         return self.stream(person, events())
 
     def stream(self, person: Person, events: AsyncGenerator[bytes, None]) -> Response:
-        """Return server-sent events as an answer, unless the person has too many open."""
+        """Return server-sent events as an answer, unless the person has too many answers open."""
+        # Proxies such as nginx must not collect events before they pass them on.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return self._streamed(person, _until(events, self._closing), "text/event-stream", headers)
+
+    def text(self, person: Person, text: AsyncGenerator[bytes, None]) -> Response:
+        """Return a long text as an answer, unless the person has too many answers open."""
+        return self._streamed(person, text, "text/plain; charset=utf-8", {})
+
+    def _streamed(
+        self, person: Person, pieces: AsyncGenerator[bytes, None], kind: str, headers: dict[str, str]
+    ) -> Response:
         if person.streams >= MAX_STREAMS:
             return PlainTextResponse(f"{MAX_STREAMS} pages are open. Close some of them.", 429)
 
         async def counted() -> AsyncGenerator[bytes, None]:
-            person.streams += 1
+            person.streams += 1  # so that the person's connections stay open meanwhile
             try:
-                async for one in _until(events, self._closing):
+                async for one in pieces:
                     yield one
             finally:
                 person.streams -= 1
-                await events.aclose()
+                await pieces.aclose()
 
-        # Proxies such as nginx must not collect events before they pass them on.
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(counted(), media_type=kind, headers=headers)
 
 
 async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) -> AsyncGenerator[bytes, None]:
@@ -145,6 +156,7 @@ async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) ->
         for task in (one, end):
             task.cancel()
         await asyncio.gather(one, end, return_exceptions=True)
+        await events.aclose()
 
 
 def last_of(request: Request) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob.view.pages.curves import HEIGHT, MAX_POINTS, WIDTH, Series, curve, series_of, sparkline
+from mljob.view.pages import job_page
+from mljob.view.pages.curves import HEIGHT, MAX_CURVES, MAX_POINTS, WIDTH, Series, curve, series_of, sparkline
 from mljob_contract.history import MetricsReport
 from mljob_contract.mljob import StatusSource
 
@@ -93,3 +96,17 @@ def test_sparkline_stays_in_its_place(values: list[float]) -> None:
     for x, y in coordinates(sparkline(values)):
         assert 0 <= x <= 60
         assert 0 <= y <= 16
+
+
+def test_no_more_curves_are_made_than_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
+        made.append(label)
+        return series_of(reports, label)
+
+    monkeypatch.setattr(job_page, "series_of", counted)
+    reports = [report(0, loss=1.0).model_copy(update={"task_id": f"t{number}"}) for number in range(2_000)]
+
+    assert len(job_page._curves(reports)) == MAX_CURVES
+    assert len(made) <= MAX_CURVES + 1

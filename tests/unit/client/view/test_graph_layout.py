@@ -76,3 +76,10 @@ def test_graph_that_is_too_large_is_not_drawn() -> None:
     assert layout(names, [], WIDTH) is None
     assert layout([], [], WIDTH) is None
     assert layout(names[:-1], [(a, b) for a in names for b in names if a < b], WIDTH) is None, "too many bends"
+
+
+def test_graph_with_too_many_edges_is_not_drawn() -> None:
+    first, last = [f"a{number}" for number in range(40)], [f"b{number}" for number in range(40)]
+
+    assert layout([*first, *last], [(a, b) for a in first for b in last], WIDTH) is None
+    assert layout([*first, *last], zip(first, last, strict=True), WIDTH) is not None

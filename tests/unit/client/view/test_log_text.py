@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob.view.pages.log_text import MAX_LINE, AnsiStyle, Part, parts_of
+from mljob.view.pages.log_text import MAX_LINE, MAX_PARTS, AnsiStyle, Part, _trimmed, parts_of
 from mljob.view.pages.outside_text import is_web_link
 
 
@@ -74,3 +77,23 @@ def test_any_line_has_only_known_classes_and_links_of_the_web(line: str) -> None
 )
 def test_other_addresses_are_no_links(url: str) -> None:
     assert not is_web_link(url)
+
+
+@pytest.mark.parametrize("line", ["\x1b[31mx\x1b[32my" * 300, "http://a " * 440, "\x1b[1mx\x1b[0m" * 400])
+def test_line_has_a_bounded_number_of_parts_and_keeps_its_text(line: str) -> None:
+    style = AnsiStyle()
+
+    parts = parts_of(line, style)
+
+    assert len(parts) == MAX_PARTS
+    assert "".join(part.text for part in parts) == re.sub(r"\x1b\[\d+m", "", line)
+    assert (parts[-1].classes, parts[-1].link) == ("", "")
+    assert style.classes == ("ansi-green" if "32m" in line else ""), "the next line goes on in the last colour"
+
+
+def test_brackets_at_the_end_of_a_link_take_linear_time() -> None:
+    began = time.process_time()
+
+    assert _trimmed("http://a" + ")" * 50_000) == "http://a"
+
+    assert time.process_time() - began < 1, "in quadratic time these brackets take many seconds"

@@ -10,8 +10,13 @@ import pytest
 
 from mljob.resource import MLJob
 from mljob.view.live_pages.jobs import JobRows
+<<<<<<< HEAD
 from mljob.view.pages.job_page import JobInput, job_page
 from mljob.view.pages.job_tab import TABS, View
+=======
+from mljob.view.pages.job_page import TABS, JobInput, View, job_page
+from mljob.view.pages.occurrences import event_of
+>>>>>>> 9f603caed44849094c3bd9c2672e9336f9b04c49
 from mljob.view.pages.summary import summary_of
 from mljob.view.rendering import Renderer
 
@@ -71,8 +76,8 @@ def hostile_job(text: str) -> dict[str, Any]:
 @pytest.mark.parametrize("tab", [tab for tab in TABS if tab != "logs"])
 def test_page_of_a_hostile_job_has_no_elements_of_its_own(text: str, tab: str) -> None:
     renderer = Renderer()
-    event = {"type": text, "reason": text, "message": text, "involvedObject": {"uid": "u"}}
-    page = job_page(JobInput(MLJob(hostile_job(text)), NOW, events=[event], notices=[text]))
+    event = {"metadata": {"name": text}, "type": text, "reason": text, "message": text, "involvedObject": {"uid": "u"}}
+    page = job_page(JobInput(MLJob(hostile_job(text)), NOW, events=[event_of(event)], notices=[text]))
     panels = {"outputs": page.outputs, "conf": page.conf}
     template = f"job/{'values' if tab in panels else tab}.html"
 

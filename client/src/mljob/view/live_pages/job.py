@@ -126,7 +126,8 @@ class LiveJob:
             graph=graph.answer,
             log_tail=(tail.answer or ()) if tail is not None else (),
             changes=history.changes if history is not None else (),
-            reports=self._reports(job, history, given.now),
+            # Curves take time, so they are made for the tab that shows them only.
+            reports=self._reports(job, history, given.now) if self._view.tab == "metrics" else (),
             notices=list(dict.fromkeys(_notice(error) for error in refusals)),
         )
 
@@ -153,7 +154,7 @@ class LiveJob:
             await feed.ready()
         except ApiError as error:
             return replace(given, notices=[*given.notices, str(error)])
-        mine = [event for event in feed.items.values() if event.get("involvedObject", {}).get("uid") == given.job.uid]
+        mine = [event for event in feed.items.values() if event.uid == given.job.uid]
         return replace(given, events=mine)
 
 

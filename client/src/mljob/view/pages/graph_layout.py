@@ -21,6 +21,8 @@ LANE: Final = 12
 MAX_BOXES: Final = 120
 """How many boxes a page draws. A larger DAG is a list of tasks."""
 MAX_BENDS: Final = 2_000
+MAX_EDGES: Final = 1_000
+"""How many edges a page draws. More of them hide each other."""
 _SWEEPS: Final = 6
 
 
@@ -67,6 +69,8 @@ def layout(
         return None
     known = set(ids)
     kept = _acyclic(ids, {pair for pair in edges if pair[0] in known and pair[1] in known and pair[0] != pair[1]})
+    if len(kept) > MAX_EDGES:
+        return None
     layer_of = _layers(ids, kept)
     if sum(layer_of[end] - layer_of[start] - 1 for start, end in kept) > MAX_BENDS:
         return None

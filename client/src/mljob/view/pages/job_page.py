@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from mljob_contract.graph import RunGraph
@@ -19,9 +20,22 @@ from .gantt import Gantt, gantt
 from .graph_page import DrawnGraph, draw_graph
 from .job_tab import tab_query
 from .marks import Mark, condition_mark, phase_mark
+from .occurrences import KubeEvent, Occurrence, newest
 from .outside_text import MAX_VALUE, cut, is_web_link, items_of, mapping_of, text_of, time_of
 
+<<<<<<< HEAD
 MAX_EVENTS: Final = 100
+=======
+TABS: Final = {
+    "tasks": "Tasks",
+    "metrics": "Metrics",
+    "logs": "Logs",
+    "outputs": "Outputs",
+    "conf": "Conf",
+    "attempts": "Attempts",
+    "events": "Events",
+}
+>>>>>>> 9f603caed44849094c3bd9c2672e9336f9b04c49
 _PROBLEM_IF: Final = {"Failed": "True", "Stalled": "True", "UnknownParams": "True", "SpecApplied": "False"}
 """The status with which a condition reports a problem."""
 
@@ -34,7 +48,7 @@ class JobInput:
         graph: The graph, or None if mljob-api does not serve it.
         changes: State changes of tasks, from the history.
         reports: Metrics, from the history.
-        events: The Kubernetes Events about the MLJob, as JSON.
+        events: The Kubernetes Events about the MLJob.
         log_tail: The last lines of the failed task's log.
         notices: What the page lacks, and why.
     """
@@ -44,7 +58,7 @@ class JobInput:
     graph: RunGraph | None = None
     changes: Sequence[TaskChange] = ()
     reports: Sequence[MetricsReport] = ()
-    events: Sequence[Mapping[str, Any]] = ()
+    events: Sequence[KubeEvent] = ()
     log_tail: Sequence[str] = ()
     notices: Sequence[str] = ()
 
@@ -71,17 +85,6 @@ class Attempt:
     started_at: datetime | None
     ended_at: datetime | None
     run: str
-
-
-@dataclass(frozen=True, slots=True)
-class Occurrence:
-    """A condition or a Kubernetes Event."""
-
-    mark: Mark
-    name: str
-    message: str
-    at: datetime | None
-    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,7 @@ def job_page(given: JobInput) -> JobPage:
         conf_from=_conf_from(job.raw_spec),
         attempts=_attempts(status, job.phase),
         conditions=_conditions(job),
-        events=_events(given.events),
+        events=newest(given.events),
         questions=tuple(task for task in tasks if task.input is not None),
         notices=tuple(given.notices),
     )
@@ -210,13 +213,13 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
     by_task: dict[str, list[MetricsReport]] = {}
     for report in reports:
         by_task.setdefault(report.task_id, []).append(report)
-    drawn = []
-    for task, found in by_task.items():
-        for (name, axis), series in series_of(found, task).items():
-            one = curve(name, axis, [series])
-            if one is not None:
-                drawn.append(one)
-    return tuple(drawn[:MAX_CURVES])
+    curves = (
+        curve(name, axis, [series])
+        for task, found in by_task.items()
+        for (name, axis), series in series_of(found, task).items()
+    )
+    # A run may have thousands of curves, and each takes time, so no more are made than are shown.
+    return tuple(islice((one for one in curves if one is not None), MAX_CURVES))
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
@@ -264,29 +267,4 @@ def _conditions(job: MLJob) -> tuple[Occurrence, ...]:
             time_of(one.get("lastTransitionTime")),
         )
         for kind, one in list(job.conditions.items())[:50]
-    )
-
-
-def _events(events: Sequence[Mapping[str, Any]]) -> tuple[Occurrence, ...]:
-    found = [_occurrence(event) for event in events[:1000]]
-    newest = sorted(found, key=lambda one: one.at.timestamp() if one.at else 0.0, reverse=True)
-    return tuple(newest[:MAX_EVENTS])
-
-
-def _occurrence(event: Mapping[str, Any]) -> Occurrence:
-    series = mapping_of(event.get("series"))
-    at = (
-        series.get("lastObservedTime"),
-        event.get("lastTimestamp"),
-        event.get("eventTime"),
-        event.get("firstTimestamp"),
-    )
-    count = next((number for number in (series.get("count"), event.get("count")) if isinstance(number, int)), 1)
-    is_warning = event.get("type") == "Warning"
-    return Occurrence(
-        Mark("failed", "Warning", "bad") if is_warning else Mark("info", "Normal", "neutral"),
-        text_of(event.get("reason"), 128),
-        text_of(event.get("note") or event.get("message"), 1_024),
-        next((time for value in at if (time := time_of(value))), None),
-        max(1, count),
     )

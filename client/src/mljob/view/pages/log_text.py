@@ -7,6 +7,7 @@ escapes.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +16,10 @@ from .outside_text import cut
 
 MAX_LINE: Final = 4_000
 """The maximum number of characters of a line, escape sequences included."""
+MAX_PARTS: Final = 100
+"""How many parts a line has at most. What follows loses its colours and links: each part costs time in
+the process that all viewers share, and whoever writes a log decides how many there are.
+"""
 _TOKEN = re.compile(
     r"\x1b\[(?P<codes>[0-9;]{0,64})m"
     r"|\x1b(?:\[[0-?]{0,64}[ -/]{0,16}[@-~]?|[\]PX^_][^\x07\x1b]{0,4000}(?:\x07|\x1b\\)?|[ -/]?[0-~]?)"
@@ -84,28 +89,41 @@ def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
     """
     text = cut(line, MAX_LINE)
     found: list[Part] = []
+    rest: list[str] = []
     at = 0
+
+    def add(piece: str, link: str = "") -> None:
+        if len(found) < MAX_PARTS - 1:
+            found.append(Part(piece, style.classes, link))
+        else:
+            rest.append(piece)
+
     for token in _TOKEN.finditer(text):
         link = _trimmed(token["link"] or "")
         begin, end = token.start(), token.start() + len(link) if link else token.end()
         if begin > at:
-            found.append(Part(text[at:begin], style.classes))
+            add(text[at:begin])
         at = end
         if link:
-            found.append(Part(link, style.classes, link))
+            add(link, link)
         elif token["codes"] is not None:
             style.apply(token["codes"])
     if at < len(text):
-        found.append(Part(text[at:], style.classes))
+        add(text[at:])
+    if rest:
+        found.append(Part("".join(rest)))
     return tuple(found)
 
 
 def _trimmed(link: str) -> str:
     """Return a link without the punctuation of the sentence around it."""
-    while link:
-        last = link[-1]
+    counts = Counter(link)
+    end = len(link)
+    while end:
+        last = link[end - 1]
         opening = _CLOSING.get(last)
-        if last not in ".,;:!?" and (opening is None or link.count(opening) >= link.count(last)):
+        if last not in ".,;:!?" and (opening is None or counts[opening] >= counts[last]):
             break
-        link = link[:-1]
-    return link
+        counts[last] -= 1
+        end -= 1
+    return link[:end]

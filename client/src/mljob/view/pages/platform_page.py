@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from mljob_contract.reports import Finding, MonitoringReport, Severity
 
 from ...resource import MLJob
-from .job_page import Occurrence
 from .marks import Mark, condition_mark
+from .occurrences import Occurrence
 from .outside_text import count_of, cut, items_of, mapping_of, text_of, time_of
 from .summary import JobSummary
 

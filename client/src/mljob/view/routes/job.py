@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ...aio.run_api import RunApi
@@ -66,14 +67,16 @@ class JobRoutes:
     async def _log_text(self, request: Request, person: Person, reads: Reads) -> Response:
         job = await (await self._open(request, person, reads)).job()
         lines = _lines(person, job, View.from_query(request.query_params), follow=False)
-        first = await anext(lines, "")  # a refusal shows as a page, not as a broken text
+        first = await anext(lines, None)  # a refusal shows as a page, not as a broken text
 
-        async def text() -> AsyncGenerator[str, None]:
-            yield f"{first}\n"
-            async for line in lines:
-                yield f"{line}\n"
+        async def text() -> AsyncGenerator[bytes, None]:
+            async with aclosing(lines):
+                if first is not None:
+                    yield f"{first}\n".encode(errors="replace")
+                async for line in lines:
+                    yield f"{line}\n".encode(errors="replace")
 
-        return StreamingResponse(text(), media_type="text/plain; charset=utf-8")
+        return self._site.text(person, text())
 
 
 def _lines(person: Person, job: MLJob, view: View, *, follow: bool) -> AsyncGenerator[str, None]:

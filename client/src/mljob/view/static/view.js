@@ -138,7 +138,7 @@ class Stream {
     source.onopen = () => this.heard();
     source.onerror = () => this.lost();
     source.addEventListener("beat", () => this.heard());
-    source.addEventListener("leave", (event) => this.leave(event.data));
+    source.addEventListener("leave", () => this.leave());
     for (const [name, handle] of Object.entries(this.handlers)) {
       source.addEventListener(name, (event) => {
         this.heard();
@@ -179,10 +179,9 @@ class Stream {
   }
 
   // The server can't serve this page any more, for example because the session has ended.
-  leave(path) {
+  leave() {
     this.end();
-    if (path) location.assign(path);
-    else location.reload();
+    location.reload();
   }
 }
 

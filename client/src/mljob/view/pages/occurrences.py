@@ -1,0 +1,76 @@
+"""Conditions and Kubernetes Events: what has happened to an object, and when."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from .marks import Mark
+from .outside_text import mapping_of, text_of, time_of
+
+MAX_EVENTS: Final = 100
+"""How many Events a page shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """A condition or a Kubernetes Event."""
+
+    mark: Mark
+    name: str
+    message: str
+    at: datetime | None
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KubeEvent:
+    """What a page shows of a Kubernetes Event, so that the view doesn't keep the whole object.
+
+    Attributes:
+        name: The name of the Event.
+        uid: The uid of the object that the Event is about.
+        shown: What the page shows.
+    """
+
+    name: str
+    uid: str
+    shown: Occurrence
+
+
+def event_of(event: Mapping[str, Any]) -> KubeEvent:
+    """Return what pages need of an Event. Fields that don't fit are left out.
+
+    Args:
+        event: The Event as the Kubernetes API has it.
+    """
+    metadata, about = mapping_of(event.get("metadata")), mapping_of(event.get("involvedObject"))
+    return KubeEvent(text_of(metadata.get("name"), 253), text_of(about.get("uid"), 64), _occurrence(event))
+
+
+def newest(events: Iterable[KubeEvent]) -> tuple[Occurrence, ...]:
+    """Return the newest Events, at most :data:`MAX_EVENTS`, the newest first."""
+    shown = (event.shown for event in events)
+    return tuple(heapq.nlargest(MAX_EVENTS, shown, key=lambda one: one.at.timestamp() if one.at else 0.0))
+
+
+def _occurrence(event: Mapping[str, Any]) -> Occurrence:
+    series = mapping_of(event.get("series"))
+    at = (
+        series.get("lastObservedTime"),
+        event.get("lastTimestamp"),
+        event.get("eventTime"),
+        event.get("firstTimestamp"),
+    )
+    count = next((number for number in (series.get("count"), event.get("count")) if isinstance(number, int)), 1)
+    is_warning = event.get("type") == "Warning"
+    return Occurrence(
+        Mark("failed", "Warning", "bad") if is_warning else Mark("info", "Normal", "neutral"),
+        text_of(event.get("reason"), 128),
+        text_of(event.get("note") or event.get("message"), 1_024),
+        next((time for value in at if (time := time_of(value))), None),
+        max(1, count),
+    )

@@ -1,0 +1,50 @@
+"""Logs that browsers read slowly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from mljob.view.log_stream import MAX_BATCH, _Batches, log_events
+from mljob.view.pages.log_text import MAX_LINE
+from mljob.view.rendering import Renderer
+
+
+async def long_lines(number: int) -> AsyncGenerator[str, None]:
+    for _ in range(number):
+        yield "x" * 1_000_000
+
+
+async def test_lines_that_wait_for_a_slow_browser_are_cut() -> None:
+    batches = _Batches(long_lines(MAX_BATCH))
+    try:
+        waiting = await batches.next()
+    finally:
+        await batches.aclose()
+
+    assert waiting
+    assert {len(line) for line in waiting} == {MAX_LINE}
+
+
+async def test_long_line_is_shown_with_an_ellipsis() -> None:
+    events = [event async for event in log_events(long_lines(1), Renderer(), 0)]
+
+    assert b"\\u2026" in events[1]
+    assert len(events[1]) < 2 * MAX_LINE
+
+
+async def test_others_have_their_turn_between_the_lines_of_a_batch() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    waiting = asyncio.create_task(others())
+    events = [event async for event in log_events(long_lines(100), Renderer(), 0)]
+    waiting.cancel()
+
+    assert len(events) < 10, "lines that are there together are one event"
+    assert turns >= 100
