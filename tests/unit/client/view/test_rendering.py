@@ -10,13 +10,9 @@ import pytest
 
 from mljob.resource import MLJob
 from mljob.view.live_pages.jobs import JobRows
-<<<<<<< HEAD
 from mljob.view.pages.job_page import JobInput, job_page
 from mljob.view.pages.job_tab import TABS, View
-=======
-from mljob.view.pages.job_page import TABS, JobInput, View, job_page
 from mljob.view.pages.occurrences import event_of
->>>>>>> 9f603caed44849094c3bd9c2672e9336f9b04c49
 from mljob.view.pages.summary import summary_of
 from mljob.view.rendering import Renderer
 

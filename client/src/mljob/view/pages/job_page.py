@@ -23,19 +23,6 @@ from .marks import Mark, condition_mark, phase_mark
 from .occurrences import KubeEvent, Occurrence, newest
 from .outside_text import MAX_VALUE, cut, is_web_link, items_of, mapping_of, text_of, time_of
 
-<<<<<<< HEAD
-MAX_EVENTS: Final = 100
-=======
-TABS: Final = {
-    "tasks": "Tasks",
-    "metrics": "Metrics",
-    "logs": "Logs",
-    "outputs": "Outputs",
-    "conf": "Conf",
-    "attempts": "Attempts",
-    "events": "Events",
-}
->>>>>>> 9f603caed44849094c3bd9c2672e9336f9b04c49
 _PROBLEM_IF: Final = {"Failed": "True", "Stalled": "True", "UnknownParams": "True", "SpecApplied": "False"}
 """The status with which a condition reports a problem."""
 
