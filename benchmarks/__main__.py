@@ -100,8 +100,8 @@ def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str,
     if "client" in parts:
         results["client"] = client.measure(3 if quick else client.RUNS).as_json()
     if "view" in parts:
-        looked_at = view.Plan(jobs=200, viewers=5, seconds=5) if quick else view.Plan()
-        results["view"] = view.measure(looked_at).as_json()
+        small = view.Plan(jobs=200, viewers=5, seconds=5)
+        results["view"] = view.measure(small if quick else view.Plan()).as_json()
     results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     return results
 

@@ -358,6 +358,19 @@ def test_the_chart_and_mljob_api_have_the_same_defaults(
     }
 
 
+def test_the_settings_of_the_election_are_the_operators_alone(render: Render) -> None:
+    rendered = render(
+        merged(
+            ENABLED,
+            {"operator": {"selector": {"matchLabels": {"team": "churn"}}}, "airflow": {"url": "http://airflow"}},
+        )
+    )
+    of_election = {"MLJOB_LEASE_NAME", "MLJOB_LEASE_SECONDS", "MLJOB_SELECTOR"}
+
+    assert of_election <= rendered.without(NAME).env.keys()
+    assert not of_election & of_api(rendered).env.keys()
+
+
 def test_the_port_of_the_value_is_served(render: Render) -> None:
     api = of_api(render(merged(ENABLED, {"api": {"port": 10250}})))
 

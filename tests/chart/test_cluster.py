@@ -141,13 +141,15 @@ def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, rele
     selector = f"--selector=app.kubernetes.io/instance={release.name}"
     cluster.kubectl("wait", "--for=create", "pod", selector, f"--namespace={release.namespace}", "--timeout=60s")
 
-    (pod,) = cluster.get("pods", selector, f"--namespace={release.namespace}")["items"]
-    assert pod["spec"]["serviceAccountName"] == release.full_name
-    assert any(
-        "serviceAccountToken" in source
-        for volume in pod["spec"]["volumes"]
-        for source in volume.get("projected", {}).get("sources", [])
-    )
+    pods = cluster.get("pods", selector, f"--namespace={release.namespace}")["items"]
+    assert pods
+    for pod in pods:
+        assert pod["spec"]["serviceAccountName"] == release.full_name
+        assert any(
+            "serviceAccountToken" in source
+            for volume in pod["spec"]["volumes"]
+            for source in volume.get("projected", {}).get("sources", [])
+        )
     conditions = cluster.get("deployment", release.full_name, f"--namespace={release.namespace}")["status"][
         "conditions"
     ]
@@ -215,6 +217,7 @@ NEEDED = {
     ("", "configmaps", "get"),
     ("", "configmaps", "watch"),
 }
+NEEDED_FOR_THE_LEASE = {("coordination.k8s.io", "leases", verb) for verb in ("get", "list", "create", "patch")}
 NEEDED_FOR_INSTANCES = {
     ("mljob.dev", "airflowinstances", "list"),
     ("mljob.dev", "airflowinstances", "watch"),
@@ -232,7 +235,7 @@ def test_an_operator_of_all_namespaces_has_exactly_the_needed_rights(
     for where in (team, "kube-system"):
         assert cluster.rules(release.user, where) - cluster.rules(nobody, where) == expected
     at_home = cluster.rules(release.user, release.namespace) - cluster.rules(nobody, release.namespace)
-    assert at_home == expected | {("", "secrets", "get")}
+    assert at_home == expected | {("", "secrets", "get")} | NEEDED_FOR_THE_LEASE
 
 
 def test_an_operator_of_one_namespace_has_the_needed_rights_there_only(
@@ -243,7 +246,7 @@ def test_an_operator_of_one_namespace_has_the_needed_rights_there_only(
         assert cluster.rules(bound_release.user, where) == cluster.rules(nobody, where)
     # The operator records Events about itself in its own namespace.
     own = cluster.rules(bound_release.user, bound_release.namespace) - cluster.rules(nobody, bound_release.namespace)
-    assert own == {("", "events", "create")}
+    assert own == {("", "events", "create")} | NEEDED_FOR_THE_LEASE
 
 
 ALLOWED, DENIED = True, False
@@ -274,6 +277,7 @@ ALLOWED, DENIED = True, False
         pytest.param("get", "configmaps", ALLOWED, id="reads a ConfigMap"),
         pytest.param("watch", "configmaps", ALLOWED, id="watches a ConfigMap"),
         pytest.param("list", "configmaps", DENIED, id="does not list ConfigMaps"),
+        pytest.param("get", "leases", DENIED, id="reads no Lease elsewhere"),
         pytest.param("get", "pods", DENIED, id="does not read Pods"),
         pytest.param("create", "pods/exec", DENIED, id="does not exec into Pods"),
         pytest.param("create", "pods", DENIED, id="does not create Pods"),
@@ -578,7 +582,9 @@ def test_helm_uninstall_deletes_the_crd_with_keep_false(cluster: Cluster, copy: 
 def test_helm_uninstall_deletes_all_other_objects(cluster: Cluster, crds: None, home: str) -> None:
     release = install(cluster, home, {})
     mine = f"--selector=app.kubernetes.io/instance={release.name}"
-    kinds = "deployments,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
+    kinds = (
+        "deployments,poddisruptionbudgets,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
+    )
     assert cluster.get(kinds, mine, f"--namespace={home}")["items"]
 
     cluster.helm("uninstall", release.name, f"--namespace={home}")

@@ -14,11 +14,34 @@ VERSION = version.read()
 DIGEST = "sha256:" + "ab" * 32
 
 
-def test_at_most_one_operator_runs_at_a_time(render: Render) -> None:
+def test_a_standby_replaces_the_pod_that_acts_before_it_ends(render: Render) -> None:
     spec = render().one("Deployment")["spec"]
 
-    assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
+def test_several_pods_are_spread_over_the_nodes_and_evicted_one_at_a_time(render: Render) -> None:
+    rendered = render()
+
+    selector = rendered.one("Deployment")["spec"]["selector"]
+    assert rendered.pod["topologySpreadConstraints"] == [
+        {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": selector,
+        }
+    ]
+    assert rendered.one("PodDisruptionBudget")["spec"] == {"maxUnavailable": 1, "selector": selector}
+
+
+def test_a_single_pod_can_be_evicted(render: Render) -> None:
+    rendered = render({"operator": {"replicas": 1}})
+
+    assert rendered.one("Deployment")["spec"]["replicas"] == 1
+    assert not rendered.all("PodDisruptionBudget")
+    assert "topologySpreadConstraints" not in rendered.pod
 
 
 def test_the_deployment_and_the_service_select_the_operators_pod(render: Render) -> None:
@@ -161,6 +184,7 @@ def test_the_pod_has_no_field_for_a_value_that_is_not_set(render: Render) -> Non
         "automountServiceAccountToken",
         "securityContext",
         "terminationGracePeriodSeconds",
+        "topologySpreadConstraints",
         "containers",
         "volumes",
     }
@@ -229,6 +253,9 @@ def test_objects_are_named_after_the_release(
         ("ClusterRoleBinding", f"{expected}-instances"),
         ("Role", f"{expected}-instances"),
         ("RoleBinding", f"{expected}-instances"),
+        ("Role", f"{expected}-lease"),
+        ("RoleBinding", f"{expected}-lease"),
+        ("PodDisruptionBudget", expected),
     }
 
 

@@ -80,6 +80,8 @@ def test_with_the_required_values_only_the_operator_manages_all_namespaces_throu
         "MLJOB_CANCEL_FALLBACK_SECONDS": "20",
         "MLJOB_KAFKA_BOOTSTRAP_SERVERS": "",
         "MLJOB_NAMESPACES": "",
+        "MLJOB_LEASE_NAME": "mljob-operator",
+        "MLJOB_LEASE_SECONDS": "10",
         "MLJOB_RUN_ID_PREFIX": "mljob",
         "MLJOB_RESYNC_INTERVAL_SECONDS": "5",
         "MLJOB_ORPHANED_RUNS": "Report",
@@ -160,6 +162,20 @@ def test_with_brokers_the_operator_reads_the_default_topic(render: Render) -> No
         pytest.param(
             {"operator": {"namespaces": ["team-a", "team-b"]}}, "NAMESPACES", "team-a,team-b", id="namespaces"
         ),
+        pytest.param(
+            {"operator": {"selector": {"matchLabels": {"team": "a"}}}},
+            "SELECTOR",
+            '{"matchLabels":{"team":"a"}}',
+            id="selector",
+        ),
+        pytest.param(
+            {"operator": {"selector": {"matchLabels": {"team": "a"}}}},
+            "AIRFLOW_INSTANCES",
+            "false",
+            id="no instances with a selector",
+        ),
+        pytest.param({"operator": {"leaseSeconds": 30}}, "LEASE_SECONDS", "30", id="duration of the Lease"),
+        pytest.param({"fullnameOverride": "churn"}, "LEASE_NAME", "churn", id="a Lease for each release"),
         pytest.param({"operator": {"runIdPrefix": "blue"}}, "RUN_ID_PREFIX", "blue", id="run id prefix"),
         pytest.param(
             {"operator": {"resyncIntervalSeconds": 0.5}}, "RESYNC_INTERVAL_SECONDS", "0.5", id="resync interval"
@@ -433,7 +449,16 @@ WITH_OAUTH2 = {
 
 def test_the_chart_sets_all_settings_of_the_operator_and_no_other_variable(render: Render) -> None:
     headers = {"airflow": {"headers": {"existingSecret": "gateway"}}}
-    releases = (EVERYTHING, WITH_TOKEN, WITH_TOKEN_FILE, WITH_OAUTH2, headers, {"kafka": OIDC}, {"kafka": MSK})
+    releases: tuple[dict[str, Any], ...] = (
+        EVERYTHING,
+        WITH_TOKEN,
+        WITH_TOKEN_FILE,
+        WITH_OAUTH2,
+        headers,
+        {"kafka": OIDC},
+        {"kafka": MSK},
+    )
+    releases += ({"operator": {"selector": {"matchLabels": {"team": "a"}}}},)
     assert {name for values in releases for name in render(values).env} == {
         f"MLJOB_{field.upper()}" for field in Settings.model_fields
     }

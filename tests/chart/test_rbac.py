@@ -23,7 +23,9 @@ INSTANCES = [
     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
 ]
 INSTANCE_SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "list", "create", "patch"]}
 FOR_INSTANCES = "mljob-operator-instances"
+FOR_LEASE = "mljob-operator-lease"
 GRANTS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 USER_ROLES = {
     ("ClusterRole", "mljob-operator-viewer"),
@@ -54,7 +56,21 @@ def test_for_all_namespaces_the_operator_gets_one_cluster_role(render: Render) -
         ("ClusterRoleBinding", FOR_INSTANCES),
         ("Role", FOR_INSTANCES),
         ("RoleBinding", FOR_INSTANCES),
+        ("Role", FOR_LEASE),
+        ("RoleBinding", FOR_LEASE),
     }
+
+
+@pytest.mark.parametrize("namespaces", [[], ["team-a"]], ids=["all namespaces", "one namespace"])
+def test_rights_for_the_lease_are_in_the_namespace_of_the_release_only(render: Render, namespaces: list[str]) -> None:
+    rendered = render({"operator": {"namespaces": namespaces}})
+
+    role = rendered.one("Role", FOR_LEASE)
+    assert (role["metadata"]["namespace"], role["rules"]) == (NAMESPACE, [LEASES])
+    binding = rendered.one("RoleBinding", FOR_LEASE)
+    assert (binding["metadata"]["namespace"], binding["subjects"]) == (NAMESPACE, SUBJECTS)
+    others = [each for each in (*rendered.all("ClusterRole"), *rendered.all("Role")) if each is not role]
+    assert not [each for each in others for rule in each["rules"] if "leases" in rule["resources"]]
 
 
 def test_rights_for_airflow_instances_are_cluster_wide_and_for_secrets_in_one_namespace(render: Render) -> None:
@@ -98,14 +114,18 @@ def test_for_chosen_namespaces_the_operator_gets_a_role_in_each_and_no_cluster_r
 
     names = ["mljob-operator", "mljob-operator", "mljob-operator-events"]
     namespaces = ["team-a", "team-b", "mljob-system"]
-    for kind in ("Role", "RoleBinding"):
-        there = [(each["metadata"]["name"], each["metadata"]["namespace"]) for each in rendered.all(kind)]
+    roles, bindings = (
+        [each for each in rendered.all(kind) if each["metadata"]["name"] != FOR_LEASE]
+        for kind in ("Role", "RoleBinding")
+    )
+    for found in (roles, bindings):
+        there = [(each["metadata"]["name"], each["metadata"]["namespace"]) for each in found]
         assert there == list(zip(names, namespaces, strict=True))
     assert {kind for kind, _ in grants(rendered) - USER_ROLES} == {"Role", "RoleBinding"}
-    *of_jobs, of_its_own = rendered.all("Role")
+    *of_jobs, of_its_own = roles
     assert [role["rules"] for role in of_jobs] == [[MLJOBS, STATUS, EVENTS, CONF]] * 2
     assert of_its_own["rules"] == [EVENTS]
-    for name, binding in zip(names, rendered.all("RoleBinding"), strict=True):
+    for name, binding in zip(names, bindings, strict=True):
         assert binding["subjects"] == SUBJECTS
         assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
 
@@ -196,7 +216,14 @@ def test_the_chart_can_be_installed_without_cluster_wide_rights(render: Render) 
         {"operator": {"namespaces": ["team-a"]}, "crds": {"install": False}, "rbac": {"userRoles": {"create": False}}}
     )
 
-    assert {kind for kind, _ in rendered.names()} == {"Deployment", "Service", "ServiceAccount", "Role", "RoleBinding"}
+    assert {kind for kind, _ in rendered.names()} == {
+        "Deployment",
+        "PodDisruptionBudget",
+        "Service",
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+    }
 
 
 def test_an_existing_service_account_is_used_and_not_created(render: Render) -> None:

@@ -184,7 +184,9 @@ def test_values_that_contradict_each_other_are_refused(refusal: Refusal, values:
     [
         pytest.param({"airflo": {}}, "airflo", id="misspelled section"),
         pytest.param({"kafka": {"bootstrapServer": "kafka:9092"}}, "bootstrapServer", id="misspelled key"),
-        pytest.param({"replicas": 3}, "replicas", id="more than one operator"),
+        pytest.param({"operator": {"replicas": 0}}, "/operator/replicas", id="no operator"),
+        pytest.param({"operator": {"leaseSeconds": 1}}, "/operator/leaseSeconds", id="a Lease that is too short"),
+        pytest.param({"operator": {"selector": {"team": "a"}}}, "/operator/selector", id="labels without matchLabels"),
         pytest.param({"airflow": {"url": "airflow:8080"}}, "/airflow/url", id="address without a scheme"),
         pytest.param({"airflow": {"url": 8080}}, "/airflow/url", id="address that is a number"),
         pytest.param({"airflow": {"uiUrl": "ui.example"}}, "/airflow/uiUrl", id="UI without a scheme"),

@@ -30,6 +30,7 @@ from tests.fakes.airflow import CANCEL_DAG, FakeAirflow
 from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.fakes.instances import FakeInstances
 from tests.fakes.jobs import FakeJobs
+from tests.fakes.leases import OpenGate
 from tests.fakes.logins import login
 from tests.fakes.meter import SilentMeter
 from tests.fakes.source_changes import FakeSourceChanges
@@ -79,7 +80,13 @@ def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None
 def adapter(url: str, user: str, password: str) -> Airflow:
     """The operator's adapter, logged in to the server as this user."""
     return Airflow(
-        SETTINGS_AIRFLOW, url, SilentMeter(), login(user, password), prefix="mljob", cancel_dag_id=CANCEL_DAG
+        SETTINGS_AIRFLOW,
+        url,
+        SilentMeter(),
+        login(user, password),
+        prefix="mljob",
+        cancel_dag_id=CANCEL_DAG,
+        gate=OpenGate(),
     )
 
 

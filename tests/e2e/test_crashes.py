@@ -1,5 +1,5 @@
 """The operator is killed by SIGKILL right before and right after each of its calls to the outside,
-and another operator takes over. No action is performed twice, every unfinished action is completed,
+and its replica, which has been standing by, takes over. No action is performed twice, every unfinished action is completed,
 and the status ends as Airflow reports it.
 
 The process that dies is the real operator, which kills itself at the call
@@ -34,7 +34,11 @@ PROGRAM = crashing_operator.__file__
 CANCELLER = "mljob_cancel"
 NAME = "mortal"
 SIDE_BY_SIDE = 6
-"""The number of cells at a time; each cell has its own operator."""
+"""The number of cells at a time; each cell has its own operator with two replicas."""
+LEASE_SECONDS = "8"
+"""How long a replica waits after the death of the leader. On a busy machine, a shorter Lease would
+end the term of a leader that is to die at a later call.
+"""
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -154,14 +158,22 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
 ) -> None:
     both = [(when, call) for call in CALLS for when in ("before", "after")]
     cells = [
-        Cell(when, call, installation(f"crash-{number}-{place}", start=False, MLJOB_RESYNC_INTERVAL_SECONDS="2"))
+        Cell(
+            when,
+            call,
+            installation(
+                f"crash-{number}-{place}",
+                start=False,
+                MLJOB_RESYNC_INTERVAL_SECONDS="2",
+                MLJOB_LEASE_SECONDS=LEASE_SECONDS,
+            ),
+        )
         for place, (when, call) in enumerate(both[number * SIDE_BY_SIDE :][:SIDE_BY_SIDE])
     ]
     matrix += cells
     cluster = Cluster(kubectl)
     try:
         live(cells, cluster)
-        start(cells, "-m", "mljob_operator")
         end(cells, cluster)
         for cell in cells:
             cell.problems += problems(cell, airflow)
@@ -176,8 +188,8 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
 
 
 def live(cells: list[Cell], cluster: Cluster) -> None:
-    """Run each MLJob until its operator is dead."""
-    start(cells, PROGRAM)
+    """Run each MLJob until its operator is dead, with a replica beside it that stands by."""
+    start(cells)
     for cell in cells:
         cell.installation.jobs.submit(NAME, **cell.story.spec)
 
@@ -196,14 +208,18 @@ def live(cells: list[Cell], cluster: Cluster) -> None:
     eventually(all_dead, "all operators are dead", within=300, evidence=lambda: evidence(cells))
 
 
-def start(cells: list[Cell], *program: str) -> None:
-    """Start all operators, then wait for all of them: each takes a while to start."""
+def start(cells: list[Cell]) -> None:
+    """Start all operators that will die, and then their replicas. Each takes a while to start."""
     for cell in cells:
-        fate = (cell.when, cell.call) if program == (PROGRAM,) else ()
-        cell.installation.operator.begin(*program, *fate)
+        cell.installation.operator.begin(PROGRAM, cell.when, cell.call)
     for cell in cells:
         operator = cell.installation.operator
-        eventually(operator.is_ready, f"the operator of {cell.title} is ready", within=180, evidence=operator.log_end)
+        eventually(operator.leads, f"the operator of {cell.title} leads", within=180, evidence=operator.log_end)
+    replicas = [cell.installation.operator.replica() for cell in cells]
+    for replica in replicas:
+        replica.begin("-m", "mljob_operator")
+    for replica in replicas:
+        eventually(replica.is_ready, f"{replica.name} stands by", within=180, evidence=replica.log_end)
 
 
 def ask(cell: Cell, job: Object) -> None:
@@ -219,7 +235,7 @@ def ask(cell: Cell, job: Object) -> None:
 
 
 def end(cells: list[Cell], cluster: Cluster) -> None:
-    """Start other operators and wait until each MLJob has ended."""
+    """Wait until each MLJob has ended, by the replica that takes over."""
 
     def all_ended() -> bool:
         found = cluster.jobs()

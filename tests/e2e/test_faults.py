@@ -18,6 +18,7 @@ from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.mljobs import MLJobs, Object, assert_waiting, manifest
+from tests.live.operators import OperatorProcess
 
 pytestmark = [pytest.mark.timeout(BOUND + 240), pytest.mark.disruptive]
 
@@ -28,6 +29,15 @@ def whole_again(stack: Stack) -> Iterator[None]:
     yield
     stack.start("kafka")
     stack.start("airflow-api-server")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def standby(with_kafka: Installation) -> Iterator[OperatorProcess]:
+    """A second replica, which stands by whatever fails."""
+    replica = with_kafka.operator.replica().start()
+    yield replica
+    eventually(lambda: replica.leads() is not with_kafka.operator.leads(), "one replica leads", within=30)
+    replica.stop()
 
 
 @pytest.fixture

@@ -81,6 +81,10 @@ class FakeJobs(StoredObjects[Key]):
         for key in tuple(self.objects):
             yield self._read(key)
 
+    async def find(self, key: Key) -> Job | None:
+        """The latest version of an MLJob. There is one operator, to which all MLJobs belong."""
+        return await self.get(key)
+
     async def get(self, key: Key) -> Job | None:
         """The latest version of an MLJob, or None."""
         self.reads += 1

@@ -1,10 +1,11 @@
 """A Kubernetes API on loopback, as far as an operator needs it to start.
 
-The API has discovery, lists in pages, and watches without events.
+The API has discovery, lists in pages, watches without events, and Leases.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import ssl
 import threading
@@ -19,18 +20,22 @@ import yaml
 
 from tests.live.loopback import LoopbackServer, QuietHandler
 
-MLJOBS = "/apis/mljob.dev/v1alpha1/mljobs"
+from .objects import merged
+
+ROOT = "/apis/mljob.dev/v1alpha1"
+MLJOBS = f"{ROOT}/mljobs"
 INSTANCES = "/apis/mljob.dev/v1alpha1/airflowinstances"
 NAMESPACES = "/api/v1/namespaces"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/mljob-system/leases"
 
 Answer = tuple[int, str]
 Query = dict[str, str]
 
 
-def status(code: int, message: str, **metadata: str) -> Answer:
+def status(code: int, message: str, *, reason: str = "", **metadata: str) -> Answer:
     """The answer for an error, with an object of kind Status."""
     body = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure", "message": message}
-    return code, json.dumps(body | {"code": code})
+    return code, json.dumps(body | {"code": code} | ({"reason": reason} if reason else {}))
 
 
 def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any]:
@@ -58,6 +63,7 @@ class KubernetesApi(LoopbackServer):
         objects: The objects of each list, by path.
         refuse: Called with path and query before every answer. Its result is the answer; None: the
             usual answer.
+        leases: The Leases by name.
         lists: The path and the query of every list request.
         watches: The path of every watch request.
     """
@@ -67,14 +73,21 @@ class KubernetesApi(LoopbackServer):
         self.refuse: Callable[[str, Query], Answer | None] = lambda _path, _query: None
         self.lists: list[tuple[str, Query]] = []
         self.watches: list[str] = []
+        self.leases: dict[str, dict[str, Any]] = {}
+        self._versions = itertools.count(1)
+        self._lock = threading.Lock()
         self._ended = threading.Event()
         api = self
 
         class Handler(QuietHandler):
             def answer(self) -> None:
                 parts = urlsplit(self.path)
-                if self.command == "GET":
-                    api._answer(self, parts.path, dict(parse_qsl(parts.query)))
+                query = dict(parse_qsl(parts.query))
+                if parts.path.startswith(LEASES):
+                    content = self.content()
+                    _send(self, *(api.refuse(parts.path, query) or api._of_lease(self.command, parts.path, content)))
+                elif self.command == "GET":
+                    api._answer(self, parts.path, query)
                 else:
                     self.send_error(HTTPStatus.NOT_IMPLEMENTED)
 
@@ -103,10 +116,41 @@ class KubernetesApi(LoopbackServer):
             self._ended.wait()
         elif path in self.objects:
             _send(handler, 200, json.dumps(self._page(path, query)))
+        elif (found := self._one(path)) is not None:
+            _send(handler, 200, json.dumps(found))
         elif path in DISCOVERY:
             _send(handler, 200, json.dumps(DISCOVERY[path]))
         else:
             _send(handler, *status(404, f"there is no {path}"))
+
+    def _of_lease(self, method: str, path: str, content: bytes) -> Answer:
+        """The answer to a request about Leases, which refuses writes to old versions."""
+        name, body = path.removeprefix(LEASES).strip("/"), json.loads(content or "{}")
+        with self._lock:
+            if method == "GET" and not name:
+                return 200, json.dumps({"kind": "LeaseList", "metadata": {}, "items": list(self.leases.values())})
+            if method == "POST":
+                name = body["metadata"]["name"]
+                if name in self.leases:
+                    return status(409, f"Lease {name} already exists", reason="AlreadyExists")
+                body["metadata"]["uid"] = f"uid-of-{name}"
+            elif name not in self.leases:
+                return status(404, f"Lease {name} not found", reason="NotFound")
+            elif method == "PATCH":
+                if body["metadata"]["resourceVersion"] != self.leases[name]["metadata"]["resourceVersion"]:
+                    return status(409, f"Lease {name} has been modified", reason="Conflict")
+                body = merged(self.leases[name], body)
+            if method != "GET":
+                body["metadata"]["resourceVersion"] = str(next(self._versions))
+                self.leases[name] = body
+            return 200, json.dumps(self.leases[name])
+
+    def _one(self, path: str) -> dict[str, Any] | None:
+        """The MLJob at a path."""
+        for each in self.objects[MLJOBS]:
+            if path == f"{ROOT}/namespaces/{each['metadata']['namespace']}/mljobs/{each['metadata']['name']}":
+                return each
+        return None
 
     def _page(self, path: str, query: Query) -> dict[str, Any]:
         found = self.objects[path]

@@ -71,6 +71,16 @@ class KubernetesApi:
         assert status in (200, 201, 400, 422), f"PATCH {path}: {status} {answer[:300]!r}"
         return None if status < 400 else str(json.loads(answer)["message"])
 
+    def patch(self, path: str, patch: Mapping[str, Any]) -> bool:
+        """Change an object by a JSON merge patch. Returns whether the object exists.
+
+        Raises:
+            AssertionError: The API answered with another error.
+        """
+        status, answer = self._ask("PATCH", path, {}, dict(patch), "application/merge-patch+json")
+        assert status in (200, 404), f"PATCH {path}: {status} {answer[:300]!r}"
+        return status == 200
+
     def delete(self, path: str, **query: str) -> None:
         """Delete an object or the objects of a list, without waiting until they are gone.
 
@@ -81,9 +91,12 @@ class KubernetesApi:
         assert status in (200, 202), f"DELETE {path}: {status} {answer[:300]!r}"
 
     def _ask(
-        self, method: str, path: str, query: Mapping[str, str], body: str | None = None, content_type: str | None = None
+        self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None
     ) -> tuple[int, bytes]:
-        """Send a request. Returns the status and the body of the answer."""
+        """Send a request. Returns the status and the body of the answer.
+
+        The client writes a body as JSON if the content type is JSON.
+        """
         request = self._client.param_serialize(
             method,
             path,

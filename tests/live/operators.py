@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +12,16 @@ import psutil
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
+from devstack.operator_process import NAMESPACE
 from devstack.ports import HOST
 from devstack.processes import Command, Launch, ManagedProcess
 from devstack.stack import Stack
 from tests.live.eventually import eventually
+from tests.live.kubernetes_api import KubernetesApi
 
 LOG_LINES = 40
+SHARED_BY_REPLICAS = ("MLJOB_RUN_ID_PREFIX", "MLJOB_KAFKA_GROUP_ID", "MLJOB_LEASE_NAME")
+"""The variables that distinguish operators, and that the replicas of one operator share."""
 
 
 class OperatorProcess:
@@ -24,8 +29,8 @@ class OperatorProcess:
 
     Args:
         stack: The stack that the operator uses.
-        name: Unique in the stack. The operator's log, port, consumer group and run ids have this
-            name.
+        name: Unique in the stack. The operator's log, port, consumer group, Lease and run ids have
+            this name.
         namespaces: The value of ``MLJOB_NAMESPACES``.
         overrides: Environment variables that differ from those of the stack's operator.
         launch: Starts the process; None: a new Python.
@@ -46,6 +51,7 @@ class OperatorProcess:
         self._launch = launch
         self._process = ManagedProcess(stack.directory, f"operator-{name}")
         self._http = urllib3.PoolManager(retries=False, timeout=5)
+        self._replicas: list[OperatorProcess] = []
         # An operator of an interrupted session may still read the topic and hold the port.
         self._process.stop()
         self._log_begins = self._process.log.stat().st_size if self._process.log.exists() else 0
@@ -66,6 +72,7 @@ class OperatorProcess:
                 "MLJOB_NAMESPACES": self._namespaces,
                 "MLJOB_RUN_ID_PREFIX": self.prefix,
                 "MLJOB_KAFKA_GROUP_ID": f"test-{self.name}",
+                "MLJOB_LEASE_NAME": f"test-{self.name}",
                 # AirflowInstances are cluster-scoped, so of all operators on a stack only some
                 # handle them.
                 "MLJOB_AIRFLOW_INSTANCES": "false",
@@ -82,18 +89,52 @@ class OperatorProcess:
         eventually(self.is_ready, f"operator {self.name} is ready", within=180, evidence=self.log_end)
         return self
 
+    def start_refused(self, **overrides: str) -> None:
+        """Start the operator and wait until it has ended, because it refuses to run."""
+        self._overrides |= overrides
+        self.begin("-m", "mljob_operator")
+        eventually(lambda: not self.runs, f"operator {self.name} has ended", within=180, evidence=self.log_end)
+
     def begin(self, *program: str) -> None:
         """Start Python with these arguments as the operator's process, without waiting."""
         self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
 
-    def stop(self) -> None:
-        """Stop the operator with SIGTERM, as the kubelet does."""
-        self._process.stop()
-        self._http.clear()
+    def replica(self) -> OperatorProcess:
+        """Another replica of this operator, which is not started yet and stops with it."""
+        shared = {name: self.environment()[name] for name in SHARED_BY_REPLICAS}
+        name = f"{self.name}-{len(self._replicas) + 2}"
+        another = OperatorProcess(self._stack, name, self._namespaces, self._overrides | shared, self._launch)
+        self._replicas.append(another)
+        return another
 
-    def kill(self) -> None:
-        """Kill the operator."""
+    def stop(self) -> None:
+        """Stop the operator and its replicas with SIGTERM, as the kubelet does."""
+        for each in (*self._replicas, self):
+            each._process.stop()
+            each._http.clear()
+
+    def kill(self, *, frees_the_lease: bool = True) -> None:
+        """Kill the operator.
+
+        Args:
+            frees_the_lease: Whether another operator may lead at once. Otherwise it waits for the
+                Lease to run out.
+        """
         self._process.kill()
+        if frees_the_lease:
+            lease = (
+                f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{self.environment()['MLJOB_LEASE_NAME']}"
+            )
+            KubernetesApi.of(self._stack.kubeconfig).patch(lease, {"spec": {"holderIdentity": ""}})
+
+    def signal(self, number: int) -> None:
+        """Send the operator a signal, without waiting for the effect."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def leads(self) -> bool:
+        """Whether this process says that it is the leader."""
+        return self.runs and self.get("/metrics")[0] == 200 and self.metrics()[("mljob_leader",)] == 1
 
     @property
     def runs(self) -> bool:

@@ -77,9 +77,13 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = self.new_world()
         self.denied = False
         self.retries = 0
+
+    def new_world(self) -> World:
+        """The world at the beginning."""
+        return World()
 
     def _any(self, *, going: bool) -> bool:
         """Whether an MLJob exists, including MLJobs that are being deleted."""
@@ -395,8 +399,7 @@ class Machine(RuleBasedStateMachine):
         while world.topic.under_way:
             world.topic.arrives(0, 1)
         world.cluster.catch_up()
-        world.kill(1)
-        world.start()
+        world.leave_one()
         assert world.process is not None
         world.process.wire.dies_at = None
         world.process.wire.cut.clear()

@@ -15,7 +15,7 @@ from mljob_contract.backfill_marker import Marker
 from mljob_operator.core.run.backfill import BackfillRequest, BackfillRun
 from mljob_operator.core.run.facts import RunFact, TaskFact
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
-from mljob_operator.ports import BackfillRunChange, RunChange, TaskChange
+from mljob_operator.ports import BackfillRunChange, Gate, RunChange, TaskChange
 
 ONE_WAY = 0.005
 """Seconds that a request takes from the operator to a server, and that a response takes back."""
@@ -23,6 +23,17 @@ STRAY_FOR = 75.0
 """Seconds during which a request that the operator no longer waits for may still arrive; far more
 than ``actions.UNKNOWN_FOR``.
 """
+
+
+READS = frozenset(
+    {
+        *("list", "everything", "get", "source", "namespaces", "secret"),
+        *("params", "conf", "tasks", "questions", "outputs", "children", "cancellation_runs", "probe"),
+        *("changed_runs", "changed_tasks", "active_runs", "halts", "paused_dags"),
+        *("find", "list_runs", "not_created", "changed"),
+    }
+)
+"""The requests that change nothing."""
 
 
 class Fault(StrEnum):
@@ -80,17 +91,33 @@ class Wire:
 
     Args:
         die: Ends the process.
+        gate: The gate of the process. None: everything passes, as if the process believed that it
+            is the leader.
+        changed: Called when a request that changes something has taken effect.
 
     Attributes:
         calls: The number of requests so far.
         dies_at: The number of the request at which the process dies, and when during that request.
         cut: Servers that this process can't reach, though others can: airflow, kubernetes.
+        running: Not set while the process is paused (SIGSTOP).
     """
 
-    def __init__(self, network: Network, after_effect: Callable[[], None], die: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        after_effect: Callable[[], None],
+        die: Callable[[], None],
+        *,
+        gate: Gate | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._network = network
         self._after_effect = after_effect
         self._die = die
+        self._gate = gate
+        self._changed = changed
+        self.running = asyncio.Event()
+        self.running.set()
         self.dead = False
         self.calls = 0
         self.dies_at: tuple[int, When] | None = None
@@ -101,8 +128,15 @@ class Wire:
         return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
-        """Make a request."""
+        """Make a request.
+
+        Raises:
+            NotLeading: The request would change something, and the process is not the leader.
+        """
         await self._if_alive()
+        await self.running.wait()
+        if self._gate is not None and name not in READS:
+            self._gate.check()
         if self.last(When.BEFORE):
             await self._if_alive()
         network = self._network
@@ -126,6 +160,8 @@ class Wire:
         try:
             answer = await effect()
         finally:
+            if name not in READS:
+                self._changed()
             self._after_effect()
         if self.dies_at == (self.calls, When.AFTER):
             self._end()
@@ -134,6 +170,7 @@ class Wire:
             await asyncio.sleep(15)
             raise _unavailable(to, f"the answer to {name} was lost", outcome_unknown=True)
         await asyncio.sleep(ONE_WAY)
+        await self.running.wait()
         return answer
 
     def at_once(self, effect: Callable[[], None]) -> None:

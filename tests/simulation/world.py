@@ -23,6 +23,7 @@ from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.upstream import upstream_names
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.errors import StoreError
+from mljob_operator.ports import Gate
 from mljob_operator.wiring import Ports, wire
 from tests.fakes.airflow import FakeRun
 from tests.fakes.crash import crash
@@ -147,14 +148,23 @@ class Cluster(GuardedJobs):
 
 
 class Process:
-    """One operator process: the real components, wired by :func:`mljob_operator.wiring.wire`."""
+    """One operator process: the real components, wired by :func:`mljob_operator.wiring.wire`.
 
-    def __init__(self, world: World) -> None:
+    Args:
+        name: The name of the process, and of its term if it is one of several replicas.
+        gate: The gate of the term. None: the process believes that it is the leader.
+
+    Attributes:
+        killed: Called when the process was killed.
+    """
+
+    def __init__(self, world: World, name: str, gate: Gate | None = None) -> None:
         self.world = world
-        self.wire = Wire(world.network, world.look, self.end)
+        self.wire = Wire(world.network, world.look, self.end, gate=gate, changed=lambda: world.changed_by(name))
         self.airflow = WiredAirflow(world.airflow, self.wire, world.clock, world.airflow_clock)
         self.jobs = WiredJobs(world.cluster, self.wire)
         self.watching = True
+        self.killed: Callable[[], None] = lambda: None
         self.reader = Reader(world.topic, self.wire)
         self._instance_objects: Any = WiredJobs(world.instance_objects, self.wire)
         ports = Ports(
@@ -172,7 +182,7 @@ class Process:
         settings = FixedSettings(
             events_topic=world.topic.name, kafka_bootstrap_servers="kafka:9092", orphaned_runs="Cancel"
         )
-        self.parts = wire(settings, ports, run_in_background=self._do, process=f"operator-{next(world.numbers)}")
+        self.parts = wire(settings, ports, run_in_background=self._do, process=name)
         self.instances, self.job_controller = self.parts.instances, self.parts.job_controller
         self._seen = world.cluster.watchable
         self._news = asyncio.Event()
@@ -249,14 +259,26 @@ class Process:
         for body in self.world.cluster.readable.values():
             self.job_controller.observe(Job.from_object(deepcopy(body)))
 
+    async def leave(self) -> None:
+        """Stop to act, as at the end of a term or at SIGTERM (:meth:`.Operator.settle`)."""
+        self.parts.job_controller.workers.stop()
+        for task in self._duties:
+            task.cancel()
+        await self.parts.settle()
+        self.reader.leave()
+        self.world.processes.remove(self)
+
     def end(self) -> None:
         """SIGKILL."""
+        if self.wire.dead and self not in self.world.processes:
+            return
         self.wire.dead = True
         for task in self._duties:
             task.cancel()
         crash(self.parts)
         self.reader.leave()
         self.world.processes.remove(self)
+        self.killed()
 
 
 class World:
@@ -316,7 +338,7 @@ class World:
         if len(self.processes) < 1 + beside:
 
             async def start() -> None:
-                self.processes.append(Process(self))
+                self.processes.append(Process(self, f"operator-{next(self.numbers)}"))
 
             self.loop.run_until_complete(start())
             self.overlapped |= len(self.processes) > 1
@@ -327,10 +349,18 @@ class World:
             self.processes[which].end()
             self.run(0)
 
+    def leave_one(self) -> None:
+        """Let exactly one operator run."""
+        self.kill(1)
+        self.start()
+
     def fall_behind(self, versions: int, seconds: float) -> None:
         """Let the API server's reads answer from so many versions ago for this many seconds."""
         self.cluster.fall_behind(versions, seconds)
         self.overlapped = True
+
+    def changed_by(self, process: str) -> None:
+        """Note that a process has changed something, in Kubernetes or in Airflow."""
 
     def soon(self, what: Callable[[], None]) -> None:
         """Let something happen to the process as soon as time moves on."""

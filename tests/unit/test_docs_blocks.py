@@ -55,7 +55,7 @@ compares the diagram of phases with the code.
 OTHER_PROGRAMS = {".", "alias", "acls", "cosign", "curl", "docker", "done", "for", "gh", "grep", "jq", "oc"}
 """Programs whose commands are checked for the syntax of the shell only."""
 
-KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "namespace", "secret"}
+KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease", "namespace", "secret"}
 """Kubernetes' own resources in the pages' commands."""
 OTHER_CONDITIONS = {"Available"}
 """Conditions of these resources."""

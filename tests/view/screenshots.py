@@ -33,7 +33,7 @@ LOOKS = {
     "dark": ({"width": 1200, "height": 820}, "dark", ("list", "job", "compare")),
     "phone": ({"width": 390, "height": 844}, "light", ("list", "failed", "compare")),
 }
-COLOURS = 128
+COLOURS = 256
 
 
 def main() -> None:
@@ -54,6 +54,8 @@ def main() -> None:
                     for name in names:
                         page.goto(view.url + PAGES[name])
                         page.wait_for_selector("#live[data-state=live]")
+                        if name in ("metrics", "compare"):
+                            page.wait_for_selector(".curve")
                         _write(page, PICTURES / f"view-{name}-{look}.png")
                     page.close()
         browser.close()
@@ -62,7 +64,7 @@ def main() -> None:
 
 def _write(page: Page, path: Path) -> None:
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,14 @@ variable, so that the operator's own default applies.
 {{- with .Values.operator }}
 - name: MLJOB_NAMESPACES
   value: {{ join "," .namespaces | quote }}
+{{- if .selector }}
+- name: MLJOB_SELECTOR
+  value: {{ toJson .selector | quote }}
+{{- end }}
+- name: MLJOB_LEASE_NAME
+  value: {{ include "mljob-operator.fullname" $ | quote }}
+- name: MLJOB_LEASE_SECONDS
+  value: {{ .leaseSeconds | quote }}
 - name: MLJOB_RUN_ID_PREFIX
   value: {{ .runIdPrefix | quote }}
 - name: MLJOB_RESYNC_INTERVAL_SECONDS

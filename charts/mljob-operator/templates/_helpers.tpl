@@ -43,7 +43,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "mljob-operator.instances" -}}
 {{- if kindIs "bool" .Values.airflowInstances.enabled }}
 {{- if .Values.airflowInstances.enabled }}true{{ end }}
-{{- else if not .Values.operator.namespaces }}true
+{{- else if not (or .Values.operator.namespaces .Values.operator.selector) }}true
 {{- end }}
 {{- end }}
 

@@ -17,7 +17,7 @@ from .core.airflow_instance.credentials import Login
 from .core.airflow_instance.instance import Instance
 from .core.run.run_key import SETTINGS_AIRFLOW
 from .errors import CannotStart
-from .ports import RequestMeter
+from .ports import Gate, RequestMeter
 from .settings import Settings, variable
 
 
@@ -27,11 +27,14 @@ class AirflowConnections:
     Args:
         settings: The settings of the process.
         meter: Records each operation of the adapters.
+        gate: Lets requests that change something pass only while the process is the leader. None:
+            the process only reads.
     """
 
-    def __init__(self, settings: Settings, meter: RequestMeter) -> None:
+    def __init__(self, settings: Settings, meter: RequestMeter, gate: Gate | None = None) -> None:
         self._settings = settings
         self._meter = meter
+        self._gate = gate
 
     def own(self) -> OwnAirflow | None:
         """Return the Airflow of the settings, or None if the settings have no Airflow."""
@@ -68,6 +71,7 @@ class AirflowConnections:
             ca_bundle=ca_bundle,
             prefix=self._settings.run_id_prefix,
             cancel_dag_id=self._settings.cancel_dag_id,
+            gate=self._gate,
         )
 
 

@@ -36,6 +36,8 @@ policy.
         ├── StoreUnavailable        the Kubernetes API gives no answer: retried
         ├── Refused                 the Kubernetes API refuses the written object as invalid: the
         │                           status is built again from Airflow's answers, slowly
+        ├── NotLeading              this process is not the leader, or not any more: it changes
+        │                           nothing
         ├── Conflict                another client wrote first: read and decide again at once
         └── Gone                    the object does not exist any more: nothing left to do
 
@@ -298,6 +300,12 @@ class FieldsDropped(StoreError):
 
     first_delay = 1.0
     longest_delay = 60.0
+
+
+class NotLeading(StoreError):
+    """This process is not the leader, or may not be the leader any more. Its request was not
+    sent.
+    """
 
 
 class Conflict(StoreError):

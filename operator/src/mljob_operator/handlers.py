@@ -34,7 +34,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Operator(Protocol):
-    """The part of :class:`.main.Operator` that the handlers use."""
+    """The part of :class:`.operator.Operator` that the handlers use."""
 
     job_controller: MLJobController
     instances: AirflowInstanceController
@@ -49,7 +49,9 @@ class Operator(Protocol):
         ...
 
 
-def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bool) -> kopf.OperatorRegistry:
+def registry(
+    operator: Operator, stop: Callable[[], None], *, with_instances: bool, selector: str = ""
+) -> kopf.OperatorRegistry:
     """Return the handlers of one operator.
 
     Args:
@@ -57,6 +59,7 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
         stop: Called at SIGINT and SIGTERM. Tells kopf to stop.
         with_instances: Whether to watch AirflowInstances, and the namespaces that their access
             rules select.
+        selector: The label selector of the watched MLJobs. An empty text selects all MLJobs.
     """
     registry = kopf.OperatorRegistry()
 
@@ -64,8 +67,10 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
     # the handler again each minute, although the operator is already half started.
     @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
-        configure(settings)
-        await _handle_signals(stop)
+        configure(settings, selector)
+        # Let kopf set its signal handlers first, so that the operator's replace them.
+        await asyncio.sleep(0)
+        handle_signals(stop)
         try:
             await operator.start()
         except BaseException:
@@ -131,12 +136,10 @@ def _isolated(body: kopf.Body) -> Iterator[None]:
         log.exception("%s %s/%s: unexpected error", body.get("kind"), meta.get("namespace"), meta.get("name"))
 
 
-async def _handle_signals(stop: Callable[[], None]) -> None:
+def handle_signals(stop: Callable[[], None]) -> None:
     """Call ``stop`` at SIGINT and SIGTERM. kopf's own signal handler would fail at the second
     signal.
     """
-    # Let kopf set its signal handlers first, so that the handlers below replace them.
-    await asyncio.sleep(0)
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
@@ -151,8 +154,15 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def configure(settings: kopf.OperatorSettings) -> None:
-    """Change kopf's settings."""
+def configure(settings: kopf.OperatorSettings, selector: str = "") -> None:
+    """Change kopf's settings.
+
+    Args:
+        settings: The settings.
+        selector: The label selector of the watched MLJobs. An empty text selects all MLJobs.
+    """
+    if selector:
+        settings.watching.label_selectors[f"{PLURAL}.{GROUP}"] = selector
     # The operator creates its own Events. kopf would create an Event for each of its log lines.
     settings.posting.enabled = False
     # The operator names its resources, so kopf need not look for resources. Such a scan needs a

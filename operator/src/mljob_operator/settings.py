@@ -23,10 +23,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from mljob_contract.airflow_instance import AccessRule, ClientAuthentication, DagGlob, Scope
+from mljob_contract.airflow_instance import AccessRule, ClientAuthentication, DagGlob, LabelSelector, Scope
 from mljob_contract.run_id import MAX_PREFIX_LENGTH
 
 from .core.airflow_instance.credentials import MAX_HEADER, Login, OAuth2Client, fits_header, unfit_headers
+from .core.leadership.claims import Claims
 from .core.run.run_key import SETTINGS_AIRFLOW
 from .core.text.storable import cut
 from .kafka_properties import Unusable, from_json
@@ -48,10 +49,14 @@ _NUMBERS = {
     "cancel_fallback_seconds": "is not a number of seconds above 0, and at most 3600",
     "resync_interval_seconds": "is not a number of seconds above 0, and at most 3600",
     "status_interval_seconds": "is not a number of seconds from 0 to 60",
+    "lease_seconds": "is not a whole number of seconds from 4 to 60",
 }
 """The error texts for values that are not a number or are out of range."""
 _SPACE = re.compile(r"\s")
 _API = re.compile(r"/api(/v\d+)?/?$")
+_LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY = re.compile(rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_LABEL_NAME}")
+_LABEL_VALUE = re.compile(rf"({_LABEL_NAME})?")
 _BROKER = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.%]+\]|[^\s:,/\[\]]+)(:\d{1,5})?")
 
 
@@ -110,6 +115,22 @@ def _token(token: SecretStr) -> SecretStr:
     if not fits_header(token.get_secret_value()):
         raise ValueError("holds characters that can't be in an HTTP header, such as a line break within it")
     return token
+
+
+def _label_syntax(selector: LabelSelector) -> LabelSelector:
+    """Check the keys and values of a selector. Otherwise the Kubernetes API would refuse every
+    list.
+    """
+    expressions = selector.match_expressions
+    for key in (*selector.match_labels, *(expression.key for expression in expressions)):
+        if not _LABEL_KEY.fullmatch(key):
+            raise ValueError(f"{cut(key, 200)!r} is not the key of a label. An example is example.com/team")
+    for value in (*selector.match_labels.values(), *(value for each in expressions for value in each.values)):
+        if not _LABEL_VALUE.fullmatch(value):
+            raise ValueError(
+                f"{value!r} is not the value of a label: at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+            )
+    return selector
 
 
 Url = Annotated[str, AfterValidator(_url)]
@@ -274,6 +295,19 @@ class Settings(BaseSettings):
     """
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()
     """The namespaces to watch, comma-separated. Absent: all namespaces."""
+    selector: Annotated[Annotated[LabelSelector, AfterValidator(_label_syntax)] | None, NoDecode] = None
+    """The label selector of the MLJobs to manage, as a JSON object (``metav1.LabelSelector``).
+    Absent: all MLJobs. Operators that share a cluster need selectors that exclude each other.
+    """
+    lease_name: Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)] = "mljob-operator"
+    """The name of the Lease in ``credentials_namespace``. Processes with the same Lease are replicas
+    of one operator, and one of them acts. Different operators need different Leases.
+    """
+    lease_seconds: Annotated[int, Field(ge=4, le=60)] = 10
+    """The duration of the Lease, in seconds. After the leader was killed, another replica acts at
+    most about 2 seconds later than this. A leader that can't renew the Lease for 0.7 of this time
+    stops. A shorter time makes a leader stop when the Kubernetes API is slow for a moment.
+    """
 
     http_host: str = "::"
     """The address on which ``/livez``, ``/readyz`` and ``/metrics`` listen. The kubelet and
@@ -306,8 +340,18 @@ class Settings(BaseSettings):
             # selector, and would admit every namespace.
             return _ACCESS.validate_json(value, extra="forbid", by_alias=True, by_name=False)
         except ValidationError as error:
-            found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
-            raise ValueError("; ".join(f"{where}: {what}" if where else what for where, what in found)) from error
+            raise ValueError(_all_problems(error)) from error
+
+    @field_validator("selector", mode="before")
+    @classmethod
+    def _selector(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            # As for access rules: without the misspelt field, the selector would select more.
+            return LabelSelector.model_validate_json(value, extra="forbid", by_alias=True, by_name=False)
+        except ValidationError as error:
+            raise ValueError(_all_problems(error)) from error
 
     @field_validator("kafka_extra_config", mode="before")
     @classmethod
@@ -395,6 +439,16 @@ class Settings(BaseSettings):
             tuple((name, SecretStr(value)) for name, value in headers.items()),
         )
 
+    def claims(self) -> Claims:
+        """Return what this operator claims for itself among the operators of its namespace."""
+        return Claims(
+            selector=self.selector or LabelSelector(),
+            namespaces=self.namespaces,
+            run_id_prefix=self.run_id_prefix,
+            brokers=self.kafka_bootstrap_servers,
+            group_id=self.kafka_group_id,
+        )
+
     def lost_before(self) -> dict[str, datetime]:
         """Return a time for each Airflow, by name. A missing run that was submitted before this
         time counts as lost, and so as deleted.
@@ -416,6 +470,12 @@ class Settings(BaseSettings):
         if self.kafka_oauth_method == "OIDC":
             return ("kafka_oidc_token_endpoint", "kafka_oidc_client_id", "kafka_oidc_client_secret")
         return ("kafka_oauth_method", "kafka_aws_region") if self.kafka_oauth_method else ("kafka_oauth_method",)
+
+
+def _all_problems(error: ValidationError) -> str:
+    """Return the problems of a JSON value, each with the field."""
+    found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
+    return "; ".join(f"{where}: {what}" if where else what for where, what in found)
 
 
 def _headers(folder: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Connects the parts of the operator.
 
-:mod:`.main` passes adapters to :func:`wire`, and tests pass fakes.
+:mod:`.operator` passes adapters to :func:`wire`, and tests pass fakes.
 """
 
 from __future__ import annotations
@@ -109,14 +109,16 @@ class Parts:
         if self.own_logins is not None:
             self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
-    async def close(self) -> None:
-        """Wait for the steps that are being taken, stop the controllers, and close the adapters of
-        the Airflows.
+    async def settle(self) -> None:
+        """Wait for the steps that are being taken, and stop the controllers.
 
         The tasks that ``run_in_background`` has started are the caller's.
         """
         await self.job_controller.close()
         await self.instances.close()
+
+    async def close(self) -> None:
+        """Close the adapters of the Airflows, after :meth:`settle`."""
         await self.airflows.close()
 
 

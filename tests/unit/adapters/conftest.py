@@ -9,6 +9,7 @@ import pytest
 
 from mljob_operator.adapters.airflow.client import Airflow
 from tests.fakes import logins
+from tests.fakes.leases import OpenGate
 from tests.fakes.meter import SilentMeter
 from tests.scripted_airflow import CANCEL_DAG, ScriptedAirflow
 
@@ -32,7 +33,18 @@ async def connect() -> AsyncIterator[Connect]:
 
     def connect(server: ScriptedAirflow, **how: Any) -> Airflow:
         login, ca = logins.split(how, user="mljob", password="right")
-        made.append(Airflow("prod", server.url, SilentMeter(), login, prefix="mljob", cancel_dag_id=CANCEL_DAG, **ca))
+        made.append(
+            Airflow(
+                "prod",
+                server.url,
+                SilentMeter(),
+                login,
+                prefix="mljob",
+                cancel_dag_id=CANCEL_DAG,
+                gate=OpenGate(),
+                **ca,
+            )
+        )
         return made[-1]
 
     yield connect

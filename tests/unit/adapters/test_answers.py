@@ -177,8 +177,11 @@ async def read_log(airflow: Airflow) -> list[str] | None:
     if log is None:
         return None
     found: list[str] = []
-    while (read := await log.read(lambda entry: entry.event)) is not None:
-        found += read
+    try:
+        while (read := await log.read(lambda entry: entry.event)) is not None:
+            found += read
+    finally:
+        log.close()
     return found
 
 

@@ -65,3 +65,20 @@ def test_new_airflow_with_the_name_of_a_deleted_one_has_series(metrics: Metrics)
     metrics.airflow_ready("prod", False)
     everything(metrics, "prod")
     assert {"mljob_airflow_ready", "mljob_resyncs_total", "mljob_airflow_active_runs"} <= series(metrics, "prod")
+
+
+def test_standby_has_no_series_that_only_a_leader_keeps_up_to_date(metrics: Metrics) -> None:
+    metrics.leader(True)
+    metrics.airflow_ready("prod", True)
+    metrics.reservations("prod", 3, 1)
+    metrics.kafka_connected("airflow.events", True)
+    metrics.unfinished_jobs(7)
+    metrics.resync("prod", "ok")
+    assert metrics.registry.get_sample_value("mljob_leader") == 1
+
+    metrics.stand_by()
+
+    assert metrics.registry.get_sample_value("mljob_leader") == 0
+    assert metrics.registry.get_sample_value("mljob_jobs_live") == 0
+    assert series(metrics, "prod") == {"mljob_resyncs_total", "mljob_resyncs_created"}
+    assert b"mljob_kafka_connected{" not in generate_latest(metrics.registry)

@@ -22,6 +22,7 @@ from mljob_operator.core.airflow_instance.credentials import Login, OAuth2Client
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
 from tests.fakes.http_proxy import HttpProxy
 from tests.fakes.kubernetes_api import KubernetesApi, kubeconfig
+from tests.fakes.leases import OpenGate
 from tests.live.authority import Authority
 from tests.scripted_airflow import ScriptedAirflow
 
@@ -133,7 +134,7 @@ def airflow() -> Iterator[ScriptedAirflow]:
 
 
 def session(url: str) -> Session:
-    return Session(url, Login(user="mljob", password=SecretStr("right")), ca_file=None, ca_bundle=None)
+    return Session(url, Login(user="mljob", password=SecretStr("right")), ca_file=None, ca_bundle=None, gate=OpenGate())
 
 
 def test_requests_to_airflow_use_the_proxy_unless_no_proxy_excludes_it(
@@ -156,7 +157,7 @@ def test_token_endpoint_may_use_the_proxy_while_airflow_does_not(
     with HttpProxy({}) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         with pytest.raises(AirflowUnavailable):
-            Session(airflow.url, Login(oauth2=client), ca_file=None, ca_bundle=None).assert_backfills()
+            Session(airflow.url, Login(oauth2=client), ca_file=None, ca_bundle=None, gate=OpenGate()).assert_backfills()
     assert proxy.asked == ["login.example"]
 
 

@@ -133,6 +133,7 @@ class World:
         for duty in self.duties:
             duty.cancel()
         await asyncio.gather(*self.duties, return_exceptions=True)
+        await self.parts.settle()
         await self.parts.close()
 
     def _connect(self, instance: Instance, login: Login) -> Any:

@@ -24,6 +24,7 @@ from mljob_operator.errors import (
     NothingToClear,
 )
 from tests.fakes import logins
+from tests.fakes.leases import OpenGate
 from tests.fakes.meter import SilentMeter
 from tests.live.authority import Authority
 from tests.live.loopback import LoopbackServer, QuietHandler
@@ -89,7 +90,9 @@ Connect = Callable[..., Airflow]
 def connect() -> Connect:
     def connect(url: str, **how: Any) -> Airflow:
         login, ca = logins.split(how, user="mljob", password="right")
-        return Airflow("prod", url, SilentMeter(), login, prefix="mljob", cancel_dag_id="mljob_cancel", **ca)
+        return Airflow(
+            "prod", url, SilentMeter(), login, prefix="mljob", cancel_dag_id="mljob_cancel", gate=OpenGate(), **ca
+        )
 
     return connect
 

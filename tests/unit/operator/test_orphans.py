@@ -239,7 +239,7 @@ class TestOtherRuns:
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Silent:
-            async def get(self, _: Key) -> None:
+            async def find(self, _: Key) -> None:
                 raise StoreUnavailable("no answer")
 
         run = stray(cancelling)

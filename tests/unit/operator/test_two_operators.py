@@ -147,6 +147,21 @@ class TestStatus:
         world.run(30)
         assert world.status(KEY).phase is Phase.SUCCEEDED
 
+    @pytest.mark.parametrize("state", [None, RunState.SUCCESS])
+    def test_status_comes_to_rest_while_both_act(self, world: World, state: RunState | None) -> None:
+        """What each operator would write is in the status already, so neither writes."""
+        apply(world)
+        world.run(5)
+        if state is not None:
+            world.airflow.finish(run(world), state)
+        world.run(60)
+        before = world.cluster.objects[KEY]["metadata"]["resourceVersion"]
+        events = len(world.cluster.kube_events)
+        world.run(600)
+        assert len(world.processes) == 2
+        assert world.cluster.objects[KEY]["metadata"]["resourceVersion"] == before
+        assert len(world.cluster.kube_events) == events
+
     def test_deletion_waits_for_the_end_of_the_run_whichever_operator_cancels_it(self, world: World) -> None:
         apply(world, cancellation={"strategy": "Api"})
         world.run(5)

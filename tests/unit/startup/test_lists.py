@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from kubernetes.aio.client import ApiClient
 
+from mljob_contract.airflow_instance import LabelSelector
 from mljob_operator.adapters.kubernetes.client import connect
 from mljob_operator.adapters.kubernetes.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes.jobs import Jobs
@@ -147,3 +148,27 @@ async def test_airflow_instances_and_namespaces_are_listed_in_pages(api: Kuberne
     labels = await store.namespaces()
     assert (len(labels), labels["team-1"], labels["team-ml"]) == (PAGE + 1, {}, {"team": "ml"})
     assert all(query["limit"] == str(PAGE) for _, query in api.lists)
+
+
+CHURN = LabelSelector(match_labels={"team": "churn"})
+
+
+async def test_list_requests_only_the_mljobs_that_the_selector_selects(api: KubernetesApi, client: ApiClient) -> None:
+    [job async for job in Jobs(client, selector=CHURN).list()]
+    assert {query["labelSelector"] for _, query in api.lists} == {"team in (churn)"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_selected"),
+    [({"team": "churn"}, True), ({"team": "fraud"}, False), ({}, False)],
+    ids=["selected", "of another operator", "of no operator"],
+)
+async def test_mljob_that_the_selector_does_not_select_counts_as_missing(
+    api: KubernetesApi, client: ApiClient, labels: dict[str, str], is_selected: bool
+) -> None:
+    job = finished("one")
+    job["metadata"]["labels"] = labels
+    api.objects[MLJOBS] = [job]
+    jobs = Jobs(client, selector=CHURN)
+    assert (await jobs.get(("team-a", "one")) is not None) is is_selected
+    assert await jobs.find(("team-a", "one")) is not None

@@ -14,11 +14,14 @@ import pytest
 import urllib3
 
 from devstack.ports import HOST, Ports
-from mljob_operator.adapters.kubernetes.client import connect
-from mljob_operator.errors import CannotStart, StoreError
-from mljob_operator.main import Operator
+from mljob_operator.controllers.leadership import Term
+from mljob_operator.core.leadership.lease import Lease
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.status.events import KubeEvent
+from mljob_operator.errors import CannotStart, NotLeading, StoreError
+from mljob_operator.process import Process
 from mljob_operator.settings import Settings
-from tests.fakes.kubernetes_api import Answer, KubernetesApi, Query, kubeconfig, status
+from tests.fakes.kubernetes_api import Answer, KubernetesApi, Query, finished, kubeconfig, status
 
 
 @pytest.fixture
@@ -31,9 +34,17 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-async def an_operator(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Operator:
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", url)))
-    return Operator(settings, await connect(), await connect(for_watches=True))
+@pytest.fixture
+def reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets the operator use the Kubernetes API at a URL."""
+    return lambda url: monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", url)))
+
+
+def term() -> Term:
+    """A term that goes on."""
+    held = Term(Lease("mljob-operator", "uid", "1", "pod-1", 10), until=float("inf"), clock=lambda: 0.0)
+    held.begin()
+    return held
 
 
 async def alive(settings: Settings) -> int:
@@ -55,13 +66,14 @@ async def returns() -> None:
 @pytest.mark.parametrize("duty", [fails, returns])
 async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
     settings: Settings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    reach: Callable[[str], None],
     caplog: pytest.LogCaptureFixture,
     duty: Callable[[], Coroutine[Any, Any, None]],
 ) -> None:
-    operator = await an_operator(settings, tmp_path, monkeypatch, "http://nowhere")
-    await operator.listen()
+    reach("http://nowhere")
+    process = Process(settings)
+    await process.listen()
+    operator = await process.make_operator(term())
     assert await alive(settings) == 200
     await asyncio.wait([operator.run_in_background(duty(), "resync prod")])
     assert await alive(settings) == 503
@@ -69,29 +81,33 @@ async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
     assert told.getMessage().startswith("resync prod has ended by itself, which is a defect: /livez answers 503")
     assert (told.exc_info is not None) == (duty is fails)
     await operator.stop()
+    await process.close()
 
 
 async def test_lasting_refusal_of_the_credentials_fails_the_liveness_probe(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """Both clients of the Kubernetes API count: kopf's, and the one of all other requests."""
+    """All clients of the Kubernetes API count: kopf's, and those of all other requests."""
     with KubernetesApi() as api:
         api.refuse = lambda _path, _query: status(401, "Unauthorized")
-        operator = await an_operator(settings, tmp_path, monkeypatch, api.url)
-        await operator.listen()
+        reach(api.url)
+        process = Process(settings)
+        await process.listen()
+        operator = await process.make_operator(term())
         with pytest.raises(StoreError, match="401"):
             await anext(aiter(operator._jobs.list()))
         assert await alive(settings) == 200
-        operator._authentication._restart_after = 0
+        process._authentication._restart_after = 0
         assert await alive(settings) == 503
-        operator._authentication.answered(200)
+        process._authentication.answered(200)
         assert await alive(settings) == 200
         await operator.stop()
+        await process.close()
 
 
-@pytest.mark.parametrize("state", ["made", "listening", "learning", "begun", "without a port"])
+@pytest.mark.parametrize("state", ["made", "learning", "begun"])
 async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+    settings: Settings, reach: Callable[[str], None], state: str
 ) -> None:
     before = asyncio.all_tasks()
     with KubernetesApi() as api:
@@ -104,15 +120,8 @@ async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
                 return 503, ""
 
             api.refuse = busy
-        operator = await an_operator(settings, tmp_path, monkeypatch, api.url)
-        if state == "without a port":
-            other = await an_operator(settings, tmp_path, monkeypatch, api.url)
-            await other.listen()
-            with pytest.raises(CannotStart, match="another process listens"):
-                await operator.listen()
-            await other.stop()
-        elif state != "made":
-            await operator.listen()
+        reach(api.url)
+        operator = await Process(settings).make_operator(term())
         if state == "learning":
             starting = asyncio.create_task(operator.start())
             await asked.wait()
@@ -123,3 +132,43 @@ async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
         await operator.stop()
         await operator.stop()
     assert asyncio.all_tasks() == before
+
+
+async def test_port_that_another_process_uses_ends_the_operator(
+    settings: Settings, reach: Callable[[str], None]
+) -> None:
+    reach("http://nowhere")
+    before = asyncio.all_tasks()
+    first, second = Process(settings), Process(settings)
+    await first.listen()
+    with pytest.raises(CannotStart, match="another process listens"):
+        await second.listen()
+    await second.close()
+    await first.close()
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("write", ["status", "finalizer", "deletion", "Event", "Event of the operator"])
+async def test_nothing_is_written_after_the_end_of_the_term(
+    settings: Settings, reach: Callable[[str], None], write: str
+) -> None:
+    """The gate is in the client, so no request that changes something gets around it."""
+    with KubernetesApi() as api:
+        reach(api.url)
+        held = term()
+        operator = await Process(settings).make_operator(held)
+        job, event = Job.from_object(finished("a")), KubeEvent("Normal", "Any", "any")
+        writes: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+            "status": lambda: operator._jobs.write_status(job, {"phase": "Running"}),
+            "finalizer": lambda: operator._jobs.set_finalizer(job, present=True),
+            "deletion": lambda: operator._jobs.delete(job),
+            "Event": lambda: operator._jobs.record(job, event),
+            "Event of the operator": lambda: operator._parts.orphans._operator.record(event),
+        }
+        with pytest.raises(StoreError, match="501"):
+            await writes[write]()
+        held.end()
+        with pytest.raises(NotLeading, match="does not hold the Lease mljob-operator any more"):
+            await writes[write]()
+        assert [found async for found in operator._jobs.list()] == [], "reading is allowed"
+        await operator.stop()

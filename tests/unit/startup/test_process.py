@@ -118,7 +118,11 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
     operator = start(f"http://{HOST}:{closed}")
     first = eventually(lambda: operator.answers("/livez"), "the operator listens", within=WITHIN)
     assert first == 200
-    eventually(lambda: operator.lines("AirflowInstances can't be listed"), "it says what it waits for", within=WITHIN)
+    eventually(
+        lambda: operator.lines("the Leases of other operators can't be listed"),
+        "it says what it waits for",
+        within=WITHIN,
+    )
     assert operator.answers("/readyz") == 503
 
     with KubernetesApi(closed):

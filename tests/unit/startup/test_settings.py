@@ -154,6 +154,27 @@ REFUSED = {
         {"NAMESPACES": "Team_A,Team_B"},
         "MLJOB_NAMESPACES: String should match pattern",
     ),
+    "a selector that is no JSON": ({"SELECTOR": "team=a"}, "MLJOB_SELECTOR: Invalid JSON: expected ident at line 1"),
+    "a selector with a field that selectors lack": (
+        {"SELECTOR": '{"labels": {"team": "a"}}'},
+        "MLJOB_SELECTOR: labels: Extra inputs are not permitted",
+    ),
+    "a selector with a key that no label has": (
+        {"SELECTOR": '{"matchLabels": {"team a": "x"}}'},
+        "MLJOB_SELECTOR: 'team a' is not the key of a label. An example is example.com/team",
+    ),
+    "a selector with a value that no label has": (
+        {"SELECTOR": '{"matchExpressions": [{"key": "team", "operator": "In", "values": ["a,b"]}]}'},
+        "MLJOB_SELECTOR: 'a,b' is not the value of a label: at most 63 letters",
+    ),
+    "a Lease that is too short": (
+        {"LEASE_SECONDS": "1"},
+        "MLJOB_LEASE_SECONDS: is not a whole number of seconds from 4 to 60",
+    ),
+    "a Lease with an impossible name": (
+        {"LEASE_NAME": "My Lease"},
+        "MLJOB_LEASE_NAME: String should match pattern",
+    ),
     "a URL with a line break": (
         {**AIRFLOW, "AIRFLOW_URL": "http://air\nflow"},
         "MLJOB_AIRFLOW_URL: 'http://air\\nflow' holds white space",

@@ -34,7 +34,7 @@ MAX_CHANGES: Final = 20_000
 """How many state changes of a run's tasks are kept."""
 MAX_NAMESPACES: Final = 500
 """How many namespaces the list offers."""
-PATIENCE_SECONDS: Final = 0.6
+PATIENCE_SECONDS: Final = 0.4
 """How long the first answer waits for what is read in the background, in seconds."""
 INSTANCES: Final = "/apis/mljob.dev/v1alpha1/airflowinstances"
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from ..render.numbers import number
 from ..render.times import duration
-from .pages.job_page import tab_query
+from .pages.job_tab import tab_query
 from .pages.outside_text import MAX_VALUE, clean, cut, is_web_link
 
 STATIC: Final = Path(__file__).resolve().parent / "static"

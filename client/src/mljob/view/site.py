@@ -20,7 +20,7 @@ from .rendering import Renderer
 MAX_STREAMS: Final = 64
 """How many streams of events a person may have open."""
 
-LOADING_SECONDS: Final = 2.0
+LOADING_SECONDS: Final = 0.9
 """How long a page is awaited before people see that it is loading, in seconds."""
 
 Answer = Callable[[Request, Person, Reads], Awaitable[Response]]

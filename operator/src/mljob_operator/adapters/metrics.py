@@ -86,6 +86,9 @@ class Metrics:
             ["topic"],
             registry=self.registry,
         )
+        self._leader = Gauge(
+            "mljob_leader", "Whether this process is the leader, which alone acts: 1 or 0", registry=self.registry
+        )
         self._of_airflows: tuple[MetricWrapperBase, ...] = (
             self._requests,
             self._resyncs,
@@ -192,6 +195,18 @@ class Metrics:
             self._connected.remove_by_labels({"topic": topic})
         else:
             self._connected.labels(topic).set(connected)
+
+    def leader(self, leads: bool) -> None:
+        """Set whether this process is the leader."""
+        self._leader.set(leads)
+
+    def stand_by(self) -> None:
+        """Remove the series that only a leader keeps up to date. Counters and histograms stay."""
+        for gauge in (self._ready, self._active, self._waiting, self._vanished, self._orphaned, self._connected):
+            gauge.clear()
+        for gauge in (self._unfinished_jobs, self._in_flight, self._leader):
+            gauge.set(0)
+        self._deleted_airflows.clear()
 
     def in_flight(self, messages: int) -> None:
         """Set the number of read Kafka messages whose facts are not in a stored status yet."""

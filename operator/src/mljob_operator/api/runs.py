@@ -92,8 +92,14 @@ class Runs:
             )
         run_id, airflow = self._attempt(job, attempt)
         status, found = job.status, RunId.parse(run_id)
-        if found is None or (found.prefix, found.namespace, found.name) != (self._prefix, namespace, name):
+        if found is None or (found.namespace, found.name) != (namespace, name):
             raise Refusal(403, f"The run in the status of MLJob {name} is not a run of this MLJob.")
+        if found.prefix != self._prefix:
+            raise Refusal(
+                403,
+                f"The run in the status of MLJob {name} has the prefix {found.prefix!r}, so it is another operator's. "
+                f"This mljob-api shows runs with the prefix {self._prefix!r}.",
+            )
         assert status.dag_id is not None, "an MLJob with an attempt has a DAG"
         key = RunKey(airflow, status.dag_id, run_id)
         times = [at for at in (job.created_at, *_times(status, run_id)) if at is not None]

@@ -121,7 +121,8 @@ class Orphans:
         Raises:
             StoreError: The Kubernetes API does not answer.
         """
-        job = await self._jobs.get(key)
+        # An MLJob whose labels were changed belongs to another operator, which follows the run.
+        job = await self._jobs.find(key)
         if job is None or not orphans.follows(job, run):
             return True
         self._suspects[run.airflow].clear(run, at)

@@ -21,6 +21,7 @@ from .airflow import (
 from .clock import Clock
 from .kafka import EventSource, History, HistoryBatch, Link, Message, RunHistory
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
+from .leadership import Gate, LeaseStore, ReadOnly
 from .metrics import Meter, RequestMeter
 
 __all__ = [
@@ -33,15 +34,18 @@ __all__ = [
     "DagRuns",
     "DagTask",
     "EventSource",
+    "Gate",
     "History",
     "HistoryBatch",
     "InstanceStore",
     "JobStore",
+    "LeaseStore",
     "Link",
     "Message",
     "Meter",
     "OperatorStore",
     "ProbeResult",
+    "ReadOnly",
     "RequestMeter",
     "RunChange",
     "RunHistory",

@@ -69,13 +69,19 @@ class JobStore(Protocol):
     """
 
     def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs in the watched namespaces. An MLJob may come twice, or in an older
-        version.
-        """
+        """Yield all MLJobs of this operator. An MLJob may come twice, or in an older version."""
         ...
 
     async def get(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None if it does not exist."""
+        """Return the latest version of an MLJob. Return None if it does not exist, or belongs to
+        another operator of the cluster.
+        """
+        ...
+
+    async def find(self, key: Key) -> Job | None:
+        """Return the latest version of an MLJob, whichever operator it belongs to, or None if it
+        does not exist.
+        """
         ...
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:

@@ -88,6 +88,10 @@ class Meter(RequestMeter, Protocol):
         """
         ...
 
+    def leader(self, leads: bool) -> None:
+        """Record whether this process is the leader."""
+        ...
+
     def in_flight(self, messages: int) -> None:
         """Record the number of Kafka messages that were read and whose facts are not in a stored
         status yet.

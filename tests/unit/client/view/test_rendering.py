@@ -10,7 +10,8 @@ import pytest
 
 from mljob.resource import MLJob
 from mljob.view.live_pages.jobs import JobRows
-from mljob.view.pages.job_page import TABS, JobInput, View, job_page
+from mljob.view.pages.job_page import JobInput, job_page
+from mljob.view.pages.job_tab import TABS, View
 from mljob.view.pages.occurrences import event_of
 from mljob.view.pages.summary import summary_of
 from mljob.view.rendering import Renderer

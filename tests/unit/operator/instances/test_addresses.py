@@ -11,6 +11,7 @@ import pytest
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
+from tests.fakes.leases import OpenGate
 from tests.fakes.meter import SilentMeter
 
 from .conftest import Platform
@@ -25,6 +26,7 @@ class RealAdapters(Platform):
             login,
             prefix="mljob",
             cancel_dag_id="mljob_cancel",
+            gate=OpenGate(),
         )
 
 

@@ -18,6 +18,7 @@ from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.sources.supervisor import SourceSupervisor
 from tests.fakes import logins
 from tests.fakes.airflow import FakeAirflow
+from tests.fakes.leases import OpenGate
 from tests.fakes.meter import SilentMeter
 from tests.live.eventually import until
 from tests.scripted_airflow import Says, ScriptedAirflow
@@ -101,6 +102,7 @@ class WithARealOne(Platform):
             logins.login(token="a-token"),
             prefix="mljob",
             cancel_dag_id="c",
+            gate=OpenGate(),
         )
 
 

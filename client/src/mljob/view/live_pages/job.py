@@ -15,7 +15,8 @@ from ...errors import ApiError, MLJobError, NotFound
 from ...resource import MLJob
 from ..feeds import Feed, Source
 from ..live import Shown
-from ..pages.job_page import TABS, JobInput, JobPage, View, failed_task, job_page
+from ..pages.job_page import JobInput, JobPage, failed_task, job_page
+from ..pages.job_tab import TABS, View
 from ..pages.log_text import AnsiStyle, Part, parts_of
 from ..person import Lookup, Person, Reads, RunHistory, settle
 from ..rendering import Renderer

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from mljob_contract.graph import RunGraph
 from mljob_contract.history import MetricsReport, TaskChange
@@ -19,19 +18,11 @@ from .actions import Action, actions_for
 from .curves import MAX_CURVES, Curve, curve, series_of
 from .gantt import Gantt, gantt
 from .graph_page import DrawnGraph, draw_graph
+from .job_tab import tab_query
 from .marks import Mark, condition_mark, phase_mark
 from .occurrences import KubeEvent, Occurrence, newest
 from .outside_text import MAX_VALUE, cut, is_web_link, items_of, mapping_of, text_of, time_of
 
-TABS: Final = {
-    "tasks": "Tasks",
-    "metrics": "Metrics",
-    "logs": "Logs",
-    "outputs": "Outputs",
-    "conf": "Conf",
-    "attempts": "Attempts",
-    "events": "Events",
-}
 _PROBLEM_IF: Final = {"Failed": "True", "Stalled": "True", "UnknownParams": "True", "SpecApplied": "False"}
 """The status with which a condition reports a problem."""
 
@@ -57,52 +48,6 @@ class JobInput:
     events: Sequence[KubeEvent] = ()
     log_tail: Sequence[str] = ()
     notices: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What the URL of the page asks for.
-
-    Attributes:
-        tab: A key of :data:`TABS`.
-        task: The task of the log, or an empty text for the most important one.
-        map_index: The instance of a mapped task, or -1.
-        try_number: The try, or 0 for the newest one.
-    """
-
-    tab: str = "tasks"
-    task: str = ""
-    map_index: int = -1
-    try_number: int = 0
-
-    @classmethod
-    def from_query(cls, query: Mapping[str, str]) -> View:
-        """Read the view from the query of a URL. Unknown values are left out."""
-        tab = query.get("tab", "")
-        return cls(
-            tab=tab if tab in TABS else "tasks",
-            task=query.get("task", "")[:250],
-            map_index=_whole(query.get("map", ""), -1),
-            try_number=_whole(query.get("try", ""), 0),
-        )
-
-    @property
-    def log_query(self) -> str:
-        """The query of the log's stream and of its text."""
-        return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
-
-
-def _whole(text: str, otherwise: int) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else otherwise
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in ("", -1, 0) or (name == "map" and value == 0)}
-
-
-def tab_query(tab: str, **more: Any) -> str:
-    """Return the query of a tab, with the task of a log if one is given."""
-    return "?" + urlencode({"tab": tab, **_given(**more)}, errors="replace")
 
 
 @dataclass(frozen=True, slots=True)

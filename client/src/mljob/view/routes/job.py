@@ -15,7 +15,7 @@ from ...resource import MLJob
 from ..live import Shown
 from ..live_pages.job import LiveJob
 from ..log_stream import log_events
-from ..pages.job_page import TABS, View
+from ..pages.job_tab import TABS, View
 from ..person import Person, Reads
 from ..site import Site, last_of
 

@@ -15,7 +15,7 @@ from mljob_contract.airflow_instance import InstanceHealth
 
 from ...core.airflow_instance.credentials import Login
 from ...errors import AirflowError
-from ...ports import DagRuns, ProbeResult, RequestMeter
+from ...ports import DagRuns, Gate, ProbeResult, ReadOnly, RequestMeter
 from .answers import Answer
 from .dag_runs import AirflowRuns
 from .lanes import CONNECTIONS, THREADS, Circuit, Lane, Work
@@ -36,6 +36,8 @@ class Airflow(AirflowRuns):
         ca_bundle: The CA bundle for https, as text (PEM).
         prefix: The prefix of the operator's dag run ids.
         cancel_dag_id: The id of the cancellation DAG.
+        gate: Lets requests that change something pass only while the process is the leader. None:
+            the adapter only reads.
 
     Attributes:
         cancelling: The operations on the same dag runs, all in the lane of cancellations, so that
@@ -53,10 +55,13 @@ class Airflow(AirflowRuns):
         ca_bundle: str | None = None,
         prefix: str,
         cancel_dag_id: str,
+        gate: Gate | None = None,
     ) -> None:
         self._name = name
         self._meter = meter
-        session = Session(url, login, ca_file=ca_file, ca_bundle=ca_bundle, connections=CONNECTIONS)
+        session = Session(
+            url, login, ca_file=ca_file, ca_bundle=ca_bundle, gate=gate or ReadOnly(), connections=CONNECTIONS
+        )
         self._lanes = {
             work: Lane(f"airflow {name} {work}", threads, None if work is Work.PROBE else Circuit())
             for work, threads in THREADS.items()

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from typing import Any, Protocol, TypeGuard, TypeVar
 
-from ...errors import AirflowError, AirflowUnavailable, AirflowUnreadable, backoff
+from ...errors import AirflowError, AirflowUnavailable, AirflowUnreadable, NotLeading, backoff
 from .answers import Answer
 
 log = logging.getLogger(__name__)
@@ -159,6 +159,7 @@ class Lane:
 
         Raises:
             Answer: An error of Airflow's API that the function did not interpret.
+            NotLeading: The request would change something, and this process is not the leader.
             AirflowError: Any other error.
         """
         work = self._threads.submit(self._guarded, function, *args)
@@ -200,7 +201,7 @@ class Lane:
         """
         try:
             return function(*args)
-        except (Answer, AirflowError):
+        except (Answer, AirflowError, NotLeading):
             raise
         except Exception as error:
             self._log_once(error)

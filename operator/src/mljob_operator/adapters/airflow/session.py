@@ -25,6 +25,7 @@ from mljob_contract.airflow_versions import Version
 
 from ...core.airflow_instance.credentials import Login
 from ...errors import AirflowUnavailable, AirflowUnreadable, AirflowUnsupported
+from ...ports import Gate
 from ..proxies import login_headers, pool_manager, proxy_for, shown
 from .absence import NEVER, Absence
 from .answers import MAX_OBJECT_BYTES, MAX_PAGE_BYTES, Answer, Reply, TooLarge, clock_offset, without_user
@@ -51,6 +52,8 @@ timeout.
 MAX_CLOCK_OFFSET = timedelta(days=1)
 """The largest credible offset between Airflow's clock and the operator's. A larger offset is
 ignored."""
+TOKEN_PATH = "/auth/token"  # noqa: S105  # a path
+"""The path of Airflow's own token endpoint."""
 MAX_CURSOR = 4096
 """The maximum number of characters of a page's cursor."""
 
@@ -74,14 +77,23 @@ class Session:
         login: The credentials.
         ca_file: The path of a file with the CA bundle for https.
         ca_bundle: The CA bundle for https, as text (PEM).
+        gate: Lets requests that change something pass only while the process is the leader.
         connections: The maximum number of connections that are kept open. A thread that finds no
             free connection opens another connection without waiting.
     """
 
     def __init__(
-        self, url: str, login: Login, *, ca_file: str | None, ca_bundle: str | None, connections: int = 1
+        self,
+        url: str,
+        login: Login,
+        *,
+        ca_file: str | None,
+        ca_bundle: str | None,
+        gate: Gate,
+        connections: int = 1,
     ) -> None:
         self._url = url.rstrip("/")
+        self._token_url = f"{self._url}{TOKEN_PATH}"
         self._shown_url = without_user(self._url)
         self._source = login.source
         self._headers = {name: value.get_secret_value() for name, value in login.headers}
@@ -97,9 +109,7 @@ class Session:
         """The client that the API classes of apache-airflow-client take as their argument."""
         self.client.default_headers.update(self._headers)
         pool = self.client.rest_client.pool_manager
-        # urllib3 follows redirects by default, and apache-airflow-client has no setting to turn
-        # this off. A redirect may lead to a login page.
-        pool.request = partial(pool.request, redirect=False)  # type: ignore[method-assign]
+        pool.request = partial(self._request, pool.request, gate)  # type: ignore[method-assign]
         self._tokens = tokens_of(login, self._ask_token, self._ask_provider)
         self._version: tuple[Version, str] | None = None
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
@@ -108,6 +118,21 @@ class Session:
         """How far Airflow's clock is ahead of the operator's. The precision is one second, because
         HTTP dates have no fractions of seconds.
         """
+
+    def _request(
+        self, send: Callable[..., urllib3.BaseHTTPResponse], gate: Gate, method: str, url: str, **options: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request. Every request to Airflow takes this way.
+
+        urllib3 follows redirects by default, and apache-airflow-client has no setting to turn this
+        off. A redirect may lead to a login page.
+
+        Raises:
+            NotLeading: The request would change something, and this process is not the leader.
+        """
+        if method != "GET" and url != self._token_url:
+            gate.check()
+        return send(method, url, redirect=False, **options)
 
     def ask(
         self,
@@ -365,7 +390,7 @@ class Session:
 
     def _ask_token(self, body: Mapping[str, Any]) -> Row:
         """Log in at Airflow's own token endpoint (``POST /auth/token``), and return the answer."""
-        return self._first_answer(self._send(self._call, "POST", "/auth/token", body))
+        return self._first_answer(self._send(self._call, "POST", TOKEN_PATH, body))
 
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Send a request to an OAuth 2 provider, without the headers and the token for Airflow."""

@@ -11,9 +11,12 @@ from kubernetes.aio import client, config
 
 from ...controllers.mljob.conf_sources import MAX_WATCHES
 from ...errors import CannotStart, StoreUnavailable
+from ...ports import Gate
 from ..proxies import proxy_for
 from .requests import NO_ANSWER, unanswered
 
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods of requests that change nothing (RFC 9110, section 9.2.1)."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -107,6 +110,21 @@ def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.A
         answer = await ask(*args, **kwargs)
         answered(answer.status)
         return answer
+
+    api.rest_client.request = request  # type: ignore[method-assign]
+    return api
+
+
+def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
+    """Patch a client to send requests that change something only while the process is the leader,
+    and return the client. Reading is always allowed.
+    """
+    ask: Callable[..., Awaitable[Any]] = api.rest_client.request
+
+    async def request(method: str, *args: Any, **kwargs: Any) -> Any:
+        if method.upper() not in READING:
+            gate.check()
+        return await ask(method, *args, **kwargs)
 
     api.rest_client.request = request  # type: ignore[method-assign]
     return api

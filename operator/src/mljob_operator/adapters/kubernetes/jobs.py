@@ -11,10 +11,12 @@ from typing import Any
 
 from kubernetes.aio import client
 
+from mljob_contract.airflow_instance import LabelSelector
 from mljob_contract.mljob import FINALIZER, KIND, PLURAL, ConfSource
 from mljob_contract.resource import GROUP, VERSION
 
 from ...core.conf.conf import Source
+from ...core.labels import query, selects
 from ...core.mljob.job import Job
 from ...core.run.run_key import Key
 from ...core.text.storable import cut
@@ -30,32 +32,49 @@ class Jobs(CustomObjects[Job]):
     Args:
         api: The client.
         namespaces: The watched namespaces. If there are none, all namespaces are watched.
+        selector: Selects the MLJobs of this operator.
     """
 
-    def __init__(self, api: client.ApiClient, namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self, api: client.ApiClient, namespaces: Sequence[str] = (), selector: LabelSelector | None = None
+    ) -> None:
         super().__init__(api, kind=KIND, plural=PLURAL, finalizer=FINALIZER, from_object=Job.from_object)
         self._namespaces = tuple(namespaces)
+        self._selector = selector or LabelSelector()
 
     async def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs in the watched namespaces. Only one page is in memory at a time.
+        """Yield all selected MLJobs in the watched namespaces. Only one page is in memory at a time.
 
         An MLJob that can't be read is logged and left out. The list may have an MLJob twice, or in
         an older version.
         """
         for namespace in self._namespaces or ("",):
-            async for item in list_objects(*self._lister(namespace)):
+            async for item in list_objects(*self._lister(namespace), **self._query()):
                 if (job := read(item)) is not None:
                     yield job
 
     async def get(self, key: Key) -> Job | None:
         """Return the latest version of an MLJob.
 
-        Return None if the MLJob does not exist, or if its namespace is not watched.
+        Return None if the MLJob does not exist, if its namespace is not watched, or if the selector
+        does not select the MLJob.
 
         Raises:
             StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
                 be read.
         """
+        return await self._get(key, self._selector)
+
+    async def find(self, key: Key) -> Job | None:
+        """Return the latest version of an MLJob, also if the selector does not select it.
+
+        Raises:
+            StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
+                be read.
+        """
+        return await self._get(key, LabelSelector())
+
+    async def _get(self, key: Key, selector: LabelSelector) -> Job | None:
         if self._namespaces and key[0] not in self._namespaces:
             return None
         try:
@@ -66,7 +85,7 @@ class Jobs(CustomObjects[Job]):
             return None
         if (job := read(body)) is None:
             raise StoreUnavailable(f"MLJob {key[0]}/{key[1]} is there, and can't be read")
-        return job
+        return job if selects(selector, body["metadata"].get("labels") or {}) else None
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """Return the data of a ConfigMap or Secret in ``spec.confFrom``.
@@ -126,6 +145,10 @@ class Jobs(CustomObjects[Job]):
 
     def _namespace_field(self, stored: Job) -> dict[str, str]:
         return {"namespace": stored.namespace}
+
+    def _query(self) -> dict[str, str]:
+        selector = query(self._selector)
+        return {"label_selector": selector} if selector else {}
 
     def _lister(self, namespace: str) -> tuple[Any, ...]:
         if namespace:

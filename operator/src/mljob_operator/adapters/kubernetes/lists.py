@@ -18,7 +18,7 @@ copies of a page are in memory while the page is read.
 """
 
 
-async def list_objects(lister: Any, *args: str) -> AsyncIterator[Any]:
+async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[Any]:
     """Yield the objects of a list as JSON. Only one page is in memory at a time.
 
     The API server keeps old versions of objects for a few minutes only. If reading the list takes
@@ -29,26 +29,27 @@ async def list_objects(lister: Any, *args: str) -> AsyncIterator[Any]:
         lister: A list method of the Kubernetes client whose name ends in
             ``_without_preload_content``.
         args: The method's positional arguments.
+        query: The method's keyword arguments, such as ``label_selector``.
 
     Raises:
         StoreError: A page can't be read.
     """
     token: str | None = ""
     while token is not None:
-        page = await call(_page, lister, *args, token=token)
+        page = await call(_page, lister, *args, token=token, **query)
         for item in page.pop("items"):
             yield item
         token = (page.get("metadata") or {}).get("continue") or None
 
 
-async def _page(lister: Any, *args: str, token: str) -> dict[str, Any]:
+async def _page(lister: Any, *args: str, token: str, **query: str) -> dict[str, Any]:
     """Request one page of a list.
 
     If the continue token has expired, the API server answers 410 with a new token. The returned
     page then has no items, and has the new token.
     """
     further = {"_continue": token} if token else {}
-    answer = await lister(*args, limit=PAGE, _request_timeout=TIMEOUT, **further)
+    answer = await lister(*args, limit=PAGE, _request_timeout=TIMEOUT, **further, **query)
     body = await answer.read()
     page = json_object(body)
     if answer.status == 410 and token and (page.get("metadata") or {}).get("continue"):

@@ -292,7 +292,7 @@ class MLJobController:
         return [*self.workers.tasks, *self._writer.tasks]
 
     async def close(self) -> None:
-        """Start no more steps, and wait up to 5 s for the steps that are being taken."""
+        """Start no more steps, and wait for the steps that are being taken."""
         await self.workers.close()
         await self._conf_sources.close()
         await self._writer.close()

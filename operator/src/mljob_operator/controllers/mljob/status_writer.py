@@ -30,6 +30,11 @@ from ...ports import JobStore, Meter
 
 log = redacted_logger(__name__)
 
+LAST_EVENTS = 0.4
+"""The longest time in seconds for the Events that are being recorded when the process is told to end.
+Another replica waits for them too. An Event that takes longer may still be recorded.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Patch:
@@ -144,9 +149,9 @@ class StatusWriter:
             )
 
     async def close(self) -> None:
-        """Wait up to 2 s for the Events that are being recorded."""
+        """Wait for the Events that are being recorded (``LAST_EVENTS``)."""
         if self._background:
-            await asyncio.wait(self._background, timeout=2)
+            await asyncio.wait(self._background, timeout=LAST_EVENTS)
 
     def _record_changes(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
         for event in events_of(old, new):

@@ -27,6 +27,12 @@ log = redacted_logger(__name__)
 
 T = TypeVar("T")
 
+LAST_STEPS = 1.0
+"""The longest time in seconds for the steps that are being taken when the process is told to end.
+Most take milliseconds. Another replica waits for them, and may act within 2 seconds. It does again
+what a step has not completed.
+"""
+
 
 class Workers:
     """Starts the steps of all MLJobs. All methods run in the event loop's thread.
@@ -151,7 +157,8 @@ class Workers:
 
     def retry_paced(self, keys: Iterable[Key]) -> None:
         """Do the same for MLJobs that may be many, in batches (:mod:`.paced_wake`)."""
-        self._paced.wake(keys)
+        if not self._closing:
+            self._paced.wake(keys)
 
     def forget_last_error(self, key: Key) -> None:
         """Tell the worker to drop the last error and its backoff, because the cause of the error
@@ -192,10 +199,10 @@ class Workers:
                 worker.timer.cancel()
 
     async def close(self) -> None:
-        """Start no more steps, and wait up to 5 s for the steps that are being taken."""
+        """Start no more steps, and wait for the steps that are being taken (``LAST_STEPS``)."""
         self.stop()
         if under_way := self._steps_under_way():
-            _, late = await asyncio.wait(under_way, timeout=5)
+            _, late = await asyncio.wait(under_way, timeout=LAST_STEPS)
             for task in late:
                 task.cancel()
 

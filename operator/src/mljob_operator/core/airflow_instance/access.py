@@ -5,7 +5,7 @@ A rule can only allow. So any matching rule lets an MLJob run, whatever the orde
 adding a rule never takes a permission away. The order matters for the rule's other fields
 (credentials, maxActiveRuns, priority): the first rule that matches an MLJob applies to the MLJob.
 
-Sources: metav1.LabelSelector for label selectors; Python's fnmatch for globs.
+Source: Python's fnmatch for globs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from mljob_contract.airflow_instance import AccessRule, LabelRequirement, LabelSelector, SelectorOperator
+from mljob_contract.airflow_instance import AccessRule, LabelSelector
+
+from .. import labels
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 """The label with the namespace's name, which Kubernetes sets on every namespace."""
@@ -53,9 +55,7 @@ class Namespace:
 
 def selects(selector: LabelSelector, namespace: Namespace) -> bool:
     """Return whether a selector selects a namespace. An empty selector selects every namespace."""
-    return all(namespace.labels.get(key) == value for key, value in selector.match_labels.items()) and all(
-        _meets(requirement, namespace) for requirement in selector.match_expressions
-    )
+    return labels.selects(selector, namespace.labels, complete=namespace.complete)
 
 
 def matches(globs: Iterable[str], dag_id: str) -> bool:
@@ -102,18 +102,3 @@ def refusal(airflow: str, where: str, rules: Sequence[AccessRule], namespace: Na
         f"No access rule of {airflow} lets namespace {namespace.name} (labels: {', '.join(shown[:MAX_LABELS]) or 'none'}{more}) "
         f"run DAG {dag_id!r}.{notes} The rule that is missing in {where}: {rule}"
     )
-
-
-def _meets(requirement: LabelRequirement, namespace: Namespace) -> bool:
-    labels = namespace.labels
-    if requirement.key not in labels and not namespace.complete:
-        return False
-    match requirement.operator:
-        case SelectorOperator.IN:
-            return requirement.key in labels and labels[requirement.key] in requirement.values
-        case SelectorOperator.NOT_IN:
-            return requirement.key not in labels or labels[requirement.key] not in requirement.values
-        case SelectorOperator.EXISTS:
-            return requirement.key in labels
-        case SelectorOperator.DOES_NOT_EXIST:
-            return requirement.key not in labels

@@ -1,0 +1,149 @@
+"""Reads and writes the Leases of operators in the Kubernetes API.
+
+Source: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes.aio import client
+
+from ...core.leadership.claims import ANNOTATION, Claims
+from ...core.leadership.lease import MAX_SECONDS, MIN_SECONDS, Lease
+from ...errors import Gone, StoreUnavailable
+from .custom_objects import MERGE_PATCH
+from .lists import list_objects
+from .requests import TIMEOUT, call
+
+LABEL = "mljob.dev/operator-lease"
+"""The label of the Leases of operators, by which operators find each other."""
+ACTING = "mljob.dev/acting"
+"""The annotation that says whether the holder of a Lease acts: ``true`` or ``false``."""
+MAX_LEASES = 1_000
+"""The maximum number of Leases that are read."""
+_API_VERSION = "coordination.k8s.io/v1"
+
+
+class Leases:
+    """The Lease of this operator, and the Leases of others in the same namespace.
+
+    Args:
+        api: The client. It needs connections of its own, because a renewal must not wait for other
+            requests.
+        namespace: The operator's namespace.
+        name: The name of the operator's Lease.
+        seconds: The duration of the Lease.
+    """
+
+    def __init__(self, api: client.ApiClient, namespace: str, name: str, *, seconds: int) -> None:
+        self._leases = client.CoordinationV1Api(api)
+        self._namespace = namespace
+        self._name = name
+        self._seconds = seconds
+
+    async def get(self) -> Lease | None:
+        """Return the operator's Lease, or None if it does not exist."""
+        try:
+            return self._read(await self._call(self._leases.read_namespaced_lease, self._name))
+        except Gone:
+            return None
+
+    async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
+        """Write this holder and these claims into the Lease, and return the new version."""
+        transitions = lease.transitions + 1 if lease is not None else 0
+        spec = {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": self._seconds,
+            "acquireTime": _now(),
+            "renewTime": _now(),
+            "leaseTransitions": transitions,
+        }
+        metadata = {"labels": {LABEL: "true"}, "annotations": {ANNOTATION: claims.annotation(), ACTING: "false"}}
+        if lease is not None:
+            return await self._patch(lease, spec, metadata)
+        body = {
+            "apiVersion": _API_VERSION,
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": self._namespace, **metadata},
+            "spec": spec,
+        }
+        return self._read(await self._call(self._leases.create_namespaced_lease, body=body))
+
+    async def renew(self, lease: Lease, *, acting: bool) -> Lease:
+        """Write a new time of renewal, and return the new version."""
+        return await self._patch(
+            lease, {"renewTime": _now()}, {"annotations": {ACTING: "true"}} if acting != lease.acting else {}
+        )
+
+    async def release(self, lease: Lease) -> None:
+        """Remove the holder from the Lease."""
+        await self._patch(lease, {"holderIdentity": "", "renewTime": _now()}, {"annotations": {ACTING: "false"}})
+
+    async def others(self) -> list[Lease]:
+        """Return the Leases of other operators in the namespace.
+
+        Raises:
+            StoreUnavailable: There are more than ``MAX_LEASES``.
+        """
+        found: list[Lease] = []
+        lister = self._leases.list_namespaced_lease_without_preload_content
+        async for item in list_objects(lister, self._namespace, label_selector=f"{LABEL}=true"):
+            if len(found) >= MAX_LEASES:
+                raise StoreUnavailable(
+                    f"namespace {self._namespace} has more than {MAX_LEASES} Leases with the label {LABEL}: delete those without a holder"
+                )
+            if item["metadata"]["name"] != self._name:
+                found.append(self._lease(item["metadata"], item.get("spec") or {}))
+        return found
+
+    async def _patch(self, lease: Lease, spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> Lease:
+        exactly = {"uid": lease.uid, "resourceVersion": lease.version}
+        body = {"metadata": {**exactly, **metadata}, "spec": spec}
+        answer = await self._call(self._leases.patch_namespaced_lease, self._name, body=body, _content_type=MERGE_PATCH)
+        return self._read(answer)
+
+    async def _call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
+        return await call(method, *args, namespace=self._namespace, _request_timeout=TIMEOUT, **kwargs)
+
+    def _read(self, answer: client.V1Lease) -> Lease:
+        spec = answer.spec
+        if answer.metadata is None or not answer.metadata.uid or not answer.metadata.resource_version or spec is None:
+            raise StoreUnavailable(
+                "the Kubernetes API answered a request for a Lease with something else than a Lease; is it behind a proxy?"
+            )
+        metadata = {
+            "name": answer.metadata.name,
+            "uid": answer.metadata.uid,
+            "resourceVersion": answer.metadata.resource_version,
+            "annotations": answer.metadata.annotations,
+        }
+        return self._lease(
+            metadata,
+            {
+                "holderIdentity": spec.holder_identity,
+                "leaseDurationSeconds": spec.lease_duration_seconds,
+                "leaseTransitions": spec.lease_transitions,
+            },
+        )
+
+    def _lease(self, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> Lease:
+        annotations = metadata.get("annotations") or {}
+        seconds = spec.get("leaseDurationSeconds") or self._seconds
+        return Lease(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            version=metadata["resourceVersion"],
+            holder=spec.get("holderIdentity") or None,
+            seconds=min(max(seconds, MIN_SECONDS), MAX_SECONDS),
+            transitions=spec.get("leaseTransitions") or 0,
+            claims=Claims.of_annotation(annotations.get(ANNOTATION, "")),
+            acting=annotations.get(ACTING) == "true",
+        )
+
+
+def _now() -> str:
+    """Return the time for people. No operator compares times of different machines."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

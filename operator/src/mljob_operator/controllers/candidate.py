@@ -1,0 +1,72 @@
+"""A process competes for leadership, acts in each of its terms, and ends when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from .leadership import Election, Term
+
+T = TypeVar("T")
+
+Act = Callable[[Term, asyncio.Event], Awaitable[None]]
+"""Acts in a term until the event is set, which means that the term is over or that the process is
+told to end. Then it stops to act, calls :meth:`.Election.release`, and cleans up.
+"""
+
+
+class Candidate:
+    """Competes in an election.
+
+    Args:
+        election: The election.
+        stop: The event that tells the process to end.
+        act: Acts in one term.
+    """
+
+    def __init__(self, election: Election, stop: asyncio.Event, act: Act) -> None:
+        self._election = election
+        self._stop = stop
+        self._act = act
+
+    async def run(self) -> None:
+        """Compete and act until the process is told to end.
+
+        Raises:
+            CannotStart: Another operator claims the same.
+        """
+        stopping = asyncio.create_task(self._stop.wait(), name="told to end")
+        try:
+            await _before(self._election.refuse_rivals(), stopping)
+            while not self._stop.is_set():
+                term = await _before(self._election.lead(), stopping)
+                if term is not None:
+                    await self._serve(term, stopping)
+        finally:
+            stopping.cancel()
+
+    async def _serve(self, term: Term, stopping: asyncio.Task[Any]) -> None:
+        holding = asyncio.create_task(self._election.hold(term), name="lease")
+        over = asyncio.Event()
+        for end in (holding, stopping):
+            end.add_done_callback(lambda _: over.set())
+        try:
+            await _before(self._election.begin(term), stopping, holding)
+            if term.acts and not over.is_set():
+                await self._act(term, over)
+        finally:
+            await self._election.release(term)
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
+
+
+async def _before(work: Coroutine[Any, Any, T], *ends: asyncio.Task[Any]) -> T | None:
+    """Return the result of the work, or None if one of the tasks ends before."""
+    working = asyncio.create_task(work)
+    try:
+        await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        await asyncio.wait({working})
+    return None if working.cancelled() else working.result()

@@ -1,0 +1,115 @@
+"""Finds operators that claim the same MLJobs, run ids or events, so that only one of them acts.
+
+An operator takes its own Lease before it looks at the others. Of two operators that start at the
+same time, at least one sees the other one. If both do, the one whose Lease has the smaller name goes
+on, and the other one gives way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+
+from ..core.leadership.claims import Claims
+from ..core.leadership.lease import Lease, Observation
+from ..errors import CannotStart, StoreError, backoff
+from ..ports import LeaseStore
+
+log = logging.getLogger(__name__)
+
+
+class Rivals:
+    """The other operators of the namespace whose claims conflict with the claims of this one.
+
+    A Lease alone does not show whether its operator still runs. So a rival counts when it renews
+    its Lease, and stops counting when its Lease has run out.
+
+    Args:
+        leases: The Leases in the Kubernetes API.
+        claims: What this operator claims.
+        clock: A monotonic clock, in seconds.
+        interval: Seconds between two looks at the Leases.
+    """
+
+    def __init__(self, leases: LeaseStore, claims: Claims, clock: Callable[[], float], interval: float) -> None:
+        self._leases = leases
+        self._claims = claims
+        self._clock = clock
+        self._interval = interval
+
+    async def refuse_acting(self) -> None:
+        """Wait until it is known that no rival acts.
+
+        Raises:
+            CannotStart: A rival acts.
+        """
+        await self._settle(lambda rival: rival.acting)
+
+    async def yield_to_others(self, own_lease: str) -> None:
+        """Wait until it is known that no rival acts, or is about to act.
+
+        Args:
+            own_lease: The name of the Lease that this process holds.
+
+        Raises:
+            CannotStart: A rival acts, or is about to act and has the smaller name.
+        """
+        await self._settle(lambda rival: rival.acting or rival.name < own_lease)
+
+    async def _settle(self, has_precedence: Callable[[Lease], bool]) -> None:
+        observations: defaultdict[str, Observation] = defaultdict(Observation)
+        failures, told = 0, ""
+        while True:
+            delay = self._interval
+            try:
+                rivals = await self._rivals()
+                failures = 0
+            except StoreError as error:
+                failures += 1
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("the Leases of other operators can't be listed: %s; the operator tries again", error)
+                delay = backoff(error, failures)
+            else:
+                if not self._are_left(rivals, observations, has_precedence):
+                    return
+            await asyncio.sleep(delay)
+
+    def _are_left(
+        self,
+        rivals: list[tuple[Lease, str]],
+        observations: defaultdict[str, Observation],
+        has_precedence: Callable[[Lease], bool],
+    ) -> bool:
+        """Return whether a rival may still be running.
+
+        Raises:
+            CannotStart: A rival runs and has precedence.
+        """
+        now, left = self._clock(), False
+        for rival, why in rivals:
+            observation = observations[rival.name]
+            observation.update(rival, now)
+            if observation.is_free(now):
+                continue
+            left = True
+            if observation.renewed and has_precedence(rival):
+                raise CannotStart(f"another operator runs under the Lease {rival.name} of this namespace, {why}.")
+        return left
+
+    async def _rivals(self) -> list[tuple[Lease, str]]:
+        """Return the Leases with a holder whose claims conflict, each with the reason."""
+        found = []
+        for lease in await self._leases.others():
+            if lease.holder is None:
+                continue
+            why = (
+                self._claims.conflict(lease.claims)
+                if lease.claims is not None
+                else "and what it manages can't be read from the annotations of its Lease. Upgrade the older of the two"
+            )
+            if why is not None:
+                found.append((lease, why))
+        return found

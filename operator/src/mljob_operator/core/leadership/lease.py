@@ -1,0 +1,72 @@
+"""A version of a Lease, and how long its holder may go on.
+
+The times in a Lease come from the clocks of other machines, so they are not used. A process measures
+on its own monotonic clock how long it has known the same version of a Lease. A holder that renews
+its Lease makes new versions.
+
+Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-go's package
+``leaderelection``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .claims import Claims
+
+MIN_SECONDS, MAX_SECONDS = 2, 300
+"""The bounds of a Lease's duration, in seconds. A Lease of another program may hold any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A version of a Lease.
+
+    Attributes:
+        name: The name of the Lease, which all processes of one operator share.
+        uid: The uid of the Lease object.
+        version: The resourceVersion.
+        holder: The identity of the process that acts. None if no process acts.
+        seconds: For how many seconds the holder may act after it has written this version.
+        transitions: How many times the holder has changed.
+        claims: What the operator claims. None if the claims can't be read.
+        acting: Whether the holder has checked the claims of the other operators and acts.
+    """
+
+    name: str
+    uid: str
+    version: str
+    holder: str | None
+    seconds: float
+    transitions: int = 0
+    claims: Claims | None = None
+    acting: bool = False
+
+
+class Observation:
+    """How long a process has known the same version of a Lease."""
+
+    def __init__(self) -> None:
+        self._lease: Lease | None = None
+        self._since = 0.0
+        self.renewed = False
+        """Whether the holder has renewed the Lease since the process knows the Lease."""
+
+    def update(self, lease: Lease | None, now: float) -> None:
+        """Take over the version that a request has returned.
+
+        Args:
+            lease: The version, or None if there is no such Lease.
+            now: The time of the answer, in seconds of a monotonic clock.
+        """
+        if lease is None:
+            # The last known holder may not know yet that the Lease was deleted, so its time counts.
+            return
+        if self._lease is not None and (self._lease.uid, self._lease.version) == (lease.uid, lease.version):
+            return
+        self.renewed = self._lease is not None and lease.holder is not None and self._lease.holder == lease.holder
+        self._lease, self._since = lease, now
+
+    def is_free(self, now: float) -> bool:
+        """Return whether no process may act under the Lease at this time."""
+        return self._lease is None or self._lease.holder is None or now >= self._since + self._lease.seconds

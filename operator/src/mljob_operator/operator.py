@@ -1,0 +1,207 @@
+"""The parts of the operator that act while this process is the leader, except kopf."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from kubernetes.aio.client import ApiClient
+
+from .adapters.authentication import Authentication
+from .adapters.kafka import KafkaEvents
+from .adapters.kubernetes.client import gated, observed
+from .adapters.kubernetes.instances import InstanceObjects
+from .adapters.kubernetes.jobs import Jobs
+from .adapters.kubernetes.kube_events import OperatorEvents
+from .adapters.kubernetes.source_watches import WatchedSources
+from .adapters.metrics import Metrics
+from .adapters.watch import Watch
+from .connections import AirflowConnections, kafka
+from .errors import StoreError, backoff
+from .ports import Gate, Link
+from .settings import Settings
+from .wiring import Ports, wire
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
+class Operator:
+    """All parts of the operator that act, except kopf. They exist while the process is the leader.
+
+    Args:
+        settings: The operator's settings.
+        api: The client of the Kubernetes API.
+        watches: The client for watches of single objects.
+        authentication: Records the HTTP status of each answer of the Kubernetes API.
+        metrics: The metrics of the process.
+        gate: Lets requests that change something pass only while the process is the leader.
+        name: A unique name of the process and of this period of leadership.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        api: ApiClient,
+        watches: ApiClient,
+        *,
+        authentication: Authentication,
+        metrics: Metrics,
+        gate: Gate,
+        name: str,
+    ) -> None:
+        self._settings = settings
+        self._api = gated(observed(api, authentication.answered), gate)
+        self._watches = gated(observed(watches, authentication.answered), gate)
+        self._jobs = Jobs(api, settings.namespaces, settings.selector)
+        self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
+        self._kafka = kafka(settings)
+        airflows = AirflowConnections(settings, metrics, gate)
+        ports = Ports(
+            jobs=self._jobs,
+            instances=self._instance_objects,
+            operator=OperatorEvents(api, settings.credentials_namespace, settings.pod_name, settings.pod_uid),
+            changes=WatchedSources(self._watches),
+            own=airflows.own(),
+            connect=airflows.connect,
+            subscribe=self._subscribe,
+            clock=now,
+            meter=metrics,
+        )
+        self._parts = wire(settings, ports, run_in_background=self.run_in_background, process=name)
+        self.job_controller, self.instances = self._parts.job_controller, self._parts.instances
+        self.watch = Watch(settings.namespaces, authentication, with_instances=settings.airflow_instances)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._started = self._settled = self._stopped = False
+        self._stopping = asyncio.Lock()
+        self.has_defect = False
+        """Whether a background task has ended by itself."""
+
+    async def start(self) -> None:
+        """List all AirflowInstances and MLJobs, and then start to read the events and the change
+        feeds.
+
+        The requests for the lists are repeated until the Kubernetes API answers.
+        """
+        if not self._settings.kafka_bootstrap_servers:
+            log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
+        await self._list_all()
+        self._parts.start()
+        self._started = True
+
+    async def settle(self) -> None:
+        """Stop to act: start no further step, and wait for the steps that are being taken.
+
+        The readers of the sources end meanwhile. This method may be called in any state. Further
+        calls have no effect.
+        """
+        async with self._stopping:
+            if self._settled:
+                return
+            self._settled = True
+            self.job_controller.workers.stop()
+            for task in reversed(self._tasks):
+                task.cancel()
+            await self._parts.settle()
+
+    async def stop(self) -> None:
+        """Stop to act, wait for the readers of the sources, and close the connections.
+
+        This method may be called in any state. Further calls have no effect.
+        """
+        await self.settle()
+        async with self._stopping:
+            if self._stopped:
+                return
+            self._stopped = True
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._parts.close()
+            await self._watches.close()  # type: ignore[no-untyped-call]
+            await self._api.close()  # type: ignore[no-untyped-call]
+
+    def _subscribe(self, topic: str, link_changed: Callable[[Link | None], None]) -> KafkaEvents:
+        settings = self._settings
+        own = topic == settings.events_topic
+        return KafkaEvents(
+            self._kafka,
+            topic=topic,
+            # Each topic has its own consumer group, so that a reader that starts or stops does not
+            # rebalance the other readers.
+            group_id=settings.kafka_group_id if own else f"{settings.kafka_group_id}.{topic}",
+            dead_letter_topic=settings.dead_letter_topic,
+            link_changed=link_changed,
+        )
+
+    async def _list_all(self) -> None:
+        """List the AirflowInstances before the MLJobs, and the MLJobs before any event is read.
+
+        The operator drops events of MLJobs that it does not know, so it must know all MLJobs before
+        it reads events.
+        """
+        if self._settings.airflow_instances:
+            for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):
+                self.instances.observe(instance)
+            for name, labels in (await _until_answered(self._instance_objects.namespaces, "Namespaces")).items():
+                self.instances.observe_namespace(name, labels)
+        with self.job_controller.workers.hold_steps():
+            count = await _until_answered(self._observe_all, "MLJobs")
+        log.info("watching MLJobs: %d there, %d of them not finished", count, self.job_controller.lister.count())
+
+    async def _observe_all(self) -> int:
+        """Pass every MLJob to the controller. Return the number of MLJobs."""
+        count = 0
+        async for job in self._jobs.list():
+            self.job_controller.observe(job)
+            count += 1
+        return count
+
+    def run_in_background(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Start a background task that must not end by itself."""
+        task = asyncio.create_task(coroutine, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Make ``/livez`` fail when a background task ends by itself.
+
+        Only a defect makes a background task end by itself. Without the task, statuses may no
+        longer be updated, so the kubelet has to restart the process.
+        """
+        self._tasks.remove(task)
+        if task.cancelled():
+            return
+        log.critical(
+            "%s has ended by itself, which is a defect: /livez answers 503 from now on, for the kubelet to restart the operator",
+            task.get_name(),
+            exc_info=task.exception(),
+        )
+        self.has_defect = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything was listed, the watches have begun and the readers were started."""
+        return self._started and self.watch.listed and not self._settled
+
+
+async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
+    """Repeat a request until the Kubernetes API answers. Each cause of a failure is logged once."""
+    failures, cause = 0, ""
+    while True:
+        try:
+            return await ask()
+        except StoreError as error:
+            failures += 1
+            if str(error) != cause:
+                cause = str(error)
+                log.warning("%s can't be listed: %s; the operator is not ready, and repeats the request", noun, cause)
+            await asyncio.sleep(backoff(error, failures))

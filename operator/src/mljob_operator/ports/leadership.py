@@ -1,0 +1,89 @@
+"""The ports to leadership: the gate that lets only the leader change anything, and the Leases by
+which processes agree on the leader.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..core.leadership.claims import Claims
+from ..core.leadership.lease import Lease
+from ..errors import NotLeading
+
+
+class Gate(Protocol):
+    """Lets a request pass while the process is the leader.
+
+    The adapters call :meth:`check` right before they send a request that changes something. Any
+    thread may call it.
+    """
+
+    def check(self) -> None:
+        """Do nothing while the process is the leader.
+
+        Raises:
+            NotLeading: The process is not the leader, or may not be the leader any more.
+        """
+        ...
+
+
+class ReadOnly:
+    """A gate that never opens, for a process that only reads."""
+
+    def check(self) -> None:
+        """Refuse the request.
+
+        Raises:
+            NotLeading: Always.
+        """
+        raise NotLeading("this process only reads, so it changes nothing")
+
+
+class LeaseStore(Protocol):
+    """Reads and writes the Leases of operators in the Kubernetes API.
+
+    Every write names the version that it was made from, so it never replaces the write of another
+    process. All methods raise ``StoreError`` if the Kubernetes API fails.
+    """
+
+    async def get(self) -> Lease | None:
+        """Return the operator's Lease, or None if the Kubernetes API says that it does not
+        exist.
+        """
+        ...
+
+    async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
+        """Make a process the holder of the Lease, and return the new version. The holder does not
+        act yet.
+
+        Args:
+            lease: The known version, or None to create the Lease.
+            holder: The identity of the process.
+            claims: What the operator claims.
+
+        Raises:
+            Conflict: Another process has written the Lease.
+        """
+        ...
+
+    async def renew(self, lease: Lease, *, acting: bool) -> Lease:
+        """Write a new version for the same holder, and return it.
+
+        Raises:
+            Conflict: Another process has written the Lease.
+            Gone: The Lease does not exist any more.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Let another process take the Lease at once.
+
+        Raises:
+            Conflict: Another process has written the Lease.
+            Gone: The Lease does not exist any more.
+        """
+        ...
+
+    async def others(self) -> list[Lease]:
+        """Return the Leases of other operators in the operator's namespace."""
+        ...

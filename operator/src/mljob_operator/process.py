@@ -1,0 +1,199 @@
+"""A process of the operator: it competes for the Lease, and acts while it is the leader.
+
+What lasts as long as the process is here: the HTTP endpoints, the heartbeat, and the election. The
+parts that act are made anew for each term (:class:`.Operator`), so that nothing of a term that is
+over can act in the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import time
+from typing import Any
+
+import kopf
+
+from mljob_contract.airflow_instance import LabelSelector
+
+from .adapters.authentication import Authentication
+from .adapters.endpoints import Endpoints
+from .adapters.kubernetes.client import connect, credentials_advice, observed
+from .adapters.kubernetes.leases import Leases
+from .adapters.metrics import Metrics
+from .controllers.candidate import Candidate
+from .controllers.leadership import Election, Term
+from .core.labels import query
+from .handlers import handle_signals, ignore_signals, registry
+from .operator import Operator
+from .settings import Settings
+
+STUCK_AFTER = 30.0
+"""Seconds without a heartbeat after which the process counts as stuck."""
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until a signal tells it to end.
+
+    Raises:
+        CannotStart: The operator can't listen on the port, has no address of the Kubernetes API, or
+            another operator claims the same.
+    """
+    process = Process(settings)
+    try:
+        await process.run()
+    finally:
+        await process.close()
+        ignore_signals()
+
+
+class Process:
+    """Competes for the Lease, and runs an :class:`.Operator` for each term.
+
+    Args:
+        settings: The operator's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._authentication = Authentication(credentials_advice(settings.credentials_namespace))
+        self._metrics = Metrics()
+        self._endpoints = Endpoints(self._metrics.registry, alive=self.is_alive, ready=self.is_ready)
+        self._stop = asyncio.Event()
+        self._host = settings.pod_name or socket.gethostname()
+        self._operator: Operator | None = None
+        self._election: Election | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
+        self._lease_api: Any = None
+        self._last_beat = time.monotonic()
+
+    async def run(self) -> None:
+        """Act in each term of this process, until a signal tells it to end.
+
+        Raises:
+            CannotStart: The operator can't listen on the port, has no address of the Kubernetes
+                API, or another operator claims the same.
+        """
+        handle_signals(self._stop.set)
+        await self.listen()
+        self._election = await self._enter()
+        await Candidate(self._election, self._stop, self._act).run()
+
+    async def listen(self) -> None:
+        """Start the HTTP endpoints. They report that the process is alive, but not ready yet.
+
+        Raises:
+            CannotStart: The operator can't listen on the port.
+        """
+        self._heartbeat = asyncio.create_task(self._beat(), name="heartbeat")
+        await self._endpoints.start(self._settings.http_host, self._settings.http_port)
+
+    async def close(self) -> None:
+        """Stop the endpoints and close the connections. This method may be called in any state."""
+        self._stop.set()
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            await asyncio.gather(self._heartbeat, return_exceptions=True)
+        if self._lease_api is not None:
+            await self._lease_api.close()
+        await self._endpoints.stop()
+
+    async def make_operator(self, term: Term) -> Operator:
+        """Return the parts that act in a term.
+
+        Raises:
+            CannotStart: Nothing says how to reach the Kubernetes API.
+        """
+        assert term.lease.holder is not None
+        self._operator = Operator(
+            self._settings,
+            await connect(),
+            await connect(for_watches=True),
+            authentication=self._authentication,
+            metrics=self._metrics,
+            gate=term,
+            name=term.lease.holder,
+        )
+        return self._operator
+
+    def is_alive(self) -> bool:
+        """Return whether the kubelet should leave the process alone (``/livez``)."""
+        return (
+            not (self._operator is not None and self._operator.has_defect)
+            and not self._authentication.must_restart
+            and time.monotonic() - self._last_beat < STUCK_AFTER
+        )
+
+    def is_ready(self) -> bool:
+        """Return whether the process does its work (``/readyz``): as the leader it watches
+        everything, or it stands by.
+        """
+        if self._stop.is_set() or self._election is None:
+            return False
+        return self._operator.ready if self._operator is not None else self._election.stands_by
+
+    async def _enter(self) -> Election:
+        """Return the election in which this process competes."""
+        settings = self._settings
+        self._lease_api = observed(await connect(), self._authentication.answered)
+        leases = Leases(
+            self._lease_api,
+            settings.credentials_namespace,
+            settings.lease_name,
+            seconds=settings.lease_seconds,
+        )
+        return Election(leases, settings.claims(), self._metrics, name=self._identity, seconds=settings.lease_seconds)
+
+    def _identity(self) -> str:
+        return f"{self._host}-{secrets.token_hex(3)}"
+
+    async def _act(self, term: Term, over: asyncio.Event) -> None:
+        """Act until the term is over, or the process is told to end."""
+        assert self._election is not None
+        election, operator = self._election, await self.make_operator(term)
+
+        async def leave() -> None:
+            """Stop to act. Then let another process take the Lease before the connections are
+            closed, which may take seconds.
+            """
+            await over.wait()
+            await operator.settle()
+            await election.release(term)
+            await operator.stop()
+
+        # When kopf ends, it cancels the tasks that were made after its start. So this task is made
+        # before.
+        leaving = asyncio.create_task(leave(), name="leave")
+        try:
+            await kopf.operator(
+                registry=registry(
+                    operator,
+                    self._stop.set,
+                    with_instances=self._settings.airflow_instances,
+                    selector=query(self._settings.selector or LabelSelector()),
+                ),
+                standalone=True,
+                # By default kopf uses the name of the current user as its identity. In a Pod, the
+                # current user may have no name.
+                identity=self._host,  # type: ignore[arg-type]  # kopf's type for it is private, and is a str
+                clusterwide=not self._settings.namespaces,
+                namespaces=self._settings.namespaces,
+                stop_flag=over,
+            )
+        finally:
+            if not over.is_set():
+                # kopf has failed, or has received a signal before the operator set its own handler.
+                self._stop.set()
+                over.set()
+            await leaving
+            self._operator = None
+            self._metrics.stand_by()
+
+    async def _beat(self) -> None:
+        while True:
+            self._last_beat = time.monotonic()
+            self._metrics.unfinished_jobs(
+                self._operator.job_controller.lister.count() if self._operator is not None else 0
+            )
+            await asyncio.sleep(1)

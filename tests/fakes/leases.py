@@ -1,0 +1,80 @@
+"""Leases in memory, and a gate that is open."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+from mljob_operator.core.leadership.claims import Claims
+from mljob_operator.core.leadership.lease import Lease
+from mljob_operator.errors import Conflict, Gone
+
+
+class OpenGate:
+    """A gate for tests of one part of the operator."""
+
+    def check(self) -> None:
+        """Let everything pass."""
+
+
+class FakeLeases:
+    """The Leases of one namespace. Each write names a version, and an old version is refused.
+
+    Attributes:
+        objects: The Leases by name.
+        seconds: The duration of new Leases.
+    """
+
+    def __init__(self, seconds: float = 10) -> None:
+        self.objects: dict[str, Lease] = {}
+        self.seconds = seconds
+        self._numbers = itertools.count(1)
+
+    def of(self, name: str) -> LeasesOfOperator:
+        """The Leases as the operator with this Lease uses them."""
+        return LeasesOfOperator(self, name)
+
+    def write(self, lease: Lease, before: Lease | None) -> Lease:
+        """Store a Lease that was made from ``before``."""
+        stored = self.objects.get(lease.name)
+        if before is not None and (stored is None or stored.uid != before.uid):
+            raise Gone(f"Lease {lease.name} is not there")
+        if (stored.version if stored else None) != (before.version if before else None):
+            raise Conflict(f"Lease {lease.name} has changed")
+        number = str(next(self._numbers))
+        self.objects[lease.name] = replace(lease, version=number, uid=stored.uid if stored else f"uid-{number}")
+        return self.objects[lease.name]
+
+    def touch(self, name: str) -> None:
+        """Change an annotation, as a person may do."""
+        self.write(self.objects[name], self.objects[name])
+
+
+class LeasesOfOperator:
+    """The Leases as one operator uses them (:class:`mljob_operator.ports.LeaseStore`)."""
+
+    def __init__(self, leases: FakeLeases, name: str) -> None:
+        self._leases = leases
+        self._name = name
+
+    async def get(self) -> Lease | None:
+        """The operator's Lease."""
+        return self._leases.objects.get(self._name)
+
+    async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
+        """Make a process the holder."""
+        transitions = lease.transitions + 1 if lease is not None else 0
+        taken = Lease(self._name, "", "", holder, self._leases.seconds, transitions, claims)
+        return self._leases.write(taken, lease)
+
+    async def renew(self, lease: Lease, *, acting: bool) -> Lease:
+        """Write a new version."""
+        return self._leases.write(replace(lease, acting=acting), lease)
+
+    async def release(self, lease: Lease) -> None:
+        """Remove the holder."""
+        self._leases.write(replace(lease, holder=None, acting=False), lease)
+
+    async def others(self) -> list[Lease]:
+        """The Leases of other operators."""
+        return [lease for name, lease in self._leases.objects.items() if name != self._name]

@@ -1,0 +1,128 @@
+"""A world in which the operator has replicas. They compete for its Lease, and the leader acts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+from mljob_operator.controllers.leadership import Term
+from tests.fakes.leases import FakeLeases
+
+from .candidates import Contender
+from .world import Process, World
+
+
+class Replica:
+    """A replica: a process that competes, and its parts that act while it is the leader.
+
+    Attributes:
+        contender: The process in the election.
+        process: The parts that act. None while the replica stands by.
+    """
+
+    def __init__(self, world: ReplicatedWorld) -> None:
+        self._world = world
+        self.process: Process | None = None
+        self.contender = Contender(
+            f"replica-{next(world.numbers)}", world.leases, world.network, world.loop.time, act=self._act
+        )
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.contender.kill()
+        if self.process is not None:
+            self.process.end()
+        if self in self._world.replicas:
+            self._world.replicas.remove(self)
+
+    def tell(self) -> None:
+        """SIGTERM."""
+        self.contender.tell()
+        if self in self._world.replicas:
+            self._world.replicas.remove(self)
+
+    def pause(self, *, paused: bool) -> None:
+        """SIGSTOP, or SIGCONT."""
+        for wire in [self.contender.wire, *([self.process.wire] if self.process is not None else [])]:
+            (wire.running.clear if paused else wire.running.set)()
+
+    async def _act(self, term: Term, over: asyncio.Event) -> None:
+        assert term.lease.holder is not None
+        process = self.process = Process(self._world, term.lease.holder, gate=term)
+        process.wire.cut = self.contender.wire.cut
+        process.killed = self.kill
+        self._world.processes.append(process)
+        try:
+            await over.wait()
+            if not process.wire.dead:
+                await process.leave()
+                await self.contender.election.release(term)
+        finally:
+            self.process = None
+
+
+class ReplicatedWorld(World):
+    """A world whose operators are replicas.
+
+    Attributes:
+        leases: The Leases of the operator's namespace.
+        replicas: The replicas that run, oldest first.
+        writers: The terms that have changed something, in order.
+    """
+
+    def __init__(self) -> None:
+        self.leases = FakeLeases()
+        self.replicas: list[Replica] = []
+        self.writers: list[str] = []
+        self.numbers = itertools.count(1)
+        super().__init__()
+
+    @property
+    def leader(self) -> Replica:
+        """The replica that acts."""
+        (leader,) = [replica for replica in self.replicas if replica.contender.leads]
+        return leader
+
+    @property
+    def standby(self) -> Replica:
+        """The first replica that doesn't act."""
+        return next(replica for replica in self.replicas if not replica.contender.leads)
+
+    def start(self, *, beside: bool = False) -> None:
+        """Start a replica, unless there is one; with ``beside``, unless there are two."""
+        if len(self.replicas) < 1 + beside:
+
+            async def start() -> None:
+                self.replicas.append(Replica(self))
+
+            self.loop.run_until_complete(start())
+
+    def kill(self, which: int = 0) -> None:
+        """SIGKILL at any point."""
+        if which < len(self.replicas):
+            self.replicas[which].kill()
+            self.run(0)
+
+    def leave_one(self) -> None:
+        """Let exactly one replica run, and wait until it acts."""
+        self.kill(1)
+        self.start()
+        replica = self.replicas[0]
+        replica.contender.wire.cut.clear()
+        replica.pause(paused=False)
+        self.run(40)
+        assert replica.process is not None, "the only replica has to lead"
+
+    def close(self) -> None:
+        """Release everything."""
+        while self.replicas:
+            self.kill()
+        super().close()
+
+    def changed_by(self, process: str) -> None:
+        """Check that no term changes anything after another one has begun to."""
+        if self.writers[-1:] == [process]:
+            return
+        if process in self.writers:
+            self._broken.append(f"{process} changes something after {self.writers[-1]} has taken over")
+        self.writers.append(process)
