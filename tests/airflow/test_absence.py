@@ -21,6 +21,7 @@ FILES = {
     "LIST_TASK_INSTANCES": "task_instances",
     "GET_TASK_INSTANCE": "task_instances",
     "GET_DAG": "dags",
+    "GET_LOG": "log",
     "GET_XCOM": "xcom",
     "CREATE_BACKFILL": "backfills",
     "CHANGE_BACKFILL": "backfills",
