@@ -339,6 +339,8 @@ class Platform(Protocol):
 
     @property
     def store(self) -> InstanceStore: ...
+    @property
+    def store_of_api(self) -> InstanceStore: ...
     async def create(self, name: str) -> None: ...
     async def label(self, name: str) -> None: ...
     async def delete(self, name: str) -> None: ...
@@ -350,7 +352,7 @@ class MemoryPlatform:
     """The fake Kubernetes API."""
 
     def __init__(self) -> None:
-        self.store = FakeInstances()
+        self.store = self.store_of_api = FakeInstances()
         self.store.labels["default"] = {"kubernetes.io/metadata.name": "default"}
 
     async def create(self, name: str) -> None:
@@ -373,12 +375,13 @@ class MemoryPlatform:
 
 
 class RealPlatform:
-    """The Kubernetes API of the stack. Users act with kubectl, and the store under test has the
-    operator's own permissions.
+    """The Kubernetes API of the stack. Users act with kubectl. The first store under test has the
+    operator's own permissions, and the second has those of mljob-api.
     """
 
-    def __init__(self, store: InstanceObjects, kubectl: Kubectl) -> None:
+    def __init__(self, store: InstanceObjects, store_of_api: InstanceObjects, kubectl: Kubectl) -> None:
         self.store = store
+        self.store_of_api = store_of_api
         self._kubectl = kubectl
 
     async def create(self, name: str) -> None:
@@ -411,12 +414,15 @@ async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     stack: Stack = request.getfixturevalue("stack")
     monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
     api = await connect()
+    monkeypatch.setenv("KUBECONFIG", str(stack.mljob_api.kubeconfig))
+    api_of_api = await connect()
     store = InstanceObjects(api, CREDENTIALS)
     kubectl: Kubectl = request.getfixturevalue("kubectl")
-    yield RealPlatform(store, kubectl)
+    yield RealPlatform(store, InstanceObjects(api_of_api, CREDENTIALS), kubectl)
     for instance in await store.list():
         if instance.name.startswith("contract-"):
             if instance.has_finalizer:
                 await store.set_finalizer(instance, present=False)
             await asyncio.to_thread(kubectl, "delete", "afi", instance.name, "--ignore-not-found", "--wait=false")
     await api.close()
+    await api_of_api.close()

@@ -91,7 +91,7 @@ async def test_event_is_recorded_about_the_instance(platform: Platform, name: st
 
 
 async def test_labels_of_a_namespace_are_readable(platform: Platform) -> None:
-    found = await platform.store.namespace("default")
+    found = await platform.store_of_api.namespace("default")
     assert found is not None
     assert found["kubernetes.io/metadata.name"] == "default"
-    assert await platform.store.namespace("contract-no-such-namespace") is None
+    assert await platform.store_of_api.namespace("contract-no-such-namespace") is None

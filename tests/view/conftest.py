@@ -21,7 +21,7 @@ DESKTOP = {"width": 1280, "height": 800}
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = chromium.program()
     with sync_playwright() as playwright:

@@ -65,7 +65,11 @@ def failure(job: MLJob, verdict: Verdict, log: Sequence[str] = ()) -> JobFailed:
 
 
 def cancelled(job: MLJob) -> JobCancelled:
-    """Return the error for a cancelled MLJob."""
+    """Return the error for a cancelled MLJob. The operator cancels the run of an MLJob that is being
+    deleted, so a watch may tell of the cancellation before it tells of the deletion.
+    """
+    if job.is_being_deleted:
+        return deleted(job)
     return JobCancelled(
         f"MLJob {job.namespace}/{job.name} was cancelled: {plain(job.message or job.reason, _MAX_TEXT)}", job
     )

@@ -156,6 +156,13 @@ def test_deletion_ends_the_wait(cluster: MLJobCluster, job: Job, when_watched: W
         job.wait(timeout=30)
 
 
+def test_cancellation_because_of_a_deletion_is_a_deletion(cluster: MLJobCluster, job: Job) -> None:
+    cluster.put("train", status=cancelled(), deletionTimestamp="2026-01-01T00:00:00Z")
+
+    with pytest.raises(JobDeleted):
+        job.wait(timeout=30)
+
+
 def test_deletion_before_the_wait_ends_it(cluster: MLJobCluster, job: Job) -> None:
     cluster.remove("train")
 
