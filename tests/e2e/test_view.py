@@ -43,8 +43,9 @@ def client(viewed: Installation, stack: Stack) -> Iterator[Client]:
     client.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def view(viewed: Installation, stack: Stack) -> Iterator[RunningView]:
+    """A view for each test: a view lets one browser in."""
     with local_view(load(stack.kubeconfig, namespace=viewed.jobs.namespace)) as view:
         yield view
 
