@@ -19,6 +19,12 @@ JOB = "/jobs/team-a/churn-train"
 FAILED = "/jobs/team-a/churn-eval"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages wait for their lists on a busy machine too. No browser asks again for a page that loads."""
+    monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 20.0)
+
+
 @pytest.fixture
 def http(view: RunningView) -> Iterator[httpx2.Client]:
     """A browser that has opened the first address."""
