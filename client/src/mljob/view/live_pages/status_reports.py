@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
+
+from pydantic import ValidationError
 
 from mljob_contract.history import MetricsReport
 from mljob_contract.mljob import StatusSource
@@ -18,19 +21,23 @@ class StatusReports:
         self._reports: list[MetricsReport] = []
 
     def add(self, job: MLJob, now: datetime) -> list[MetricsReport]:
-        """Add the metrics of a state of the MLJob. Return all so far, at most 1,000."""
+        """Add the metrics of a state of the MLJob. Return all so far, at most 1,000. Metrics that no
+        task can report are left out.
+        """
         status = job.status
         for task in status.tasks or ():
             if task.metrics and self._last.get(task.task_id) != task.metrics:
                 self._last[task.task_id] = task.metrics
-                self._reports.append(
-                    MetricsReport(
-                        time=status.last_event_time or now,
-                        source=StatusSource.REST,
-                        task_id=task.task_id,
-                        try_number=task.try_number,
-                        metrics=task.metrics,
+                # Whoever may write a status may write names there that no task can report.
+                with suppress(ValidationError):
+                    self._reports.append(
+                        MetricsReport(
+                            time=status.last_event_time or now,
+                            source=StatusSource.REST,
+                            task_id=task.task_id,
+                            try_number=task.try_number,
+                            metrics=task.metrics,
+                        )
                     )
-                )
         del self._reports[:-1_000]
         return self._reports
