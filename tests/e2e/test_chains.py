@@ -93,8 +93,12 @@ def test_failed_mljob_stops_the_chain_and_a_retry_continues_it(
         status = jobs.until(name, waits("DependencyFailed"), "tells that it gets no outputs")
         assert holds(status, "Stalled")
         assert "the warehouse was away" in status["message"]
-        [event] = [event for event in jobs.events(name) if event["type"] == "Warning"]
-        assert event["reason"] == "DependencyFailed"
+        # The operator records an Event after the status that the Event tells of.
+        warnings = eventually(
+            lambda name=name: [event["reason"] for event in jobs.events(name) if event["type"] == "Warning"],  # type: ignore[misc]
+            f"MLJob {name} has a Warning",
+        )
+        assert warnings == ["DependencyFailed"]
     assert not airflow.runs(with_kafka.run_prefix("stop-train"))
 
     run_id = jobs.status("stop-data")["dagRunId"]
