@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
 from devstack import chromium
 from mljob.kubeconfig import ClusterConfig
@@ -17,6 +17,10 @@ from tests.view.serving import RunningView, local_view
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
+
+PATIENCE = 60_000
+"""Milliseconds until a page must show what a test waits for, on a machine that is busy with other tests."""
+expect.set_options(timeout=PATIENCE)
 
 OpenPage = Callable[..., Page]
 
@@ -60,7 +64,7 @@ def pages(browser: Browser) -> Iterator[OpenPage]:
             context = browser.new_context(**{"viewport": DESKTOP, **options})
             at_the_end.callback(context.close)
             page = context.new_page()
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(PATIENCE)
             page.on("pageerror", lambda error: problems.append(f"error of a script: {error}"))
             page.on("dialog", lambda dialog: _refuse(problems, dialog))
             page.on("console", lambda message: _note(problems, message.text))

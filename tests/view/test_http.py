@@ -28,7 +28,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def http(view: RunningView) -> Iterator[httpx2.Client]:
     """A browser that has opened the first address."""
-    with httpx2.Client(base_url=view.url, follow_redirects=True) as client:
+    with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=30) as client:
         client.get(view.first_url).raise_for_status()
         yield client
 
@@ -334,7 +334,7 @@ def test_action_without_the_right_says_so(http: httpx2.Client, view: RunningView
 def test_viewers_behind_a_proxy_see_what_their_own_token_may(config: ClusterConfig, cluster: ViewCluster) -> None:
     cluster.may = lambda token, asked: f"/namespaces/{token}/" in asked.path
 
-    with view_behind_proxy(config) as view, httpx2.Client(base_url=view.url) as client:
+    with view_behind_proxy(config) as view, httpx2.Client(base_url=view.url, timeout=30) as client:
 
         def seen(token: str, path: str = "/jobs?namespace=team-a") -> httpx2.Response:
             return client.get(path, headers={"Authorization": f"Bearer {token}"})
@@ -365,7 +365,7 @@ def test_list_that_takes_long_is_loading_and_then_there(
         return usual(asked)
 
     cluster.interfere = slow
-    with httpx2.Client(base_url=view.url, follow_redirects=True) as client:
+    with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=30) as client:
         answer = client.get(view.first_url)
         assert "Loading" in answer.text
         assert 'http-equiv="refresh" content="1"' in answer.text
