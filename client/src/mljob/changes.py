@@ -22,8 +22,8 @@ class ChangeKind(StrEnum):
     SYNCED = "Synced"
     """The reader is up to date: all objects were listed. Comes after each list."""
     DISCONNECTED = "Disconnected"
-    """The connection is lost, and is being made again. What was told may be old until the next
-    change of the kind Connected or Synced.
+    """The client has lost the connection, and makes a new one. States told before may be old until
+    the next change of the kind Connected or Synced.
     """
     CONNECTED = "Connected"
     """The connection was made again, and continues where it was lost."""

@@ -26,7 +26,7 @@ FOLLOW_SECONDS: Final = 3_600.0
 MAX_LOG_LINE_BYTES: Final = 2 * 1024 * 1024
 """The maximum size of a line of a log. mljob-api cuts longer ones."""
 _READ_TRIES: Final = 2
-"""How often what is not followed is asked for at most."""
+"""The maximum number of tries of a request whose answer is not followed."""
 _MISSING: Final = (
     "mljob-api, which serves logs, history and graphs, is not installed or not available in this cluster. Install the "
     "chart with api.enabled=true, and see kubectl get apiservice v1alpha1.run.mljob.dev."

@@ -1,7 +1,7 @@
 """Lines of a log as parts with classes: colours of terminals, and links.
 
-Sequences of a terminal other than colours are dropped. What is left is text, which the template
-escapes.
+A terminal's control sequences other than colours are dropped. The template escapes the text that
+remains.
 """
 
 from __future__ import annotations
