@@ -7,7 +7,9 @@ stack's variable.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -111,7 +113,7 @@ class Airflow:
         """
         return Component(
             name,
-            command=lambda: self._command(*arguments),
+            command=lambda: self._restarting_command(*arguments),
             ready=lambda: self._healthy(name, part),
             needs=("airflow-migration", "topics"),
             ports=("airflow",) if name == "airflow-api-server" else (),
@@ -199,6 +201,11 @@ class Airflow:
             self.environment(),
             directory=self._home,
         )
+
+    def _restarting_command(self, *arguments: str) -> Command:
+        command = self._command(*arguments)
+        restarting = (sys.executable, "-I", str(Path(__file__).with_name("restarting.py")))
+        return replace(command, arguments=(*restarting, *command.arguments))
 
     def _migrate(self) -> None:
         for name, path in _OWN_DAGS.items():

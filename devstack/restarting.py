@@ -1,0 +1,79 @@
+"""Runs a program, and starts the program again when it ends, as the kubelet does with a container.
+
+    python -I devstack/restarting.py PROGRAM [ARGUMENT ...]
+
+Airflow's processes need this. For example, a scheduler ends if PostgreSQL ends one of its
+transactions because of a deadlock, and nothing else would start the scheduler again.
+
+The pause before a start doubles from 1 s up to 30 s, and is 1 s again after the program has run for
+a minute. A program that ends within its first `TRIAL` seconds is not started again, because its
+configuration or installation is wrong. SIGTERM, SIGINT and SIGQUIT go to the program, and nothing
+starts after them. The exit status is that of the program (128 + the signal's number for a signal).
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+TRIAL = 30.0
+"""Seconds that the first start of a program must last for a second one."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds between the end of the program and the next start, at most."""
+
+
+def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = LONGEST_PAUSE) -> int:
+    """Run the program until it is asked to end, or until its first start fails.
+
+    Args:
+        arguments: The program and its arguments.
+        trial: Seconds that the first start must last for a second one.
+        longest_pause: Seconds between the end of the program and the next start, at most.
+
+    Returns:
+        The exit status.
+    """
+    asked_to_end = threading.Event()
+    program: subprocess.Popen[bytes] | None = None
+
+    def end(number: int, frame: FrameType | None) -> None:
+        asked_to_end.set()
+        if program is not None:
+            program.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, end)
+
+    shortest_pause = min(1.0, longest_pause)
+    pause, first = shortest_pause, True
+    while True:
+        began = time.monotonic()
+        program = subprocess.Popen(arguments)
+        if asked_to_end.is_set():
+            # The signal came before there was a program that could get it.
+            program.terminate()
+        code = program.wait()
+        status = code if code >= 0 else 128 - code
+        lasted = time.monotonic() - began
+        if asked_to_end.is_set() or (first and lasted < trial):
+            return status
+        if lasted > 60:
+            pause = shortest_pause
+        print(
+            f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {arguments[0]} ended with status {status} after {lasted:.0f} s."
+            f" It is started again in {pause:.0f} s.",
+            flush=True,
+        )
+        if asked_to_end.wait(pause):
+            return status
+        pause, first = min(pause * 2, longest_pause), False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
