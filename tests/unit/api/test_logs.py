@@ -9,8 +9,9 @@ import pytest
 
 from mljob_contract.run_api import LOG_NOTICE, RunSubresource
 from mljob_operator.core.run.states import RunState, TaskState
+from tests.live.eventually import until
 
-from .conftest import ApiWorld, message_of, until
+from .conftest import ApiWorld, message_of
 
 LOG = RunSubresource.LOG
 
