@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs dist bench coverage soak hooks lock screenshots
+.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs dist bench coverage soak chaos hooks lock screenshots
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ coverage: bootstrap ## Which lines of the provider Airflow's processes run in li
 
 soak: bootstrap ## Run 200 MLJobs at once, some cancelled at random (most of an hour on two cores)
 	.venv/bin/python -m pytest -s tests/soak
+
+chaos: bootstrap ## Run 200 MLJobs while Kafka, Airflow, the API server and the leader are each away for a minute (MLJOB_CHAOS_SEED=7)
+	MLJOB_CHAOS_JOBS=$(or $(MLJOB_CHAOS_JOBS),200) MLJOB_CHAOS_AWAY=$(or $(MLJOB_CHAOS_AWAY),60) \
+	.venv/bin/python -m pytest -s tests/e2e/test_chaos.py
 
 hooks: bootstrap ## Have git run the quick checks before each commit
 	.venv/bin/prek install
