@@ -15,7 +15,6 @@ from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.run.outputs import Outputs
 from ...core.run.run_key import Key
-from ...core.run.states import TERMINAL_PHASES
 from ...core.status.build import report
 from ...core.status.disclosure import redacted_state
 from ...core.status.events import WARNING, KubeEvent, events_of
@@ -27,6 +26,7 @@ from ...core.text.storable import cut
 from ...errors import OperatorError, Refused
 from ...logs import redacted_logger
 from ...ports import JobStore, Meter
+from .milestones import Milestones
 
 log = redacted_logger(__name__)
 
@@ -64,6 +64,7 @@ class StatusWriter:
     def __init__(self, jobs: JobStore, meter: Meter) -> None:
         self._jobs = jobs
         self._meter = meter
+        self._milestones = Milestones(meter.jobs)
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -156,8 +157,7 @@ class StatusWriter:
     def _record_changes(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
         for event in events_of(old, new):
             self._record(job, event)
-        if new.phase in TERMINAL_PHASES and old.phase not in TERMINAL_PHASES:
-            self._meter.job_finished(str(new.phase))
+        self._milestones.record(job, old, new)
         if new.phase != old.phase:
             log.info(
                 "%s/%s: %s, %s",
