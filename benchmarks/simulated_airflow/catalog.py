@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from .dags import Dag, cancellation_dag
 
-FIVE = tuple(f"step_{number}" for number in range(1, 6))
+FIVE = ("extract", "prepare", "train", "evaluate", "publish")
 BUSY, SILENT, PAUSED = "bench_busy", "bench_silent", "bench_paused"
 
 

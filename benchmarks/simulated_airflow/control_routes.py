@@ -2,7 +2,7 @@
 
 They need a token, as Airflow's own requests do, and no fault concerns them.
 
-- ``GET /simulation``: runs, requests by route and status, and events.
+- ``GET /simulation``: runs by DAG, requests by route and status, and events.
 - ``PUT /simulation/faults``: replace the faults (:class:`.Faults`).
 - ``GET /simulation/ends``: by run id, when runs ended, in seconds of the machine's monotonic clock.
 """
@@ -21,7 +21,7 @@ def get_counts(airflow: SimulatedAirflow, _: Request) -> Answer:
     publisher = airflow.publisher
     counts = {name: getattr(publisher, name, 0) for name in ("sent", "undelivered", "lost")}
     return 200, {
-        "runs": len(airflow.store),
+        "runs": {dag_id: len(airflow.store.runs(dag_id)) for dag_id in airflow.store.dags},
         "active": len(airflow.active()),
         "requests": {f"{route} {status}": count for (route, status), count in sorted(airflow.requests.items())},
         "events": counts,

@@ -34,7 +34,11 @@ async def test_each_entry_comes_once(version: str) -> None:
     with served(simulated) as server:
 
         def write(*lines: str) -> None:
-            server.do(lambda _: [task.write(line) for line in lines])
+            def add(_: SimulatedAirflow) -> None:
+                for line in lines:
+                    task.write(line)
+
+            server.do(add)
 
         server.do(lambda it: it.scheduler.set_task(task, TaskState.RUNNING))
         write("one", "two")
