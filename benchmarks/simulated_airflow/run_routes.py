@@ -116,7 +116,7 @@ def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
     run, body = known_run(airflow, request), request.content()
     bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
     keys = [key for key, task in run.tasks.items() if not body.get("only_failed", False) or task.state in bad]
-    if keys and not body.get("dry_run", False):
+    if keys and not body.get("dry_run", True):
         airflow.store.clear(run, keys)
         airflow.scheduler.plan(run)
     return 200, run.row()

@@ -56,6 +56,8 @@ def test_every_result_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> Non
         assert figure in printed
     (memory,) = [line for line in printed.splitlines() if line.startswith("live_mib")]
     assert memory.split()[-1] == "1.0", "memory grows in proportion"
+    (ready,) = [line for line in printed.splitlines() if line.startswith("restart_ready_s")]
+    assert ready.split()[-1] == "15", "the goal"
 
 
 def test_each_benchmark_can_be_chosen_with_a_size() -> None:
