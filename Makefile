@@ -10,7 +10,7 @@ help: ## Show this
 
 bootstrap: ## Make the Python environments, .venv and .venv-airflow
 	@$(PYTHON) devstack/bootstrap.py
-	@$(if $(AIRFLOW),$(PYTHON) devstack/bootstrap.py $(AIRFLOW))
+	@$(if $(filter-out simulated,$(AIRFLOW)),$(PYTHON) devstack/bootstrap.py $(AIRFLOW))
 
 demo: bootstrap ## Bring everything up, run an example training job, and watch it
 	@$(STACK) demo $(if $(AIRFLOW),--airflow $(AIRFLOW))
@@ -25,7 +25,7 @@ test: bootstrap ## Run every check and every test, side by side (under half an h
 test-fast: bootstrap ## Run what needs nothing running: checks, unit tests, chart rendering (2 minutes)
 	@.venv/bin/python -m tests.suite fast
 
-up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs, AIRFLOW=oldest)
+up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs, AIRFLOW=oldest or simulated)
 	@$(STACK) up $(if $(NO_OPERATOR),--no-operator) $(if $(AIRFLOW),--airflow $(AIRFLOW))
 
 down: bootstrap ## End all that `up` started; data stays
