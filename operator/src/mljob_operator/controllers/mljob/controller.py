@@ -30,14 +30,16 @@ from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
 from ...core.run.run_key import Key, RunKey
+from ...core.run.states import FINISHED_TASK
 from ...core.run.vanishing import MissingRuns
-from ...ports import Clock, JobStore, Meter, SourceChanges
+from ...ports import Clock, Meter, SourceChanges
 from .backfill_index import BackfillIndex
 from .conf_sources import ConfSources
 from .confs import Confs
 from .feed_index import FeedIndex
 from .lister import MLJobLister
 from .past_jobs import PastJobs
+from .queued_jobs import QueuedJobs
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
@@ -66,7 +68,7 @@ class MLJobController:
     def __init__(
         self,
         reconciler: Reconciler,
-        jobs: JobStore,
+        jobs: QueuedJobs,
         clock: Clock,
         meter: Meter,
         changes: SourceChanges,
@@ -84,7 +86,7 @@ class MLJobController:
         self._confs = confs
         self._upstreams = upstreams
         self._clock = clock
-        self._writer = StatusWriter(jobs, meter)
+        self._writer = StatusWriter(jobs, meter, lambda key: self.workers.wake(key))
         self._conf_sources = ConfSources(changes, lambda key: self.workers.retry_now(key))
         steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
         self.workers = Workers(
@@ -169,6 +171,9 @@ class MLJobController:
         worker = self.workers.get_or_add(key)
         worker.inbox.facts.append((candidates, fact))
         worker.done.append(done)
+        if worker.awaits_turn and isinstance(fact, TaskFact) and fact.state not in FINISHED_TASK:
+            # The step for the turn takes the fact too, and until then it can't be shown.
+            return
         self.workers.wake(key)
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
@@ -307,6 +312,7 @@ class MLJobController:
         self._conf_sources.follow(key, ())
         self._backfills.remove(key)
         self._index.remove(key)
+        self._writer.end_step(key, waits=False)
 
     def _wake_admitted(self) -> None:
         """Wake the MLJobs that may submit their runs now."""

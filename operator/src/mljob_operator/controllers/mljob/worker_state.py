@@ -70,6 +70,7 @@ class WorkerState:
         written_at: The time of the last status patch, in the event loop's seconds.
         refining_since: Since when a patch that only makes values more exact has been waiting; None:
             no such patch is waiting.
+        awaits_turn: Whether a changed status waits for its turn among all writes.
         writing: Whether a status patch is being sent, so that the watch may deliver the result
             before the answer arrives.
         failures: The number of failed steps in a row.
@@ -90,6 +91,7 @@ class WorkerState:
     timer: asyncio.TimerHandle | None = None
     written_at: float = float("-inf")
     refining_since: datetime | None = None
+    awaits_turn: bool = False
     writing: bool = False
     failures: int = 0
     begin_count: int = 0
