@@ -18,6 +18,7 @@ from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_A
 from ..run.run_key import Key
 from ..text.bounds import OUTPUTS
 from ..text.fitting import fitting
+from .finished import restored
 from .spec import ParsedSpec
 
 
@@ -34,6 +35,8 @@ class Job:
         has_invalid_status: Whether the stored status has an invalid field. ``status`` lacks this field.
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
+        is_restored: Whether the object has lost its status, and ``status`` comes from the annotation
+            mljob.dev/finished.
     """
 
     namespace: str
@@ -49,6 +52,7 @@ class Job:
     stored_status: Mapping[str, Any]
     has_invalid_status: bool = False
     retry_request: str | None = None
+    is_restored: bool = False
 
     @property
     def key(self) -> Key:
@@ -76,18 +80,22 @@ class Job:
         return self.spec.type is JobType.BACKFILL
 
     @classmethod
-    def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None) -> Job:
+    def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None, *, prefix: str | None = None) -> Job:
         """Read an object as the API server sends it.
 
         Args:
             body: The object.
             earlier: An earlier version of the object, or None. If the generation is still the same,
                 the spec of the earlier version is used.
+            prefix: The prefix of this operator's dag run ids. None: the annotation
+                mljob.dev/finished is ignored.
         """
         meta = body["metadata"]
         status, problems = fitting(
             MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, placeholders={}
         )
+        annotations, key = meta.get("annotations") or {}, (meta["namespace"], meta["name"])
+        recorded = restored(key, annotations, status, prefix) if prefix is not None else None
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -98,10 +106,11 @@ class Job:
             deleted_at=_time(meta.get("deletionTimestamp")),
             created_at=_time(meta.get("creationTimestamp")),
             parsed=_spec(body, earlier),
-            status=status,
+            status=recorded or status,
             stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
             has_invalid_status=bool(problems),
-            retry_request=(meta.get("annotations") or {}).get(RETRY_REQUESTED_AT, "")[:MAX_RETRY_REQUEST] or None,
+            retry_request=annotations.get(RETRY_REQUESTED_AT, "")[:MAX_RETRY_REQUEST] or None,
+            is_restored=recorded is not None,
         )
 
     def newer_than(self, other: Job | None) -> bool:
