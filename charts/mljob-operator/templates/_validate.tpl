@@ -79,6 +79,12 @@ names the value, the cause and the way out.
 {{- end }}
 {{- end }}
 
+{{- if .Values.networkPolicy.egress.restrict }}
+{{- if not (or (include "mljob-operator.egressPorts" . | fromYaml).airflow .Values.networkPolicy.egress.airflow.to) }}
+{{- fail "networkPolicy.egress.restrict is true, but neither airflow.url nor networkPolicy.egress.airflow says where Airflow is, so every connection would be allowed: set networkPolicy.egress.airflow.ports to the ports of your AirflowInstances, for example {8080,443}" }}
+{{- end }}
+{{- end }}
+
 {{- if .Values.api.enabled }}
 {{- $tls := .Values.api.tls }}
 {{- if and $tls.existingSecret $tls.certManager.issuer }}
