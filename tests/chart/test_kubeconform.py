@@ -40,7 +40,7 @@ def test_the_objects_fit_the_schemas(render: Render, values: dict[str, Any], ver
     [
         pytest.param("replicas: 2", "replicaz: 2", "'replicaz' not allowed", id="an unknown field"),
         pytest.param("replicas: 2", "replicas: two", "got string, want", id="a value of another type"),
-        pytest.param("kind: Deployment", "kind: Deploiment", "could not find schema", id="an unknown kind"),
+        pytest.param("kind: Deployment", "kind: Deployable", "could not find schema", id="an unknown kind"),
     ],
 )
 def test_kubeconform_reports_a_problem(render: Render, old: str, new: str, problem: str) -> None:

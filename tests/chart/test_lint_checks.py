@@ -21,7 +21,7 @@ SENSITIVE = re.compile("secret|password|token", re.IGNORECASE)
 HOST = ("hostNetwork", "hostPID", "hostIPC", "hostUsers")
 
 
-@pytest.fixture(params=VALUE_SETS.values(), ids=VALUE_SETS.keys())
+@pytest.fixture(params=list(VALUE_SETS.values()), ids=list(VALUE_SETS))
 def rendered(request: pytest.FixtureRequest, render: Render) -> Rendered:
     return render(request.param)
 
