@@ -59,7 +59,7 @@ def check(*, rules: str = "", queries: Sequence[str] = (), metrics: str = "") ->
     """
     asked = json.dumps({"rules": rules, "queries": list(queries), "metrics": metrics})
     answer = subprocess.run(
-        [golang.cached("promcheck", PROMCHECK)], input=asked, capture_output=True, text=True, check=True
+        [golang.built("promcheck", PROMCHECK)], input=asked, capture_output=True, text=True, check=True
     ).stdout
     found = json.loads(answer)
     uses = [Use(use["query"], use["metric"], frozenset(use["labels"])) for use in found["uses"]]

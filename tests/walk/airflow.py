@@ -65,6 +65,10 @@ class WalkAirflow:
 
         return self._airflow.do(ids)
 
+    def run_ids(self) -> set[str]:
+        """The ids of all runs."""
+        return self._airflow.do(lambda it: {run.run_id for run in it.store.runs()})
+
 
 @contextmanager
 def walk_airflow(version: str = "3.3.2", *, unhealthy: str | None = None) -> Iterator[WalkAirflow]:
