@@ -7,23 +7,22 @@ MLJob in it, and the access rules of the Airflow let the namespace run the DAG.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mljob_contract.mljob import MLJobStatus
 from mljob_contract.run_id import RunId
 
-from ..core.conf.conf import Source, has_secrets, not_public
+from ..controllers.mljob.hidden_texts import hidden_texts
+from ..core.conf.conf import has_secrets
 from ..core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ..core.mljob.attempts import current
-from ..core.mljob.identity import pin
+from ..core.mljob.identity import runs_current_spec
 from ..core.mljob.job import Job
-from ..core.mljob.spec import digest
-from ..core.mljob.upstream import Upstream, outputs_of
 from ..core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from ..core.run.states import TERMINAL_PHASES
-from ..errors import AirflowUnauthorized, ReferenceMissing, ValidationFailed
+from ..errors import AirflowUnauthorized, ValidationFailed
 from ..ports import DagRuns, JobStore
 from .airflows import ApiAirflows
 from .errors import Refusal
@@ -136,8 +135,8 @@ class Runs:
             OperatorError: Airflow fails.
         """
         job = run.job
-        same_spec = run.is_current and job.status.spec_hash == job.parsed.hash and _has_made(job, run.key.run_id)
-        if same_spec and job.parsed.problem is None and not has_secrets(job.spec):
+        has_spec = runs_current_spec(job, run.key.run_id) and job.parsed.problem is None
+        if has_spec and not has_secrets(job.spec):
             return NOTHING_HIDDEN
         try:
             conf = await (await self.dag_runs(run)).conf(run.key.dag_id, run.key.run_id)
@@ -146,7 +145,7 @@ class Runs:
         except AirflowUnauthorized:
             self._airflows.refused(run.key.airflow)
             raise
-        hidden = not_public(conf, job.spec.conf, [source async for source in self._public_sources(job)])
+        hidden = await hidden_texts(self._jobs, job, conf, reads_secrets=False)
         if HIDDEN in hidden:
             raise Refusal(
                 403,
@@ -154,25 +153,6 @@ class Runs:
                 "and this Airflow does not say which values the run has.",
             )
         return Redaction(frozenset(hidden))
-
-    async def _public_sources(self, job: Job) -> AsyncIterator[Source]:
-        """Yield the ConfigMaps and the outputs in ``spec.confFrom``. A source that can't be read is
-        left out, so that its values are hidden.
-        """
-        for reference in job.spec.conf_from:
-            source: Source | None = None
-            try:
-                if reference.outputs_ref is not None:
-                    upstream = await self._jobs.get((job.namespace, reference.outputs_ref.name))
-                    found = Upstream.of(upstream) if upstream is not None else Upstream()
-                    if found.run is not None and found.run in (job.status.upstreams or ()):
-                        source = outputs_of(reference.outputs_ref, found)
-                elif reference.config_map_ref is not None:
-                    source = await self._jobs.source(job.namespace, reference)
-            except ReferenceMissing:
-                continue
-            if source is not None:
-                yield source
 
     @staticmethod
     def _attempt(job: Job, number: int | None) -> tuple[str, str]:
@@ -192,14 +172,6 @@ class Runs:
         raise Refusal(
             404, f"MLJob {job.name} has no attempt {number} in its status. It has {', '.join(map(str, known))}."
         )
-
-
-def _has_made(job: Job, run_id: str) -> bool:
-    """Return whether a run is of this very MLJob: of its uid, or of its spec with OncePerSpec. A
-    run of an earlier MLJob of the same name may have had Secrets that this one does not name.
-    """
-    found = RunId.parse(run_id)
-    return found is not None and found.digest == digest(pin(job))
 
 
 def no_run(run: ShownRun) -> Refusal:
