@@ -20,7 +20,7 @@ from .airflows import ApiAirflows
 from .errors import Refusal, explained
 from .events import EventsRequest, EventsWriter
 from .graph import graph_of
-from .log import LogRequest, TaskLogWriter
+from .log import LogRequest, RunOfLog, TaskLogWriter
 from .output import Output
 from .queries import Parameters, events_request, job_of, log_request
 from .readings import Reading, Readings
@@ -56,12 +56,13 @@ class Handlers:
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """Answer with the log of a task."""
-        parameters = Parameters(request, "task", "mapIndex", "try", "tail", "follow", "attempt")
+        parameters = Parameters(request, "task", "mapIndex", "try", "tail", "follow", "attempt", "positions", "after")
         asked = log_request(parameters)
+        attempt = parameters.attempt if asked.after is None else asked.after.attempt
         output, redaction = Output(request, "text/plain; charset=utf-8"), NOTHING_HIDDEN
         try:
             seconds = self._follow_seconds if asked.follow else LOG_SECONDS
-            run, redaction = await self._find(request, parameters.attempt, output if asked.follow else None, seconds)
+            run, redaction = await self._find(request, attempt, output if asked.follow else None, seconds)
             await self._write_log(run, asked, redaction, output, seconds)
         except (OperatorError, Refusal, TimeoutError) as error:
             if not output.has_begun:
@@ -121,8 +122,7 @@ class Handlers:
         writer = TaskLogWriter(
             asked,
             partial(self._dag_runs, run),
-            run.key.dag_id,
-            run.key.run_id,
+            RunOfLog(run.key.dag_id, run.key.run_id, run.attempt),
             redaction,
             output,
             turn=self._airflows.turn(run.key.airflow, run.job.namespace),

@@ -46,12 +46,14 @@ class ShownRun:
         key: The Airflow, the DAG and the run id.
         since: A time before the first event of the run.
         is_current: Whether this is the run of the newest attempt.
+        attempt: The number of the attempt.
     """
 
     job: Job
     key: RunKey
     since: datetime
     is_current: bool
+    attempt: int
 
 
 class Runs:
@@ -89,7 +91,7 @@ class Runs:
                 400,
                 f"MLJob {name} is a backfill, which has many runs. The page status.dagRunUrl of the MLJob shows them in Airflow.",
             )
-        run_id, airflow = self._attempt(job, attempt)
+        number, run_id, airflow = self._attempt(job, attempt)
         status, found = job.status, RunId.parse(run_id)
         if found is None or (found.namespace, found.name) != (namespace, name):
             raise Refusal(403, f"The run in the status of MLJob {name} is not a run of this MLJob.")
@@ -103,7 +105,7 @@ class Runs:
         key = RunKey(airflow, status.dag_id, run_id)
         times = [at for at in (job.created_at, *_times(status, run_id)) if at is not None]
         since = min(times, default=datetime.now(UTC)) - BEFORE
-        return ShownRun(job, key, since, is_current=run_id == status.dag_run_id)
+        return ShownRun(job, key, since, is_current=run_id == status.dag_run_id, attempt=number)
 
     async def still_there(self, run: ShownRun) -> bool:
         """Return whether the MLJob still exists.
@@ -155,8 +157,8 @@ class Runs:
         return Redaction(frozenset(hidden))
 
     @staticmethod
-    def _attempt(job: Job, number: int | None) -> tuple[str, str]:
-        """Return the run id and the Airflow of an attempt."""
+    def _attempt(job: Job, number: int | None) -> tuple[int, str, str]:
+        """Return the number, the run id and the Airflow of an attempt."""
         newest = current(job.status)
         if newest is None:
             phase = f"it is {job.status.phase}" if job.status.phase else "the operator has not read it yet"
@@ -164,10 +166,10 @@ class Runs:
             kind = Refusal if job.status.phase in TERMINAL_PHASES else NoRunYet
             raise kind(404, f"MLJob {job.name} has no run, {phase}{why}")
         if number in (None, newest.number):
-            return newest.run_id, newest.airflow
+            return newest.number, newest.run_id, newest.airflow
         for entry in job.status.history or ():
             if entry.attempt == number:
-                return entry.dag_run_id, entry.airflow_instance or SETTINGS_AIRFLOW
+                return entry.attempt, entry.dag_run_id, entry.airflow_instance or SETTINGS_AIRFLOW
         known = sorted({newest.number, *(entry.attempt for entry in job.status.history or ())})
         raise Refusal(
             404, f"MLJob {job.name} has no attempt {number} in its status. It has {', '.join(map(str, known))}."
