@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 
+from mljob_contract.run_api import LOG_POSITION, LogPosition
 from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, Object, _begin, _chunk, _send, refusal
 
 
@@ -38,7 +39,9 @@ class GrowingLog:
             _send(handler, Answer(200, "".join(f"{line}\n" for line in lines).encode()))
             return
         _begin(handler)
-        sent = 0
+        sent = LogPosition.parse(query["after"]).line if "after" in query else 0
+        if "positions" in query:
+            _chunk(handler, f"{LOG_POSITION}{LogPosition(1, 'fit', -1, 1, sent)}\n".encode())
         while True:
             with self._changed:
                 while len(self._lines) == sent and not self._has_ended:

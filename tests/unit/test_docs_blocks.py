@@ -58,7 +58,7 @@ KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease",
 """Kubernetes' own resources in the pages' commands."""
 OTHER_CONDITIONS = {"Available"}
 """Conditions of these resources."""
-RUN_PARAMETERS = {"after", "attempt", "follow", "mapIndex", "tail", "task", "try"}
+RUN_PARAMETERS = {"after", "attempt", "follow", "mapIndex", "positions", "tail", "task", "try"}
 """The parameters of ``run.mljob.dev``."""
 EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}
 """Fields by which Events can be selected."""

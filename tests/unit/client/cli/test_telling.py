@@ -15,6 +15,14 @@ from tests.unit.client.statuses import cancelled, condition, failed, running, st
 URL = "https://airflow.example.com/dags/train/runs/x"
 
 
+TRACEBACK = [
+    "2026-01-01T00:00:00.000Z ERROR   Task failed with exception",
+    "Traceback (most recent call last):",
+    '  File "/dags/train.py", line 7, in fit',
+    "ValueError: no data",
+]
+
+
 def serve_log(cluster: MLJobCluster, lines: list[str], name: str = "digits") -> list[Asked]:
     """Have mljob-api answer with a log. Returns the requests for it."""
     asked: list[Asked] = []
@@ -41,7 +49,7 @@ def test_why_of_a_failure_has_the_task_its_error_its_log_and_the_way_out(cluster
     assert [line for line in lines if line.startswith("  | ")] == [f"  | line {number}" for number in range(80, 100)]
     assert f"  Run      {URL}" in lines
     assert lines[-1] == "  kubectl mljob retry digits -n team-a"
-    assert asked[0].query == {"task": "fit", "tail": "20"}
+    assert asked[0].query == {"task": "fit", "tail": "1000"}
 
 
 def test_why_of_a_mapped_task_reads_the_log_of_the_failed_instance(cluster: MLJobCluster, plugin: Plugin) -> None:
@@ -51,7 +59,17 @@ def test_why_of_a_mapped_task_reads_the_log_of_the_failed_instance(cluster: MLJo
     asked = serve_log(cluster, ["the end"])
     told = plugin("why", "digits", "--tail=5")
     assert "score 30/40  ✘ failed  2 failed (7, 9)" in told.out
-    assert asked[0].query == {"task": "score", "mapIndex": "7", "tail": "5"}
+    assert asked[0].query == {"task": "score", "mapIndex": "7", "tail": "1000"}
+
+
+def test_why_shows_the_traceback_and_not_the_noise_after_it(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=failed())
+    at = "2026-01-01T00:00:00.000Z ERROR  "
+    noise = [f"{at} cleaned up {number}" for number in range(500)]
+    serve_log(cluster, [*TRACEBACK, *noise])
+    told = plugin("why", "digits", "--tail=4")
+    assert "The 4 lines of its log up to the error, before 500 others:" in told.out
+    assert [line for line in told.out.splitlines() if line.startswith("  | ")] == [f"  | {line}" for line in TRACEBACK]
 
 
 @pytest.mark.parametrize(
