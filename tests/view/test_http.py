@@ -226,7 +226,7 @@ def test_log_is_streamed_with_line_numbers_and_goes_on_from_the_last(http: httpx
     assert "ansi-red" in whole
     assert "event: done" in whole
 
-    rest = "\n".join(events_of(http, f"{FAILED}/log?task=score&last=9"))
+    rest = "\n".join(events_of(http, f"{FAILED}/log?task=score&last=9+1/score/-1/1/9"))
     assert 'id=\\"L10\\"' in rest
     assert 'id=\\"L9\\"' not in rest
 

@@ -84,7 +84,7 @@ def test_failed_job_is_found_and_understood_without_a_log_in_airflow(page: Page)
     row.get_by_role("link", name="churn-eval").click()
 
     expect(page.get_by_role("heading", name="Task score failed")).to_be_visible()
-    expect(page.get_by_role("region", name=re.compile("last lines"))).to_contain_text("raise ValueError")
+    expect(page.get_by_role("region", name=re.compile("end of the log"))).to_contain_text("raise ValueError")
     expect(page.locator("#why")).to_be_in_viewport()
     page.go_back()
     expect(page).to_have_url(re.compile(r"/jobs\?phase=Failed$"))
