@@ -240,6 +240,16 @@ def test_metrics_are_a_frame_with_a_row_for_each_report(cluster: MLJobCluster, j
     assert frame["loss"][0] == 1.0
 
 
+def test_metrics_tell_the_instances_of_a_mapped_task_apart(
+    cluster: MLJobCluster, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mljob.metrics.find_spec", lambda _: None)
+    reports = [entry("metrics", taskId="fit", mapIndex=index, tryNumber=1, metrics={"loss": index}) for index in (0, 1)]
+    cluster.runs[f"{KEY}/events"] = lambda _: Answer(200, b"".join(reports) + end())
+
+    assert [(row["task"], row["map_index"], row["loss"]) for row in job.metrics()] == [("fit", 0, 0), ("fit", 1, 1)]
+
+
 def test_metrics_without_pandas_are_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mljob.metrics.find_spec", lambda _: None)
 
