@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import stat
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -271,15 +273,23 @@ def test_ui_serves_the_view_of_the_namespace_and_tells_its_address(
 
     async def serve_locally(config: Any, port: int, started: Any) -> None:
         served.append((config.namespace, port))
-        started("http://127.0.0.1:8123/?token=x")
+        started("http://127.0.0.1:8123/?token=secret-token")
 
-    opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+    opened: list[Path] = []
+
+    def open_browser(url: str) -> None:
+        opened.append(path := Path(url.removeprefix("file://")))
+        assert "secret-token" not in url, "others can see the arguments of a browser"
+        assert [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent)] == [0o600, 0o700]
+        assert 'content="0;url=http://127.0.0.1:8123/?token=secret-token"' in path.read_text()
+
+    monkeypatch.setattr("webbrowser.open", open_browser)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     monkeypatch.setattr("importlib.import_module", lambda _: SimpleNamespace(serve_locally=serve_locally))
     told = plugin("ui", "-n", "team-b", "--port=8123")
     assert (told.code, served) == (0, [("team-b", 8123)])
-    assert "http://127.0.0.1:8123/?token=x" in told.err
-    assert opened == ["http://127.0.0.1:8123/?token=x"]
+    assert "http://127.0.0.1:8123/?token=secret-token" in told.err
+    assert len(opened) == 1
+    assert not opened[0].parent.exists(), "nothing is left behind"
     plugin("ui", "--no-browser")
     assert len(opened) == 1
