@@ -15,7 +15,7 @@ _MATCHED: Final = 80
 _MESSAGE_LINES: Final = 5
 """How many further lines of an exception's message are shown."""
 _BEGINNING: Final = "Traceback (most recent call last):"
-_ENTRY: Final = re.compile(r"\d{4}-\d\d-\d\dT\S{1,20}Z (?:[A-Z][A-Z ]{6} |[A-Z]{8,10} )?")
+_ENTRY: Final = re.compile(r"\A\d{4}-\d\d-\d\dT\S{1,20}Z (?:[A-Z][A-Z ]{6} |[A-Z]{8,10} )?")
 """What mljob-api writes before the first line of each entry: its time and level."""
 
 

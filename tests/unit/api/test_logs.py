@@ -186,6 +186,8 @@ async def test_unknown_task_is_not_found_with_a_hint(world: ApiWorld) -> None:
         ({"after": "fit"}, "after"),
         ({"after": "1/../../x/-1/1/0"}, "after"),
         ({"after": "1/fit/-1/1/" + "9" * 30}, "after"),
+        ({"after": "1/fit/-1/9999999999/0"}, "after"),
+        ({"after": "1/fit/-1/0/0"}, "after"),
         ({"after": "1/fit/-1/1/5", "tail": "5"}, "after"),
         ({"after": "1/fit/-1/1/5", "task": "extract"}, "after"),
         ({"after": "1/fit/-1/1/5", "task": "fit", "try": "2"}, "after"),

@@ -75,3 +75,8 @@ def test_no_line_is_shown_where_none_is_wanted() -> None:
 def test_traceback_without_an_end_is_none() -> None:
     lines = [*NOISE, "Traceback (most recent call last):", *["  File x"] * 30]
     assert end_with_error(lines, 10, ERROR) == LogEnd(lines[-10:])
+
+
+def test_time_within_a_line_is_no_begin_of_an_entry() -> None:
+    lines = [*TRACEBACK[:-1], f"ValueError: no data since {AT} INFO    here", *NOISE]
+    assert end_with_error(lines, 4, f"ValueError: no data since {AT} INFO    here").lines == lines[:4]

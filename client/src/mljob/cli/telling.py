@@ -69,7 +69,7 @@ def logs(
     ] = False,
     tail: Annotated[
         int | None,
-        typer.Option(metavar="NUMBER", min=0, max=100_000, help="Only the last lines, so many.", show_default=False),
+        typer.Option(metavar="NUMBER", min=0, max=10_000, help="Only the last lines, so many.", show_default=False),
     ] = None,
     map_index: Annotated[
         int | None, typer.Option(metavar="NUMBER", min=0, help="The instance of a mapped task.", show_default=False)

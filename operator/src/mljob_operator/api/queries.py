@@ -123,6 +123,8 @@ def _after(parameters: Parameters) -> LogPosition | None:
         return None
     try:
         after = LogPosition.parse(text)
+        if max(after.attempt, after.map_index, after.try_number) > MAX_INT or not after.attempt or not after.try_number:
+            raise ValueError("is no position in a log")
     except ValueError as error:
         raise Refusal(
             400, f"after: {error}. Take a position from an answer to a request with positions=true."

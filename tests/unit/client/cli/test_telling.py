@@ -293,3 +293,12 @@ def test_ui_serves_the_view_of_the_namespace_and_tells_its_address(
     assert not opened[0].parent.exists(), "nothing is left behind"
     plugin("ui", "--no-browser")
     assert len(opened) == 1
+
+
+def test_logs_ask_for_no_more_lines_than_mljob_api_gives(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=running())
+    asked = serve_log(cluster, ["a"])
+    told = plugin("logs", "digits", "--tail=10001")
+    assert (told.code, asked) == (64, [])
+    assert "10000" in told.err
+    assert plugin("logs", "digits", "--tail=10000").code == 0
