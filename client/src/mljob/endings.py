@@ -48,7 +48,7 @@ def failure(job: MLJob, verdict: Verdict, log: Sequence[str] = ()) -> JobFailed:
     task = failed_task(job) if verdict is Verdict.FAILED else None
     kind = JobFailed if verdict is Verdict.FAILED else JobStalled
     state = "failed" if verdict is Verdict.FAILED else "can't go on"
-    text = f"MLJob {job.namespace}/{job.name} {state}: {plain(job.message or job.reason, _MAX_TEXT)}"
+    text = f"MLJob {job.namespace}/{job.name} {state}: {plain(job.sentence or job.reason, _MAX_TEXT)}"
     if log and task is not None:
         text = "\n".join(
             [text, f"The last lines of the log of task {plain(task.task_id)}:", *(f"  {line}" for line in log)]
