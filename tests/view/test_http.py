@@ -122,6 +122,7 @@ def test_failed_job_shows_the_error_and_the_end_of_the_log(http: httpx2.Client) 
     html = http.get(FAILED).text
 
     assert "ValueError: 3 columns are missing" in html
+    assert "To retry: kubectl" not in html, "the page has a button"
     assert "Traceback (most recent call last):" in html
     assert f'href="{FAILED}/actions/retry"' in html
 
