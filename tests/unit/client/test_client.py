@@ -90,6 +90,13 @@ def test_wrong_values_are_told_before_anything_is_sent(
     assert cluster.asked == []
 
 
+def test_missing_mljob_is_told_with_its_namespace(client: Client) -> None:
+    with pytest.raises(errors.NotFound, match=r"There is no MLJob 'nope' in namespace team-b\.") as told:
+        client.get("nope", "team-b")
+
+    assert told.value.code == 404
+
+
 def test_name_that_is_taken_is_told(cluster: MLJobCluster, client: Client) -> None:
     client.submit("train", name="mine")
 
