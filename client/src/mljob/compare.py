@@ -87,6 +87,14 @@ class Comparison:
             for row in self.rows
         ]
 
+    def __str__(self) -> str:
+        """Return the comparison as a table of text, with a line for each MLJob."""
+        lines = [self.header(), *self.cells()]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
+
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one dict for each MLJob."""
         return [
