@@ -13,7 +13,7 @@ _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|sec|m|min|h|d|w)", re.IGN
 
 
 def in_words(problem: Any) -> str:
-    """Return one of the errors of a ``ValidationError`` in words, such as ``'Traning' should be
+    """Return one of the errors of a ``ValidationError`` in words, such as ``'Trainingg' should be
     'Training' or 'Custom' (did you mean Training?)``.
     """
     kind, given = str(problem["type"]), problem["input"]

@@ -72,7 +72,7 @@ def test_fields_of_the_spec_may_be_named_as_in_python(cluster: MLJobCluster, cli
         ({"conf": "text"}, "conf: str is not an object"),
         ({"nothing": 1}, r"spec: no field 'nothing'\. The fields are: .*backoffLimit"),
         ({"backofLimit": 1}, r"spec: no field 'backofLimit' \(did you mean backoffLimit\?\)\. "),
-        ({"type": "Traning"}, r"spec\.type: 'Traning' should be 'Training', .* \(did you mean Training\?\)"),
+        ({"type": "Trainingg"}, r"spec\.type: 'Trainingg' should be 'Training', .* \(did you mean Training\?\)"),
         ({"backoffLimit": -1}, r"spec\.backoffLimit: -1 should be greater than or equal to 0"),
         ({"backoffLimit": "many"}, r"spec\.backoffLimit"),
         ({"dag_id": "a/b"}, r"spec\.dagId"),

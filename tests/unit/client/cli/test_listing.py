@@ -76,10 +76,10 @@ def test_filters_are_those_of_the_api_server(cluster: MLJobCluster, plugin: Plug
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--phase", "Faild"), "--phase: 'Faild' is none of Pending, "),
-        (("--phase", "Faild"), "(did you mean Failed?)"),
-        (("--type", "traning"), "--type: 'traning' is none of Training, "),
-        (("--type", "traning"), "(did you mean Training?)"),
+        (("--phase", "Failedd"), "--phase: 'Failedd' is none of Pending, "),
+        (("--phase", "Failedd"), "(did you mean Failed?)"),
+        (("--type", "trainingg"), "--type: 'trainingg' is none of Training, "),
+        (("--type", "trainingg"), "(did you mean Training?)"),
     ],
 )
 def test_filter_that_no_mljob_can_match_is_an_error(
