@@ -9,37 +9,18 @@ reach.
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from devstack import golang
-from devstack.caches import cache_directory, once
 from devstack.errors import StackError
-from devstack.golang import MODULES, Program
+from devstack.golang import Program
 from devstack.progress import say
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTIONLINT = Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
-
-
-def program() -> Path:
-    """Return the path of actionlint. If the cache lacks the version in ``go.sum``, build actionlint
-    first.
-
-    Raises:
-        MissingToolError: actionlint can't be built. The message says why.
-    """
-    locked = hashlib.sha256((MODULES / ACTIONLINT.module / "go.sum").read_bytes()).hexdigest()[:12]
-
-    def make(target: Path) -> None:
-        target.mkdir()
-        golang.build("actionlint", ACTIONLINT, target / "actionlint")
-        golang.forget_sources()
-
-    return once(cache_directory() / "bin" / f"actionlint-{locked}", "building actionlint", make) / "actionlint"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     workflows, and shellcheck finds nothing in their scripts.
     """
     try:
-        actionlint = program()
+        actionlint = golang.built("actionlint", ACTIONLINT)
     except StackError as problem:
         say(f"error: {problem}")
         return 1

@@ -1,4 +1,4 @@
-"""Builds etcd, the Kubernetes programs, helm and actionlint from locked Go modules, with the
+"""Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform and promcheck from locked Go modules, with the
 machine's Go or with Go from a wheel.
 
 `go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
@@ -9,6 +9,7 @@ interrupted build can continue, and are then removed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack import wheels
-from devstack.caches import cache_directory, remove_tree, unused, used
+from devstack.caches import cache_directory, once, remove_tree, unused, used
 from devstack.errors import MissingToolError
 from devstack.progress import step
 
@@ -107,6 +108,24 @@ def build(name: str, program: Program, target: Path) -> None:
                 f"{name} could not be built with {go}:\n{said}\n  Check that the Go module proxy can be reached (GOPROXY), or put the program into the "
                 "folder that KUBEBUILDER_ASSETS names."
             )
+
+
+def built(name: str, program: Program) -> Path:
+    """Return the path of a program in the cache. If the cache lacks the program with these sources,
+    build the program first, and then remove Go's sources and caches.
+
+    Raises:
+        MissingToolError: The program can't be built. The message says why.
+    """
+    sources = [MODULES / program.module / file for file in ("go.sum", "main.go")]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources if file.exists())).hexdigest()[:12]
+
+    def make(target: Path) -> None:
+        target.mkdir()
+        build(name, program, target / name)
+        forget_sources()
+
+    return once(cache_directory() / "bin" / f"{name}-{digest}", f"building {name}", make) / name
 
 
 def has_sources() -> bool:

@@ -18,8 +18,7 @@ import yaml
 from tests.chart.cluster import Cluster, CommandError, unique
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, CRDS, INSTANCE_CRD, MINIMAL, merged
-from tests.chart.test_environment import EVERYTHING
-from tests.chart.test_openshift import OPENSHIFT
+from tests.chart.value_sets import VALUE_SETS
 from tests.live.eventually import eventually
 
 RESTRICTED = {
@@ -31,8 +30,9 @@ MLJOBS = "mljobs.mljob.dev"
 INSTANCES = "airflowinstances.mljob.dev"
 
 
-WITH_API = {"api": {"enabled": True, "apiService": {"create": False}}}
-"""mljob-api without its APIService, which a cluster has once. The development stack has it."""
+NO_API_SERVICE = {"api": {"apiService": {"create": False}}}
+"""A cluster has the APIService of mljob-api once, and the development stack has it."""
+WITH_API = merged(NO_API_SERVICE, {"api": {"enabled": True}})
 
 
 @dataclass(frozen=True)
@@ -163,26 +163,7 @@ def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace
 
 
 @pytest.mark.parametrize(
-    "values",
-    [
-        pytest.param({}, id="required values"),
-        pytest.param(EVERYTHING, id="all values"),
-        pytest.param(OPENSHIFT, id="OpenShift"),
-        pytest.param(WITH_API, id="mljob-api"),
-        pytest.param(
-            {
-                "nodeSelector": {"disk": "ssd"},
-                "tolerations": [{"key": "dedicated", "operator": "Exists"}],
-                "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
-                "imagePullSecrets": [{"name": "registry"}],
-                "podAnnotations": {"example.com/a": "1"},
-                "podLabels": {"team": "ml"},
-                "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
-                "service": {"annotations": {"example.com/a": "1"}},
-            },
-            id="all values of the Pod",
-        ),
-    ],
+    "values", [merged(values, NO_API_SERVICE) for values in VALUE_SETS.values()], ids=VALUE_SETS.keys()
 )
 def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     cluster: Cluster, render: Render, crds: None, namespace: str, values: dict[str, Any]
@@ -191,7 +172,7 @@ def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     restricted is a warning.
     """
     rendered = render(
-        merged(values, {"operator": {"namespaces": []}, "crds": {"install": False}}),
+        merged(values, {"crds": {"install": False}}),
         namespace=namespace,
         release=unique("dry"),
     )

@@ -22,6 +22,7 @@ from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost
 from ...core.mljob.deadlines import expires_at
 from ...core.mljob.job import Job
+from ...core.mljob.job_labels import JobLabels
 from ...core.mljob.outstanding import is_done
 from ...core.mljob.state import State
 from ...core.mljob.transient_state import TransientState
@@ -86,6 +87,7 @@ class MLJobController:
         self._confs = confs
         self._upstreams = upstreams
         self._clock = clock
+        self._meter = meter.jobs
         self._writer = StatusWriter(jobs, meter, lambda key: self.workers.wake(key))
         self._conf_sources = ConfSources(changes, lambda key: self.workers.retry_now(key))
         steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
@@ -95,6 +97,7 @@ class MLJobController:
             takeover_state=reconciler.takeover_state,
             after_step=self._after_step,
             drop=self._drop,
+            meter=meter,
             min_interval=min_interval,
         )
         """The workers of all MLJobs."""
@@ -123,6 +126,7 @@ class MLJobController:
                 return
             worker = self.workers.get_or_add(job.key)
             worker.begin(job, self._reconciler.transient(job))
+            self._meter.follow(job.key, JobLabels.of(job))
             # The MLJob enters the admission queue before its first step. So MLJobs are admitted in
             # the order of the queue, and not in the order of their first steps.
             self.workers.of_each(self._reserve, [job.key])
@@ -311,6 +315,7 @@ class MLJobController:
         self._confs.forget(key)
         self._conf_sources.follow(key, ())
         self._backfills.remove(key)
+        self._meter.forget(key)
         self._index.remove(key)
         self._writer.end_step(key, waits=False)
 
@@ -321,11 +326,18 @@ class MLJobController:
 
     def _after_step(self, key: Key, worker: WorkerState) -> None:
         self._follow_up(key, worker)
+        self._count(key, worker)
         self._follow_again(key)
         if worker.failures:
             self._admission.release_waiting(key)
         self._wake_admitted()
         self.vanished_runs.report()
+
+    def _count(self, key: Key, worker: WorkerState) -> None:
+        if worker.job is None or worker.finished:
+            self._meter.forget(key)
+        else:
+            self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
         """Show in the AirflowInstance, and in the MLJobs that wait for it, that many runs have

@@ -28,6 +28,7 @@ from ...core.text.storable import cut
 from ...errors import OperatorError, Refused
 from ...logs import redacted_logger
 from ...ports import Meter
+from .milestones import Milestones
 from .queued_jobs import QueuedJobs
 from .write_queue import Worth
 
@@ -78,6 +79,7 @@ class StatusWriter:
         self._jobs = jobs
         self._writes = jobs.writes
         self._meter = meter
+        self._milestones = Milestones(meter.jobs)
         self._wake = wake
         self._background: set[asyncio.Task[None]] = set()
 
@@ -195,8 +197,7 @@ class StatusWriter:
         for event in events_of(old, new):
             if event.reason not in LEFT_OUT_WHEN_BUSY or not self._writes.is_busy:
                 self._record(job, event)
-        if new.phase in TERMINAL_PHASES and old.phase not in TERMINAL_PHASES:
-            self._meter.job_finished(str(new.phase))
+        self._milestones.record(job, old, new)
         if new.phase != old.phase:
             log.info(
                 "%s/%s: %s, %s",

@@ -65,6 +65,7 @@ class WorkerState:
         done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
+        woken_at: Since when the step has been needed, in the event loop's seconds.
         task: The task that takes the steps. None if no step is being taken.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
@@ -87,6 +88,7 @@ class WorkerState:
     done: list[Done] = field(default_factory=list)
     unstored: list[Done] = field(default_factory=list)
     needs_step: bool = False
+    woken_at: float = float("-inf")
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     written_at: float = float("-inf")

@@ -17,6 +17,7 @@ from ...core.mljob.outstanding import is_done
 from ...core.mljob.transient_state import TransientState
 from ...core.run.run_key import Key
 from ...logs import redacted_logger, redacting
+from ...ports import Meter
 from .confs import Confs
 from .expiries import Expiries, Expiry
 from .paced_wake import PacedWake
@@ -53,6 +54,7 @@ class Workers:
             begun, or None if this process has begun the attempt.
         after_step: Called after each step.
         drop: Called for an MLJob that is deleted or has nothing more to do.
+        meter: Records how long inputs wait for a stored status.
         min_interval: The minimum number of seconds between two patches of one status.
     """
 
@@ -64,6 +66,7 @@ class Workers:
         takeover_state: Callable[[Job], TransientState | None],
         after_step: Callable[[Key, WorkerState], None],
         drop: Callable[[Key], None],
+        meter: Meter,
         min_interval: float,
     ) -> None:
         self._steps = steps
@@ -71,6 +74,7 @@ class Workers:
         self._takeover_state = takeover_state
         self._after_step = after_step
         self._drop = drop
+        self._meter = meter
         self._min_interval = min_interval
         self._states: dict[Key, WorkerState] = {}
         self._awake: dict[Key, None] = {}
@@ -154,7 +158,8 @@ class Workers:
         worker = self.get_or_add(key) if self._expiries.end(key) else self._states.get(key)
         if worker is None:
             return
-        worker.needs_step = True
+        if not worker.needs_step:
+            worker.needs_step, worker.woken_at = True, asyncio.get_running_loop().time()
         if worker.timer is not None:
             worker.timer.cancel()
             worker.timer = None
@@ -264,12 +269,15 @@ class Workers:
         until: float | None = None
         try:
             while worker.needs_step and not self._closing:
-                worker.needs_step = False
+                worker.needs_step, woken_at = False, worker.woken_at
                 pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
                 if pause > 0:
                     await asyncio.sleep(pause)
                     worker.needs_step = False
+                written_at = worker.written_at
                 until = await self._steps.take(key, worker)
+                if worker.written_at > written_at:
+                    self._meter.write_lag(asyncio.get_running_loop().time() - woken_at)
                 self._after_step(key, worker)
                 if worker.failures and until is not None:
                     # Sleep here instead of setting the timer, because new input would cancel the
