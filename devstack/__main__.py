@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devstack import demo, demo_platform, progress
-from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, ROOT, BootstrapError
+from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, ROOT, SIMULATED, BootstrapError
 from devstack.errors import StackError
 from devstack.progress import say
 from devstack.stack import Stack
@@ -119,7 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     for verb_with_stack in (up, shown, platform):
         verb_with_stack.add_argument("--dags-folder", action="append", default=[], help="a folder with more DAGs")
         verb_with_stack.add_argument(
-            "--airflow", choices=AIRFLOW_ENVIRONMENTS, default=NEWEST, help="the version of Airflow"
+            "--airflow",
+            choices=[*AIRFLOW_ENVIRONMENTS, SIMULATED],
+            default=NEWEST,
+            help="the version of Airflow, or the simulated Airflow of the benchmarks",
         )
     for verb, run, text in (
         ("down", _down, "stop every component"),

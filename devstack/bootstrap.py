@@ -39,7 +39,7 @@ OLDEST_AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow-oldest"
 this environment.
 """
 
-NEWEST, OLDEST = "newest", "oldest"
+NEWEST, OLDEST, SIMULATED = "newest", "oldest", "simulated"
 AIRFLOW_ENVIRONMENTS = {NEWEST: AIRFLOW_ENVIRONMENT, OLDEST: OLDEST_AIRFLOW_ENVIRONMENT}
 """The environments that a stack's Airflow can run in, by the value of `AIRFLOW`."""
 

@@ -1,4 +1,4 @@
-"""Builds etcd, the Kubernetes programs, helm, actionlint and kubeconform from locked Go modules, with the
+"""Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform and promcheck from locked Go modules, with the
 machine's Go or with Go from a wheel.
 
 `go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
@@ -111,20 +111,21 @@ def build(name: str, program: Program, target: Path) -> None:
 
 
 def built(name: str, program: Program) -> Path:
-    """Return the path of a program in the cache. If the cache lacks the version in the module's
-    ``go.sum``, build the program first.
+    """Return the path of a program in the cache. If the cache lacks the program with these sources,
+    build the program first, and then remove Go's sources and caches.
 
     Raises:
         MissingToolError: The program can't be built. The message says why.
     """
-    locked = hashlib.sha256((MODULES / program.module / "go.sum").read_bytes()).hexdigest()[:12]
+    sources = [MODULES / program.module / file for file in ("go.sum", "main.go")]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources if file.exists())).hexdigest()[:12]
 
     def make(target: Path) -> None:
         target.mkdir()
         build(name, program, target / name)
         forget_sources()
 
-    return once(cache_directory() / "bin" / f"{name}-{locked}", f"building {name}", make) / name
+    return once(cache_directory() / "bin" / f"{name}-{digest}", f"building {name}", make) / name
 
 
 def has_sources() -> bool:

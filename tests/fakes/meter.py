@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
+from mljob_operator.adapters.job_metrics import JobMetrics
+
 
 class SilentMeter:
     """A meter that ignores other measurements.
@@ -13,6 +17,7 @@ class SilentMeter:
         vanished: The number of vanished runs, by Airflow.
         orphaned: The number of orphaned runs, by Airflow.
         connected: Whether the brokers are connected, by topic.
+        jobs: The metrics of MLJobs.
     """
 
     def __init__(self) -> None:
@@ -20,6 +25,7 @@ class SilentMeter:
         self.vanished: dict[str, int] = {}
         self.orphaned: dict[str, int] = {}
         self.connected: dict[str, bool | None] = {}
+        self.jobs = JobMetrics(CollectorRegistry())
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
         """Keep the number of vanished runs."""

@@ -19,7 +19,7 @@ from tests.conftest import NewInstallation
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.mljobs import MLJobs
-from tests.walk.airflow import FAILS, PUBLISHES, WAITS, WorkingAirflow
+from tests.walk.airflow import FAILS, PUBLISHES, WAITS, WalkAirflow, walk_airflow
 
 Objects = list[dict[str, Any]]
 Restore = Callable[[MLJobs, str], None]
@@ -31,13 +31,13 @@ ENDED = {f"{dag}-{policy.lower()}": (dag, policy) for dag in (PUBLISHES, FAILS) 
 
 
 @pytest.fixture(scope="module")
-def airflow() -> Iterator[WorkingAirflow]:
-    with WorkingAirflow().at_work() as airflow:
+def airflow() -> Iterator[WalkAirflow]:
+    with walk_airflow() as airflow:
         yield airflow
 
 
 @pytest.fixture(scope="module")
-def operator(airflow: WorkingAirflow, new_installation: NewInstallation) -> Installation:
+def operator(airflow: WalkAirflow, new_installation: NewInstallation) -> Installation:
     return new_installation(
         "backup",
         MLJOB_AIRFLOW_URL=airflow.url,
@@ -71,11 +71,6 @@ def items(text: str) -> Objects:
     return found
 
 
-def runs(airflow: WorkingAirflow) -> set[str]:
-    with airflow.api.lock:
-        return {run.run_id for run in airflow.fake.runs.values()}
-
-
 def by_apply(jobs: MLJobs, text: str) -> None:
     jobs.kubectl("apply", "--filename=-", stdin=text)
 
@@ -107,13 +102,13 @@ def _without_status(body: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("restore", [by_apply, by_create, by_velero, by_velero_with_status])
 def test_restored_mljobs_do_not_run_again(
     operator: Installation,
-    airflow: WorkingAirflow,
+    airflow: WalkAirflow,
     saved: str,
     restore: Restore,
     *,
     operator_runs: bool,
 ) -> None:
-    jobs, ran = operator.jobs, runs(airflow)
+    jobs, ran = operator.jobs, airflow.run_ids()
     before = {body["metadata"]["name"]: body for body in items(saved)}
     assert all(FINISHED in body["metadata"]["annotations"] for body in before.values())
     jobs.kubectl("delete", "mljobs", "--all")
@@ -130,11 +125,11 @@ def test_restored_mljobs_do_not_run_again(
         old, new = before[name]["status"], body["status"]
         for field in ("phase", "reason", "message", "dagRunId", "attempts", "completionTime", "outputs", "progress"):
             assert new.get(field) == old.get(field), f"{name}: {field}"
-    assert runs(airflow) == ran
+    assert airflow.run_ids() == ran
 
 
 def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
-    operator: Installation, airflow: WorkingAirflow
+    operator: Installation, airflow: WalkAirflow
 ) -> None:
     jobs = operator.jobs
     jobs.submit("long", WAITS)
@@ -150,7 +145,7 @@ def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
     jobs.kubectl("patch", "mljob", "long", "--type=merge", '--patch={"spec": {"cancel": true}}')
     ended = jobs.until_phase("long", "Cancelled")
     assert ended["dagRunId"] == body["dagRunId"]
-    assert len([run for run in runs(airflow) if run.startswith("backup.") and ".long." in run]) == 1
+    assert len([run for run in airflow.run_ids() if run.startswith("backup.") and ".long." in run]) == 1
 
 
 def test_the_api_server_drops_the_status_of_a_created_mljob(operator: Installation, saved: str) -> None:

@@ -366,3 +366,17 @@ def test_the_page_lists_the_stages_with_their_policies() -> None:
 
 def names(text: str) -> list[str]:
     return re.findall(r"`(\w+)`", text)
+
+
+@pages
+def test_metrics_in_backticks_exist(page: Path) -> None:
+    exposed = {metric.name for registry in (Metrics().registry, ApiMetrics().registry) for metric in registry.collect()}
+    state_metrics = yaml.safe_load(
+        (ROOT / "charts" / "mljob-operator" / "files" / "monitoring" / "kube-state-metrics.yaml").read_text()
+    )
+    for resource in state_metrics["spec"]["resources"]:
+        exposed |= {f"{resource['metricNamePrefix']}_{metric['name']}" for metric in resource["metrics"]}
+    named = set(
+        re.findall(r"`((?:kube_)?mljob_\w+(?:_seconds|_total|_lag|_ready|_live|_info|_phase))\b", page.read_text())
+    )
+    assert {name for name in named if name.removesuffix("_total") not in exposed} == set()

@@ -112,7 +112,8 @@ class JobFailed(JobError):
         task: The id of the task that failed first, or None if the run failed without one.
         map_index: The index of the failed instance of a mapped task, or -1.
         error: The type and the text of the task's exception, or None.
-        log: The last lines of the task's log, without control characters. Empty without mljob-api.
+        log: 20 lines of the task's log, without control characters: the last ones, or those that
+            end with the traceback of the error. Empty without mljob-api.
     """
 
     def __init__(

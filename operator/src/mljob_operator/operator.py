@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from kubernetes.aio.client import ApiClient
@@ -65,6 +66,7 @@ class Operator:
         self._jobs = Jobs(api, settings.namespaces, settings.selector, prefix=settings.run_id_prefix)
         self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
         self._kafka = kafka(settings)
+        self._metrics = metrics
         airflows = AirflowConnections(settings, metrics, gate)
         ports = Ports(
             jobs=self._jobs,
@@ -139,6 +141,7 @@ class Operator:
             group_id=settings.kafka_group_id if own else f"{settings.kafka_group_id}.{topic}",
             dead_letter_topic=settings.dead_letter_topic,
             link_changed=link_changed,
+            lag_changed=partial(self._metrics.kafka_lag, topic),
         )
 
     async def _list_all(self) -> None:

@@ -194,7 +194,4 @@ class Process:
     async def _beat(self) -> None:
         while True:
             self._last_beat = time.monotonic()
-            self._metrics.unfinished_jobs(
-                self._operator.job_controller.lister.count() if self._operator is not None else 0
-            )
             await asyncio.sleep(1)

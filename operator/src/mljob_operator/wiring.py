@@ -19,8 +19,10 @@ from .controllers.airflow_instance.registry import AirflowRegistry, OwnAirflow
 from .controllers.mljob.classifier import Classifier
 from .controllers.mljob.confs import Confs
 from .controllers.mljob.controller import MLJobController
+from .controllers.mljob.queued_jobs import QueuedJobs
 from .controllers.mljob.reconciler import Reconciler
 from .controllers.mljob.upstreams import Upstreams
+from .controllers.mljob.write_queue import WriteQueue
 from .controllers.orphans import Orphans
 from .core.airflow_instance.admission import AdmissionQueue
 from .core.airflow_instance.credentials import Login
@@ -141,7 +143,8 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     )
     links = EventLinks(settings.kafka_bootstrap_servers, ports.meter, airflows.topic_changed)
     admission, missing_runs = AdmissionQueue(), MissingRuns(settings.lost_before())
-    confs, upstreams = Confs(ports.jobs, ports.clock), Upstreams(ports.jobs, ports.clock)
+    jobs = QueuedJobs(ports.jobs, WriteQueue())
+    confs, upstreams = Confs(jobs, ports.clock), Upstreams(jobs, ports.clock)
     classifier = Classifier(
         airflows,
         ports.clock,
@@ -153,7 +156,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     )
     reconciler = Reconciler(
         airflows,
-        ports.jobs,
+        jobs,
         ports.clock,
         classifier=classifier,
         confs=confs,
@@ -163,7 +166,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     )
     job_controller = MLJobController(
         reconciler,
-        ports.jobs,
+        jobs,
         ports.clock,
         ports.meter,
         ports.changes,

@@ -4,7 +4,6 @@ when it is restored, and the cause if the loss lasts.
 
 from __future__ import annotations
 
-import json
 import logging
 
 import pytest
@@ -27,7 +26,7 @@ class Heard:
         self.connection.opened()
 
     def state(self, state: str) -> None:
-        self.connection.statistics(json.dumps({"brokers": {}, "cgrp": {"state": state}}))
+        self.connection.statistics({"brokers": {}, "cgrp": {"state": state}})
 
     def fails(self, code: int, why: str) -> None:
         self.connection.error(KafkaError(code, why))

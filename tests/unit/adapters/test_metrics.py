@@ -4,6 +4,8 @@ AirflowInstance of the same name.
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from prometheus_client import generate_latest
 
@@ -72,13 +74,37 @@ def test_standby_has_no_series_that_only_a_leader_keeps_up_to_date(metrics: Metr
     metrics.airflow_ready("prod", True)
     metrics.reservations("prod", 3, 1)
     metrics.kafka_connected("airflow.events", True)
-    metrics.unfinished_jobs(7)
+    metrics.kafka_lag("airflow.events", 7)
     metrics.resync("prod", "ok")
     assert metrics.registry.get_sample_value("mljob_leader") == 1
 
     metrics.stand_by()
 
     assert metrics.registry.get_sample_value("mljob_leader") == 0
-    assert metrics.registry.get_sample_value("mljob_jobs_live") == 0
     assert series(metrics, "prod") == {"mljob_resyncs_total", "mljob_resyncs_created"}
-    assert b"mljob_kafka_connected{" not in generate_latest(metrics.registry)
+    for gauge in (b"mljob_kafka_connected{", b"mljob_kafka_lag{"):
+        assert gauge not in generate_latest(metrics.registry)
+
+
+def test_a_topic_that_is_not_read_any_more_has_no_series(metrics: Metrics) -> None:
+    metrics.kafka_connected("airflow.events", True)
+    metrics.kafka_lag("airflow.events", 12)
+    assert metrics.registry.get_sample_value("mljob_kafka_lag", {"topic": "airflow.events"}) == 12
+
+    metrics.kafka_connected("airflow.events", None)
+
+    assert b"airflow.events" not in generate_latest(metrics.registry)
+
+
+def test_feed_has_the_time_of_its_last_success(metrics: Metrics) -> None:
+    metrics.resync("prod", "failed")
+    name, labels = "mljob_feed_read_timestamp_seconds", {"airflow": "prod"}
+    assert metrics.registry.get_sample_value(name, labels) is None
+
+    before = time.time()
+    metrics.resync("prod", "ok")
+    metrics.resync("prod", "failed")
+
+    read_at = metrics.registry.get_sample_value(name, labels)
+    assert read_at is not None
+    assert before <= read_at <= time.time()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from ..changes import Change
-from ..compare import Comparison, compare_jobs
 from ..errors import AlreadyExists, Invalid
 from ..kubeconfig import load
 from ..manifest import REQUEST_ID, conf_of, manifest, random_name
@@ -20,6 +19,8 @@ from .watch import list_objects, watch_objects
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from ..compare import Comparison
 
 
 class AsyncClient:
@@ -209,6 +210,8 @@ class AsyncClient:
                 (await self.get(job, namespace)).state if isinstance(job, str) else await job.refresh()
                 for job in selector
             ]
+        from ..compare import compare_jobs
+
         return compare_jobs(jobs, by=by, less_is_better=less_is_better)
 
     async def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:

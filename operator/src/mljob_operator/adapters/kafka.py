@@ -14,6 +14,7 @@ operator.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import queue
 import re
@@ -32,6 +33,7 @@ from .dead_letters import PROPERTIES as DEAD_LETTER_PROPERTIES
 from .dead_letters import DeadLetters
 from .kafka_connection import Connection, with_callbacks
 from .kafka_files import Files
+from .kafka_lag import unread
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +129,8 @@ class KafkaEvents:
             dropped.
         link_changed: Called in the event loop with the state of the connection to the brokers, each
             time the state changes. The argument is None when the topic is not read any more.
+        lag_changed: Called in the event loop about once a second with the number of messages that
+            were not read yet.
         file_check_interval: Seconds between two checks of the certificates on disk.
     """
 
@@ -138,6 +142,7 @@ class KafkaEvents:
         group_id: str,
         dead_letter_topic: str | None = None,
         link_changed: Callable[[Link | None], None] = lambda _: None,
+        lag_changed: Callable[[int], None] = lambda _: None,
         file_check_interval: float = FILE_CHECK_SECONDS,
     ) -> None:
         self._topic = topic
@@ -145,6 +150,7 @@ class KafkaEvents:
         self._config = {**config, **self._reporting_token_errors(config.get("oauth_cb"))}
         self._group_id = group_id
         self._link_changed = link_changed
+        self._lag_changed = lag_changed
         self._connection = Connection(str(config.get("bootstrap.servers")), topic, self._report_link)
         self._files = Files([str(config[name]) for name in FILES if name in config], interval=file_check_interval)
         self._consumer: Consumer | None = None
@@ -241,7 +247,7 @@ class KafkaEvents:
                 "group.id": self._group_id,
                 "error_cb": self._of_this_consumer(self._connection.error),
                 "on_commit": self._of_this_consumer(self._on_commit),
-                "stats_cb": self._of_this_consumer(self._connection.statistics),
+                "stats_cb": self._of_this_consumer(self._on_statistics),
             }
         )
         if self._dead_letters is not None:
@@ -355,6 +361,14 @@ class KafkaEvents:
                 raise
 
         return {"oauth_cb": token}
+
+    def _on_statistics(self, text: str) -> None:
+        """Read librdkafka's statistics (callback ``stats_cb``)."""
+        statistics = json.loads(text)
+        self._connection.statistics(statistics)
+        messages = unread(statistics, self._topic)
+        if self._loop is not None and not self._stopping.is_set():
+            self._loop.call_soon_threadsafe(self._lag_changed, messages)
 
     def _report_link(self, link: Link) -> None:
         if self._loop is not None and not self._stopping.is_set():

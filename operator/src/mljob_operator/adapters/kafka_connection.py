@@ -10,7 +10,6 @@ of a lost connection.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -86,11 +85,9 @@ class Connection:
         if self._connected:
             self._set_lost()
 
-    def statistics(self, text: str) -> None:
-        """Read from librdkafka's statistics whether the group's coordinator is connected (callback
-        ``stats_cb``).
-        """
-        group = json.loads(text).get("cgrp") or {}
+    def statistics(self, statistics: Mapping[str, Any]) -> None:
+        """Read from librdkafka's statistics whether the group's coordinator is connected."""
+        group = statistics.get("cgrp") or {}
         if group.get("state") == "up":
             self._set_connected()
         elif self._clock() - self._opened >= CONNECTS_WITHIN:

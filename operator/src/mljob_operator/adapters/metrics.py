@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
+from .job_metrics import JobMetrics
+
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -16,6 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.jobs = JobMetrics(self.registry)
         self._deleted_airflows: set[str] = set()
         """The names of deleted AirflowInstances. A request that ends after the deletion must not
         create the series of the AirflowInstance again."""
@@ -49,13 +52,21 @@ class Metrics:
             buckets=_FAST,
             registry=self.registry,
         )
-        self._finished = Counter(
-            "mljob_jobs_finished", "MLJobs that ended, by phase", ["phase"], registry=self.registry
+        self._lag = Histogram(
+            "mljob_status_write_lag_seconds",
+            "From the first input of a step to the stored status",
+            buckets=_FAST,
+            registry=self.registry,
         )
         self._resyncs = Counter(
             "mljob_resyncs", "Passes over Airflow's change feed", ["airflow", "outcome"], registry=self.registry
         )
-        self._unfinished_jobs = Gauge("mljob_jobs_live", "MLJobs that are not finished", registry=self.registry)
+        self._read_at = Gauge(
+            "mljob_feed_read_timestamp_seconds",
+            "When a pass over Airflow's change feed has last succeeded, in seconds since the epoch",
+            ["airflow"],
+            registry=self.registry,
+        )
         self._ready = Gauge(
             "mljob_airflow_ready", "Whether an Airflow is ready: 1 or 0", ["airflow"], registry=self.registry
         )
@@ -86,12 +97,16 @@ class Metrics:
             ["topic"],
             registry=self.registry,
         )
+        self._unread = Gauge(
+            "mljob_kafka_lag", "Messages of a topic that were not read yet", ["topic"], registry=self.registry
+        )
         self._leader = Gauge(
             "mljob_leader", "Whether this process is the leader, which alone acts: 1 or 0", registry=self.registry
         )
         self._of_airflows: tuple[MetricWrapperBase, ...] = (
             self._requests,
             self._resyncs,
+            self._read_at,
             self._ready,
             self._active,
             self._waiting,
@@ -113,6 +128,10 @@ class Metrics:
     def status_written(self, seconds: float) -> None:
         """Record the duration of a status patch in seconds."""
         self._patches.observe(seconds)
+
+    def write_lag(self, seconds: float) -> None:
+        """Record the seconds from the first input of a step to the stored status."""
+        self._lag.observe(seconds)
 
     def status_refused(self) -> None:
         """Count a status that the Kubernetes API refused as invalid."""
@@ -137,19 +156,13 @@ class Metrics:
             return
         self._requests.labels(airflow, operation, outcome).observe(seconds)
 
-    def job_finished(self, phase: str) -> None:
-        """Count an MLJob that has ended in this phase."""
-        self._finished.labels(phase).inc()
-
     def resync(self, airflow: str, outcome: str) -> None:
         """Count a pass over an Airflow's change feed. The outcome is ``ok`` or ``failed``."""
         if airflow in self._deleted_airflows:
             return
         self._resyncs.labels(airflow, outcome).inc()
-
-    def unfinished_jobs(self, jobs: int) -> None:
-        """Set the number of MLJobs that are not finished."""
-        self._unfinished_jobs.set(jobs)
+        if outcome == "ok":
+            self._read_at.labels(airflow).set_to_current_time()
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
         """Set whether an AirflowInstance is ready.
@@ -161,6 +174,7 @@ class Metrics:
             self._ready.labels(airflow).set(ready)
             return
         self._deleted_airflows.add(airflow)
+        self.jobs.airflow_deleted(airflow)
         for metric in self._of_airflows:
             metric.remove_by_labels({"airflow": airflow})
 
@@ -192,9 +206,14 @@ class Metrics:
         If ``connected`` is None, the topic is not read any more, and its series is removed.
         """
         if connected is None:
-            self._connected.remove_by_labels({"topic": topic})
+            for metric in (self._connected, self._unread):
+                metric.remove_by_labels({"topic": topic})
         else:
             self._connected.labels(topic).set(connected)
+
+    def kafka_lag(self, topic: str, messages: int) -> None:
+        """Set how many messages of a topic were not read yet."""
+        self._unread.labels(topic).set(messages)
 
     def leader(self, leads: bool) -> None:
         """Set whether this process is the leader."""
@@ -202,9 +221,19 @@ class Metrics:
 
     def stand_by(self) -> None:
         """Remove the series that only a leader keeps up to date. Counters and histograms stay."""
-        for gauge in (self._ready, self._active, self._waiting, self._vanished, self._orphaned, self._connected):
+        self.jobs.stand_by()
+        for gauge in (
+            self._read_at,
+            self._ready,
+            self._active,
+            self._waiting,
+            self._vanished,
+            self._orphaned,
+            self._connected,
+            self._unread,
+        ):
             gauge.clear()
-        for gauge in (self._unfinished_jobs, self._in_flight, self._leader):
+        for gauge in (self._in_flight, self._leader):
             gauge.set(0)
         self._deleted_airflows.clear()
 

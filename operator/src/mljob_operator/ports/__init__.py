@@ -22,7 +22,7 @@ from .clock import Clock
 from .kafka import EventSource, History, HistoryBatch, Link, Message, RunHistory
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
 from .leadership import Gate, LeaseStore, ReadOnly
-from .metrics import Meter, RequestMeter
+from .metrics import JobMeter, Meter, RequestMeter
 
 __all__ = [
     "Airflow",
@@ -38,6 +38,7 @@ __all__ = [
     "History",
     "HistoryBatch",
     "InstanceStore",
+    "JobMeter",
     "JobStore",
     "LeaseStore",
     "Link",

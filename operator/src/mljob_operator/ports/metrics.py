@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..core.mljob.job_labels import JobLabels
+from ..core.run.run_key import Key
+
 
 class RequestMeter(Protocol):
     """Records the requests to Airflow."""
@@ -15,10 +18,61 @@ class RequestMeter(Protocol):
         ...
 
 
+class JobMeter(Protocol):
+    """Records the values of the metrics of MLJobs. ``adapters/job_metrics.py`` has the names of the
+    metrics. All durations are in seconds.
+    """
+
+    def follow(self, key: Key, labels: JobLabels) -> None:
+        """Count an unfinished MLJob by these labels, until the next call or :meth:`forget`."""
+        ...
+
+    def forget(self, key: Key) -> None:
+        """Stop to count an MLJob, because it has finished or does not exist any more."""
+        ...
+
+    def finished(self, labels: JobLabels) -> None:
+        """Count an MLJob that has finished."""
+        ...
+
+    def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
+        """Record how long an attempt was due before Airflow had queued its run."""
+        ...
+
+    def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
+        """Record how long a run was queued in Airflow before it started."""
+        ...
+
+    def run(self, labels: JobLabels, seconds: float, run_id: str) -> None:
+        """Record how long a run took from its start to its end."""
+        ...
+
+    def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
+        """Record how long an attempt took from the time when it was due to its end, and with which
+        phase it ended.
+        """
+        ...
+
+    def namespace_deleted(self, namespace: str) -> None:
+        """Remove the metrics of a namespace, because the namespace does not exist any more."""
+        ...
+
+    def airflow_exists(self, airflow: str) -> None:
+        """Record that there is an AirflowInstance of this name. :meth:`Meter.airflow_ready` with
+        None revokes this.
+        """
+        ...
+
+
 class Meter(RequestMeter, Protocol):
     """Records the values of the metrics for Prometheus. ``adapters/metrics.py`` has the names of
     the metrics.
     """
+
+    @property
+    def jobs(self) -> JobMeter:
+        """The metrics of MLJobs."""
+        ...
 
     def event(self, outcome: str) -> None:
         """Count a Kafka message that was read.
@@ -38,6 +92,10 @@ class Meter(RequestMeter, Protocol):
         """Record the duration of a patch of a status, in seconds."""
         ...
 
+    def write_lag(self, seconds: float) -> None:
+        """Record the seconds from the first input of a step until the step has stored a status."""
+        ...
+
     def status_refused(self) -> None:
         """Count a status that the Kubernetes API refused as invalid."""
         ...
@@ -48,16 +106,8 @@ class Meter(RequestMeter, Protocol):
         """
         ...
 
-    def job_finished(self, phase: str) -> None:
-        """Count an MLJob that has finished."""
-        ...
-
     def resync(self, airflow: str, outcome: str) -> None:
         """Count a pass over an Airflow's change feed that has ended."""
-        ...
-
-    def unfinished_jobs(self, jobs: int) -> None:
-        """Record the number of MLJobs that are not finished."""
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
@@ -86,6 +136,10 @@ class Meter(RequestMeter, Protocol):
         """Record whether the brokers of a topic are connected. None removes the metric, because the
         topic is no longer read.
         """
+        ...
+
+    def kafka_lag(self, topic: str, messages: int) -> None:
+        """Record the number of messages of a topic that were not read yet."""
         ...
 
     def leader(self, leads: bool) -> None:

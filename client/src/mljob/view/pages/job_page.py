@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -15,7 +15,7 @@ from mljob_contract.mljob import MLJobStatus, TaskStatus
 
 from ...resource import MLJob
 from .actions import Action, actions_for
-from .curves import MAX_CURVES, Curve, curve, series_of
+from .curves import MAX_CURVES, MAX_LINES, Curve, Series, by_instance, curve, instance_name, series_of
 from .gantt import Gantt, gantt
 from .graph_page import DrawnGraph, draw_graph
 from .job_tab import tab_query
@@ -197,16 +197,23 @@ def _failure(status: MLJobStatus, tail: Sequence[str]) -> Failure | None:
 
 
 def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
-    by_task: dict[str, list[MetricsReport]] = {}
-    for report in reports:
-        by_task.setdefault(report.task_id, []).append(report)
-    curves = (
-        curve(name, axis, [series])
-        for task, found in by_task.items()
-        for (name, axis), series in series_of(found, task).items()
-    )
+    curves = (one for task, instances in by_instance(reports).items() for one in _curves_of_task(task, instances))
     # A run may have thousands of curves, and each takes time, so no more are made than are shown.
-    return tuple(islice((one for one in curves if one is not None), MAX_CURVES))
+    return tuple(islice(curves, MAX_CURVES))
+
+
+def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
+    """Yield a picture for each metric of a task. The first instances of a mapped task are lines in
+    it.
+    """
+    by_metric: dict[tuple[str, str], list[Series]] = {}
+    for index, found in islice(instances.items(), MAX_LINES):
+        for key, series in series_of(found, instance_name(task, index)).items():
+            by_metric.setdefault(key, []).append(series)
+    omitted = max(0, len(instances) - MAX_LINES)
+    for (name, axis), lines in by_metric.items():
+        if (drawn := curve(name, axis, lines, omitted)) is not None:
+            yield drawn
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:

@@ -101,6 +101,7 @@ class AirflowInstanceController:
             registered = None
         if registered is None:
             registered = self._registry.add(instance)
+            self._meter.jobs.airflow_exists(instance.name)
             self._restore_vanished(instance)
             self._changed()
             if self._started:
@@ -145,6 +146,7 @@ class AirflowInstanceController:
     def observe_namespace_deletion(self, name: str) -> None:
         """Forget a namespace whose deletion the watch has reported."""
         self._registry.remove_namespace(name)
+        self._meter.jobs.namespace_deleted(name)
 
     def _restore_vanished(self, instance: Instance) -> None:
         """Remember that many runs were missing when the previous process ended, if the stored
@@ -305,7 +307,7 @@ class AirflowInstanceController:
         change.
         """
         instance, probe_result = registered.instance, registered.probe_result
-        active, waiting = len(self._admission.active(instance.name)), self._admission.waiting(instance.name)
+        active, waiting = self._admission.active(instance.name), self._admission.waiting(instance.name)
         self._meter.reservations(instance.name, active, waiting)
         status = report(
             View(

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.airflow_instance.catalog import AIRFLOW_GONE
@@ -23,6 +22,7 @@ from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost
 from ...core.mljob.deadlines import expires_at
 from ...core.mljob.job import Job
+from ...core.mljob.job_labels import JobLabels
 from ...core.mljob.outstanding import is_done
 from ...core.mljob.state import State
 from ...core.mljob.transient_state import TransientState
@@ -31,12 +31,16 @@ from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
 from ...core.run.run_key import Key, RunKey
+from ...core.run.states import FINISHED_TASK
 from ...core.run.vanishing import MissingRuns
-from ...ports import Clock, JobStore, Meter, SourceChanges
+from ...ports import Clock, Meter, SourceChanges
 from .backfill_index import BackfillIndex
 from .conf_sources import ConfSources
 from .confs import Confs
+from .feed_index import FeedIndex
 from .lister import MLJobLister
+from .past_jobs import PastJobs
+from .queued_jobs import QueuedJobs
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
@@ -44,12 +48,6 @@ from .upstreams import Upstreams, waited_for
 from .vanished_runs import VanishedRuns
 from .worker_state import Done, WorkerState
 from .workers import Workers
-
-MAX_CHECKED_RUNS = 10_000
-"""The maximum number of runs without a worker that are remembered as checked
-(:meth:`MLJobController.observe_run`). A run that is not remembered is checked again when it appears
-in the change feed.
-"""
 
 
 class MLJobController:
@@ -71,7 +69,7 @@ class MLJobController:
     def __init__(
         self,
         reconciler: Reconciler,
-        jobs: JobStore,
+        jobs: QueuedJobs,
         clock: Clock,
         meter: Meter,
         changes: SourceChanges,
@@ -89,7 +87,8 @@ class MLJobController:
         self._confs = confs
         self._upstreams = upstreams
         self._clock = clock
-        self._writer = StatusWriter(jobs, meter)
+        self._meter = meter.jobs
+        self._writer = StatusWriter(jobs, meter, lambda key: self.workers.wake(key))
         self._conf_sources = ConfSources(changes, lambda key: self.workers.retry_now(key))
         steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
         self.workers = Workers(
@@ -98,14 +97,16 @@ class MLJobController:
             takeover_state=reconciler.takeover_state,
             after_step=self._after_step,
             drop=self._drop,
+            meter=meter,
             min_interval=min_interval,
         )
         """The workers of all MLJobs."""
-        self.lister = MLJobLister(self.workers, self._classifier.state)
+        self._index = FeedIndex()
+        self.lister = MLJobLister(self.workers, self._classifier.state, self._index)
         """Lists the MLJobs of an Airflow."""
         self.vanished_runs = VanishedRuns(missing_runs, meter, wake=self.workers.wake, changed=self._runs_vanished)
         """Reports missing runs."""
-        self._checked_runs: dict[RunKey, datetime | None] = {}
+        self._past = PastJobs()
         self._backfills = BackfillIndex()
         self._early_passes: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -116,6 +117,8 @@ class MLJobController:
         self.workers.retry_paced(self._upstreams.observe(job))
         worker = self.workers.get(job.key)
         if worker is None:
+            if self._past.has(job):
+                return
             if is_done(job):
                 expires = expires_at(job)
                 if expires is not None:
@@ -123,6 +126,7 @@ class MLJobController:
                 return
             worker = self.workers.get_or_add(job.key)
             worker.begin(job, self._reconciler.transient(job))
+            self._meter.follow(job.key, JobLabels.of(job))
             # The MLJob enters the admission queue before its first step. So MLJobs are admitted in
             # the order of the queue, and not in the order of their first steps.
             self.workers.of_each(self._reserve, [job.key])
@@ -144,6 +148,9 @@ class MLJobController:
             self.workers.forget_last_error(job.key)
         elif current is None or worker.begin_count != begin_count or _needs_step(current, job):
             self.workers.wake(job.key)
+        elif worker.task is None:
+            # Another process may have written this version, for example that the run is submitted.
+            self._follow_again(job.key)
 
     def observe_deletion(self, key: Key, uid: str) -> None:
         """Handle the deletion of the MLJob with this uid, which the watch has reported."""
@@ -168,6 +175,9 @@ class MLJobController:
         worker = self.workers.get_or_add(key)
         worker.inbox.facts.append((candidates, fact))
         worker.done.append(done)
+        if worker.awaits_turn and isinstance(fact, TaskFact) and fact.state not in FINISHED_TASK:
+            # The step for the turn takes the fact too, and until then it can't be shown.
+            return
         self.workers.wake(key)
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
@@ -218,16 +228,14 @@ class MLJobController:
             snapshot: The facts.
         """
         worker = self.workers.get(key)
-        if worker is None and snapshot.run is not None and self._checked_runs.get(run) != snapshot.run.queued_at:
+        if worker is None and snapshot.run is not None and self._past.needs_check(run, snapshot.run):
             # No worker tracks this run. Either the run belongs to a finished MLJob, and a user may
             # have cleared the run in Airflow. Or the run belongs to no MLJob. A step of a new
             # worker finds out which. A run is checked again only if Airflow has queued the run
             # again.
-            self._checked_runs[run] = snapshot.run.queued_at
-            if len(self._checked_runs) > MAX_CHECKED_RUNS:
-                del self._checked_runs[next(iter(self._checked_runs))]
+            self._past.note_checked(run, snapshot.run)
             worker = self.workers.get_or_add(key)
-        if worker is not None:
+        if worker is not None and not worker.takes_quietly(run, snapshot):
             worker.inbox.snapshots.append((run, snapshot))
             self.workers.wake(key)
 
@@ -301,10 +309,15 @@ class MLJobController:
 
     def _drop(self, key: Key) -> None:
         """Forget an MLJob that is deleted or has nothing more to do."""
+        if (worker := self.workers.get(key)) is not None and worker.tracked is not None:
+            self._past.leave(worker.tracked)
         self._classifier.forget(key)
         self._confs.forget(key)
         self._conf_sources.follow(key, ())
         self._backfills.remove(key)
+        self._meter.forget(key)
+        self._index.remove(key)
+        self._writer.end_step(key, waits=False)
 
     def _wake_admitted(self) -> None:
         """Wake the MLJobs that may submit their runs now."""
@@ -313,10 +326,18 @@ class MLJobController:
 
     def _after_step(self, key: Key, worker: WorkerState) -> None:
         self._follow_up(key, worker)
+        self._count(key, worker)
+        self._follow_again(key)
         if worker.failures:
             self._admission.release_waiting(key)
         self._wake_admitted()
         self.vanished_runs.report()
+
+    def _count(self, key: Key, worker: WorkerState) -> None:
+        if worker.job is None or worker.finished:
+            self._meter.forget(key)
+        else:
+            self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
         """Show in the AirflowInstance, and in the MLJobs that wait for it, that many runs have
@@ -342,7 +363,20 @@ class MLJobController:
         self._backfills.update(state)
 
     def _reserve(self, worker: WorkerState) -> None:
-        self._classifier.reserve(self._state(worker))
+        state = self._state(worker)
+        self._classifier.reserve(state)
+        self._index.update(state)
+
+    def _follow_again(self, key: Key) -> None:
+        """Update what the readers of the change feeds are told about an MLJob."""
+        if self.workers.get(key) is None or not self.workers.of_each(self._update_index, [key]):
+            self._index.remove(key)
+
+    def _update_index(self, worker: WorkerState) -> None:
+        if worker.finished:
+            self._index.remove(_job(worker).key)
+        else:
+            self._index.update(worker.last_state(self._classifier.state))
 
     def _state(self, worker: WorkerState) -> State:
         """Return the current state of the worker's MLJob."""

@@ -16,10 +16,9 @@ from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_AT, MLJobSpec, MLJobStatus
 
 from ..run.run_key import Key
-from ..text.bounds import OUTPUTS
-from ..text.fitting import fitting
 from .finished import restored
 from .spec import ParsedSpec
+from .stored_status import StoredStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,11 @@ class Job:
             comparable resource versions).
         deleted_at: When the deletion was requested, or None if the object is not being deleted.
         parsed: The spec and its invalid fields.
-        stored_status: The status as the API server has it. Patches of the status start from it.
-        has_invalid_status: Whether the stored status has an invalid field. ``status`` lacks this field.
+        stored: The status as the API server has it.
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
-        is_restored: Whether the object has lost its status, and ``status`` comes from the annotation
-            mljob.dev/finished.
+        recorded: The status that the annotation mljob.dev/finished records, if the object has lost
+            its status. None: the object has its status, or no valid record.
     """
 
     namespace: str
@@ -48,11 +46,9 @@ class Job:
     deleted_at: datetime | None
     created_at: datetime | None
     parsed: ParsedSpec
-    status: MLJobStatus
-    stored_status: Mapping[str, Any]
-    has_invalid_status: bool = False
+    stored: StoredStatus
     retry_request: str | None = None
-    is_restored: bool = False
+    recorded: StoredStatus | None = None
 
     @property
     def key(self) -> Key:
@@ -63,6 +59,28 @@ class Job:
     def spec(self) -> MLJobSpec:
         """The valid fields of the spec."""
         return self.parsed.spec
+
+    @property
+    def status(self) -> MLJobStatus:
+        """The valid fields of the status, or of the status that the object has lost."""
+        return (self.recorded or self.stored).fields
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether the object has lost its status, and ``status`` comes from the annotation
+        mljob.dev/finished.
+        """
+        return self.recorded is not None
+
+    @property
+    def stored_status(self) -> Mapping[str, Any]:
+        """The status as JSON. Patches of the status start from it."""
+        return self.stored.content
+
+    @property
+    def has_invalid_status(self) -> bool:
+        """Whether the stored status has an invalid field. ``status`` lacks this field."""
+        return self.stored.is_invalid
 
     @property
     def deleting(self) -> bool:
@@ -91,11 +109,9 @@ class Job:
                 mljob.dev/finished is ignored.
         """
         meta = body["metadata"]
-        status, problems = fitting(
-            MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, placeholders={}
-        )
         annotations, key = meta.get("annotations") or {}, (meta["namespace"], meta["name"])
-        recorded = restored(key, annotations, status, prefix) if prefix is not None else None
+        stored = StoredStatus(body.get("status"))
+        recorded = restored(key, annotations, stored.fields, prefix) if prefix is not None else None
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -106,11 +122,9 @@ class Job:
             deleted_at=_time(meta.get("deletionTimestamp")),
             created_at=_time(meta.get("creationTimestamp")),
             parsed=_spec(body, earlier),
-            status=recorded or status,
-            stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
-            has_invalid_status=bool(problems),
+            stored=stored,
+            recorded=StoredStatus.of(recorded) if recorded is not None else None,
             retry_request=annotations.get(RETRY_REQUESTED_AT, "")[:MAX_RETRY_REQUEST] or None,
-            is_restored=recorded is not None,
         )
 
     def newer_than(self, other: Job | None) -> bool:

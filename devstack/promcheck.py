@@ -1,0 +1,66 @@
+"""Checks rules, queries and metrics with Prometheus' own parsers.
+
+``go/promcheck`` is a small program around the packages that promtool uses. It is built once, in less
+than a minute, from Go sources whose hashes are in its ``go.sum``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from devstack import golang
+from devstack.golang import Program
+
+PROMCHECK = Program("promcheck", "mljob.dev/devstack/promcheck")
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a query wants of one metric.
+
+    Attributes:
+        query: The query.
+        metric: The name of the metric, with suffixes such as ``_total``.
+        labels: The labels that the query selects, or by which it groups.
+    """
+
+    query: str
+    metric: str
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong, and what the queries use.
+
+    Attributes:
+        problems: Why rules or queries are invalid, and how metrics differ from Prometheus'
+            conventions.
+        uses: The metrics in the queries, and in the rules' queries.
+    """
+
+    problems: Sequence[str]
+    uses: Sequence[Use]
+
+
+def check(*, rules: str = "", queries: Sequence[str] = (), metrics: str = "") -> Findings:
+    """Check rules, queries and metrics.
+
+    Args:
+        rules: A file of rules for Prometheus, as ``promtool check rules`` reads it.
+        queries: PromQL expressions.
+        metrics: The text of a scrape, as ``promtool check metrics`` reads it.
+
+    Raises:
+        MissingToolError: The program can't be built. The message says why.
+    """
+    asked = json.dumps({"rules": rules, "queries": list(queries), "metrics": metrics})
+    answer = subprocess.run(
+        [golang.built("promcheck", PROMCHECK)], input=asked, capture_output=True, text=True, check=True
+    ).stdout
+    found = json.loads(answer)
+    uses = [Use(use["query"], use["metric"], frozenset(use["labels"])) for use in found["uses"]]
+    return Findings(found["problems"], uses)

@@ -1,0 +1,210 @@
+"""The metrics of MLJobs, by which a team sees how many of its jobs wait, run and fail, and how long
+they take.
+
+No series belongs to one MLJob, and no label takes whatever value a person writes: there are at most
+``MAX_NAMESPACES`` namespaces, and an AirflowInstance counts by its name only while it exists. The
+series of a namespace or of an AirflowInstance are removed when it is deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Count
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+
+from ..core.mljob.job_labels import JobLabels
+from ..core.run.run_key import SETTINGS_AIRFLOW, Key
+
+MAX_NAMESPACES = 500
+MAX_REASONS = 100
+"""The maximum numbers of values of the labels ``namespace`` and ``reason``."""
+OTHER = "_other"
+"""The value that stands for all further values. No object in Kubernetes has this name."""
+UNUSED_AFTER = 48 * 3600.0
+"""Seconds after which the series of a namespace without unfinished MLJobs are removed. An operator
+without the right to watch namespaces does not learn that a namespace is deleted. Nightly work keeps
+its series.
+"""
+MAX_EXEMPLAR = 128
+"""The maximum number of characters in the labels of an exemplar (OpenMetrics 1.0)."""
+
+_WAITS = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
+_RUNS = (10, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 259_200)
+_STATIC = ("namespace", "type", "airflow")
+
+
+class BoundedLabel:
+    """A label whose first ``limit`` values are kept. ``OTHER`` stands for further values."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._values: set[str] = set()
+
+    def value(self, wanted: str) -> str:
+        """Return the value to use for a wanted value."""
+        if wanted not in self._values and len(self._values) >= self._limit:
+            return OTHER
+        self._values.add(wanted)
+        return wanted
+
+    def release(self, value: str) -> None:
+        """Make room for another value, because no series has this value any more."""
+        self._values.discard(value)
+
+
+class JobMetrics(Collector):
+    """The metrics of MLJobs.
+
+    Args:
+        registry: The registry that gets the metrics.
+        clock: A monotonic clock, in seconds.
+    """
+
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._followed: dict[Key, JobLabels] = {}
+        self._counts: Count[JobLabels] = Count()
+        self._used_at: dict[str, float] = {}
+        self._namespaces = BoundedLabel(MAX_NAMESPACES)
+        self._reasons = BoundedLabel(MAX_REASONS)
+        self._airflows = {SETTINGS_AIRFLOW}
+        registry.register(self)
+        self._finished = Counter(
+            "mljob_jobs_finished",
+            "MLJobs that ended, by phase and reason",
+            [*_STATIC, "phase", "reason"],
+            registry=registry,
+        )
+        self._submission = self._histogram(
+            registry, "mljob_job_submission_wait_seconds", "From the time when an attempt was due to its run", _WAITS
+        )
+        self._queue = self._histogram(
+            registry, "mljob_job_queue_wait_seconds", "From the queued run to its start in Airflow", _WAITS
+        )
+        self._run = self._histogram(registry, "mljob_job_run_seconds", "From the start of a run to its end", _RUNS)
+        self._duration = self._histogram(
+            registry,
+            "mljob_job_duration_seconds",
+            "From the time when an attempt was due to its end, by the attempt's phase",
+            _RUNS,
+            "phase",
+        )
+        self._lasting: tuple[MetricWrapperBase, ...] = (
+            self._finished,
+            self._submission,
+            self._queue,
+            self._run,
+            self._duration,
+        )
+
+    @staticmethod
+    def _histogram(
+        registry: CollectorRegistry, name: str, words: str, buckets: tuple[int, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(name, words, [*_STATIC, *labels], buckets=buckets, registry=registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the metrics of :meth:`collect`, without samples."""
+        return self._gauges()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the numbers of unfinished MLJobs. They are counted at each change, not here."""
+        shown: Count[tuple[str, ...]] = Count()
+        for labels, number in self._counts.items():
+            shown[self._values(labels)] += number
+        self._forget_unused()
+        live, jobs = self._gauges()
+        live.add_metric([], len(self._followed))
+        for values, number in shown.items():
+            jobs.add_metric(values, number)
+        return live, jobs
+
+    def follow(self, key: Key, labels: JobLabels) -> None:
+        """Count an unfinished MLJob by its labels from now on, and not by its earlier ones."""
+        if self._followed.get(key) != labels:
+            self.forget(key)
+            self._followed[key] = labels
+            self._counts[labels] += 1
+
+    def forget(self, key: Key) -> None:
+        """Stop to count an MLJob, because it has finished or does not exist any more."""
+        labels = self._followed.pop(key, None)
+        if labels is None:
+            return
+        self._counts[labels] -= 1
+        if not self._counts[labels]:
+            del self._counts[labels]
+
+    def finished(self, labels: JobLabels) -> None:
+        """Count an MLJob that has ended."""
+        self._finished.labels(*self._values(labels)).inc()
+
+    def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
+        """Record how long an attempt waited for its run."""
+        self._submission.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
+
+    def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
+        """Record how long a run was queued in Airflow."""
+        self._queue.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
+
+    def run(self, labels: JobLabels, seconds: float, run_id: str) -> None:
+        """Record how long a run took."""
+        self._run.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
+
+    def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
+        """Record how long an attempt took that has ended with this phase."""
+        self._duration.labels(*self._values(labels)[:3], phase).observe(seconds, _exemplar(run_id))
+
+    def namespace_deleted(self, namespace: str) -> None:
+        """Remove the series of a namespace."""
+        self._used_at.pop(namespace, None)
+        self._namespaces.release(namespace)
+        for metric in self._lasting:
+            metric.remove_by_labels({"namespace": namespace})
+
+    def airflow_exists(self, airflow: str) -> None:
+        """Count MLJobs by the name of this AirflowInstance."""
+        self._airflows.add(airflow)
+
+    def airflow_deleted(self, airflow: str) -> None:
+        """Remove the series of an AirflowInstance. Its MLJobs count for ``OTHER`` from now on."""
+        self._airflows.discard(airflow)
+        for metric in self._lasting:
+            metric.remove_by_labels({"airflow": airflow})
+
+    def stand_by(self) -> None:
+        """Forget the unfinished MLJobs, which only a leader knows."""
+        self._followed.clear()
+        self._counts.clear()
+
+    @staticmethod
+    def _gauges() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily("mljob_jobs_live", "MLJobs that are not finished"),
+            GaugeMetricFamily(
+                "mljob_jobs", "MLJobs that are not finished, by phase and reason", labels=[*_STATIC, "phase", "reason"]
+            ),
+        )
+
+    def _values(self, labels: JobLabels) -> tuple[str, ...]:
+        """Return the values of the labels, in the order ``_STATIC``, phase, reason."""
+        namespace = self._namespaces.value(labels.namespace)
+        self._used_at[namespace] = self._clock()
+        airflow = labels.airflow if labels.airflow in self._airflows else OTHER
+        return namespace, labels.type, airflow, labels.phase, self._reasons.value(labels.reason)
+
+    def _forget_unused(self) -> None:
+        """Remove the series of namespaces that no MLJob has used for ``UNUSED_AFTER``."""
+        before = self._clock() - UNUSED_AFTER
+        for namespace in [namespace for namespace, used_at in self._used_at.items() if used_at < before]:
+            self.namespace_deleted(namespace)
+
+
+def _exemplar(run_id: str) -> dict[str, str] | None:
+    """Return an exemplar with the run's id, or None if the id is too long for an exemplar."""
+    return {"run_id": run_id} if len("run_id") + len(run_id) <= MAX_EXEMPLAR else None

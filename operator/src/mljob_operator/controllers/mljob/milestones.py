@@ -1,0 +1,47 @@
+"""Measures how long the attempts of MLJobs wait and run, each time a stage of an attempt ends."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import MLJobStatus
+
+from ...core.mljob.job import Job
+from ...core.mljob.job_labels import JobLabels
+from ...core.mljob.timeline import Timeline
+from ...core.run.states import TERMINAL_PHASES
+from ...ports import JobMeter
+
+
+class Milestones:
+    """Records the ends of stages, attempts and MLJobs. The process that writes a change records it,
+    so each end counts once.
+
+    Args:
+        meter: The metrics of MLJobs.
+    """
+
+    def __init__(self, meter: JobMeter) -> None:
+        self._meter = meter
+
+    def record(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
+        """Record what has ended between two statuses of an MLJob.
+
+        Args:
+            job: The MLJob with the status ``new``, as it is stored.
+            old: The status before.
+            new: The status that this process has stored.
+        """
+        labels = JobLabels.of(job)
+        if new.phase in TERMINAL_PHASES and old.phase not in TERMINAL_PHASES:
+            self._meter.finished(labels)
+        timeline = Timeline.of(job, new)
+        if timeline is None or new.dag_run_id is None:
+            return
+        news = timeline.news(Timeline.of(job, old))
+        if news.submission is not None:
+            self._meter.submission_wait(labels, news.submission.seconds, new.dag_run_id)
+        if news.queue is not None:
+            self._meter.queue_wait(labels, news.queue.seconds, new.dag_run_id)
+        if news.run is not None:
+            self._meter.run(labels, news.run.seconds, new.dag_run_id)
+        if news.whole is not None and news.end is not None:
+            self._meter.duration(labels, str(news.end[0]), news.whole.seconds, new.dag_run_id)

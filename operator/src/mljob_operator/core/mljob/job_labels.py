@@ -1,0 +1,43 @@
+"""The properties of an MLJob by which metrics count MLJobs. None of them belongs to one MLJob."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mljob_contract.mljob import Phase
+
+from ..run.run_key import SETTINGS_AIRFLOW
+from .job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobLabels:
+    """The labels of an MLJob's metrics.
+
+    Attributes:
+        namespace: The namespace.
+        type: The kind of work, as in ``spec.type``.
+        phase: The phase. An MLJob without a status is Pending.
+        reason: The reason of the phase, or an empty text without a status.
+        airflow: The AirflowInstance of the newest attempt, or the one that ``spec.airflowRef`` names
+            if there is no attempt. ``SETTINGS_AIRFLOW`` if there is neither.
+    """
+
+    namespace: str
+    type: str
+    phase: str
+    reason: str
+    airflow: str
+
+    @classmethod
+    def of(cls, job: Job) -> JobLabels:
+        """Return the labels of a version of an MLJob."""
+        status, ref = job.status, job.spec.airflow_ref
+        named = status.airflow_instance if status.attempts or ref is None else ref.name
+        return cls(
+            namespace=job.namespace,
+            type=str(job.spec.type),
+            phase=str(status.phase or Phase.PENDING),
+            reason=status.reason or "",
+            airflow=named or SETTINGS_AIRFLOW,
+        )

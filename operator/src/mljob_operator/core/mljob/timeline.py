@@ -1,0 +1,122 @@
+"""When the newest attempt of an MLJob passed each stage of its life. The status has all the times,
+so nothing else is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mljob_contract.mljob import MLJobStatus, Phase
+
+from ..run.states import RunState
+from . import attempts
+from .job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A stage of an attempt that is over.
+
+    The times may come from different clocks: Kubernetes', the operator's and Airflow's. Most of them
+    have whole seconds.
+    """
+
+    begins_at: datetime
+    ends_at: datetime
+
+    @property
+    def seconds(self) -> float:
+        """The length in seconds. It is never negative, although two clocks may disagree."""
+        return max(0.0, (self.ends_at - self.begins_at).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The stages of one attempt. A stage that is not over, or that was left out, is None.
+
+    Attributes:
+        number: The number of the attempt.
+        submission: From the time when the attempt was due until Airflow had queued its run. The
+            MLJob may wait for a limit, for another MLJob, or for Airflow.
+        queue: From then until Airflow started the run.
+        run: From the start of the run until its end.
+        whole: From the time when the attempt was due until its end.
+        end: The phase and the reason with which the attempt ended, or None if it has not ended.
+    """
+
+    number: int
+    submission: Interval | None
+    queue: Interval | None
+    run: Interval | None
+    whole: Interval | None
+    end: tuple[Phase, str] | None
+
+    @classmethod
+    def of(cls, job: Job, status: MLJobStatus) -> Timeline | None:
+        """Return the timeline of the attempt that a status describes, or None before the first
+        attempt.
+
+        Args:
+            job: The MLJob.
+            status: The status of any version of the MLJob.
+        """
+        if status.attempts is None:
+            return None
+        due, queued = _due_at(job, status), status.submit_time
+        started, ended = _started_at(status), attempts.ended_at(status)
+        return cls(
+            number=status.attempts,
+            submission=_interval(due, queued),
+            queue=_interval(queued, started),
+            run=_interval(started, ended),
+            whole=_interval(due, ended),
+            end=attempts.last_end(status),
+        )
+
+    def news(self, before: Timeline | None) -> Timeline:
+        """Return the stages that have ended since ``before``, an earlier timeline of the MLJob. The
+        other stages are None.
+        """
+        if before is None or before.number != self.number:
+            return self
+        return Timeline(
+            number=self.number,
+            submission=self.submission if before.submission is None else None,
+            queue=self.queue if before.queue is None else None,
+            run=self.run if before.run is None else None,
+            whole=self.whole if before.whole is None else None,
+            end=self.end if before.end is None else None,
+        )
+
+
+def _interval(begins_at: datetime | None, ends_at: datetime | None) -> Interval | None:
+    return Interval(begins_at, ends_at) if begins_at is not None and ends_at is not None else None
+
+
+def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
+    """Return when the attempt was due.
+
+    The first attempt is due when the MLJob is created, and a further one when the attempt before it
+    has ended. A suspension, an edit or a requested retry may make it due later: the status then has
+    a later ``activeSince``.
+    """
+    before = [entry for entry in status.history or () if entry.attempt != status.attempts]
+    if before:
+        return max(before[-1].completion_time, status.active_since or before[-1].completion_time)
+    was_suspended = any(condition.type == "Suspended" for condition in status.conditions or ())
+    return status.active_since if was_suspended or job.created_at is None else job.created_at
+
+
+def _started_at(status: MLJobStatus) -> datetime | None:
+    """Return when Airflow started the run of the attempt.
+
+    An attempt that clears a run begins with the start time of the attempt before it, and Airflow
+    then gives the queued run the time at which it was cleared. ``startTime`` has whole seconds, and
+    ``submitTime`` has microseconds.
+    """
+    started, queued = status.start_time, status.submit_time
+    if started is None or queued is None or status.dag_run_state == RunState.QUEUED:
+        return None
+    is_of_earlier_attempt = attempts.goes_on(status) and started + timedelta(seconds=1) <= queued
+    return None if is_of_earlier_attempt else started
