@@ -41,9 +41,8 @@ def _section(command: Any) -> str:
 
 def _argument(argument: Any) -> str:
     name = (argument.metavar or argument.name.upper()).strip("[]{}")
-    if name.endswith("..."):
-        return name if argument.required else f"[{name.removesuffix('...').rstrip(']')}]..."
-    return name if argument.required else f"[{name}]"
+    shown = name if argument.required else f"[{name}]"
+    return f"{shown}..." if argument.nargs == -1 else shown
 
 
 def _row(option: Any) -> str:

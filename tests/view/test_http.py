@@ -13,6 +13,7 @@ from mljob.kubeconfig import ClusterConfig
 from tests.fakes.mljob_cluster import Answer, Asked
 from tests.fakes.view_cluster import ViewCluster
 from tests.live.eventually import eventually
+from tests.view import showcase
 from tests.view.serving import RunningView, view_behind_proxy
 
 JOB = "/jobs/team-a/churn-train"
@@ -123,6 +124,7 @@ def test_failed_job_shows_the_error_and_the_end_of_the_log(http: httpx2.Client) 
     html = http.get(FAILED).text
 
     assert "ValueError: 3 columns are missing" in html
+    assert "To retry: kubectl" not in html, "the page has a button"
     assert "Traceback (most recent call last):" in html
     assert f'href="{FAILED}/actions/retry"' in html
 
@@ -181,6 +183,16 @@ def test_comparison_orders_the_best_first(http: httpx2.Client) -> None:
     assert names == ["digits-lr-2", "digits-lr-1", "digits-lr-3", "digits-lr-0"]
     assert "optimizer.lr" in html
     assert "3 params are equal" in html
+
+
+def test_one_equal_param_is_one(http: httpx2.Client, cluster: ViewCluster) -> None:
+    for number in range(2):
+        conf = {"rate": number, "epochs": 8}
+        showcase.put(cluster, f"rates-{number}", "team-a", "train_model", "Training", {}, conf=conf)
+
+    html = http.get("/compare?job=team-a/rates-0&job=team-a/rates-1").text
+
+    assert "1 param is equal" in html
 
 
 def test_platform_says_why_an_airflow_is_not_ready_and_who_waits(http: httpx2.Client) -> None:

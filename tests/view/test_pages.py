@@ -111,6 +111,21 @@ def test_filters_are_in_the_url_and_back_works(page: Page, view: RunningView) ->
     expect(page.get_by_label("Namespace")).to_have_value("team-b")
 
 
+def test_names_of_compared_results_stay_whole(page: Page, view: RunningView) -> None:
+    page.goto(view.url + COMPARE)
+
+    lines = page.locator(".compare th[scope=row]").first.evaluate(
+        """(name) => {
+            name.textContent = "weights_path_of_it";
+            const range = document.createRange();
+            range.selectNodeContents(name);
+            return range.getClientRects().length;
+        }"""
+    )
+
+    assert lines == 1
+
+
 def test_list_works_by_keys(page: Page, view: RunningView) -> None:
     page.keyboard.press("j")
     page.keyboard.press("j")

@@ -54,7 +54,7 @@ def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFaile
     task = failed_task(job) if verdict is Verdict.FAILED else None
     kind = JobFailed if verdict is Verdict.FAILED else JobStalled
     state = "failed" if verdict is Verdict.FAILED else "can't go on"
-    text = f"MLJob {job.namespace}/{job.name} {state}: {plain(job.message or job.reason, _MAX_TEXT)}"
+    text = f"MLJob {job.namespace}/{job.name} {state}: {plain(job.sentence or job.reason, _MAX_TEXT)}"
     if task is not None and task.error and task.error not in text:
         text += f"\nThe error of task {plain(task.task_id)}: {task.error}"
     if task is not None and log is not None and log.lines:

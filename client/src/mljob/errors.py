@@ -168,6 +168,7 @@ _UNKNOWN_PATH = "the server could not find the requested resource"
 _WAYS_OUT: dict[type[ApiError], str] = {
     NotAuthenticated: "Log in again, or check the user of the kubeconfig's context.",
     NotAllowed: "Ask for this right. The chart's ClusterRoles <name>-viewer and <name>-editor have those for MLJobs.",
+    AlreadyExists: "An MLJob runs once: take another name, or retry or delete the one that exists.",
     TooManyRequests: "Try again later.",
     Unavailable: "Check the API server and the network, and try again.",
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from ..changes import Change
-from ..errors import AlreadyExists, Invalid
+from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
 from ..kubeconfig import load
 from ..manifest import REQUEST_ID, conf_of, manifest, random_name
 from ..resource import MLJob
@@ -102,8 +102,16 @@ class Client:
         Raises:
             NotFound: There is none.
         """
-        path = f"{collection_path(namespace or self.namespace)}/{quote(name, safe='')}"
-        return Job(self.transport, MLJob(self.transport.request("GET", path)))
+        where = namespace or self.namespace
+        path = f"{collection_path(where)}/{quote(name, safe='')}"
+        try:
+            return Job(self.transport, MLJob(self.transport.request("GET", path)))
+        except KindNotServed:
+            raise
+        except NotFound as error:
+            raise NotFound(
+                f"There is no MLJob {name[:200]!r} in namespace {where}.", code=error.code, reason=error.reason
+            ) from None
 
     def list_jobs(
         self,

@@ -14,8 +14,8 @@ from ...render.numbers import number
 from .outside_text import cut
 
 WIDTH: Final = 360
-HEIGHT: Final = 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 26
+HEIGHT: Final = 196
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 32
 """Margins of the axes, in units of the picture."""
 MAX_POINTS: Final = 240
 """How many points of a series a picture draws. Longer series keep the extremes of each part."""

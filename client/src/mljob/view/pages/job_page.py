@@ -142,7 +142,7 @@ def job_page(given: JobInput) -> JobPage:
         type=spec.type,
         dag_id=status.dag_id or spec.dag_id,
         mark=phase_mark(job.phase),
-        sentence=cut(job.message) or "No operator has read this MLJob yet.",
+        sentence=cut(job.sentence) or "No operator has read this MLJob yet.",
         reason=job.reason,
         run_url=_link(status.dag_run_url),
         run_id=status.dag_run_id or "",
@@ -163,7 +163,7 @@ def job_page(given: JobInput) -> JobPage:
         outputs_omitted=tuple(cut(name, 200) for name in (status.outputs_omitted or [])[:50]),
         conf=named_values(spec.conf),
         conf_from=_conf_from(job.raw_spec),
-        attempts=_attempts(status, job.phase),
+        attempts=_attempts(status, job),
         conditions=_conditions(job),
         events=newest(given.events),
         questions=tuple(task for task in tasks if task.input is not None),
@@ -235,7 +235,7 @@ def _conf_from(spec: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _attempts(status: MLJobStatus, phase: str) -> tuple[Attempt, ...]:
+def _attempts(status: MLJobStatus, job: MLJob) -> tuple[Attempt, ...]:
     if status.attempts is None:
         return ()
     ended = [
@@ -243,7 +243,7 @@ def _attempts(status: MLJobStatus, phase: str) -> tuple[Attempt, ...]:
         for one in status.history or ()
     ]  # fmt: skip
     current = Attempt(
-        status.attempts, phase_mark(phase), status.reason or "", cut(status.message or ""), status.progress or "",
+        status.attempts, phase_mark(job.phase), status.reason or "", cut(job.sentence), status.progress or "",
         status.start_time, status.completion_time, status.dag_run_id or "",
     )  # fmt: skip
     earlier = [one for one in ended if one.number != current.number]
