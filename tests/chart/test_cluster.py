@@ -5,8 +5,10 @@ the operator needs.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,8 @@ INSTANCES = "airflowinstances.mljob.dev"
 
 NO_API_SERVICE = {"api": {"apiService": {"create": False}}}
 """A cluster has the APIService of mljob-api once, and the development stack has it."""
+ONE_STACK = {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": []}}
+"""The API server of the development stack has one family of IP addresses."""
 WITH_API = merged(NO_API_SERVICE, {"api": {"enabled": True}})
 
 
@@ -163,7 +167,9 @@ def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace
 
 
 @pytest.mark.parametrize(
-    "values", [merged(values, NO_API_SERVICE) for values in VALUE_SETS.values()], ids=VALUE_SETS.keys()
+    "values",
+    [merged(merged(values, NO_API_SERVICE), ONE_STACK) for values in VALUE_SETS.values()],
+    ids=VALUE_SETS.keys(),
 )
 def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     cluster: Cluster, render: Render, crds: None, namespace: str, values: dict[str, Any]
@@ -452,9 +458,23 @@ class ChartCopy:
         assert old in text
         file.write_text(text.replace(old, new))
 
+    def change_version(self, version: str) -> None:
+        """Change the version of the chart and of the operator."""
+        file = self.path / "Chart.yaml"
+        file.write_text(
+            re.sub(r"^(version|appVersion): .*$", rf'\1: "{version}"', file.read_text(), flags=re.MULTILINE)
+        )
+
 
 @pytest.fixture
 def copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
+    with chart_copy(cluster, tmp_path) as copied:
+        yield copied
+
+
+@contextmanager
+def chart_copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
+    """Make a copy of the chart. At the end, its CRD is deleted."""
     group = f"{unique('test')}.mljob.dev"
     path = tmp_path / "chart"
     shutil.copytree(CHART, path)

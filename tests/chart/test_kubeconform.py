@@ -14,8 +14,10 @@ from tests.chart.conftest import Render
 from tests.chart.rendering import merged
 from tests.chart.value_sets import VALUE_SETS
 
-OTHERS = ("ServiceMonitor", "Certificate")
+OTHERS = ("ServiceMonitor", "PrometheusRule", "Certificate")
 """Kinds of the Prometheus operator and of cert-manager."""
+
+MONITORED = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}
 
 # The first test builds kubeconform, in half a minute. The timeout applies only to the tests themselves.
 pytestmark = pytest.mark.timeout(60, func_only=True)
@@ -29,7 +31,7 @@ def _built() -> None:
 @pytest.mark.parametrize("version", kubeconform.VERSIONS)
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
 def test_the_objects_fit_the_schemas(render: Render, values: dict[str, Any], version: str) -> None:
-    values = merged(values, {"serviceMonitor": {"enabled": True}})
+    values = merged(values, MONITORED)
     text = yaml.safe_dump_all(render(values, options=("--kube-version", version)).objects)
 
     assert kubeconform.problems(text, version, skip=OTHERS) == ""
