@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,12 +55,9 @@ def list_jobs(
 
     Each line says how far the MLJob is and what runs now; and why, if it waits or failed.
     """
-    from mljob_contract.job_type import JobType
-    from mljob_contract.mljob import Phase
-
     wanted = {
-        "status.phase": _known(phase, Phase, "--phase"),
-        "spec.type": _known(type_, JobType, "--type"),
+        "status.phase": _known(phase, completion.phases, "--phase"),
+        "spec.type": _known(type_, completion.types, "--type"),
         "spec.dagId": dag,
     }
     fields = ",".join(f"{name}={_escaped(value)}" for name, value in wanted.items() if value)
@@ -119,17 +116,17 @@ def _watched(session: Session, selector: str | None, chosen: dict[str, Any]) -> 
         screen.stream.flush()
 
 
-def _known(word: str | None, known: Iterable[str], option: str) -> str | None:
+def _known(word: str | None, beginning_with: Callable[[str], list[str]], option: str) -> str | None:
     """Return the word as the API writes it, whatever its case.
 
     Raises:
         typer.BadParameter: The API has no such word, so that no MLJob would match.
     """
-    from ..findings import meant
-
     if not word:
         return None
-    words = {str(each).lower(): str(each) for each in known}
+    from ..findings import meant
+
+    words = {each.lower(): each for each in map(str, beginning_with(""))}
     if word.lower() not in words:
         choices = ", ".join(words.values())
         raise typer.BadParameter(f"{word[:100]!r} is none of {choices}{meant(word, words.values())}", param_hint=option)
