@@ -214,8 +214,8 @@ def test_operator_answers_the_kubelet_and_prometheus(jobs: MLJobs, with_kafka: I
     assert operator.get("/livez") == (200, "ok")
     assert operator.get("/readyz") == (200, "ok")
     metrics = operator.metrics()
-    # The labels are namespace, type, Airflow, phase and reason.
-    ended = {key[4] for key, value in metrics.items() if key[0] == "mljob_jobs_finished_total" and value >= 1}
+    # The labels, in alphabetical order: airflow, namespace, phase, reason, type.
+    ended = {key[3] for key, value in metrics.items() if key[0] == "mljob_jobs_finished_total" and value >= 1}
     assert ended >= {"Succeeded", "Failed"}
     assert metrics["mljob_jobs_live",] >= 1
     assert metrics["mljob_status_patch_seconds_count",] > 5
