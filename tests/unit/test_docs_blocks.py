@@ -51,7 +51,23 @@ WITHOUT_MEANING = {"text", "mermaid"}
 compares the diagram of phases with the code.
 """
 
-OTHER_PROGRAMS = {".", "alias", "acls", "cosign", "curl", "docker", "done", "for", "gh", "grep", "jq", "oc"}
+OTHER_PROGRAMS = {
+    ".",
+    "alias",
+    "acls",
+    "cosign",
+    "curl",
+    "cut",
+    "docker",
+    "done",
+    "for",
+    "gh",
+    "grep",
+    "jq",
+    "oc",
+    "printf",
+    "sha256sum",
+}
 """Programs whose commands are checked for the syntax of the shell only."""
 
 KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease", "namespace", "secret"}

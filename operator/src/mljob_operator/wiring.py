@@ -37,6 +37,8 @@ from .ports import (
     Meter,
     OperatorStore,
     SourceChanges,
+    Telemetry,
+    Tracer,
 )
 from .settings import Settings
 from .sources.supervisor import RunInBackground, SourceSupervisor
@@ -56,6 +58,7 @@ class Ports:
         subscribe: Creates the consumer of a topic. The first argument is the topic. The consumer
             calls the second argument with the new state of its connection to the brokers, each time
             the state changes, and with None when the consumer is closed.
+        tracer: Exports the traces of attempts. None: traces are off.
     """
 
     jobs: JobStore
@@ -67,6 +70,7 @@ class Ports:
     subscribe: Callable[[str, Callable[[Link | None], None]], EventSource]
     clock: Clock
     meter: Meter
+    tracer: Tracer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
         reconciler,
         ports.jobs,
         ports.clock,
-        ports.meter,
+        Telemetry(ports.meter, ports.tracer),
         ports.changes,
         admission=admission,
         missing_runs=missing_runs,

@@ -33,11 +33,12 @@ from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
 from ...core.run.run_key import Key, RunKey
 from ...core.run.vanishing import MissingRuns
-from ...ports import Clock, JobStore, Meter, SourceChanges
+from ...ports import Clock, JobStore, SourceChanges, Telemetry
 from .backfill_index import BackfillIndex
 from .conf_sources import ConfSources
 from .confs import Confs
 from .lister import MLJobLister
+from .milestones import Milestones
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
@@ -60,6 +61,7 @@ class MLJobController:
     Args:
         reconciler: Decides and acts.
         jobs: The MLJobs in the Kubernetes API.
+        telemetry: Metrics and traces.
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
         admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
             admission.
@@ -74,7 +76,7 @@ class MLJobController:
         reconciler: Reconciler,
         jobs: JobStore,
         clock: Clock,
-        meter: Meter,
+        telemetry: Telemetry,
         changes: SourceChanges,
         *,
         admission: AdmissionQueue,
@@ -90,8 +92,9 @@ class MLJobController:
         self._confs = confs
         self._upstreams = upstreams
         self._clock = clock
+        meter = telemetry.meter
         self._meter = meter.jobs
-        self._writer = StatusWriter(jobs, meter)
+        self._writer = StatusWriter(jobs, meter, Milestones(meter.jobs, telemetry.tracer, clock))
         self._conf_sources = ConfSources(changes, lambda key: self.workers.retry_now(key))
         steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
         self.workers = Workers(

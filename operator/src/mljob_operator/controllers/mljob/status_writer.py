@@ -59,12 +59,13 @@ class StatusWriter:
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
+        milestones: Records what has ended with a stored status.
     """
 
-    def __init__(self, jobs: JobStore, meter: Meter) -> None:
+    def __init__(self, jobs: JobStore, meter: Meter, milestones: Milestones) -> None:
         self._jobs = jobs
         self._meter = meter
-        self._milestones = Milestones(meter.jobs)
+        self._milestones = milestones
         self._background: set[asyncio.Task[None]] = set()
 
     @property
