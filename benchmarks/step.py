@@ -22,11 +22,13 @@ from mljob_operator.controllers.mljob.classifier import Classifier
 from mljob_operator.controllers.mljob.conf_sources import ConfSources
 from mljob_operator.controllers.mljob.confs import Confs
 from mljob_operator.controllers.mljob.milestones import Milestones
+from mljob_operator.controllers.mljob.queued_jobs import QueuedJobs
 from mljob_operator.controllers.mljob.reconciler import Reconciler
 from mljob_operator.controllers.mljob.status_writer import StatusWriter
 from mljob_operator.controllers.mljob.steps import Steps
 from mljob_operator.controllers.mljob.upstreams import Upstreams
 from mljob_operator.controllers.mljob.worker_state import WorkerState
+from mljob_operator.controllers.mljob.write_queue import WriteQueue
 from mljob_operator.core.airflow_instance.admission import AdmissionQueue, Limits
 from mljob_operator.core.airflow_instance.catalog import AirflowCatalog
 from mljob_operator.core.mljob.attempts import next_run
@@ -79,7 +81,7 @@ def measure(steps: int = STEPS) -> Result:
 
 async def _measured(tasks: int, steps: int) -> tuple[float, float]:
     clock, server = _Clock(), _Server(_object())
-    airflows, jobs = cast("Airflows", _NoAirflow()), cast("JobStore", server)
+    airflows, jobs = cast("Airflows", _NoAirflow()), QueuedJobs(cast("JobStore", server), WriteQueue())
     confs = Confs(jobs, clock)
     upstreams = Upstreams(jobs, clock)
     classifier = Classifier(
@@ -103,7 +105,7 @@ async def _measured(tasks: int, steps: int) -> tuple[float, float]:
     )
     sources = ConfSources(cast("SourceChanges", None), lambda _: None)
     milestones = Milestones(cast("JobMeter", _NoMeter()), None, clock)
-    writer = StatusWriter(jobs, cast("Meter", _NoMeter()), milestones)
+    writer = StatusWriter(jobs, cast("Meter", _NoMeter()), milestones, lambda _: None)
     taker, worker = Steps(reconciler, jobs, writer, sources, confs, clock), WorkerState(lambda _: None)
     job = Job.from_object(server.body)
     worker.begin(job, reconciler.transient(job))

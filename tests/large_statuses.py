@@ -24,6 +24,7 @@ from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.spec import ParsedSpec, spec_hash
 from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.stored_status import StoredStatus
 from mljob_operator.core.mljob.transient_state import TransientState
 from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe
@@ -91,7 +92,7 @@ def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict
         history=[entry.model_copy(update={"attempt": number}) for number in range(1, attempts + 1)] or None,
         conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
     )
-    job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, ParsedSpec(spec), status, {})
+    job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, ParsedSpec(spec), StoredStatus.of(status))
     transient = TransientState(over_since=EPOCH, unknown_params=text)
     situation = classify(Inputs(job, replace(observed_run, listed=True), transient, EPOCH + timedelta(seconds=60)))
     return situation, {f"output_{i}": letter * 90 for i in range(300)}

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric
 from devstack import promcheck
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.metrics import Metrics
+from mljob_operator.controllers.mljob.write_queue import WriteQueue
 from mljob_operator.core.mljob.job_labels import JobLabels
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, INSTANCE_CRD, NAMESPACE, ROOT
@@ -55,6 +56,7 @@ def everything() -> Metrics:
     metrics.reservations("prod", 1, 1)
     metrics.kafka_connected("airflow.events", True)
     metrics.kafka_lag("airflow.events", 0)
+    metrics.follow_writes(WriteQueue().numbers)
     return metrics
 
 

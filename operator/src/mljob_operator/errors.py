@@ -285,6 +285,10 @@ class StoreUnavailable(StoreError):
     requests).
     """
 
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
 
 class Refused(StoreError):
     """The Kubernetes API refused the written object as invalid, and would refuse it again."""

@@ -19,8 +19,10 @@ from .controllers.airflow_instance.registry import AirflowRegistry, OwnAirflow
 from .controllers.mljob.classifier import Classifier
 from .controllers.mljob.confs import Confs
 from .controllers.mljob.controller import MLJobController
+from .controllers.mljob.queued_jobs import QueuedJobs
 from .controllers.mljob.reconciler import Reconciler
 from .controllers.mljob.upstreams import Upstreams
+from .controllers.mljob.write_queue import WriteQueue
 from .controllers.orphans import Orphans
 from .core.airflow_instance.admission import AdmissionQueue
 from .core.airflow_instance.credentials import Login
@@ -145,7 +147,9 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     )
     links = EventLinks(settings.kafka_bootstrap_servers, ports.meter, airflows.topic_changed)
     admission, missing_runs = AdmissionQueue(), MissingRuns(settings.lost_before())
-    confs, upstreams = Confs(ports.jobs, ports.clock), Upstreams(ports.jobs, ports.clock)
+    jobs = QueuedJobs(ports.jobs, WriteQueue())
+    ports.meter.follow_writes(jobs.writes.numbers)
+    confs, upstreams = Confs(jobs, ports.clock), Upstreams(jobs, ports.clock)
     classifier = Classifier(
         airflows,
         ports.clock,
@@ -157,7 +161,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     )
     reconciler = Reconciler(
         airflows,
-        ports.jobs,
+        jobs,
         ports.clock,
         classifier=classifier,
         confs=confs,
@@ -167,7 +171,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     )
     job_controller = MLJobController(
         reconciler,
-        ports.jobs,
+        jobs,
         ports.clock,
         Telemetry(ports.meter, ports.tracer),
         ports.changes,

@@ -163,27 +163,42 @@ def test_a_forked_child_has_its_own_producer(broker: str) -> None:
     assert {message["task_id"] for message in received(broker, 2)} == {"parent", "child"}
 
 
-def test_the_producer_is_idempotent(broker: str) -> None:
-    """The broker has given the producer an id, and every batch has this id."""
-    told = []
+def statistics_after_an_event(broker: str, **extra: Any) -> dict[str, Any]:
+    """librdkafka's statistics once the broker has stored an event."""
+    told: list[dict[str, Any]] = []
     made = producer.make_producer(
         {
             "bootstrap.servers": broker,
             "statistics.interval.ms": 50,
-            "stats_cb": lambda text: told.append(json.loads(text)["eos"]),
+            "stats_cb": lambda text: told.append(json.loads(text)),
+            **extra,
         }
     )
     made.produce(TOPIC, b"{}")
+    assert made.flush(20) == 0
+    del told[:]
     deadline = time.monotonic() + 20
-    while not (told and told[-1]["idemp_state"] == "Assigned") and time.monotonic() < deadline:
+    while not told and time.monotonic() < deadline:
         made.poll(0.1)
-    assert made.flush(10) == 0
-    assert (told[-1]["idemp_state"], told[-1]["producer_id"] >= 0) == ("Assigned", True)
+    return told[0]
+
+
+def test_no_task_waits_for_the_id_of_an_idempotent_producer(broker: str) -> None:
+    assert "eos" not in statistics_after_an_event(broker)
+
+
+def test_extra_of_the_connection_makes_the_producer_idempotent(broker: str) -> None:
+    assert statistics_after_an_event(broker, **{"enable.idempotence": True})["eos"]["idemp_state"] == "Assigned"
+
+
+def test_each_event_waits_for_all_replicas() -> None:
+    """An acknowledged event is not lost with one broker. librdkafka repeats it until then."""
+    assert producer.DEFAULTS["acks"] == "all"
+    assert not {"retries", "message.send.max.retries"} & producer.DEFAULTS.keys()
 
 
 @pytest.mark.parametrize("acks", ["0", "1"])
-def test_fewer_acks_need_idempotence_to_be_switched_off(acks: str) -> None:
-    """The extra of the Connection can change acks only together with idempotence."""
+def test_extra_of_the_connection_changes_acks(acks: str) -> None:
+    producer.make_producer({"bootstrap.servers": "127.0.0.1:9", "acks": acks})
     with pytest.raises(KafkaException, match="acks"):
-        producer.make_producer({"bootstrap.servers": "127.0.0.1:9", "acks": acks})
-    producer.make_producer({"bootstrap.servers": "127.0.0.1:9", "acks": acks, "enable.idempotence": False})
+        producer.make_producer({"bootstrap.servers": "127.0.0.1:9", "acks": acks, "enable.idempotence": True})

@@ -21,6 +21,7 @@ from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.spec import ParsedSpec, spec_hash
 from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.stored_status import StoredStatus
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe
@@ -239,7 +240,7 @@ def situations(draw: st.DrawFn) -> tuple[str, State, Outputs | None]:
         spec_hash=spec_hash(spec),
         submit_time=draw(st.sampled_from([EPOCH, None])),
     )
-    job = Job("team-a", "churn", "uid", 1, "1", (), None, EPOCH, ParsedSpec(spec), status, {})
+    job = Job("team-a", "churn", "uid", 1, "1", (), None, EPOCH, ParsedSpec(spec), StoredStatus.of(status))
     outputs = draw(st.none() | st.builds(lambda one, two: Outputs({one: [two]}, (two,)), text, text))
     return secret, classify(Inputs(job, observed_run, transient, EPOCH + timedelta(seconds=60))), outputs
 

@@ -27,6 +27,7 @@ from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.spec import ParsedSpec, spec_hash
 from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.stored_status import StoredStatus
 from mljob_operator.core.mljob.transient_state import LastError, TransientState
 from mljob_operator.core.run.facts import RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe
@@ -102,7 +103,7 @@ def situations(draw: st.DrawFn) -> State:
         history=history or None,
         conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
     )
-    job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, ParsedSpec(spec), status, {})
+    job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, ParsedSpec(spec), StoredStatus.of(status))
     retry_at = draw(st.sampled_from([EPOCH, EPOCH + timedelta(hours=1)]))
     last_error = LastError("AirflowUnavailable", text, 7, retry_at, starting=True) if draw(st.booleans()) else None
     transient = TransientState(last_error=last_error, kept_by=text, over_since=draw(st.sampled_from([EPOCH, None])))

@@ -11,7 +11,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from mljob_operator.adapters.kubernetes.instances import read as read_instance
 from mljob_operator.adapters.kubernetes.jobs import Jobs, read
-from mljob_operator.adapters.kubernetes.requests import call
+from mljob_operator.adapters.kubernetes.requests import LONGEST_PAUSE, call
 from mljob_operator.errors import Conflict, Gone, Refused, StoreError, StoreUnavailable
 from mljob_operator.handlers import registry
 
@@ -60,6 +60,32 @@ async def test_status_code_decides_whether_a_request_may_be_retried(
     with pytest.raises(StoreError) as caught:
         await call(refuse)
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3", 3.0),
+        (None, 0.0),
+        ("86400", LONGEST_PAUSE),
+        ("-1", 0.0),
+        ("Fri, 31 Dec 2027 23:59:59 GMT", 0.0),
+        ("²", 0.0),
+        ("9" * 5000, 0.0),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_busy_api_server_says_for_how_long_to_leave_it_alone(
+    status: int, header: str | None, seconds: float
+) -> None:
+    async def refuse() -> None:
+        error = ApiException(status, "no")
+        error.headers = {"Retry-After": header} if header is not None else None
+        raise error
+
+    with pytest.raises(StoreUnavailable) as caught:
+        await call(refuse)
+    assert caught.value.retry_after == seconds
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,11 @@ UNAVAILABLE_SECONDS = 0.3
 reached."""
 
 DEFAULTS: dict[str, str | int | bool] = {
-    # With these two settings, the events of a task are delivered in order and without duplicates.
     "acks": "all",
-    "enable.idempotence": True,
+    # An idempotent producer first waits half a second for its id, in each process of a task. Without
+    # the id, a retry may store an event twice or behind a later one. The operator's fold has the same
+    # result for any order and any number of copies.
+    "enable.idempotence": False,
     # Five milliseconds are long enough to send a task's last report and its end in one request, and
     # too short to be noticed.
     "linger.ms": 5,

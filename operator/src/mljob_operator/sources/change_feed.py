@@ -21,15 +21,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from mljob_contract.run_id import RunId
 
 from ..controllers.mljob.controller import MLJobController
+from ..controllers.mljob.feed_index import FollowedRuns
 from ..controllers.orphans import Orphans
 from ..core.mljob import attempts
-from ..core.mljob.activity import is_hot, is_in_progress, is_still
 from ..core.mljob.state import State
 from ..core.run.backfill import BackfillRun
 from ..core.run.facts import RunFact, Snapshot, TaskFact
@@ -137,7 +137,7 @@ class ChangeFeedReader:
         """
         try:
             await self.pass_once()
-            hot = any(is_hot(state, self._clock()) for state in self._controller.lister.unfinished(self._airflow))
+            hot = self._followed.is_hot(self._clock())
         except AirflowError as error:
             return self._failed(error), False
         except Exception:
@@ -168,73 +168,102 @@ class ChangeFeedReader:
             AirflowError: A request failed. The watermark stays, so the next pass reads the same
                 changes again.
         """
-        states = self._controller.lister.unfinished(self._airflow)
-        submitted = {state.job.key: state for state in states if state.current.active and not state.job.is_backfill}
-        backfills = {state.run: state for state in states if state.current.active and state.job.is_backfill}
-        started = self._clock()
-        since = (self._watermark or self._first(states)) - OVERLAP
+        followed, lister = self._followed, self._controller.lister
+        first_pass, started = self._watermark is None, self._clock()
+        since = (self._watermark or self._first(lister.unfinished(self._airflow))) - OVERLAP
         runs = await self._dag_runs.changed_runs(since)
         # If no run is in progress, the task instances are not requested. A user may still have
         # cleared the run of a finished MLJob, but the list of runs shows this.
-        tasks = await self._dag_runs.changed_tasks(since) if submitted else []
+        tasks = await self._dag_runs.changed_tasks(since) if followed.submitted else []
 
-        followed = {state.run: state for state in submitted.values()}
         of_run: dict[RunKey, tuple[list[RunFact], list[TaskFact]]] = defaultdict(lambda: ([], []))
         for change in runs:
-            run, key = self._run(change), self._key(change.run_id)
-            if run in followed:
-                of_run[run][0].append(change.fact)
-            elif key is not None and key not in submitted:
-                self._controller.observe_run(key, run, Snapshot(started, run=change.fact))
+            of_run[self._run(change)][0].append(change.fact)
         for task in tasks:
-            if (run := self._run(task)) in followed:
-                of_run[run][1].append(task.fact)
+            of_run[self._run(task)][1].append(task.fact)
         for run, (run_facts, task_facts) in of_run.items():
-            state = followed[run]
-            run_fact = run_facts[-1] if run_facts else state.observed_run.run
-            queued_at = run_fact.queued_at if run_fact else None
-            # A cleared run has a new queued time. But the feed lacks the tasks of the run that had
-            # succeeded before, so the snapshot of a cleared run is not complete.
-            cleared = attempts.goes_on(state.job.status)
-            self._controller.observe_run(
-                state.job.key,
-                run,
-                Snapshot(
-                    started,
-                    run=run_facts[-1] if run_facts else None,
-                    tasks=tuple(task_facts),
-                    # The changes after ``since`` include all tasks of a run that was queued after
-                    # ``since``.
-                    complete=queued_at is not None and queued_at > since + SKEW and bool(task_facts) and not cleared,
-                ),
-            )
-        await self._follow(backfills, since, started)
-        first_pass = self._watermark is None
+            if (key := self._key(run.run_id)) is not None:
+                self._pass_on(key, run, run_facts, task_facts, since, started)
+        await self._follow(since, started)
         self._watermark = started + self._dag_runs.clock_offset
-        await self._check_halts(states, started)
-        in_progress = [state for state in states if state.current.active and not state.observed_run.over]
-        await self._relist(
-            submitted, in_progress, started, of_run, {state.run for state in states}, first_pass=first_pass
+        await self._check_halts(started)
+        if first_pass:
+            for key in sorted(followed.unread & followed.submitted.keys()):
+                if followed.submitted[key] not in of_run:
+                    self._controller.request_look_up(key)
+        await self._relist(started)
+
+    def _pass_on(
+        self,
+        key: Key,
+        run: RunKey,
+        run_facts: Sequence[RunFact],
+        task_facts: Sequence[TaskFact],
+        since: datetime,
+        started: datetime,
+    ) -> None:
+        """Pass the changes of one run to the worker of the MLJob that the run's id names.
+
+        Args:
+            key: The MLJob.
+            run: The run.
+            run_facts: The changes of the run.
+            task_facts: The changes of the run's task instances.
+            since: The time since which the feed was read, on Airflow's clock.
+            started: When the feed was read.
+        """
+        state = self._controller.lister.state(key, self._airflow)
+        if state is None or not state.current.active or state.job.is_backfill:
+            for fact in run_facts:
+                self._controller.observe_run(key, run, Snapshot(started, run=fact))
+            return
+        if state.run != run:
+            return
+        run_fact = run_facts[-1] if run_facts else state.observed_run.run
+        queued_at = run_fact.queued_at if run_fact else None
+        # A cleared run has a new queued time. But the feed lacks the tasks of the run that had
+        # succeeded before, so the snapshot of a cleared run is not complete.
+        cleared = attempts.goes_on(state.job.status)
+        self._controller.observe_run(
+            key,
+            run,
+            Snapshot(
+                started,
+                run=run_facts[-1] if run_facts else None,
+                tasks=tuple(task_facts),
+                # The changes after ``since`` include all tasks of a run that was queued after
+                # ``since``, if the run was there before the tasks were requested.
+                complete=bool(run_facts and task_facts)
+                and queued_at is not None
+                and queued_at > since + SKEW
+                and not cleared,
+            ),
         )
 
-    async def _follow(self, backfills: dict[RunKey, State], since: datetime, now: datetime) -> None:
+    async def _follow(self, since: datetime, now: datetime) -> None:
         """Pass the changed runs of backfills to the workers. One request covers all backfills.
 
         The request does not show whether a backfill itself was paused, closed or deleted. So at
         each relist the workers are told to look their backfills up. A worker that does not know the
         backfill's runs yet is told so in each pass.
         """
-        if not backfills:
+        followed = self._followed
+        if not followed.backfills:
             return
         members: dict[RunKey, list[BackfillRun]] = defaultdict(list)
         for change in await self._dag_runs.backfills.changed(since):
             members[RunKey(self._airflow, change.dag_id, change.marker.run_id)].append(change.member)
+        for backfill, changed in members.items():
+            if (owner := followed.backfills.get(backfill)) is not None:
+                self._controller.observe_backfill_runs(owner, backfill, changed)
         due = self._relisted_at is None or now >= self._relisted_at + RELIST_INTERVAL
-        for backfill, state in backfills.items():
-            if backfill in members:
-                self._controller.observe_backfill_runs(state.job.key, backfill, members[backfill])
-            if due or state.observed_run.observed_backfill is None or not state.observed_run.observed_backfill.created:
-                self._controller.request_look_up(state.job.key)
+        of_backfills = followed.backfills.values()
+        for key in sorted(of_backfills if due else followed.unread.intersection(of_backfills)):
+            self._controller.request_look_up(key)
+
+    @property
+    def _followed(self) -> FollowedRuns:
+        return self._controller.lister.followed(self._airflow)
 
     @property
     def _dag_runs(self) -> DagRuns:
@@ -254,7 +283,7 @@ class ChangeFeedReader:
         submitted = [state.job.status.submit_time for state in states if state.job.status.submit_time]
         return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
 
-    async def _check_halts(self, states: list[State], now: datetime) -> None:
+    async def _check_halts(self, now: datetime) -> None:
         """Find out which DAGs of runs in progress are halted, because they are paused or no DAG
         file has them any more.
 
@@ -263,40 +292,33 @@ class ChangeFeedReader:
         first, because they are probably halted. Among equals, the DAG whose last request is the
         longest ago comes first.
         """
-        followed = [state for state in states if is_in_progress(state) or state.transient.halt is not None]
-        if not followed or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):
+        dags = self._followed.dags
+        if not dags or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):
             return
         self._halts_checked_at = now
-        active = {state.run.dag_id for state in followed if not is_still(state)}
-        dag_ids = {state.run.dag_id for state in followed}
-        self._last_checks = {dag_id: self._last_checks.get(dag_id, 0) for dag_id in dag_ids}
-        ordered = sorted(dag_ids, key=lambda dag_id: (dag_id in active, self._last_checks[dag_id], dag_id))
-        first, remaining = ordered[:HALTS_PER_CHECK], set(ordered[HALTS_PER_CHECK:])
+        self._last_checks = {dag_id: self._last_checks.get(dag_id, 0) for dag_id in dags}
+        ordered = sorted(dags, key=lambda dag_id: (bool(dags[dag_id].moving), self._last_checks[dag_id], dag_id))
+        first, remaining = ordered[:HALTS_PER_CHECK], ordered[HALTS_PER_CHECK:]
         found = await self._dag_runs.halts(first)
         self._last_checks |= dict.fromkeys(first, self._checks)
         self._checks += 1
-        paused = await self._dag_runs.paused_dags() if remaining else set()
-        for state in followed:
-            dag_id = state.run.dag_id
-            if dag_id in found:
-                halt = found[dag_id]
-            elif dag_id in remaining and Halt.STALE is not state.transient.halt:
-                halt = Halt.PAUSED if dag_id in paused else None
-            else:
-                continue
-            if halt is not state.transient.halt:
-                self._controller.observe_halt(state.job.key, halt)
+        for dag_id, halt in found.items():
+            self._observe_halt(dag_id, halt)
+        if not remaining:
+            return
+        paused = await self._dag_runs.paused_dags()
+        for dag_id in remaining:
+            # The list of paused DAGs does not show whether a DAG is still stale.
+            self._observe_halt(dag_id, Halt.PAUSED if dag_id in paused else None, unless=Halt.STALE)
 
-    async def _relist(
-        self,
-        submitted: dict[Key, State],
-        in_progress: Collection[State],
-        now: datetime,
-        changed: Collection[RunKey],
-        followed: Collection[RunKey],
-        *,
-        first_pass: bool,
-    ) -> None:
+    def _observe_halt(self, dag_id: str, halt: Halt | None, *, unless: Halt | None = None) -> None:
+        """Tell the workers of a DAG's MLJobs that another halt was observed. MLJobs for which
+        ``unless`` was observed last are left out.
+        """
+        for key in self._followed.differing(dag_id, halt, unless):
+            self._controller.observe_halt(key, halt)
+
+    async def _relist(self, now: datetime) -> None:
         """Take a census if one is due: list Airflow's active runs, and compare them with the
         MLJobs.
 
@@ -304,31 +326,30 @@ class ChangeFeedReader:
         is told to request the run from Airflow. If a user cleared the run of a finished MLJob while
         the operator was not running, the MLJob gets a worker that follows the run again.
         """
-        for key, state in submitted.items():
-            if first_pass and state.run not in changed and not state.observed_run.complete:
-                self._controller.request_look_up(key)
         interval = (
             ABSENCE_CONFIRMED_AFTER if self._controller.vanished_runs.wants_relist(self._airflow) else RELIST_INTERVAL
         )
         if self._relisted_at is not None and now < self._relisted_at + interval:
             return
+        # The runs of MLJobs that are submitted after the request are not in the list.
+        followed = self._followed
+        in_progress, runs = dict(followed.in_progress), set(followed.runs.values())
+        submitted, unread = set(followed.submitted), set(followed.unread)
         active = await self._dag_runs.active_runs()
         self._relisted_at = now
         for change in active:
             owner = self._key(change.run_id)
-            is_back = owner is not None and owner in submitted and submitted[owner].observed_run.missed_at is not None
-            if owner is not None and (is_back or owner not in submitted):
+            if owner is not None and (owner not in submitted or owner in self._followed.missed):
                 self._controller.observe_run(owner, self._run(change), Snapshot(now, run=change.fact))
         listed = {self._run(change) for change in active}
-        unlisted = [state.job.key for state in in_progress if state.job.is_backfill or state.run not in listed]
+        unlisted = [key for key, run in in_progress.items() if key not in submitted or run not in listed]
         self._controller.vanished_runs.relist(self._airflow, now, unlisted)
-        for key, state in submitted.items():
-            age = now - (state.job.status.submit_time or now)
-            missing = state.run not in listed and not state.observed_run.over
-            if age > OVERLAP and (missing or not state.observed_run.complete):
+        for key in sorted(submitted.intersection([*unlisted, *unread])):
+            state = self._controller.lister.state(key, self._airflow)
+            if state is not None and now - (state.job.status.submit_time or now) > OVERLAP:
                 self._controller.request_look_up(key)
         if not self._controller.vanished_runs.have_vanished(self._airflow):
-            await self._orphans.relist(self._airflow, now, active, followed)
+            await self._orphans.relist(self._airflow, now, active, runs)
 
     def _run(self, change: RunChange | TaskChange) -> RunKey:
         return RunKey(self._airflow, change.dag_id, change.run_id)

@@ -16,6 +16,8 @@ from ..proxies import shown
 
 TIMEOUT = 15.0
 """The longest time of one request, in seconds."""
+LONGEST_PAUSE = 30.0
+"""The longest pause in seconds that the API server may ask for. A longer one counts as this."""
 NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
 """The exceptions of aiohttp for a request that got no answer."""
 
@@ -85,6 +87,15 @@ def _is_ending(answer: Mapping[str, Any]) -> bool:
     return any(isinstance(cause, Mapping) and cause.get("reason") == "NamespaceTerminating" for cause in causes or ())
 
 
+def _retry_after(error: ApiException) -> float:
+    """Return the seconds for which the API server asks the operator to wait, or 0.
+
+    The API server sends whole seconds (RFC 9110, section 10.2.3). Anything else counts as 0.
+    """
+    value = (error.headers or {}).get("Retry-After") or ""
+    return min(float(value), LONGEST_PAUSE) if value.isascii() and value.isdecimal() and len(value) < 10 else 0.0
+
+
 def _mapped(error: ApiException) -> StoreError:
     status, body = error.status or 0, str(error.body or "")
     text = explanation(status, error.reason, body)
@@ -97,7 +108,7 @@ def _mapped(error: ApiException) -> StoreError:
     if status == 403 and _is_ending(json_object(body)):
         return Gone(text)
     if status in (429, 0) or status >= 500:
-        return StoreUnavailable(text)
+        return StoreUnavailable(text, retry_after=_retry_after(error))
     if status in (400, 413, 422):
         return Refused(text)
     return StoreError(text)

@@ -307,7 +307,7 @@ class AirflowInstanceController:
         change.
         """
         instance, probe_result = registered.instance, registered.probe_result
-        active, waiting = len(self._admission.active(instance.name)), self._admission.waiting(instance.name)
+        active, waiting = self._admission.active(instance.name), self._admission.waiting(instance.name)
         self._meter.reservations(instance.name, active, waiting)
         status = report(
             View(

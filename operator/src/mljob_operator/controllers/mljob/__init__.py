@@ -14,6 +14,8 @@ The input of an MLJob goes this way:
 - :mod:`.actions` has the protocol of the actions that differ between a single run and a backfill.
   :mod:`.run_actions` and :mod:`.backfill_actions` implement it. :mod:`.shared_actions` and
   :mod:`.cancellation_actions` have the other actions.
+- :mod:`.write_queue` lets writes wait while the API server can't keep up, :mod:`.write_pace` says
+  when that is so, and :mod:`.queued_jobs` sends all writes that way.
 - :mod:`.status_writer` stores statuses and records Kubernetes Events. :mod:`.status_redaction`
   redacts their texts.
 
@@ -25,8 +27,11 @@ What they need to know:
   Secrets that MLJobs wait for.
 - :mod:`.backfill_index` finds the MLJobs that have a backfill of a DAG in progress.
 
+- :mod:`.past_jobs` remembers which MLJobs and runs need no worker any more.
+
 What others ask:
 
-- :mod:`.lister` lists the MLJobs of an Airflow.
+- :mod:`.lister` lists the MLJobs of an Airflow. :mod:`.feed_index` knows what the reader of a change
+  feed asks about all of them.
 - :mod:`.vanished_runs` takes the lists of active runs, and reports runs that are missing.
 """

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.airflow_instance.catalog import AIRFLOW_GONE
@@ -32,13 +31,17 @@ from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
 from ...core.run.run_key import Key, RunKey
+from ...core.run.states import FINISHED_TASK
 from ...core.run.vanishing import MissingRuns
-from ...ports import Clock, JobStore, SourceChanges, Telemetry
+from ...ports import Clock, SourceChanges, Telemetry
 from .backfill_index import BackfillIndex
 from .conf_sources import ConfSources
 from .confs import Confs
+from .feed_index import FeedIndex
 from .lister import MLJobLister
 from .milestones import Milestones
+from .past_jobs import PastJobs
+from .queued_jobs import QueuedJobs
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
@@ -46,12 +49,6 @@ from .upstreams import Upstreams, waited_for
 from .vanished_runs import VanishedRuns
 from .worker_state import Done, WorkerState
 from .workers import Workers
-
-MAX_CHECKED_RUNS = 10_000
-"""The maximum number of runs without a worker that are remembered as checked
-(:meth:`MLJobController.observe_run`). A run that is not remembered is checked again when it appears
-in the change feed.
-"""
 
 
 class MLJobController:
@@ -74,7 +71,7 @@ class MLJobController:
     def __init__(
         self,
         reconciler: Reconciler,
-        jobs: JobStore,
+        jobs: QueuedJobs,
         clock: Clock,
         telemetry: Telemetry,
         changes: SourceChanges,
@@ -94,7 +91,9 @@ class MLJobController:
         self._clock = clock
         meter = telemetry.meter
         self._meter = meter.jobs
-        self._writer = StatusWriter(jobs, meter, Milestones(meter.jobs, telemetry.tracer, clock))
+        self._writer = StatusWriter(
+            jobs, meter, Milestones(meter.jobs, telemetry.tracer, clock), lambda key: self.workers.wake(key)
+        )
         self._conf_sources = ConfSources(changes, lambda key: self.workers.retry_now(key))
         steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
         self.workers = Workers(
@@ -107,11 +106,12 @@ class MLJobController:
             min_interval=min_interval,
         )
         """The workers of all MLJobs."""
-        self.lister = MLJobLister(self.workers, self._classifier.state)
+        self._index = FeedIndex()
+        self.lister = MLJobLister(self.workers, self._classifier.state, self._index)
         """Lists the MLJobs of an Airflow."""
         self.vanished_runs = VanishedRuns(missing_runs, meter, wake=self.workers.wake, changed=self._runs_vanished)
         """Reports missing runs."""
-        self._checked_runs: dict[RunKey, datetime | None] = {}
+        self._past = PastJobs()
         self._backfills = BackfillIndex()
         self._early_passes: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -122,6 +122,8 @@ class MLJobController:
         self.workers.retry_paced(self._upstreams.observe(job))
         worker = self.workers.get(job.key)
         if worker is None:
+            if self._past.has(job):
+                return
             if is_done(job):
                 expires = expires_at(job)
                 if expires is not None:
@@ -151,6 +153,9 @@ class MLJobController:
             self.workers.forget_last_error(job.key)
         elif current is None or worker.begin_count != begin_count or _needs_step(current, job):
             self.workers.wake(job.key)
+        elif worker.task is None:
+            # Another process may have written this version, for example that the run is submitted.
+            self._follow_again(job.key)
 
     def observe_deletion(self, key: Key, uid: str) -> None:
         """Handle the deletion of the MLJob with this uid, which the watch has reported."""
@@ -175,6 +180,9 @@ class MLJobController:
         worker = self.workers.get_or_add(key)
         worker.inbox.facts.append((candidates, fact))
         worker.done.append(done)
+        if worker.awaits_turn and isinstance(fact, TaskFact) and fact.state not in FINISHED_TASK:
+            # The step for the turn takes the fact too, and until then it can't be shown.
+            return
         self.workers.wake(key)
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
@@ -225,16 +233,14 @@ class MLJobController:
             snapshot: The facts.
         """
         worker = self.workers.get(key)
-        if worker is None and snapshot.run is not None and self._checked_runs.get(run) != snapshot.run.queued_at:
+        if worker is None and snapshot.run is not None and self._past.needs_check(run, snapshot.run):
             # No worker tracks this run. Either the run belongs to a finished MLJob, and a user may
             # have cleared the run in Airflow. Or the run belongs to no MLJob. A step of a new
             # worker finds out which. A run is checked again only if Airflow has queued the run
             # again.
-            self._checked_runs[run] = snapshot.run.queued_at
-            if len(self._checked_runs) > MAX_CHECKED_RUNS:
-                del self._checked_runs[next(iter(self._checked_runs))]
+            self._past.note_checked(run, snapshot.run)
             worker = self.workers.get_or_add(key)
-        if worker is not None:
+        if worker is not None and not worker.takes_quietly(run, snapshot):
             worker.inbox.snapshots.append((run, snapshot))
             self.workers.wake(key)
 
@@ -308,11 +314,15 @@ class MLJobController:
 
     def _drop(self, key: Key) -> None:
         """Forget an MLJob that is deleted or has nothing more to do."""
+        if (worker := self.workers.get(key)) is not None and worker.tracked is not None:
+            self._past.leave(worker.tracked)
         self._classifier.forget(key)
         self._confs.forget(key)
         self._conf_sources.follow(key, ())
         self._backfills.remove(key)
         self._meter.forget(key)
+        self._index.remove(key)
+        self._writer.end_step(key, waits=False)
 
     def _wake_admitted(self) -> None:
         """Wake the MLJobs that may submit their runs now."""
@@ -322,6 +332,7 @@ class MLJobController:
     def _after_step(self, key: Key, worker: WorkerState) -> None:
         self._follow_up(key, worker)
         self._count(key, worker)
+        self._follow_again(key)
         if worker.failures:
             self._admission.release_waiting(key)
         self._wake_admitted()
@@ -357,7 +368,20 @@ class MLJobController:
         self._backfills.update(state)
 
     def _reserve(self, worker: WorkerState) -> None:
-        self._classifier.reserve(self._state(worker))
+        state = self._state(worker)
+        self._classifier.reserve(state)
+        self._index.update(state)
+
+    def _follow_again(self, key: Key) -> None:
+        """Update what the readers of the change feeds are told about an MLJob."""
+        if self.workers.get(key) is None or not self.workers.of_each(self._update_index, [key]):
+            self._index.remove(key)
+
+    def _update_index(self, worker: WorkerState) -> None:
+        if worker.finished:
+            self._index.remove(_job(worker).key)
+        else:
+            self._index.update(worker.last_state(self._classifier.state))
 
     def _state(self, worker: WorkerState) -> State:
         """Return the current state of the worker's MLJob."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ...core.mljob.airflow_use import needs_airflow
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import SETTINGS_AIRFLOW, Key
+from .feed_index import FeedIndex, FollowedRuns
 from .worker_state import WorkerState
 from .workers import Workers
 
@@ -18,28 +20,45 @@ class MLJobLister:
     Args:
         workers: The workers of all MLJobs.
         classify: Classifies an MLJob at the current time.
+        index: The unfinished MLJobs by what the change feed asks about them.
     """
 
-    def __init__(self, workers: Workers, classify: Callable[[TrackedJob], State]) -> None:
+    def __init__(self, workers: Workers, classify: Callable[[TrackedJob], State], index: FeedIndex) -> None:
         self._workers = workers
         self._classify = classify
+        self._index = index
+
+    def followed(self, airflow: str) -> FollowedRuns:
+        """Return the index of the unfinished MLJobs that have an attempt in an Airflow."""
+        return self._index.of(airflow)
+
+    def state(self, key: Key, airflow: str) -> State | None:
+        """Return the current state of an unfinished MLJob. Return None if there is no such MLJob, if
+        it has no attempt in the Airflow, or if a defect keeps it from being classified.
+        """
+        worker = self._workers.get(key)
+        if worker is None:
+            return None
+        return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
     def unfinished(self, airflow: str) -> list[State]:
         """Return the states of unfinished MLJobs that have an attempt in an Airflow.
 
         MLJobs that wait for their first attempt have no run yet, and are left out.
+
+        This method looks at each MLJob. What is asked again and again is in :meth:`followed`.
         """
-
-        def unfinished_state(worker: WorkerState) -> State | None:
-            state = worker.last_state(self._classify)
-            attempt = state.current.attempt
-            return None if worker.finished or attempt is None or attempt.airflow != airflow else state
-
-        return [state for _, state in self._workers.of_each(unfinished_state) if state is not None]
+        found = self._workers.of_each(partial(self._unfinished, airflow))
+        return [state for _, state in found if state is not None]
 
     def count(self) -> int:
         """Return the number of MLJobs that are not finished."""
-        return sum(worker.tracked is not None and not worker.finished for worker in self._workers.tracked.values())
+        return len(self._index)
+
+    def _unfinished(self, airflow: str, worker: WorkerState) -> State | None:
+        state = worker.last_state(self._classify)
+        attempt = state.current.attempt
+        return None if worker.finished or attempt is None or attempt.airflow != airflow else state
 
     def users(self, airflow: str) -> list[Key]:
         """Return the MLJobs that still need an Airflow.

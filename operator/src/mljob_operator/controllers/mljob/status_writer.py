@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mljob_contract.mljob import MLJobStatus
 
 from ...core.conf.redaction import Redaction
+from ...core.mljob.actions import Action, Wait
 from ...core.mljob.job import Job
-from ...core.mljob.state import State
+from ...core.mljob.state import Stage, State
 from ...core.run.outputs import Outputs
 from ...core.run.run_key import Key
+from ...core.run.states import TERMINAL_PHASES
 from ...core.status.build import report
 from ...core.status.disclosure import redacted_state
 from ...core.status.events import WARNING, KubeEvent, events_of
@@ -25,14 +27,24 @@ from ...core.status.tasks import TaskEntries
 from ...core.text.storable import cut
 from ...errors import OperatorError, Refused
 from ...logs import redacted_logger
-from ...ports import JobStore, Meter
+from ...ports import Meter
 from .milestones import Milestones
+from .queued_jobs import QueuedJobs
+from .write_queue import Worth
 
 log = redacted_logger(__name__)
 
 LAST_EVENTS = 0.4
 """The longest time in seconds for the Events that are being recorded when the process is told to end.
 Another replica waits for them too. An Event that takes longer may still be recorded.
+"""
+
+
+LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
+"""The Events that are not recorded while writes wait, because the status says the same."""
+MAX_WAITING_EVENTS = 1000
+"""The maximum number of Events that wait for the API server. Further ones are left out, but for
+warnings.
 """
 
 
@@ -59,13 +71,17 @@ class StatusWriter:
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
+        meter: Measures the writes.
         milestones: Records what has ended with a stored status.
+        wake: Wakes an MLJob whose write has its turn.
     """
 
-    def __init__(self, jobs: JobStore, meter: Meter, milestones: Milestones) -> None:
+    def __init__(self, jobs: QueuedJobs, meter: Meter, milestones: Milestones, wake: Callable[[Key], None]) -> None:
         self._jobs = jobs
+        self._writes = jobs.writes
         self._meter = meter
         self._milestones = milestones
+        self._wake = wake
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -73,21 +89,38 @@ class StatusWriter:
         """The tasks that are recording Events."""
         return self._background
 
-    async def store(self, job: Job, patch: Patch) -> Job:
-        """Store a status, record the Events about its changes, and return the stored MLJob.
+    def has_turn(self, key: Key, worth: Worth) -> bool:
+        """Return whether a status may be stored now. If not, the MLJob is woken for its turn, and
+        then stores the status of that time.
+        """
+        return self._writes.has_turn(key, worth, partial(self._wake, key))
+
+    def end_step(self, key: Key, *, waits: bool) -> None:
+        """Give back a turn that a step has not used. ``waits`` says whether the MLJob keeps its
+        place in the queue.
+        """
+        self._writes.end_turn(key)
+        if not waits:
+            self._writes.leave(key)
+
+    async def store(self, job: Job, patch: Patch, worth: Worth = Worth.SUBMISSION) -> tuple[Job, float]:
+        """Store a status when the write has its turn, and record the Events about its changes.
 
         Args:
             job: The version of the MLJob that the patch was made from.
             patch: The change of the status.
+            worth: What the status is worth to its readers.
+
+        Returns:
+            The stored MLJob, and when the patch was sent, in seconds of the event loop's clock.
 
         Raises:
             StoreError: The Kubernetes API fails, or refuses the status.
         """
-        started = time.perf_counter()
-        written = await self._jobs.write_status(job, patch.content)
-        self._meter.status_written(time.perf_counter() - started)
+        written, sent_at = await self._jobs.store_status(job, patch.content, worth)
+        self._meter.status_written(asyncio.get_running_loop().time() - sent_at)
         self._record_changes(written, job.status, written.status)
-        return written
+        return written, sent_at
 
     def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
         """Count a status that the API server refused as invalid, and report the first of several
@@ -157,7 +190,8 @@ class StatusWriter:
 
     def _record_changes(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
         for event in events_of(old, new):
-            self._record(job, event)
+            if event.reason not in LEFT_OUT_WHEN_BUSY or not self._writes.is_busy:
+                self._record(job, event)
         self._milestones.record(job, old, new)
         if new.phase != old.phase:
             log.info(
@@ -171,6 +205,9 @@ class StatusWriter:
 
     def _record(self, job: Job, event: KubeEvent) -> None:
         """Create a Kubernetes Event in the background, so that no status waits for the Event."""
+        if event.type != WARNING and self._writes.waiting(Worth.EVENT) >= MAX_WAITING_EVENTS:
+            log.debug("%s/%s: event %s is left out, because too many wait", *job.key, event.reason)
+            return
         task = asyncio.create_task(self._recorded(job, event))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -200,6 +237,24 @@ def difference(
     if not patch:
         return None
     return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(job.stored_status, status))
+
+
+def worth_of(state: State, patch: Patch, action: Action) -> Worth:
+    """Return what a status is worth to its readers, and to what follows from it.
+
+    Args:
+        state: The state that the status shows.
+        patch: The change of the status.
+        action: What follows. If it is not to wait, the step waits for the write.
+    """
+    phase = patch.content.get("phase")
+    if state.cancellation.reason is not None or state.job.deleting:
+        return Worth.CANCELLATION
+    if phase in TERMINAL_PHASES or state.stage is Stage.ENDED:
+        return Worth.END
+    if not isinstance(action, Wait) or (state.current.open and not state.current.submitted):
+        return Worth.SUBMISSION
+    return Worth.PROGRESS if phase is None else Worth.START
 
 
 def extra(key: Key) -> dict[str, str]:

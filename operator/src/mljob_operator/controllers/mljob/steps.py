@@ -6,7 +6,6 @@ writes the status, and acknowledges the Kafka messages whose facts are stored.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,7 +24,7 @@ from ...ports import Clock, JobStore
 from .conf_sources import ConfSources, waited_for
 from .confs import Confs
 from .reconciler import Reconciler
-from .status_writer import Patch, StatusWriter, difference, extra
+from .status_writer import Patch, StatusWriter, difference, extra, worth_of
 from .worker_state import WorkerState
 
 log = redacted_logger(__name__)
@@ -76,6 +75,13 @@ class Steps:
             The seconds until the next step is due. None: no step is due without input, or
             ``worker.needs_step`` asks for a step at once.
         """
+        try:
+            return await self._taken(key, worker)
+        finally:
+            self._writer.end_step(key, waits=worker.awaits_turn and not worker.failures)
+
+    async def _taken(self, key: Key, worker: WorkerState) -> float | None:
+        worker.awaits_turn = False
         try:
             until = await self._step(key, worker)
         except Conflict as conflict:
@@ -151,7 +157,8 @@ class Steps:
         if ended is None:
             return None
         state, action = ended
-        worker.acknowledge()
+        if not worker.awaits_turn:
+            worker.acknowledge()
         self._report_contradictions(worker, state)
         if isinstance(action, Release):
             return await self._release(worker, state, action)
@@ -190,7 +197,7 @@ class Steps:
             action = outcome.action
             stores = isinstance(action, Store)
             try:
-                changed = await self._write(worker, state, at_once=stores)
+                changed = await self._write(worker, state, action)
             except Refused as error:
                 if worker.job is None or worker.job.uid != before.job.uid:
                     return None
@@ -209,12 +216,14 @@ class Steps:
             if not stores and not (changed and _start_times(before.job) != _start_times(worker.tracked.job)):
                 return _with_stored_job(state, worker.tracked), action
 
-    async def _write(self, worker: WorkerState, state: State, *, at_once: bool) -> bool:
+    async def _write(self, worker: WorkerState, state: State, action: Action) -> bool:
         """Store the status if it has changed, and return whether the status was stored.
 
-        A change that only makes values more exact waits for up to ``REFINEMENT_WAITS``, unless
-        ``at_once`` is set.
+        A change that only makes values more exact waits for up to ``REFINEMENT_WAITS``, unless the
+        action is to store. If the action is to wait, the status waits for its turn among all
+        writes, and this step does not store it.
         """
+        worker.awaits_turn = False
         job = state.job
         redaction = await self._reconciler.redaction.of(state)
         assert worker.tracked is not None
@@ -228,15 +237,18 @@ class Steps:
         if patch is None:
             worker.refining_since = None
             return False
-        if not at_once and not patch.urgent:
+        if not isinstance(action, Store) and not patch.urgent:
             worker.refining_since = worker.refining_since or self._clock()
             if self._clock() < worker.refining_since + REFINEMENT_WAITS:
                 return False
+        worth = worth_of(state, patch, action)
+        if isinstance(action, Wait) and not self._writer.has_turn(job.key, worth):
+            worker.awaits_turn = True
+            return False
         worker.refining_since = None
-        asked_at = asyncio.get_running_loop().time()
         worker.writing = True
         try:
-            written = await self._writer.store(job, patch)
+            written, sent_at = await self._writer.store(job, patch, worth)
             worker.accept(written, job)
         except Conflict:
             worker.drop_outdated_run(job)
@@ -244,12 +256,12 @@ class Steps:
         finally:
             worker.writing = False
         _require_stored(patch, written)
-        worker.written_at = asked_at
+        worker.written_at = sent_at
         if worker.tracked is not None:
             transient = worker.tracked.transient
             if transient.refused:
                 transient = replace(transient, refused=False)
-            worker.tracked = replace(worker.tracked, transient=transient, confirmed_at=asked_at)
+            worker.tracked = replace(worker.tracked, transient=transient, confirmed_at=sent_at)
         return True
 
     def _start_over(self, worker: WorkerState, error: Refused) -> None:

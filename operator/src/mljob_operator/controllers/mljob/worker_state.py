@@ -16,7 +16,7 @@ from ...core.mljob.transient_state import TransientState
 from ...core.run.backfill import BackfillRun
 from ...core.run.facts import EventId, RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
-from ...core.run.observed_run import LONG_AGO, fold, observe
+from ...core.run.observed_run import LONG_AGO, fold, observe, tells_nothing_new
 from ...core.run.run_key import RunKey
 from ...core.run.states import TERMINAL_PHASES
 from ...core.status.tasks import TaskEntries
@@ -65,12 +65,14 @@ class WorkerState:
         done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
-        woken_at: Since when the step has been needed, in the event loop's seconds.
+        woken_at: Since when an input has waited for a stored status, in the event loop's seconds.
+            None: none does.
         task: The task that takes the steps. None if no step is being taken.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
         refining_since: Since when a patch that only makes values more exact has been waiting; None:
             no such patch is waiting.
+        awaits_turn: Whether a changed status waits for its turn among all writes.
         writing: Whether a status patch is being sent, so that the watch may deliver the result
             before the answer arrives.
         failures: The number of failed steps in a row.
@@ -87,11 +89,12 @@ class WorkerState:
     done: list[Done] = field(default_factory=list)
     unstored: list[Done] = field(default_factory=list)
     needs_step: bool = False
-    woken_at: float = float("-inf")
+    woken_at: float | None = None
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     written_at: float = float("-inf")
     refining_since: datetime | None = None
+    awaits_turn: bool = False
     writing: bool = False
     failures: int = 0
     begin_count: int = 0
@@ -121,6 +124,15 @@ class WorkerState:
         ):
             state = self.state = classify(tracked)
         return state
+
+    def rest(self) -> None:
+        """Keep only what an MLJob needs that is silent, and that in little memory. The next step
+        makes everything else again.
+        """
+        if self.task is None:
+            self.state, self.entries = None, TaskEntries()
+            if self.tracked is not None:
+                self.tracked.job.stored.pack()
 
     def begin(self, job: Job, transient: TransientState) -> None:
         """Start to track an MLJob, or an attempt that another process has begun.
@@ -191,6 +203,25 @@ class WorkerState:
         assert self.tracked is not None
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)
         return self.tracked
+
+    def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
+        """Take a snapshot of the run if it says nothing new, so that it needs no step. Return
+        whether the worker has taken the snapshot.
+
+        A worker that is about to take a step, or is taking one, takes no snapshot in this way.
+        """
+        tracked, state = self.tracked, self.state
+        if tracked is None or state is None or self.needs_step or self.task is not None or self.finished:
+            return False
+        known = tracked.observed_run
+        if state.run != run or state.job is not tracked.job or state.observed_run is not known:
+            return False
+        after = observe(known, snapshot)
+        if not tells_nothing_new(after, known):
+            return False
+        self.tracked = replace(tracked, observed_run=after)
+        self.state = replace(state, inputs=replace(state.inputs, observed_run=after))
+        return True
 
     def fold_inbox(self, state: State) -> None:
         """Fold the inbox into the observed run and the transient state.

@@ -28,6 +28,10 @@ log = redacted_logger(__name__)
 
 T = TypeVar("T")
 
+MAX_AWAKE = 500
+"""The number of MLJobs that are kept in the form that a step needs. The others keep what they need
+while they are silent (:meth:`.WorkerState.rest`), which takes a sixth of the memory.
+"""
 LAST_STEPS = 1.0
 """The longest time in seconds for the steps that are being taken when the process is told to end.
 Most take milliseconds. Another replica waits for them, and may act within 2 seconds. It does again
@@ -68,6 +72,7 @@ class Workers:
         self._meter = meter
         self._min_interval = min_interval
         self._states: dict[Key, WorkerState] = {}
+        self._awake: dict[Key, None] = {}
         self._expiries = Expiries(self.wake)
         self._paced = PacedWake(self.retry_now)
         self._closing = self._holds_steps = False
@@ -109,7 +114,10 @@ class Workers:
 
     def get_or_add(self, key: Key) -> WorkerState:
         """Return the worker of an MLJob. If it has none, add one."""
-        return self._states.setdefault(key, WorkerState(self._takeover_state))
+        worker = self._states.get(key)
+        if worker is None:
+            worker = self._states[key] = WorkerState(self._takeover_state)
+        return worker
 
     def remove(self, key: Key) -> None:
         """Remove the worker of a deleted MLJob. If the worker takes a step, the end of the step
@@ -119,9 +127,13 @@ class Workers:
         worker.forget()
         self._drop(key)
         if worker.task is None:
-            del self._states[key]
+            self._end(key)
         else:
             worker.tracked = None
+
+    def _end(self, key: Key) -> None:
+        del self._states[key]
+        self._awake.pop(key, None)
 
     def expire(self, seconds: float, job: Job) -> None:
         """Wake the worker of a finished MLJob after this many seconds, unless this is planned."""
@@ -139,8 +151,9 @@ class Workers:
         worker = self.get_or_add(key) if self._expiries.end(key) else self._states.get(key)
         if worker is None:
             return
-        if not worker.needs_step:
-            worker.needs_step, worker.woken_at = True, asyncio.get_running_loop().time()
+        worker.needs_step = True
+        if worker.woken_at is None:
+            worker.woken_at = asyncio.get_running_loop().time()
         if worker.timer is not None:
             worker.timer.cancel()
             worker.timer = None
@@ -192,7 +205,18 @@ class Workers:
                 answers.append((key, function(worker)))
             except Exception:
                 log.debug("%s/%s: unexpected error", *key, exc_info=True)
+            self._keep_awake(key)
         return answers
+
+    def _keep_awake(self, key: Key) -> None:
+        """Let the MLJob rest that was asked for the longest ago, instead of this one."""
+        self._awake.pop(key, None)
+        self._awake[key] = None
+        if len(self._awake) > MAX_AWAKE:
+            oldest = next(iter(self._awake))
+            del self._awake[oldest]
+            if (worker := self._states.get(oldest)) is not None:
+                worker.rest()
 
     def stop(self) -> None:
         """Start no more steps."""
@@ -214,21 +238,30 @@ class Workers:
     def _steps_under_way(self) -> list[asyncio.Task[None]]:
         return [worker.task for worker in self._states.values() if worker.task is not None]
 
+    async def _measured(self, key: Key, worker: WorkerState) -> float | None:
+        """Take a step, and measure how long its input has waited for a stored status. An input whose
+        status waits for its turn among all writes goes on waiting.
+        """
+        (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
+        until = await self._steps.take(key, worker)
+        if worker.awaits_turn or worker.failures:
+            worker.woken_at = woken_at
+        elif worker.written_at > written_at and woken_at is not None:
+            self._meter.write_lag(asyncio.get_running_loop().time() - woken_at)
+        return until
+
     async def _run(self, key: Key, worker: WorkerState) -> None:
         """Take steps for an MLJob until no input has arrived during the last step."""
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:
             while worker.needs_step and not self._closing:
-                worker.needs_step, woken_at = False, worker.woken_at
+                worker.needs_step = False
                 pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
                 if pause > 0:
                     await asyncio.sleep(pause)
                     worker.needs_step = False
-                written_at = worker.written_at
-                until = await self._steps.take(key, worker)
-                if worker.written_at > written_at:
-                    self._meter.write_lag(asyncio.get_running_loop().time() - woken_at)
+                until = await self._measured(key, worker)
                 self._after_step(key, worker)
                 if worker.failures and until is not None:
                     # Sleep here instead of setting the timer, because new input would cancel the
@@ -242,7 +275,7 @@ class Workers:
         if worker.job is None or is_done(worker.job):
             worker.forget()
             self._drop(key)
-            del self._states[key]
+            self._end(key)
             if worker.job is not None and until is not None:
                 self._expiries.begin(until, worker.job)
         elif until is not None and not self._closing:

@@ -72,6 +72,7 @@ class AdmissionQueue:
 
     def __init__(self) -> None:
         self._reservations: dict[Key, tuple[Reservation, QueueKey]] = {}
+        self._active: Counter[str] = Counter()
         self._airflows: defaultdict[str, _AirflowReservations] = defaultdict(_AirflowReservations)
 
     def reserve(self, key: Key, reservation: Reservation | None, created_at: datetime) -> bool:
@@ -87,6 +88,7 @@ class AdmissionQueue:
             self._reservations[key] = (reservation, queue_key)
             airflow = self._airflows[reservation.airflow]
             if reservation.active:
+                self._active[reservation.airflow] += 1
                 airflow.admit(key, reservation.rule)
             else:
                 airflow.wait(queue_key, reservation.priority, reservation.rule)
@@ -99,6 +101,8 @@ class AdmissionQueue:
         if (stored := self._reservations.pop(key, None)) is None:
             return
         reservation, queue_key = stored
+        if reservation.active:
+            self._active[reservation.airflow] -= 1
         airflow = self._airflows[reservation.airflow]
         if not airflow.end(key, reservation.rule):
             airflow.stop_waiting(queue_key, reservation.priority, reservation.rule)
@@ -140,14 +144,9 @@ class AdmissionQueue:
         """Return the names of the Airflows for which MLJobs wait."""
         return [name for name, airflow in self._airflows.items() if airflow.waiting]
 
-    def active(self, airflow: str) -> list[Key]:
-        """Return the MLJobs that have or may have a run in an Airflow."""
-        reservations = self._airflows.get(airflow)
-        return (
-            sorted(key for key in reservations.admitted if self._reservations[key][0].active)
-            if reservations is not None
-            else []
-        )
+    def active(self, airflow: str) -> int:
+        """Return how many MLJobs have or may have a run in an Airflow."""
+        return self._active[airflow]
 
     def waiting(self, airflow: str) -> int:
         """Return how many MLJobs wait for an Airflow."""

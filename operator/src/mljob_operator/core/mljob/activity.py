@@ -32,18 +32,32 @@ def is_hot(state: State, now: datetime) -> bool:
     """Return whether the run may change at any moment without an event. The operator asks Airflow
     about such a run more often than about other runs.
     """
+    at = last_event_at(state)
+    return expects_change(state) or (state.current.active and at is not None and has_recent_event(at, now))
+
+
+def expects_change(state: State) -> bool:
+    """Return whether what is known of the run makes a change without an event likely: the run is
+    being cancelled, its tasks are not all known, or all of them have ended.
+    """
     if not state.current.active:
         return False
     observed_run = state.observed_run
     cancelling = state.cancellation.reason is not None
     unlisted = observed_run.run is not None and not observed_run.complete
-    return cancelling or unlisted or observed_run.all_tasks_ended or _has_recent_event(state, now)
+    return cancelling or unlisted or observed_run.all_tasks_ended
 
 
-def _has_recent_event(state: State, now: datetime) -> bool:
+def last_event_at(state: State) -> datetime | None:
+    """Return when the last event of a run in the MLJob's backfill was read. None if there was no
+    such event, or if the MLJob is a single run.
+    """
     observed_backfill = state.observed_run.observed_backfill
-    return (
-        observed_backfill is not None
-        and observed_backfill.last_event_at is not None
-        and now - observed_backfill.last_event_at < CHANGE_FOLLOWS_WITHIN
-    )
+    return observed_backfill.last_event_at if observed_backfill is not None else None
+
+
+def has_recent_event(at: datetime, now: datetime) -> bool:
+    """Return whether an event of a run in a backfill was read so recently, ``at``, that further
+    changes of the backfill are expected.
+    """
+    return now - at < CHANGE_FOLLOWS_WITHIN

@@ -16,9 +16,8 @@ from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_AT, MLJobSpec, MLJobStatus
 
 from ..run.run_key import Key
-from ..text.bounds import OUTPUTS
-from ..text.fitting import fitting
 from .spec import ParsedSpec
+from .stored_status import StoredStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,7 @@ class Job:
             comparable resource versions).
         deleted_at: When the deletion was requested, or None if the object is not being deleted.
         parsed: The spec and its invalid fields.
-        stored_status: The status as the API server has it. Patches of the status start from it.
-        has_invalid_status: Whether the stored status has an invalid field. ``status`` lacks this field.
+        stored: The status as the API server has it.
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
     """
@@ -45,9 +43,7 @@ class Job:
     deleted_at: datetime | None
     created_at: datetime | None
     parsed: ParsedSpec
-    status: MLJobStatus
-    stored_status: Mapping[str, Any]
-    has_invalid_status: bool = False
+    stored: StoredStatus
     retry_request: str | None = None
 
     @property
@@ -59,6 +55,21 @@ class Job:
     def spec(self) -> MLJobSpec:
         """The valid fields of the spec."""
         return self.parsed.spec
+
+    @property
+    def status(self) -> MLJobStatus:
+        """The valid fields of the status."""
+        return self.stored.fields
+
+    @property
+    def stored_status(self) -> Mapping[str, Any]:
+        """The status as JSON. Patches of the status start from it."""
+        return self.stored.content
+
+    @property
+    def has_invalid_status(self) -> bool:
+        """Whether the stored status has an invalid field. ``status`` lacks this field."""
+        return self.stored.is_invalid
 
     @property
     def deleting(self) -> bool:
@@ -85,9 +96,6 @@ class Job:
                 the spec of the earlier version is used.
         """
         meta = body["metadata"]
-        status, problems = fitting(
-            MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, placeholders={}
-        )
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -98,9 +106,7 @@ class Job:
             deleted_at=_time(meta.get("deletionTimestamp")),
             created_at=_time(meta.get("creationTimestamp")),
             parsed=_spec(body, earlier),
-            status=status,
-            stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
-            has_invalid_status=bool(problems),
+            stored=StoredStatus(body.get("status")),
             retry_request=(meta.get("annotations") or {}).get(RETRY_REQUESTED_AT, "")[:MAX_RETRY_REQUEST] or None,
         )
 

@@ -268,6 +268,19 @@ def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
     )
 
 
+def tells_nothing_new(after: ObservedRun, before: ObservedRun) -> bool:
+    """Return whether a snapshot has changed nothing but the times of the requests. The change feed
+    repeats each change for longer than ``GRACE``, so most of its snapshots are of this kind.
+    """
+    if len(after.tasks) != len(before.tasks) or replace(after, tasks=before.tasks) != before:
+        return False
+    return all((old := before.tasks.get(key)) is not None and _repeats(new, old) for key, new in after.tasks.items())
+
+
+def _repeats(new: TaskFact, old: TaskFact) -> bool:
+    return new is old or replace(new, observed_at=old.observed_at) == old
+
+
 def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
     """Return the observed run after Airflow's answer that it has no such run.
 

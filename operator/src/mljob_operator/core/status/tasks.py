@@ -106,6 +106,8 @@ class TaskEntries:
     changes.
     """
 
+    __slots__ = ("_entries", "_run_url")
+
     def __init__(self) -> None:
         self._run_url: str | None = None
         self._entries: dict[str, TaskEntry] = {}

@@ -1,0 +1,202 @@
+"""Knows of all MLJobs what the reader of a change feed asks about them.
+
+The reader asks several times a minute whether a change is expected, which DAGs have runs, and which
+runs should be in a list. A look at each MLJob for each question would cost the operator more, the
+more MLJobs are silent. So the index is updated when an MLJob changes, and a question costs as much
+as its answer is long.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ...core.mljob.activity import expects_change, has_recent_event, is_in_progress, is_still, last_event_at
+from ...core.mljob.state import State
+from ...core.run.halt import Halt
+from ...core.run.run_key import Key, RunKey
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What the index knows of one MLJob that has an attempt.
+
+    Attributes:
+        run: The run of the attempt.
+        active: Whether the attempt is open and has a run.
+        is_backfill: Whether the run is a backfill.
+        over: Whether the run has ended.
+        unread: Whether not all tasks of the run are known, or the backfill is not known yet.
+        missed: Whether Airflow last answered that it has no such run.
+        hot: Whether the run may change at any moment without an event.
+        last_event_at: When the last event of a run in the backfill was read, or None.
+        halts: Whether the reader asks if the run's DAG is halted.
+        still: Whether no task of the run is active.
+        halt: Why the run's DAG schedules no tasks, as last observed.
+    """
+
+    run: RunKey
+    active: bool
+    is_backfill: bool
+    over: bool
+    unread: bool
+    missed: bool
+    hot: bool
+    last_event_at: datetime | None
+    halts: bool
+    still: bool
+    halt: Halt | None
+
+    @classmethod
+    def of(cls, state: State) -> _Entry:
+        observed_run, halt = state.observed_run, state.transient.halt
+        backfill, is_backfill = observed_run.observed_backfill, state.job.is_backfill
+        return cls(
+            run=state.run,
+            active=state.current.active,
+            is_backfill=is_backfill,
+            over=observed_run.over,
+            unread=(backfill is None or not backfill.created) if is_backfill else not observed_run.complete,
+            missed=observed_run.missed_at is not None,
+            hot=expects_change(state),
+            last_event_at=last_event_at(state),
+            halts=is_in_progress(state) or halt is not None,
+            still=is_still(state),
+            halt=halt,
+        )
+
+
+@dataclass(slots=True)
+class DagRunsOfJobs:
+    """The MLJobs with a run of one DAG in progress.
+
+    Attributes:
+        by_halt: The MLJobs by the last observed reason why the DAG schedules no tasks.
+        moving: The MLJobs of whose run a task is active.
+    """
+
+    by_halt: defaultdict[Halt | None, set[Key]] = field(default_factory=lambda: defaultdict(set))
+    moving: set[Key] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class FollowedRuns:
+    """The MLJobs that have an attempt in one Airflow.
+
+    Attributes:
+        runs: The run of each MLJob.
+        submitted: The runs that are active, without backfills.
+        backfills: The MLJobs of the active backfills, by backfill.
+        in_progress: The runs and backfills that are active and not known to have ended.
+        unread: The MLJobs with an active run whose tasks are not all known, or with an active
+            backfill that is not known yet.
+        missed: The MLJobs whose run Airflow does not have, according to its last answer.
+        hot: The MLJobs whose run may change at any moment without an event.
+        events: When the last event of a run in a backfill was read, by the MLJob of the backfill.
+        dags: The MLJobs with a run in progress, by DAG id.
+    """
+
+    runs: dict[Key, RunKey] = field(default_factory=dict)
+    submitted: dict[Key, RunKey] = field(default_factory=dict)
+    backfills: dict[RunKey, Key] = field(default_factory=dict)
+    in_progress: dict[Key, RunKey] = field(default_factory=dict)
+    unread: set[Key] = field(default_factory=set)
+    missed: set[Key] = field(default_factory=set)
+    hot: set[Key] = field(default_factory=set)
+    events: dict[Key, datetime] = field(default_factory=dict)
+    dags: dict[str, DagRunsOfJobs] = field(default_factory=dict)
+
+    def is_hot(self, now: datetime) -> bool:
+        """Return whether a run may change at any moment without an event."""
+        if self.hot:
+            return True
+        for key in [key for key, at in self.events.items() if not has_recent_event(at, now)]:
+            del self.events[key]
+        return bool(self.events)
+
+    def differing(self, dag_id: str, halt: Halt | None, unless: Halt | None = None) -> list[Key]:
+        """Return the MLJobs with a run of a DAG for which another halt than ``halt`` was observed
+        last. MLJobs for which ``unless`` was observed last are left out, if it is not None.
+        """
+        if (dag := self.dags.get(dag_id)) is None:
+            return []
+        skipped = {halt, unless or halt}
+        return sorted(key for before, keys in dag.by_halt.items() if before not in skipped for key in keys)
+
+    def add(self, key: Key, entry: _Entry) -> None:
+        """Add an MLJob."""
+        run = self.runs[key] = entry.run
+        if entry.active:
+            if entry.is_backfill:
+                self.backfills[run] = key
+            else:
+                self.submitted[key] = run
+            if not entry.over:
+                self.in_progress[key] = run
+            if entry.unread:
+                self.unread.add(key)
+            if entry.last_event_at is not None:
+                self.events[key] = entry.last_event_at
+        if entry.missed:
+            self.missed.add(key)
+        if entry.hot:
+            self.hot.add(key)
+        if entry.halts:
+            dag = self.dags.setdefault(run.dag_id, DagRunsOfJobs())
+            dag.by_halt[entry.halt].add(key)
+            if not entry.still:
+                dag.moving.add(key)
+
+    def remove(self, key: Key, entry: _Entry) -> None:
+        """Remove an MLJob that was added with this entry."""
+        self.runs.pop(key, None)
+        self.submitted.pop(key, None)
+        self.backfills.pop(entry.run, None)
+        self.in_progress.pop(key, None)
+        self.events.pop(key, None)
+        for keys in (self.unread, self.missed, self.hot):
+            keys.discard(key)
+        if (dag := self.dags.get(entry.run.dag_id)) is None or not entry.halts:
+            return
+        dag.by_halt[entry.halt].discard(key)
+        if not dag.by_halt[entry.halt]:
+            del dag.by_halt[entry.halt]
+        dag.moving.discard(key)
+        if not dag.by_halt:
+            del self.dags[entry.run.dag_id]
+
+
+class FeedIndex:
+    """The unfinished MLJobs of all Airflows, as the readers of the change feeds ask about them."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, _Entry | None] = {}
+        self._airflows: defaultdict[str, FollowedRuns] = defaultdict(FollowedRuns)
+
+    def __len__(self) -> int:
+        """The number of unfinished MLJobs."""
+        return len(self._entries)
+
+    def of(self, airflow: str) -> FollowedRuns:
+        """Return the MLJobs that have an attempt in an Airflow. The result stays up to date."""
+        return self._airflows[airflow]
+
+    def update(self, state: State) -> None:
+        """Add an unfinished MLJob, or replace what is known of it."""
+        key = state.job.key
+        entry = _Entry.of(state) if state.current.attempt is not None else None
+        before = self._entries.get(key)
+        if before is not None and entry == before:
+            return
+        self.remove(key)
+        self._entries[key] = entry
+        if entry is not None:
+            self._airflows[entry.run.airflow].add(key, entry)
+
+    def remove(self, key: Key) -> None:
+        """Remove an MLJob that is finished or deleted."""
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        self._airflows[entry.run.airflow].remove(key, entry)

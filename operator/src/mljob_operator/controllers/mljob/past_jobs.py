@@ -1,0 +1,58 @@
+"""Remembers which MLJobs and runs need no worker any more.
+
+A finished MLJob has no worker. The watch and the change feed may be behind, and still deliver what
+was before the end. Without this memory, each such delivery would add a worker, which would read the
+MLJob from the Kubernetes API to find that there is nothing to do.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ...core.mljob import attempts
+from ...core.mljob.job import Job
+from ...core.mljob.tracked import TrackedJob
+from ...core.run.facts import RunFact
+from ...core.run.run_key import Key, RunKey
+
+MAX_REMEMBERED = 10_000
+"""The maximum number of MLJobs, and of runs, that are remembered. What is forgotten is looked at
+again when it is delivered again, which changes nothing.
+"""
+
+
+class PastJobs:
+    """The MLJobs and runs that need no worker any more. The oldest are forgotten first."""
+
+    def __init__(self) -> None:
+        self._versions: dict[Key, int] = {}
+        self._queued_at: dict[RunKey, datetime | None] = {}
+
+    def leave(self, tracked: TrackedJob) -> None:
+        """Remember the last version of an MLJob that has nothing more to do, and its ended run."""
+        job, fact, attempt = tracked.job, tracked.observed_run.run, attempts.current(tracked.job.status)
+        self._versions.pop(job.key, None)
+        self._versions[job.key] = int(job.resource_version)
+        if len(self._versions) > MAX_REMEMBERED:
+            del self._versions[next(iter(self._versions))]
+        if fact is not None and fact.ended and attempt is not None:
+            self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
+
+    def has(self, job: Job) -> bool:
+        """Return whether this version of an MLJob is not newer than the version at which the MLJob
+        had nothing more to do.
+        """
+        return int(job.resource_version) <= self._versions.get(job.key, -1)
+
+    def needs_check(self, run: RunKey, fact: RunFact) -> bool:
+        """Return whether the MLJob of a run without a worker has to be looked at. This is so at
+        first, and when Airflow has queued the run again.
+        """
+        return self._queued_at.get(run) != fact.queued_at
+
+    def note_checked(self, run: RunKey, fact: RunFact) -> None:
+        """Remember that a run without a worker needs no check until Airflow queues it again."""
+        self._queued_at.pop(run, None)
+        self._queued_at[run] = fact.queued_at
+        if len(self._queued_at) > MAX_REMEMBERED:
+            del self._queued_at[next(iter(self._queued_at))]

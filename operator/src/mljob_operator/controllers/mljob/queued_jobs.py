@@ -1,0 +1,88 @@
+"""Sends all writes about MLJobs through the queue of writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Any
+
+from mljob_contract.mljob import ConfSource
+
+from ...core.conf.conf import Source
+from ...core.mljob.job import Job
+from ...core.run.run_key import Key
+from ...core.status.events import KubeEvent
+from ...ports import JobStore
+from .write_queue import Worth, WriteQueue
+
+
+class QueuedJobs:
+    """A :class:`.JobStore` whose writes wait for their turn. Reading is not queued.
+
+    Args:
+        jobs: The MLJobs in the Kubernetes API.
+        writes: The queue.
+    """
+
+    def __init__(self, jobs: JobStore, writes: WriteQueue) -> None:
+        self._jobs = jobs
+        self.writes = writes
+        """The queue of all writes."""
+
+    def list(self) -> AsyncIterator[Job]:
+        """Yield all MLJobs (:meth:`.JobStore.list`)."""
+        return self._jobs.list()
+
+    async def get(self, key: Key) -> Job | None:
+        """Return an MLJob of this operator (:meth:`.JobStore.get`)."""
+        return await self._jobs.get(key)
+
+    async def find(self, key: Key) -> Job | None:
+        """Return an MLJob (:meth:`.JobStore.find`)."""
+        return await self._jobs.find(key)
+
+    async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
+        """Patch the status before the submission of a run, or before a cancellation
+        (:meth:`.JobStore.write_status`).
+        """
+        worth = Worth.CANCELLATION if job.deleting else Worth.SUBMISSION
+        written, _ = await self.store_status(job, patch, worth)
+        return written
+
+    async def store_status(self, job: Job, patch: Mapping[str, Any], worth: Worth) -> tuple[Job, float]:
+        """Patch the status when it has its turn.
+
+        Args:
+            job: The version of the MLJob that the patch was made from.
+            patch: The change of the status.
+            worth: What the write is worth.
+
+        Returns:
+            The new version, and when the patch was sent, in seconds of the event loop's clock.
+        """
+        sent_at = float("-inf")
+
+        async def write() -> Job:
+            nonlocal sent_at
+            sent_at = asyncio.get_running_loop().time()
+            return await self._jobs.write_status(job, patch)
+
+        return await self.writes.send(worth, write, key=job.key), sent_at
+
+    async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
+        """Add or remove the operator's finalizer (:meth:`.JobStore.set_finalizer`)."""
+        worth = Worth.CANCELLATION if job.deleting else Worth.FIRST if present else Worth.RELEASE
+        return await self.writes.send(worth, partial(self._jobs.set_finalizer, job, present=present), key=job.key)
+
+    async def source(self, namespace: str, reference: ConfSource) -> Source | None:
+        """Return the data of a source of confs (:meth:`.JobStore.source`)."""
+        return await self._jobs.source(namespace, reference)
+
+    async def delete(self, job: Job) -> None:
+        """Delete an MLJob (:meth:`.JobStore.delete`)."""
+        await self.writes.send(Worth.RELEASE, partial(self._jobs.delete, job))
+
+    async def record(self, job: Job, event: KubeEvent) -> None:
+        """Create a Kubernetes Event (:meth:`.JobStore.record`)."""
+        await self.writes.send(Worth.EVENT, partial(self._jobs.record, job, event))

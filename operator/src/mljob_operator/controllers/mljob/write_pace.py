@@ -1,0 +1,63 @@
+"""Decides how many writes may be under way at once, by the API server's own answers.
+
+An API server that gets more writes than it can handle lets all of them wait. What waits there has
+no priority any more, and can't be merged with what comes later. So the operator sends as many
+writes as keep the API server busy, and lets the others wait in its own queue
+(:mod:`.write_queue`).
+
+Source: TCP Vegas (Brakmo and Peterson, 1995). If answers take longer than the fastest answer, the
+difference is the time that writes wait in the API server. The number of writes is changed until a
+few of them wait there.
+"""
+
+from __future__ import annotations
+
+LEAST, MOST = 4.0, 64.0
+"""The bounds of the number of writes under way. The client has 64 connections."""
+FEW, MANY = 2.0, 5.0
+"""How many writes should wait in the API server: fewer leave it idle, more serve nobody."""
+FASTEST_COUNTS = 30.0
+"""For how many seconds the fastest answer counts. It depends on the size of the objects, and on the
+load that other clients cause. To measure it again, the limit then begins with ``LEAST``, so that
+nothing waits in the API server. It grows back within a second.
+"""
+
+
+class WritePace:
+    """The number of writes that may be under way. All times are in seconds of one clock."""
+
+    def __init__(self) -> None:
+        self._limit = LEAST
+        self._fastest = float("inf")
+        self._fastest_until = float("-inf")
+        self.paused_until = float("-inf")
+        """The time before which no write may be sent, because the API server asked for a pause."""
+
+    @property
+    def limit(self) -> int:
+        """How many writes may be under way."""
+        return int(self._limit)
+
+    def answered(self, seconds: float, now: float) -> None:
+        """Learn from the duration of a write that the API server has answered."""
+        if now >= self._fastest_until:
+            self._fastest, self._fastest_until = float("inf"), now + FASTEST_COUNTS
+            self._limit = LEAST
+        seconds = max(seconds, 1e-6)
+        self._fastest = min(self._fastest, seconds)
+        waiting = self._limit * (1 - self._fastest / seconds)
+        if waiting < FEW:
+            self._limit = min(MOST, self._limit + 1 / self._limit)
+        elif waiting > MANY:
+            self._limit = max(LEAST, self._limit - 1 / self._limit)
+
+    def refused(self, retry_after: float, now: float) -> None:
+        """Learn that the API server was too busy for a write, or did not answer.
+
+        Args:
+            retry_after: The seconds for which the API server asks for a pause (``Retry-After``). 0
+                if it asks for none.
+            now: The current time.
+        """
+        self._limit = max(LEAST, self._limit / 2)
+        self.paused_until = max(self.paused_until, now + retry_after)

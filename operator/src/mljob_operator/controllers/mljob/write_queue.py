@@ -1,0 +1,203 @@
+"""The queue of all writes about MLJobs: the writes that are worth most are sent first.
+
+While the API server keeps up, each write is sent at once. Otherwise the writes wait here. A start or
+a report of progress is not made before its turn: the MLJob is woken then, and writes whatever is the
+case by that time. So what waits for the same MLJob becomes one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TypeVar
+
+from ...core.run.run_key import Key
+from ...errors import StoreUnavailable
+from .write_pace import WritePace
+
+T = TypeVar("T")
+
+LONGEST_WAITING_EVERY = 8
+"""Of so many writes, one is the write that has waited longest, whatever it is worth. So nothing
+waits forever.
+"""
+
+
+class Worth(IntEnum):
+    """What a write is worth. Lower numbers come first.
+
+    Attributes:
+        CANCELLATION: Cancels a run, or lets a deletion through.
+        END: Says how an MLJob, or an attempt, has ended.
+        SUBMISSION: Goes before the submission of a run.
+        FIRST: Is the first write about an MLJob. It comes after the others, so that a burst of new
+            MLJobs is submitted one by one, and not only after the last MLJob has had its first
+            write.
+        START: Changes the phase.
+        RELEASE: Removes what a finished MLJob does not need any more.
+        PROGRESS: Says anything else.
+        EVENT: Records a Kubernetes Event.
+    """
+
+    CANCELLATION = 0
+    END = 1
+    SUBMISSION = 2
+    FIRST = 3
+    START = 4
+    RELEASE = 5
+    PROGRESS = 6
+    EVENT = 7
+
+
+class WriteQueue:
+    """The writes that are under way, and those that wait. All methods run in the event loop's
+    thread.
+    """
+
+    def __init__(self) -> None:
+        self._pace = WritePace()
+        self._under_way = 0
+        self._waiting: dict[Worth, dict[object, tuple[int, Callable[[], None]]]] = {worth: {} for worth in Worth}
+        self._turns: set[Key] = set()
+        self._tickets = self._grants = 0
+        self._resume: asyncio.TimerHandle | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the API server can't keep up, so that writes wait."""
+        return any(self._waiting.values())
+
+    def waiting(self, worth: Worth) -> int:
+        """Return how many writes of this worth wait."""
+        return len(self._waiting[worth])
+
+    def numbers(self) -> dict[str, int]:
+        """Return how many writes of each worth wait, by the name of the worth in lower case."""
+        return {worth.name.lower(): len(waiting) for worth, waiting in self._waiting.items()}
+
+    def has_turn(self, key: Key, worth: Worth, wake: Callable[[], None]) -> bool:
+        """Return whether an MLJob may write now. If so, its next :meth:`send` does not wait.
+
+        If not, the MLJob takes its place in the queue, and ``wake`` is called when it has its turn.
+        A call with another worth changes the place. After each step of an MLJob, the caller calls
+        :meth:`end_turn`.
+        """
+        if key in self._turns:
+            return True
+        if not self.is_busy and self._may_send():
+            self._turns.add(key)
+            self._under_way += 1
+            return True
+
+        def take_turn() -> None:
+            self._turns.add(key)
+            wake()
+
+        if key not in self._waiting[worth]:
+            self.leave(key)
+            self._enqueue(worth, key, take_turn)
+        return False
+
+    def end_turn(self, key: Key) -> None:
+        """Give an unused turn back."""
+        if key in self._turns:
+            self._turns.discard(key)
+            self._end_write()
+
+    def leave(self, key: Key) -> None:
+        """Give up the place of an MLJob that has nothing to write."""
+        for waiting in self._waiting.values():
+            waiting.pop(key, None)
+
+    async def send(self, worth: Worth, request: Callable[[], Awaitable[T]], *, key: Key | None = None) -> T:
+        """Send a write when it has its turn, and return the answer.
+
+        Args:
+            worth: What the write is worth.
+            request: Sends the write.
+            key: The MLJob, if it may have its turn already.
+
+        Raises:
+            StoreError: The error of the write.
+        """
+        if key is not None and key in self._turns:
+            self._turns.discard(key)
+        else:
+            await self._turn(worth)
+        try:
+            with self._observed():
+                return await request()
+        finally:
+            self._end_write()
+
+    async def _turn(self, worth: Worth) -> None:
+        if not self.is_busy and self._may_send():
+            self._under_way += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+
+        def take_turn() -> None:
+            if turn.cancelled():
+                self._end_write()
+            else:
+                turn.set_result(None)
+
+        self._enqueue(worth, turn, take_turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._end_write()
+            self._waiting[worth].pop(turn, None)
+            raise
+
+    @contextmanager
+    def _observed(self) -> Iterator[None]:
+        """Let the pace learn from the answer to a write."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            yield
+        except StoreUnavailable as error:
+            self._pace.refused(error.retry_after, clock())
+            raise
+        self._pace.answered(clock() - began, clock())
+
+    def _may_send(self) -> bool:
+        return self._under_way < self._pace.limit and asyncio.get_running_loop().time() >= self._pace.paused_until
+
+    def _enqueue(self, worth: Worth, token: object, take_turn: Callable[[], None]) -> None:
+        self._tickets += 1
+        self._waiting[worth][token] = (self._tickets, take_turn)
+        self._give_turns()
+
+    def _end_write(self) -> None:
+        self._under_way -= 1
+        self._give_turns()
+
+    def _give_turns(self) -> None:
+        while self.is_busy and self._may_send():
+            self._grants += 1
+            worth = self._next()
+            token = next(iter(self._waiting[worth]))
+            _, take_turn = self._waiting[worth].pop(token)
+            self._under_way += 1
+            take_turn()
+        if self.is_busy and not self._under_way and self._resume is None:
+            # Nothing is under way whose end gives the next turn, so the API server has asked for a
+            # pause.
+            loop = asyncio.get_running_loop()
+            self._resume = loop.call_at(self._pace.paused_until, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resume = None
+        self._give_turns()
+
+    def _next(self) -> Worth:
+        """Return the worth of the next write. Within a worth, the longest waiting write is next."""
+        present = [worth for worth, waiting in self._waiting.items() if waiting]
+        if self._grants % LONGEST_WAITING_EVERY == 0:
+            return min(present, key=lambda worth: next(iter(self._waiting[worth].values()))[0])
+        return min(present)

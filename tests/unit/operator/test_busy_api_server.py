@@ -1,0 +1,175 @@
+"""While the API server can't keep up, MLJobs write less, and what is worth most comes first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from mljob_contract.mljob import Phase, StatusSource
+from mljob_operator.controllers.mljob.write_pace import WritePace
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.facts import Report, RunFact, TaskFact
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
+from mljob_operator.core.run.states import RunState, TaskState
+from tests.strategies import event
+
+from .conftest import KEY, World
+from .runs import begin, newest
+
+OTHER = ("team-a", "other")
+THIRD = ("team-a", "third")
+FOURTH = ("team-a", "fourth")
+
+
+class Door:
+    """Holds the status patches back, and records the patches that the API server gets."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.patches: list[tuple[Key, Mapping[str, Any]]] = []
+        self._is_open = asyncio.Event()
+        self._is_open.set()
+        write = world.jobs.write_status
+
+        async def write_status(job: Job, patch: Mapping[str, Any]) -> Job:
+            self.patches.append((job.key, patch))
+            await self._is_open.wait()
+            return await write(job, patch)
+
+        monkeypatch.setattr(world.jobs, "write_status", write_status)
+        monkeypatch.setattr(WritePace, "limit", 1)
+
+    def close(self) -> None:
+        self.patches.clear()
+        self._is_open.clear()
+
+    def open(self) -> None:
+        self._is_open.set()
+
+    @property
+    def keys(self) -> list[Key]:
+        return [key for key, _ in self.patches]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    yield world
+    await world.job_controller.close()
+    assert not world.jobs.broken
+
+
+@pytest.fixture
+async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
+    """Three MLJobs with runs in progress, and another whose run is queued. Their tasks are known. A
+    patch of ``other`` keeps the API server busy.
+    """
+    await world.apply()
+    await begin(world)
+    for _, name in (OTHER, FOURTH):
+        world.jobs.create(name, {"dagId": "train"}, at=world.clock().isoformat())
+        await world.see_all()
+        await begin(world)
+    world.jobs.create(THIRD[1], {"dagId": "train"}, at=world.clock().isoformat())
+    await world.see_all()
+    world.clock.tick(1)
+    await world.look()
+    door = Door(world, monkeypatch)
+    door.close()
+    say(world, OTHER, progress(0.1))
+    await rounds()
+    assert door.keys == [OTHER]
+    yield door
+    door.open()
+
+
+def progress(share: float) -> TaskFact:
+    """A report of the running task ``extract``."""
+    return event(
+        "extract", TaskState.RUNNING, progress=Report(1, event("extract", TaskState.RUNNING).occurred_at, share)
+    )
+
+
+async def rounds() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def say(world: World, key: Key, *facts: Any) -> None:
+    (run_id,) = [run.run_id for run in world.airflow.runs.values() if run.run_id.startswith(f"mljob.team-a.{key[1]}.")]
+    for fact in facts:
+        run = RunKey(SETTINGS_AIRFLOW, "train", run_id)
+        world.job_controller.observe_event(key, {run}, fact, lambda: world.done.append(1))
+
+
+async def test_reports_that_wait_become_one_patch(world: World, door: Door) -> None:
+    for percent in (10, 20, 30):
+        say(world, KEY, progress(percent / 100))
+        await rounds()
+    assert (door.keys, world.done) == ([OTHER], []), "no offset is committed before its status is stored"
+    door.open()
+    await world.settle()
+    assert door.keys == [OTHER, KEY]
+    assert world.status.tasks is not None
+    assert {task.task_id: task.progress for task in world.status.tasks}["extract"] == 30
+    assert len(world.done) == 4
+
+
+async def test_end_comes_before_progress_that_waits_longer(world: World, door: Door) -> None:
+    say(world, KEY, progress(0.5))
+    await rounds()
+    run = newest(world)
+    for task_id, _ in list(run.tasks):
+        world.airflow.set_task(run, task_id, TaskState.SUCCESS)
+    world.airflow.end(run, RunState.SUCCESS)
+    say(world, THIRD, RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock()))
+    await rounds()
+    assert door.keys == [OTHER]
+    door.open()
+    await world.settle()
+    assert door.keys[:3] == [OTHER, THIRD, KEY]
+    assert door.patches[1][1]["phase"] == "Succeeded"
+
+
+async def test_event_of_a_running_mljob_is_left_out(world: World, door: Door) -> None:
+    before = world.event_reasons.count("Running")
+    world.airflow.begin(newest(world))
+    await world.resync.pass_once()
+    await rounds()
+    for key in (KEY, FOURTH):
+        say(world, key, progress(0.2))
+    await rounds()
+    door.open()
+    await world.settle()
+    assert (door.keys, door.patches[1][1]["phase"]) == ([OTHER, THIRD, KEY, FOURTH], "Running")
+    assert world.event_reasons.count("Running") == before
+
+
+async def test_deleted_mljob_leaves_the_queue(world: World, door: Door) -> None:
+    say(world, KEY, progress(0.5))
+    await rounds()
+    uid = world.jobs.objects.pop(KEY)["metadata"]["uid"]
+    world.job_controller.observe_deletion(KEY, uid)
+    door.open()
+    await world.settle()
+    say(world, OTHER, progress(0.9))
+    await world.settle()
+    assert door.keys == [OTHER, OTHER], "the turn of the deleted MLJob is not lost"
+
+
+async def test_change_that_is_taken_back_while_it_waits_is_not_written(world: World, door: Door) -> None:
+    assert world.status.phase is Phase.RUNNING
+    say(world, KEY, progress(0.5))
+    await rounds()
+    worker = world.job_controller.workers.get(KEY)
+    assert worker is not None
+    assert worker.awaits_turn
+    world.job_controller.workers.wake(KEY)
+    await rounds()
+    assert worker.awaits_turn
+    assert door.keys == [OTHER]
+    door.open()
+    await world.settle()
+    assert not worker.awaits_turn

@@ -1,0 +1,164 @@
+"""An MLJob that is silent costs neither steps nor requests, however many of them there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mljob_contract.mljob import Phase
+from mljob_operator.controllers.mljob import workers
+from mljob_operator.controllers.mljob.steps import Steps
+from mljob_operator.controllers.mljob.worker_state import WorkerState
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
+from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.sources.change_feed import HALT_CHECK_INTERVAL, OVERLAP, RELIST_INTERVAL
+from tests.strategies import event
+
+from .conftest import KEY, World
+from .runs import begin, finish, newest
+
+
+class Count:
+    """How many times a method was called."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+        self.calls = 0
+        real = getattr(owner, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counted)
+
+
+async def with_live_jobs(world: World, number: int) -> None:
+    """Have MLJobs whose queued runs, and all their tasks, are known."""
+    for index in range(number):
+        world.jobs.create(f"job-{index:03}", {"dagId": "train"}, at=world.clock().isoformat())
+    await world.see_all()
+    world.clock.tick(1)
+    await world.look()
+    assert world.job_controller.lister.count() == number
+
+
+@pytest.mark.parametrize("number", [1, 40])
+@pytest.mark.parametrize("after", [OVERLAP, HALT_CHECK_INTERVAL, RELIST_INTERVAL])
+async def test_pass_looks_at_no_silent_mljob(
+    world: World, number: int, after: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pass reads the feed, asks for halted DAGs, and takes the census."""
+    await with_live_jobs(world, number)
+    world.clock.tick(2 * OVERLAP.total_seconds())
+    await world.look()
+    world.clock.tick(after.total_seconds())
+    looks, steps = Count(monkeypatch, WorkerState, "last_state"), Count(monkeypatch, Steps, "take")
+    asked = len(world.airflow.calls)
+    assert await world.resync.guarded_pass() == (5, False)
+    await world.settle()
+    assert (looks.calls, steps.calls) == (0, 0)
+    assert len(world.airflow.calls) > asked
+
+
+async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.apply()
+    await begin(world)
+    steps = Count(monkeypatch, Steps, "take")
+    await world.look()
+    world.clock.tick(1)
+    await world.look()
+    assert steps.calls == 0
+    world.airflow.set_task(newest(world), "extract", TaskState.SUCCESS)
+    await world.look()
+    await world.look()
+    assert (steps.calls, world.status.progress) == (1, "1/2")
+
+
+async def test_repeated_change_is_newer_than_an_answer_on_its_way(world: World) -> None:
+    """The feed says again that the task runs. An answer to an earlier request, which comes late,
+    does not take that back.
+    """
+    await world.apply()
+    await begin(world)
+    world.clock.tick(5)
+    await world.look()
+    worker = world.job_controller.workers.get(KEY)
+    assert worker is not None
+    assert worker.tracked is not None
+    fact = worker.tracked.observed_run.tasks["extract", -1]
+    assert fact.observed_at == world.clock()
+
+
+async def test_end_that_the_feed_repeats_reads_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.apply()
+    await finish(world)
+    assert world.status.phase is Phase.SUCCEEDED
+    reads = Count(monkeypatch, type(world.jobs), "get")
+    await world.look()
+    await world.look()
+    assert (reads.calls, world.job_controller.workers.get(KEY)) == (0, None)
+
+
+async def test_version_from_before_the_end_adds_no_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch is behind."""
+    await world.apply()
+    early = await world.jobs.get(KEY)
+    assert early is not None
+    await finish(world)
+    steps = Count(monkeypatch, Steps, "take")
+    world.job_controller.observe(early)
+    await world.settle()
+    assert (steps.calls, world.job_controller.workers.get(KEY)) == (0, None)
+
+
+async def test_mljob_of_a_finished_ones_name_is_followed(world: World) -> None:
+    await world.apply()
+    await finish(world)
+    del world.jobs.objects[KEY]
+    await world.apply()
+    assert world.status.phase is Phase.QUEUED
+
+
+async def test_mljobs_at_rest_go_on_where_they_were(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "MAX_AWAKE", 1)
+    await world.apply()
+    await world.tell(event("extract", TaskState.RUNNING))
+    await world.look()
+    await with_others(world)
+    worker = world.job_controller.workers.get(KEY)
+    assert worker is not None
+    assert worker.state is None, "the MLJob is at rest"
+    before = dict(world.jobs.objects[KEY]["status"])
+    world.job_controller.workers.wake(KEY)
+    await world.settle()
+    assert world.jobs.objects[KEY]["status"] == before, "nothing has changed"
+    await with_others(world)
+    world.airflow.set_task(newest(world), "extract", TaskState.SUCCESS)
+    world.airflow.set_task(newest(world), "fit", TaskState.SUCCESS)
+    world.airflow.end(newest(world), RunState.SUCCESS)
+    world.clock.tick(20)
+    await world.look()
+    await world.later(5)
+    assert (world.status.phase, world.status.progress) == (Phase.SUCCEEDED, "2/2")
+
+
+async def with_others(world: World) -> None:
+    for name in ("other", "another"):
+        key = (KEY[0], name)
+        if key not in world.jobs.objects:
+            world.jobs.create(name, {"dagId": "train", "suspend": True}, at=world.clock().isoformat())
+    await world.see_all()
+    for name in ("other", "another"):
+        world.job_controller.workers.wake((KEY[0], name))
+    await world.settle()
+
+
+async def test_only_so_many_mljobs_are_awake(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "MAX_AWAKE", 3)
+    await with_live_jobs(world, 12)
+    awake = [worker for worker in world.job_controller.workers.tracked.values() if worker.state is not None]
+    assert len(awake) <= 3
+    assert len(world.job_controller.lister.unfinished(SETTINGS_AIRFLOW)) == 12
+    awake = [worker for worker in world.job_controller.workers.tracked.values() if worker.state is not None]
+    assert len(awake) <= 3, "a look at all MLJobs leaves them at rest"

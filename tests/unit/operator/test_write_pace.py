@@ -1,0 +1,62 @@
+"""The API server's answers decide how many writes are under way."""
+
+from __future__ import annotations
+
+import pytest
+
+from mljob_operator.controllers.mljob.write_pace import FASTEST_COUNTS, LEAST, MANY, MOST, WritePace
+
+
+def after(pace: WritePace, seconds: float, *, answers: int = 3000, now: float = 0.0) -> int:
+    """The limit after as many answers that took so long."""
+    for _ in range(answers):
+        pace.answered(seconds, now)
+    return pace.limit
+
+
+def test_api_server_that_answers_at_once_gets_more_and_more_up_to_a_bound() -> None:
+    assert after(WritePace(), 0.01) == MOST
+
+
+def test_api_server_whose_answers_take_longer_gets_fewer() -> None:
+    pace = WritePace()
+    pace.answered(0.01, 0.0)
+    assert after(pace, 0.1) <= MANY / 0.9 + 1
+    assert after(pace, 100.0) == LEAST
+
+
+@pytest.mark.parametrize("rate", [100.0, 400.0, 4000.0])
+def test_few_writes_wait_in_the_api_server(rate: float) -> None:
+    """An API server that stores so many writes a second, each in 10 ms at least. It is as busy after
+    an hour, and the fastest answers of the first seconds don't count any more.
+    """
+    pace, now = WritePace(), 0.0
+    for _ in range(20_000):
+        seconds = max(0.01, pace.limit / rate)
+        now += seconds / pace.limit
+        pace.answered(seconds, now)
+        assert pace.limit <= max(LEAST, 0.01 * rate) + MANY + LEAST
+    while now % FASTEST_COUNTS < FASTEST_COUNTS / 2:
+        now += 0.1
+        pace.answered(max(0.01, pace.limit / rate), now)
+    assert pace.limit >= min(MOST, 0.01 * rate)
+
+
+def test_fastest_answer_counts_for_a_time() -> None:
+    """Objects may grow, or another client may come."""
+    pace = WritePace()
+    pace.answered(0.001, 0.0)
+    low = after(pace, 0.1)
+    assert after(pace, 0.1, now=FASTEST_COUNTS) > low
+
+
+def test_refusal_halves_the_limit_and_keeps_to_the_pause() -> None:
+    pace = WritePace()
+    limit = after(pace, 0.01)
+    pace.refused(3.0, 10.0)
+    assert (pace.limit, pace.paused_until) == (limit // 2, 13.0)
+    pace.refused(0.0, 11.0)
+    assert pace.paused_until == 13.0, "a shorter pause ends none"
+    for _ in range(20):
+        pace.refused(0.0, 11.0)
+    assert pace.limit == LEAST

@@ -1,0 +1,224 @@
+"""Writes wait in the order of their worth while the API server can't keep up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from mljob_operator.adapters.metrics import Metrics
+from mljob_operator.controllers.mljob.write_pace import WritePace
+from mljob_operator.controllers.mljob.write_queue import LONGEST_WAITING_EVERY, Worth, WriteQueue
+from mljob_operator.errors import Conflict, StoreUnavailable
+
+KEY = ("team-a", "churn")
+LIMIT = 16
+
+
+class Server:
+    """An API server that answers when the test says so."""
+
+    def __init__(self, queue: WriteQueue) -> None:
+        self.queue = queue
+        self.asked: list[str] = []
+        self.answers: dict[str, asyncio.Future[None]] = {}
+        self.writes: dict[str, asyncio.Task[None]] = {}
+        self.began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def write(self, name: str) -> None:
+        self.asked.append(name)
+        self.began[name].set()
+        self.answers[name] = asyncio.get_running_loop().create_future()
+        await self.answers[name]
+
+    async def send(self, name: str, worth: Worth, key: tuple[str, str] | None = None) -> None:
+        self.writes[name] = asyncio.create_task(self.queue.send(worth, partial(self.write, name), key=key))
+        await rounds()
+
+    async def fill(self) -> None:
+        """Have as many writes under way as the queue allows."""
+        number = 0
+        while not self.queue.is_busy:
+            number += 1
+            await self.send(f"first-{number}", Worth.PROGRESS)
+        self.writes.pop(f"first-{number}").cancel()
+        await rounds()
+        assert len(self.asked) == LIMIT
+
+    async def answer(self, name: str, error: Exception | None = None) -> None:
+        if error is None:
+            self.answers[name].set_result(None)
+        else:
+            self.answers[name].set_exception(error)
+        await asyncio.wait([self.writes[name]])
+        await rounds()
+
+    async def answer_all(self) -> None:
+        while pending := [name for name, answer in self.answers.items() if not answer.done()]:
+            await self.answer(pending[0])
+
+
+async def rounds() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    # The pace has tests of its own.
+    monkeypatch.setattr(WritePace, "answered", lambda *_: None)
+    monkeypatch.setattr(WritePace, "limit", LIMIT)
+    return Server(WriteQueue())
+
+
+async def test_write_is_sent_at_once_while_the_api_server_keeps_up(server: Server) -> None:
+    await server.send("one", Worth.EVENT)
+    assert (server.asked, server.queue.is_busy) == (["one"], False)
+    await server.answer("one")
+    assert server.writes["one"].result() is None
+
+
+async def test_waiting_writes_are_sent_by_worth_and_then_in_turn(server: Server) -> None:
+    await server.fill()
+    sent = len(server.asked)
+    for worth in reversed(Worth):
+        if worth is not Worth.EVENT:
+            await server.send(f"{worth.name} 1", worth)
+            await server.send(f"{worth.name} 2", worth)
+    for number in range(1, 8):
+        await server.answer(f"first-{number}")
+    first = [name for name in server.asked[sent:] if name != "PROGRESS 1"]
+    assert first == ["CANCELLATION 1", "CANCELLATION 2", "END 1", "END 2", "SUBMISSION 1", "SUBMISSION 2", "FIRST 1"]
+    await server.answer_all()
+
+
+async def test_no_write_waits_forever(server: Server) -> None:
+    await server.fill()
+    await server.send("progress", Worth.PROGRESS)
+    for number in range(2 * LONGEST_WAITING_EVERY):
+        await server.send(f"end {number}", Worth.END)
+    for number in range(1, LONGEST_WAITING_EVERY + 1):
+        await server.answer(f"first-{number}")
+    assert "progress" in server.asked
+    await server.answer_all()
+
+
+async def test_failed_and_cancelled_writes_make_room(server: Server) -> None:
+    await server.fill()
+    await server.send("next", Worth.END)
+    await server.send("given up", Worth.END)
+    await server.send("last", Worth.END)
+    await server.answer("first-1", Conflict("changed"))
+    server.writes["given up"].cancel()
+    await rounds()
+    server.writes["first-2"].cancel()
+    await rounds()
+    assert server.asked[-2:] == ["next", "last"]
+    assert not server.queue.is_busy
+
+
+async def test_write_that_is_cancelled_at_its_turn_makes_room(server: Server) -> None:
+    await server.fill()
+    await server.send("given up", Worth.END)
+    await server.send("next", Worth.END)
+    server.answers["first-1"].set_result(None)
+    await asyncio.sleep(0)
+    server.writes["given up"].cancel()
+    await rounds()
+    assert "next" in server.asked or not server.queue.is_busy
+    await server.answer_all()
+    assert "next" in server.asked
+
+
+async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Server) -> None:
+    loop = asyncio.get_running_loop()
+    await server.send("one", Worth.END)
+    began = loop.time()
+    await server.answer("one", StoreUnavailable("429", retry_after=0.1))
+    await server.send("two", Worth.CANCELLATION)
+    assert server.asked == ["one"]
+    async with asyncio.timeout(60):
+        await server.began["two"].wait()
+    assert loop.time() - began >= 0.1
+
+
+class TestTurns:
+    """An MLJob whose status can wait makes it when it has its turn."""
+
+    @pytest.fixture
+    def woken(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def wake(self, woken: list[str]) -> Callable[[], None]:
+        return lambda: woken.append("woken")
+
+    async def test_mljob_writes_at_once_while_the_api_server_keeps_up(
+        self, server: Server, wake: Callable[[], None], woken: list[str]
+    ) -> None:
+        assert server.queue.has_turn(KEY, Worth.PROGRESS, wake)
+        await server.send("one", Worth.PROGRESS, KEY)
+        server.queue.end_turn(KEY)
+        assert (server.asked, woken) == (["one"], [])
+
+    async def test_mljob_is_woken_for_its_turn_and_does_not_wait_again(
+        self, server: Server, wake: Callable[[], None], woken: list[str]
+    ) -> None:
+        await server.fill()
+        assert not server.queue.has_turn(KEY, Worth.PROGRESS, wake)
+        assert not server.queue.has_turn(KEY, Worth.PROGRESS, wake), "one place"
+        assert (woken, server.queue.waiting(Worth.PROGRESS)) == ([], 1)
+        await server.answer("first-1")
+        assert woken == ["woken"]
+        assert server.queue.has_turn(KEY, Worth.PROGRESS, wake)
+        await server.send("mine", Worth.PROGRESS, KEY)
+        assert server.asked[-1] == "mine"
+
+    async def test_place_moves_with_the_worth(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
+        await server.fill()
+        server.queue.has_turn(KEY, Worth.PROGRESS, wake)
+        await server.send("start", Worth.START)
+        assert not server.queue.has_turn(KEY, Worth.END, wake)
+        await server.answer("first-1")
+        assert (woken, "start" in server.asked) == (["woken"], False)
+
+    async def test_unused_turn_makes_room(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
+        await server.fill()
+        server.queue.has_turn(KEY, Worth.END, wake)
+        await server.send("start", Worth.START)
+        await server.answer("first-1")
+        server.queue.end_turn(KEY)
+        await rounds()
+        assert server.asked[-1] == "start"
+
+    async def test_mljob_without_a_change_leaves_its_place(
+        self, server: Server, wake: Callable[[], None], woken: list[str]
+    ) -> None:
+        await server.fill()
+        server.queue.has_turn(KEY, Worth.END, wake)
+        server.queue.leave(KEY)
+        await server.answer("first-1")
+        assert (woken, server.queue.is_busy) == ([], False)
+
+
+async def test_waiting_writes_are_shown_by_their_priority(server: Server) -> None:
+    def shown() -> dict[str, float]:
+        [family] = [each for each in metrics.registry.collect() if each.name == "mljob_writes_waiting"]
+        return {sample.labels["priority"]: sample.value for sample in family.samples}
+
+    metrics = Metrics()
+    assert shown() == {}
+    metrics.follow_writes(server.queue.numbers)
+    assert shown() == dict.fromkeys((worth.name.lower() for worth in Worth), 0)
+    await server.fill()
+    await server.send("end", Worth.END)
+    await server.send("progress 1", Worth.PROGRESS)
+    await server.send("progress 2", Worth.PROGRESS)
+    assert {priority: number for priority, number in shown().items() if number} == {"end": 1, "progress": 2}
+    await server.answer_all()
+    assert not any(shown().values())
+    metrics.stand_by()
+    assert shown() == {}
