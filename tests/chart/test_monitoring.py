@@ -13,6 +13,8 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from devstack import promcheck
 from mljob_contract.mljob import Phase
@@ -109,6 +111,14 @@ def test_metrics_follow_prometheus_conventions() -> None:
     # A stateful promlint would know that prometheus_client's times of creation belong to a metric.
     plain = "".join(line for line in text.splitlines(keepends=True) if "_created" not in line)
     assert promcheck.check(metrics=plain).problems == []
+
+
+def test_openmetrics_with_exemplars_can_be_read() -> None:
+    text = openmetrics.generate_latest(everything().registry).decode()
+    read = {family.name: family for family in text_string_to_metric_families(text)}
+    assert read.keys() == {family.name for family in families()}
+    exemplars = [sample.exemplar for sample in read["mljob_job_run_seconds"].samples if sample.exemplar]
+    assert [exemplar.labels for exemplar in exemplars] == [{"run_id": "run"}]
 
 
 def test_rules_are_valid_and_name_metrics_and_labels_that_exist() -> None:
@@ -250,6 +260,8 @@ def test_kube_state_metrics_reads_fields_that_exist(resource: dict[str, Any]) ->
     version = SCHEMAS[kind["kind"]]
     assert (kind["group"], kind["version"]) == ("mljob.dev", version["name"])
     schema = version["schema"]["openAPIV3Schema"]
+    assert resource["resourcePlural"] == f"{kind['kind'].lower()}s"
+    assert resource["errorLogV"] > 0, "else each field that an object does not have yet is an error in the log"
     for metric in resource["metrics"]:
         name = TYPES[metric["each"]["type"]]
         assert metric["each"].keys() == {"type", name}, metric["name"]
