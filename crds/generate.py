@@ -325,9 +325,11 @@ def jobs() -> Resource:
     properties["upstreams"]["maxItems"] = mljob.MAX_UPSTREAMS
     failed_runs = properties["backfill"]["properties"]["failedRuns"]
     failed_runs["maxItems"] = mljob.MAX_FAILED_RUNS
-    failed_runs["x-kubernetes-list-type"] = "map"
-    failed_runs["x-kubernetes-list-map-keys"] = ["dagRunId"]
-    _keyed(properties, {"tasks": ["taskId"], "conditions": ["type"], "history": ["attempt"], "upstreams": ["name"]})
+    # Only the operator writes these lists, and always whole. For a list with keys, the API server
+    # would record the owner of each field of each entry, which takes as much room as the entries.
+    for written_whole in (failed_runs, properties["tasks"], properties["history"], properties["upstreams"]):
+        written_whole["x-kubernetes-list-type"] = "atomic"
+    _keyed(properties, {"conditions": ["type"]})
     return Resource(
         mljob.KIND,
         mljob.PLURAL,

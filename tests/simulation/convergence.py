@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, RunPolicy
+from mljob_operator.controllers.mljob.feed_index import FeedIndex, FollowedRuns
 from mljob_operator.core.mljob import attempts
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.outstanding import is_done, wants_retry
@@ -37,6 +39,28 @@ def unkept(world: World) -> Iterator[str]:
             f"{job.name} ({job.uid}, {job.status.phase}, {job.status.reason}): {what}" for what in _of(job, world)
         )
     yield from (f"left behind: {name}" for name in world.left_behind(in_the_end=True))
+    yield from _misindexed(world)
+
+
+def _misindexed(world: World) -> Iterator[str]:
+    """Descriptions of where the index for the change feeds differs from a look at each MLJob."""
+    for process in world.processes:
+        lister = process.job_controller.lister
+        for airflow in world.airflows:
+            index = FeedIndex()
+            for state in lister.unfinished(airflow):
+                index.update(state)
+            expected, found = index.of(airflow), lister.followed(airflow)
+            # The times of old events are forgotten when they are asked for.
+            wrong = [
+                field.name
+                for field in fields(FollowedRuns)
+                if field.name != "events" and getattr(expected, field.name) != getattr(found, field.name)
+            ]
+            yield from (
+                f"the index of {airflow or 'Airflow'} has {name} {getattr(found, name)}, not {getattr(expected, name)}"
+                for name in wrong
+            )
 
 
 def _of(job: Job, world: World) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
+from mljob_operator.controllers.mljob import status_writer
 from mljob_operator.controllers.mljob.write_pace import WritePace
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.run.facts import Report, RunFact, TaskFact
@@ -173,3 +174,62 @@ async def test_change_that_is_taken_back_while_it_waits_is_not_written(world: Wo
     door.open()
     await world.settle()
     assert not worker.awaits_turn
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_many_mljobs_end_while_each_write_has_to_wait(
+    world: World, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reports, ends and Events of all MLJobs wait for each other's turns."""
+    monkeypatch.setattr(WritePace, "limit", limit)
+    write = world.jobs.write_status
+
+    async def write_slowly(job: Job, patch: Mapping[str, Any]) -> Job:
+        await rounds()
+        return await write(job, patch)
+
+    monkeypatch.setattr(world.jobs, "write_status", write_slowly)
+    keys = [("team-a", f"job-{number}") for number in range(12)]
+    for _, name in keys:
+        world.jobs.create(name, {"dagId": "train"}, at=world.clock().isoformat())
+    await world.see_all()
+    world.clock.tick(1)
+    await world.look()
+    runs = list(world.airflow.runs.values())
+    assert len(runs) == len(keys)
+    for task_id in ("extract", "fit"):
+        for state in (TaskState.RUNNING, TaskState.SUCCESS):
+            for key, run in zip(keys, runs, strict=True):
+                world.airflow.set_task(run, task_id, state)
+                say(world, key, progress(0.5), event(task_id, state))
+                await asyncio.sleep(0)
+    for key, run in zip(keys, runs, strict=True):
+        world.airflow.end(run, RunState.SUCCESS)
+        say(world, key, RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock()))
+        await rounds()
+    await asyncio.wait_for(world.settle(), 60)
+    assert {world.jobs.objects[key]["status"]["phase"] for key in keys} == {"Succeeded"}
+    assert len(world.done) == 9 * len(keys), "each message is done with"
+    assert not world.job_controller.workers.tracked
+
+
+async def test_end_of_the_process_drops_the_events_that_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another replica waits for the end of this process."""
+    monkeypatch.setattr(status_writer, "LAST_EVENTS", 0.01)
+    never, asked = asyncio.Event(), asyncio.Event()
+
+    async def record(*_: Any) -> None:
+        asked.set()
+        await never.wait()
+
+    monkeypatch.setattr(world.jobs, "record", record)
+    world.jobs.create(KEY[1], {"dagId": "train"}, at=world.clock().isoformat())
+    async for job in world.jobs.list():
+        world.job_controller.observe(job)
+    async with asyncio.timeout(60):
+        await asked.wait()
+    await world.job_controller.close()
+    assert not world.job_controller.tasks
+    assert "1 Kubernetes Events were not recorded before the operator ended" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -162,3 +163,36 @@ async def test_only_so_many_mljobs_are_awake(world: World, monkeypatch: pytest.M
     assert len(world.job_controller.lister.unfinished(SETTINGS_AIRFLOW)) == 12
     awake = [worker for worker in world.job_controller.workers.tracked.values() if worker.state is not None]
     assert len(awake) <= 3, "a look at all MLJobs leaves them at rest"
+
+
+async def test_start_with_many_mljobs_leaves_the_event_loop_to_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The renewal of the Lease is one of the others."""
+    await with_live_jobs(world, 30)
+    monkeypatch.setattr(workers, "MAX_STARTS", 7)
+    steps = Count(monkeypatch, Steps, "take")
+    most, others = 0, 0
+    world.job_controller.workers.wake_all()
+    while steps.calls < 30:
+        before = steps.calls
+        await asyncio.sleep(0)
+        most, others = max(most, steps.calls - before), others + 1
+    assert (most, others >= 30 // 7) == (7, True)
+    await world.settle()
+    assert steps.calls == 30
+
+
+async def test_mljobs_that_are_deleted_before_their_step_hold_up_no_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_live_jobs(world, 12)
+    monkeypatch.setattr(workers, "MAX_STARTS", 2)
+    steps = Count(monkeypatch, Steps, "take")
+    world.job_controller.workers.wake_all()
+    for index in range(2, 11):
+        key = (KEY[0], f"job-{index:03}")
+        uid = world.jobs.objects.pop(key)["metadata"]["uid"]
+        world.job_controller.observe_deletion(key, uid)
+    await world.settle()
+    assert steps.calls == 3

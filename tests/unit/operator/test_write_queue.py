@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from mljob_operator.adapters.metrics import Metrics
+from mljob_operator.controllers.mljob import write_queue
 from mljob_operator.controllers.mljob.write_pace import WritePace
 from mljob_operator.controllers.mljob.write_queue import LONGEST_WAITING_EVERY, Worth, WriteQueue
 from mljob_operator.errors import Conflict, StoreUnavailable
@@ -202,6 +203,32 @@ class TestTurns:
         server.queue.leave(KEY)
         await server.answer("first-1")
         assert (woken, server.queue.is_busy) == ([], False)
+
+    async def test_mljob_has_one_place(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
+        """A step that has to wait for its write takes the place of the report that waited."""
+        await server.fill()
+        server.queue.has_turn(KEY, Worth.PROGRESS, wake)
+        await server.send("mine", Worth.END, KEY)
+        await server.send("other", Worth.PROGRESS)
+        await server.answer_all()
+        assert server.asked[-2:] == ["mine", "other"]
+        assert (woken, server.queue.is_busy) == ([], False)
+
+    async def test_turn_is_lost_to_others_after_a_while(
+        self, server: Server, wake: Callable[[], None], woken: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The step of the MLJob that was woken waits for Airflow."""
+        monkeypatch.setattr(write_queue, "TURN_SECONDS", 0.01)
+        await server.fill()
+        server.queue.has_turn(KEY, Worth.PROGRESS, wake)
+        await server.send("other", Worth.EVENT)
+        await server.answer("first-1")
+        assert woken == ["woken"]
+        async with asyncio.timeout(60):
+            await server.began["other"].wait()
+        await server.send("mine", Worth.PROGRESS, KEY)
+        await server.answer_all()
+        assert server.asked[-1] == "mine"
 
 
 async def test_waiting_writes_are_shown_by_their_priority(server: Server) -> None:

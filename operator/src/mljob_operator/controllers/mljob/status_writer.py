@@ -42,7 +42,7 @@ Another replica waits for them too. An Event that takes longer may still be reco
 
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
 """The Events that are not recorded while writes wait, because the status says the same."""
-MAX_WAITING_EVENTS = 1000
+MAX_WAITING_EVENTS = 5000
 """The maximum number of Events that wait for the API server. Further ones are left out, but for
 warnings.
 """
@@ -184,9 +184,15 @@ class StatusWriter:
             )
 
     async def close(self) -> None:
-        """Wait for the Events that are being recorded (``LAST_EVENTS``)."""
-        if self._background:
-            await asyncio.wait(self._background, timeout=LAST_EVENTS)
+        """Wait for the Events that are being recorded (``LAST_EVENTS``), and drop the others."""
+        if not self._background:
+            return
+        _, late = await asyncio.wait(self._background, timeout=LAST_EVENTS)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+            log.warning("%d Kubernetes Events were not recorded before the operator ended", len(late))
 
     def _record_changes(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
         for event in events_of(old, new):

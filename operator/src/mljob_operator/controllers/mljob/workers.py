@@ -32,6 +32,11 @@ MAX_AWAKE = 500
 """The number of MLJobs that are kept in the form that a step needs. The others keep what they need
 while they are silent (:meth:`.WorkerState.rest`), which takes a sixth of the memory.
 """
+MAX_STARTS = 20
+"""The number of workers that start a step in one round of the event loop. A step may take a
+millisecond before it waits for something. After a start of the operator, or a burst of events,
+thousands of workers are due at once, and the renewal of the Lease must not wait for all of them.
+"""
 LAST_STEPS = 1.0
 """The longest time in seconds for the steps that are being taken when the process is told to end.
 Most take milliseconds. Another replica waits for them, and may act within 2 seconds. It does again
@@ -73,6 +78,8 @@ class Workers:
         self._min_interval = min_interval
         self._states: dict[Key, WorkerState] = {}
         self._awake: dict[Key, None] = {}
+        self._due: dict[Key, None] = {}
+        self._starts = 0
         self._expiries = Expiries(self.wake)
         self._paced = PacedWake(self.retry_now)
         self._closing = self._holds_steps = False
@@ -158,7 +165,25 @@ class Workers:
             worker.timer.cancel()
             worker.timer = None
         if worker.task is None and not self._holds_steps:
-            worker.task = asyncio.create_task(self._run(key, worker), name=f"mljob {key[0]}/{key[1]}")
+            self._start(key, worker)
+
+    def _start(self, key: Key, worker: WorkerState) -> None:
+        """Start the steps of a worker, in this round of the event loop or in one of the next."""
+        if self._starts == 0:
+            asyncio.get_running_loop().call_soon(self._next_round)
+        if self._starts >= MAX_STARTS:
+            self._due[key] = None
+            return
+        self._starts += 1
+        self._due.pop(key, None)
+        worker.task = asyncio.create_task(self._run(key, worker), name=f"mljob {key[0]}/{key[1]}")
+
+    def _next_round(self) -> None:
+        self._starts = 0
+        while self._due and self._starts < MAX_STARTS:
+            key = next(iter(self._due))
+            del self._due[key]
+            self.wake(key)
 
     def wake_all(self) -> None:
         """Make every MLJob take a step now."""
@@ -221,6 +246,7 @@ class Workers:
     def stop(self) -> None:
         """Start no more steps."""
         self._closing = True
+        self._due.clear()
         self._expiries.stop()
         self._paced.stop()
         for worker in self._states.values():
@@ -245,7 +271,7 @@ class Workers:
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)
         if worker.awaits_turn or worker.failures:
-            worker.woken_at = woken_at
+            worker.woken_at = woken_at or worker.woken_at
         elif worker.written_at > written_at and woken_at is not None:
             self._meter.write_lag(asyncio.get_running_loop().time() - woken_at)
         return until

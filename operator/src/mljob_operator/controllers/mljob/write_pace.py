@@ -12,9 +12,9 @@ few of them wait there.
 
 from __future__ import annotations
 
-LEAST, MOST = 4.0, 64.0
+LEAST, MOST = 12.0, 64.0
 """The bounds of the number of writes under way. The client has 64 connections."""
-FEW, MANY = 2.0, 5.0
+FEW, MANY = 4.0, 12.0
 """How many writes should wait in the API server: fewer leave it idle, more serve nobody."""
 FASTEST_COUNTS = 30.0
 """For how many seconds the fastest answer counts. It depends on the size of the objects, and on the

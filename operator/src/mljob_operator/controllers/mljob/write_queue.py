@@ -24,6 +24,11 @@ LONGEST_WAITING_EVERY = 8
 waits forever.
 """
 
+TURN_SECONDS = 0.5
+"""After so many seconds, an MLJob that was woken and does not write loses its turn. Its step may wait
+for Airflow, and other MLJobs must not wait for that.
+"""
+
 
 class Worth(IntEnum):
     """What a write is worth. Lower numbers come first.
@@ -60,7 +65,7 @@ class WriteQueue:
         self._pace = WritePace()
         self._under_way = 0
         self._waiting: dict[Worth, dict[object, tuple[int, Callable[[], None]]]] = {worth: {} for worth in Worth}
-        self._turns: set[Key] = set()
+        self._turns: dict[Key, asyncio.TimerHandle] = {}
         self._tickets = self._grants = 0
         self._resume: asyncio.TimerHandle | None = None
 
@@ -87,12 +92,12 @@ class WriteQueue:
         if key in self._turns:
             return True
         if not self.is_busy and self._may_send():
-            self._turns.add(key)
             self._under_way += 1
+            self._begin_turn(key)
             return True
 
         def take_turn() -> None:
-            self._turns.add(key)
+            self._begin_turn(key)
             wake()
 
         if key not in self._waiting[worth]:
@@ -100,10 +105,13 @@ class WriteQueue:
             self._enqueue(worth, key, take_turn)
         return False
 
+    def _begin_turn(self, key: Key) -> None:
+        self._turns[key] = asyncio.get_running_loop().call_later(TURN_SECONDS, self.end_turn, key)
+
     def end_turn(self, key: Key) -> None:
         """Give an unused turn back."""
-        if key in self._turns:
-            self._turns.discard(key)
+        if (expiry := self._turns.pop(key, None)) is not None:
+            expiry.cancel()
             self._end_write()
 
     def leave(self, key: Key) -> None:
@@ -122,9 +130,14 @@ class WriteQueue:
         Raises:
             StoreError: The error of the write.
         """
-        if key is not None and key in self._turns:
-            self._turns.discard(key)
+        expiry = self._turns.pop(key, None) if key is not None else None
+        if expiry is not None:
+            expiry.cancel()
         else:
+            if key is not None:
+                # An MLJob has one place. A turn from its other place would be of no use to it while
+                # it waits here.
+                self.leave(key)
             await self._turn(worth)
         try:
             with self._observed():
