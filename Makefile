@@ -3,14 +3,14 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs dist bench coverage soak hooks lock screenshots
+.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs dist bench coverage soak chaos hooks lock screenshots
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 bootstrap: ## Make the Python environments, .venv and .venv-airflow
 	@$(PYTHON) devstack/bootstrap.py
-	@$(if $(AIRFLOW),$(PYTHON) devstack/bootstrap.py $(AIRFLOW))
+	@$(if $(filter-out simulated,$(AIRFLOW)),$(PYTHON) devstack/bootstrap.py $(AIRFLOW))
 
 demo: bootstrap ## Bring everything up, run an example training job, and watch it
 	@$(STACK) demo $(if $(AIRFLOW),--airflow $(AIRFLOW))
@@ -25,7 +25,7 @@ test: bootstrap ## Run every check and every test, side by side (under half an h
 test-fast: bootstrap ## Run what needs nothing running: checks, unit tests, chart rendering (2 minutes)
 	@.venv/bin/python -m tests.suite fast
 
-up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs, AIRFLOW=oldest)
+up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs, AIRFLOW=oldest or simulated)
 	@$(STACK) up $(if $(NO_OPERATOR),--no-operator) $(if $(AIRFLOW),--airflow $(AIRFLOW))
 
 down: bootstrap ## End all that `up` started; data stays
@@ -93,6 +93,10 @@ coverage: bootstrap ## Which lines of the provider Airflow's processes run in li
 
 soak: bootstrap ## Run 200 MLJobs at once, some cancelled at random (most of an hour on two cores)
 	.venv/bin/python -m pytest -s tests/soak
+
+chaos: bootstrap ## Run 200 MLJobs while Kafka, Airflow, the API server and the leader are each away for a minute (MLJOB_CHAOS_SEED=7)
+	MLJOB_CHAOS_JOBS=$(or $(MLJOB_CHAOS_JOBS),200) MLJOB_CHAOS_AWAY=$(or $(MLJOB_CHAOS_AWAY),60) \
+	.venv/bin/python -m pytest -s tests/e2e/test_chaos.py
 
 hooks: bootstrap ## Have git run the quick checks before each commit
 	.venv/bin/prek install

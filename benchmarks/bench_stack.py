@@ -1,6 +1,4 @@
-"""The stack of the benchmarks: a development stack of its own, with MLJobs of a paused DAG, whose
-runs stay queued.
-"""
+"""The stack of the benchmarks: a development stack of its own, with a simulated or a real Airflow."""
 
 from __future__ import annotations
 
@@ -16,16 +14,17 @@ from pathlib import Path
 import psutil
 
 from benchmarks.servers import Airflow, Cluster, Credentials
-from devstack.bootstrap import ROOT
+from benchmarks.simulated_airflow.catalog import PAUSED
+from devstack.bootstrap import NEWEST, ROOT, SIMULATED
 from devstack.http import get
 from devstack.progress import step
 from devstack.stack import DEFAULT_TOPIC, Stack
 
 DIRECTORY = ROOT / ".dev-bench"
 DAGS = Path(__file__).parent / "dags"
-DAG_ID = "bench_paused"
+DAG_ID = PAUSED
 TASKS = 5
-"""How many tasks the DAG ``bench_paused`` has."""
+"""How many tasks this DAG has."""
 
 AIRFLOW_SETTINGS = {
     # The tasks of benchmarks/delivery.py run one after the other, each as a child of the same
@@ -87,6 +86,25 @@ class BenchStack:
             wait_for(all_queued, f"{count} MLJobs in {namespace} with a run", 300, every=0.5)
         return known
 
+    def cpu_seconds(self, component: str) -> float:
+        """The CPU time that a component of the stack has taken."""
+        pid = self.stack.pid(component)
+        if pid is None:
+            raise MeasurementError(f"{component} does not run")
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+
+    def log_lines(self, module: str, *texts: str) -> int:
+        """How many lines of a module's log contain one of the texts."""
+        file = self._log(module)
+        if not file.exists():
+            return 0
+        with file.open(errors="replace") as lines:
+            return sum(any(text in line for text in texts) for line in lines)
+
+    def _log(self, module: str) -> Path:
+        return self.stack.directory / "logs" / f"bench-{module.rpartition('.')[2]}.log"
+
     @contextmanager
     def operator(self, **variables: str) -> Iterator[psutil.Process]:
         """Run the operator with the chart's ServiceAccount and these settings, until the context
@@ -110,7 +128,7 @@ class BenchStack:
         """Run a Python module as a process until the context ends. Its output goes to a log file of
         the stack.
         """
-        file = self.stack.directory / "logs" / f"bench-{module.rpartition('.')[2]}.log"
+        file = self._log(module)
         with file.open("ab") as log:
             process = psutil.Popen(
                 [sys.executable, "-m", module],
@@ -135,8 +153,12 @@ class BenchStack:
 
 
 @contextmanager
-def bench_stack() -> Iterator[BenchStack]:
-    """Start the stack, and remove it with all data when the context ends."""
+def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
+    """Start the stack, and remove it with all data when the context ends.
+
+    Args:
+        simulated: Whether Airflow is simulated.
+    """
     if os.environ.get("CLUSTER_KUBECONFIG"):
         raise MeasurementError(
             "CLUSTER_KUBECONFIG is set, but benchmarks would leave thousands of MLJobs in that cluster: unset it"
@@ -145,11 +167,11 @@ def bench_stack() -> Iterator[BenchStack]:
     # Objects of an interrupted run would change the results.
     stack.remove()
     try:
-        stack.up(operator=False, dags_folders=[DAGS], extra_env=AIRFLOW_SETTINGS)
-        bench = BenchStack(stack)
-        with step("airflow", f"reading DAG {DAG_ID}"):
-            wait_for(lambda: bench.airflow.knows(DAG_ID), f"DAG {DAG_ID} in Airflow", 120, every=0.5)
-        yield bench
+        if simulated:
+            stack.up(operator=False, airflow=SIMULATED)
+        else:
+            stack.up(operator=False, dags_folders=[DAGS], extra_env=AIRFLOW_SETTINGS, airflow=NEWEST)
+        yield BenchStack(stack)
     finally:
         stack.remove()
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,15 @@ class Cluster:
         """The resource version from which a watch of all MLJobs can start."""
         return str(self._request("GET", f"{_EVERYWHERE}?limit=1")["metadata"]["resourceVersion"])
 
-    def watch(self, version: str) -> Iterator[bytes]:
+    def metrics(self) -> str:
+        """The API server's own metrics, in Prometheus' text format."""
+        headers = self._credentials.headers()
+        answer = self._pool.request("GET", f"{self._credentials.server}/metrics", headers=headers, timeout=60)
+        if answer.status != 200:
+            raise ServerError(f"the Kubernetes API answered {answer.status} to GET /metrics: {answer.data[:300]!r}")
+        return answer.data.decode()
+
+    def watch(self, version: str) -> Generator[bytes]:
         """Watch all MLJobs from a resource version. Yield chunks of bytes as they arrive, until the
         server ends the watch.
         """
@@ -150,6 +159,19 @@ class Airflow:
     def fail(self, dag_id: str, run_id: str) -> None:
         """Set a run failed."""
         self._request("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
+
+    def requests(self) -> Counter[str]:
+        """The requests that the simulated Airflow has answered, by route and status."""
+        return Counter(self._request("GET", "/simulation")["requests"])
+
+    def runs(self, dag_id: str) -> int:
+        """How many runs of a DAG the simulated Airflow has."""
+        return int(self._request("GET", "/simulation")["runs"].get(dag_id, 0))
+
+    def ends(self) -> dict[str, float]:
+        """When runs ended in the simulated Airflow, by run id, in seconds of the monotonic clock."""
+        ends: dict[str, float] = self._request("GET", "/simulation/ends")
+        return ends
 
     def _request(self, method: str, path: str, body: Any = None, accept: int = 200) -> Any:
         answer = self._pool.request(method, self._url + path, headers=self._headers, json=body, timeout=30)

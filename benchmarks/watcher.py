@@ -32,6 +32,7 @@ class Observation:
         at: When it arrived, in seconds of the monotonic clock.
         sequence: The number of the newest event in its status, or -1 without events.
         run_state: ``status.dagRunState``.
+        phase: ``status.phase``.
     """
 
     namespace: str
@@ -39,6 +40,7 @@ class Observation:
     at: float
     sequence: int
     run_state: str | None
+    phase: str | None = None
 
 
 class Watcher:
@@ -75,7 +77,8 @@ def observation(event: dict[str, Any], at: float) -> Observation:
     numbers = [
         int(task["metrics"][SEQUENCE]) for task in status.get("tasks") or () if SEQUENCE in (task.get("metrics") or {})
     ]
-    return Observation(meta["namespace"], meta["name"], at, max(numbers, default=-1), status.get("dagRunState"))
+    sequence = max(numbers, default=-1)
+    return Observation(meta["namespace"], meta["name"], at, sequence, status.get("dagRunState"), status.get("phase"))
 
 
 def _watch(credentials: Credentials, pipe: Connection) -> None:

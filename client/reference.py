@@ -16,7 +16,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from mljob.cli.app import PROGRAM, app
+from mljob.cli.app import PROGRAM, application
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "kubectl-mljob.md"
 MARKED = re.compile(r"(<!-- commands -->\n).*(<!-- end of commands -->)", re.DOTALL)
@@ -26,7 +26,7 @@ SHARED = ("namespace", "context", "kubeconfig", "help")
 
 def filled(page: str) -> str:
     """Return the page with the part between the comments made anew."""
-    commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    commands: dict[str, Any] = get_command(application()).commands  # type: ignore[attr-defined]
     return MARKED.sub(lambda mark: f"{mark[1]}\n{''.join(map(_section, commands.values()))}{mark[2]}", page)
 
 
@@ -41,9 +41,8 @@ def _section(command: Any) -> str:
 
 def _argument(argument: Any) -> str:
     name = (argument.metavar or argument.name.upper()).strip("[]{}")
-    if name.endswith("..."):
-        return name if argument.required else f"[{name.removesuffix('...').rstrip(']')}]..."
-    return name if argument.required else f"[{name}]"
+    shown = name if argument.required else f"[{name}]"
+    return f"{shown}..." if argument.nargs == -1 else shown
 
 
 def _row(option: Any) -> str:

@@ -6,11 +6,11 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devstack import demo, demo_platform, progress
-from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, ROOT, BootstrapError
+from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, ROOT, SIMULATED, BootstrapError
 from devstack.errors import StackError
 from devstack.progress import say
 from devstack.stack import Stack
@@ -35,10 +35,10 @@ def main() -> int:
 
 
 def _up(stack: Stack, arguments: argparse.Namespace, extra_env: Mapping[str, str] | None = None) -> None:
-    folders = [folder for folder in os.environ.get("DAGS_FOLDERS", "").split(os.pathsep) if folder]
+    named = os.environ.get("DAGS_FOLDERS", "").split(os.pathsep)
     stack.up(
         operator=not arguments.no_operator,
-        dags_folders=[*folders, *arguments.dags_folder],
+        dags_folders=_dags_folders([*named, *arguments.dags_folder]),
         extra_env=extra_env,
         airflow=arguments.airflow,
     )
@@ -46,6 +46,19 @@ def _up(stack: Stack, arguments: argparse.Namespace, extra_env: Mapping[str, str
         f"  Airflow is at {stack.env['AIRFLOW_URL']} (user {stack.env['AIRFLOW_USER']}, password {stack.env['AIRFLOW_PASSWORD']})"
     )
     say(f"  next: . {_shown(stack.directory / 'env')}; kubectl mljob list")
+
+
+def _dags_folders(named: Sequence[str]) -> list[Path]:
+    """Return the folders of DAG files that a person has named. Make leaves ``~`` as it is.
+
+    Raises:
+        StackError: There is no such folder. Airflow would start, and know no DAG of it.
+    """
+    folders = [Path(folder).expanduser() for folder in named if folder]
+    for folder in folders:
+        if not folder.is_dir():
+            raise StackError(f"DAGS_FOLDERS: {folder} is not a folder. Create it, or correct the path.")
+    return folders
 
 
 def _demo(stack: Stack, arguments: argparse.Namespace) -> None:
@@ -119,7 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     for verb_with_stack in (up, shown, platform):
         verb_with_stack.add_argument("--dags-folder", action="append", default=[], help="a folder with more DAGs")
         verb_with_stack.add_argument(
-            "--airflow", choices=AIRFLOW_ENVIRONMENTS, default=NEWEST, help="the version of Airflow"
+            "--airflow",
+            choices=[*AIRFLOW_ENVIRONMENTS, SIMULATED],
+            default=NEWEST,
+            help="the version of Airflow, or the simulated Airflow of the benchmarks",
         )
     for verb, run, text in (
         ("down", _down, "stop every component"),

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     workflows, and shellcheck finds nothing in their scripts.
     """
     try:
-        actionlint = golang.cached("actionlint", ACTIONLINT)
+        actionlint = golang.built("actionlint", ACTIONLINT)
     except StackError as problem:
         say(f"error: {problem}")
         return 1

@@ -72,6 +72,9 @@ class Airflow:
         self._dags_repositories = dags_repositories
         self._overrides = overrides
 
+    api = "airflow-api-server"
+    """The name of the component that serves Airflow's REST API."""
+
     @staticmethod
     def has_database(directory: Path) -> bool:
         """Return whether a stack in this directory has migrated a database for Airflow."""
@@ -94,7 +97,7 @@ class Airflow:
         return [
             Step("airflow-migration", self._migrate, needs=("database",)),
             self._component(
-                "airflow-api-server",
+                self.api,
                 "metadatabase",
                 "api-server",
                 "--host",
@@ -116,7 +119,7 @@ class Airflow:
             command=lambda: self._restarting_command(*arguments),
             ready=lambda: self._healthy(name, part),
             needs=("airflow-migration", "topics"),
-            ports=("airflow",) if name == "airflow-api-server" else (),
+            ports=("airflow",) if name == self.api else (),
             bound=300,
         )
 

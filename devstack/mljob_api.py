@@ -40,15 +40,22 @@ class MLJobApi:
         kubectl: kubectl as the cluster's administrator.
         operator_env: Returns the environment variables of the stack's operator. mljob-api has the
             same Airflow, topic and prefix of run ids.
+        airflow: The name of the component that serves Airflow's REST API.
     """
 
     def __init__(
-        self, directory: Path, ports: Ports, kubectl: Kubectl, operator_env: Callable[[], Mapping[str, str]]
+        self,
+        directory: Path,
+        ports: Ports,
+        kubectl: Kubectl,
+        operator_env: Callable[[], Mapping[str, str]],
+        airflow: str,
     ) -> None:
         self._directory = directory / NAME
         self._ports = ports
         self._kubectl = kubectl
         self._operator_env = operator_env
+        self._airflow = airflow
         self.kubeconfig = directory / f"{NAME}.kubeconfig"
 
     def parts(self) -> list[Component | Step]:
@@ -64,7 +71,7 @@ class MLJobApi:
                 NAME,
                 lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator.api"), self.environment()),
                 lambda: bool(http.get(f"http://{HOST}:{self._ports[f'{NAME}-probes']}/readyz")),
-                needs=("mljob-api-credentials", "airflow-api-server", "topics"),
+                needs=("mljob-api-credentials", self._airflow, "topics"),
                 ports=(NAME, f"{NAME}-probes"),
             ),
             Step("mljob-api-registration", self._register, needs=(NAME,)),

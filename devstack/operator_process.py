@@ -20,6 +20,7 @@ from devstack.control_plane import Kubectl, write_service_account_kubeconfig
 from devstack.ports import HOST, Ports
 from devstack.processes import Command
 from devstack.progress import say, step
+from devstack.simulated_airflow import SimulatedAirflow
 
 NAMESPACE = "mljob-system"
 RELEASE = "mljob-operator"
@@ -35,7 +36,7 @@ class Operator:
         directory: Path,
         ports: Ports,
         kubectl: Kubectl,
-        airflow: Airflow,
+        airflow: Airflow | SimulatedAirflow,
         kafka_servers: str,
         topic: str,
         overrides: Mapping[str, str],
@@ -65,7 +66,7 @@ class Operator:
             "operator",
             lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator"), self.environment()),
             lambda: http.get(f"http://{HOST}:{self._ports['operator']}/readyz") is not None,
-            needs=("chart", "airflow-api-server", "topics"),
+            needs=("chart", self._airflow.api, "topics"),
             ports=("operator",),
         )
 

@@ -63,7 +63,7 @@ def check(*, rules: str = "", series: Sequence[str] = (), queries: Sequence[str]
     """
     asked = json.dumps({"rules": rules, "series": list(series), "queries": list(queries), "metrics": metrics})
     answer = subprocess.run(
-        [golang.cached("promcheck", PROMCHECK)], input=asked, capture_output=True, text=True, check=True
+        [golang.built("promcheck", PROMCHECK)], input=asked, capture_output=True, text=True, check=True
     ).stdout
     found = json.loads(answer)
     uses = [Use(use["query"], use["metric"], frozenset(use["labels"])) for use in found["uses"]]

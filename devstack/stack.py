@@ -20,7 +20,7 @@ from pathlib import Path
 
 from devstack import binaries
 from devstack.airflow import USER, Airflow
-from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, ENVIRONMENT, NEWEST, OLDEST
+from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, ENVIRONMENT, NEWEST, OLDEST, SIMULATED
 from devstack.caches import locked, remove_tree
 from devstack.component import Component, Step
 from devstack.control_plane import ControlPlane, Kubectl
@@ -33,6 +33,7 @@ from devstack.postgres import Postgres
 from devstack.processes import ManagedProcess, end_marked
 from devstack.progress import elapsed, say, step
 from devstack.secrets_file import Secrets
+from devstack.simulated_airflow import OPTIONS, SimulatedAirflow
 
 DEFAULT_TOPIC = "airflow.events"
 _OWN_VARIABLES = frozenset({"MLJOB_CACHE_DIR", "MLJOB_POSTGRES_URL", "MLJOB_DEVSTACK_COMPONENT"})
@@ -84,7 +85,8 @@ class Stack:
             extra_env: Environment variables for Airflow and the operator, with names such as
                 `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override the caller's
                 environment. `PYTHONPATH` is for Airflow.
-            airflow: A key of `AIRFLOW_ENVIRONMENTS`.
+            airflow: A key of `AIRFLOW_ENVIRONMENTS`, or `SIMULATED` for the simulated Airflow of the
+                benchmarks, which needs no database.
 
         Raises:
             StackError: A component did not start, or a newer Airflow has migrated the database.
@@ -93,6 +95,8 @@ class Stack:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self.directory / "lock", f"starting or stopping the stack in {self.directory}"):
             self._assert_can_run(airflow)
+            if SIMULATED in (airflow, self._choices.airflow) and airflow != self._choices.airflow:
+                self._stop_airflow()
             self._choices = Choices(
                 operator,
                 [str(Path(folder).resolve()) for folder in dags_folders],
@@ -203,13 +207,22 @@ class Stack:
         """Return the environment variables with which the command `airflow` on a terminal uses this
         stack.
         """
-        return self._airflow.environment()
+        return dict(self._airflow.environment())
 
     def _reset(self) -> None:
         for name in ("_binaries", "_airflow", "_operator", "_kafka", "_postgres", "_kubectl"):
             self.__dict__.pop(name, None)
 
+    def _stop_airflow(self) -> None:
+        """Stop the Airflow of the last `up`: a real and a simulated Airflow have the same port."""
+        for wave in _SHUTDOWN:
+            for name in wave:
+                if name.startswith("airflow-"):
+                    self._process(name).stop(_PATIENCE.get(name, 15.0))
+
     def _assert_can_run(self, airflow: str) -> None:
+        if airflow == SIMULATED:
+            return
         environment = AIRFLOW_ENVIRONMENTS[airflow]
         if not environment.exists():
             raise StackError(f"{environment.name} does not exist: make it with python3 devstack/bootstrap.py {airflow}")
@@ -249,7 +262,16 @@ class Stack:
         return Postgres(self.directory, self.ports, self._secrets, os.environ.get("MLJOB_POSTGRES_URL"))
 
     @cached_property
-    def _airflow(self) -> Airflow:
+    def _airflow(self) -> Airflow | SimulatedAirflow:
+        if self._choices.airflow == SIMULATED:
+            options = self._choices.environment.get(OPTIONS, "")
+            return SimulatedAirflow(
+                self.ports,
+                self._secrets,
+                kafka_servers=self._kafka.bootstrap_servers,
+                topic=self._topic,
+                options=options,
+            )
         overrides = {
             name: value
             for name, value in self._choices.environment.items()
@@ -284,14 +306,16 @@ class Stack:
     @property
     def mljob_api(self) -> MLJobApi:
         """mljob-api. A stack on an existing cluster does not run it."""
-        return MLJobApi(self.directory, self.ports, self._kubectl, self._operator.environment)
+        return MLJobApi(self.directory, self.ports, self._kubectl, self._operator.environment, self._airflow.api)
 
     def _parts(self) -> list[Component | Step]:
         parts: list[Component | Step] = [
             Step("binaries", self._binaries.locate),
             Step("go-caches", self._binaries.tidy, needs=("binaries",)),
         ]
-        parts += [*self._kafka.parts(), *self._postgres.parts(), *self._airflow.parts()]
+        parts += [*self._kafka.parts(), *self._airflow.parts()]
+        if self._choices.airflow != SIMULATED:
+            parts += self._postgres.parts()
         if self._cluster:
             # The API server of another cluster can't reach a process on this machine's loopback.
             parts.append(self._operator.install_step(needs=("binaries",), api=False))
@@ -420,7 +444,7 @@ class Choices:
 
 
 def _overrides(extra: Mapping[str, str]) -> dict[str, str]:
-    wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_", _COVERAGE)
+    wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_", OPTIONS, _COVERAGE)
     caller = {name: value for name, value in os.environ.items() if name.startswith(wanted)}
     return {name: value for name, value in (caller | dict(extra)).items() if name not in _OWN_VARIABLES}
 
@@ -439,6 +463,7 @@ _SHUTDOWN = (
         "airflow-triggerer",
         "airflow-dag-processor",
         "airflow-api-server",
+        "airflow-simulated",
         "kube-controller-manager",
     ),
     ("kafka", "postgres", "kube-apiserver"),

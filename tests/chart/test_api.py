@@ -132,7 +132,11 @@ def test_an_update_and_a_drain_leave_a_pod(api: Rendered) -> None:
     budget = api.one("PodDisruptionBudget")["spec"]
 
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-    assert budget == {"maxUnavailable": 1, "selector": spec["selector"]}
+    assert budget == {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": spec["selector"],
+    }
 
 
 def test_a_pod_serves_until_the_control_plane_knows_that_it_is_going(api: Rendered) -> None:

@@ -5,8 +5,10 @@ the operator needs.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +20,7 @@ import yaml
 from tests.chart.cluster import Cluster, CommandError, unique
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, CRDS, INSTANCE_CRD, MINIMAL, merged
-from tests.chart.test_environment import EVERYTHING
-from tests.chart.test_openshift import OPENSHIFT
+from tests.chart.value_sets import VALUE_SETS
 from tests.live.eventually import eventually
 
 RESTRICTED = {
@@ -31,8 +32,11 @@ MLJOBS = "mljobs.mljob.dev"
 INSTANCES = "airflowinstances.mljob.dev"
 
 
-WITH_API = {"api": {"enabled": True, "apiService": {"create": False}}}
-"""mljob-api without its APIService, which a cluster has once. The development stack has it."""
+NO_API_SERVICE = {"api": {"apiService": {"create": False}}}
+"""A cluster has the APIService of mljob-api once, and the development stack has it."""
+ONE_STACK = {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": []}}
+"""The API server of the development stack has one family of IP addresses."""
+WITH_API = merged(NO_API_SERVICE, {"api": {"enabled": True}})
 
 
 @dataclass(frozen=True)
@@ -164,25 +168,8 @@ def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace
 
 @pytest.mark.parametrize(
     "values",
-    [
-        pytest.param({}, id="required values"),
-        pytest.param(EVERYTHING, id="all values"),
-        pytest.param(OPENSHIFT, id="OpenShift"),
-        pytest.param(WITH_API, id="mljob-api"),
-        pytest.param(
-            {
-                "nodeSelector": {"disk": "ssd"},
-                "tolerations": [{"key": "dedicated", "operator": "Exists"}],
-                "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
-                "imagePullSecrets": [{"name": "registry"}],
-                "podAnnotations": {"example.com/a": "1"},
-                "podLabels": {"team": "ml"},
-                "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
-                "service": {"annotations": {"example.com/a": "1"}},
-            },
-            id="all values of the Pod",
-        ),
-    ],
+    [merged(merged(values, NO_API_SERVICE), ONE_STACK) for values in VALUE_SETS.values()],
+    ids=VALUE_SETS.keys(),
 )
 def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     cluster: Cluster, render: Render, crds: None, namespace: str, values: dict[str, Any]
@@ -191,7 +178,7 @@ def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     restricted is a warning.
     """
     rendered = render(
-        merged(values, {"operator": {"namespaces": []}, "crds": {"install": False}}),
+        merged(values, {"crds": {"install": False}}),
         namespace=namespace,
         release=unique("dry"),
     )
@@ -471,9 +458,23 @@ class ChartCopy:
         assert old in text
         file.write_text(text.replace(old, new))
 
+    def change_version(self, version: str) -> None:
+        """Change the version of the chart and of the operator."""
+        file = self.path / "Chart.yaml"
+        file.write_text(
+            re.sub(r"^(version|appVersion): .*$", rf'\1: "{version}"', file.read_text(), flags=re.MULTILINE)
+        )
+
 
 @pytest.fixture
 def copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
+    with chart_copy(cluster, tmp_path) as copied:
+        yield copied
+
+
+@contextmanager
+def chart_copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
+    """Make a copy of the chart. At the end, its CRD is deleted."""
     group = f"{unique('test')}.mljob.dev"
     path = tmp_path / "chart"
     shutil.copytree(CHART, path)

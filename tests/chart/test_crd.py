@@ -15,6 +15,15 @@ KEEP = "helm.sh/resource-policy"
 each_crd = pytest.mark.parametrize("crd", [CRD, INSTANCE_CRD], ids=lambda path: path.name.partition(".")[0])
 
 
+@pytest.mark.parametrize(
+    ("version", "known"), [("1.29.5", False), ("1.29.5-gke.1", False), ("1.30.0", True), ("1.36.3", True)]
+)
+def test_an_older_kubernetes_gets_no_field_that_it_refuses(render: Render, version: str, *, known: bool) -> None:
+    for crd in render(options=("--kube-version", version)).all("CustomResourceDefinition"):
+        if crd["spec"]["names"]["kind"] == "MLJob":
+            assert ("selectableFields" in crd["spec"]["versions"][0]) is known
+
+
 def test_the_charts_crds_are_the_generated_files() -> None:
     generated = {path.name: path.read_bytes() for path in CRDS.glob("*.yaml")}
 

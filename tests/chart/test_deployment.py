@@ -28,12 +28,21 @@ def test_several_pods_are_spread_over_the_nodes_and_evicted_one_at_a_time(render
     assert rendered.pod["topologySpreadConstraints"] == [
         {
             "maxSkew": 1,
-            "topologyKey": "kubernetes.io/hostname",
+            "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": selector,
         }
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
     ]
-    assert rendered.one("PodDisruptionBudget")["spec"] == {"maxUnavailable": 1, "selector": selector}
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector}
+    assert rendered.pod["affinity"]["podAntiAffinity"] == {
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]
+    }
+    assert rendered.one("PodDisruptionBudget")["spec"] == {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": selector,
+    }
 
 
 def test_a_single_pod_can_be_evicted(render: Render) -> None:
@@ -41,7 +50,7 @@ def test_a_single_pod_can_be_evicted(render: Render) -> None:
 
     assert rendered.one("Deployment")["spec"]["replicas"] == 1
     assert not rendered.all("PodDisruptionBudget")
-    assert "topologySpreadConstraints" not in rendered.pod
+    assert not {"topologySpreadConstraints", "affinity"} & rendered.pod.keys()
 
 
 def test_the_deployment_and_the_service_select_the_operators_pod(render: Render) -> None:
@@ -184,6 +193,7 @@ def test_the_pod_has_no_field_for_a_value_that_is_not_set(render: Render) -> Non
         "automountServiceAccountToken",
         "securityContext",
         "terminationGracePeriodSeconds",
+        "affinity",
         "topologySpreadConstraints",
         "containers",
         "volumes",

@@ -30,6 +30,55 @@ def test_the_service_monitor_scrapes_the_service(render: Render) -> None:
     ]
 
 
+RELABELING = {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}
+DROPPED = {"action": "drop", "sourceLabels": ["__name__"], "regex": "python_.*"}
+
+
+def test_all_values_reach_every_service_monitor(render: Render) -> None:
+    values = {
+        "enabled": True,
+        "namespace": "monitoring",
+        "labels": {"release": "prometheus"},
+        "annotations": {"example.com/a": "b"},
+        "interval": "15s",
+        "scrapeTimeout": "10s",
+        "jobLabel": "app.kubernetes.io/name",
+        "honorLabels": True,
+        "targetLabels": ["team"],
+        "podTargetLabels": ["zone"],
+        "relabelings": [RELABELING],
+        "metricRelabelings": [DROPPED],
+        "sampleLimit": 5000,
+    }
+    monitors = render({"serviceMonitor": values, "api": {"enabled": True}}).all("ServiceMonitor")
+
+    assert len(monitors) == 2
+    for monitor in monitors:
+        assert monitor["metadata"]["namespace"] == "monitoring"
+        assert monitor["metadata"]["annotations"] == {"example.com/a": "b"}
+        assert monitor["metadata"]["labels"]["release"] == "prometheus"
+        spec = monitor["spec"]
+        assert spec.pop("selector")["matchLabels"]
+        assert spec == {
+            "namespaceSelector": {"matchNames": [NAMESPACE]},
+            "jobLabel": "app.kubernetes.io/name",
+            "targetLabels": ["team"],
+            "podTargetLabels": ["zone"],
+            "sampleLimit": 5000,
+            "endpoints": [
+                {
+                    "port": "http",
+                    "path": "/metrics",
+                    "interval": "15s",
+                    "scrapeTimeout": "10s",
+                    "honorLabels": True,
+                    "relabelings": [RELABELING],
+                    "metricRelabelings": [DROPPED],
+                }
+            ],
+        }
+
+
 def test_mljob_api_has_a_service_monitor_of_its_own(render: Render) -> None:
     rendered = render({"serviceMonitor": {"enabled": True}, "api": {"enabled": True}})
 

@@ -269,6 +269,35 @@ def test_values_that_contradict_each_other_are_refused(refusal: Refusal, values:
         pytest.param(
             {"terminationGracePeriodSeconds": -1}, "/terminationGracePeriodSeconds", id="negative grace period"
         ),
+        pytest.param({"service": {"ipFamilies": ["IPX"]}}, "/service/ipFamilies/0", id="unknown IP family"),
+        pytest.param(
+            {"kafka": {"bootstrapServers": "fd00::9:9092"}}, "/kafka/bootstrapServers", id="IPv6 without brackets"
+        ),
+        pytest.param({"networkPolicy": {"create": "yes"}}, "/networkPolicy/create", id="text for a policy"),
+        pytest.param(
+            {"networkPolicy": {"egress": {"kafka": {"ports": [0]}}}},
+            "/networkPolicy/egress/kafka/ports/0",
+            id="port of Kafka that does not exist",
+        ),
+        pytest.param({"networkPolicy": {"egress": {"kafk": {}}}}, "kafk", id="misspelled destination"),
+        pytest.param(
+            {"topologySpreadConstraints": [{"maxSkew": 1}]}, "/topologySpreadConstraints/0", id="half a constraint"
+        ),
+        pytest.param(
+            {"livenessProbe": {"periodSeconds": 0}}, "/livenessProbe/periodSeconds", id="probe without a pause"
+        ),
+        pytest.param({"dnsPolicy": "Mine"}, "/dnsPolicy", id="unknown DNS policy"),
+        pytest.param({"hostAliases": [{"ip": "::1"}]}, "/hostAliases/0", id="alias without names"),
+        pytest.param({"initContainers": [{"name": "a"}]}, "/initContainers/0", id="container without an image"),
+        pytest.param({"extraObjects": {"kind": "Secret"}}, "/extraObjects", id="objects that are not a list"),
+        pytest.param({"api": {"pod": {"nodeSelectr": {}}}}, "nodeSelectr", id="misspelled value of mljob-api's Pod"),
+        pytest.param(
+            {"view": {"pod": {"resources": {}}}}, "resources", id="resources among the values of the view's Pod"
+        ),
+        pytest.param(
+            {"serviceMonitor": {"scrapeTimeout": "soon"}}, "/serviceMonitor/scrapeTimeout", id="impossible time-out"
+        ),
+        pytest.param({"serviceMonitor": {"sampleLimit": -1}}, "/serviceMonitor/sampleLimit", id="negative limit"),
         pytest.param({"serviceMonitor": {"interval": "often"}}, "/serviceMonitor/interval", id="impossible interval"),
     ],
 )

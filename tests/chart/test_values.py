@@ -17,8 +17,8 @@ from tests.chart.rendering import CHART
 WHOLE = {"resources", "api.resources", "view.resources", "podSecurityContext", "securityContext"}
 """Values whose content Kubernetes defines. The README shows each as a whole."""
 
-SELECTOR = "operator.selector"
-"""A value with an empty default, whose keys the schema has too."""
+EMPTY = {"operator.selector", "api.pod", "view.pod"}
+"""Values with an empty default, whose keys the schema has too."""
 
 TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meaning>.*) \|$", re.MULTILINE)
 
@@ -38,7 +38,7 @@ def schema_leaves(schema: Mapping[str, Any], node: Mapping[str, Any], path: str 
     for key, value in node["properties"].items():
         below = f"{path}{key}"
         target = schema["definitions"][value["$ref"].rsplit("/", 1)[-1]] if "$ref" in value else value
-        if "properties" in target and below != SELECTOR:
+        if "properties" in target and below not in EMPTY:
             yield from schema_leaves(schema, target, f"{below}.")
         else:
             yield below

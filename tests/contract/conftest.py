@@ -1,5 +1,5 @@
-"""Each port with each of its implementations: in memory and real, and for Airflow also the fake
-behind its REST API. A test that takes a port runs on all of them.
+"""Each port with each of its implementations: in memory and real, and for Airflow also the
+simulated one of the benchmarks, behind its REST API. A test that takes a port runs on all of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from benchmarks.simulated_airflow.airflow import Settings, SimulatedAirflow
+from benchmarks.simulated_airflow.catalog import all_dags
+from benchmarks.simulated_airflow.server import Served, served
 from devstack.stack import Stack
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL
 from mljob_operator.adapters.airflow.client import Airflow
@@ -27,7 +30,6 @@ from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.ports import Airflow as AirflowPort
 from mljob_operator.ports import InstanceStore, JobStore, SourceChanges
 from tests.fakes.airflow import CANCEL_DAG, FakeAirflow
-from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.fakes.instances import FakeInstances
 from tests.fakes.jobs import FakeJobs
 from tests.fakes.leases import OpenGate
@@ -40,7 +42,7 @@ from tests.live.kubectl import Kubectl
 
 REAL = pytest.param("real", marks=pytest.mark.live)
 WORLDS = ["memory", REAL]
-AIRFLOWS = ["memory", "http", REAL]
+AIRFLOWS = ["memory", "simulated", REAL]
 DAGS = {
     "parity_params": ("echo",),
     "parity_paused": ("waits",),
@@ -134,30 +136,31 @@ class MemoryAirflow:
         finish(self.dag_runs, dag_id, run_id, task_id)
 
 
-class HttpAirflow(MemoryAirflow):
-    """The fake Airflow behind its REST API, asked by the operator's own adapter."""
+class ServedAirflow:
+    """The simulated Airflow, which runs its DAGs by itself, asked by the operator's own adapter."""
 
-    dag_runs: Any
-    stranger: Any
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._fake = self.dag_runs
-        self.server = AirflowServer(AirflowApi(self._fake, user="operator", password="right"))
-        self.dag_runs = adapter(self.server.url, "operator", "right")
-        self.stranger = adapter(self.server.url, "operator", "wrong")
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self.dag_runs = adapter(served.url, "operator", "right")
+        self.stranger = adapter(served.url, "operator", "wrong")
 
     async def pause(self, dag_id: str, *, paused: bool) -> None:
-        (self._fake.paused.add if paused else self._fake.paused.discard)(dag_id)
+        self._served.do(lambda airflow: airflow.scheduler.set_paused(dag_id, paused=paused))
 
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        return self._fake.runs[dag_id, run_id].conf
+        run = self._served.do(lambda airflow: airflow.store.get(dag_id, run_id))
+        assert run is not None
+        return run.conf
 
     async def until_asked(self, run_id: str, model: str) -> None:
-        ask(self._fake, run_id, model)
+        def waits(airflow: SimulatedAirflow) -> bool:
+            run = airflow.store.get("people_approve", run_id)
+            return run is not None and run.tasks["approve", -1].state is TaskState.AWAITING_INPUT
+
+        await asyncio.to_thread(eventually, lambda: self._served.do(waits), f"somebody is asked about {model}")
 
     async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
-        finish(self._fake, dag_id, run_id, task_id)
+        """Do nothing: the simulation runs the task."""
 
 
 class RealAirflow:
@@ -201,9 +204,9 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
     if request.param == "memory":
         yield MemoryAirflow()
         return
-    if request.param == "http":
-        world = HttpAirflow()
-        with world.server:
+    if request.param == "simulated":
+        with served(SimulatedAirflow(all_dags(), Settings("operator", "right"))) as simulated:
+            world = ServedAirflow(simulated)
             yield world
             await world.dag_runs.close()
             await world.stranger.close()

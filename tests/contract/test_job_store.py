@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from mljob_contract.mljob import FINALIZER, UNOBSERVED, ConfSource, Reference
+from mljob_contract.mljob import FINALIZER, RETRY_REQUESTED_AT, UNOBSERVED, ConfSource, Reference
 from mljob_operator.core.status.events import NORMAL, KubeEvent
 from mljob_operator.errors import Conflict, Gone, ReferenceMissing, Refused
 from mljob_operator.ports import ConfObject
@@ -123,6 +123,14 @@ async def test_finalizers_of_others_are_kept(cluster: Cluster, name: str) -> Non
     assert free is not None
     assert free.finalizers == ("example.com/theirs",)
     await cluster.finalizers(job.key)
+
+
+async def test_annotation_is_set_together_with_the_finalizer(cluster: Cluster, name: str) -> None:
+    held = await cluster.store.set_finalizer(await cluster.create(name, SPEC), present=True)
+    assert held is not None
+    free = await cluster.store.set_finalizer(held, present=False, annotations={RETRY_REQUESTED_AT: "now"})
+    assert free is not None
+    assert (free.has_finalizer, free.retry_request) == (False, "now")
 
 
 async def test_event_is_recorded_about_the_mljob(cluster: Cluster, name: str) -> None:

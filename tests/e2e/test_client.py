@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from devstack.stack import Stack
 from mljob import AsyncClient, Client, JobCancelled, JobDeleted, JobFailed, JobStalled
+from mljob.sync.run_api import RunApi
 from tests.conftest import NewInstallation
 from tests.live.installation import Installation
 
@@ -93,6 +94,18 @@ def test_log_history_and_graph_of_a_run(client: Client) -> None:
     graph = job.graph()
     assert [(task.id, task.state) for task in graph.tasks] == [("prepare", "success"), ("fit", "success")]
     assert [(edge.source, edge.target) for edge in graph.edges] == [("prepare", "fit")]
+
+
+def test_log_goes_on_after_each_line_with_the_lines_after_it(client: Client) -> None:
+    job = client.submit(DAG, name="position")
+    runs = RunApi(client.transport)
+    followed = list(runs.log_lines(job.state, "prepare", follow=True))
+    job.wait(timeout=LIMIT)
+
+    assert len(followed) > 1
+    for number, line in enumerate(followed, 1):
+        rest = runs.log_lines(job.state, "prepare", follow=True, after=line.after)
+        assert [each.text for each in rest] == [each.text for each in followed[number:]]
 
 
 def test_sweep_is_compared_best_first(client: Client) -> None:

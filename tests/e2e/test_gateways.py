@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 
 import pytest
 
+from benchmarks.simulated_airflow.airflow import Settings, SimulatedAirflow
+from benchmarks.simulated_airflow.dags import Dag, cancellation_dag
+from benchmarks.simulated_airflow.server import served
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
-from tests.fakes.airflow import FakeAirflow
-from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.live.airflow import AirflowRest
 from tests.live.airflow_instances import WAIT, Platform, in_instance, platform_of
 from tests.live.eventually import eventually
@@ -107,9 +107,10 @@ def test_mljobs_are_not_judged_while_many_runs_have_vanished(
 ) -> None:
     """For a while, the URL leads to another Airflow with the same DAGs and no runs."""
     env, jobs = stack.env, instances.jobs
-    another = FakeAirflow(lambda: datetime.now(UTC), {WAIT: ("wait",)})
-    api = AirflowApi(another, user=env["AIRFLOW_USER"], password=env["AIRFLOW_PASSWORD"])
-    elsewhere = gateways.enter_context(AirflowServer(api)).url
+    another = SimulatedAirflow(
+        [Dag(dag_id=WAIT, tasks=("wait",)), cancellation_dag()], Settings(env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])
+    )
+    elsewhere = gateways.enter_context(served(another))
     gateway = gateways.enter_context(HttpGateway(env["AIRFLOW_URL"]))
     platform.make("moved", url=gateway.url)
     platform.until("moved", "Ready")
@@ -117,13 +118,13 @@ def test_mljobs_are_not_judged_while_many_runs_have_vanished(
     jobs.apply(*(in_instance(platform, "moved", name, 600, backoffLimit=2) for name in names))
     runs = {name: jobs.until_phase(name, "Running")["dagRunId"] for name in names}
 
-    gateway.target = elsewhere
+    gateway.target = elsewhere.url
     platform.until("moved", "RunsVanished", within=200)
     jobs.apply(in_instance(platform, "moved", "later", 0))
     jobs.until("later", lambda status: status.get("reason") == "AirflowInstanceNotReady", "it waits")
     looks = asked(instances, "active_runs")
     eventually(lambda: asked(instances, "active_runs") >= looks + 2, "another relist is taken")
-    assert not another.runs
+    assert elsewhere.do(lambda airflow: len(airflow.store)) == 0
     for name in names:
         status = jobs.status(name)
         assert (status["phase"], status["reason"], status["attempts"]) == ("Running", "RunsVanished", 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mljob_contract.mljob import FINISHED
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
@@ -140,7 +141,7 @@ def test_kubectl_describe_reads_well(jobs: MLJobs) -> None:
 
     for line in ("Dag Id:", "Phase:", "Succeeded", "Progress:", "5/5", "Conditions:", "Events:", "Submitted"):
         assert line in text
-    assert "Annotations:  <none>" in text or KUBECTL_APPLY in text
+    assert FINISHED in text
 
 
 def test_conditions_follow_the_api_conventions(jobs: MLJobs) -> None:
@@ -169,14 +170,14 @@ def test_kstatus_recognises_progress_success_and_failure(jobs: MLJobs) -> None:
     assert (holds(found["bad"]["status"], "Reconciling"), holds(found["bad"]["status"], "Stalled")) == (False, True)
 
 
-def test_operator_leaves_no_metadata_on_a_finished_mljob(jobs: MLJobs) -> None:
+def test_operator_leaves_one_annotation_on_a_finished_mljob(jobs: MLJobs) -> None:
     jobs.kubectl("create", "--filename=-", stdin=json.dumps(manifest("untouched", "parity_empty")))
     found = jobs.until_finished("untouched")["untouched"]
 
     assert set(found["metadata"]) == {
-        "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
+        "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "annotations",
     }  # fmt: skip
-    assert set(jobs.get("good")["metadata"].get("annotations", {})) <= {KUBECTL_APPLY}
+    assert set(jobs.get("good")["metadata"].get("annotations", {})) <= {KUBECTL_APPLY, FINISHED}
 
 
 def test_active_run_without_changes_causes_no_writes(jobs: MLJobs, with_kafka: Installation) -> None:

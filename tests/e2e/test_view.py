@@ -92,7 +92,7 @@ def test_failed_job_says_why_and_is_retried_after_the_repair(page: Page, client:
 
     row.get_by_role("link", name="mended").click()
     expect(page.get_by_role("heading", name="Task prepare failed")).to_be_visible()
-    expect(page.get_by_role("region", name=re.compile("last lines"))).to_contain_text("no data at", timeout=SOON)
+    expect(page.get_by_role("region", name=re.compile("end of the log"))).to_contain_text("no data at", timeout=SOON)
 
     data.touch()
     page.locator("#why").get_by_role("link", name="Retry what failed").click()

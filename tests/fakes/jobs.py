@@ -16,6 +16,9 @@ from mljob_operator.errors import Gone, ReferenceMissing, Refused, StoreError
 
 from .objects import StoredObjects, merged
 
+PREFIX = "mljob"
+"""The prefix of the operator's dag run ids."""
+
 
 class FakeJobs(StoredObjects[Key]):
     """MLJobs, and the ConfigMaps and Secrets that they name.
@@ -52,6 +55,16 @@ class FakeJobs(StoredObjects[Key]):
         body = self._create((namespace, name), KIND, spec, at, namespace=namespace, name=name)
         body["status"] = dict(UNOBSERVED)
         return self._read((namespace, name))
+
+    def restore(self, manifest: Mapping[str, Any], at: str = "2026-01-02T00:00:00Z") -> Job:
+        """Create an MLJob from a manifest that ``kubectl get -o yaml`` printed. The API server drops
+        the status, and gives the object another uid.
+        """
+        metadata = manifest["metadata"]
+        job = self.create(metadata["name"], manifest["spec"], metadata["namespace"], at)
+        body = self.objects[job.key]
+        body["metadata"] |= {name: metadata[name] for name in ("labels", "annotations") if name in metadata}
+        return self._read(job.key)
 
     def edit(self, key: Key, spec: Mapping[str, Any]) -> Job:
         """Change the spec, as a user does."""
@@ -99,12 +112,16 @@ class FakeJobs(StoredObjects[Key]):
         self._patch_status(body, {name: value for name, value in patch.items() if name not in self.pruned})
         return self._read(job.key, job)
 
-    async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
-        """Add or remove the operator's finalizer; others stay."""
+    async def set_finalizer(
+        self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
+    ) -> Job | None:
+        """Add or remove the operator's finalizer; others stay. Set annotations."""
         try:
-            self._to_change(job)
+            body = self._to_change(job)
         except Gone:
             return None
+        if annotations:
+            body["metadata"].setdefault("annotations", {}).update(annotations)
         return self._read(job.key, job) if self._finalize(job.key, FINALIZER, present=present) else None
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
@@ -129,7 +146,7 @@ class FakeJobs(StoredObjects[Key]):
         self.kube_events.append((job.name, notice))
 
     def _read(self, key: Key, earlier: Job | None = None) -> Job:
-        return Job.from_object(self.body(key), earlier)
+        return Job.from_object(self.body(key), earlier, prefix=PREFIX)
 
     def _to_change(self, job: Job) -> dict[str, Any]:
         """The object to write to, if it still has this version and no other writer overtakes."""

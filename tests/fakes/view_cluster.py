@@ -9,7 +9,9 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
+from urllib.parse import parse_qsl
 
+from mljob_contract.run_api import LOG_POSITION, LogPosition
 from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, Object, _begin, _chunk, _send, refusal
 
 
@@ -38,7 +40,9 @@ class GrowingLog:
             _send(handler, Answer(200, "".join(f"{line}\n" for line in lines).encode()))
             return
         _begin(handler)
-        sent = 0
+        sent = LogPosition.parse(query["after"]).line if "after" in query else 0
+        if "positions" in query:
+            _chunk(handler, f"{LOG_POSITION}{LogPosition(1, 'fit', -1, 1, sent)}\n".encode())
         while True:
             with self._changed:
                 while len(self._lines) == sent and not self._has_ended:
@@ -97,7 +101,7 @@ class ViewCluster(MLJobCluster):
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         path, _, text = handler.path.partition("?")
-        query = dict(part.partition("=")[::2] for part in text.split("&") if part)
+        query = dict(parse_qsl(text, keep_blank_values=True))
         asked = Asked(handler.command, path, query, dict(handler.headers), {})
         log = self._log_of(path, query)
         if log is None and path not in self.objects:

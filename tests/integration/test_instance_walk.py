@@ -18,7 +18,7 @@ from tests.live.http_gateway import EMPTY_OBJECT, HttpGateway
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.walk import instances
-from tests.walk.airflow import WorkingAirflow
+from tests.walk.airflow import WalkAirflow, walk_airflow
 from tests.walk.users import Users
 from tests.walk.walk import INSTANCES, SEED, TIMEOUT, differences, surprises, walk
 
@@ -28,20 +28,21 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT)
 
 
 @pytest.fixture
-def airflow() -> Iterator[WorkingAirflow]:
-    with WorkingAirflow().at_work() as airflow:
+def airflow() -> Iterator[WalkAirflow]:
+    with walk_airflow() as airflow:
         yield airflow
 
 
 @pytest.fixture
-def urls(airflow: WorkingAirflow) -> Iterator[list[str]]:
+def urls(airflow: WalkAirflow) -> Iterator[list[str]]:
     """The URLs of AirflowInstances: an Airflow, an unsupported version, an unhealthy Airflow, and a
     server that answers {} to every request.
     """
-    old, ill = WorkingAirflow(), WorkingAirflow()
-    old.fake.version = "2.11.0"
-    ill.fake.unhealthy.add("scheduler")
-    with old.at_work(), ill.at_work(), HttpGateway(airflow.url, EMPTY_OBJECT) as none:
+    with (
+        walk_airflow("2.11.0") as old,
+        walk_airflow(unhealthy="scheduler") as ill,
+        HttpGateway(airflow.url, EMPTY_OBJECT) as none,
+    ):
         yield [airflow.url, old.url, ill.url, none.url]
 
 
@@ -58,7 +59,7 @@ def operator(installation: NewInstallation) -> Installation:
 
 
 @pytest.fixture
-def users(operator: Installation, airflow: WorkingAirflow, kubectl: Kubectl) -> Iterator[Users]:
+def users(operator: Installation, airflow: WalkAirflow, kubectl: Kubectl) -> Iterator[Users]:
     right = {"user": airflow.user, "password": airflow.password, "token": airflow.token}
     secrets = {
         instances.RIGHT: right,

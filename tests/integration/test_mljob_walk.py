@@ -19,7 +19,7 @@ from tests.conftest import NewInstallation
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.walk import mljobs
-from tests.walk.airflow import SUCCEEDS, WorkingAirflow
+from tests.walk.airflow import SUCCEEDS, WalkAirflow, walk_airflow
 from tests.walk.users import Users
 from tests.walk.walk import INSTANCES, OBJECTS, SEED, TIMEOUT, differences, surprises, walk
 
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT)
 
 
 @pytest.fixture
-def airflow() -> Iterator[WorkingAirflow]:
-    with WorkingAirflow().at_work() as airflow:
+def airflow() -> Iterator[WalkAirflow]:
+    with walk_airflow() as airflow:
         yield airflow
 
 
 @pytest.fixture
-def operator(airflow: WorkingAirflow, installation: NewInstallation) -> Installation:
+def operator(airflow: WalkAirflow, installation: NewInstallation) -> Installation:
     return installation(
         "walk",
         MLJOB_AIRFLOW_URL=airflow.url,
@@ -64,7 +64,7 @@ def canaries(operator: Installation, kubectl: Kubectl) -> Users:
 
 
 def test_rolled_back_mljob_equals_one_that_was_never_edited(
-    operator: Installation, airflow: WorkingAirflow, users: Users, canaries: Users
+    operator: Installation, airflow: WalkAirflow, users: Users, canaries: Users
 ) -> None:
     numbers = itertools.count()
 

@@ -36,7 +36,7 @@ def _mid_run(patch: Mapping[str, Any]) -> bool:
 
 
 CALLS: dict[str, tuple[type, str, Which]] = {
-    "add the finalizer": (Jobs, "set_finalizer", lambda _self, _job, *, present: present),
+    "add the finalizer": (Jobs, "set_finalizer", lambda _self, _job, *, present, **_: present),
     "write the attempt": (Jobs, "write_status", _patch(lambda patch: "dagRunId" in patch)),
     "trigger the run": (AirflowRuns, "submit", _any),
     "write the submission": (Jobs, "write_status", _patch(lambda patch: "submitTime" in patch)),
@@ -45,7 +45,7 @@ CALLS: dict[str, tuple[type, str, Which]] = {
     "list the tasks": (AirflowRuns, "tasks", _any),
     "read the outputs": (AirflowRuns, "outputs", _any),
     "write the end": (Jobs, "write_status", _patch(lambda patch: patch.get("phase") in TERMINAL)),
-    "remove the finalizer": (Jobs, "set_finalizer", lambda _self, _job, *, present: not present),
+    "remove the finalizer": (Jobs, "set_finalizer", lambda _self, _job, *, present, **_: not present),
     "write the failed attempt": (Jobs, "write_status", _patch(lambda patch: patch.get("reason") == "RetryBackoff")),
     "write the second attempt": (Jobs, "write_status", _patch(lambda patch: patch.get("attempts") == 2)),
     "clear the failed tasks": (AirflowRuns, "clear_failed", _any),

@@ -8,7 +8,7 @@ objects use this API too.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,24 @@ class KubernetesApi:
         assert status in (200, 404), f"PATCH {path}: {status} {answer[:300]!r}"
         return status == 200
 
+    def watch(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
+        """The events of a watch, until the connection ends.
+
+        Raises:
+            AssertionError: The API answered with an error.
+            urllib3.exceptions.HTTPError: There is no answer, or the connection is lost.
+        """
+        request = self._request("GET", path, {"watch": "true"} | query)
+        answer = self._client.call_api(*request, _request_timeout=TIMEOUT).response
+        assert answer.status == 200, f"watch of {path}: {answer.status}"
+        try:
+            rest = b""
+            for part in answer.stream(None):
+                *lines, rest = (rest + part).split(b"\n")
+                yield from map(json.loads, lines)
+        finally:
+            answer.close()
+
     def delete(self, path: str, **query: str) -> None:
         """Delete an object or the objects of a list, without waiting until they are gone.
 
@@ -93,11 +111,19 @@ class KubernetesApi:
     def _ask(
         self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None
     ) -> tuple[int, bytes]:
-        """Send a request. Returns the status and the body of the answer.
+        """Send a request. Returns the status and the body of the answer."""
+        answer = self._client.call_api(
+            *self._request(method, path, query, body, content_type), _request_timeout=TIMEOUT
+        )
+        return answer.status, answer.read()
 
-        The client writes a body as JSON if the content type is JSON.
+    def _request(
+        self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None
+    ) -> tuple[Any, Any, Any, Any, Any]:
+        """The arguments of the client's `call_api`, which writes a body as JSON if the content type
+        is JSON.
         """
-        request = self._client.param_serialize(
+        serialized: tuple[Any, Any, Any, Any, Any] = self._client.param_serialize(
             method,
             path,
             query_params=list(query.items()),
@@ -105,8 +131,7 @@ class KubernetesApi:
             body=body,
             auth_settings=["BearerToken"],
         )
-        answer = self._client.call_api(*request, _request_timeout=TIMEOUT)
-        return answer.status, answer.read()
+        return serialized
 
 
 def _forget_managers(found: Mapping[str, Any]) -> None:

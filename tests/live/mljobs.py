@@ -42,7 +42,8 @@ class MLJobs:
         return self.kubectl.namespace
 
     @property
-    def _path(self) -> str:
+    def path(self) -> str:
+        """The path of the list of MLJobs in the Kubernetes API."""
         return f"/apis/{API_VERSION}/namespaces/{self.namespace}/{PLURAL}"
 
     def apply(self, *objects: Object) -> None:
@@ -52,14 +53,14 @@ class MLJobs:
         self.apply(manifest(name, dag_id, conf, **spec))
 
     def get(self, name: str) -> Object:
-        return self.kubectl.api.get(f"{self._path}/{name}")
+        return self.kubectl.api.get(f"{self.path}/{name}")
 
     def status(self, name: str) -> Object:
         status: Object = self.get(name).get("status") or {}
         return status
 
     def all(self) -> dict[str, Object]:
-        return {item["metadata"]["name"]: item for item in self.kubectl.api.get(self._path)["items"]}
+        return {item["metadata"]["name"]: item for item in self.kubectl.api.get(self.path)["items"]}
 
     def exists(self, name: str) -> bool:
         return name in self.all()

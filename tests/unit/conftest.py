@@ -8,6 +8,9 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from mljob_operator import logs
+from mljob_operator.core.conf.redaction import NOTHING_HIDDEN
+
 settings.register_profile("noisy", deadline=None)
 settings.load_profile("noisy")
 
@@ -25,3 +28,14 @@ def pytest_runtest_call() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.callbacks[:0] = callbacks
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Forget the credentials that a test has told :mod:`mljob_operator.logs` to hide. The token of
+    another test, such as ``t``, would hide the end of "can't" in the messages of this one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs, "_credentials", {})
+        patch.setattr(logs, "_of_the_operator", NOTHING_HIDDEN)
+        return (yield)

@@ -27,7 +27,7 @@ from pydantic import BaseModel
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from mljob.cli.app import app
+from mljob.cli.app import application
 from mljob_contract import airflow_instance, mljob
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.api.settings import ApiSettings
@@ -74,7 +74,7 @@ KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease",
 """Kubernetes' own resources in the pages' commands."""
 OTHER_CONDITIONS = {"Available"}
 """Conditions of these resources."""
-RUN_PARAMETERS = {"after", "attempt", "follow", "mapIndex", "tail", "task", "try"}
+RUN_PARAMETERS = {"after", "attempt", "follow", "mapIndex", "positions", "tail", "task", "try"}
 """The parameters of ``run.mljob.dev``."""
 EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}
 """Fields by which Events can be selected."""
@@ -295,7 +295,7 @@ def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
 
 def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
     """Check a command of the plugin by reading it as the plugin does."""
-    command: Any = get_command(app)
+    command: Any = get_command(application())
     if arguments[0] in command.commands:
         command, arguments = command.commands[arguments[0]], arguments[1:]
         yield from missing_files(arguments, "--conf") if arguments else ()

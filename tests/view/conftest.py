@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -69,6 +70,7 @@ def pages(browser: Browser) -> Iterator[OpenPage]:
             page.on("dialog", lambda dialog: _refuse(problems, dialog))
             page.on("console", lambda message: _note(problems, message.text))
             page.goto(first_url)
+            page.wait_for_url(re.compile("/jobs"))
             return page
 
         yield open_page

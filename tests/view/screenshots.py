@@ -51,6 +51,7 @@ def main() -> None:
                 page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
                 with local_view(config) as view:  # each view lets one browser in
                     page.goto(view.first_url)
+                    page.wait_for_url("**/jobs*")
                     for name in names:
                         page.goto(view.url + PAGES[name])
                         page.wait_for_selector("#live[data-state=live]")

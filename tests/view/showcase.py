@@ -17,6 +17,11 @@ from tests.fakes.view_cluster import GrowingLog, ViewCluster
 AIRFLOW = "https://airflow.example.com"
 TRAIN_TASKS = ("load", "split", "fit", "evaluate", "publish")
 _MESSAGE = "Task score failed at try 2: ValueError: 3 columns are missing: age, region, tenure"
+_FAILED = (
+    f"2 attempts failed (backoffLimit 1). The last one: {_MESSAGE}. To retry: "
+    "kubectl annotate --overwrite -n team-a mljob/churn-eval mljob.dev/retry-requested-at=$(date +%s)"
+)
+"""The message with which the operator ends a failed MLJob."""
 
 
 def when(ago: float, now: datetime | None = None) -> str:
@@ -153,7 +158,7 @@ def running_training(cluster: ViewCluster) -> None:
         "createdAgo": begin + 12,
         "phase": "Running",
         "reason": "TaskRunning",
-        "message": "Task fit is running (7/10 tasks finished).",
+        "message": "Task fit is running (7/10 tasks succeeded).",
         "submitTime": when(begin + 8),
         "startTime": when(begin + 2),
         "progress": "7/10",
@@ -161,7 +166,7 @@ def running_training(cluster: ViewCluster) -> None:
         "currentTask": "fit",
         "taskCounts": {"total": 10, "success": 6, "skipped": 1, "running": 1, "none": 2},
         "tasks": tasks,
-        "conditions": [condition("Reconciling", "True", "TaskRunning", "Task fit is running (7/10 tasks finished).")],
+        "conditions": [condition("Reconciling", "True", "TaskRunning", "Task fit is running (7/10 tasks succeeded).")],
         "lastEventTime": when(2),
     }
     conf = {
@@ -203,7 +208,7 @@ def failed_scoring(cluster: ViewCluster) -> None:
         "createdAgo": 420,
         "phase": "Failed",
         "reason": "BackoffLimitExceeded",
-        "message": f"Both attempts failed. {_MESSAGE}",
+        "message": _FAILED,
         "attempts": 2,
         "startTime": when(404),
         "completionTime": when(320),
@@ -219,8 +224,8 @@ def failed_scoring(cluster: ViewCluster) -> None:
             }
         ],
         "conditions": [
-            condition("Failed", "True", "BackoffLimitExceeded", _MESSAGE, 320),
-            condition("Stalled", "True", "BackoffLimitExceeded", _MESSAGE, 320),
+            condition("Failed", "True", "BackoffLimitExceeded", _FAILED, 320),
+            condition("Stalled", "True", "BackoffLimitExceeded", _FAILED, 320),
             condition("Reconciling", "False", "BackoffLimitExceeded", "", 320),
         ],
     }  # fmt: skip
@@ -253,7 +258,7 @@ def failed_scoring(cluster: ViewCluster) -> None:
     events = [
         ("Normal", "Submitted", "Submitted run mljob.team-a.churn-eval.n3s7nmusm7-2 of DAG score_churn.", 404, 1),
         ("Warning", "TaskFailed", _MESSAGE, 322, 2),
-        ("Warning", "Failed", f"Both attempts failed. {_MESSAGE}", 320, 1),
+        ("Warning", "Failed", _FAILED, 320, 1),
     ]
     uid = cluster.get("churn-eval", "team-a")["metadata"]["uid"]
     cluster.objects["/api/v1/namespaces/team-a/events"] = [
@@ -325,7 +330,7 @@ def others(cluster: ViewCluster) -> None:
     }, confFrom=[{"outputsRef": {"name": "churn-train"}}])  # fmt: skip
     put(cluster, "images-dataset", "team-c", "generate_dataset", "DatasetGeneration", {
         **run("images-dataset", "team-c", "generate_dataset"), "createdAgo": 3700, "phase": "Running", "reason": "TaskRunning",
-        "message": "Task render is running (1/3 tasks finished).", "startTime": when(3690), "progress": "14/42", "percent": 33,
+        "message": "Task render is running (14/42 tasks succeeded).", "startTime": when(3690), "progress": "14/42", "percent": 33,
         "currentTask": "render", "tasks": [
             task("list", "success", 3690, 3680),
             task("render", "running", 3670, mapped={"total": 40, "states": {"success": 13, "running": 4, "queued": 23}}, progress=32),

@@ -80,7 +80,7 @@ def test_job_page_moves_with_the_job(page: Page, view: RunningView, cluster: Vie
         for task in tasks
     ]
     move(
-        cluster, "churn-train", message="Task evaluate is running (8/10 tasks finished).", progress="8/10", tasks=moved
+        cluster, "churn-train", message="Task evaluate is running (8/10 tasks succeeded).", progress="8/10", tasks=moved
     )
 
     expect(page.locator("#head")).to_contain_text("Task evaluate is running")

@@ -13,6 +13,7 @@ from mljob.kubeconfig import ClusterConfig
 from tests.fakes.mljob_cluster import Answer, Asked
 from tests.fakes.view_cluster import ViewCluster
 from tests.live.eventually import eventually
+from tests.view import showcase
 from tests.view.serving import RunningView, view_behind_proxy
 
 JOB = "/jobs/team-a/churn-train"
@@ -50,8 +51,10 @@ def act(http: httpx2.Client, view: RunningView, action: str, job: str = JOB, **c
 def test_first_address_gives_a_cookie_that_only_this_site_gets(view: RunningView) -> None:
     answer = httpx2.get(view.first_url)
 
-    assert answer.status_code == 303
-    assert answer.headers["location"] == "/jobs"
+    assert answer.status_code == 200
+    assert 'content="0;url=/jobs"' in answer.text
+    again = httpx2.get(view.first_url)
+    assert (again.status_code, again.headers["location"], "set-cookie" in again.headers) == (303, "/jobs", False)
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
@@ -121,6 +124,7 @@ def test_failed_job_shows_the_error_and_the_end_of_the_log(http: httpx2.Client) 
     html = http.get(FAILED).text
 
     assert "ValueError: 3 columns are missing" in html
+    assert "To retry: kubectl" not in html, "the page has a button"
     assert "Traceback (most recent call last):" in html
     assert f'href="{FAILED}/actions/retry"' in html
 
@@ -181,6 +185,16 @@ def test_comparison_orders_the_best_first(http: httpx2.Client) -> None:
     assert "3 params are equal" in html
 
 
+def test_one_equal_param_is_one(http: httpx2.Client, cluster: ViewCluster) -> None:
+    for number in range(2):
+        conf = {"rate": number, "epochs": 8}
+        showcase.put(cluster, f"rates-{number}", "team-a", "train_model", "Training", {}, conf=conf)
+
+    html = http.get("/compare?job=team-a/rates-0&job=team-a/rates-1").text
+
+    assert "1 param is equal" in html
+
+
 def test_platform_says_why_an_airflow_is_not_ready_and_who_waits(http: httpx2.Client) -> None:
     html = http.get("/platform").text
 
@@ -226,7 +240,7 @@ def test_log_is_streamed_with_line_numbers_and_goes_on_from_the_last(http: httpx
     assert "ansi-red" in whole
     assert "event: done" in whole
 
-    rest = "\n".join(events_of(http, f"{FAILED}/log?task=score&last=9"))
+    rest = "\n".join(events_of(http, f"{FAILED}/log?task=score&last=9+1/score/-1/1/9"))
     assert 'id=\\"L10\\"' in rest
     assert 'id=\\"L9\\"' not in rest
 

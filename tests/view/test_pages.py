@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from mljob.cli.first_page import first_page
 from mljob.render.times import duration
 from tests.fakes.view_cluster import GrowingLog, ViewCluster
 from tests.view.conftest import PHONE, OpenPage
@@ -77,6 +78,13 @@ def test_help_passes_axe_too(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
+def test_file_of_the_command_lets_the_browser_in(pages: OpenPage, view: RunningView) -> None:
+    with first_page() as page_of:
+        page = pages(page_of(view.first_url))
+
+    expect(page.get_by_role("row", name=re.compile("churn-eval"))).to_be_visible()
+
+
 def test_failed_job_is_found_and_understood_without_a_log_in_airflow(page: Page) -> None:
     page.get_by_role("link", name=re.compile("Failed")).click()
     row = page.get_by_role("row", name=re.compile("churn-eval"))
@@ -84,7 +92,7 @@ def test_failed_job_is_found_and_understood_without_a_log_in_airflow(page: Page)
     row.get_by_role("link", name="churn-eval").click()
 
     expect(page.get_by_role("heading", name="Task score failed")).to_be_visible()
-    expect(page.get_by_role("region", name=re.compile("last lines"))).to_contain_text("raise ValueError")
+    expect(page.get_by_role("region", name=re.compile("end of the log"))).to_contain_text("raise ValueError")
     expect(page.locator("#why")).to_be_in_viewport()
     page.go_back()
     expect(page).to_have_url(re.compile(r"/jobs\?phase=Failed$"))
@@ -101,6 +109,21 @@ def test_filters_are_in_the_url_and_back_works(page: Page, view: RunningView) ->
     page.go_back()
     expect(page.locator("[data-row]")).to_have_count(4)
     expect(page.get_by_label("Namespace")).to_have_value("team-b")
+
+
+def test_names_of_compared_results_stay_whole(page: Page, view: RunningView) -> None:
+    page.goto(view.url + COMPARE)
+
+    lines = page.locator(".compare th[scope=row]").first.evaluate(
+        """(name) => {
+            name.textContent = "weights_path_of_it";
+            const range = document.createRange();
+            range.selectNodeContents(name);
+            return range.getClientRects().length;
+        }"""
+    )
+
+    assert lines == 1
 
 
 def test_list_works_by_keys(page: Page, view: RunningView) -> None:

@@ -1,19 +1,15 @@
-"""An Airflow that runs by itself beside an operator: its DAGs end as their names say, and
-each step takes a moment.
-"""
+"""The simulated Airflow of a walk: its DAGs end as their names say, and each step takes a moment."""
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
+from benchmarks.simulated_airflow.airflow import Settings, SimulatedAirflow
+from benchmarks.simulated_airflow.dags import Dag, cancellation_dag
+from benchmarks.simulated_airflow.server import Served, served
 from mljob_contract.backfill_marker import Marker
-from mljob_operator.core.run.states import TERMINAL_RUN, RunState, TaskState
-from tests.fakes.airflow import CANCEL_DAG, FakeAirflow, FakeRun
-from tests.fakes.airflow_http import AirflowApi, AirflowServer
+from tests.fakes.airflow import CANCEL_DAG
 
 SUCCEEDS, PUBLISHES, FAILS, WAITS, PAUSED, STRICT = "succeeds", "publishes", "fails", "waits", "paused", "strict"
 DAYS = tuple(f"days-{number}" for number in range(80))
@@ -23,112 +19,68 @@ share a DAG.
 ODD = "a-DAG.with_an-odd.ID"
 MISSING = "not-deployed-yet"
 DAGS = (SUCCEEDS, PUBLISHES, FAILS, WAITS, PAUSED, STRICT, ODD)
-TICK = 0.1
-"""Seconds between two steps of a run."""
+STEP = 0.1
+"""Seconds that each step of a run takes."""
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
+def _dag(dag_id: str) -> Dag:
+    return Dag(
+        dag_id=dag_id,
+        tasks=("first", "last"),
+        queued_seconds=STEP,
+        task_seconds=STEP,
+        outcome={FAILS: "failed", WAITS: "waits"}.get(dag_id, "success"),
+        is_paused=dag_id == PAUSED,
+        daily=dag_id in DAYS,
+        required=("count",) if dag_id == STRICT else (),
+        params={"count": {"value": None, "schema": {"type": "integer"}}} if dag_id == STRICT else {},
+        outputs={"accuracy": 0.93, "model": {"name": "digits", "layers": [1, 2]}} if dag_id == PUBLISHES else {},
+        returns={"first": [1, 2, 3], "last": "done"} if dag_id == PUBLISHES else {},
+    )
 
 
-class WorkingAirflow:
-    """A fake Airflow behind its REST API, whose runs continue by themselves.
+class WalkAirflow:
+    """The simulated Airflow of a walk.
 
     Attributes:
-        fake: The fake with its runs; access it only while holding ``api.lock``.
         url: The URL of the REST API.
         token: A valid token.
     """
 
     user, password = "operator", "s3cret"
 
-    def __init__(self) -> None:
-        dags = dict.fromkeys((*DAGS, *DAYS), ("first", "last"))
-        self.fake = FakeAirflow(now, dags)
-        self.fake.daily |= set(DAYS)
-        self.fake.paused.add(PAUSED)
-        self.fake.required[STRICT] = ("count",)
-        self.fake.dag_params[STRICT] = {"count": {"value": None, "schema": {"type": "integer"}}}
-        self.api = AirflowApi(self.fake, user=self.user, password=self.password)
-        login = json.dumps({"username": self.user, "password": self.password}).encode()
-        _, answer = self.api.answer("POST", "/auth/token", None, login)
-        self.token: str = answer["access_token"]
-        self.server = AirflowServer(self.api)
-        self.url = self.server.url
-
-    @contextmanager
-    def at_work(self) -> Iterator[WorkingAirflow]:
-        """Answer requests and advance runs until the context ends."""
-        ended = threading.Event()
-
-        def work() -> None:
-            while not ended.wait(TICK):
-                with self.api.lock:
-                    self._tick()
-
-        scheduler = threading.Thread(target=work, name="fake scheduler", daemon=True)
-        with self.server:
-            scheduler.start()
-            try:
-                yield self
-            finally:
-                ended.set()
-                scheduler.join()
+    def __init__(self, airflow: Served) -> None:
+        self._airflow = airflow
+        self.url = airflow.url
+        token = airflow.do(lambda it: it.log_in(self.user, self.password))
+        assert token is not None
+        self.token = token
 
     def active(self) -> list[str]:
         """Active runs of MLJobs and active backfills, by the run ids in the statuses."""
-        with self.api.lock:
-            runs = [
-                run for run in self.fake.runs.values() if run.state not in TERMINAL_RUN and run.dag_id != CANCEL_DAG
-            ]
+
+        def ids(airflow: SimulatedAirflow) -> list[str]:
+            runs = [run for run in airflow.active() if run.dag_id != CANCEL_DAG]
             return [marker.run_id if (marker := Marker.read(run.conf)) is not None else run.run_id for run in runs]
 
-    def _tick(self) -> None:
-        for run in [run for run in self.fake.runs.values() if run.state not in TERMINAL_RUN]:
-            if run.dag_id == CANCEL_DAG:
-                self._cancel(run)
-            elif run.dag_id not in self.fake.paused and self._has_room(run):
-                self._go_on(run)
-        for backfill in list(self.fake.backfills.made.values()):
-            if backfill.completed_at is None and all(
-                run.state in TERMINAL_RUN for run in self.fake.backfills.runs(backfill.id)
-            ):
-                self.fake.backfills.close(backfill.id)
+        return self._airflow.do(ids)
 
-    def _has_room(self, run: FakeRun) -> bool:
-        if run.backfill is None or run.state is RunState.RUNNING:
-            return True
-        backfill = self.fake.backfills.made[run.backfill]
-        running = sum(other.state is RunState.RUNNING for other in self.fake.backfills.runs(backfill.id))
-        return not backfill.paused and running < backfill.max_active_runs
+    def run_ids(self) -> set[str]:
+        """The ids of all runs."""
+        return self._airflow.do(lambda it: {run.run_id for run in it.store.runs()})
 
-    def _go_on(self, run: FakeRun) -> None:
-        if run.state is RunState.QUEUED:
-            self.fake.begin(run)
-            self._set(run, "first", TaskState.RUNNING)
-        elif run.dag_id == WAITS:
-            return
-        elif run.tasks["last", -1].state is not TaskState.RUNNING:
-            self._set(run, "first", TaskState.SUCCESS)
-            self._set(run, "last", TaskState.RUNNING)
-        else:
-            failed = run.dag_id == FAILS
-            self._set(run, "last", TaskState.FAILED if failed else TaskState.SUCCESS)
-            if run.dag_id == PUBLISHES:
-                run.outputs = {"accuracy": 0.93, "model": {"name": "digits", "layers": [1, 2]}}
-                run.xcoms = {("first", "return_value"): [1, 2, 3], ("last", "return_value"): "done"}
-            self.fake.end(run, RunState.FAILED if failed else RunState.SUCCESS)
 
-    def _cancel(self, run: FakeRun) -> None:
-        target = self.fake.runs.get((run.conf["dag_id"], run.conf["dag_run_id"]))
-        if target is not None and target.state not in TERMINAL_RUN:
-            for task in list(target.tasks.values()):
-                self._set(target, task.task_id, TaskState.FAILED)
-            self.fake.end(target, RunState.FAILED)
-        self._set(run, "cancel", TaskState.SUCCESS)
-        self.fake.end(run, RunState.SUCCESS)
+@contextmanager
+def walk_airflow(version: str = "3.3.2", *, unhealthy: str | None = None) -> Iterator[WalkAirflow]:
+    """Serve the simulated Airflow of a walk while the block runs.
 
-    def _set(self, run: FakeRun, task_id: str, state: TaskState) -> None:
-        task = run.tasks[task_id, -1]
-        begins = task.state is TaskState.NONE
-        self.fake.set_task(run, task_id, state, try_number=task.try_number + begins)
+    Args:
+        version: Airflow's version.
+        unhealthy: The component that is not healthy.
+    """
+    dags = [*map(_dag, (*DAGS, *DAYS)), cancellation_dag()]
+    airflow = SimulatedAirflow(dags, Settings(WalkAirflow.user, WalkAirflow.password, version))
+    if unhealthy is not None:
+        airflow.unhealthy.add(unhealthy)
+    with served(airflow) as serving:
+        yield WalkAirflow(serving)

@@ -169,22 +169,28 @@ variable, so that the operator's own default applies.
   value: "8080"
 {{- end }}
 
-{{/*
-ownEnv and extraEnv, which overrides ownEnv. Each name occurs once: server-side apply, which Helm 4
-uses, refuses a list with a name twice.
-*/}}
+{{/* The operator's environment: ownEnv and extraEnv. */}}
 {{- define "mljob-operator.env" -}}
+{{- include "mljob-operator.mergedEnv" (list (include "mljob-operator.ownEnv" .) .Values.extraEnv) }}
+{{- end }}
+
+{{/*
+Variables of the chart, as YAML, and further ones, which override them. Argument: a list of both. Each
+name occurs once: server-side apply, which Helm 4 uses, refuses a list with a name twice.
+*/}}
+{{- define "mljob-operator.mergedEnv" -}}
+{{- $further := index . 1 }}
 {{- $extra := dict }}
-{{- range .Values.extraEnv }}
+{{- range $further }}
 {{- $_ := set $extra .name . }}
 {{- end }}
 {{- $env := list }}
-{{- range include "mljob-operator.ownEnv" . | fromYamlArray }}
+{{- range index . 0 | fromYamlArray }}
 {{- if not (hasKey $extra .name) }}
 {{- $env = append $env . }}
 {{- end }}
 {{- end }}
-{{- range .Values.extraEnv }}
+{{- range $further }}
 {{- if hasKey $extra .name }}
 {{- $env = append $env (get $extra .name) }}
 {{- $_ := unset $extra .name }}

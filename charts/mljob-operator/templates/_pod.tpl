@@ -1,22 +1,75 @@
-{{/* The parts that the Pods of the operator and of mljob-api have in common. */}}
+{{/* The parts that the Pods of the operator, of mljob-api and of the view have in common. */}}
 
-{{/* Fields of the Pod's spec from the values of the container and the Pod. */}}
+{{/*
+Fields of the Pod's spec from the values of the container and the Pod. Argument: a list of the context,
+the labels that select the Pods, and the number of Pods.
+*/}}
 {{- define "mljob-operator.podFields" -}}
-automountServiceAccountToken: true
-{{- range $field := list "imagePullSecrets" "nodeSelector" "affinity" "tolerations" }}
-{{- with get $.Values $field }}
-{{ $field }}:
+{{- $context := index . 0 }}
+{{- $values := $context.Values }}
+{{- $selector := index . 1 | fromYaml }}
+{{- $several := gt (int (index . 2)) 1 }}
+{{- $fields := dict "terminationGracePeriodSeconds" $values.terminationGracePeriodSeconds }}
+{{- range $field := list "imagePullSecrets" "nodeSelector" "affinity" "tolerations" "priorityClassName" "runtimeClassName" "schedulerName" "hostAliases" "dnsPolicy" "dnsConfig" "initContainers" }}
+{{- with get $values $field }}
+{{- $_ := set $fields $field . }}
+{{- end }}
+{{- end }}
+{{- with $values.podSecurityContext }}
+{{- $_ := set $fields "securityContext" . }}
+{{- end }}
+{{- if and $several (not $values.affinity) }}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $selector) }}
+{{- $preferred := list (dict "weight" 100 "podAffinityTerm" $term) }}
+{{- $_ := set $fields "affinity" (dict "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" $preferred)) }}
+{{- end }}
+{{- $spread := list }}
+{{- if kindIs "slice" $values.topologySpreadConstraints }}
+{{- range $values.topologySpreadConstraints }}
+{{- $spread = append $spread (ternary . (merge (dict "labelSelector" (dict "matchLabels" $selector)) .) (hasKey . "labelSelector")) }}
+{{- end }}
+{{- else if $several }}
+{{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+{{- $spread = append $spread (dict "maxSkew" 1 "topologyKey" $key "whenUnsatisfiable" "ScheduleAnyway" "labelSelector" (dict "matchLabels" $selector)) }}
+{{- end }}
+{{- end }}
+{{- with $spread }}
+{{- $_ := set $fields "topologySpreadConstraints" . }}
+{{- end }}
+{{- toYaml $fields }}
+{{- end }}
+
+{{/* Metadata of a Pod. Argument: a list of the context, the labels, and the name of the main container. */}}
+{{- define "mljob-operator.podMetadata" -}}
+{{- $values := (index . 0).Values }}
+annotations:
+  kubectl.kubernetes.io/default-container: {{ index . 2 }}
+  {{- with $values.podAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+labels:
+  {{- index . 1 | nindent 2 }}
+  {{- with $values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* Fields of the container from the same values. Argument: a list of the context and the resources. */}}
+{{- define "mljob-operator.containerFields" -}}
+{{- $values := (index . 0).Values }}
+imagePullPolicy: {{ $values.image.pullPolicy }}
+{{- with $values.extraEnvFrom }}
+envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- end }}
-{{- with .Values.podSecurityContext }}
+{{- with $values.securityContext }}
 securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+{{- with index . 1 }}
+resources:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
-terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
 {{- end }}
 
 {{/*
@@ -24,28 +77,25 @@ The probes of a container. Argument: a list of the chart's context and the name 
 probes start after the first successful startup probe.
 */}}
 {{- define "mljob-operator.probes" -}}
-{{- $root := index . 0 }}
+{{- $values := (index . 0).Values }}
 {{- $port := index . 1 }}
 startupProbe:
   httpGet:
     path: /livez
     port: {{ $port }}
-  periodSeconds: {{ $root.Values.startupProbe.periodSeconds }}
+  periodSeconds: {{ $values.startupProbe.periodSeconds }}
   timeoutSeconds: 5
-  failureThreshold: {{ $root.Values.startupProbe.failureThreshold }}
+  failureThreshold: {{ $values.startupProbe.failureThreshold }}
 livenessProbe:
   httpGet:
     path: /livez
     port: {{ $port }}
-  periodSeconds: 10
-  timeoutSeconds: 5
-  failureThreshold: 3
+  {{- toYaml $values.livenessProbe | nindent 2 }}
 readinessProbe:
   httpGet:
     path: /readyz
     port: {{ $port }}
-  periodSeconds: 5
-  timeoutSeconds: 5
+  {{- toYaml $values.readinessProbe | nindent 2 }}
 {{- end }}
 
 {{/* Mounts of /tmp, of the Secrets in the values, and of extraVolumes. */}}

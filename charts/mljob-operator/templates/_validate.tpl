@@ -5,12 +5,12 @@ names the value, the cause and the way out.
 {{- define "mljob-operator.validate" -}}
 
 {{- if not .Values.image.repository }}
-{{- fail (printf "image.repository is not set, and there is no public image of the operator: build one from the repository (docker build -t registry.example.com/mljob-operator:%s .), push it, and set its name, for example --set image.repository=registry.example.com/mljob-operator" .Chart.AppVersion) }}
+{{- fail (printf "image.repository is not set, and only a released chart names an image: install that one (oci://...), or build an image from the repository (docker build -t registry.example.com/mljob-operator:%s .), push it, and set its name, for example --set image.repository=registry.example.com/mljob-operator" .Chart.AppVersion) }}
 {{- end }}
 
 {{- if .Values.view.enabled }}
 {{- if not .Values.view.image.repository }}
-{{- fail (printf "view.enabled is true, but view.image.repository is not set, and there is no public image of the view: build one from the repository (docker build --target view -t registry.example.com/mljob-view:%s .), push it, and set its name" .Chart.AppVersion) }}
+{{- fail (printf "view.enabled is true, but view.image.repository is not set, and only a released chart names an image: install that one (oci://...), or build an image from the repository (docker build --target view -t registry.example.com/mljob-view:%s .), push it, and set its name" .Chart.AppVersion) }}
 {{- end }}
 {{- if not .Values.view.hosts }}
 {{- fail "view.enabled is true, but view.hosts is empty, so the view would refuse every request: set the host names under which people open it, for example --set view.hosts={mljobs.example.com}" }}
@@ -76,6 +76,12 @@ names the value, the cause and the way out.
 {{- range $part := list "ca" "client" }}
 {{- if and (index $.Values.kafka.tls $part "existingSecret") (not (include "mljob-operator.kafkaTls" $)) }}
 {{- fail (printf "kafka.tls.%s.existingSecret is set, but kafka.securityProtocol is %s: set it to SSL or SASL_SSL, or remove the Secret" $part $protocol) }}
+{{- end }}
+{{- end }}
+
+{{- if .Values.networkPolicy.egress.restrict }}
+{{- if not (or (include "mljob-operator.egressPorts" . | fromYaml).airflow .Values.networkPolicy.egress.airflow.to) }}
+{{- fail "networkPolicy.egress.restrict is true, but neither airflow.url nor networkPolicy.egress.airflow says where Airflow is, so every connection would be allowed: set networkPolicy.egress.airflow.ports to the ports of your AirflowInstances, for example {8080,443}" }}
 {{- end }}
 {{- end }}
 

@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import Invalid
+from .findings import meant
 from .resource import MLJob
 from .text import json_text, plain, value_text
 
@@ -86,6 +87,14 @@ class Comparison:
             for row in self.rows
         ]
 
+    def __str__(self) -> str:
+        """Return the comparison as a table of text, with a line for each MLJob."""
+        lines = [self.header(), *self.cells()]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
+
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one dict for each MLJob."""
         return [
@@ -129,7 +138,9 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
     named = _names(results)
     if by is not None and not any(_number(result.get(by)) is not None for result in results):
         numbers = [name for name in named if any(_number(result.get(name)) is not None for result in results)]
-        raise Invalid(f"by: no MLJob has a number {by!r}. There are: {', '.join(numbers[:20]) or 'none yet'}.")
+        raise Invalid(
+            f"by: no MLJob has a number {by!r}{meant(by, numbers)}. There are: {', '.join(numbers[:20]) or 'none yet'}."
+        )
     chosen = by or _default_result(named, results)
     if less_is_better is None:
         less_is_better = chosen is not None and smallest_is_best(chosen)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from .errors import JobCancelled, JobDeleted, JobFailed, JobStalled, JobTimeout
+from .failure_log import LogEnd
 from .resource import MLJob
 from .text import plain
 from .verdict import Verdict
@@ -43,16 +43,23 @@ def failed_task(job: MLJob) -> FailedTask | None:
     return FailedTask(first["taskId"], _failed_index(first), _error(first.get("error")))
 
 
-def failure(job: MLJob, verdict: Verdict, log: Sequence[str] = ()) -> JobFailed:
-    """Return the error for a failed or stalled MLJob."""
+def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFailed:
+    """Return the error for a failed or stalled MLJob.
+
+    Args:
+        job: The MLJob.
+        verdict: How it ended.
+        log: The lines of the failed task's log that say why, if there is a way to read them.
+    """
     task = failed_task(job) if verdict is Verdict.FAILED else None
     kind = JobFailed if verdict is Verdict.FAILED else JobStalled
     state = "failed" if verdict is Verdict.FAILED else "can't go on"
-    text = f"MLJob {job.namespace}/{job.name} {state}: {plain(job.message or job.reason, _MAX_TEXT)}"
-    if log and task is not None:
-        text = "\n".join(
-            [text, f"The last lines of the log of task {plain(task.task_id)}:", *(f"  {line}" for line in log)]
-        )
+    text = f"MLJob {job.namespace}/{job.name} {state}: {plain(job.sentence or job.reason, _MAX_TEXT)}"
+    if task is not None and task.error and task.error not in text:
+        text += f"\nThe error of task {plain(task.task_id)}: {task.error}"
+    if task is not None and log is not None and log.lines:
+        title = log.title(f"the log of task {plain(task.task_id)}")
+        text = "\n".join([text, title, *(f"  {line}" for line in log.lines)])
     return kind(
         text,
         job,
@@ -60,7 +67,7 @@ def failure(job: MLJob, verdict: Verdict, log: Sequence[str] = ()) -> JobFailed:
         task=task.task_id if task else None,
         map_index=task.map_index if task else -1,
         error=task.error if task else None,
-        log=log,
+        log=log.lines if log is not None else (),
     )
 
 

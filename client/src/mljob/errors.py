@@ -112,7 +112,8 @@ class JobFailed(JobError):
         task: The id of the task that failed first, or None if the run failed without one.
         map_index: The index of the failed instance of a mapped task, or -1.
         error: The type and the text of the task's exception, or None.
-        log: The last lines of the task's log, without control characters. Empty without mljob-api.
+        log: 20 lines of the task's log, without control characters: the last ones, or those that
+            end with the traceback of the error. Empty without mljob-api.
     """
 
     def __init__(
@@ -167,6 +168,7 @@ _UNKNOWN_PATH = "the server could not find the requested resource"
 _WAYS_OUT: dict[type[ApiError], str] = {
     NotAuthenticated: "Log in again, or check the user of the kubeconfig's context.",
     NotAllowed: "Ask for this right. The chart's ClusterRoles <name>-viewer and <name>-editor have those for MLJobs.",
+    AlreadyExists: "An MLJob runs once: take another name, or retry or delete the one that exists.",
     TooManyRequests: "Try again later.",
     Unavailable: "Check the API server and the network, and try again.",
 }

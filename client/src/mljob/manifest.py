@@ -78,12 +78,22 @@ def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
         text = json.dumps(found, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid(
-            f"conf: {error}. A conf holds what JSON can: text, numbers, booleans, lists and objects."
+            f"{_unfit(found)}: {error}. A conf holds what JSON can: text, numbers, booleans, lists and objects."
         ) from None
     parsed = json.loads(text)
     if not isinstance(parsed, dict):
         raise Invalid(f"conf: {type(conf).__name__} is not an object. Pass a dict, or an instance of a params class.")
     return parsed
+
+
+def _unfit(conf: Any) -> str:
+    """Return the path of the first key of a conf whose value is not JSON, or ``conf``."""
+    for key, value in conf.items() if isinstance(conf, Mapping) else ():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            return f"conf.{str(key)[:100]}"
+    return "conf"
 
 
 def checked_name(name: str) -> str:
@@ -139,12 +149,16 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
 
     from mljob_contract.mljob import MLJobSpec
 
+    from .findings import meant
+    from .misfits import field_of, in_words, quoted
+
     known = {field.alias or name for name, field in MLJobSpec.model_fields.items()}
     if unknown := sorted(spec.keys() - known):
-        raise Invalid(f"spec: no field {unknown[0]!r}. The fields are: {', '.join(sorted(known))}.")
+        named = quoted(unknown[0])
+        raise Invalid(f"spec: no field {named}{meant(unknown[0], known)}. The fields are: {', '.join(sorted(known))}.")
     try:
         MLJobSpec.model_validate(spec)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise Invalid(f"spec.{'.'.join(str(step) for step in first['loc'])}: {first['msg']}.") from None
+        first = error.errors(include_url=False)[0]
+        raise Invalid(f"{field_of(first)}: {in_words(first)}.") from None
     return spec

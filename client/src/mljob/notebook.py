@@ -55,7 +55,7 @@ def job_line(job: MLJob) -> str:
         f"{sign.icon} {sign.word}",
         plain(job.name),
         plain(progress, 20) if isinstance(progress, str) else "",
-        plain(job.message, 300),
+        plain(job.sentence, 300),
     ]
     return "  ".join(part for part in parts if part)
 
@@ -78,7 +78,7 @@ def job_html(job: MLJob) -> str:
     )
     return (
         f'<div class="mljob"><p><strong>{sign.icon} {escape(sign.word)}</strong> '
-        f"{_text(job.namespace, 63)}/{_text(job.name, 140)} {bar}</p><p>{_text(job.message, 1000)}</p>{table}"
+        f"{_text(job.namespace, 63)}/{_text(job.name, 140)} {bar}</p><p>{_text(job.sentence, 1000)}</p>{table}"
         f"{f'<table><tbody>{outputs}</tbody></table>' if outputs else ''}</div>"
     )
 

@@ -153,6 +153,13 @@ class MLJob:
         """Why the MLJob is in this phase, in a sentence. Texts of tasks may be part of it."""
         return _string(self.raw_status.get("message"))
 
+    @property
+    def sentence(self) -> str:
+        """The message without the command of kubectl at its end that retries a failed MLJob, because
+        this package has shorter ways to retry it.
+        """
+        return without_how_to_retry(self.message, self.namespace, self.name)
+
     @cached_property
     def conditions(self) -> dict[str, dict[str, Any]]:
         """The conditions by type, as JSON."""
@@ -163,6 +170,13 @@ class MLJob:
     def is_true(self, condition: str) -> bool:
         """Whether a condition of this type is True."""
         return self.conditions.get(condition, {}).get("status") == "True"
+
+
+def without_how_to_retry(message: str, namespace: str, name: str) -> str:
+    """Return the message of an MLJob without the command at its end that requests a retry."""
+    return message.removesuffix(
+        f" To retry: kubectl annotate --overwrite -n {namespace} mljob/{name} {RETRY_REQUESTED_AT}=$(date +%s)"
+    )
 
 
 def _parse(job: MLJob, model: type[Model], part: str) -> Model:

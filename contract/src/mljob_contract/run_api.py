@@ -7,8 +7,9 @@ namespace and name.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 RUN_GROUP: Final = "run.mljob.dev"
@@ -24,7 +25,7 @@ class RunSubresource(StrEnum):
 
     LOG = "log"
     """The log of a task, as plain text. Parameters: ``task``, ``mapIndex``, ``try``, ``attempt``,
-    ``tail`` and ``follow``."""
+    ``tail``, ``follow``, ``positions`` and ``after``."""
     EVENTS = "events"
     """The history of the run, as JSON lines (:mod:`mljob_contract.history`). Parameters:
     ``attempt``, ``after`` and ``follow``."""
@@ -34,7 +35,52 @@ class RunSubresource(StrEnum):
 
 
 LOG_NOTICE: Final = "### mljob-api: "
-"""Begins a line that mljob-api itself has written into a log, such as the reason why the log ends."""
+"""Begins a line that mljob-api itself has written into a log, such as the reason why the log ends.
+No line of a task begins so: mljob-api writes a space before such a line.
+"""
+LOG_GOES_ON: Final = f"{LOG_NOTICE}The log has been followed for as long as mljob-api does. Ask again to go on."
+"""The last line of an answer with a followed log that has not ended."""
+LOG_POSITION: Final = f"{LOG_NOTICE}position "
+"""Begins a line with the :class:`LogPosition` of the line after it. Such lines are in answers to
+requests with ``positions=true``, wherever the position is not the one after the line before.
+"""
+_LOG_POSITION = re.compile(r"([0-9]{1,10})/([\w.-]{1,250})/(-1|[0-9]{1,10})/([0-9]{1,10})/([0-9]{1,15})")
+
+
+class LogPosition(NamedTuple):
+    """The position of a line in the logs of a run, with which another request can go on: the value
+    of the parameter ``after``.
+
+    Attributes:
+        attempt: The attempt of the MLJob.
+        task_id: The task.
+        map_index: The instance of a mapped task, or -1.
+        try_number: The try.
+        line: The number of the lines of this try before the position.
+    """
+
+    attempt: int
+    task_id: str
+    map_index: int
+    try_number: int
+    line: int
+
+    def __str__(self) -> str:
+        """Return the position as text."""
+        return "/".join(map(str, self))
+
+    @classmethod
+    def parse(cls, text: str) -> LogPosition:
+        """Read a position.
+
+        Raises:
+            ValueError: The text is no position.
+        """
+        found = _LOG_POSITION.fullmatch(text)
+        if found is None:
+            raise ValueError("is no position in a log")
+        attempt, task_id, *numbers = found.groups()
+        return cls(int(attempt), task_id, *map(int, numbers))
 
 
 def run_path(namespace: str, name: str, subresource: RunSubresource, *, watch: bool = False) -> str:

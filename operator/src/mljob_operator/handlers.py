@@ -50,7 +50,7 @@ class Operator(Protocol):
 
 
 def registry(
-    operator: Operator, stop: Callable[[], None], *, with_instances: bool, selector: str = ""
+    operator: Operator, stop: Callable[[], None], *, with_instances: bool, prefix: str, selector: str = ""
 ) -> kopf.OperatorRegistry:
     """Return the handlers of one operator.
 
@@ -59,6 +59,7 @@ def registry(
         stop: Called at SIGINT and SIGTERM. Tells kopf to stop.
         with_instances: Whether to watch AirflowInstances, and the namespaces that their access
             rules select.
+        prefix: The prefix of this operator's dag run ids.
         selector: The label selector of the watched MLJobs. An empty text selects all MLJobs.
     """
     registry = kopf.OperatorRegistry()
@@ -90,7 +91,7 @@ def registry(
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def mljob_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
         with _isolated(body):
-            job = read(dict(body))
+            job = read(dict(body), prefix)
             if job is None:
                 return
             if type == "DELETED":

@@ -65,7 +65,7 @@ class Operator:
         self._settings = settings
         self._api = gated(observed(api, authentication.answered), gate)
         self._watches = gated(observed(watches, authentication.answered), gate)
-        self._jobs = Jobs(api, settings.namespaces, settings.selector)
+        self._jobs = Jobs(api, settings.namespaces, settings.selector, prefix=settings.run_id_prefix)
         self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
         self._kafka = kafka(settings)
         self._metrics = metrics

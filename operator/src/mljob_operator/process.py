@@ -176,6 +176,7 @@ class Process:
                     operator,
                     self._stop.set,
                     with_instances=self._settings.airflow_instances,
+                    prefix=self._settings.run_id_prefix,
                     selector=query(self._settings.selector or LabelSelector()),
                 ),
                 standalone=True,

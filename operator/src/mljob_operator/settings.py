@@ -219,8 +219,8 @@ class Settings(BaseSettings):
     cancel_dag_id: str = "mljob_cancel"
     """The id of the cancellation DAG. No MLJob may run this DAG."""
     reserved_dags: Annotated[tuple[DagGlob, ...], NoDecode] = ()
-    """DAGs that no MLJob may run, as comma-separated globs of DAG ids. The cancellation DAG and the
-    monitoring DAGs are always reserved."""
+    """DAGs that no MLJob may run, as comma-separated globs of DAG ids. The cancellation DAG is
+    always reserved, and so are the monitoring DAGs unless an access rule has their ids."""
     cancel_fallback_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
     """How many seconds the run of the cancellation DAG may wait for a slot before the operator
     cancels through the REST API. After its start, the run of the cancellation DAG may take 60

@@ -18,6 +18,7 @@ from mljob_operator.adapters import kafka_history
 from mljob_operator.adapters.kafka_history import KafkaHistory, KafkaRunHistory, partition_of
 from mljob_operator.errors import KafkaUnavailable, TooManyReaders
 from mljob_operator.ports import Message
+from tests.live.eventually import until
 
 PARTITIONS = 4
 """The number of partitions of the mock broker's topics."""
@@ -49,11 +50,7 @@ async def history(cluster: tuple[Producer, str]) -> AsyncIterator[KafkaHistory]:
 
 async def until_closed(history: KafkaHistory) -> None:
     """Wait until all readers are closed, and end the threads."""
-    for _ in range(600):
-        if not history.open_readers:
-            break
-        await asyncio.sleep(0.05)
-    assert not history.open_readers
+    await until(lambda: not history.open_readers, "all readers are closed")
     history.close()
 
 

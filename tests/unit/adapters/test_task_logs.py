@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
+from benchmarks.simulated_airflow.airflow import Settings, SimulatedAirflow
+from benchmarks.simulated_airflow.dags import Dag
+from benchmarks.simulated_airflow.server import served
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.core.run.log_lines import HEADER
 from mljob_operator.core.run.states import TaskState
-from tests.fakes.airflow import FakeAirflow
-from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.fakes.logins import login
 from tests.fakes.meter import SilentMeter
+
+DAG = Dag(dag_id="train", tasks=("fit",))
 
 
 async def read(airflow: Airflow, run_id: str, token: str | None) -> tuple[list[str], str | None]:
@@ -27,13 +28,20 @@ async def read(airflow: Airflow, run_id: str, token: str | None) -> tuple[list[s
 
 @pytest.mark.parametrize("version", ["3.1.8", "3.2.0", "3.3.2"])
 async def test_each_entry_comes_once(version: str) -> None:
-    fake = FakeAirflow(lambda: datetime.now(UTC))
-    fake.version = version
-    run = fake.queue("train", "mljob.team-a.churn.abcdefghij-1", {})
-    fake.begin(run)
-    fake.set_task(run, "fit", TaskState.RUNNING)
-    fake.write(run, "fit", "one", "two")
-    with AirflowServer(AirflowApi(fake, user="operator", password="right")) as server:
+    simulated = SimulatedAirflow([DAG], Settings("operator", "right", version))
+    run = simulated.store.add(DAG, "mljob.team-a.churn.abcdefghij-1", {})
+    task = run.tasks["fit", -1]
+    with served(simulated) as server:
+
+        def write(*lines: str) -> None:
+            def add(_: SimulatedAirflow) -> None:
+                for line in lines:
+                    task.write(line)
+
+            server.do(add)
+
+        server.do(lambda it: it.scheduler.set_task(task, TaskState.RUNNING))
+        write("one", "two")
         airflow = Airflow(
             "", server.url, SilentMeter(), login("operator", "right"), prefix="mljob", cancel_dag_id="mljob_cancel"
         )
@@ -42,10 +50,10 @@ async def test_each_entry_comes_once(version: str) -> None:
         assert first[-2:] == ["one", "two"]
         nothing, token = await read(airflow, run.run_id, token)
         assert nothing == []
-        fake.write(run, "fit", "three", "one")
+        write("three", "one")
         third, token = await read(airflow, run.run_id, token)
         assert third == ["three", "one"]
-        fake.write(run, "fit", "four")
-        fake.set_task(run, "fit", TaskState.SUCCESS)
+        write("four")
+        server.do(lambda it: it.scheduler.set_task(task, TaskState.SUCCESS))
         assert await read(airflow, run.run_id, token) == (["four"], None)
         await airflow.close()

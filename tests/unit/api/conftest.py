@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -208,12 +207,3 @@ async def message_of(answer: ClientResponse) -> tuple[int, str]:
     )
     assert body["reason"]
     return answer.status, body["message"]
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until a condition holds."""
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"not within 20 s: {what}")

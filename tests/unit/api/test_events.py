@@ -22,8 +22,9 @@ from mljob_contract.history import (
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.api import events, output
 from mljob_operator.core.run.states import RunState, TaskState
+from tests.live.eventually import until
 
-from .conftest import TOPIC, ApiWorld, message_of, now, until
+from .conftest import TOPIC, ApiWorld, message_of, now
 
 EVENTS = RunSubresource.EVENTS
 

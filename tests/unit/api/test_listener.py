@@ -16,8 +16,7 @@ from devstack.ports import Ports
 from mljob_operator.api import listener as module
 from mljob_operator.api.front_proxy import FrontProxy
 from mljob_operator.api.listener import Certificate, Listener
-
-from .conftest import until
+from tests.live.eventually import until
 
 
 class Tls:

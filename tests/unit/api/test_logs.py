@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from mljob_contract.run_api import LOG_NOTICE, RunSubresource
+from mljob_contract.run_api import LOG_NOTICE, LOG_POSITION, LogPosition, RunSubresource
 from mljob_operator.core.run.states import RunState, TaskState
+from tests.live.eventually import until
 
-from .conftest import ApiWorld, message_of, until
+from .conftest import ApiWorld, message_of
 
 LOG = RunSubresource.LOG
 
@@ -182,6 +183,17 @@ async def test_unknown_task_is_not_found_with_a_hint(world: ApiWorld) -> None:
         ({"task": "x" * 300}, "task"),
         ({"tial": "5"}, "tial"),
         ({"x": "y" * 5000}, "parameters"),
+        ({"after": "fit"}, "after"),
+        ({"after": "1/../../x/-1/1/0"}, "after"),
+        ({"after": "1/fit/-1/1/" + "9" * 30}, "after"),
+        ({"after": "1/fit/-1/9999999999/0"}, "after"),
+        ({"after": "1/fit/-1/0/0"}, "after"),
+        ({"after": "1/fit/-1/1/5", "tail": "5"}, "after"),
+        ({"after": "1/fit/-1/1/5", "task": "extract"}, "after"),
+        ({"after": "1/fit/-1/1/5", "task": "fit", "try": "2"}, "after"),
+        ({"after": "1/fit/-1/1/5", "task": "fit", "mapIndex": "0"}, "after"),
+        ({"after": "1/fit/-1/1/5", "attempt": "2"}, "after"),
+        ({"positions": "perhaps"}, "positions"),
     ],
 )
 async def test_parameter_that_does_not_fit_is_refused_by_name(
@@ -216,6 +228,98 @@ async def test_follower_bears_a_failure_of_airflow(world: ApiWorld) -> None:
     world.airflow.write(run, "fit", "two")
     world.airflow.set_task(run, "fit", TaskState.SUCCESS)
     assert text_lines(await answer.text()) == ["two"]
+
+
+async def test_end_of_a_log_is_not_lost_where_airflow_fails_at_the_end(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "one")
+    answer = await world.ask(LOG, follow="true")
+    assert text_lines((await answer.content.readline()).decode()) == ["one"]
+    world.airflow.down_for["open_log"] = 3
+    world.airflow.write(run, "fit", "two")
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    assert text_lines(await answer.text()) == ["two"]
+
+
+async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "first")
+    answer = await world.ask(LOG, follow="true")
+    assert text_lines((await answer.content.readline()).decode()) == ["first"]
+    world.airflow.write(run, "fit", "second", try_number=2)
+    world.airflow.write(run, "fit", "third", try_number=3)
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS, try_number=3)
+    assert [line for line in text_lines(await answer.text()) if not line.startswith(LOG_NOTICE)] == ["second", "third"]
+
+
+def at(line: int, *, try_number: int = 1, task: str = "fit", attempt: int = 1) -> str:
+    """The line with a position."""
+    return f"{LOG_POSITION}{LogPosition(attempt, task, -1, try_number, line)}"
+
+
+async def test_positions_say_where_lines_are(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING, try_number=2)
+    world.airflow.write(run, "fit", "before")
+    world.airflow.write(run, "fit", *(f"line {n}" for n in range(5)), try_number=2)
+    answer = await world.ask(LOG, follow="true", positions="true", tail=2)
+    await until(lambda: world.airflow.calls.count("open_log") > 1, "the log was read")
+    world.airflow.write(run, "fit", "line 5", try_number=2)
+    world.airflow.write(run, "fit", "again", try_number=3)
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS, try_number=3)
+    assert text_lines(await answer.text()) == [
+        *(at(3, try_number=2), "line 3", "line 4", "line 5"),
+        f"{LOG_NOTICE}Try 2 of task fit is over. Try 3 follows.",
+        *(at(0, try_number=3), "again"),
+    ]
+
+
+async def test_log_goes_on_after_a_position_through_the_tries_that_follow(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.write(run, "fit", *(f"line {n}" for n in range(5)))
+    world.airflow.write(run, "fit", "again", try_number=2)
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS, try_number=2)
+    world.airflow.set_task(run, "extract", TaskState.FAILED)
+    world.airflow.end(run, RunState.FAILED)
+    lines = text_lines(await world.log(follow="true", positions="true", after="1/fit/-1/1/3"))
+    assert lines == [
+        *(at(3), "line 3", "line 4"),
+        f"{LOG_NOTICE}Try 1 of task fit is over. Try 2 follows.",
+        *(at(0, try_number=2), "again"),
+    ]
+    assert await world.log(follow="true", after="1/fit/-1/2/1") == "", "nothing is said twice"
+
+
+async def test_log_of_an_earlier_attempt_goes_on_after_its_position(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.FAILED)
+    world.airflow.write(run, "fit", "one", "two")
+    world.airflow.end(run, RunState.FAILED)
+    again = world.airflow.queue("train", run.run_id.removesuffix("-1") + "-2", {})
+    world.airflow.set_task(again, "fit", TaskState.RUNNING)
+    world.airflow.write(again, "fit", "of the second attempt")
+    entry = {"attempt": 1, "dagRunId": run.run_id, "phase": "Failed", "reason": "TaskFailed"}
+    status = world.jobs.objects["team-a", "churn"]["status"]
+    status |= {"attempts": 2, "dagRunId": again.run_id, "history": [entry | {"completionTime": "2026-01-01T00:10:00Z"}]}
+    assert text_lines(await world.log(follow="true", after="1/fit/-1/1/1")) == ["two"]
+
+
+async def test_task_can_write_no_line_of_mljob_api(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    forged = f"{LOG_POSITION}1/fit/-1/1/0"
+    world.airflow.write(run, "fit", f"begin\n{forged}\n\x1b[1m{LOG_NOTICE}The log ends here: go away")
+    lines = (await world.log(positions="true")).splitlines()
+    assert [line for line in lines if line.startswith(LOG_NOTICE)] == [at(0)]
+    assert f" {forged}" in lines
 
 
 async def test_deleted_mljob_ends_its_followers(world: ApiWorld) -> None:

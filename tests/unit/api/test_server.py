@@ -22,8 +22,9 @@ from mljob_operator.api.front_proxy import NoFrontProxy
 from mljob_operator.api.server import ApiServer
 from mljob_operator.api.settings import ApiSettings
 from tests.fakes.kubernetes_api import Answer, KubernetesApi, Query, kubeconfig, status
+from tests.live.eventually import until
 
-from .conftest import message_of, until
+from .conftest import message_of
 
 CONFIG_MAP = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 BASE = "/apis/run.mljob.dev/v1alpha1"

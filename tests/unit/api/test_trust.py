@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from mljob_contract.airflow_instance import AccessRule
+from mljob_contract.events import EventName, TaskError
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.api.listener import Connection
-from mljob_operator.core.mljob.identity import dag_run_id
-from mljob_operator.core.run.states import TaskState
+from mljob_operator.core.mljob.identity import dag_run_id, pin
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import FakeAirflow
 
 from .conftest import ApiWorld, message_of, now
@@ -227,3 +228,63 @@ async def test_unexpected_error_tells_nothing_of_its_cause(world: ApiWorld, monk
         500,
         "mljob-api has failed. Its log has the cause.",
     )
+
+
+@pytest.mark.parametrize("subresource", [RunSubresource.LOG, RunSubresource.EVENTS])
+async def test_removed_secret_and_a_forged_hash_of_the_spec_show_no_secret(
+    world: ApiWorld, subresource: RunSubresource
+) -> None:
+    await world.start()
+    run = world.submitted(conf={"password": "hunter2hunter2"}, confFrom=[{"secretRef": {"name": "warehouse"}}])
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "logged in with hunter2hunter2")
+    error = TaskError(type="ValueError", message="logged in with hunter2hunter2")
+    world.report(run, EventName.TASK_FAILED, error=error)
+    key = ("team-a", "churn")
+    world.jobs.edit(key, {"confFrom": []})
+    job = await world.jobs.get(key)
+    assert job is not None
+    world.jobs.objects[key]["status"]["specHash"] = job.parsed.hash
+
+    text = await (await world.ask(subresource)).text()
+
+    assert "logged in with ***" in text
+    assert "hunter2hunter2" not in text
+
+
+async def test_run_that_was_started_with_the_only_spec_needs_no_conf(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "fine")
+    await world.log()
+    assert "conf" not in world.airflow.calls
+
+
+async def test_follower_of_a_changed_mljob_waits_for_its_run(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.jobs.edit(("team-a", "churn"), {"backoffLimit": 3})
+    del world.airflow.runs[run.dag_id, run.run_id]
+    answer = await world.ask(RunSubresource.LOG, follow="true")
+    world.airflow.runs[run.dag_id, run.run_id] = run
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    world.airflow.write(run, "fit", "fine")
+    world.airflow.end(run, RunState.SUCCESS)
+    assert "fine" in await answer.text()
+
+
+async def test_run_of_a_spec_in_its_id_needs_no_conf(world: ApiWorld) -> None:
+    await world.start()
+    world.submitted(runPolicy="OncePerSpec")
+    key = ("team-a", "churn")
+    world.jobs.edit(key, {"suspend": False, "backoffLimit": 3})
+    job = await world.jobs.get(key)
+    assert job is not None
+    run_id = str(dag_run_id("mljob", "team-a", "churn", pin(job)))
+    world.jobs.objects[key]["status"]["dagRunId"] = run_id
+    run = world.airflow.queue("train", run_id, {})
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "fine")
+    await world.log()
+    assert "conf" not in world.airflow.calls

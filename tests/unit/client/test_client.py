@@ -65,15 +65,18 @@ def test_fields_of_the_spec_may_be_named_as_in_python(cluster: MLJobCluster, cli
         ({"name": "Upper"}, "name: 'Upper'.*For example: 'upper'"),
         ({"name": "x" * 141}, "at most 140"),
         ({"name": "../up"}, "For example: 'up'"),
-        ({"conf": {"a": {1, 2}}}, "conf: .*set"),
-        ({"conf": {"a": float("nan")}}, "conf: .*"),
+        ({"conf": {"a": {1, 2}}}, r"conf\.a: .*set"),
+        ({"conf": {"a": 1, "b": [float("nan")]}}, r"conf\.b: .*"),
+        ({"conf": {("a", "b"): 1}}, "conf: keys must be"),
         ({"conf": ["a"]}, "conf: list is not an object"),
         ({"conf": "text"}, "conf: str is not an object"),
-        ({"backoff": 1}, "spec: no field 'backoff'. The fields are: .*backoffLimit"),
-        ({"backoffLimit": -1}, r"spec\.backoffLimit: .*greater than or equal to 0"),
+        ({"nothing": 1}, r"spec: no field 'nothing'\. The fields are: .*backoffLimit"),
+        ({"backofLimit": 1}, r"spec: no field 'backofLimit' \(did you mean backoffLimit\?\)\. "),
+        ({"type": "Trainingg"}, r"spec\.type: 'Trainingg' should be 'Training', .* \(did you mean Training\?\)"),
+        ({"backoffLimit": -1}, r"spec\.backoffLimit: -1 should be greater than or equal to 0"),
         ({"backoffLimit": "many"}, r"spec\.backoffLimit"),
         ({"dag_id": "a/b"}, r"spec\.dagId"),
-        ({"confFrom": [{}]}, r"spec\.confFrom\.0"),
+        ({"confFrom": [{}]}, r"spec\.confFrom\[0\]: "),
     ],
 )
 def test_wrong_values_are_told_before_anything_is_sent(
@@ -87,10 +90,17 @@ def test_wrong_values_are_told_before_anything_is_sent(
     assert cluster.asked == []
 
 
+def test_missing_mljob_is_told_with_its_namespace(client: Client) -> None:
+    with pytest.raises(errors.NotFound, match=r"There is no MLJob 'nope' in namespace team-b\.") as told:
+        client.get("nope", "team-b")
+
+    assert told.value.code == 404
+
+
 def test_name_that_is_taken_is_told(cluster: MLJobCluster, client: Client) -> None:
     client.submit("train", name="mine")
 
-    with pytest.raises(errors.AlreadyExists, match="already exists"):
+    with pytest.raises(errors.AlreadyExists, match=r"already exists\. .*: take another name, or retry or delete"):
         client.submit("train", name="mine")
 
 

@@ -75,6 +75,21 @@ def test_outputs_come_before_metrics_and_counters_are_never_the_best() -> None:
 def test_result_that_nobody_has_is_told_with_those_that_are_there() -> None:
     with pytest.raises(Invalid, match=r"by: no MLJob has a number 'acc'\. There are: accuracy"):
         compare_jobs([job("a", outputs={"accuracy": 1, "name": "x"})], by="acc")
+    with pytest.raises(Invalid, match=r"'accuracyy' \(did you mean accuracy\?\)\. There are: accuracy"):
+        compare_jobs([job("a", outputs={"accuracy": 1, "name": "x"})], by="accuracyy")
+
+
+def test_comparison_is_printed_as_a_table() -> None:
+    found = compare_jobs(
+        [job(name, outputs={"f1": f1}) for name, f1 in (("a", 0.25), ("long-name", 0.5))],
+        by="f1",
+    )
+
+    assert str(found).splitlines() == [
+        "name       phase      f1",
+        "long-name  Succeeded  0.5",
+        "a          Succeeded  0.25",
+    ]
 
 
 def test_no_best_without_results() -> None:

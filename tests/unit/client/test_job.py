@@ -78,7 +78,24 @@ def test_failed_job_raises_with_task_error_and_the_end_of_its_log(
     assert "line 99" in str(error)
     assert not isinstance(error, JobStalled)
     asked = cluster.asked[-1]
-    assert dict(asked.query) == {"task": "fit", "tail": "20"}
+    assert dict(asked.query) == {"task": "fit", "tail": "1000"}
+
+
+def test_failed_job_tells_the_error_of_the_status_and_the_traceback_before_much_noise(
+    cluster: MLJobCluster, job: Job
+) -> None:
+    traceback = ["Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: no data"]
+    noise = [f"2026-01-01T00:00:00.000Z INFO    {number}" for number in range(300)]
+    lines = "".join(f"{line}\n" for line in [*noise, *traceback, *noise])
+    cluster.runs["team-a/train/log"] = lambda _: Answer(200, lines.encode())
+    cluster.put("train", status=failed(message="The run failed."))
+
+    with pytest.raises(JobFailed, match="The error of task fit: ValueError: no data") as raised:
+        job.wait(timeout=30)
+
+    assert list(raised.value.log[-3:]) == traceback
+    assert len(raised.value.log) == 20
+    assert "before 300 others" in str(raised.value)
 
 
 def test_failed_instance_of_a_mapped_task_is_named(cluster: MLJobCluster, job: Job) -> None:

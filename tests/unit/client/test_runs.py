@@ -14,6 +14,7 @@ from mljob.aio.transport import AsyncTransport
 from mljob.kubeconfig import ClusterConfig
 from mljob.metrics import rows_of_status, table_of
 from mljob.resource import MLJob
+from mljob_contract.run_api import LOG_GOES_ON, LOG_NOTICE, LOG_POSITION
 from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
 from tests.unit.client.statuses import running, succeeded
 
@@ -68,17 +69,78 @@ def test_log_asks_for_what_was_given(cluster: MLJobCluster, job: Job) -> None:
     list(job.logs("a.b", map_index=0, try_number=2, tail=5, follow=True))
 
     asked = cluster.asked[-1].query
-    assert dict(asked) == {"task": "a.b", "mapIndex": "0", "try": "2", "tail": "5", "follow": "true"}
+    of_task = {"task": "a.b", "mapIndex": "0", "try": "2"}
+    assert dict(asked) == of_task | {"tail": "5", "follow": "true", "positions": "true"}
+
+
+def at(line: int, try_number: int = 1) -> str:
+    """The line with the position of the next one."""
+    return f"{LOG_POSITION}1/fit/-1/{try_number}/{line}\n"
 
 
 def test_followed_log_continues_after_a_lost_connection(cluster: MLJobCluster, job: Job) -> None:
+    told = f"{LOG_NOTICE}Try 1 of task fit is over. Another try follows."
     cluster.runs[f"{KEY}/log"] = in_turn(
-        Answer(200, b"one\ntwo\n", then_cut=True),
-        Answer(200, b"one\ntwo\nthree\n", then_cut=True),
-        Answer(200, b"one\ntwo\nthree\nfour\n"),
+        Answer(200, f"{at(38)}one\none\n".encode(), then_cut=True),
+        Answer(200, b"", then_cut=True),
+        Answer(200, f"{at(40)}three\n{told}\n".encode(), then_cut=True),
+        Answer(200, f"{told}\n{at(0, 2)}four\n".encode(), then_cut=True),
+        Answer(200, f"{at(1, 2)}five\n".encode()),
     )
 
-    assert list(job.logs(follow=True)) == ["one", "two", "three", "four"]
+    assert list(job.logs(tail=2, follow=True)) == ["one", "one", "three", told, "four", "five"]
+
+    queries = [asked.query for asked in cluster.asked if asked.path.endswith("/log")]
+    assert [query.get("tail") for query in queries] == ["2", None, None, None, None]
+    after = [query.get("after") for query in queries]
+    assert after == [None, "1/fit/-1/1/40", "1/fit/-1/1/40", "1/fit/-1/1/41", "1/fit/-1/2/1"]
+
+
+def test_log_that_mljob_api_follows_no_longer_goes_on(cluster: MLJobCluster, job: Job) -> None:
+    cluster.runs[f"{KEY}/log"] = in_turn(
+        Answer(200, f"{at(0)}one\n{LOG_GOES_ON}\n".encode()), Answer(200, f"{at(1)}two\n".encode())
+    )
+
+    assert list(job.logs(follow=True)) == ["one", "two"]
+
+
+def test_followed_log_survives_a_restart_of_the_api_server(cluster: MLJobCluster, job: Job) -> None:
+    away = [Answer(503, b"")] * 12
+    cluster.runs[f"{KEY}/log"] = in_turn(
+        Answer(200, f"{at(0)}one\n".encode(), then_cut=True), *away, Answer(200, f"{at(1)}two\n".encode())
+    )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mljob.retries.MAX_WAIT_SECONDS", 0.001)
+        assert list(job.logs(follow=True)) == ["one", "two"]
+
+
+def test_followed_log_that_does_not_come_back_is_given_up(cluster: MLJobCluster, job: Job) -> None:
+    cluster.runs[f"{KEY}/log"] = in_turn(
+        Answer(200, f"{at(0)}one\n".encode(), then_cut=True), refusal(503, "Busy", "no mljob-api here")
+    )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mljob.log_place.PATIENCE_SECONDS", 0.05)
+        with pytest.raises(errors.Unavailable, match="no mljob-api here"):
+            list(job.logs(follow=True))
+
+
+def test_followed_log_without_positions_is_not_repeated(cluster: MLJobCluster, job: Job) -> None:
+    cluster.runs[f"{KEY}/log"] = lambda _: Answer(200, b"one\n", then_cut=True)
+
+    lines = job.logs(follow=True)
+
+    assert next(lines) == "one"
+    with pytest.raises(errors.Unavailable):
+        next(lines)
+
+
+def test_position_that_is_none_is_told(cluster: MLJobCluster, job: Job) -> None:
+    cluster.runs[f"{KEY}/log"] = lambda _: Answer(200, f"{LOG_POSITION}x\n".encode())
+
+    with pytest.raises(errors.BadAnswer, match="position"):
+        list(job.logs(follow=True))
 
 
 def test_log_that_is_not_followed_says_that_it_was_cut(cluster: MLJobCluster, job: Job) -> None:
@@ -176,6 +238,16 @@ def test_metrics_are_a_frame_with_a_row_for_each_report(cluster: MLJobCluster, j
     assert list(frame.columns) == ["time", "task", "map_index", "try_number", "loss", "accuracy", "metric_task"]
     assert list(frame["task"]) == ["fit", "eval"]
     assert frame["loss"][0] == 1.0
+
+
+def test_metrics_tell_the_instances_of_a_mapped_task_apart(
+    cluster: MLJobCluster, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mljob.metrics.find_spec", lambda _: None)
+    reports = [entry("metrics", taskId="fit", mapIndex=index, tryNumber=1, metrics={"loss": index}) for index in (0, 1)]
+    cluster.runs[f"{KEY}/events"] = lambda _: Answer(200, b"".join(reports) + end())
+
+    assert [(row["task"], row["map_index"], row["loss"]) for row in job.metrics()] == [("fit", 0, 0), ("fit", 1, 1)]
 
 
 def test_metrics_without_pandas_are_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from mljob_contract.history import (
     parse_entry,
 )
 from mljob_contract.mljob import MappedTasks, StatusSource
-from mljob_contract.run_api import RunSubresource, run_path
+from mljob_contract.run_api import LogPosition, RunSubresource, run_path
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KAFKA = StatusSource.KAFKA
@@ -121,3 +121,17 @@ def test_a_path_names_namespace_mljob_and_subresource() -> None:
     assert run_path("team-a", "digits", RunSubresource.EVENTS, watch=True) == (
         "/apis/run.mljob.dev/v1alpha1/watch/namespaces/team-a/mljobs/digits/events"
     )
+
+
+@pytest.mark.parametrize("task_id", ["fit", "group.fit-1", "größe"])
+def test_position_in_a_log_survives(task_id: str) -> None:
+    position = LogPosition(2, task_id, 7, 3, 12_345)
+    assert LogPosition.parse(str(position)) == position
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1/fit/-1/1", "1/fit/-1/1/-5", "1/a b/-1/1/5", "1/../../x/-1/1/5", "1/fit/-1/1/٣", "1/fit/-1/1/5\n"]
+)
+def test_text_that_is_no_position_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="position"):
+        LogPosition.parse(text)

@@ -155,6 +155,27 @@ def test_the_platforms_dags_can_be_run_in_no_airflow(dag_id: str, airflow: str) 
     assert "spec.cancel" in found.message
 
 
+@pytest.mark.parametrize("rule", [{"dags": ["mljob_*"]}, {"dags": ["*"]}, {"dags": ["mljob_monitor?"]}])
+@pytest.mark.parametrize("dag_id", RESERVED)
+def test_pattern_lets_nobody_run_the_platforms_dags(dag_id: str, rule: dict[str, Any]) -> None:
+    found = find_blocker(catalog(instances=with_prod(access=[rule])), "prod", dag_id)
+    assert found is not None
+    assert found.stalls
+
+
+@pytest.mark.parametrize(("dag_id", "refused"), [(dag_id, dag_id == "mljob_cancel") for dag_id in RESERVED])
+def test_rule_that_has_the_id_of_a_monitoring_dag_lets_its_namespace_run_it(dag_id: str, refused: bool) -> None:
+    there = catalog(instances=with_prod(access=[{"dags": RESERVED}]))
+    assert (find_blocker(there, "prod", dag_id) is not None) is refused
+    assert there.may_run("prod", dag_id) is not refused
+    other = catalog(
+        instances=with_prod(access=[{"namespaceSelector": {"matchLabels": {"team": "gold"}}, "dags": RESERVED}])
+    )
+    found = find_blocker(other, "prod", dag_id)
+    assert found is not None
+    assert found.reason == "ValidationFailed"
+
+
 @pytest.mark.parametrize(
     ("dag_id", "refused"), [("ops_backup", True), ("ops", False), ("my_ops_backup", False), ("mljob_train", False)]
 )

@@ -69,6 +69,29 @@ def test_progress_and_percent_count_what_succeeded(
     assert (summary.progress, summary.percent) == expected
 
 
+def test_percent_does_not_fall_when_a_mapped_task_expands() -> None:
+    def percent(*mapped: TaskFact) -> int | None:
+        tasks = (rest("before", TaskState.SUCCESS), *mapped, rest("after", TaskState.NONE))
+        return summarise(listed(*tasks), URL).percent
+
+    unexpanded = rest("mapped", TaskState.NONE)
+    expanded = [rest("mapped", TaskState.NONE, map_index=number) for number in range(20)]
+    done = [rest("mapped", TaskState.SUCCESS, map_index=number) for number in range(20)]
+    assert percent(unexpanded) == percent(*expanded) == 33
+    assert percent(*done[:5], *expanded[5:]) == 41
+    assert percent(*done) == 66
+
+
+def test_percent_of_a_run_whose_instances_all_succeeded_is_100() -> None:
+    for instances in range(1, 60):
+        tasks = tuple(
+            rest(f"task_{task}", TaskState.SUCCESS, map_index=number)
+            for task in range(3)
+            for number in range(instances)
+        )
+        assert summarise(listed(*tasks), URL).percent == 100
+
+
 def test_a_mapped_task_is_one_entry() -> None:
     states = [TaskState.SUCCESS, TaskState.FAILED, TaskState.RUNNING, TaskState.FAILED]
     summary = summarise(listed(*(rest("score", state, map_index=i) for i, state in enumerate(states))), URL)

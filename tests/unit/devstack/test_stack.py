@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from devstack import stack as stack_module
-from devstack.bootstrap import NEWEST, OLDEST
+from devstack.bootstrap import NEWEST, OLDEST, SIMULATED
 from devstack.component import Component, Step
 from devstack.errors import NotReadyError, StackError
 from devstack.processes import Command
@@ -159,7 +159,8 @@ def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.Mo
 
 def airflow_of(bare_stack: Stack) -> str:
     """The program of the stack's api-server."""
-    return Stack(bare_stack.directory)._component("airflow-api-server").command().arguments[0]
+    arguments = Stack(bare_stack.directory)._component("airflow-api-server").command().arguments
+    return next(argument for argument in arguments if argument.endswith("bin/airflow"))
 
 
 def test_a_stack_runs_the_airflow_that_it_was_started_with(started: Stack, airflows: dict[str, Path]) -> None:
@@ -205,3 +206,16 @@ def test_folders_and_git_repositories_are_dag_bundles_with_names_of_their_own(st
         "GitDagBundle",
         {"repo_url": str(started.directory / "repository"), "tracking_ref": "main"},
     )
+
+
+def test_simulated_airflow_takes_the_place_of_a_real_one_and_its_database(started: Stack) -> None:
+    started.up(operator=False, airflow=SIMULATED, extra_env={"SIMULATED_AIRFLOW_OPTIONS": "--seed 7"})
+    names = {part.name for part in started._parts()}
+    assert "airflow-simulated" in names
+    assert not names & {"postgres", "database", "airflow-migration", "airflow-scheduler"}
+    command = started._component("airflow-simulated").command()
+    assert command.arguments[-2:] == ("--seed", "7")
+    assert started.env["AIRFLOW_PASSWORD"] == command.environment["SIMULATED_AIRFLOW_PASSWORD"]
+    assert started.env["AIRFLOW_PASSWORD"] not in command.arguments
+    started.up(operator=False)
+    assert "airflow-scheduler" in {part.name for part in started._parts()}

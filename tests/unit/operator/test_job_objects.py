@@ -112,7 +112,7 @@ async def test_handler_does_not_pass_errors_to_kopf(caplog: pytest.LogCaptureFix
     class Broken:
         job_controller = instances = None
 
-    made = registry(Broken(), lambda: None, with_instances=True)  # type: ignore[arg-type]
+    made = registry(Broken(), lambda: None, with_instances=True, prefix="mljob")  # type: ignore[arg-type]
     handlers: list[Any] = [handler.fn for handler in made._watching.get_all_handlers()]
     assert len(handlers) == 3
     body = kopf.Body({"kind": "MLJob", "metadata": {"namespace": "a", "name": "b", "uid": "u"}, "spec": {}})

@@ -42,6 +42,23 @@ class TestRequestedRetry:
         assert [entry.phase for entry in world.status.history or []] == [Phase.FAILED]
         assert not world.has_finalizer
 
+    async def test_tasks_that_run_again_are_in_the_status_at_once(self, world: World) -> None:
+        """The status kept the failed tasks of the last attempt for up to a minute."""
+        await fail(world)
+        await world.request_retry("monday")
+        await world.look()
+        run = newest(world)
+        world.airflow.begin(run)
+        world.clock.tick(1)
+        world.airflow.set_task(run, "fit", TaskState.RUNNING, try_number=2)
+        await world.look()
+        assert world.status.current_task == "fit"
+        assert [(task.task_id, task.state) for task in world.status.tasks or ()] == [
+            ("extract", "success"),
+            ("fit", "running"),
+        ]
+        assert world.status.progress == "1/2"
+
     async def test_new_run_runs_every_task(self, world: World) -> None:
         await fail(world, retryStrategy="NewRun")
         await world.request_retry()

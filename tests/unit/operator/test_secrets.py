@@ -239,6 +239,20 @@ class TestWaysBack:
         await end(world)
         assert PASSWORD not in everything(world, caplog)
 
+    async def test_value_is_redacted_after_a_restart_with_a_removed_reference_and_a_forged_hash(
+        self, world: World, way: Way, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whoever may write the status may claim that the run was started with the present spec."""
+        await apply(world)
+        world.jobs.edit(KEY, {"confFrom": []})
+        job = await world.jobs.get(KEY)
+        assert job is not None
+        world.jobs.objects[KEY]["status"]["specHash"] = job.parsed.hash
+        await restart(world)
+        await way(world, QUOTES)
+        await end(world)
+        assert PASSWORD not in everything(world, caplog)
+
     async def test_value_is_redacted_while_airflow_is_unreachable(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from ..changes import Change
-from ..compare import Comparison, compare_jobs
-from ..errors import AlreadyExists, Invalid
+from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
 from ..kubeconfig import load
 from ..manifest import REQUEST_ID, conf_of, manifest, random_name
 from ..resource import MLJob
@@ -20,6 +19,8 @@ from .watch import list_objects, watch_objects
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from ..compare import Comparison
 
 
 class AsyncClient:
@@ -100,8 +101,16 @@ class AsyncClient:
         Raises:
             NotFound: There is none.
         """
-        path = f"{collection_path(namespace or self.namespace)}/{quote(name, safe='')}"
-        return AsyncJob(self.transport, MLJob(await self.transport.request("GET", path)))
+        where = namespace or self.namespace
+        path = f"{collection_path(where)}/{quote(name, safe='')}"
+        try:
+            return AsyncJob(self.transport, MLJob(await self.transport.request("GET", path)))
+        except KindNotServed:
+            raise
+        except NotFound as error:
+            raise NotFound(
+                f"There is no MLJob {name[:200]!r} in namespace {where}.", code=error.code, reason=error.reason
+            ) from None
 
     async def list_jobs(
         self,
@@ -209,6 +218,8 @@ class AsyncClient:
                 (await self.get(job, namespace)).state if isinstance(job, str) else await job.refresh()
                 for job in selector
             ]
+        from ..compare import compare_jobs
+
         return compare_jobs(jobs, by=by, less_is_better=less_is_better)
 
     async def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:

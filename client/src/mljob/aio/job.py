@@ -11,6 +11,7 @@ from urllib.parse import quote
 from ..changes import ChangeKind
 from ..endings import LOG_TAIL, cancelled, deleted, failed_task, failure, timed_out
 from ..errors import ApiError, Conflict, Invalid, NotFound, RunApiMissing
+from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 from ..metrics import rows_of_history, rows_of_status, table_of
 from ..resource import RETRY_REQUESTED_AT, MLJob
 from ..verdict import Verdict, verdict_of
@@ -104,7 +105,7 @@ class AsyncJob:
         if verdict is Verdict.CANCELLED:
             raise cancelled(self.state)
         if verdict in (Verdict.FAILED, Verdict.STALLED):
-            raise failure(self.state, verdict, await self._log_tail())
+            raise failure(self.state, verdict, await self._log_end())
         return self
 
     async def stream(self, timeout: float | None = None) -> AsyncGenerator[MLJob, None]:  # noqa: ASYNC109 - as in wait
@@ -233,15 +234,17 @@ class AsyncJob:
         self.state = MLJob(answer)
         return self
 
-    async def _log_tail(self) -> list[str]:
+    async def _log_end(self) -> LogEnd | None:
         """Return the end of the failed task's log; nothing if there is no way to read it."""
         task = failed_task(self.state)
         if task is None:
-            return []
+            return None
         index = task.map_index if task.map_index >= 0 else None
-        log = self._runs.log(self.state, task.task_id, map_index=index, tail=LOG_TAIL, idle_seconds=_LOG_TAIL_SECONDS)
+        log = self._runs.log(
+            self.state, task.task_id, map_index=index, tail=SEARCHED_LINES, idle_seconds=_LOG_TAIL_SECONDS
+        )
         try:
             async with runtime.aclosing(log) as lines:
-                return [line async for line in lines][-LOG_TAIL:]
+                return end_with_error([line async for line in lines], LOG_TAIL, task.error)
         except ApiError:
-            return []
+            return None

@@ -5,24 +5,49 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Final
 
 import typer
 from typer.main import get_command
 
-from . import changes, comparing, following, linting, listing, opening, running, sweeping, telling
 from .exits import Exit
 from .session import goes_on
 
 PROGRAM = "kubectl mljob"
-app = typer.Typer(
-    name="mljob",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 100},
-)
+MODULES: Final = {
+    "running": ("run",),
+    "listing": ("list",),
+    "following": ("watch", "wait"),
+    "telling": ("why", "logs", "tree"),
+    "changes": ("retry", "cancel", "suspend", "resume"),
+    "comparing": ("compare",),
+    "sweeping": ("sweep",),
+    "linting": ("lint",),
+    "opening": ("open", "ui"),
+}
+"""The modules with the commands, in the order of the help."""
+
+
+def application(command: str | None = None) -> typer.Typer:
+    """Return the command line.
+
+    Args:
+        command: The only command that is needed, so that the others need not be imported. None, or
+            what is no command, means all of them.
+    """
+    app = typer.Typer(
+        name="mljob",
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 100},
+    )
+    app.callback()(_about)
+    for module in [module for module, names in MODULES.items() if command in names] or MODULES:
+        import_module(f"{__package__}.{module}").add_to(app)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -33,7 +58,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _about(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
@@ -46,13 +70,10 @@ def _about(
     """
 
 
-for module in (running, listing, following, telling, changes, comparing, sweeping, linting, opening):
-    module.add_to(app)
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run a command line, and return its exit code. Errors are printed."""
     try:
+        app = application(arguments[0] if arguments else None)
         code = get_command(app).main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # Typer ends with SystemExit when the reader of a pipe has left

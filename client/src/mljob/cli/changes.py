@@ -72,7 +72,14 @@ def suspend(session: Session, names: Names = None, selector: Selector = None) ->
 
     Their runs in progress end. A backfill is paused instead.
     """
-    return _each(session.jobs(names, selector), lambda job: job.suspend(), "suspended")
+    jobs = session.jobs(names, selector)
+    for job in jobs:
+        if not _is_open(job):
+            typer.echo(
+                f"mljob.mljob.dev/{job.name} has ended: {job.state.phase}. While it is suspended, a retry waits.",
+                err=True,
+            )
+    return _each(jobs, lambda job: job.suspend(), "suspended")
 
 
 def resume(

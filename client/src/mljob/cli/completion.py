@@ -95,7 +95,7 @@ def answer(words: list[str], incomplete: str) -> list[str]:
     from typer._click.shell_completion import CompletionItem, ShellComplete
     from typer.main import get_command
 
-    from .app import PROGRAM, app
+    from .app import PROGRAM, application
 
     class Cobra(ShellComplete):
         def source_vars(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def answer(words: list[str], incomplete: str) -> list[str]:
         def format_completion(self, item: CompletionItem) -> str:
             return f"{item.value}\t{item.help}" if item.help else str(item.value)
 
-    shell = Cobra(get_command(app), {}, PROGRAM, "")
+    shell = Cobra(get_command(application(words[0] if words else None)), {}, PROGRAM, "")
     found = shell.get_completions(words, incomplete)
     lines = [shell.format_completion(item) for item in found if item.type == "plain"]
     return [*lines[:MAX_CANDIDATES], _WITH_FILES if any(item.type != "plain" for item in found) else _NO_FILES]

@@ -27,7 +27,7 @@ def lint(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="YAML or JSON files, folders with such files, or - for standard input.",
             show_default=False,
         ),

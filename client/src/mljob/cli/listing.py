@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,7 +55,14 @@ def list_jobs(
 
     Each line says how far the MLJob is and what runs now; and why, if it waits or failed.
     """
-    wanted = {"status.phase": _capital(phase), "spec.type": type_, "spec.dagId": dag}
+    from mljob_contract.job_type import JobType
+    from mljob_contract.mljob import Phase
+
+    wanted = {
+        "status.phase": _known(phase, Phase, "--phase"),
+        "spec.type": _known(type_, JobType, "--type"),
+        "spec.dagId": dag,
+    }
     fields = ",".join(f"{name}={_escaped(value)}" for name, value in wanted.items() if value)
     chosen: dict[str, Any] = {"all_namespaces": all_namespaces, "field_selector": fields or None}
     if watch and output is None:
@@ -111,8 +119,21 @@ def _watched(session: Session, selector: str | None, chosen: dict[str, Any]) -> 
         screen.stream.flush()
 
 
-def _capital(phase: str | None) -> str | None:
-    return phase[:1].upper() + phase[1:] if phase else None
+def _known(word: str | None, known: Iterable[str], option: str) -> str | None:
+    """Return the word as the API writes it, whatever its case.
+
+    Raises:
+        typer.BadParameter: The API has no such word, so that no MLJob would match.
+    """
+    from ..findings import meant
+
+    if not word:
+        return None
+    words = {str(each).lower(): str(each) for each in known}
+    if word.lower() not in words:
+        choices = ", ".join(words.values())
+        raise typer.BadParameter(f"{word[:100]!r} is none of {choices}{meant(word, words.values())}", param_hint=option)
+    return words[word.lower()]
 
 
 def _escaped(value: str) -> str:

@@ -73,15 +73,19 @@ def ui(
     from dataclasses import replace
     from importlib import import_module
 
-    def started(url: str) -> None:
-        typer.echo(f"The view is at {url}\nThe address lets one browser in. Ctrl-C ends it.", err=True)
-        if browser:
-            _opened(url)
+    from .first_page import first_page
 
     client = session.client
     config = replace(client.transport.config, namespace=client.namespace)
-    # The view is an extra, so its package may be absent.
-    asyncio.run(import_module("mljob.view.server").serve_locally(config, port, started))
+    with first_page() as page_of:
+
+        def started(url: str) -> None:
+            typer.echo(f"The view is at {url}\nThe address lets one browser in. Ctrl-C ends it.", err=True)
+            if browser:
+                _opened(page_of(url))
+
+        # The view is an extra, so its package may be absent.
+        asyncio.run(import_module("mljob.view.server").serve_locally(config, port, started))
     return Exit.SUCCESS
 
 

@@ -29,7 +29,7 @@ Name = Annotated[
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME]...", help="Names of MLJobs.", autocompletion=completion.jobs, show_default=False),
+    typer.Argument(metavar="NAME", help="Names of MLJobs.", autocompletion=completion.jobs, show_default=False),
 ]
 Selector = Annotated[
     str | None,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..failure_log import LogEnd
 from ..render import fields, numbers
 from ..render.explanation import Explanation
 from ..render.rows import Row, row_of, sentence
@@ -143,14 +144,14 @@ def output_lines(job: MLJob) -> list[Line]:
     return [*columns(cells[:_MAX_OUTPUTS]), *([[Piece(f"{INDENT}and {more} more")]] if more > 0 else [])]
 
 
-def explanation_lines(told: Explanation, look: Look, now: datetime, log: Sequence[str], no_log: str) -> list[Line]:
+def explanation_lines(told: Explanation, look: Look, now: datetime, log: LogEnd, no_log: str) -> list[Line]:
     """Return why an MLJob is as it is.
 
     Args:
         told: The explanation.
         look: How the screen shows signs.
         now: The time, for durations.
-        log: The last lines of the task's log.
+        log: The lines of the task's log that say why it failed.
         no_log: Why there is no log, or an empty text.
     """
     from .screen import columns
@@ -160,9 +161,9 @@ def explanation_lines(told: Explanation, look: Look, now: datetime, log: Sequenc
     lines.append([Piece(told.sentence)])
     if told.task is not None:
         lines += [[], *task_lines([told.task], look, now)]
-    if log:
-        lines += [[], [Piece(f"The last {len(log)} lines of its log:", Tone.NEUTRAL)]]
-        lines += [[Piece(f"{INDENT}| {line}")] for line in log]
+    if log.lines:
+        lines += [[], [Piece(log.title("its log"), Tone.NEUTRAL)]]
+        lines += [[Piece(f"{INDENT}| {line}")] for line in log.lines]
     elif no_log and told.needs_log:
         lines += [[], [Piece(no_log, Tone.NEUTRAL)]]
     if told.facts:

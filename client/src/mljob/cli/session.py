@@ -116,13 +116,13 @@ class Session:
         """Return handles on the MLJobs that a command names, or selects by labels.
 
         Raises:
-            Invalid: Neither or both are given, there are too many, or the selector matches less
-                than ``at_least``.
+            typer.BadParameter: Neither or both are given.
+            Invalid: There are too many, or the selector matches less than ``at_least``.
         """
         from ..errors import Invalid
 
         if bool(names) is bool(selector):
-            raise Invalid("Name MLJobs, or select them by labels with -l, and not both.")
+            raise typer.BadParameter("Name MLJobs, or select them by labels with -l, and not both.")
         found = [self.job(name) for name in dict.fromkeys(names or ())] if names else self.client.list_jobs(selector)
         if len(found) < at_least:
             raise Invalid(f"No MLJob in namespace {self.client.namespace} has the labels {selector}.")

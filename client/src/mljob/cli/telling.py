@@ -14,6 +14,7 @@ from .session import Session
 if TYPE_CHECKING:
     from mljob_contract.graph import RunGraph
 
+    from ..failure_log import LogEnd
     from ..render.explanation import Explanation
     from ..sync.job import Job
 
@@ -37,15 +38,17 @@ def why(
 ) -> None:
     """Say why an MLJob waits or failed.
 
-    Shows the failed task with its error and the end of its log, and the way out.
+    Shows the failed task with its error and the end of its log, or the lines of the log up to the
+    error, and the way out.
     """
+    from ..failure_log import LogEnd
     from ..render.explanation import explain
     from .live import look_of, now
     from .pages import explanation_lines
 
     job, screen, at = session.job(name), Screen(), now()
     told = explain(job.state, at, session.scope)
-    log, no_log = _log_of(job, told, tail) if told.needs_log and tail else ([], "")
+    log, no_log = _log_of(job, told, tail) if told.needs_log and tail else (LogEnd([]), "")
     screen.wrap(explanation_lines(told, look_of(screen), at, log, no_log))
 
 
@@ -66,7 +69,7 @@ def logs(
     ] = False,
     tail: Annotated[
         int | None,
-        typer.Option(metavar="NUMBER", min=0, max=100_000, help="Only the last lines, so many.", show_default=False),
+        typer.Option(metavar="NUMBER", min=0, max=10_000, help="Only the last lines, so many.", show_default=False),
     ] = None,
     map_index: Annotated[
         int | None, typer.Option(metavar="NUMBER", min=0, help="The instance of a mapped task.", show_default=False)
@@ -106,16 +109,19 @@ def tree(session: Session, name: Name) -> None:
         typer.echo(note, err=True)
 
 
-def _log_of(job: Job, told: Explanation, tail: int) -> tuple[list[str], str]:
-    """Return the last lines of the task's log, or why they can't be read."""
+def _log_of(job: Job, told: Explanation, tail: int) -> tuple[LogEnd, str]:
+    """Return the lines of the task's log that say why it failed, or why they can't be read."""
     from ..errors import ApiError
+    from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 
     task = told.task
+    searched = max(tail, SEARCHED_LINES)
     try:
-        return list(job.logs(task.task_id if task else None, map_index=told.map_index, tail=tail))[-tail:], ""
+        lines = list(job.logs(task.task_id if task else None, map_index=told.map_index, tail=searched))
+        return end_with_error(lines, tail, task.error if task else None), ""
     except ApiError as error:
         page = f" The log in Airflow: {task.url}" if task and task.url else ""
-        return [], f"The log can't be read here: {error}{page}"
+        return LogEnd([]), f"The log can't be read here: {error}{page}"
 
 
 def _graph_of(job: Job) -> tuple[RunGraph | None, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +13,8 @@ from mljob_contract.resource import API_VERSION, GROUP, ObjectName
 
 from ..documents import MAX_QUOTED, Document
 from ..findings import Finding, meant
+from ..manifest import MAX_NAME
+from ..misfits import field_of, in_words, quoted
 from ..text import plain
 from .schemas import broken_rules, is_time, schema_of, unknown_fields
 
@@ -27,7 +28,6 @@ MAX_PATH = 200
 MAX_MESSAGE = 500
 """The maximum number of characters of a finding's message."""
 _NAME = TypeAdapter[str](ObjectName)
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
 _TEXTS = ("labels", "annotations")
 
 
@@ -60,9 +60,9 @@ def check(document: Document) -> list[Finding]:
 def _of_kind(value: dict[str, Any]) -> Iterator[Finding]:
     version, kind = value.get("apiVersion"), value.get("kind")
     if version != API_VERSION:
-        yield Finding("apiVersion", f"{_quoted(version)} is not served; write {API_VERSION}")
+        yield Finding("apiVersion", f"{quoted(version)} is not served; write {API_VERSION}")
     if kind not in SPECS:
-        yield Finding("kind", f"{_quoted(kind)} is not a kind of {GROUP}{meant(str(kind), SPECS)}")
+        yield Finding("kind", f"{quoted(kind)} is not a kind of {GROUP}{meant(str(kind), SPECS)}")
 
 
 def _of_metadata(metadata: Any, kind: str) -> Iterator[Finding]:
@@ -76,9 +76,10 @@ def _of_metadata(metadata: Any, kind: str) -> Iterator[Finding]:
         try:
             _NAME.validate_python(name, strict=True)
         except ValidationError:
+            limit = MAX_NAME if kind == mljob.KIND else 253
             yield Finding(
                 "metadata.name",
-                f"{_quoted(name)} is not a name of a Kubernetes object: at most 253 lower-case letters, digits, '-' and '.', "
+                f"{quoted(name)} is not a name of a Kubernetes object: at most {limit} lower-case letters, digits, '-' and '.', "
                 "beginning and ending with a letter or digit",
             )
     if kind == airflow_instance.KIND and metadata.get("namespace"):
@@ -86,7 +87,7 @@ def _of_metadata(metadata: Any, kind: str) -> Iterator[Finding]:
     for field in _TEXTS:
         for key, text in _entries(metadata.get(field)):
             if not isinstance(text, str):
-                yield Finding(f"metadata.{field}.{plain(key, MAX_QUOTED)}", f"{_quoted(text)} is not a text; quote it")
+                yield Finding(f"metadata.{field}.{plain(key, MAX_QUOTED)}", f"{quoted(text)} is not a text; quote it")
 
 
 def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
@@ -94,7 +95,7 @@ def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
     written = {name: part for name, part in value.items() if name != "status"}
     yield from unknown_fields(written, schema)
     if not isinstance(spec, dict):
-        yield Finding("spec", "is missing" if spec is None else f"{_quoted(spec)} is not an object")
+        yield Finding("spec", "is missing" if spec is None else f"{quoted(spec)} is not an object")
         return
     if kind == mljob.KIND:
         yield from _of_conf(spec.get("conf"))
@@ -114,26 +115,7 @@ def _misfits(spec: dict[str, Any], model: type[BaseModel]) -> Iterator[Finding]:
         for problem in error.errors(include_url=False):
             if problem["type"] == "datetime_type" and is_time(problem["input"]):
                 continue  # strict validation takes no text for a time that a validator has seen
-            yield Finding(_path(problem["loc"]), _in_words(problem))
-
-
-def _in_words(problem: Any) -> str:
-    kind, given = str(problem["type"]), problem["input"]
-    if kind == "missing":
-        return "is missing"
-    if kind == "string_pattern_mismatch":
-        return f"{_quoted(given)} has characters that are not allowed"
-    why = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    shown = f"{_quoted(given)} " if isinstance(given, str | int | float) else ""
-    hint = ""
-    if kind.startswith(("int_", "float_")) and isinstance(given, str):
-        in_seconds = "; write a number of seconds, such as 7200 for two hours" if _SECONDS.fullmatch(given) else ""
-        hint = in_seconds or "; write it without quotes"
-    elif kind.startswith(("datetime_", "timezone_")):
-        hint = "; write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
-    elif kind == "enum" and isinstance(given, str):
-        hint = meant(given, re.findall(r"'([^']*)'", why))
-    return f"{shown}{why}{hint}"
+            yield Finding(field_of(problem), in_words(problem))
 
 
 def _of_conf(conf: Any) -> Iterator[Finding]:
@@ -159,13 +141,5 @@ def _with_name(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "properties": {**schema["properties"], "metadata": metadata}}
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    return "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
-
-
 def _entries(value: Any) -> Iterable[tuple[str, Any]]:
     return value.items() if isinstance(value, dict) else ()
-
-
-def _quoted(value: Any) -> str:
-    return plain(repr(value), MAX_QUOTED)

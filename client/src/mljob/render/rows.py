@@ -86,7 +86,7 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
     """Return the sentence that says what is the case, in the words of the status."""
     if not job.phase:
         return NEW
-    said = plain(job.message or job.reason, limit)
+    said = plain(job.sentence or job.reason, limit)
     unknown = job.conditions.get("UnknownParams", {}) if job.is_true("UnknownParams") else {}
     parts = [said, plain(fields.text(unknown, "message"), limit)]
     if job.is_being_deleted:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from ..changes import Change
-from ..compare import Comparison, compare_jobs
-from ..errors import AlreadyExists, Invalid
+from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
 from ..kubeconfig import load
 from ..manifest import REQUEST_ID, conf_of, manifest, random_name
 from ..resource import MLJob
@@ -21,6 +20,8 @@ from .watch import list_objects, watch_objects
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from ..compare import Comparison
 
 
 class Client:
@@ -101,8 +102,16 @@ class Client:
         Raises:
             NotFound: There is none.
         """
-        path = f"{collection_path(namespace or self.namespace)}/{quote(name, safe='')}"
-        return Job(self.transport, MLJob(self.transport.request("GET", path)))
+        where = namespace or self.namespace
+        path = f"{collection_path(where)}/{quote(name, safe='')}"
+        try:
+            return Job(self.transport, MLJob(self.transport.request("GET", path)))
+        except KindNotServed:
+            raise
+        except NotFound as error:
+            raise NotFound(
+                f"There is no MLJob {name[:200]!r} in namespace {where}.", code=error.code, reason=error.reason
+            ) from None
 
     def list_jobs(
         self,
@@ -207,6 +216,8 @@ class Client:
             jobs = [job.state for job in self.list_jobs(selector, namespace=namespace)]
         else:
             jobs = [(self.get(job, namespace)).state if isinstance(job, str) else job.refresh() for job in selector]
+        from ..compare import compare_jobs
+
         return compare_jobs(jobs, by=by, less_is_better=less_is_better)
 
     def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from ..errors import BadAnswer, KindNotServed, RunApiMissing, TooManyRequests, Unavailable
+from ..log_place import READ_TRIES, LogLine, LogPlace
 from ..resource import MLJob
 from ..retries import MAX_TRIES, wait_seconds
 from ..text import clean_line, plain
@@ -26,8 +27,6 @@ FOLLOW_SECONDS: Final = 3_600.0
 """How long a log that is followed may be silent, in seconds: a task may say nothing for long."""
 MAX_LOG_LINE_BYTES: Final = 2 * 1024 * 1024
 """The maximum size of a line of a log. mljob-api cuts longer ones."""
-_READ_TRIES: Final = 2
-"""The maximum number of tries of a request whose answer is not followed."""
 _MISSING: Final = (
     "mljob-api, which serves logs, history and graphs, is not installed or not available in this cluster. Install the "
     "chart with api.enabled=true, and see kubectl get apiservice v1alpha1.run.mljob.dev."
@@ -61,7 +60,7 @@ class RunApi:
     ) -> Generator[str, None]:
         """Give the lines of a task's log, without control characters.
 
-        A log that is followed continues after a lost connection, unless ``tail`` is given.
+        A log that is followed continues after a lost connection: no line is lost or repeated.
 
         Args:
             job: The MLJob.
@@ -75,31 +74,59 @@ class RunApi:
                 an hour for a log that is followed.
             raw: Keep control characters, for readers that turn colours into something else.
         """
+        lines = self.log_lines(
+            job, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow, idle_seconds=idle_seconds
+        )
+        with runtime.closing(lines) as found:
+            for line in found:
+                yield line.text if raw else clean_line(line.text)
+
+    def log_lines(
+        self,
+        job: MLJob,
+        task: str | None = None,
+        *,
+        map_index: int | None = None,
+        try_number: int | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+        idle_seconds: float | None = None,
+        after: str = "",
+    ) -> Generator[LogLine, None]:
+        """Give the lines of a task's log as they are, with their positions: see :meth:`log`.
+
+        Args:
+            job: The MLJob.
+            task: The id of the task.
+            map_index: The index of the instance of a mapped task.
+            try_number: The try.
+            tail: Only the last lines, so many.
+            follow: Go on until the task has ended.
+            idle_seconds: How long the answer may be silent, in seconds.
+            after: The position of a line that was followed, to begin after that line.
+
+        Raises:
+            ValueError: ``after`` is no position.
+        """
         given = {"task": task, "mapIndex": map_index, "try": try_number, "tail": tail}
         params = {name: str(value) for name, value in given.items() if value is not None}
-        if follow:
-            params["follow"] = "true"
-        told, failures = 0, 0
+        place = LogPlace(params, follow=follow, after=after)
+        idle = idle_seconds or (FOLLOW_SECONDS if follow else IDLE_SECONDS)
         while True:
-            to_skip = told if tail is None else 0
             try:
-                idle = idle_seconds or (FOLLOW_SECONDS if follow else IDLE_SECONDS)
-                with self._lines(job, "log", params, idle, MAX_LOG_LINE_BYTES) as lines:
+                with self._lines(job, "log", place.params(), idle, MAX_LOG_LINE_BYTES) as lines:
+                    place.opened()
                     for line in lines:
-                        failures = 0
-                        if to_skip:
-                            to_skip -= 1
-                            continue
-                        told += 1
-                        text = line.decode(errors="replace").rstrip("\r")
-                        yield text if raw else clean_line(text)
-                return
-            except (Unavailable, TooManyRequests) as error:
-                failures += 1
-                can_go_on = not told or (follow and tail is None)
-                if not can_go_on or failures >= (MAX_TRIES if follow else _READ_TRIES):
+                        if (told := place.take(line)) is not None:
+                            yield told
+                if not place.goes_on:
+                    return
+                wait = wait_seconds(1)
+            except (Unavailable, TooManyRequests, RunApiMissing) as error:
+                if (pause := place.wait_after(error)) is None:
                     raise
-                runtime.sleep(wait_seconds(failures, error.retry_after))
+                wait = pause
+            runtime.sleep(wait)
 
     def history(self, job: MLJob, *, follow: bool = False) -> Generator[HistoryEntry, None]:
         """Give the entries of the run's history, without the ends of answers. Where an answer is cut
@@ -150,7 +177,7 @@ class RunApi:
         from mljob_contract.graph import RunGraph
 
         try:
-            answer = self._transport.request("GET", _path(job, "graph"), tries=_READ_TRIES)
+            answer = self._transport.request("GET", _path(job, "graph"), tries=READ_TRIES)
             return RunGraph.model_validate(answer)
         except KindNotServed as error:
             raise _missing(error) from None

@@ -6,7 +6,8 @@ On a person's machine the view acts with the person's kubeconfig, so it must let
   by a name of its own (DNS rebinding).
 - The first address has a token, which becomes a cookie of the first browser that opens it: not
   readable by scripts, and not sent with requests from other sites. Other people on the machine can
-  see the address among the arguments of the browser, so it lets nobody else in.
+  see the arguments of the browser, and might be faster. So the browser gets a file that they can't
+  read, with the address in it.
 - A change needs the same origin, and a token of a page.
 
 In the cluster, the view has no rights of its own. Each request brings the viewer's token, and the

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import MLJobError
+from ..log_place import LogLine
 from .live import BEAT, BEAT_SECONDS, event
 from .pages.log_text import MAX_LINE, AnsiStyle, parts_of
 from .pages.outside_text import cut
@@ -16,16 +17,43 @@ MAX_BATCH: Final = 200
 """How many lines an event has at most."""
 
 
-async def log_events(lines: AsyncGenerator[str, None], renderer: Renderer, last: int) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a log: ``lines`` with HTML, ``done`` with a sentence at the end.
+class LastLine(NamedTuple):
+    """The last line of a log that a browser has.
+
+    Attributes:
+        number: Its number, or 0 if the browser has none.
+        after: The position after it, or an empty text if the browser has none.
+    """
+
+    number: int = 0
+    after: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> LastLine:
+        """Read the id of an event. What is no id means that the browser has no line."""
+        from mljob_contract.run_api import LogPosition
+
+        number, _, after = text.partition(" ")
+        try:
+            LogPosition.parse(after)
+        except ValueError:
+            return cls()
+        return cls(int(number), after) if number.isascii() and number.isdecimal() and len(number) < 10 else cls()
+
+
+async def log_events(
+    lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events of a log: ``lines`` with HTML, ``done`` with a sentence at the end. The id of
+    an event is the :class:`LastLine` in it.
 
     Args:
-        lines: The lines of the log, from the first one on.
+        lines: The lines of the log that the browser does not have.
         renderer: Renders a line.
         last: The number of the last line that the browser has, or 0.
     """
     yield event("state", "Following the log.")
-    style, number = AnsiStyle(), 0
+    style, number = AnsiStyle(), last
     reader = _Batches(lines)
     try:
         while True:
@@ -38,12 +66,10 @@ async def log_events(lines: AsyncGenerator[str, None], renderer: Renderer, last:
             html = []
             for line in batch:
                 number += 1
-                parts = parts_of(line, style)
-                if number > last:
-                    html.append(renderer.render("job/log_line.html", number=number, parts=parts))
+                parts = parts_of(line.text, style)
+                html.append(renderer.render("job/log_line.html", number=number, parts=parts))
                 await asyncio.sleep(0)  # others have their turn: a line may take milliseconds
-            if html:
-                yield event("lines", html, id=str(number))
+            yield event("lines", html, id=f"{number} {batch[-1].after}")
         yield event("done", f"The log has ended: {number:,} lines." if number else "The log is empty.")
     except MLJobError as error:
         yield event("done", f"The log can't be read: {error}")
@@ -56,12 +82,12 @@ class _Batches:
     browsers that read slowly, so only what is shown of each line is kept.
     """
 
-    def __init__(self, lines: AsyncGenerator[str, None]) -> None:
+    def __init__(self, lines: AsyncGenerator[LogLine, None]) -> None:
         self._lines = lines
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_BATCH)
+        self._queue: asyncio.Queue[LogLine | None] = asyncio.Queue(MAX_BATCH)
         self._task = asyncio.create_task(self._read())
 
-    async def next(self) -> list[str] | None:
+    async def next(self) -> list[LogLine] | None:
         """Return the next lines, or None at the end.
 
         Raises:
@@ -91,7 +117,7 @@ class _Batches:
     async def _read(self) -> None:
         try:
             async for line in self._lines:
-                await self._queue.put(cut(line, MAX_LINE))
+                await self._queue.put(line._replace(text=cut(line.text, MAX_LINE)))
         finally:
             await self._lines.aclose()
             await self._queue.put(None)

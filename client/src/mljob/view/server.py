@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from ..kubeconfig import ClusterConfig
@@ -35,6 +35,11 @@ STOP_SECONDS: Final = 2
 """How long open answers may delay the end of the process, in seconds."""
 HOST: Final = "127.0.0.1"
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_ENTRANCE: Final = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>MLJobs</title>'
+    '<meta http-equiv="refresh" content="0;url=/jobs"><p><a href="/jobs">MLJobs</a></p></html>\n'
+)
+"""Leads a browser to the list."""
 _FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 logger = logging.getLogger(__name__)
@@ -49,10 +54,13 @@ def application(site: Site) -> Starlette:
     access = site.access
 
     async def home(request: Request) -> Response:
-        response = RedirectResponse("/jobs", 303)
         cookie = access.first_visit(request)
-        if cookie is not None:
-            response.set_cookie(*cookie, httponly=True, samesite="strict", path="/")
+        if cookie is None:
+            return RedirectResponse("/jobs", 303)
+        # Browsers don't send a SameSite cookie after a redirect if a file has led them here. They do
+        # if a page of the view leads them on.
+        response = HTMLResponse(_ENTRANCE)
+        response.set_cookie(*cookie, httponly=True, samesite="strict", path="/")
         return response
 
     async def nothing(_: Request, __: Exception) -> Response:

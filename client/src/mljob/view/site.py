@@ -20,6 +20,9 @@ from .rendering import Renderer
 MAX_STREAMS: Final = 64
 """How many streams of events a person may have open."""
 
+MAX_LAST: Final = 400
+"""The maximum number of characters of what a browser says that it got last."""
+
 LOADING_SECONDS: Final = 0.9
 """How long a page is awaited before people see that it is loading, in seconds."""
 
@@ -161,7 +164,7 @@ async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) ->
 
 def last_of(request: Request) -> str:
     """Return what the browser got last from a stream: the id of an event, or an empty text."""
-    return (request.headers.get("last-event-id") or request.query_params.get("last", ""))[:64]
+    return (request.headers.get("last-event-id") or request.query_params.get("last", ""))[:MAX_LAST]
 
 
 def _again(request: Request) -> str:

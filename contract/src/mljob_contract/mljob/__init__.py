@@ -11,7 +11,7 @@ and Stalled.
 
 from __future__ import annotations
 
-from .kind import FINALIZER, KIND, MAX_RETRY_REQUEST, PLURAL, RETRY_REQUESTED_AT, UNOBSERVED
+from .kind import FINALIZER, FINISHED, KIND, MAX_RETRY_REQUEST, PLURAL, RETRY_REQUESTED_AT, UNOBSERVED
 from .spec import (
     MAX_CONF_BYTES,
     MAX_CONF_LEVELS,
@@ -55,6 +55,7 @@ from .status import (
 
 __all__ = [
     "FINALIZER",
+    "FINISHED",
     "KIND",
     "MAX_CONF_BYTES",
     "MAX_CONF_LEVELS",

@@ -20,6 +20,12 @@ MAX_RETRY_REQUEST = 253
 The operator ignores the rest of the value.
 """
 
+FINISHED = f"{GROUP}/finished"
+"""The annotation in which the operator records how an MLJob ended, as JSON. An MLJob that is restored
+from a manifest has lost its status, and this record keeps it from running again. It counts only for
+the MLJob whose run it names, so a copy under another name runs.
+"""
+
 UNOBSERVED = {"observedGeneration": -1}
 """The status that the API server gives a new MLJob until an operator writes a status. If a new
 object had no status, kstatus and the tools that use kstatus, such as Flux, would report the object

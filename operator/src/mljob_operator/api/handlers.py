@@ -20,7 +20,7 @@ from .airflows import ApiAirflows
 from .errors import Refusal, explained
 from .events import EventsRequest, EventsWriter
 from .graph import graph_of
-from .log import LogRequest, TaskLogWriter
+from .log import LogRequest, RunOfLog, TaskLogWriter
 from .output import Output
 from .queries import Parameters, events_request, job_of, log_request
 from .readings import Reading, Readings
@@ -56,13 +56,13 @@ class Handlers:
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """Answer with the log of a task."""
-        parameters = Parameters(request, "task", "mapIndex", "try", "tail", "follow", "attempt")
+        parameters = Parameters(request, "task", "mapIndex", "try", "tail", "follow", "attempt", "positions", "after")
         asked = log_request(parameters)
+        attempt = parameters.attempt if asked.after is None else asked.after.attempt
         output, redaction = Output(request, "text/plain; charset=utf-8"), NOTHING_HIDDEN
         try:
             seconds = self._follow_seconds if asked.follow else LOG_SECONDS
-            run = await self._find(request, parameters.attempt, output if asked.follow else None, seconds)
-            redaction = await self._runs.redaction(run)
+            run, redaction = await self._find(request, attempt, output if asked.follow else None, seconds)
             await self._write_log(run, asked, redaction, output, seconds)
         except (OperatorError, Refusal, TimeoutError) as error:
             if not output.has_begun:
@@ -86,7 +86,7 @@ class Handlers:
         """Answer with the graph of the run."""
         parameters = Parameters(request, "attempt")
         async with asyncio.timeout(ANSWER_SECONDS):
-            run = await self._find(request, parameters.attempt, None, 0.0)
+            run = await self._runs.find(*job_of(request), parameters.attempt)
             dag_runs = await self._dag_runs(run)
             structure = await dag_runs.structure(run.key.dag_id)
             reading = await self._read(run)
@@ -99,15 +99,16 @@ class Handlers:
 
     async def _find(
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
-    ) -> ShownRun:
-        """Return the run. If ``waiting`` is given, wait until the MLJob has a run, for at most this
-        time.
+    ) -> tuple[ShownRun, Redaction]:
+        """Return the run, and the redaction of its texts. If ``waiting`` is given, wait until the
+        MLJob has a run, for at most this time.
         """
         namespace, name = job_of(request)
         until = time.monotonic() + seconds
         while True:
             try:
-                return await self._runs.find(namespace, name, attempt)
+                run = await self._runs.find(namespace, name, attempt)
+                return run, await self._runs.redaction(run)
             except NoRunYet:
                 if waiting is None or time.monotonic() >= until:
                     raise
@@ -121,8 +122,7 @@ class Handlers:
         writer = TaskLogWriter(
             asked,
             partial(self._dag_runs, run),
-            run.key.dag_id,
-            run.key.run_id,
+            RunOfLog(run.key.dag_id, run.key.run_id, run.attempt),
             redaction,
             output,
             turn=self._airflows.turn(run.key.airflow, run.job.namespace),
@@ -143,8 +143,8 @@ class Handlers:
     async def _events(self, request: web.Request, parameters: Parameters, asked: EventsRequest) -> web.StreamResponse:
         output = Output(request, "application/x-ndjson", heartbeat=b"\n")
         try:
-            run = await self._find(request, parameters.attempt, output if asked.follow else None, asked.seconds)
-            redaction = await self._runs.redaction(run)
+            waiting = output if asked.follow else None
+            run, redaction = await self._find(request, parameters.attempt, waiting, asked.seconds)
             async with self._readings.follow(run.key, self._reader(run)) as followed:
                 if followed.reading.run is None and run.job.status.phase in TERMINAL_PHASES:
                     asked = EventsRequest(asked.after, follow=False, seconds=asked.seconds)

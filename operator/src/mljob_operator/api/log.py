@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from mljob_contract.run_api import LOG_GOES_ON, LOG_NOTICE, LogPosition
 
 from ..core.conf.redaction import Redaction
 from ..core.run.facts import TaskFact, TaskKey
@@ -17,9 +20,10 @@ from ..core.run.followed_try import TryState, choose, try_state
 from ..core.text.spelling import meant
 from ..ports import DagRuns
 from .errors import Refusal
+from .log_sinks import From, Lines, Sink, Tail
 from .output import Output
 from .readings import FollowedRun, Reading
-from .try_log import Sink, Tail, TaskTry, TryLog, notice
+from .try_log import TaskTry, TryLog, notice
 
 MAX_TAIL = 10_000
 """The maximum number of lines that ``tail`` may ask for."""
@@ -44,6 +48,8 @@ class LogRequest:
         try_number: The try, or None for the newest try.
         tail: The number of lines from the end of what is there, or None for all lines.
         follow: Whether to wait for what the task goes on to write.
+        positions: Whether the answer has the positions of its lines.
+        after: The position to go on from, or None.
     """
 
     task: str | None = None
@@ -51,18 +57,34 @@ class LogRequest:
     try_number: int | None = None
     tail: int | None = None
     follow: bool = False
+    positions: bool = False
+    after: LogPosition | None = None
+
+
+class RunOfLog(NamedTuple):
+    """The run whose log is shown.
+
+    Attributes:
+        dag_id: The DAG.
+        run_id: The run.
+        attempt: The attempt of the MLJob.
+    """
+
+    dag_id: str
+    run_id: str
+    attempt: int
 
 
 @dataclass(slots=True)
 class _Watched:
-    """The try that a follower sees.
+    """The try that a client sees.
 
     Attributes:
         fact: The task instance, as it was read last.
         number: The number of the try.
         log: The log of the try.
         sink: Takes the lines.
-        told: Whether the follower was told that another try follows.
+        told: Whether the client was told that another try follows.
         pause: The seconds to the next request for the log.
     """
 
@@ -85,8 +107,7 @@ class TaskLogWriter:
     Args:
         request: What the client asks for.
         dag_runs: Returns the operations on the run's Airflow.
-        dag_id: The DAG.
-        run_id: The run.
+        run: The run.
         redaction: Redacts the texts.
         output: The answer.
         turn: Bounds the requests for logs at the same time.
@@ -97,8 +118,7 @@ class TaskLogWriter:
         self,
         request: LogRequest,
         dag_runs: Callable[[], Awaitable[DagRuns]],
-        dag_id: str,
-        run_id: str,
+        run: RunOfLog,
         redaction: Redaction,
         output: Output,
         *,
@@ -108,8 +128,7 @@ class TaskLogWriter:
         self._turn = turn
         self._request = request
         self._dag_runs = dag_runs
-        self._dag_id = dag_id
-        self._run_id = run_id
+        self._run = run
         self._redaction = redaction
         self._output = output
         self._until = until
@@ -121,18 +140,21 @@ class TaskLogWriter:
             Refusal: There is no such task or try, or it has not started.
             OperatorError: Airflow fails.
         """
-        fact = self._choose(reading)
-        if fact is None:
+        watched = self._begin(reading)
+        if watched is None:
             raise Refusal(404, f"No task of the run has started yet. {_HOW_TO_WAIT}")
-        number = self._request.try_number or max(fact.try_number, 1)
+        fact, number = watched.fact, watched.number
         state = try_state(fact, number, run_has_ended=reading.has_ended)
         if state is TryState.WAITING:
             raise Refusal(
                 400,
                 f"Try {number} of task {_name(fact.key)} has not started: its state is {fact.state}. {_HOW_TO_WAIT}",
             )
-        if not await self._log_of(fact.key, number).pump(self._sink()):
+        if not await watched.log.pump(watched.sink):
             raise Refusal(404, f"Task {_name(fact.key)} has no log of try {number}. Its state is {fact.state}.")
+        while watched.log.is_behind:
+            await asyncio.sleep(SHORTEST)
+            await watched.log.pump(watched.sink)
 
     async def follow(self, followed: FollowedRun) -> None:
         """Write what Airflow has, and then what the task goes on to write, until it has ended.
@@ -165,29 +187,57 @@ class TaskLogWriter:
         if before is not None and (fact := _find(reading, before.key)) is not None:
             before.fact = fact
             return before
+        return self._begin(reading, is_first=before is None or not before.log.was_read)
+
+    def _begin(self, reading: Reading, *, is_first: bool = True) -> _Watched | None:
+        """Return the try that a request begins with, or None if no task has started.
+
+        Args:
+            reading: What Airflow says.
+            is_first: Whether the client has no line yet, so that ``tail`` and ``after`` count.
+        """
+        after = self._request.after if is_first else None
+        if after is not None and (fact := _find(reading, (after.task_id, after.map_index))) is not None:
+            return self._try(fact, after.try_number, lambda write: From(after.line, write))
         fact = self._choose(reading)
         if fact is None:
             return None
         number = self._request.try_number or max(fact.try_number, 1)
-        return _Watched(
-            fact, number, self._log_of(fact.key, number), before.sink if before is not None else self._sink()
-        )
+        return self._try(fact, number, self._tail if is_first else None)
+
+    def _tail(self, write: Sink) -> Sink:
+        """Return the sink for the first lines of the answer: all of them, or the last ones."""
+        tail = self._request.tail
+        return write if tail is None else Tail(tail, write)
+
+    def _try(self, fact: TaskFact, number: int, choose: Callable[[Sink], Sink] | None = None) -> _Watched:
+        """Return a try to watch. ``choose`` makes the sink that chooses the lines to write."""
+        run, key = self._run, fact.key
+        lines = Lines(LogPosition(run.attempt, *key, number, 0), self._output.write, positions=self._request.positions)
+        of = TaskTry(run.dag_id, run.run_id, key, number)
+        log = TryLog(self._dag_runs, of, self._redaction, self._output, self._turn)
+        return _Watched(fact, number, log, lines if choose is None else choose(lines))
 
     async def _is_over(self, watched: _Watched, reading: Reading) -> bool:
         """Write what is new, and return whether nothing follows."""
         fact, number = watched.fact, watched.number
         state = try_state(fact, number, run_has_ended=reading.has_ended)
-        if state is not TryState.WAITING and await watched.log.pump(watched.sink):
-            watched.sink = self._write
+        if state is not TryState.WAITING:
+            await watched.log.pump(watched.sink)
         await self._output.begin()
+        if watched.log.is_behind and not self._output.is_full:
+            watched.pause = LONGEST
+            return False
         one_try = self._request.try_number is not None and state in (TryState.RETRYING, TryState.SUPERSEDED)
         if self._output.is_full or state is TryState.ENDED or one_try:
-            if not self._output.size:
+            if not self._output.size and self._request.after is None:
                 await self._notice(f"Task {_name(fact.key)} has written no log. Its state is {fact.state}.")
             return True
         if state is TryState.SUPERSEDED:
-            await self._notice(f"Try {number} of task {_name(fact.key)} is over. Try {fact.try_number} follows.")
-            watched.number, watched.log = fact.try_number, self._log_of(fact.key, fact.try_number)
+            await self._notice(f"Try {number} of task {_name(fact.key)} is over. Try {number + 1} follows.")
+            sink_of = self._tail if not watched.log.was_read else None
+            following = self._try(fact, number + 1, sink_of)
+            watched.number, watched.log, watched.sink = following.number, following.log, following.sink
             watched.told, watched.pause = False, 0.0
             return False
         if state is TryState.RETRYING and not watched.told:
@@ -211,25 +261,11 @@ class TaskLogWriter:
             )
         return fact
 
-    def _log_of(self, key: TaskKey, number: int) -> TryLog:
-        of = TaskTry(self._dag_id, self._run_id, key, number)
-        return TryLog(self._dag_runs, of, self._redaction, self._output, self._turn)
-
-    def _sink(self) -> Sink:
-        """Return what takes the first lines: all of them, or the last ones."""
-        tail = self._request.tail
-        return self._write if tail is None else Tail(tail, self._write)
-
-    async def _write(self, lines: Sequence[str], *, last: bool) -> None:
-        del last
-        if lines:
-            await self._output.write("".join(f"{line}\n" for line in lines).encode())
-
     async def _wait(self, followed: FollowedRun, seconds: float) -> bool:
         """Wait for a change of the run. Return False if the time of the answer is over."""
         left = self._until - time.monotonic()
         if left <= 0:
-            await self._notice("The log has been followed for as long as mljob-api does. Ask again to go on.")
+            await self._notice(LOG_GOES_ON.removeprefix(LOG_NOTICE))
             return False
         await followed.change(min(seconds, left))
         return True

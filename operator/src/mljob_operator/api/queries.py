@@ -9,6 +9,7 @@ from aiohttp import web
 
 from mljob_contract.airflow_id import MAX_ID_LENGTH
 from mljob_contract.events import MAX_INT
+from mljob_contract.run_api import LogPosition
 from mljob_contract.run_id import MAX_NAME_LENGTH
 
 from ..core.text.spelling import meant
@@ -99,7 +100,38 @@ def log_request(parameters: Parameters) -> LogRequest:
     number = parameters.number("try", 1, MAX_INT)
     if number is not None and task is None:
         raise Refusal(400, "try: needs the parameter task as well.")
-    return LogRequest(task, map_index, number, parameters.number("tail", 0, MAX_TAIL), parameters.flag("follow"))
+    tail, after = parameters.number("tail", 0, MAX_TAIL), _after(parameters)
+    if after is not None:
+        if tail is not None:
+            raise Refusal(400, "after: can't be given together with tail.")
+        given = (
+            ("task", task, after.task_id),
+            ("mapIndex", map_index, after.map_index),
+            ("try", number, after.try_number),
+        )
+        for name, value, of_position in given:
+            if value not in (None, of_position):
+                raise Refusal(400, f"after: is a position where {name} is {of_position}, and {name} is {value}.")
+    return LogRequest(
+        task, map_index, number, tail, parameters.flag("follow"), positions=parameters.flag("positions"), after=after
+    )
+
+
+def _after(parameters: Parameters) -> LogPosition | None:
+    text = parameters.text("after")
+    if not text:
+        return None
+    try:
+        after = LogPosition.parse(text)
+        if max(after.attempt, after.map_index, after.try_number) > MAX_INT or not after.attempt or not after.try_number:
+            raise ValueError("is no position in a log")
+    except ValueError as error:
+        raise Refusal(
+            400, f"after: {error}. Take a position from an answer to a request with positions=true."
+        ) from None
+    if parameters.attempt not in (None, after.attempt):
+        raise Refusal(400, f"after: is a position in attempt {after.attempt}, and attempt is {parameters.attempt}.")
+    return after
 
 
 def events_request(parameters: Parameters, *, watch_seconds: float | None) -> EventsRequest:

@@ -7,23 +7,22 @@ MLJob in it, and the access rules of the Airflow let the namespace run the DAG.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mljob_contract.mljob import MLJobStatus
 from mljob_contract.run_id import RunId
 
-from ..core.conf.conf import Source, has_secrets, not_public
+from ..controllers.mljob.hidden_texts import hidden_texts
+from ..core.conf.conf import has_secrets
 from ..core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ..core.mljob.attempts import current
-from ..core.mljob.identity import pin
+from ..core.mljob.identity import runs_current_spec
 from ..core.mljob.job import Job
-from ..core.mljob.spec import digest
-from ..core.mljob.upstream import Upstream, outputs_of
 from ..core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from ..core.run.states import TERMINAL_PHASES
-from ..errors import AirflowUnauthorized, ReferenceMissing, ValidationFailed
+from ..errors import AirflowUnauthorized, ValidationFailed
 from ..ports import DagRuns, JobStore
 from .airflows import ApiAirflows
 from .errors import Refusal
@@ -47,12 +46,14 @@ class ShownRun:
         key: The Airflow, the DAG and the run id.
         since: A time before the first event of the run.
         is_current: Whether this is the run of the newest attempt.
+        attempt: The number of the attempt.
     """
 
     job: Job
     key: RunKey
     since: datetime
     is_current: bool
+    attempt: int
 
 
 class Runs:
@@ -90,7 +91,7 @@ class Runs:
                 400,
                 f"MLJob {name} is a backfill, which has many runs. The page status.dagRunUrl of the MLJob shows them in Airflow.",
             )
-        run_id, airflow = self._attempt(job, attempt)
+        number, run_id, airflow = self._attempt(job, attempt)
         status, found = job.status, RunId.parse(run_id)
         if found is None or (found.namespace, found.name) != (namespace, name):
             raise Refusal(403, f"The run in the status of MLJob {name} is not a run of this MLJob.")
@@ -104,7 +105,7 @@ class Runs:
         key = RunKey(airflow, status.dag_id, run_id)
         times = [at for at in (job.created_at, *_times(status, run_id)) if at is not None]
         since = min(times, default=datetime.now(UTC)) - BEFORE
-        return ShownRun(job, key, since, is_current=run_id == status.dag_run_id)
+        return ShownRun(job, key, since, is_current=run_id == status.dag_run_id, attempt=number)
 
     async def still_there(self, run: ShownRun) -> bool:
         """Return whether the MLJob still exists.
@@ -136,8 +137,8 @@ class Runs:
             OperatorError: Airflow fails.
         """
         job = run.job
-        same_spec = run.is_current and job.status.spec_hash == job.parsed.hash and _has_made(job, run.key.run_id)
-        if same_spec and job.parsed.problem is None and not has_secrets(job.spec):
+        has_spec = runs_current_spec(job, run.key.run_id) and job.parsed.problem is None
+        if has_spec and not has_secrets(job.spec):
             return NOTHING_HIDDEN
         try:
             conf = await (await self.dag_runs(run)).conf(run.key.dag_id, run.key.run_id)
@@ -146,7 +147,7 @@ class Runs:
         except AirflowUnauthorized:
             self._airflows.refused(run.key.airflow)
             raise
-        hidden = not_public(conf, job.spec.conf, [source async for source in self._public_sources(job)])
+        hidden = await hidden_texts(self._jobs, job, conf, reads_secrets=False)
         if HIDDEN in hidden:
             raise Refusal(
                 403,
@@ -155,28 +156,9 @@ class Runs:
             )
         return Redaction(frozenset(hidden))
 
-    async def _public_sources(self, job: Job) -> AsyncIterator[Source]:
-        """Yield the ConfigMaps and the outputs in ``spec.confFrom``. A source that can't be read is
-        left out, so that its values are hidden.
-        """
-        for reference in job.spec.conf_from:
-            source: Source | None = None
-            try:
-                if reference.outputs_ref is not None:
-                    upstream = await self._jobs.get((job.namespace, reference.outputs_ref.name))
-                    found = Upstream.of(upstream) if upstream is not None else Upstream()
-                    if found.run is not None and found.run in (job.status.upstreams or ()):
-                        source = outputs_of(reference.outputs_ref, found)
-                elif reference.config_map_ref is not None:
-                    source = await self._jobs.source(job.namespace, reference)
-            except ReferenceMissing:
-                continue
-            if source is not None:
-                yield source
-
     @staticmethod
-    def _attempt(job: Job, number: int | None) -> tuple[str, str]:
-        """Return the run id and the Airflow of an attempt."""
+    def _attempt(job: Job, number: int | None) -> tuple[int, str, str]:
+        """Return the number, the run id and the Airflow of an attempt."""
         newest = current(job.status)
         if newest is None:
             phase = f"it is {job.status.phase}" if job.status.phase else "the operator has not read it yet"
@@ -184,22 +166,14 @@ class Runs:
             kind = Refusal if job.status.phase in TERMINAL_PHASES else NoRunYet
             raise kind(404, f"MLJob {job.name} has no run, {phase}{why}")
         if number in (None, newest.number):
-            return newest.run_id, newest.airflow
+            return newest.number, newest.run_id, newest.airflow
         for entry in job.status.history or ():
             if entry.attempt == number:
-                return entry.dag_run_id, entry.airflow_instance or SETTINGS_AIRFLOW
+                return entry.attempt, entry.dag_run_id, entry.airflow_instance or SETTINGS_AIRFLOW
         known = sorted({newest.number, *(entry.attempt for entry in job.status.history or ())})
         raise Refusal(
             404, f"MLJob {job.name} has no attempt {number} in its status. It has {', '.join(map(str, known))}."
         )
-
-
-def _has_made(job: Job, run_id: str) -> bool:
-    """Return whether a run is of this very MLJob: of its uid, or of its spec with OncePerSpec. A
-    run of an earlier MLJob of the same name may have had Secrets that this one does not name.
-    """
-    found = RunId.parse(run_id)
-    return found is not None and found.digest == digest(pin(job))
 
 
 def no_run(run: ShownRun) -> Refusal:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from mljob_contract.run_api import LOG_NOTICE
 
@@ -16,12 +15,11 @@ from ..core.run.facts import TaskKey
 from ..core.run.log_lines import EntryLines, plain_lines
 from ..errors import AirflowError, AirflowUnauthorized, AirflowUnavailable
 from ..ports import DagRuns
+from .log_sinks import Sink
 from .output import Output
 
 log = logging.getLogger(__name__)
 
-MAX_TAIL_BYTES = 4 * 1024 * 1024
-"""The maximum number of bytes that ``tail`` keeps in memory. The oldest lines are left out."""
 PATIENCE = 120.0
 """How long a follower bears that Airflow can't be asked, in seconds."""
 
@@ -42,44 +40,9 @@ class TaskTry(NamedTuple):
     number: int
 
 
-class Sink(Protocol):
-    """Takes the lines of a log."""
-
-    async def __call__(self, lines: Sequence[str], *, last: bool) -> None:
-        """Take lines. ``last`` says that no more are there for now."""
-        ...
-
-
 def notice(text: str, redaction: Redaction) -> bytes:
     """Return a line of mljob-api's own for a log."""
     return "".join(f"{LOG_NOTICE}{line}\n" for line in plain_lines(text, redaction)).encode()
-
-
-class Tail:
-    """Keeps the last lines, and passes them on at the end of what is there.
-
-    Args:
-        lines: The number of lines.
-        write: Takes the lines.
-    """
-
-    def __init__(self, lines: int, write: Sink) -> None:
-        self._lines: deque[str] = deque()
-        self._limit = lines
-        self._size = 0
-        self._write = write
-
-    async def __call__(self, lines: Sequence[str], *, last: bool) -> None:
-        """Take lines. ``last`` says that no more are there for now."""
-        for line in lines:
-            self._lines.append(line)
-            self._size += len(line)
-            while self._lines and (len(self._lines) > self._limit or self._size > MAX_TAIL_BYTES):
-                self._size -= len(self._lines.popleft())
-        if last:
-            await self._write(list(self._lines), last=True)
-            self._lines.clear()
-            self._size = 0
 
 
 class TryLog:
@@ -107,20 +70,25 @@ class TryLog:
         self._redaction = redaction
         self._output = output
         self._token: str | None = None
-        self._skip = self._total = 0
+        self._skip = self._total = self._lines = 0
         self._failing_since: float | None = None
         self.has_news = False
         """Whether the last call of :meth:`pump` has found entries."""
+        self.is_behind = False
+        """Whether the last call of :meth:`pump` could not read all that Airflow has."""
+        self.was_read = False
+        """Whether a call of :meth:`pump` has read all that Airflow had."""
 
     async def pump(self, sink: Sink) -> bool:
         """Pass all lines to ``sink`` that Airflow has and that were not passed before. Return whether
         Airflow has the try.
 
-        A failure of Airflow's after the first lines is borne for some time.
+        A failure of Airflow's is borne for some time once the answer has begun: see ``is_behind``.
 
         Raises:
             OperatorError: Airflow fails.
         """
+        self.is_behind = True
         try:
             found = await self._pump(sink)
         except AirflowError as error:
@@ -131,11 +99,11 @@ class TryLog:
                 return True
             now = time.monotonic()
             self._failing_since = self._failing_since or now
-            if not self._total or now - self._failing_since > PATIENCE:
+            if not (self._total or self._output.has_begun) or now - self._failing_since > PATIENCE:
                 raise
             log.debug("the log of %s can't be read for the moment: %s", self._of, error)
             return True
-        self._failing_since = None
+        self._failing_since, self.is_behind, self.was_read = None, False, self.was_read or found
         return found
 
     async def _pump(self, sink: Sink) -> bool:
@@ -157,7 +125,9 @@ class TryLog:
                 self._skip = max(self._skip, lines.count)
                 self._total = before + self._skip
                 self.has_news = self.has_news or any(found)
-                await sink([line for entry in found for line in entry], last=False)
+                passed = [line for entry in found for line in entry]
+                first, self._lines = self._lines, self._lines + len(passed)
+                await sink(passed, first=first, last=False)
                 if self._output.is_full:
                     await self._output.write(
                         notice(
@@ -169,5 +139,5 @@ class TryLog:
                 self._token, self._skip = answer.token, 0
         finally:
             answer.close()
-        await sink([], last=True)
+        await sink([], first=self._lines, last=True)
         return True

@@ -94,8 +94,11 @@ class JobStore(Protocol):
         """
         ...
 
-    async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
-        """Add or remove the operator's finalizer. Other finalizers stay.
+    async def set_finalizer(
+        self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
+    ) -> Job | None:
+        """Add or remove the operator's finalizer, and set annotations. Other finalizers and
+        annotations stay.
 
         Return the new version, or None if Kubernetes has deleted the object together with its last
         finalizer.

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from mljob.cli.app import app
+from mljob.cli.app import MODULES, application
 from mljob.cli.completion import answer
 from tests.fakes.mljob_cluster import MLJobCluster, refusal
 from tests.unit.client.cli.conftest import Plugin
 from tests.unit.client.statuses import failed, running, succeeded
 
-COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
+COMMANDS = sorted(
+    command.name or command.callback.__name__ for command in application().registered_commands if command.callback
+)
 HEAVY = {"httpx2", "mljob_contract", "rich", "yaml", "cel", "ssl", "mljob.sync.client"}
 """What `--help` must not import, because each costs a person's time."""
 
@@ -49,6 +51,28 @@ def test_each_command_fits_on_a_line_of_the_help(plugin: Plugin) -> None:
     lines = plugin("--help").out.split("Commands:\n")[1].splitlines()
     assert sorted(line.split()[0] for line in lines) == COMMANDS
     assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+def test_each_command_is_where_the_table_of_modules_says() -> None:
+    for names in MODULES.values():
+        found = application(names[0]).registered_commands
+        assert [each.name or each.callback.__name__ for each in found if each.callback] == list(names)
+    assert sorted(name for names in MODULES.values() for name in names) == COMMANDS
+
+
+def test_list_imports_what_it_needs_and_no_more(cluster: MLJobCluster, kubeconfig: Path) -> None:
+    cluster.put("digits", status=running())
+    code = "import sys; from mljob.cli.app import run; run(['list']); print(*sys.modules, file=sys.stderr)"
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
+    assert "digits" in done.stdout
+    imported = set(done.stderr.split())
+    assert imported.isdisjoint({"mljob_contract", "rich.console", "cel", "asyncio.base_events", "mljob.compare"})
+    assert {name for name in imported if name.startswith("mljob.cli.")} == {
+        *(f"mljob.cli.{name}" for name in ("app", "completion", "exits", "listing", "live", "live_list", "options")),
+        *(f"mljob.cli.{name}" for name in ("pages", "screen", "session")),
+    }
 
 
 def test_help_imports_nothing_that_takes_time() -> None:

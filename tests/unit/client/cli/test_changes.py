@@ -107,3 +107,13 @@ def test_refusal_names_the_mljob_and_the_others_are_changed(cluster: MLJobCluste
     assert told.code == 4
     assert 'mljob.mljob.dev/a: cannot patch resource "mljobs"' in told.err
     assert told.out == "mljob.mljob.dev/b suspended\n"
+
+
+def test_suspension_of_a_finished_mljob_says_what_it_holds_back(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=succeeded())
+    told = plugin("suspend", "digits")
+    assert told == (
+        0,
+        "mljob.mljob.dev/digits suspended\n",
+        "mljob.mljob.dev/digits has ended: Succeeded. While it is suspended, a retry waits.\n",
+    )

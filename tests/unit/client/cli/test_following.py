@@ -115,7 +115,8 @@ def test_worst_end_decides_for_several(
 def test_wait_needs_names_or_a_selector(arguments: tuple[str, ...], cluster: MLJobCluster, plugin: Plugin) -> None:
     cluster.put("digits")
     told = plugin("wait", *arguments)
-    assert told.code == 4
+    assert told.code == 64
+    assert "Usage: kubectl mljob wait [OPTIONS] [NAME]...\n" in told.err
     assert "Name MLJobs, or select them by labels with -l, and not both." in told.err
 
 

@@ -73,6 +73,29 @@ def test_filters_are_those_of_the_api_server(cluster: MLJobCluster, plugin: Plug
     assert asked["fieldSelector"] == r"status.phase=Failed,spec.type=Training,spec.dagId=a\,b\=c"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--phase", "Failedd"), "--phase: 'Failedd' is none of Pending, "),
+        (("--phase", "Failedd"), "(did you mean Failed?)"),
+        (("--type", "trainingg"), "--type: 'trainingg' is none of Training, "),
+        (("--type", "trainingg"), "(did you mean Training?)"),
+    ],
+)
+def test_filter_that_no_mljob_can_match_is_an_error(
+    arguments: tuple[str, ...], says: str, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    told = plugin("list", *arguments)
+    assert told.code == 64
+    assert says in told.err
+    assert cluster.asked == []
+
+
+def test_filter_takes_any_case(cluster: MLJobCluster, plugin: Plugin) -> None:
+    plugin("list", "--type", "datasetgeneration")
+    assert cluster.asked[-1].query["fieldSelector"] == "spec.type=DatasetGeneration"
+
+
 def test_empty_list_says_what_to_do(plugin: Plugin) -> None:
     told = plugin("list")
     assert (told.code, told.out) == (0, "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import stat
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,14 @@ from tests.unit.client.cli.conftest import Plugin
 from tests.unit.client.statuses import cancelled, condition, failed, running, stalled, succeeded
 
 URL = "https://airflow.example.com/dags/train/runs/x"
+
+
+TRACEBACK = [
+    "2026-01-01T00:00:00.000Z ERROR   Task failed with exception",
+    "Traceback (most recent call last):",
+    '  File "/dags/train.py", line 7, in fit',
+    "ValueError: no data",
+]
 
 
 def serve_log(cluster: MLJobCluster, lines: list[str], name: str = "digits") -> list[Asked]:
@@ -41,7 +51,7 @@ def test_why_of_a_failure_has_the_task_its_error_its_log_and_the_way_out(cluster
     assert [line for line in lines if line.startswith("  | ")] == [f"  | line {number}" for number in range(80, 100)]
     assert f"  Run      {URL}" in lines
     assert lines[-1] == "  kubectl mljob retry digits -n team-a"
-    assert asked[0].query == {"task": "fit", "tail": "20"}
+    assert asked[0].query == {"task": "fit", "tail": "1000"}
 
 
 def test_why_of_a_mapped_task_reads_the_log_of_the_failed_instance(cluster: MLJobCluster, plugin: Plugin) -> None:
@@ -51,7 +61,17 @@ def test_why_of_a_mapped_task_reads_the_log_of_the_failed_instance(cluster: MLJo
     asked = serve_log(cluster, ["the end"])
     told = plugin("why", "digits", "--tail=5")
     assert "score 30/40  ✘ failed  2 failed (7, 9)" in told.out
-    assert asked[0].query == {"task": "score", "mapIndex": "7", "tail": "5"}
+    assert asked[0].query == {"task": "score", "mapIndex": "7", "tail": "1000"}
+
+
+def test_why_shows_the_traceback_and_not_the_noise_after_it(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=failed())
+    at = "2026-01-01T00:00:00.000Z ERROR  "
+    noise = [f"{at} cleaned up {number}" for number in range(500)]
+    serve_log(cluster, [*TRACEBACK, *noise])
+    told = plugin("why", "digits", "--tail=4")
+    assert "The 4 lines of its log up to the error, before 500 others:" in told.out
+    assert [line for line in told.out.splitlines() if line.startswith("  | ")] == [f"  | {line}" for line in TRACEBACK]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +159,8 @@ def test_logs_pass_their_options_on(cluster: MLJobCluster, plugin: Plugin) -> No
     asked = serve_log(cluster, ["a", "b"])
     told = plugin("logs", "digits", "group.score", "-f", "--map-index=3", "--try=2", "--tail=1")
     assert (told.code, told.out) == (0, "b\n")
-    assert asked[0].query == {"task": "group.score", "mapIndex": "3", "try": "2", "tail": "1", "follow": "true"}
+    of_task = {"task": "group.score", "mapIndex": "3", "try": "2"}
+    assert asked[0].query == of_task | {"tail": "1", "follow": "true", "positions": "true"}
 
 
 @pytest.mark.parametrize(
@@ -252,15 +273,32 @@ def test_ui_serves_the_view_of_the_namespace_and_tells_its_address(
 
     async def serve_locally(config: Any, port: int, started: Any) -> None:
         served.append((config.namespace, port))
-        started("http://127.0.0.1:8123/?token=x")
+        started("http://127.0.0.1:8123/?token=secret-token")
 
-    opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+    opened: list[Path] = []
+
+    def open_browser(url: str) -> None:
+        opened.append(path := Path(url.removeprefix("file://")))
+        assert "secret-token" not in url, "others can see the arguments of a browser"
+        assert [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent)] == [0o600, 0o700]
+        assert 'content="0;url=http://127.0.0.1:8123/?token=secret-token"' in path.read_text()
+
+    monkeypatch.setattr("webbrowser.open", open_browser)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     monkeypatch.setattr("importlib.import_module", lambda _: SimpleNamespace(serve_locally=serve_locally))
     told = plugin("ui", "-n", "team-b", "--port=8123")
     assert (told.code, served) == (0, [("team-b", 8123)])
-    assert "http://127.0.0.1:8123/?token=x" in told.err
-    assert opened == ["http://127.0.0.1:8123/?token=x"]
+    assert "http://127.0.0.1:8123/?token=secret-token" in told.err
+    assert len(opened) == 1
+    assert not opened[0].parent.exists(), "nothing is left behind"
     plugin("ui", "--no-browser")
     assert len(opened) == 1
+
+
+def test_logs_ask_for_no_more_lines_than_mljob_api_gives(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=running())
+    asked = serve_log(cluster, ["a"])
+    told = plugin("logs", "digits", "--tail=10001")
+    assert (told.code, asked) == (64, [])
+    assert "10000" in told.err
+    assert plugin("logs", "digits", "--tail=10000").code == 0

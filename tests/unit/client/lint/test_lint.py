@@ -92,6 +92,13 @@ def test_misspelt_kind_is_found(kind: str) -> None:
     assert "did you mean MLJob?" in finding.message
 
 
+@pytest.mark.parametrize(("kind", "limit"), [("MLJob", 140), ("AirflowInstance", 253)])
+def test_name_has_the_limit_of_its_kind(kind: str, limit: int) -> None:
+    (finding,) = found_in(yaml.safe_dump({**VALID[kind], "metadata": {"name": "Bad_name"}}))
+    assert str(finding).startswith("metadata.name: 'Bad_name' is not a name")
+    assert f" at most {limit} lower-case letters" in finding.message
+
+
 def test_version_that_is_not_served_is_found() -> None:
     [finding] = found_in(yaml.safe_dump({**VALID["MLJob"], "apiVersion": "mljob.dev/v1"}))
     assert finding.message == "'mljob.dev/v1' is not served; write mljob.dev/v1alpha1"

@@ -7,12 +7,19 @@ from typing import Any
 
 import pytest
 
+from mljob.endings import failure as failure_of
 from mljob.render import numbers, states, times
+from mljob.render.explanation import explain
 from mljob.render.rows import FRESH_SECONDS, NEW, row_of
 from mljob.render.tasks import Task, line_of
 from mljob.resource import MLJob
+from mljob.verdict import Verdict
+from mljob.view.pages.summary import summary_of
 from mljob_contract.mljob import Phase
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.retry_request import how_to_retry
 from mljob_operator.core.run.states import TaskState
+from tests.unit.client.statuses import failed
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -122,3 +129,25 @@ def test_new_mljob_needs_a_word_only_if_no_operator_reads_it(age: int, message: 
     created = (NOW - timedelta(seconds=age)).isoformat()
     job = MLJob({"metadata": {"name": "digits", "creationTimestamp": created}, "status": {"observedGeneration": -1}})
     assert row_of(job, NOW).message == message
+
+
+def test_command_that_retries_by_kubectl_is_left_out() -> None:
+    """The words of each command say how to retry, and the view has a button."""
+    failure = "Task fit failed at try 2: NameError: name 'accurcy' is not defined."
+    metadata = {"name": "wine", "namespace": "team-a", "uid": "1", "resourceVersion": "1"}
+    stored = {"metadata": metadata, "spec": {"dagId": "train_wine"}}
+    job = MLJob({**stored, "status": failed(message=failure + how_to_retry(Job.from_object(stored)))})
+
+    assert job.message.endswith("mljob.dev/retry-requested-at=$(date +%s)")
+    assert job.sentence == failure
+    assert row_of(job, NOW).message == failure
+    assert explain(job, NOW).sentence == failure
+    assert str(failure_of(job, Verdict.FAILED)) == f"MLJob team-a/wine failed: {failure}"
+    assert summary_of(job.raw).message == failure
+
+
+def test_text_of_a_task_that_looks_like_the_command_stays() -> None:
+    said = "Task fit failed: To retry: kubectl annotate it yourself."
+    job = MLJob({"metadata": {"name": "wine", "namespace": "team-a"}, "status": failed(message=said)})
+
+    assert job.sentence == said

@@ -10,8 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob.view.pages import job_page
-from mljob.view.pages.curves import HEIGHT, MAX_CURVES, MAX_POINTS, WIDTH, Series, curve, series_of, sparkline
+from mljob.resource import MLJob
+from mljob.view.pages import compare_page, job_page
+from mljob.view.pages.curves import (
+    HEIGHT,
+    MAX_CURVES,
+    MAX_LINES,
+    MAX_POINTS,
+    WIDTH,
+    Series,
+    curve,
+    series_of,
+    sparkline,
+)
+from mljob.view.rendering import Renderer
 from mljob_contract.history import MetricsReport
 from mljob_contract.mljob import StatusSource
 
@@ -19,9 +31,10 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def report(seconds: float, **metrics: float) -> MetricsReport:
+def report(seconds: float, map_index: int = -1, task: str = "fit", **metrics: float) -> MetricsReport:
     at = BEGIN + timedelta(seconds=seconds)
-    return MetricsReport(time=at, source=StatusSource.KAFKA, task_id="fit", try_number=1, metrics=metrics)
+    about = {"task_id": task, "map_index": map_index, "try_number": 1}
+    return MetricsReport(time=at, source=StatusSource.KAFKA, **about, metrics=metrics)
 
 
 def coordinates(path: str) -> list[tuple[float, float]]:
@@ -110,3 +123,36 @@ def test_no_more_curves_are_made_than_are_shown(monkeypatch: pytest.MonkeyPatch)
 
     assert len(job_page._curves(reports)) == MAX_CURVES
     assert len(made) <= MAX_CURVES + 1
+
+
+def test_instances_of_a_mapped_task_are_lines_of_their_own() -> None:
+    reports = [report(n, map_index=n % 3, epoch=n // 3, loss=n) for n in range(9)]
+
+    (found,) = job_page._curves([report(0, task="load", rows=3), *reports])[1:]
+
+    assert [line.label for line in found.lines] == ["fit[0]", "fit[1]", "fit[2]"]
+    assert [line.last for line in found.lines] == ["6", "7", "8"]
+
+
+def test_picture_of_many_instances_says_how_many_are_left_out() -> None:
+    reports = [report(0, map_index=index, loss=1.0) for index in range(40)]
+
+    (found,) = job_page._curves(reports)
+    html = Renderer().render("curve.html", curve=found, colours={})
+
+    assert (len(found.lines), found.omitted) == (MAX_LINES, 40 - MAX_LINES)
+    assert "32 more instances are not drawn." in html
+    assert html.count("<li>") == MAX_LINES
+
+
+def test_compared_jobs_keep_their_colours_and_share_the_lines() -> None:
+    columns = [compare_page._column(MLJob({"metadata": {"name": name, "namespace": "a"}})) for name in ("x", "y")]
+    mapped = [report(0, map_index=index, loss=1.0) for index in range(9)]
+
+    (found,) = compare_page._curves(columns, {"a/x": [report(0, loss=2.0)], "a/y": mapped})
+
+    assert [(line.label, line.job) for line in found.lines] == [
+        ("x", "x"),
+        *((f"y fit[{index}]", "y") for index in range(4)),
+    ]
+    assert found.omitted == 5

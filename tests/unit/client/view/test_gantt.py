@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from mljob.view.pages.gantt import Gantt, gantt
 from mljob_contract.history import TaskChange
 from mljob_contract.mljob import StatusSource, TaskStatus
@@ -45,7 +47,24 @@ def test_status_alone_gives_a_bar_for_each_task_that_has_started() -> None:
     assert bars(found, 0) == [(0, 50, "good")]
     assert bars(found, 1) == [(50, 50, "busy")]
     assert bars(found, 2) == []
-    assert [text for _, text in found.ticks] == ["0s", "25s", "50s", "1m15s", "1m40s"]
+    assert found.ticks == ((0, "0s"), (30, "30s"), (60, "1m"), (90, "1m30s"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ticks"),
+    [
+        (0, ["0s", "1s"]),
+        (1, ["0s", "1s"]),
+        (18, ["0s", "5s", "10s", "15s"]),
+        (262, ["0s", "1m", "2m", "3m", "4m"]),
+        (7 * 3600, ["0s", "2h", "4h", "6h"]),
+        (40 * 86400, ["0s", "8d", "16d", "24d", "32d", "40d"]),
+    ],
+)
+def test_ticks_are_round_durations(seconds: float, ticks: list[str]) -> None:
+    found = gantt([task("a", "success", 0, seconds)], [], NOW)
+
+    assert [text for _, text in found.ticks] == ticks
 
 
 def test_history_adds_waits_and_earlier_tries() -> None:

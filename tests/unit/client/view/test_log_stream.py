@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from mljob.view.log_stream import MAX_BATCH, _Batches, log_events
+import pytest
+
+from mljob.log_place import LogLine
+from mljob.view.log_stream import MAX_BATCH, LastLine, _Batches, log_events
 from mljob.view.pages.log_text import MAX_LINE
 from mljob.view.rendering import Renderer
 
 
-async def long_lines(number: int) -> AsyncGenerator[str, None]:
-    for _ in range(number):
-        yield "x" * 1_000_000
+async def long_lines(number: int) -> AsyncGenerator[LogLine, None]:
+    for n in range(number):
+        yield LogLine("x" * 1_000_000, f"1/fit/-1/1/{n + 1}")
 
 
 async def test_lines_that_wait_for_a_slow_browser_are_cut() -> None:
@@ -23,7 +26,7 @@ async def test_lines_that_wait_for_a_slow_browser_are_cut() -> None:
         await batches.aclose()
 
     assert waiting
-    assert {len(line) for line in waiting} == {MAX_LINE}
+    assert {len(line.text) for line in waiting} == {MAX_LINE}
 
 
 async def test_long_line_is_shown_with_an_ellipsis() -> None:
@@ -48,3 +51,16 @@ async def test_others_have_their_turn_between_the_lines_of_a_batch() -> None:
 
     assert len(events) < 10, "lines that are there together are one event"
     assert turns >= 100
+
+
+async def test_browser_goes_on_after_the_last_line_that_it_has() -> None:
+    events = [event async for event in log_events(long_lines(3), Renderer(), 120)]
+
+    assert b"id: 123 1/fit/-1/1/3\n" in events[1]
+    assert b'id=\\"L121\\"' in events[1]
+    assert LastLine.parse("123 1/fit/-1/1/3") == (123, "1/fit/-1/1/3")
+
+
+@pytest.mark.parametrize("text", ["", "123", "x 1/fit/-1/1/3", "123 ../../x", "1" * 400 + " 1/fit/-1/1/3", "12 "])
+def test_what_is_no_id_begins_at_the_first_line(text: str) -> None:
+    assert LastLine.parse(text) == (0, "")

@@ -202,10 +202,10 @@ async def test_mljob_whose_status_kubernetes_refuses_does_not_block_others(world
     await world.see_all()
     written = world.jobs.set_finalizer
 
-    async def refused(job: Any, *, present: bool) -> Any:
+    async def refused(job: Any, **options: Any) -> Any:
         if job.name == "a-1":
             raise StoreUnavailable("refused")
-        return await written(job, present=present)
+        return await written(job, **options)
 
     world.jobs.set_finalizer = refused
     create(world, "team-b", "b-0", day=3)

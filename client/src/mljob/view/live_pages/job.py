@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ...aio.run_api import RunApi
 from ...endings import LOG_TAIL
 from ...errors import ApiError, MLJobError, NotFound
+from ...failure_log import SEARCHED_LINES, LogEnd, end_with_error
 from ...resource import MLJob
 from ..feeds import Feed, Source
 from ..live import Shown
@@ -124,7 +125,7 @@ class LiveJob:
         return replace(
             given,
             graph=graph.answer,
-            log_tail=(tail.answer or ()) if tail is not None else (),
+            log_tail=tail.answer.lines if tail is not None and tail.answer is not None else (),
             changes=history.changes if history is not None else (),
             # Curves take time, so they are made for the tab that shows them only.
             reports=self._reports(job, history, given.now) if self._view.tab == "metrics" else (),
@@ -136,15 +137,16 @@ class LiveJob:
             return history.reports
         return self._status_reports.add(job, now)
 
-    async def _tail(self, job: MLJob) -> Lookup[list[str]] | None:
+    async def _tail(self, job: MLJob) -> Lookup[LogEnd] | None:
         task = failed_task(job.status)
         if task is None:
             return None
         index = task.mapped.failed_indexes[0] if task.mapped is not None and task.mapped.failed_indexes else None
 
-        async def read() -> list[str]:
-            lines = self._runs.log(job, task.task_id, map_index=index, tail=LOG_TAIL, raw=True)
-            return [line async for line in lines][-LOG_TAIL:]
+        async def read() -> LogEnd:
+            lines = self._runs.log(job, task.task_id, map_index=index, tail=SEARCHED_LINES, raw=True)
+            error = f"{task.error.type}: {task.error.message}" if task.error is not None else None
+            return end_with_error([line async for line in lines], LOG_TAIL, error)
 
         return await self._reads.look_up("log", job, read)
 

@@ -4,8 +4,9 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
@@ -16,7 +17,7 @@ from ...compare import Comparison, compare_jobs, flatten, smallest_is_best
 from ...errors import Invalid
 from ...resource import MLJob
 from ...text import value_text
-from .curves import MAX_CURVES, STEPS, Curve, Series, curve, series_of
+from .curves import MAX_CURVES, MAX_LINES, STEPS, Curve, Series, by_instance, curve, instance_name, series_of
 from .job_page import NamedValue, named_values
 from .marks import Mark, phase_mark
 from .outside_text import number_of, time_of
@@ -140,9 +141,22 @@ def _equal(compared: Comparison) -> tuple[NamedValue, ...]:
 
 def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsReport]]) -> tuple[Curve, ...]:
     by_metric: dict[tuple[str, str], list[Series]] = {}
+    omitted: Counter[tuple[str, str]] = Counter()
+    most = max(1, MAX_LINES // max(len(columns), 1))
     for column in columns:
-        found = series_of(reports.get(f"{column.namespace}/{column.name}", ()), column.name)
-        for key, series in found.items():
-            by_metric.setdefault(key, []).append(series)
-    drawn = (curve(name, axis, series) for (name, axis), series in by_metric.items())
+        of_job: dict[tuple[str, str], list[Series]] = {}
+        for task, instances in by_instance(reports.get(f"{column.namespace}/{column.name}", ())).items():
+            for index, found in instances.items():
+                for key, series in series_of(found, instance_name(task, index)).items():
+                    of_job.setdefault(key, []).append(series)
+        for key, lines in of_job.items():
+            by_metric.setdefault(key, []).extend(_named(column.name, lines[:most], is_alone=len(lines) == 1))
+            omitted[key] += max(0, len(lines) - most)
+    drawn = (curve(name, axis, lines, omitted[name, axis]) for (name, axis), lines in by_metric.items())
     return tuple(one for one in drawn if one is not None)[:MAX_CURVES]
+
+
+def _named(job: str, lines: Sequence[Series], *, is_alone: bool) -> Iterator[Series]:
+    """Yield the lines of an MLJob with its name, and with the task instance if it has several."""
+    for line in lines:
+        yield replace(line, label=job if is_alone else f"{job} {line.label}", job=job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -14,8 +14,8 @@ from ...render.numbers import number
 from .outside_text import cut
 
 WIDTH: Final = 360
-HEIGHT: Final = 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 26
+HEIGHT: Final = 196
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 32
 """Margins of the axes, in units of the picture."""
 MAX_POINTS: Final = 240
 """How many points of a series a picture draws. Longer series keep the extremes of each part."""
@@ -23,6 +23,8 @@ MAX_VALUE: Final = 1e300
 """Larger numbers are drawn as this one, so that no sum of two of them is infinite."""
 MAX_CURVES: Final = 24
 """How many metrics a page draws."""
+MAX_LINES: Final = 8
+"""How many lines a picture has: as many as there are colours that can be told apart."""
 STEPS: Final = ("epoch", "step", "iteration", "global_step")
 """Metrics that serve as the horizontal axis, the first that a report has."""
 
@@ -31,10 +33,17 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The points of one metric of one MLJob, by x."""
+    """The points of one metric of one task instance, by x.
+
+    Attributes:
+        label: Its words in the picture.
+        points: The points.
+        job: The MLJob that gives the line its colour, or an empty text.
+    """
 
     label: str
     points: Points
+    job: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Line:
     """
 
     label: str
+    job: str
     path: str
     end: tuple[float, float]
     last: str
@@ -56,17 +66,37 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The picture of a metric: lines and the ticks of both axes, as places and texts."""
+    """The picture of a metric: lines and the ticks of both axes, as places and texts.
+
+    Attributes:
+        omitted: How many instances of a mapped task are not drawn.
+    """
 
     name: str
     axis: str
     lines: tuple[Line, ...]
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
+    omitted: int = 0
+
+
+def by_instance(reports: Iterable[MetricsReport]) -> dict[str, dict[int, list[MetricsReport]]]:
+    """Return the reports by task and map index, in the order of the first reports and of the
+    indexes.
+    """
+    found: dict[str, dict[int, list[MetricsReport]]] = {}
+    for report in reports:
+        found.setdefault(report.task_id, {}).setdefault(report.map_index, []).append(report)
+    return {task: dict(sorted(instances.items())) for task, instances in found.items()}
+
+
+def instance_name(task: str, map_index: int) -> str:
+    """Return the name of a task instance, such as ``fit`` or ``fit[3]``."""
+    return task if map_index < 0 else f"{task}[{map_index}]"
 
 
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
-    """Return the series of a run by metric and axis.
+    """Return the series of a task instance by metric and axis.
 
     The axis is ``epoch`` or another metric that counts steps, if the report has one; otherwise
     seconds since the first report. Of two values at one x, the later report counts, so that a
@@ -85,9 +115,9 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
     return {key: Series(label, tuple(sorted(found.items()))) for key, found in list(values.items())[:MAX_CURVES]}
 
 
-def curve(name: str, axis: str, series: Sequence[Series]) -> Curve | None:
+def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> Curve | None:
     """Draw series of one metric over each other. Without points there is no picture."""
-    drawn = [Series(one.label, _bounded(one.points)) for one in series if one.points]
+    drawn = [replace(one, points=_bounded(one.points)) for one in series if one.points]
     if not drawn:
         return None
     xs = [x for one in drawn for x, _ in one.points]
@@ -110,6 +140,7 @@ def curve(name: str, axis: str, series: Sequence[Series]) -> Curve | None:
         lines=tuple(_line(one, name, axis, place) for one in drawn),
         x_ticks=tuple((place(tick, y_low)[0], number(tick)) for tick in x_ticks),
         y_ticks=tuple((place(x_low, tick)[1], number(tick)) for tick in y_ticks),
+        omitted=omitted,
     )
 
 
@@ -184,4 +215,4 @@ def _line(series: Series, name: str, axis: str, place: object) -> Line:
         f"the lowest value is {number(min(values))}, the highest {number(max(values))}."
     )
     path = "M" + "L".join(f"{x:g},{y:g}" for x, y in places)
-    return Line(cut(series.label, 80), path, places[-1], number(values[-1]), words)
+    return Line(cut(series.label, 80), series.job, path, places[-1], number(values[-1]), words)

@@ -6,6 +6,7 @@ queued, and its earlier tries.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,15 @@ from .outside_text import cut
 
 MAX_BARS: Final = 20
 """How many bars a row shows: the newest ones."""
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_STEPS: Final = (
+    *(1, 2, 5, 10, 15, 30),
+    *(_MINUTE * step for step in (1, 2, 5, 10, 15, 30)),
+    *(_HOUR * step for step in (1, 2, 3, 6, 12)),
+)
+"""The distances of ticks that are easy to read, in seconds. Longer ones are whole days."""
+_MAX_STEPS: Final = 5
+"""The maximum number of distances between ticks on an axis."""
 _WAITING: Final = frozenset({"queued", "scheduled"})
 _OPEN: Final = frozenset({"running", "deferred", "up_for_reschedule", "restarting", "awaiting_input"})
 
@@ -167,4 +177,6 @@ def mapped_counts(task: TaskStatus) -> str:
 
 
 def _ticks(length: float) -> tuple[tuple[float, str], ...]:
-    return tuple((25.0 * part, duration(length * part / 4)) for part in range(5))
+    days = math.ceil(length / (_DAY * _MAX_STEPS))
+    step = next((step for step in _STEPS if step * _MAX_STEPS >= length), _DAY * days)
+    return tuple((round(100 * at / length, 2), duration(at)) for at in range(0, int(length) + 1, step))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -15,7 +15,7 @@ from mljob_contract.mljob import MLJobStatus, TaskStatus
 
 from ...resource import MLJob
 from .actions import Action, actions_for
-from .curves import MAX_CURVES, Curve, curve, series_of
+from .curves import MAX_CURVES, MAX_LINES, Curve, Series, by_instance, curve, instance_name, series_of
 from .gantt import Gantt, gantt
 from .graph_page import DrawnGraph, draw_graph
 from .job_tab import tab_query
@@ -142,7 +142,7 @@ def job_page(given: JobInput) -> JobPage:
         type=spec.type,
         dag_id=status.dag_id or spec.dag_id,
         mark=phase_mark(job.phase),
-        sentence=cut(job.message) or "No operator has read this MLJob yet.",
+        sentence=cut(job.sentence) or "No operator has read this MLJob yet.",
         reason=job.reason,
         run_url=_link(status.dag_run_url),
         run_id=status.dag_run_id or "",
@@ -163,7 +163,7 @@ def job_page(given: JobInput) -> JobPage:
         outputs_omitted=tuple(cut(name, 200) for name in (status.outputs_omitted or [])[:50]),
         conf=named_values(spec.conf),
         conf_from=_conf_from(job.raw_spec),
-        attempts=_attempts(status, job.phase),
+        attempts=_attempts(status, job),
         conditions=_conditions(job),
         events=newest(given.events),
         questions=tuple(task for task in tasks if task.input is not None),
@@ -197,16 +197,23 @@ def _failure(status: MLJobStatus, tail: Sequence[str]) -> Failure | None:
 
 
 def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
-    by_task: dict[str, list[MetricsReport]] = {}
-    for report in reports:
-        by_task.setdefault(report.task_id, []).append(report)
-    curves = (
-        curve(name, axis, [series])
-        for task, found in by_task.items()
-        for (name, axis), series in series_of(found, task).items()
-    )
+    curves = (one for task, instances in by_instance(reports).items() for one in _curves_of_task(task, instances))
     # A run may have thousands of curves, and each takes time, so no more are made than are shown.
-    return tuple(islice((one for one in curves if one is not None), MAX_CURVES))
+    return tuple(islice(curves, MAX_CURVES))
+
+
+def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
+    """Yield a picture for each metric of a task. The first instances of a mapped task are lines in
+    it.
+    """
+    by_metric: dict[tuple[str, str], list[Series]] = {}
+    for index, found in islice(instances.items(), MAX_LINES):
+        for key, series in series_of(found, instance_name(task, index)).items():
+            by_metric.setdefault(key, []).append(series)
+    omitted = max(0, len(instances) - MAX_LINES)
+    for (name, axis), lines in by_metric.items():
+        if (drawn := curve(name, axis, lines, omitted)) is not None:
+            yield drawn
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
@@ -228,7 +235,7 @@ def _conf_from(spec: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _attempts(status: MLJobStatus, phase: str) -> tuple[Attempt, ...]:
+def _attempts(status: MLJobStatus, job: MLJob) -> tuple[Attempt, ...]:
     if status.attempts is None:
         return ()
     ended = [
@@ -236,7 +243,7 @@ def _attempts(status: MLJobStatus, phase: str) -> tuple[Attempt, ...]:
         for one in status.history or ()
     ]  # fmt: skip
     current = Attempt(
-        status.attempts, phase_mark(phase), status.reason or "", cut(status.message or ""), status.progress or "",
+        status.attempts, phase_mark(job.phase), status.reason or "", cut(job.sentence), status.progress or "",
         status.start_time, status.completion_time, status.dag_run_id or "",
     )  # fmt: skip
     earlier = [one for one in ended if one.number != current.number]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from ...resource import without_how_to_retry
 from .outside_text import count_of, cut, items_of, mapping_of, number_of, text_of, time_of
 
 FINISHED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
@@ -139,7 +140,8 @@ def summary_of(item: Mapping[str, Any], before: JobSummary | None = None) -> Job
     metadata, spec, status = (mapping_of(item.get(part)) for part in ("metadata", "spec", "status"))
     phase, task_id = text_of(status.get("phase"), 40), text_of(status.get("currentTask"), 250)
     name, namespace = text_of(metadata.get("name"), 253), text_of(metadata.get("namespace"), 63)
-    dag_id, message = text_of(spec.get("dagId"), 250), text_of(status.get("message"), MAX_MESSAGE)
+    dag_id, said = text_of(spec.get("dagId"), 250), text_of(status.get("message"))
+    message = cut(without_how_to_retry(said, namespace, name), MAX_MESSAGE)
     metrics = _latest_metrics(status)
     labels = tuple(
         (key[:316], value[:63])

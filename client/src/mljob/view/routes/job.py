@@ -11,10 +11,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...aio.run_api import RunApi
+from ...log_place import LogLine
 from ...resource import MLJob
+from ...text import clean_line
 from ..live import Shown
 from ..live_pages.job import LiveJob
-from ..log_stream import log_events
+from ..log_stream import LastLine, log_events
 from ..pages.job_tab import TABS, View
 from ..person import Person, Reads
 from ..site import Site, last_of
@@ -58,11 +60,10 @@ class JobRoutes:
         return self._site.changes(person, request, lambda reads: self._open(request, person, reads))
 
     async def _log(self, request: Request, person: Person, reads: Reads) -> Response:
-        last = last_of(request)
-        number = int(last) if last.isascii() and last.isdecimal() and len(last) < 10 else 0
+        last = LastLine.parse(last_of(request))
         job = await (await self._open(request, person, reads)).job()
-        lines = _lines(person, job, View.from_query(request.query_params), follow=True)
-        return self._site.stream(person, log_events(lines, self._site.renderer, number))
+        lines = _lines(person, job, View.from_query(request.query_params), follow=True, after=last.after)
+        return self._site.stream(person, log_events(lines, self._site.renderer, last.number))
 
     async def _log_text(self, request: Request, person: Person, reads: Reads) -> Response:
         job = await (await self._open(request, person, reads)).job()
@@ -72,19 +73,23 @@ class JobRoutes:
         async def text() -> AsyncGenerator[bytes, None]:
             async with aclosing(lines):
                 if first is not None:
-                    yield f"{first}\n".encode(errors="replace")
+                    yield _plain(first)
                 async for line in lines:
-                    yield f"{line}\n".encode(errors="replace")
+                    yield _plain(line)
 
         return self._site.text(person, text())
 
 
-def _lines(person: Person, job: MLJob, view: View, *, follow: bool) -> AsyncGenerator[str, None]:
-    return RunApi(person.transport).log(
+def _lines(person: Person, job: MLJob, view: View, *, follow: bool, after: str = "") -> AsyncGenerator[LogLine, None]:
+    return RunApi(person.transport).log_lines(
         job,
         view.task or None,
         map_index=view.map_index if view.map_index >= 0 else None,
         try_number=view.try_number or None,
         follow=follow,
-        raw=follow,
+        after=after,
     )
+
+
+def _plain(line: LogLine) -> bytes:
+    return f"{clean_line(line.text)}\n".encode(errors="replace")

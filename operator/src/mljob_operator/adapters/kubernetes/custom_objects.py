@@ -70,9 +70,11 @@ class CustomObjects(Generic[T]):
         """
         return await self._patch(stored, {"metadata": exactly(stored), "status": patch}, status=True)
 
-    async def set_finalizer(self, stored: T, *, present: bool) -> T | None:
-        """Add or remove the operator's finalizer, and return the new version. Other finalizers
-        stay.
+    async def set_finalizer(
+        self, stored: T, *, present: bool, annotations: Mapping[str, str] | None = None
+    ) -> T | None:
+        """Add or remove the operator's finalizer, set annotations, and return the new version. Other
+        finalizers and annotations stay.
 
         Return None if the object does not exist any more, for example because Kubernetes deleted
         the object after its last finalizer was removed.
@@ -84,8 +86,11 @@ class CustomObjects(Generic[T]):
         finalizers = [name for name in stored.finalizers if name != self._finalizer]
         if present:
             finalizers.append(self._finalizer)
+        metadata: dict[str, Any] = {**exactly(stored), "finalizers": finalizers or None}
+        if annotations:
+            metadata["annotations"] = dict(annotations)
         try:
-            updated = await self._patch(stored, {"metadata": {**exactly(stored), "finalizers": finalizers or None}})
+            updated = await self._patch(stored, {"metadata": metadata})
         except Gone:
             return None
         return None if updated.deleting and not updated.finalizers else updated

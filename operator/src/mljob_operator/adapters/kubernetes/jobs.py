@@ -7,6 +7,7 @@ The method ``write_status`` is inherited from :class:`.CustomObjects`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kubernetes.aio import client
@@ -33,12 +34,21 @@ class Jobs(CustomObjects[Job]):
         api: The client.
         namespaces: The watched namespaces. If there are none, all namespaces are watched.
         selector: Selects the MLJobs of this operator.
+        prefix: The prefix of this operator's dag run ids, which tells its own records of ended
+            MLJobs (:mod:`...core.mljob.finished`). None: no record is read.
     """
 
     def __init__(
-        self, api: client.ApiClient, namespaces: Sequence[str] = (), selector: LabelSelector | None = None
+        self,
+        api: client.ApiClient,
+        namespaces: Sequence[str] = (),
+        selector: LabelSelector | None = None,
+        *,
+        prefix: str | None = None,
     ) -> None:
-        super().__init__(api, kind=KIND, plural=PLURAL, finalizer=FINALIZER, from_object=Job.from_object)
+        read_object = partial(Job.from_object, prefix=prefix)
+        super().__init__(api, kind=KIND, plural=PLURAL, finalizer=FINALIZER, from_object=read_object)
+        self._prefix = prefix
         self._namespaces = tuple(namespaces)
         self._selector = selector or LabelSelector()
 
@@ -50,7 +60,7 @@ class Jobs(CustomObjects[Job]):
         """
         for namespace in self._namespaces or ("",):
             async for item in list_objects(*self._lister(namespace), **self._query()):
-                if (job := read(item)) is not None:
+                if (job := read(item, self._prefix)) is not None:
                     yield job
 
     async def get(self, key: Key) -> Job | None:
@@ -83,7 +93,7 @@ class Jobs(CustomObjects[Job]):
             )
         except Gone:
             return None
-        if (job := read(body)) is None:
+        if (job := read(body, self._prefix)) is None:
             raise StoreUnavailable(f"MLJob {key[0]}/{key[1]} is there, and can't be read")
         return job if selects(selector, body["metadata"].get("labels") or {}) else None
 
@@ -156,12 +166,14 @@ class Jobs(CustomObjects[Job]):
         return self._api.list_cluster_custom_object_without_preload_content, GROUP, VERSION, PLURAL
 
 
-def read(body: Mapping[str, Any]) -> Job | None:
+def read(body: Mapping[str, Any], prefix: str | None = None) -> Job | None:
     """Read an MLJob from an API object. If the object can't be read, log this and return None.
+
+    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`.
 
     If single fields don't fit the API's schema, ``Job.parsed.problem`` names them.
     """
-    return read_or_log(KIND, Job.from_object, body)
+    return read_or_log(KIND, partial(Job.from_object, prefix=prefix), body)
 
 
 def _first_line(error: StoreError) -> str:

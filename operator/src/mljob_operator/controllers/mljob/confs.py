@@ -14,14 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from mljob_contract.mljob import OutputsReference
-
 from ...core.conf.conf import (
     Source,
     excess,
     has_secrets,
     merged,
-    not_public,
     origins,
     problems,
     refuses_unknown_keys,
@@ -29,14 +26,15 @@ from ...core.conf.conf import (
     unknown_keys,
 )
 from ...core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
+from ...core.mljob.identity import has_one_spec, runs_current_spec
 from ...core.mljob.job import Job
-from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.state import State
-from ...core.mljob.upstream import Upstream, outputs_of
+from ...core.mljob.upstream import outputs_of
 from ...core.run.run_key import Key, RunKey
 from ...core.status.disclosure import may_quote
 from ...errors import TRIED_AGAIN, ReferenceMissing, ValidationFailed
 from ...ports import Clock, DagRuns, JobStore
+from .hidden_texts import hidden_texts
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)
 """The time between a failed try to read a conf from Airflow and the next try."""
@@ -141,7 +139,7 @@ class Confs:
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
         """Use the conf of an earlier run again: remember its secret values, and return the conf."""
-        await self._learn_from(s.job, conf)
+        self._learn(s.job, await hidden_texts(self._jobs, s.job, conf, reads_secrets=True))
         return conf
 
     async def read(self, s: State, dag_runs: DagRuns) -> None:
@@ -159,7 +157,7 @@ class Confs:
         if conf is None:
             # The run does not exist any more, so its conf stays unknown.
             return
-        await self._learn_from(s.job, conf)
+        self._learn(s.job, await hidden_texts(self._jobs, s.job, conf, reads_secrets=True))
         found = self._secrets_of(s.job)
         if HIDDEN in found.redaction.hidden:
             # The conf has *** instead of values, because this version of Airflow masks confs. (The
@@ -181,8 +179,7 @@ class Confs:
 
     def redaction(self, s: State) -> Redaction:
         """Return the redaction for texts about the MLJob's run."""
-        if not (self._may_have_secrets(s.job) or (s.current.submitted and s.change is not SpecChange.NONE)):
-            # The run has the conf of the current spec, and this conf has no values from Secrets.
+        if runs_current_spec(s.job, s.run.run_id) and not self._may_have_secrets(s.job):
             return NOTHING_HIDDEN
         return self._secrets_of_run(s).redaction
 
@@ -193,7 +190,9 @@ class Confs:
         """
         if job is None:
             return UNKNOWN
-        return self._secrets_of(job).redaction if self._may_have_secrets(job) else NOTHING_HIDDEN
+        if has_one_spec(job) and not self._may_have_secrets(job):
+            return NOTHING_HIDDEN
+        return self._secrets_of(job).redaction
 
     def forget(self, key: Key) -> None:
         """Forget the secret values of an MLJob, because no more texts about it will be shown."""
@@ -221,29 +220,6 @@ class Confs:
     def _secrets_of(self, job: Job) -> _KnownSecrets:
         found = self._known_secrets.get(job.key)
         return found if found is not None and found.uid == job.uid else _KnownSecrets(job.uid)
-
-    async def _learn_from(self, job: Job, conf: Mapping[str, Any]) -> None:
-        sources: list[Source] = []
-        for reference in job.spec.conf_from:
-            try:
-                source = (
-                    await self._jobs.source(job.namespace, reference)
-                    if reference.outputs_ref is None
-                    else await self._outputs(job, reference.outputs_ref)
-                )
-            except ReferenceMissing:
-                continue
-            if source is not None:
-                sources.append(source)
-        self._learn(job, secrets(sources) | not_public(conf, job.spec.conf, sources))
-
-    async def _outputs(self, job: Job, reference: OutputsReference) -> Source | None:
-        """Return the outputs that the newest run's conf took from another MLJob. Return None if
-        that MLJob has other outputs by now.
-        """
-        found = await self._jobs.get((job.namespace, reference.name))
-        upstream = Upstream.of(found) if found is not None else Upstream()
-        return outputs_of(reference, upstream) if upstream.run in (job.status.upstreams or ()) else None
 
     def _learn(self, job: Job, texts: Iterable[str]) -> None:
         found = self._secrets_of(job)

@@ -70,10 +70,15 @@ class QueuedJobs:
 
         return await self.writes.send(worth, write, key=job.key), sent_at
 
-    async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
-        """Add or remove the operator's finalizer (:meth:`.JobStore.set_finalizer`)."""
+    async def set_finalizer(
+        self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
+    ) -> Job | None:
+        """Add or remove the operator's finalizer, and set annotations
+        (:meth:`.JobStore.set_finalizer`).
+        """
         worth = Worth.CANCELLATION if job.deleting else Worth.FIRST if present else Worth.RELEASE
-        return await self.writes.send(worth, partial(self._jobs.set_finalizer, job, present=present), key=job.key)
+        write = partial(self._jobs.set_finalizer, job, present=present, annotations=annotations)
+        return await self.writes.send(worth, write, key=job.key)
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """Return the data of a source of confs (:meth:`.JobStore.source`)."""

@@ -107,6 +107,9 @@ class SharedActions:
         observed_run = replace(
             observed_run, run=run, reported=None, listed=False, missed_at=None, not_found=False, observed_backfill=None
         )
+        # A worker that a finished MLJob has got anew knows the tasks from the stored status only. The
+        # change feed never lists the tasks that are not cleared, so Airflow has to list all of them.
+        begun = replace(begun, needs_look_up=not observed_run.complete)
         return context.with_result(observed_run=observed_run, transient=begun)
 
     async def read_questions(self, context: ActionContext, _: actions.ReadQuestions) -> TrackedJob:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from mljob_contract.mljob import FINISHED
+
+from ...core.mljob import finished
 from ...core.mljob.actions import Action, Expire, Release, Store, Wait
 from ...core.mljob.afterwards import arrived_late
 from ...core.mljob.job import Job
@@ -285,7 +288,9 @@ class Steps:
         if action.abandoned:
             await self._writer.report_abandonment(state, self._confs.redaction(state))
         if job.has_finalizer:
-            worker.accept(await self._jobs.set_finalizer(job, present=False), job)
+            ended = None if job.deleting else finished.record(job.status)
+            annotations = {FINISHED: ended} if ended is not None else None
+            worker.accept(await self._jobs.set_finalizer(job, present=False, annotations=annotations), job)
         # A finished MLJob with a time to live needs another step, which sets a timer for its
         # deletion.
         return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None

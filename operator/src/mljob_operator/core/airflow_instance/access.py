@@ -24,7 +24,11 @@ MAX_LABELS = 10
 """The maximum number of namespace labels that a message shows."""
 EVERYBODY = AccessRule()
 """The rule that lets every namespace run every DAG."""
-OUR_DAGS = ("mljob_cancel", "mljob_monitor", "mljob_monitor_bottlenecks")
+MONITORING_DAGS = ("mljob_monitor", "mljob_monitor_bottlenecks")
+"""The monitoring DAGs. They read the runs of all tenants, so an access rule lets MLJobs run them only
+if it has their id itself and not a pattern.
+"""
+OUR_DAGS = ("mljob_cancel", *MONITORING_DAGS)
 """The DAGs that come with the Airflow provider. These DAGs act on runs of all tenants, so no tenant
 may trigger them.
 """

@@ -14,7 +14,7 @@ from mljob_contract.airflow_instance import AccessRule, Credentials
 
 from ..run.run_key import SETTINGS_AIRFLOW
 from ..text.sentences import capitalised
-from .access import EVERYBODY, OUR_DAGS, Namespace, depends_on_labels, first_match, matches, refusal
+from .access import EVERYBODY, MONITORING_DAGS, OUR_DAGS, Namespace, depends_on_labels, first_match, matches, refusal
 from .admission import Limits, Reservation
 from .instance import Instance
 
@@ -60,7 +60,7 @@ class AirflowCatalog:
             rules.
         default: The Airflow for MLJobs without spec.airflowRef, or ``NO_AIRFLOW``.
         namespace: The MLJob's namespace.
-        reserved: Globs of the DAG ids that no MLJob may run.
+        reserved: Globs of the DAG ids that no MLJob may run (:meth:`is_reserved`).
         logins: For each Airflow and the credentials of each access rule, the reason why the
             credentials can't be used now. The reason is None if they can be used. Credentials that
             are still being read have no entry.
@@ -111,7 +111,19 @@ class AirflowCatalog:
         """Return whether the MLJob's namespace may run a DAG in an Airflow. If so, the status of
         the MLJob may also show facts about the DAG.
         """
-        return not matches(self.reserved, dag_id) and self.rule(airflow, dag_id) is not None
+        return not self.is_reserved(airflow, dag_id) and self.rule(airflow, dag_id) is not None
+
+    def is_reserved(self, airflow: str, dag_id: str) -> bool:
+        """Return whether a DAG is reserved for the platform in an Airflow.
+
+        A monitoring DAG is not if the MLJob's access rule has its id itself.
+        """
+        if not matches(self.reserved, dag_id):
+            return False
+        if dag_id not in MONITORING_DAGS:
+            return True
+        index = self.rule(airflow, dag_id)
+        return index is None or dag_id not in self.access(airflow)[index].dags
 
     def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
         """Return the credentials of the MLJob's access rule, or None if the MLJob uses the
@@ -160,11 +172,14 @@ def find_refusal(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker 
 
 
 def _reserved(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    if not matches(catalog.reserved, dag_id):
+    if not catalog.is_reserved(airflow, dag_id):
         return None
+    if dag_id in MONITORING_DAGS and catalog.undecided(airflow, dag_id):
+        return None  # _refused waits for the labels of the namespace
+    rule = " without an access rule that has its id itself" if dag_id in MONITORING_DAGS else ""
     return Blocker(
         "ValidationFailed",
-        f"DAG {dag_id!r} is reserved for the platform: no MLJob may run it. To cancel an MLJob, set its spec.cancel to true or delete it; "
+        f"DAG {dag_id!r} is reserved for the platform: no MLJob may run it{rule}. To cancel an MLJob, set its spec.cancel to true or delete it; "
         "to run something else, set spec.dagId to another DAG.",
         stalls=True,
     )

@@ -280,6 +280,15 @@ def collect_results(s: State) -> Action | None:
     return ListTasks() if s.now >= again_at else Wait(again_at)
 
 
+def hold_restored(s: State) -> Action | None:
+    """Hold a finished MLJob that has lost its status, until its tasks and outputs are read from
+    Airflow again. The status says how the MLJob ended, even if Airflow can't be asked.
+    """
+    if not s.job.is_restored or s.job.has_finalizer or s.job.deleting:
+        return None
+    return AddFinalizer() if s.start is None and s.current.submitted and capabilities(s.job).has_chosen_id else None
+
+
 def store_the_end(s: State) -> Action | None:
     """Store the end of the attempt before any other action."""
     return Store()
@@ -417,6 +426,6 @@ POLICIES: dict[Stage, tuple[Policy, ...]] = {
     Stage.ENDED: (confirm_the_end, collect_results, store_the_end),
     Stage.STOPPED: (*_AFTER_AN_ATTEMPT, release),
     Stage.RETAINED: (),
-    Stage.FINISHED: (*_AFTER_AN_ATTEMPT, release, expire, follow),
+    Stage.FINISHED: (*_AFTER_AN_ATTEMPT, hold_restored, release, expire, follow),
 }
 """The policies of each stage. The first policy that returns an action decides."""

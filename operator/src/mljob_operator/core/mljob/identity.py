@@ -35,6 +35,28 @@ def pin(job: Job) -> str:
     return job.uid
 
 
+def has_one_spec(job: Job) -> bool:
+    """Return whether the spec is the one that the MLJob was created with.
+
+    The API server counts the changes of the spec in the generation, which nobody else can set. It
+    counts the deletion too.
+    """
+    return job.generation == (2 if job.deleting else 1)
+
+
+def runs_current_spec(job: Job, run_id: str) -> bool:
+    """Return whether it is proved that a run was started with the MLJob's current spec.
+
+    The status is no proof, because whoever may write it may write a wrong ``specHash``. With
+    runPolicy OncePerSpec, the run id has the hash of the spec. With another runPolicy, it has the
+    hash of the uid, and the MLJob must have had one spec only.
+    """
+    found = RunId.parse(run_id)
+    if found is None or (found.namespace, found.name, found.digest) != (*job.key, digest(pin(job))):
+        return False
+    return job.spec.run_policy is RunPolicy.ONCE_PER_SPEC or has_one_spec(job)
+
+
 def cancel_run_id(run_id: str) -> str:
     """Return the id of the cancellation DAG's run that cancels ``run_id``. The id is computed, so
     that a second request is harmless.

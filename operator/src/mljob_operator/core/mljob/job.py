@@ -16,6 +16,7 @@ from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_AT, MLJobSpec, MLJobStatus
 
 from ..run.run_key import Key
+from .finished import restored
 from .spec import ParsedSpec
 from .stored_status import StoredStatus
 
@@ -32,6 +33,8 @@ class Job:
         stored: The status as the API server has it.
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
+        recorded: The status that the annotation mljob.dev/finished records, if the object has lost
+            its status. None: the object has its status, or no valid record.
     """
 
     namespace: str
@@ -45,6 +48,7 @@ class Job:
     parsed: ParsedSpec
     stored: StoredStatus
     retry_request: str | None = None
+    recorded: StoredStatus | None = None
 
     @property
     def key(self) -> Key:
@@ -58,8 +62,15 @@ class Job:
 
     @property
     def status(self) -> MLJobStatus:
-        """The valid fields of the status."""
-        return self.stored.fields
+        """The valid fields of the status, or of the status that the object has lost."""
+        return (self.recorded or self.stored).fields
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether the object has lost its status, and ``status`` comes from the annotation
+        mljob.dev/finished.
+        """
+        return self.recorded is not None
 
     @property
     def stored_status(self) -> Mapping[str, Any]:
@@ -87,15 +98,20 @@ class Job:
         return self.spec.type is JobType.BACKFILL
 
     @classmethod
-    def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None) -> Job:
+    def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None, *, prefix: str | None = None) -> Job:
         """Read an object as the API server sends it.
 
         Args:
             body: The object.
             earlier: An earlier version of the object, or None. If the generation is still the same,
                 the spec of the earlier version is used.
+            prefix: The prefix of this operator's dag run ids. None: the annotation
+                mljob.dev/finished is ignored.
         """
         meta = body["metadata"]
+        annotations, key = meta.get("annotations") or {}, (meta["namespace"], meta["name"])
+        stored = StoredStatus(body.get("status"))
+        recorded = restored(key, annotations, stored.fields, prefix) if prefix is not None else None
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -106,8 +122,9 @@ class Job:
             deleted_at=_time(meta.get("deletionTimestamp")),
             created_at=_time(meta.get("creationTimestamp")),
             parsed=_spec(body, earlier),
-            stored=StoredStatus(body.get("status")),
-            retry_request=(meta.get("annotations") or {}).get(RETRY_REQUESTED_AT, "")[:MAX_RETRY_REQUEST] or None,
+            stored=stored,
+            recorded=StoredStatus.of(recorded) if recorded is not None else None,
+            retry_request=annotations.get(RETRY_REQUESTED_AT, "")[:MAX_RETRY_REQUEST] or None,
         )
 
     def newer_than(self, other: Job | None) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -136,10 +136,10 @@ class TaskSummary:
 
     Attributes:
         counts: How many task instances are in each state.
-        progress: The number of task instances that succeeded (see :func:`_succeeded`) and of all
-            task instances, such as ``3/5``. None if no task is known.
-        percent: How much of the run has succeeded, from 0 to 100. A running task counts with the
-            progress that it reports. None if no task is known.
+        progress: The number of task instances that succeeded (see :func:`_counts_as_succeeded`) and
+            of all task instances, such as ``3/5``. None if no task is known.
+        percent: How much of the run has succeeded, from 0 to 100 (see :func:`_percent`). A running
+            task counts with the progress that it reports. None if no task is known.
         current_task: The current task (see :func:`_current`), or None if no task is active.
         entries: One entry for each task id, without a limit.
     """
@@ -168,24 +168,35 @@ def summarise(observed_run: ObservedRun, run_url: str | None, entries: TaskEntri
     facts = list(observed_run.tasks.values())
     states = Counter([fact.shown_state for fact in facts])
     counts = TaskCounts.model_validate({"total": len(facts)} | {str(state): n for state, n in states.items()})
-    succeeded = _succeeded(states, observed_run)
+    done = _counts_as_succeeded(observed_run)
     return TaskSummary(
         counts=counts,
-        progress=f"{succeeded}/{len(facts)}" if facts else None,
-        percent=int(100 * (succeeded + sum(map(_own_progress, facts))) / len(facts)) if facts else None,
+        progress=f"{sum(states.get(state, 0) for state in done)}/{len(facts)}" if facts else None,
+        percent=_percent(facts, done) if facts else None,
         current_task=_current(facts),
         entries=(entries if entries is not None else TaskEntries()).of(facts, run_url),
     )
 
 
-def _succeeded(states: Mapping[TaskState, int], observed_run: ObservedRun) -> int:
-    """Return how many task instances count as succeeded. Skipped and removed task instances count
-    too, unless the run failed: Airflow skips the remaining tasks of a run that somebody set to
-    failed, or that exceeded its ``dagrun_timeout``.
+def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
+    """Return the states of the task instances that count as succeeded. Skipped and removed task
+    instances count too, unless the run failed: Airflow skips the remaining tasks of a run that
+    somebody set to failed, or that exceeded its ``dagrun_timeout``.
     """
-    failed = observed_run.run is not None and observed_run.run.state is RunState.FAILED
-    not_run = () if failed else (TaskState.SKIPPED, TaskState.REMOVED)
-    return sum(states.get(state, 0) for state in (TaskState.SUCCESS, *not_run))
+    if observed_run.run is not None and observed_run.run.state is RunState.FAILED:
+        return (TaskState.SUCCESS,)
+    return (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
+
+
+def _percent(facts: Sequence[TaskFact], done: Container[TaskState]) -> int:
+    """Return how much of the run has succeeded. All tasks have the same share, which the instances
+    of a mapped task divide. If the instances had whole shares, the percentage would fall when the
+    task expands.
+    """
+    instances = Counter([fact.task_id for fact in facts])
+    share = sum((1.0 if fact.shown_state in done else _own_progress(fact)) / instances[fact.task_id] for fact in facts)
+    # A sum of binary fractions, such as three times 1/3, may be a little less than 1.
+    return int(round(100 * share / len(instances), 6))
 
 
 def first_failure(observed_run: ObservedRun) -> TaskFact | None:

@@ -1,0 +1,47 @@
+"""Counts the requests that the API server has answered, from its own metrics: what the operator
+writes is counted where it arrives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from benchmarks.servers import Cluster
+from mljob_contract.mljob import PLURAL
+
+_LINE = re.compile(r"^apiserver_request_total\{([^}]*)\} ([0-9.e+]+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+EVENTS = "events"
+
+
+def counted(cluster: Cluster) -> Counter[str]:
+    """The answered requests so far, as counts of ``status patches``, ``finalizer patches``,
+    ``gets``, ``events``, and ``conflicts``, ``throttled`` and ``timeouts`` among them.
+    """
+    return kinds(cluster.metrics())
+
+
+def kinds(metrics: str) -> Counter[str]:
+    """The counts in the text of the API server's metrics."""
+    found: Counter[str] = Counter()
+    for labels, value in _LINE.findall(metrics):
+        label = dict(_LABEL.findall(labels))
+        kind = _kind(label)
+        if kind is not None:
+            found[kind] += int(float(value))
+            problem = {"409": "conflicts", "429": "throttled", "504": "timeouts"}.get(label.get("code", ""))
+            if problem is not None:
+                found[problem] += int(float(value))
+    return found
+
+
+def _kind(label: dict[str, str]) -> str | None:
+    verb, resource = label.get("verb"), label.get("resource")
+    if resource == EVENTS and verb == "POST":
+        return "events"
+    if resource != PLURAL:
+        return None
+    if verb == "PATCH":
+        return "status patches" if label.get("subresource") == "status" else "finalizer patches"
+    return "gets" if verb == "GET" else None

@@ -1,0 +1,154 @@
+"""The floor of throughput: for each MLJob, only the writes that no operator can do without.
+
+These are: create, add the finalizer, announce the run, report its start, report its end, remove the
+finalizer, and two Events. They are sent by bare HTTP on open connections, with statuses like the
+operator's for a run of five tasks. A watch of the same process takes what an operator's watch would
+get, and doesn't look at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from benchmarks.bench_stack import BenchStack
+from benchmarks.servers import MERGE_PATCH, path_of
+from benchmarks.writer import Writer
+from devstack.progress import step
+from mljob_contract.mljob import FINALIZER
+from mljob_contract.resource import API_VERSION
+
+NAMESPACE = "bench-bare"
+WRITES = 8
+AT_A_TIME = 16
+"""How many MLJobs are written at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The floor.
+
+    Attributes:
+        jobs: How many MLJobs were written.
+        seconds: How long that took.
+        api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
+    """
+
+    jobs: int
+    seconds: float
+    api_cpu_ms: float
+
+    @property
+    def jobs_per_second(self) -> float:
+        """MLJobs per second."""
+        return self.jobs / self.seconds
+
+    def as_json(self) -> dict[str, Any]:
+        """The rounded figures."""
+        return {
+            "jobs": self.jobs,
+            "jobs_per_second": round(self.jobs_per_second, 1),
+            "writes_per_job": WRITES,
+            "api_server_cpu_ms_per_job": round(self.api_cpu_ms, 1),
+        }
+
+
+def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
+    """Write ``jobs`` MLJobs from creation to end.
+
+    Args:
+        bench: The stack.
+        jobs: How many MLJobs.
+        first: The number of the first one, which is a part of the names.
+    """
+    bench.cluster.make_namespace(NAMESPACE)
+    with step("floor", f"the bare writes of {jobs} MLJobs"):
+        before, began = bench.cpu_seconds("kube-apiserver"), time.monotonic()
+        asyncio.run(_write(bench, range(first, first + jobs)))
+        seconds = time.monotonic() - began
+        cpu = bench.cpu_seconds("kube-apiserver") - before
+    return Result(jobs, seconds, cpu * 1000 / jobs)
+
+
+async def _write(bench: BenchStack, numbers: range) -> None:
+    stop = asyncio.Event()
+    async with Writer(bench.credentials) as writer:
+        watching = asyncio.create_task(asyncio.to_thread(_watch, bench, stop))
+        places = asyncio.Semaphore(AT_A_TIME)
+
+        async def live(number: int) -> None:
+            async with places:
+                await _life(writer, f"job-{number:05d}")
+
+        await asyncio.gather(*map(live, numbers))
+        stop.set()
+        # The next change ends the watch, which looks at the flag between two changes.
+        await writer.create(NAMESPACE, f"last-{numbers.stop}", "none")
+        await watching
+
+
+def _watch(bench: BenchStack, stop: asyncio.Event) -> None:
+    with contextlib.closing(bench.cluster.watch(bench.cluster.version())) as chunks:
+        for _ in chunks:
+            if stop.is_set():
+                return
+
+
+async def _life(writer: Writer, name: str) -> None:
+    await writer.create(NAMESPACE, name, "train")
+    path = path_of(NAMESPACE, name)
+
+    async def status(**fields: Any) -> None:
+        await writer.send("PATCH", f"{path}/status", {"status": fields}, MERGE_PATCH)
+
+    await writer.send("PATCH", path, {"metadata": {"finalizers": [FINALIZER]}}, MERGE_PATCH)
+    await status(**_announced(name))
+    await writer.send("POST", f"/api/v1/namespaces/{NAMESPACE}/events", _event(name, "Submitted"))
+    await status(phase="Running", reason="TaskRunning", startTime=_now(), **_tasks("running"))
+    await status(phase="Succeeded", reason="Succeeded", completionTime=_now(), **_tasks("success"))
+    await writer.send("POST", f"/api/v1/namespaces/{NAMESPACE}/events", _event(name, "Succeeded"))
+    await writer.send("PATCH", path, {"metadata": {"finalizers": None}}, MERGE_PATCH)
+
+
+def _announced(name: str) -> dict[str, Any]:
+    return {
+        "phase": "Queued",
+        "reason": "Submitting",
+        "attempts": 1,
+        "dagId": "train",
+        "dagRunId": f"bench.{NAMESPACE}.{name}.aaaaaaaaaa-1",
+        "specHash": "aaaaaaaaaa",
+        "observedGeneration": 1,
+    }
+
+
+def _tasks(state: str) -> dict[str, Any]:
+    task = {"state": state, "tryNumber": 1, "startTime": _now()}
+    tasks = [task | {"taskId": f"step_{number}"} for number in range(1, 6)]
+    conditions = [
+        {"type": kind, "status": "True", "reason": "Bench", "message": "A sentence.", "lastTransitionTime": _now()}
+        for kind in ("Complete", "Reconciling", "Stalled")
+    ]
+    return {"tasks": tasks, "taskCounts": {"total": 5, state: 5}, "conditions": conditions, "message": "5/5 tasks."}
+
+
+def _event(name: str, reason: str) -> dict[str, Any]:
+    about = {"apiVersion": API_VERSION, "kind": "MLJob", "namespace": NAMESPACE, "name": name}
+    return {
+        "metadata": {"generateName": f"{name}.", "namespace": NAMESPACE},
+        "involvedObject": about,
+        "reason": reason,
+        "message": "A sentence about the run.",
+        "type": "Normal",
+        "firstTimestamp": _now(),
+        "lastTimestamp": _now(),
+        "source": {"component": "bench"},
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,167 @@
+"""The operator under load: MLJobs at an even rate, from ``kubectl apply`` to the end of their runs.
+
+Each MLJob runs five tasks in about two seconds in the simulated Airflow, which sends twelve events.
+The clock of an end starts when Airflow has stored it, and stops when a watch receives the verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from benchmarks import api_requests
+from benchmarks.bench_stack import BenchStack, MeasurementError, wait_for
+from benchmarks.figures import percentile
+from benchmarks.simulated_airflow.catalog import BUSY
+from benchmarks.watcher import Watcher
+from benchmarks.writer import Writer
+from devstack.progress import say, step
+
+NAMESPACE = PREFIX = "bench-rates"
+RATES, SECONDS = (5.0, 8.0, 10.0, 20.0), 20.0
+OVER = frozenset({"Succeeded", "Failed", "Cancelled"})
+PATIENCE = 300.0
+"""Seconds after the last MLJob's creation in which all have to end."""
+SUBMISSION = "POST /api/v2/dags/{dag_id}/dagRuns"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The size of the benchmark.
+
+    Attributes:
+        rates: MLJobs per second.
+        seconds: How long each rate lasts.
+    """
+
+    rates: Sequence[float] = RATES
+    seconds: float = SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What happened at one rate.
+
+    Attributes:
+        rate: The offered MLJobs per second.
+        jobs: How many MLJobs there were.
+        jobs_per_second: How many ended in a second: of the middle four fifths of the ends, so that
+            neither the first run's duration nor the last one's counts.
+        latencies: From each end in Airflow to the watcher, in seconds.
+        writes: The operator's requests by kind.
+        operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
+        api_cpu_ms: The same of the API server.
+        airflow_cpu_ms: The same of the simulated Airflow.
+        twice: How many submissions Airflow answered with 409.
+    """
+
+    rate: float
+    jobs: int
+    jobs_per_second: float
+    latencies: Sequence[float]
+    writes: Counter[str]
+    operator_cpu_ms: float
+    api_cpu_ms: float
+    airflow_cpu_ms: float
+    twice: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The rounded figures."""
+        return {
+            "jobs": self.jobs,
+            "jobs_per_second": round(self.jobs_per_second, 1),
+            "end_to_seen_p50_ms": round(percentile(self.latencies, 0.5) * 1000),
+            "end_to_seen_p99_ms": round(percentile(self.latencies, 0.99) * 1000),
+            "per_job": {kind: round(count / self.jobs, 2) for kind, count in sorted(self.writes.items())},
+            "operator_cpu_ms_per_job": round(self.operator_cpu_ms, 1),
+            "api_server_cpu_ms_per_job": round(self.api_cpu_ms, 1),
+            "simulated_airflow_cpu_ms_per_job": round(self.airflow_cpu_ms, 2),
+            "submitted_twice": self.twice,
+        }
+
+
+def measure(bench: BenchStack, plan: Plan) -> dict[float, Result]:
+    """Measure each rate with one operator. The results are by rate."""
+    bench.cluster.make_namespace(NAMESPACE)
+    results = {}
+    settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
+    with Watcher(bench.credentials) as watcher, bench.operator(**settings) as operator:
+        # Connections are opened, and code is specialised, before anything counts.
+        _drive(bench, operator, watcher, "warm-up", 5, min(25, round(5 * plan.seconds)))
+        for rate in plan.rates:
+            results[rate] = _drive(bench, operator, watcher, f"rate-{rate:g}", rate, round(rate * plan.seconds))
+            figures = results[rate].as_json()
+            say(
+                f"  {'':<24} {figures['jobs_per_second']} jobs/s, end to seen p50 {figures['end_to_seen_p50_ms']} ms, "
+                f"p99 {figures['end_to_seen_p99_ms']} ms"
+            )
+    return results
+
+
+def _drive(
+    bench: BenchStack, operator: psutil.Process, watcher: Watcher, label: str, rate: float, count: int
+) -> Result:
+    names = [f"{label}-{number:05d}" for number in range(count)]
+    watcher.observations()
+    requests, posts = api_requests.counted(bench.cluster), bench.airflow.requests()
+    cpu = _cpu(bench, operator)
+    seen: dict[str, float] = {}
+
+    def all_over() -> bool:
+        for one in watcher.observations():
+            if one.namespace == NAMESPACE and one.phase in OVER:
+                seen.setdefault(one.name, one.at)
+        return seen.keys() >= set(names)
+
+    with step("rates", f"{count} MLJobs, {rate:g} a second", lambda: f"{len(seen)} of {count}"):
+        asyncio.run(_create(bench, names, rate))
+        wait_for(all_over, f"the end of {count} MLJobs", PATIENCE, every=0.2)
+    operator_cpu, api_cpu, airflow_cpu = (
+        (after - before) * 1000 / count for before, after in zip(cpu, _cpu(bench, operator), strict=True)
+    )
+    ends = bench.airflow.ends()
+    wanted = set(names)
+    latencies = [seen[name] - at for run_id, at in ends.items() if (name := _name(run_id)) in wanted]
+    if len(latencies) < count:
+        raise MeasurementError(f"Airflow has ended {len(latencies)} runs of {count} MLJobs")
+    said = bench.airflow.requests()
+    return Result(
+        rate,
+        count,
+        throughput(sorted(seen[name] for name in names)),
+        latencies,
+        api_requests.counted(bench.cluster) - requests,
+        operator_cpu,
+        api_cpu,
+        airflow_cpu,
+        said[f"{SUBMISSION} 409"] - posts[f"{SUBMISSION} 409"],
+    )
+
+
+def throughput(ends: Sequence[float]) -> float:
+    """Ends in a second, of the middle four fifths of the sorted ends."""
+    cut = len(ends) // 10
+    middle = ends[cut : len(ends) - cut]
+    return (len(middle) - 1) / (middle[-1] - middle[0])
+
+
+def _cpu(bench: BenchStack, operator: psutil.Process) -> list[float]:
+    times = operator.cpu_times()
+    servers = [bench.cpu_seconds(name) for name in ("kube-apiserver", "airflow-simulated")]
+    return [times.user + times.system, *servers]
+
+
+async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
+    async with Writer(bench.credentials) as writer:
+        await writer.create_evenly(NAMESPACE, names, BUSY, rate)
+
+
+def _name(run_id: str) -> str:
+    """The MLJob's name in a run id of this benchmark, or an empty text."""
+    prefix = f"{PREFIX}.{NAMESPACE}."
+    return run_id.removeprefix(prefix).split(".")[0] if run_id.startswith(prefix) else ""

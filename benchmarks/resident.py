@@ -1,0 +1,27 @@
+"""The resident memory of a process once it has settled."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+from devstack.progress import step
+
+MIB = 1024 * 1024
+STABLE_SECONDS = 8
+"""Memory counts as settled after so many seconds without a change of more than one percent."""
+
+
+def settled(process: psutil.Process, what: str, seconds: float = 40) -> float:
+    """The resident memory in MiB once it has settled, or after `seconds`."""
+    history = [process.memory_info().rss / MIB]
+    with step("memory", f"settling {what}", lambda: f"{history[-1]:.1f} MiB"):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            recent = history[-STABLE_SECONDS:]
+            if len(recent) == STABLE_SECONDS and max(recent) - min(recent) < 0.01 * max(recent):
+                break
+            time.sleep(1)
+            history.append(process.memory_info().rss / MIB)
+    return history[-1]

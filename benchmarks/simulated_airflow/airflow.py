@@ -1,0 +1,110 @@
+"""The parts of a simulated Airflow, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .backfills import Backfills
+from .dags import Dag
+from .events import SOURCE, Events, Format
+from .faults import FaultPlan, Faults
+from .publisher import Publisher
+from .runs import Run
+from .scheduler import Scheduler
+from .store import Store
+
+MAX_TOKENS = 10_000
+COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a simulated Airflow is.
+
+    Attributes:
+        user: The only user.
+        password: The user's password.
+        version: Airflow's version.
+        seed: Decides faults and how long tasks take.
+        starts_per_second: How many runs start in a second at most; None: all that are due.
+        brokers: Kafka's bootstrap servers; empty: no events.
+        topic: The topic of the events.
+        form: Whose events are sent.
+        source: The name that this Airflow gives itself in events.
+    """
+
+    user: str = "admin"
+    password: str = "secret"  # noqa: S105 - it guards simulated runs on loopback
+    version: str = "3.3.2"
+    seed: int = 0
+    starts_per_second: float | None = None
+    brokers: str = ""
+    topic: str = "airflow.events"
+    form: Format = Format.AIRFLOW
+    source: str = SOURCE
+
+
+class SimulatedAirflow:
+    """A simulated Airflow. Everything happens in one event loop.
+
+    Args:
+        dags: The DAGs.
+        settings: What this Airflow is.
+
+    Attributes:
+        unhealthy: The components that are not healthy.
+        locked: Whether the credentials are refused.
+        requests: The number of answered requests, by route and status, for example ``("POST
+            /api/v2/dags/{dag_id}/dagRuns", 409)``.
+    """
+
+    def __init__(self, dags: Iterable[Dag], settings: Settings | None = None, faults: Faults | None = None) -> None:
+        self.settings = settings or Settings()
+        self.plan = FaultPlan(self.settings.seed, faults)
+        self.store = Store(dags)
+        self.backfills = Backfills(self.store)
+        self.publisher = (
+            Publisher(self.settings.brokers, self.settings.topic, self.plan) if self.settings.brokers else None
+        )
+        self.scheduler = Scheduler(
+            self.store,
+            self.backfills,
+            Events(self.settings.form, self.settings.source),
+            self.publisher,
+            seed=self.settings.seed,
+            starts_per_second=self.settings.starts_per_second,
+        )
+        self.unhealthy: set[str] = set()
+        self.locked = False
+        self.requests: Counter[tuple[str, int]] = Counter()
+        self._tokens: dict[str, None] = {}
+
+    def log_in(self, user: object, password: object) -> str | None:
+        """A new token; None: the credentials are wrong."""
+        if self.locked or (user, password) != (self.settings.user, self.settings.password):
+            return None
+        token = secrets.token_hex(16)
+        self._tokens[token] = None
+        if len(self._tokens) > MAX_TOKENS:
+            del self._tokens[next(iter(self._tokens))]
+        return token
+
+    def knows(self, token: str | None) -> bool:
+        """Whether this Airflow has issued a token."""
+        return token in self._tokens
+
+    def active(self) -> list[Run]:
+        """The queued and running runs."""
+        return self.store.active()
+
+    async def work(self) -> None:
+        """Move runs on until cancelled, and then send the events that wait."""
+        try:
+            await self.scheduler.work()
+        finally:
+            if self.publisher is not None:
+                await asyncio.to_thread(self.publisher.close)

@@ -1,0 +1,43 @@
+"""The DAGs that every simulated Airflow has: those of the benchmarks, and those of the contract
+tests with the behaviour of ``tests/e2e/dags``.
+"""
+
+from __future__ import annotations
+
+from .dags import Dag, cancellation_dag
+
+FIVE = ("extract", "prepare", "train", "evaluate", "publish")
+BUSY, SILENT, PAUSED = "bench_busy", "bench_silent", "bench_paused"
+
+
+def benchmark_dags() -> list[Dag]:
+    """``bench_busy`` runs five tasks in about two seconds, ``bench_silent`` starts and then reports
+    nothing, and the runs of ``bench_paused`` stay queued.
+    """
+    return [
+        Dag(dag_id=BUSY, tasks=FIVE, queued_seconds=0.2, task_seconds=0.35, jitter=0.5),
+        Dag(dag_id=SILENT, tasks=FIVE, outcome="waits"),
+        Dag(dag_id=PAUSED, tasks=FIVE, is_paused=True),
+        cancellation_dag(),
+    ]
+
+
+def contract_dags() -> list[Dag]:
+    """The DAGs of ``tests/contract``."""
+    return [
+        Dag(
+            dag_id="parity_params",
+            tasks=("echo",),
+            required=("count",),
+            params={"count": {"value": None, "schema": {"type": "integer"}}},
+        ),
+        Dag(dag_id="parity_paused", tasks=("waits_for_unpause",), is_paused=True),
+        Dag(dag_id="parity_mapped", tasks=("a", "b")),
+        Dag(dag_id="backfill_contract_days", is_paused=True, daily=True),
+        Dag(dag_id="people_approve", tasks=("train", "approve", "deploy"), asks={"approve": "Deploy {model}?"}),
+    ]
+
+
+def all_dags() -> list[Dag]:
+    """All DAGs of this module."""
+    return benchmark_dags() + contract_dags()

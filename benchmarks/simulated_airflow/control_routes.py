@@ -1,0 +1,43 @@
+"""Requests of whoever directs the simulation: what goes wrong, and what has happened.
+
+They need a token, as Airflow's own requests do, and no fault concerns them.
+
+- ``GET /simulation``: runs by DAG, requests by route and status, and events.
+- ``PUT /simulation/faults``: replace the faults (:class:`.Faults`).
+- ``GET /simulation/ends``: by run id, when runs ended, in seconds of the machine's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from .airflow import SimulatedAirflow
+from .faults import Faults
+from .requests import Answer, Refused, Request
+
+
+def get_counts(airflow: SimulatedAirflow, _: Request) -> Answer:
+    """How many runs, requests and events there have been."""
+    publisher = airflow.publisher
+    counts = {name: getattr(publisher, name, 0) for name in ("sent", "undelivered", "lost")}
+    return 200, {
+        "runs": {dag_id: len(airflow.store.runs(dag_id)) for dag_id in airflow.store.dags},
+        "active": len(airflow.active()),
+        "requests": {f"{route} {status}": count for (route, status), count in sorted(airflow.requests.items())},
+        "events": counts,
+    }
+
+
+def put_faults(airflow: SimulatedAirflow, request: Request) -> Answer:
+    """Replace the faults. Faults that the body leaves out stop."""
+    try:
+        airflow.plan.faults = Faults.model_validate(request.content())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise Refused(422, f"body.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return 200, airflow.plan.faults.model_dump()
+
+
+def get_ends(airflow: SimulatedAirflow, _: Request) -> Answer:
+    """When runs ended."""
+    return 200, airflow.store.ends

@@ -1,0 +1,113 @@
+"""What goes wrong with requests and events, and when: at random, deterministically by a seed."""
+
+from __future__ import annotations
+
+import random
+import re
+from enum import Enum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=600)]
+
+
+class Faults(BaseModel):
+    """The faults. Shares are of all requests, or of all events, from 0 to 1.
+
+    Attributes:
+        paths: A regular expression. Requests whose method and path it doesn't match have no
+            faults, for example ``POST .*/dagRuns$``.
+        latency_seconds: How long each request takes in addition, evenly between half and one and a
+            half times as long.
+        errors: The share of requests that are answered with 503.
+        throttled: The share of requests that are answered with 429.
+        retry_after_seconds: The ``Retry-After`` of a 429, in whole seconds.
+        resets: The share of requests whose connection is reset before they take effect.
+        lost_answers: The share of requests whose connection is reset after they took effect.
+        lost_events: The share of events that are not sent.
+        doubled_events: The share of events that are sent twice.
+        late_events: The share of events that are sent late, so that later ones overtake them.
+        late_seconds: How late.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    paths: Annotated[str, Field(max_length=500)] = ".*"
+    latency_seconds: Seconds = 0.0
+    errors: Share = 0.0
+    throttled: Share = 0.0
+    retry_after_seconds: Annotated[int, Field(ge=0, le=600)] = 1
+    resets: Share = 0.0
+    lost_answers: Share = 0.0
+    lost_events: Share = 0.0
+    doubled_events: Share = 0.0
+    late_events: Share = 0.0
+    late_seconds: Seconds = 1.0
+
+    @field_validator("paths")
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from error
+        return value
+
+
+class RequestFault(Enum):
+    """What goes wrong with one request."""
+
+    ERROR = "error"
+    THROTTLED = "throttled"
+    RESET = "reset"
+    LOST_ANSWER = "lost answer"
+
+
+class FaultPlan:
+    """Draws the faults of each request and event. The same seed draws the same faults, request by
+    request and event by event.
+
+    Args:
+        seed: The seed.
+    """
+
+    def __init__(self, seed: int, faults: Faults | None = None) -> None:
+        self._requests = random.Random(f"{seed} requests")  # noqa: S311 - no secret
+        self._events = random.Random(f"{seed} events")  # noqa: S311 - no secret
+        self.faults = faults or Faults()
+
+    def of_request(self, request: str) -> tuple[float, RequestFault | None]:
+        """How many seconds a request takes in addition, and what goes wrong with it.
+
+        Args:
+            request: Method and path, separated by a space.
+        """
+        faults = self.faults
+        if re.fullmatch(faults.paths, request) is None:
+            return 0.0, None
+        delay = faults.latency_seconds * (0.5 + self._requests.random()) if faults.latency_seconds else 0.0
+        chance = self._requests.random()
+        for share, fault in (
+            (faults.errors, RequestFault.ERROR),
+            (faults.throttled, RequestFault.THROTTLED),
+            (faults.resets, RequestFault.RESET),
+            (faults.lost_answers, RequestFault.LOST_ANSWER),
+        ):
+            if chance < share:
+                return delay, fault
+            chance -= share
+        return delay, None
+
+    def of_event(self) -> tuple[float, ...]:
+        """The delays in seconds after which an event is sent: none for a lost event, two for a
+        doubled one.
+        """
+        faults, chance = self.faults, self._events.random()
+        if chance < faults.lost_events:
+            return ()
+        if chance < faults.lost_events + faults.doubled_events:
+            return 0.0, 0.0
+        late = chance < faults.lost_events + faults.doubled_events + faults.late_events
+        return (faults.late_seconds if late else 0.0,)

@@ -1,0 +1,84 @@
+"""Sends messages to the Kafka topic, and lets some of them be lost, doubled or late."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from confluent_kafka import KafkaError, Producer
+from confluent_kafka import Message as Delivered
+
+from .events import Message
+from .faults import FaultPlan
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 5.0
+
+
+class Outlet(Protocol):
+    """Takes messages about runs."""
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        """Take messages, in order."""
+
+
+class Publisher:
+    """Sends messages from an event loop.
+
+    Args:
+        brokers: Kafka's bootstrap servers.
+        topic: The topic.
+        plan: Draws what goes wrong.
+
+    Attributes:
+        sent: How many messages were handed to Kafka's client.
+        undelivered: How many of them the brokers have not accepted.
+        lost: How many messages were left out on purpose.
+    """
+
+    def __init__(self, brokers: str, topic: str, plan: FaultPlan) -> None:
+        self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 1, "acks": 1})
+        self._topic = topic
+        self._plan = plan
+        self.sent = self.undelivered = self.lost = 0
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        """Send messages, as far as nothing goes wrong with them."""
+        for message in messages:
+            delays = self._plan.of_event()
+            self.lost += not delays
+            for delay in delays:
+                if delay:
+                    asyncio.get_running_loop().call_later(delay, self._send, message)
+                else:
+                    self._send(message)
+        self._producer.poll(0)
+
+    def close(self) -> None:
+        """Send what waits, for at most ``FLUSH_SECONDS``."""
+        if self._producer.flush(FLUSH_SECONDS):
+            log.warning("%d events did not reach Kafka within %.0f s", len(self._producer), FLUSH_SECONDS)
+
+    def _send(self, message: Message) -> None:
+        try:
+            self._producer.produce(
+                self._topic,
+                message.value,
+                message.key,
+                headers=list(message.headers) or None,
+                on_delivery=self._delivered,
+            )
+        except BufferError:
+            # As Airflow's producer does: a full queue loses the event.
+            self.undelivered += 1
+        else:
+            self.sent += 1
+
+    def _delivered(self, error: KafkaError | None, _: Delivered) -> None:
+        if error is not None:
+            self.undelivered += 1
+            if self.undelivered == 1:
+                log.warning("an event did not reach Kafka: %s", error)

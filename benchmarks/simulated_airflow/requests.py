@@ -1,0 +1,120 @@
+"""One request to the REST API, and the answers that are no success."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from .runs import Json, Run, TaskInstance
+
+MAXIMUM_PAGE = 100
+"""The most rows of an answer: Airflow's default of ``[api] maximum_page_limit``."""
+
+
+class Refused(Exception):
+    """An answer with an error status.
+
+    Attributes:
+        status: The HTTP status.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request.
+
+    Attributes:
+        path: The variable segments of the path by name, unquoted.
+        query: The values of each parameter.
+        body: The JSON body; None: there is none.
+    """
+
+    path: Mapping[str, str]
+    query: Mapping[str, list[str]] = field(default_factory=dict)
+    body: Any = None
+
+    def one(self, name: str) -> str | None:
+        """The first value of a parameter, or None."""
+        values = self.query.get(name)
+        return values[0] if values else None
+
+    def time(self, name: str) -> datetime | None:
+        """The first value of a parameter as a time, or None."""
+        text = self.one(name)
+        return moment(name, text) if text else None
+
+    def number(self, name: str, default: int) -> int:
+        """The first value of a parameter as a number."""
+        text = self.one(name)
+        if not text:
+            return default
+        if not text.isdigit() or len(text) > 18:
+            raise Refused(422, f"{name}: {text[:50]!r} is no whole number")
+        return int(text)
+
+    def content(self, *required: str) -> Json:
+        """The body, which has to be an object with these fields."""
+        if not isinstance(self.body, dict):
+            raise Refused(422, "body: has to be an object")
+        for name in required:
+            if name not in self.body:
+                raise Refused(422, f"body.{name}: Field required")
+        return self.body
+
+
+Answer = tuple[int, Any]
+Row = TypeVar("Row", Run, TaskInstance)
+
+
+def moment(name: str, text: str) -> datetime:
+    """A time in a request.
+
+    Raises:
+        Refused: The text is no time with a zone.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(422, f"{name}: {text[:50]!r} is no time") from None
+    if at.tzinfo is None:
+        raise Refused(422, f"{name}: {text[:50]!r} has no time zone")
+    return at
+
+
+def page(request: Request, name: str, rows: list[Json]) -> Json:
+    """One page of a list without cursors."""
+    limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
+    begin = request.number("offset", 0)
+    return {name: rows[begin : begin + limit], "total_entries": len(rows)}
+
+
+def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Callable[[Row], bool]) -> Json:
+    """One page of a list in the order of creation.
+
+    A request with a cursor gets the rows after the cursor, so rows that change meanwhile shift no
+    others. Rows are made for this page alone.
+    """
+    limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
+    if request.one("cursor") is None:
+        rows = sorted(filter(fits, found), key=_number)
+        begin = request.number("offset", 0)
+        return {name: [row.row() for row in rows[begin : begin + limit]], "total_entries": len(rows)}
+    after = request.number("cursor", 0)
+    rows = sorted((row for row in found if row.number > after and fits(row)), key=_number)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return {
+        name: [row.row() for row in rows],
+        "next_cursor": str(rows[-1].number) if more else None,
+        "previous_cursor": None,
+    }
+
+
+def _number(row: Run | TaskInstance) -> int:
+    return row.number

@@ -1,0 +1,154 @@
+"""A run of a DAG and its task instances, with the rows that Airflow's REST API shows of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from mljob_operator.core.run.states import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
+
+Json = dict[str, Any]
+TaskKey = tuple[str, int]
+RunKey = tuple[str, str]
+HEADER = ("::group::Log message source details", "/opt/airflow/logs/attempt=1.log", "::endgroup::")
+"""The header in which Airflow says where it has found a log."""
+
+
+def now() -> datetime:
+    """The time on Airflow's clock, which is this machine's."""
+    return datetime.now(UTC)
+
+
+def _line(at: datetime | None, event: str) -> Json:
+    return {"timestamp": text(at), "event": event, "level": "info"}
+
+
+def text(at: datetime | None) -> str | None:
+    """A time as Airflow writes it."""
+    return at.isoformat().replace("+00:00", "Z") if at is not None else None
+
+
+@dataclass(slots=True, eq=False)
+class TaskInstance:
+    """A task instance.
+
+    Attributes:
+        number: The position among all task instances, which orders lists.
+        changed: When the row changed last.
+        written: By number of the try, the lines that :meth:`write` has added to the log.
+    """
+
+    run: Run
+    number: int
+    task_id: str
+    changed: datetime
+    map_index: int = -1
+    state: TaskState = TaskState.NONE
+    try_number: int = 0
+    start: datetime | None = None
+    end: datetime | None = None
+    written: dict[int, list[Json]] | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the state is final."""
+        return self.state in FINISHED_TASK
+
+    def set(self, state: TaskState, at: datetime) -> None:
+        """Enter a state. Starting begins the next try."""
+        if state is TaskState.RUNNING and self.state is not TaskState.RUNNING:
+            self.try_number += 1
+            self.start, self.end = at, None
+        if state in FINISHED_TASK:
+            self.end = at
+            self.start = self.start or at
+        self.state, self.changed = state, at
+
+    def write(self, event: str) -> None:
+        """Add a line to the log of the current try."""
+        self.written = self.written or {}
+        self.written.setdefault(self.try_number, []).append(_line(now(), event))
+
+    def log(self, number: int) -> list[Json]:
+        """The log of a try. A task of which nothing was written says when it began and ended, so
+        the logs of thousands of runs need no memory.
+        """
+        if self.written is not None:
+            return self.written.get(number, [])
+        ends = [_line(self.end, f"{self.task_id} ends as {self.state}")] if self.is_finished else []
+        return [_line(self.start, f"{self.task_id} begins"), *ends]
+
+    def row(self) -> Json:
+        """The row of the REST API."""
+        return {
+            "task_id": self.task_id,
+            "dag_id": self.run.dag_id,
+            "dag_run_id": self.run.run_id,
+            "map_index": self.map_index,
+            "start_date": text(self.start),
+            "end_date": text(self.end),
+            "state": None if self.state is TaskState.NONE else self.state.value,
+            "try_number": self.try_number,
+            "max_tries": 0,
+            "operator": "_PythonDecoratedOperator",
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A run.
+
+    Attributes:
+        number: The position among all runs, which orders lists.
+        changed: When the row changed last.
+        ended: The machine's monotonic clock at the end, in seconds, which a watcher on the same
+            machine compares with its own.
+        outputs: The outputs that the run's last task has published.
+        xcoms: What tasks have pushed, by task id and key.
+        generation: How often the run was cleared or set from outside. A step of the scheduler that
+            was planned before is dropped.
+    """
+
+    dag_id: str
+    run_id: str
+    number: int
+    conf: Json
+    note: str | None
+    date: datetime | None
+    run_type: str
+    queued_at: datetime
+    changed: datetime
+    state: RunState = RunState.QUEUED
+    start: datetime | None = None
+    end: datetime | None = None
+    ended: float | None = None
+    backfill: int | None = None
+    generation: int = 0
+    tasks: dict[TaskKey, TaskInstance] = field(default_factory=dict)
+    xcoms: dict[RunKey, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> RunKey:
+        """The ids of the DAG and of the run."""
+        return self.dag_id, self.run_id
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended."""
+        return self.state in TERMINAL_RUN
+
+    def row(self) -> Json:
+        """The row of the REST API."""
+        return {
+            "dag_run_id": self.run_id,
+            "dag_id": self.dag_id,
+            "logical_date": text(self.date),
+            "queued_at": text(self.queued_at),
+            "start_date": text(self.start),
+            "end_date": text(self.end),
+            "run_type": self.run_type,
+            "state": self.state.value,
+            "conf": self.conf,
+            "note": self.note,
+        }

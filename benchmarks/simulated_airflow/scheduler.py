@@ -1,0 +1,220 @@
+"""Moves runs on, as Airflow's scheduler and workers do.
+
+The life of a run is a generator that yields how long it waits before its next step. A heap has the
+next step of each run, so runs that wait cost nothing, and one task of the event loop serves all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+import time
+from collections.abc import Callable, Generator
+
+from mljob_operator.core.run.states import RunState, TaskState
+
+from .backfills import Backfills
+from .dags import CANCEL_DAG, Dag
+from .events import Events
+from .publisher import Outlet
+from .runs import Run, TaskInstance
+from .store import Store
+
+Life = Generator[float, None, None]
+"""Yields the seconds before each next step of a run."""
+OUTPUTS_KEY = "mljob_outputs"
+AGAIN = 0.1
+"""Seconds after which a run that may not go on looks again."""
+BATCH = 50
+"""How many steps are taken before requests get their turn."""
+
+
+class Scheduler:
+    """Moves the runs of a store on.
+
+    Args:
+        store: The runs.
+        backfills: The backfills, which limit how many of their runs run at a time.
+        events: Makes the messages.
+        publisher: Sends the messages; None: nobody is told.
+        seed: Decides how long tasks take.
+        starts_per_second: How many runs start in a second at most; None: all that are due.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        backfills: Backfills,
+        events: Events,
+        publisher: Outlet | None = None,
+        *,
+        seed: int = 0,
+        starts_per_second: float | None = None,
+    ) -> None:
+        self._store = store
+        self._backfills = backfills
+        self._events = events
+        self._publisher = publisher
+        self._seed = seed
+        self._pause = 1 / starts_per_second if starts_per_second else 0.0
+        self._next_start = 0.0
+        self._due: list[tuple[float, int, Run, int, Life]] = []
+        self._order = itertools.count()
+        self._woken = asyncio.Event()
+
+    async def work(self) -> None:
+        """Move runs on until cancelled."""
+        while True:
+            self._woken.clear()
+            self._take_steps()
+            pause = min(self._due[0][0] - time.monotonic(), 1.0) if self._due else 1.0
+            if pause <= 0:
+                await asyncio.sleep(0)
+                continue
+            try:
+                await asyncio.wait_for(self._woken.wait(), pause)
+            except TimeoutError:
+                continue
+
+    def plan(self, run: Run) -> None:
+        """Move a run on from now on. A run of a paused or stale DAG stays queued."""
+        dag = self._store.dags[run.dag_id]
+        if run.is_over or (run.state is RunState.QUEUED and (dag.is_paused or dag.is_stale)):
+            return
+        self._push(run, run.generation, self._life(run, dag), 0.0)
+        self._woken.set()
+
+    def set_paused(self, dag_id: str, *, paused: bool) -> None:
+        """Pause or unpause a DAG."""
+        dag = self._store.dags[dag_id]
+        if dag.is_paused == paused:
+            return
+        self._store.dags[dag_id] = dag.model_copy(update={"is_paused": paused})
+        if not paused:
+            for run in self._store.active(dag_id):
+                if run.state is RunState.QUEUED:
+                    # A step that was planned before the pause is dropped.
+                    run.generation += 1
+                    self.plan(run)
+
+    def waiting(self) -> list[tuple[float, Run]]:
+        """The runs that take a step later, with the monotonic time of the step in seconds."""
+        return [(at, run) for at, _, run, _, _ in self._due]
+
+    def end(self, run: Run, state: RunState) -> int:
+        """End a run from outside: running tasks fail, and tasks without a state are skipped.
+        Returns how many tasks have failed.
+        """
+        run.generation += 1
+        failed = 0
+        for task in run.tasks.values():
+            if not task.is_finished:
+                begun = task.state is not TaskState.NONE
+                failed += begun
+                self.set_task(task, TaskState.FAILED if begun else TaskState.SKIPPED, tell=begun)
+        self._set_run(run, state)
+        return failed
+
+    def set_task(self, task: TaskInstance, state: TaskState, *, tell: bool = True) -> None:
+        """Set a task instance, and tell whoever listens."""
+        self._store.set_task(task, state)
+        if tell and self._publisher is not None:
+            error = "the task failed" if state is TaskState.FAILED else None
+            self._publisher.publish(self._events.of_task(task, error))
+
+    def _set_run(self, run: Run, state: RunState) -> None:
+        self._store.set_run(run, state)
+        if self._publisher is not None:
+            self._publisher.publish(self._events.of_run(run, state))
+        if run.is_over:
+            self._backfills.run_ended(run)
+
+    def _take_steps(self) -> None:
+        now = time.monotonic()
+        for _ in range(BATCH):
+            if not self._due or self._due[0][0] > now:
+                return
+            _, _, run, generation, life = heapq.heappop(self._due)
+            if run.generation == generation and (pause := next(life, None)) is not None:
+                self._push(run, generation, life, pause)
+
+    def _push(self, run: Run, generation: int, life: Life, pause: float) -> None:
+        heapq.heappush(self._due, (time.monotonic() + pause, next(self._order), run, generation, life))
+
+    def _life(self, run: Run, dag: Dag) -> Life:
+        chance = random.Random(f"{self._seed} {run.dag_id} {run.run_id} {run.generation}")  # noqa: S311 - no secret
+
+        def about(seconds: float) -> float:
+            return seconds * (1 + dag.jitter * (2 * chance.random() - 1))
+
+        if run.state is RunState.QUEUED:
+            yield about(dag.queued_seconds) + self._turn()
+            while not self._has_room(run):
+                yield AGAIN
+            if self._halted(run):
+                return
+            self._set_run(run, RunState.RUNNING)
+        for task in run.tasks.values():
+            if task.is_finished:
+                continue
+            while self._halted(run):
+                yield AGAIN
+            if not (yield from self._work(task, dag, about)):
+                return
+            if task.state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED):
+                break
+        else:
+            self._set_run(run, RunState.SUCCESS)
+            return
+        for task in run.tasks.values():
+            if task.state is TaskState.NONE:
+                self.set_task(task, TaskState.UPSTREAM_FAILED, tell=False)
+        self._set_run(run, RunState.FAILED)
+
+    def _work(self, task: TaskInstance, dag: Dag, about: Callable[[float], float]) -> Generator[float, None, bool]:
+        """Run a task. Returns whether the task ends by itself."""
+        self.set_task(task, TaskState.RUNNING)
+        if task.task_id in dag.asks:
+            self.set_task(task, TaskState.AWAITING_INPUT, tell=False)
+        if task.task_id in dag.asks or dag.outcome == "waits":
+            return False
+        reports = dag.progress_reports + 1
+        for number in range(1, reports):
+            yield about(dag.task_seconds) / reports
+            if self._publisher is not None:
+                self._publisher.publish(self._events.of_progress(task, number / reports))
+        yield about(dag.task_seconds) / reports
+        if dag.dag_id == CANCEL_DAG:
+            self._cancel(task.run)
+        is_last = task.task_id == dag.tasks[-1]
+        failed = is_last and dag.outcome == "failed"
+        if task.task_id in dag.returns:
+            task.run.xcoms[task.task_id, "return_value"] = dag.returns[task.task_id]
+        if is_last and dag.outputs and not failed:
+            task.run.xcoms[task.task_id, OUTPUTS_KEY] = dag.outputs
+        self.set_task(task, TaskState.FAILED if failed else TaskState.SUCCESS)
+        return True
+
+    def _cancel(self, canceller: Run) -> None:
+        target = self._store.get(str(canceller.conf.get("dag_id")), str(canceller.conf.get("dag_run_id")))
+        if target is not None and not target.is_over:
+            ended = self.end(target, RunState.FAILED)
+            if self._publisher is not None:
+                self._publisher.publish(self._events.of_cancellation(target, canceller, ended))
+
+    def _turn(self) -> float:
+        """How many seconds a run waits because others start before it."""
+        if not self._pause:
+            return 0.0
+        now = time.monotonic()
+        self._next_start = max(now, self._next_start) + self._pause
+        return self._next_start - now
+
+    def _halted(self, run: Run) -> bool:
+        dag = self._store.dags[run.dag_id]
+        return dag.is_paused or dag.is_stale
+
+    def _has_room(self, run: Run) -> bool:
+        return run.backfill is None or self._backfills.has_room(run.backfill)

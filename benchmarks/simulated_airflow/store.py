@@ -1,0 +1,146 @@
+"""The runs of the simulated Airflow, with the indexes that make a list cost what it returns.
+
+The change feed of an operator asks again and again for what changed since a moment ago. So runs and
+task instances are also kept in the order of their last change, and such a list looks at the changed
+ones alone, however many runs there are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
+from datetime import datetime
+from typing import Any
+
+from mljob_operator.core.run.states import RunState, TaskState
+
+from .dags import Dag
+from .runs import Run, RunKey, TaskInstance, TaskKey, now
+
+MAX_ENDS = 100_000
+"""How many ends of runs are remembered for those who measure."""
+
+
+class Store:
+    """All DAGs and runs.
+
+    Attributes:
+        dags: The DAGs by id.
+        ends: The monotonic times at which runs ended, by run id, in seconds.
+    """
+
+    def __init__(self, dags: Iterable[Dag]) -> None:
+        self.dags = {dag.dag_id: dag for dag in dags}
+        self.ends: dict[str, float] = {}
+        self._runs: dict[RunKey, Run] = {}
+        self._of_dag: dict[str, dict[str, Run]] = {}
+        self._active: dict[RunKey, Run] = {}
+        self._dates: dict[tuple[str, datetime], Run] = {}
+        self._changed_runs: dict[RunKey, Run] = {}
+        self._changed_tasks: dict[int, TaskInstance] = {}
+        self._numbers = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def get(self, dag_id: str, run_id: str) -> Run | None:
+        """A run, or None."""
+        return self._runs.get((dag_id, run_id))
+
+    def of_date(self, dag_id: str, date: datetime | None) -> Run | None:
+        """The DAG's run of a logical date, or None."""
+        return self._dates.get((dag_id, date)) if date is not None else None
+
+    def runs(self, dag_id: str = "~") -> ValuesView[Run]:
+        """The runs of a DAG, or of all (``~``), in the order of their creation."""
+        return (self._runs if dag_id == "~" else self._of_dag.get(dag_id, {})).values()
+
+    def active(self, dag_id: str = "~") -> list[Run]:
+        """The queued and running runs of a DAG, or of all (``~``), in the order of creation."""
+        return [run for run in self._active.values() if dag_id in ("~", run.dag_id)]
+
+    def runs_since(self, at: datetime) -> Iterator[Run]:
+        """The runs that changed at or after a time, the latest first."""
+        return itertools.takewhile(lambda run: run.changed >= at, reversed(self._changed_runs.values()))
+
+    def tasks_since(self, at: datetime) -> Iterator[TaskInstance]:
+        """The task instances that changed at or after a time, the latest first."""
+        return itertools.takewhile(lambda task: task.changed >= at, reversed(self._changed_tasks.values()))
+
+    def add(
+        self,
+        dag: Dag,
+        run_id: str,
+        conf: Mapping[str, Any],
+        *,
+        note: str | None = None,
+        date: datetime | None = None,
+        run_type: str = "manual",
+    ) -> Run:
+        """Create a queued run with its task instances."""
+        at = now()
+        run = Run(dag.dag_id, run_id, next(self._numbers), dict(conf), note or None, date, run_type, at, at)
+        for task_id in dag.tasks:
+            run.tasks[task_id, -1] = TaskInstance(run, next(self._numbers), task_id, at)
+        self._runs[run.key] = self._active[run.key] = run
+        self._of_dag.setdefault(dag.dag_id, {})[run_id] = run
+        if date is not None:
+            self._dates[dag.dag_id, date] = run
+        self.touch(run, run.tasks.values())
+        return run
+
+    def set_run(self, run: Run, state: RunState) -> None:
+        """Enter a state of a run."""
+        at = now()
+        run.state = state
+        if state is RunState.RUNNING:
+            run.start = at
+        if run.is_over:
+            run.end, run.ended = at, time.monotonic()
+            self._active.pop(run.key, None)
+            self.ends[run.run_id] = run.ended
+            if len(self.ends) > MAX_ENDS:
+                del self.ends[next(iter(self.ends))]
+        self.touch(run)
+
+    def set_task(self, task: TaskInstance, state: TaskState) -> None:
+        """Enter a state of a task instance."""
+        task.set(state, now())
+        self._moved(task)
+
+    def clear(self, run: Run, keys: Iterable[TaskKey]) -> None:
+        """Clear task instances. A run that has ended is queued again."""
+        at = now()
+        for task in (run.tasks[key] for key in keys):
+            task.state, task.start, task.end, task.changed = TaskState.NONE, None, None, at
+            self._moved(task)
+        run.queued_at = at
+        run.generation += 1
+        if run.is_over:
+            run.state, run.start, run.end, run.ended = RunState.QUEUED, at, None, None
+            self._active[run.key] = run
+        self.touch(run)
+
+    def remove(self, run: Run) -> None:
+        """Delete a run."""
+        run.generation += 1
+        for index in (self._runs, self._active, self._changed_runs):
+            index.pop(run.key, None)
+        self._of_dag[run.dag_id].pop(run.run_id, None)
+        if run.date is not None:
+            self._dates.pop((run.dag_id, run.date), None)
+        for task in run.tasks.values():
+            self._changed_tasks.pop(task.number, None)
+
+    def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
+        """Note that a run, and task instances of it, changed now."""
+        run.changed = now()
+        self._changed_runs.pop(run.key, None)
+        self._changed_runs[run.key] = run
+        for task in tasks:
+            self._moved(task)
+
+    def _moved(self, task: TaskInstance) -> None:
+        self._changed_tasks.pop(task.number, None)
+        self._changed_tasks[task.number] = task

@@ -1,0 +1,33 @@
+"""A page of a person's own that leads their browser to an address with a token."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+@contextmanager
+def first_page() -> Iterator[Callable[[str], str]]:
+    """Give a function that writes the page for an address, and returns the page's own address. The
+    page is removed at the end of the block.
+
+    Other people on the machine can see the arguments of the browser's process. So the browser gets
+    the address of a file that they can't read.
+    """
+    with TemporaryDirectory(prefix="mljob-ui-") as folder:
+
+        def write(url: str) -> str:
+            path = Path(folder, "first.html")
+            address = html.escape(url)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(
+                    '<!doctype html><html lang="en"><meta charset="utf-8"><title>MLJobs</title>'
+                    f'<meta http-equiv="refresh" content="0;url={address}"><p><a href="{address}">MLJobs</a></p></html>\n'
+                )
+            return path.as_uri()
+
+        yield write

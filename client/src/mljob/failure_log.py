@@ -1,0 +1,90 @@
+"""The lines of a failed task's log that say why it failed: pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from .text import clean_line
+
+SEARCHED_LINES: Final = 1_000
+"""How many lines at the end of a log are searched for the traceback."""
+_MATCHED: Final = 80
+"""How many characters of the status's error a line has to have. The status cuts long errors."""
+_MESSAGE_LINES: Final = 5
+"""How many further lines of an exception's message are shown."""
+_BEGINNING: Final = "Traceback (most recent call last):"
+_ENTRY: Final = re.compile(r"\A\d{4}-\d\d-\d\dT\S{1,20}Z (?:[A-Z][A-Z ]{6} |[A-Z]{8,10} )?")
+"""What mljob-api writes before the first line of each entry: its time and level."""
+
+
+class LogEnd(NamedTuple):
+    """Lines of a log.
+
+    Attributes:
+        lines: The lines.
+        following: How many lines follow after them.
+    """
+
+    lines: list[str]
+    following: int = 0
+
+    def title(self, whose: str) -> str:
+        """Return the words before the lines. ``whose`` is the log, such as ``its log``."""
+        if not self.following:
+            return f"The last {len(self.lines)} lines of {whose}:"
+        return f"The {len(self.lines)} lines of {whose} up to the error, before {self.following} others:"
+
+
+def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEnd:
+    """Return the last lines of a log if they have the traceback of the error, else the lines that end
+    with that traceback: a task may write much after its failure. Without a traceback, these are the
+    last lines.
+
+    Args:
+        lines: The end of the log.
+        limit: How many lines to return at most.
+        error: The error in the status, which tells it from tracebacks of something else. None if
+            the status has none.
+    """
+    tracebacks = list(_tracebacks(lines))
+    first = (error or "").partition("\n")[0]
+    wanted = " ".join((first.partition(": ")[2] or first).split())[:_MATCHED]
+    matching = [found for found in tracebacks if wanted and wanted in " ".join(_text(lines[found[1]]).split())]
+    begin, end = (matching or tracebacks or [(len(lines), len(lines) - 1)])[-1]
+    if limit <= 0 or begin >= len(lines) - limit:
+        return LogEnd(list(lines[-limit:]) if limit > 0 else [])
+    end = _end_of_message(lines, end)
+    return LogEnd(list(lines[max(end + 1 - limit, 0) : end + 1]), len(lines) - end - 1)
+
+
+def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last line of each traceback. The last one names the exception."""
+    begin: int | None = None
+    for index, line in enumerate(lines):
+        text = _text(line)
+        if text.endswith(_BEGINNING):
+            begin = index
+        elif begin is not None and text.strip() and not text.startswith((" ", "\t")):
+            yield begin, index
+            begin = None
+
+
+def _end_of_message(lines: Sequence[str], at: int) -> int:
+    """Return the last line of an exception's message, which may have some lines. Lines that a task
+    has written itself are entries of their own.
+    """
+    end = at
+    if _ENTRY.match(clean_line(lines[at])):
+        return at
+    for line in lines[at + 1 : at + 1 + _MESSAGE_LINES]:
+        if not line.strip() or _ENTRY.match(clean_line(line)):
+            break
+        end += 1
+    return end
+
+
+def _text(line: str) -> str:
+    """Return a line without the time and the level of its entry."""
+    return _ENTRY.sub("", clean_line(line), count=1)

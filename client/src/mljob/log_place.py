@@ -1,0 +1,123 @@
+"""Where a reader of a log is, so that it can go on after a lost connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import Final, NamedTuple
+
+from .errors import ApiError, BadAnswer, RunApiMissing
+from .retries import MAX_TRIES, wait_seconds
+
+READ_TRIES: Final = 2
+"""How often a log is asked for that is not followed, at most."""
+PATIENCE_SECONDS: Final = 600.0
+"""How long a reader that has begun to follow a log tries to go on, in seconds: an API server may
+restart, and a laptop's network comes back some time after its lid is opened.
+"""
+LASTED_SECONDS: Final = 10.0
+"""How long a connection has to last to be no failure although it brought no line, in seconds."""
+
+
+class LogLine(NamedTuple):
+    """A line of a log.
+
+    Attributes:
+        text: The line, without its line break.
+        after: The position to go on from after this line, or an empty text where it is not known.
+    """
+
+    text: str
+    after: str
+
+
+class LogPlace:
+    """Counts the lines that were read, and says what to ask for next.
+
+    Args:
+        params: What the first request asks for, without ``follow``.
+        follow: Whether the log is followed.
+        after: The position to begin at, instead of the beginning.
+    """
+
+    def __init__(self, params: Mapping[str, str], *, follow: bool, after: str = "") -> None:
+        from mljob_contract.run_api import LogPosition
+
+        self._params = dict(params)
+        self._follow = follow
+        self._position = LogPosition.parse(after) if after else None
+        self._notice = ""
+        self._was_told = False
+        self._was_open = False
+        self._opened_at: float | None = None
+        self._failures = 0
+        self._failing_since: float | None = None
+        self.goes_on = False
+        """Whether the answer has ended although the log goes on."""
+
+    def params(self) -> dict[str, str]:
+        """Return the query of the next request."""
+        self._opened_at, self.goes_on = None, False
+        if not self._follow:
+            return self._params
+        params = self._params | {"follow": "true", "positions": "true"}
+        if self._position is not None:
+            params.pop("tail", None)
+            params["after"] = str(self._position)
+        return params
+
+    def opened(self) -> None:
+        """Note that an answer has begun."""
+        self._was_open, self._opened_at = True, monotonic()
+
+    def take(self, line: bytes) -> LogLine | None:
+        """Return what a line of the answer says, or None if a person needn't read it.
+
+        Raises:
+            BadAnswer: The line has no valid position.
+        """
+        from mljob_contract.run_api import LOG_GOES_ON, LOG_NOTICE, LOG_POSITION, LogPosition
+
+        self._failures, self._failing_since = 0, None
+        text = line.decode(errors="replace").rstrip("\r")
+        if not text.startswith(LOG_NOTICE):
+            self._notice = ""
+            if self._position is not None:
+                self._position = self._position._replace(line=self._position.line + 1)
+            return self._told(text)
+        if self._follow and text == LOG_GOES_ON:
+            self.goes_on = True
+            return None
+        if self._follow and text.startswith(LOG_POSITION):
+            try:
+                self._position = LogPosition.parse(text.removeprefix(LOG_POSITION))
+            except ValueError as error:
+                raise BadAnswer(f"mljobs/log: {text[:200]!r} {error}.") from None
+            return None
+        # The answer that goes on says again what the one before has said last.
+        was_told, self._notice = text == self._notice, text
+        return None if was_told else self._told(text)
+
+    def wait_after(self, error: ApiError) -> float | None:
+        """Return how long to wait before the next request after a failure, in seconds. Return None
+        if there is to be none: the log can't go on without losing or repeating lines, or has not
+        gone on for long.
+        """
+        now = monotonic()
+        if self._opened_at is not None and now - self._opened_at >= LASTED_SECONDS:
+            self._failures, self._failing_since = 0, None
+        self._failures += 1
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        if isinstance(error, RunApiMissing) and not self._was_open:
+            may_go_on = False
+        elif self._follow and self._was_open:
+            may_go_on = now - self._failing_since < PATIENCE_SECONDS
+        else:
+            may_go_on = self._failures < (MAX_TRIES if self._follow else READ_TRIES)
+        if not may_go_on or (self._was_told and self._position is None):
+            return None
+        return wait_seconds(self._failures, error.retry_after)
+
+    def _told(self, text: str) -> LogLine:
+        self._was_told = True
+        return LogLine(text, "" if self._position is None else str(self._position))

@@ -1,0 +1,44 @@
+"""What pydantic finds in a spec, in words that name the value and say what to write."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .documents import MAX_QUOTED
+from .findings import meant
+from .text import plain
+
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
+
+
+def in_words(problem: Any) -> str:
+    """Return one of the errors of a ``ValidationError`` in words, such as ``'Trainingg' should be
+    'Training' or 'Custom' (did you mean Training?)``.
+    """
+    kind, given = str(problem["type"]), problem["input"]
+    if kind == "missing":
+        return "is missing"
+    if kind == "string_pattern_mismatch":
+        return f"{quoted(given)} has characters that are not allowed"
+    why = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    shown = f"{quoted(given)} " if isinstance(given, str | int | float) else ""
+    hint = ""
+    if kind.startswith(("int_", "float_")) and isinstance(given, str):
+        in_seconds = "; write a number of seconds, such as 7200 for two hours" if _SECONDS.fullmatch(given) else ""
+        hint = in_seconds or "; write it without quotes"
+    elif kind.startswith(("datetime_", "timezone_")):
+        hint = "; write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
+    elif kind == "enum" and isinstance(given, str):
+        hint = meant(given, re.findall(r"'([^']*)'", why))
+    return f"{shown}{why}{hint}"
+
+
+def field_of(problem: Any) -> str:
+    """Return the field of the spec that an error is about, such as ``spec.outputs[0].name``."""
+    return "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem["loc"])
+
+
+def quoted(value: Any) -> str:
+    """Return a value as Python writes it, cut to a length that a message can have."""
+    return plain(repr(value), MAX_QUOTED)

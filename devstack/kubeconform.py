@@ -1,0 +1,75 @@
+"""Checks manifests with kubeconform against the schemas of several versions of Kubernetes, without a
+cluster and without a network.
+
+kubeconform is built from locked Go modules. Its own schemas come from a server that a machine behind a
+package mirror may not reach, so the schemas come from the wheel ``kubernetes-validate``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+from devstack import bootstrap, golang, wheels
+from devstack.caches import cache_directory, once
+from devstack.golang import Program
+from devstack.progress import step
+
+KUBECONFORM = Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
+VERSIONS = ("1.29.0", "1.37.0")
+"""The oldest supported version of Kubernetes, and the newest one that has schemas."""
+
+_SCHEMAS = "kubernetes-schemas"
+_IN_WHEEL = Path("kubernetes_validate") / "kubernetes-json-schema"
+
+
+def problems(manifests: str, version: str, *, skip: tuple[str, ...] = ()) -> str:
+    """Check objects strictly: an unknown field is a problem, and so is a kind without a schema.
+
+    Args:
+        manifests: The objects, as a stream of YAML.
+        version: One of ``VERSIONS``.
+        skip: Kinds that Kubernetes itself does not have.
+
+    Returns:
+        What kubeconform says about each object with a problem. Empty: there is none.
+
+    Raises:
+        MissingToolError: kubeconform or the schemas can't be made.
+    """
+    location = _schemas() / f"v{version}" / "{{ .ResourceKind }}{{ .KindSuffix }}.json"
+    command = [
+        str(golang.built("kubeconform", KUBECONFORM)),
+        "-strict",
+        "-kubernetes-version",
+        version,
+        "-schema-location",
+        str(location),
+        *(["-skip", ",".join(skip)] if skip else []),
+    ]
+    done = subprocess.run(command, input=manifests, capture_output=True, text=True, timeout=60, check=False)
+    said = f"{done.stdout}{done.stderr}".strip()
+    return said or ("" if done.returncode == 0 else f"kubeconform ended with {done.returncode}")
+
+
+def _schemas() -> Path:
+    """Return the folder of the schemas, with a folder for each version."""
+    locked = hashlib.sha256((bootstrap.REQUIREMENTS / f"{_SCHEMAS}.txt").read_bytes()).hexdigest()[:12]
+
+    def make(target: Path) -> None:
+        source = wheels.installed(_SCHEMAS) / _IN_WHEEL
+        with step(_SCHEMAS, f"copying the schemas of {len(VERSIONS)} versions"):
+            for version in VERSIONS:
+                folder = target / f"v{version}"
+                folder.mkdir(parents=True)
+                for file in (source / f"v{version}-local-strict").glob("*.json"):
+                    # $id and the references are addresses on a server. Without $id, a reference is the
+                    # name of a file beside this one.
+                    text = file.read_text(encoding="utf-8").replace('"/api/_definitions.json#', '"_definitions.json#')
+                    schema = json.loads(text)
+                    schema.pop("$id", None)
+                    (folder / file.name).write_text(json.dumps(schema), encoding="utf-8")
+
+    return once(cache_directory() / f"{_SCHEMAS}-files-{locked}", "copying the schemas of Kubernetes", make)

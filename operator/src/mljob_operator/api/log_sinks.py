@@ -1,0 +1,101 @@
+"""Sinks for the lines of one try's log: all lines, the last ones, or those from a line on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from mljob_contract.run_api import LOG_NOTICE, LOG_POSITION, LogPosition
+
+MAX_TAIL_BYTES = 4 * 1024 * 1024
+"""The maximum number of bytes that ``tail`` keeps in memory. The oldest lines are left out."""
+
+
+class Sink(Protocol):
+    """Takes the lines of a log."""
+
+    async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
+        """Take lines.
+
+        Args:
+            lines: The lines.
+            first: The number of the first of them in the log of the try, from 0.
+            last: Whether no more lines are there for now.
+        """
+        ...
+
+
+class Lines:
+    """Writes lines, and their positions if the client asks for positions.
+
+    Args:
+        start: The position of the first line of the try.
+        write: Sends bytes to the client.
+        positions: Whether to write positions.
+    """
+
+    def __init__(self, start: LogPosition, write: Callable[[bytes], Awaitable[None]], *, positions: bool) -> None:
+        self._start = start
+        self._write = write
+        self._positions = positions
+        self._next: int | None = None
+
+    async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
+        """Take lines."""
+        del last
+        if not lines:
+            return
+        text = "".join(f"{line}\n" if not line.startswith(LOG_NOTICE) else f" {line}\n" for line in lines)
+        if self._positions and first != self._next:
+            text = f"{LOG_POSITION}{self._start._replace(line=first)}\n{text}"
+        self._next = first + len(lines)
+        await self._write(text.encode())
+
+
+class Tail:
+    """Passes on the last lines of what is there, and then all lines that follow.
+
+    Args:
+        lines: The number of lines.
+        write: Takes the lines.
+    """
+
+    def __init__(self, lines: int, write: Sink) -> None:
+        self._lines: deque[str] = deque()
+        self._limit = lines
+        self._size = 0
+        self._write = write
+        self._is_over = False
+
+    async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
+        """Take lines."""
+        if self._is_over:
+            await self._write(lines, first=first, last=last)
+            return
+        for line in lines:
+            self._lines.append(line)
+            self._size += len(line)
+            while self._lines and (len(self._lines) > self._limit or self._size > MAX_TAIL_BYTES):
+                self._size -= len(self._lines.popleft())
+        if last:
+            kept, self._lines, self._is_over = list(self._lines), deque(), True
+            await self._write(kept, first=first + len(lines) - len(kept), last=True)
+
+
+class From:
+    """Passes on all lines from a line on.
+
+    Args:
+        line: The number of the line, from 0.
+        write: Takes the lines.
+    """
+
+    def __init__(self, line: int, write: Sink) -> None:
+        self._line = line
+        self._write = write
+
+    async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
+        """Take lines."""
+        skipped = min(max(self._line - first, 0), len(lines))
+        await self._write(lines[skipped:], first=first + skipped, last=last)

@@ -1,0 +1,52 @@
+"""kubeconform finds no problem in the objects of the chart, for the oldest supported and the newest
+version of Kubernetes. tests/chart/test_cluster.py asks a real API server the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from devstack import kubeconform
+from tests.chart.conftest import Render
+from tests.chart.rendering import merged
+from tests.chart.value_sets import VALUE_SETS
+
+OTHERS = ("ServiceMonitor", "PrometheusRule", "Certificate")
+"""Kinds of the Prometheus operator and of cert-manager."""
+
+MONITORED = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}
+
+# The first test builds kubeconform, in half a minute. The timeout applies only to the tests themselves.
+pytestmark = pytest.mark.timeout(60, func_only=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built() -> None:
+    assert kubeconform.problems("", kubeconform.VERSIONS[0]) == ""
+
+
+@pytest.mark.parametrize("version", kubeconform.VERSIONS)
+@pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
+def test_the_objects_fit_the_schemas(render: Render, values: dict[str, Any], version: str) -> None:
+    values = merged(values, MONITORED)
+    text = yaml.safe_dump_all(render(values, options=("--kube-version", version)).objects)
+
+    assert kubeconform.problems(text, version, skip=OTHERS) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        pytest.param("replicas: 2", "replicaz: 2", "'replicaz' not allowed", id="an unknown field"),
+        pytest.param("replicas: 2", "replicas: two", "got string, want", id="a value of another type"),
+        pytest.param("kind: Deployment", "kind: Deployable", "could not find schema", id="an unknown kind"),
+    ],
+)
+def test_kubeconform_reports_a_problem(render: Render, old: str, new: str, problem: str) -> None:
+    text = yaml.safe_dump(render().one("Deployment"))
+    assert old in text
+
+    assert problem in kubeconform.problems(text.replace(old, new), kubeconform.VERSIONS[0])

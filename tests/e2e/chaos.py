@@ -1,0 +1,180 @@
+"""Chaos: parts of the system are away for a while at random times, while a watch notes how the
+status of each MLJob moves.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import urllib3
+
+from mljob_contract.mljob.status import Phase
+from tests.live.eventually import eventually
+from tests.live.kubernetes_api import KubernetesApi
+from tests.live.mljobs import TERMINAL, Object
+
+RANKS = {phase.value: rank for rank, phase in enumerate(Phase)}
+"""Phases in the order in which an MLJob without retries may have them. The terminal phases share a
+rank, because none of them may follow another.
+"""
+RANKS |= dict.fromkeys(TERMINAL, len(Phase))
+
+PAUSE = 0.2
+"""Seconds between attempts to reach an API server that is away."""
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A planned absence of one part.
+
+    Attributes:
+        begin: Seconds after the first MLJob is submitted.
+        take_away: Kills the part. Returns the function that brings the part back.
+    """
+
+    part: str
+    begin: float
+    take_away: Callable[[], Callable[[], None]]
+
+
+def planned(
+    parts: Mapping[str, Callable[[], Callable[[], None]]], within: float, chance: random.Random
+) -> list[Outage]:
+    """Plan one outage of each part, at a random time within so many seconds. Outages may overlap."""
+    return [Outage(part, chance.uniform(0, within), take_away) for part, take_away in parts.items()]
+
+
+class Outages:
+    """Takes parts away at the planned times and brings them back.
+
+    Args:
+        seconds: How long each part is away.
+    """
+
+    def __init__(self, plan: Sequence[Outage], seconds: float) -> None:
+        self._threads = [threading.Thread(target=self._run, args=(outage, seconds)) for outage in plan]
+        self._over = threading.Event()
+        self._problems: list[BaseException] = []
+        self.times: dict[str, tuple[float, float]] = {}
+        """When each part was taken away and was back, in seconds since the epoch."""
+
+    def begin(self) -> None:
+        """Begin to count the time."""
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self) -> None:
+        """Wait until all parts were away and are back.
+
+        Raises:
+            BaseException: A part could not be taken away or brought back.
+        """
+        for thread in self._threads:
+            thread.join()
+        if self._problems:
+            raise self._problems[0]
+
+    def end(self) -> None:
+        """Bring all parts back now."""
+        self._over.set()
+        self.wait()
+
+    def _run(self, outage: Outage, seconds: float) -> None:
+        try:
+            if self._over.wait(outage.begin):
+                return
+            began = time.time()
+            bring_back = outage.take_away()
+            self._over.wait(seconds)
+            bring_back()
+            self.times[outage.part] = began, time.time()
+        except BaseException as problem:
+            self._problems.append(problem)
+
+
+@dataclass
+class Course:
+    """What the watch saw of one MLJob.
+
+    Attributes:
+        ended: When the watch saw a terminal phase, in seconds since the epoch; 0: not yet.
+        backward: Each step of phase, progress or attempts that went backward.
+    """
+
+    phase: str = Phase.PENDING.value
+    percent: int = 0
+    run_ids: set[str] = field(default_factory=set)
+    ended: float = 0
+    backward: list[str] = field(default_factory=list)
+
+    def saw(self, status: Object) -> None:
+        """Add a status."""
+        phase, percent = status.get("phase", Phase.PENDING.value), status.get("percent", 0)
+        if RANKS[phase] < RANKS[self.phase] or (self.ended and phase != self.phase):
+            self.backward.append(f"phase {self.phase} -> {phase}")
+        # In a failed run, skipped tasks no longer count as succeeded.
+        if percent < self.percent and phase not in ("Failed", "Cancelled"):
+            self.backward.append(f"percent {self.percent} -> {percent}")
+        self.phase, self.percent = phase, percent
+        if "dagRunId" in status:
+            self.run_ids.add(status["dagRunId"])
+        if phase in TERMINAL:
+            self.ended = self.ended or time.time()
+
+
+class Watcher:
+    """Watches the MLJobs of a namespace in a thread, also after the API server was away.
+
+    Args:
+        path: The path of the list of MLJobs.
+    """
+
+    def __init__(self, api: KubernetesApi, path: str) -> None:
+        self._api, self._path = api, path
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.courses: dict[str, Course] = {}
+        self.changes = 0
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                found = self._api.get(self._path)
+                for item in found["items"]:
+                    self._saw(item)
+                version = found["metadata"]["resourceVersion"]
+                for event in self._api.watch(self._path, resourceVersion=version, timeoutSeconds="5"):
+                    if event["type"] != "ERROR":
+                        self._saw(event["object"])
+            except (urllib3.exceptions.HTTPError, AssertionError, ValueError):
+                # A server that is away, or that starts, and half a line of one that was killed.
+                self._over.wait(PAUSE)
+
+    def _saw(self, job: Object) -> None:
+        self.changes += 1
+        self.courses.setdefault(job["metadata"]["name"], Course()).saw(job.get("status") or {})
+
+
+def insist(request: Callable[[], object], what: str) -> None:
+    """Repeat a request until a server that may be away has answered it."""
+
+    def done() -> bool:
+        try:
+            request()
+        except urllib3.exceptions.HTTPError as error:
+            raise AssertionError(str(error)) from error
+        return True
+
+    eventually(done, what)

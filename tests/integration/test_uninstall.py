@@ -1,0 +1,80 @@
+"""What the commands of docs/operations/uninstall.md do to MLJobs and to their runs: on a real Kubernetes
+API, with the real operator and a simulated Airflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mljob_contract.mljob import FINALIZER
+from tests.conftest import NewInstallation
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.pages import ROOT, blocks, typed
+from tests.walk.airflow import SUCCEEDS, WAITS, WalkAirflow, walk_airflow
+
+TROUBLESHOOTING = ROOT / "docs" / "operations" / "troubleshooting.md"
+
+
+@pytest.fixture
+def airflow() -> Iterator[WalkAirflow]:
+    with walk_airflow() as airflow:
+        yield airflow
+
+
+@pytest.fixture
+def operator(airflow: WalkAirflow, installation: NewInstallation) -> Installation:
+    return installation(
+        "uninstall",
+        MLJOB_AIRFLOW_URL=airflow.url,
+        MLJOB_AIRFLOW_USER=airflow.user,
+        MLJOB_AIRFLOW_PASSWORD=airflow.password,
+        MLJOB_KAFKA_BOOTSTRAP_SERVERS="",
+        MLJOB_RESYNC_INTERVAL_SECONDS="1",
+    )
+
+
+def test_deleting_all_mljobs_ends_their_runs_but_those_to_be_retained(
+    operator: Installation, airflow: WalkAirflow
+) -> None:
+    jobs = operator.jobs
+    jobs.submit("done", SUCCEEDS)
+    jobs.submit("ended", WAITS)
+    jobs.submit("retained", WAITS, deletionPolicy="Retain")
+    jobs.until_phase("done", "Succeeded")
+    ended, retained = (jobs.until_phase(name, "Running")["dagRunId"] for name in ("ended", "retained"))
+
+    jobs.kubectl("delete", "mljobs", "--all")
+
+    assert jobs.all() == {}
+    assert ended in airflow.run_ids()
+    assert airflow.active() == [retained]
+
+
+def test_without_an_operator_a_deletion_waits_until_the_finalizer_is_removed(
+    operator: Installation, airflow: WalkAirflow
+) -> None:
+    jobs = operator.jobs
+    jobs.submit("done", SUCCEEDS)
+    jobs.submit("left", WAITS)
+    jobs.until_phase("done", "Succeeded")
+    eventually(lambda: not jobs.get("done")["metadata"].get("finalizers"), "the finished MLJob has no finalizer")
+    run = jobs.until_phase("left", "Running")["dagRunId"]
+    operator.operator.stop()
+
+    jobs.kubectl("delete", "mljobs", "--all", "--wait=false")
+
+    jobs.until_gone("done")
+    assert jobs.get("left")["metadata"]["finalizers"] == [FINALIZER]
+    (command,) = [
+        line
+        for block in blocks(TROUBLESHOOTING, "console")
+        for line in typed(block)
+        if "metadata/finalizers" in line and "mljob <" in line
+    ]
+    _, _, patch = command.partition(" -p ")
+    jobs.kubectl("patch", "mljob", "left", "--type=json", "-p", patch.strip("'"))
+    jobs.until_gone("left")
+    assert airflow.active() == [run]

@@ -1,0 +1,104 @@
+"""What an image has, without an image: the wheels and the locked packages of the Dockerfile, started
+as the chart's Pod starts them. The user is 65532 without capabilities, the root file system is
+read-only, and only ``/tmp`` is writable.
+
+The processes run in a mount namespace of their own. That takes root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from devstack import bootstrap
+
+ROOT = Path(__file__).resolve().parents[2]
+USER = 65532
+HOME = Path("/opt")
+"""The folder of the image's content, in the mount namespace."""
+PROGRAMS = ("unshare", "mount", "setpriv")
+
+_MOUNTS = """
+mount --make-rprivate /
+mount --bind "$1" /opt
+mount -t tmpfs -o mode=1777,size=64m tmpfs /tmp
+mount -o remount,bind,ro /opt
+mount -o remount,bind,ro /
+shift
+cd /tmp
+exec setpriv --reuid=65532 --regid=65532 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
+"""
+
+
+def missing() -> str:
+    """What this machine lacks to start a process like a Pod. Empty: nothing."""
+    if os.geteuid() != 0:
+        return "not root"
+    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    if absent:
+        return f"no {', '.join(absent)}"
+    tried = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True, check=False)
+    return tried.stderr.strip() if tried.returncode else ""
+
+
+def install(target: Path, lock: str, *packages: str) -> None:
+    """Install the wheels of packages of this repository, and a lock, as the Dockerfile does.
+
+    Args:
+        target: The folder that becomes ``/opt``. It gets a folder ``packages``.
+        lock: The name of a file in ``requirements/``.
+        packages: Folders of this repository, each with a ``pyproject.toml``.
+    """
+    content, variables = target / "packages", bootstrap.uv_environment()
+    wheels = target.with_name(f"{target.name}-wheels")
+    for package in packages:
+        subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)],
+            cwd=ROOT / package, check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+    to = ("--quiet", "--no-deps", "--python", sys.executable, "--target", str(content))
+    pip = (bootstrap.uv(), "pip", "install", *to)
+    for wanted in (
+        ("--require-hashes", "-r", str(ROOT / "requirements" / lock)),
+        tuple(map(str, wheels.glob("*.whl"))),
+    ):
+        subprocess.run([*pip, *wanted], check=True, capture_output=True, timeout=300, env=variables)
+    _share(target)
+
+
+def _share(target: Path) -> None:
+    """Let every user read the content, as in an image."""
+    for folder, _, files in os.walk(target):
+        Path(folder).chmod(0o755)
+        for name in files:
+            path = Path(folder, name)
+            path.chmod(path.stat().st_mode | 0o444)
+
+
+def start(
+    content: Path, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """Start Python with these arguments as the container of a Pod.
+
+    Args:
+        content: The folder that becomes ``/opt``.
+        environment: The environment of the container. There is no other variable but ``PATH``, ``HOME``
+            and those of the Dockerfile.
+    """
+    of_image = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/tmp",
+        "PYTHONPATH": str(HOME / "packages"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    python = bootstrap.base_python()
+    command = ["unshare", "--mount", "bash", "-ec", _MOUNTS, "bash", str(content), python, "-s", *arguments]
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            command, env=of_image | dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        )

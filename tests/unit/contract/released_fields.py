@@ -1,0 +1,73 @@
+"""The fields of the CRDs, and those that were released: ``python -m tests.unit.contract.released_fields``
+adds new fields to the released ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+RELEASED = Path(__file__).with_name("released_fields.json")
+
+Fields = dict[str, str]
+"""The type of a field by its path. A required field has an exclamation mark."""
+
+
+@cache
+def fields_of_crds() -> dict[str, Fields]:
+    """The fields of each CRD of this tree, by its plural."""
+    found = {}
+    for file in sorted((ROOT / "crds").glob("*.yaml")):
+        crd = yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]
+        (version,) = crd["versions"]
+        schema = version["schema"]["openAPIV3Schema"]["properties"]
+        found[f"{crd['names']['plural']}.{version['name']}"] = {
+            path: kind for part in ("spec", "status") for path, kind in _fields(schema[part], part)
+        }
+    return found
+
+
+@cache
+def released() -> dict[str, Fields]:
+    """The released fields of each CRD."""
+    found: dict[str, Fields] = json.loads(RELEASED.read_text(encoding="utf-8"))
+    return found
+
+
+def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        below = f"{path}.{name}"
+        yield below, f"{field.get('type', 'any')}{'!' if name in required else ''}"
+        yield from _fields(field, below)
+    if "items" in schema:
+        yield f"{path}[]", str(schema["items"].get("type", "any"))
+        yield from _fields(schema["items"], f"{path}[]")
+    if isinstance(schema.get("additionalProperties"), Mapping):
+        yield from _fields(schema["additionalProperties"], f"{path}{{}}")
+
+
+def breaking(earlier: Fields, now: Fields) -> list[str]:
+    """The fields that are new and required, in objects that were released."""
+    new = [path for path, kind in now.items() if path not in earlier and kind.endswith("!")]
+    return [path for path in new if (parent := path.rpartition(".")[0]) in earlier or "." not in parent]
+
+
+def main() -> None:
+    """Add the fields of the CRDs to the released ones. A released field stays as it is."""
+    earlier: dict[str, Fields] = released() if RELEASED.exists() else {}
+    for crd, fields in fields_of_crds().items():
+        if crd in earlier and (broken := breaking(earlier[crd], fields)):
+            raise SystemExit(f"{crd} gets required fields, and objects that exist lack them: {', '.join(broken)}")
+    merged = {crd: dict(sorted((fields | earlier.get(crd, {})).items())) for crd, fields in fields_of_crds().items()}
+    RELEASED.write_text(json.dumps(earlier | merged, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
