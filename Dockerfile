@@ -5,9 +5,9 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 
 # The locked, hash-checked dependencies come first: they change seldom, so this layer is mostly cached.
-# EXTRAS=msk adds AWS's library for Amazon MSK with IAM.
+# EXTRAS=msk adds AWS's library for Amazon MSK with IAM, and EXTRAS=tracing OpenTelemetry's for traces. EXTRAS="msk tracing" adds both.
 ARG EXTRAS=
-COPY requirements/build.txt requirements/operator.txt requirements/msk.txt requirements/
+COPY requirements/build.txt requirements/operator.txt requirements/msk.txt requirements/tracing.txt requirements/
 RUN python -m venv /opt/mljob-operator \
  && for lock in operator $EXTRAS; do \
       /opt/mljob-operator/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements/$lock.txt || exit 1; \

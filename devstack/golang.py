@@ -117,8 +117,9 @@ def built(name: str, program: Program) -> Path:
     Raises:
         MissingToolError: The program can't be built. The message says why.
     """
-    sources = [MODULES / program.module / file for file in ("go.sum", "main.go")]
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources if file.exists())).hexdigest()[:12]
+    folder = MODULES / program.module
+    own = [file for file in sorted(folder.glob("*.go")) if file.name != "tools.go"]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in (folder / "go.sum", *own))).hexdigest()[:12]
 
     def make(target: Path) -> None:
         target.mkdir()

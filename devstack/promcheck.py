@@ -1,4 +1,4 @@
-"""Checks rules, queries and metrics with Prometheus' own parsers.
+"""Checks rules, queries and metrics with Prometheus' own parsers and engine.
 
 ``go/promcheck`` is a small program around the packages that promtool uses. It is built once, in less
 than a minute, from Go sources whose hashes are in its ``go.sum``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from devstack import golang
@@ -40,27 +40,31 @@ class Findings:
         problems: Why rules or queries are invalid, and how metrics differ from Prometheus'
             conventions.
         uses: The metrics in the queries, and in the rules' queries.
+        firing: The alerts of the rules that fire at the end of the series, each with its labels.
     """
 
     problems: Sequence[str]
     uses: Sequence[Use]
+    firing: Sequence[tuple[str, Mapping[str, str]]]
 
 
-def check(*, rules: str = "", queries: Sequence[str] = (), metrics: str = "") -> Findings:
+def check(*, rules: str = "", series: Sequence[str] = (), queries: Sequence[str] = (), metrics: str = "") -> Findings:
     """Check rules, queries and metrics.
 
     Args:
         rules: A file of rules for Prometheus, as ``promtool check rules`` reads it.
+        series: Series in the notation of ``promtool test rules``, such as ``up{job="x"} 1x10``, with a
+            sample a minute. Prometheus' engine evaluates the rules on them.
         queries: PromQL expressions.
         metrics: The text of a scrape, as ``promtool check metrics`` reads it.
 
     Raises:
         MissingToolError: The program can't be built. The message says why.
     """
-    asked = json.dumps({"rules": rules, "queries": list(queries), "metrics": metrics})
+    asked = json.dumps({"rules": rules, "series": list(series), "queries": list(queries), "metrics": metrics})
     answer = subprocess.run(
         [golang.built("promcheck", PROMCHECK)], input=asked, capture_output=True, text=True, check=True
     ).stdout
     found = json.loads(answer)
     uses = [Use(use["query"], use["metric"], frozenset(use["labels"])) for use in found["uses"]]
-    return Findings(found["problems"], uses)
+    return Findings(found["problems"], uses, [(alert["alert"], alert["labels"]) for alert in found["firing"]])

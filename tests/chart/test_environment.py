@@ -185,6 +185,12 @@ def test_with_brokers_the_operator_reads_the_default_topic(render: Render) -> No
         pytest.param(
             {"airflow": {"cancelFallbackSeconds": 60}}, "CANCEL_FALLBACK_SECONDS", "60", id="time before REST cancels"
         ),
+        pytest.param(
+            {"operator": {"tracesEndpoint": "http://collector:4318/v1/traces"}},
+            "TRACES_ENDPOINT",
+            "http://collector:4318/v1/traces",
+            id="traces",
+        ),
         pytest.param({"operator": {"logFormat": "text"}}, "LOG_FORMAT", "text", id="log format"),
         pytest.param({"operator": {"logLevel": "debug"}}, "LOG_LEVEL", "debug", id="log level"),
     ],
@@ -458,7 +464,7 @@ def test_the_chart_sets_all_settings_of_the_operator_and_no_other_variable(rende
         {"kafka": OIDC},
         {"kafka": MSK},
     )
-    releases += ({"operator": {"selector": {"matchLabels": {"team": "a"}}}},)
+    releases += ({"operator": {"selector": {"matchLabels": {"team": "a"}}, "tracesEndpoint": "http://collector"}},)
     assert {name for values in releases for name in render(values).env} == {
         f"MLJOB_{field.upper()}" for field in Settings.model_fields
     }

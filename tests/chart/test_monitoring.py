@@ -13,10 +13,13 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from devstack import promcheck
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.metrics import Metrics
+from mljob_operator.controllers.mljob.write_queue import WriteQueue
 from mljob_operator.core.mljob.job_labels import JobLabels
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, INSTANCE_CRD, NAMESPACE, ROOT
@@ -55,6 +58,7 @@ def everything() -> Metrics:
     metrics.reservations("prod", 1, 1)
     metrics.kafka_connected("airflow.events", True)
     metrics.kafka_lag("airflow.events", 0)
+    metrics.follow_writes(WriteQueue().numbers)
     return metrics
 
 
@@ -107,6 +111,14 @@ def test_metrics_follow_prometheus_conventions() -> None:
     # A stateful promlint would know that prometheus_client's times of creation belong to a metric.
     plain = "".join(line for line in text.splitlines(keepends=True) if "_created" not in line)
     assert promcheck.check(metrics=plain).problems == []
+
+
+def test_openmetrics_with_exemplars_can_be_read() -> None:
+    text = openmetrics.generate_latest(everything().registry).decode()
+    read = {family.name: family for family in text_string_to_metric_families(text)}
+    assert read.keys() == {family.name for family in families()}
+    exemplars = [sample.exemplar for sample in read["mljob_job_run_seconds"].samples if sample.exemplar]
+    assert [exemplar.labels for exemplar in exemplars] == [{"run_id": "run"}]
 
 
 def test_rules_are_valid_and_name_metrics_and_labels_that_exist() -> None:
@@ -248,6 +260,8 @@ def test_kube_state_metrics_reads_fields_that_exist(resource: dict[str, Any]) ->
     version = SCHEMAS[kind["kind"]]
     assert (kind["group"], kind["version"]) == ("mljob.dev", version["name"])
     schema = version["schema"]["openAPIV3Schema"]
+    assert resource["resourcePlural"] == f"{kind['kind'].lower()}s"
+    assert resource["errorLogV"] > 0, "else each field that an object does not have yet is an error in the log"
     for metric in resource["metrics"]:
         name = TYPES[metric["each"]["type"]]
         assert metric["each"].keys() == {"type", name}, metric["name"]

@@ -209,15 +209,24 @@ def test_transition_time_of_a_condition_changes_only_with_its_status(jobs: MLJob
 
 def test_operator_answers_the_kubelet_and_prometheus(jobs: MLJobs, with_kafka: Installation) -> None:
     jobs.until_finished("good", "bad")
+    jobs.until_phase("long", "Running")
     operator = with_kafka.operator
 
     assert operator.get("/livez") == (200, "ok")
     assert operator.get("/readyz") == (200, "ok")
     metrics = operator.metrics()
-    # The labels, in alphabetical order: airflow, namespace, phase, reason, type.
-    ended = {key[3] for key, value in metrics.items() if key[0] == "mljob_jobs_finished_total" and value >= 1}
-    assert ended >= {"Succeeded", "Failed"}
+    of_team = ("", jobs.namespace)
+    assert metrics["mljob_jobs_finished_total", *of_team, "Succeeded", "Succeeded", "Enrichment"] >= 1
+    assert metrics["mljob_jobs_finished_total", *of_team, "Failed", "TaskFailed", "Custom"] >= 1
+    assert any(key[:4] == ("mljob_jobs", *of_team, "Running") and key[-1] == "Custom" for key in metrics)
     assert metrics["mljob_jobs_live",] >= 1
+    for stage in ("submission_wait", "queue_wait", "run"):
+        assert metrics[f"mljob_job_{stage}_seconds_count", *of_team, "Enrichment"] == 1
+    run, wait = (metrics[f"mljob_job_{stage}_seconds_sum", *of_team, "Enrichment"] for stage in ("run", "queue_wait"))
+    whole = metrics["mljob_job_duration_seconds_sum", *of_team, "Succeeded", "Enrichment"]
+    assert 0 < run + wait <= whole + 2, "times of a status have whole seconds"
+    assert metrics["mljob_feed_read_timestamp_seconds", ""] > 0
+    assert any(key[0] == "mljob_kafka_lag" for key in metrics)
     assert metrics["mljob_status_patch_seconds_count",] > 5
     assert metrics["mljob_event_to_status_seconds_count",] > 5
     assert metrics["mljob_resyncs_total", "", "ok"] > 0

@@ -51,7 +51,23 @@ WITHOUT_MEANING = {"text", "mermaid"}
 compares the diagram of phases with the code.
 """
 
-OTHER_PROGRAMS = {".", "alias", "acls", "cosign", "curl", "docker", "done", "for", "gh", "grep", "jq", "oc"}
+OTHER_PROGRAMS = {
+    ".",
+    "alias",
+    "acls",
+    "cosign",
+    "curl",
+    "cut",
+    "docker",
+    "done",
+    "for",
+    "gh",
+    "grep",
+    "jq",
+    "oc",
+    "printf",
+    "sha256sum",
+}
 """Programs whose commands are checked for the syntax of the shell only."""
 
 KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease", "namespace", "secret"}
@@ -374,8 +390,8 @@ def of_helm(arguments: Sequence[str]) -> Iterator[str]:
 
 def of_mljob_airflow(arguments: Sequence[str]) -> Iterator[str]:
     """Check the folder only, because tests/airflow/test_docs.py runs the command."""
-    # dags/ stands for the reader's own folder.
-    folders = {value for name, value in options(arguments) if name == "--dags"} - {"dags/"}
+    # dags/ and ~/dags stand for the reader's own folder.
+    folders = {value for name, value in options(arguments) if name == "--dags"} - {"dags/", "~/dags"}
     yield from (f"there is no folder {folder}" for folder in folders if not (ROOT / folder).exists())
 
 

@@ -146,6 +146,10 @@ variable, so that the operator's own default applies.
   value: {{ .orphanedRuns | quote }}
 - name: MLJOB_STATUS_INTERVAL_SECONDS
   value: {{ .statusIntervalSeconds | quote }}
+{{- if .tracesEndpoint }}
+- name: MLJOB_TRACES_ENDPOINT
+  value: {{ .tracesEndpoint | quote }}
+{{- end }}
 - name: MLJOB_LOG_FORMAT
   value: {{ .logFormat | quote }}
 - name: MLJOB_LOG_LEVEL

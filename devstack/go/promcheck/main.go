@@ -24,6 +24,9 @@ type request struct {
 	Rules string `json:"rules"`
 	// Queries are PromQL expressions.
 	Queries []string `json:"queries"`
+	// Series are series in promtool's notation, such as `up{job="x"} 1x10`, with a sample a minute. The
+	// answer has the alerts of the rules that fire at the end.
+	Series []string `json:"series"`
 	// Metrics is the text of a scrape, as `promtool check metrics` reads it.
 	Metrics string `json:"metrics"`
 }
@@ -38,6 +41,7 @@ type use struct {
 type answer struct {
 	Problems []string `json:"problems"`
 	Uses     []use    `json:"uses"`
+	Firing   []alert  `json:"firing"`
 }
 
 func main() {
@@ -46,7 +50,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "promcheck: standard input is not the JSON object that it reads:", err)
 		os.Exit(2)
 	}
-	found := answer{Problems: []string{}, Uses: []use{}}
+	found := answer{Problems: []string{}, Uses: []use{}, Firing: []alert{}}
 	promql := parser.NewParser(parser.Options{})
 	queries := asked.Queries
 	if asked.Rules != "" {
@@ -55,6 +59,12 @@ func main() {
 			found.Problems = append(found.Problems, problem.Error())
 		}
 		if groups != nil {
+			fire, err := firing(groups, promql, asked.Series)
+			if err != nil {
+				found.Problems = append(found.Problems, err.Error())
+			} else {
+				found.Firing = fire
+			}
 			for _, group := range groups.Groups {
 				for _, rule := range group.Rules {
 					queries = append(queries, rule.Expr)

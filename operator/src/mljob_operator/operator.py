@@ -22,7 +22,7 @@ from .adapters.metrics import Metrics
 from .adapters.watch import Watch
 from .connections import AirflowConnections, kafka
 from .errors import StoreError, backoff
-from .ports import Gate, Link
+from .ports import Gate, Link, Tracer
 from .settings import Settings
 from .wiring import Ports, wire
 
@@ -45,6 +45,7 @@ class Operator:
         watches: The client for watches of single objects.
         authentication: Records the HTTP status of each answer of the Kubernetes API.
         metrics: The metrics of the process.
+        tracer: Exports the traces of attempts. None: traces are off.
         gate: Lets requests that change something pass only while the process is the leader.
         name: A unique name of the process and of this period of leadership.
     """
@@ -57,6 +58,7 @@ class Operator:
         *,
         authentication: Authentication,
         metrics: Metrics,
+        tracer: Tracer | None,
         gate: Gate,
         name: str,
     ) -> None:
@@ -78,6 +80,7 @@ class Operator:
             subscribe=self._subscribe,
             clock=now,
             meter=metrics,
+            tracer=tracer,
         )
         self._parts = wire(settings, ports, run_in_background=self.run_in_background, process=name)
         self.job_controller, self.instances = self._parts.job_controller, self._parts.instances

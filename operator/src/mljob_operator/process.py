@@ -22,6 +22,7 @@ from .adapters.endpoints import Endpoints
 from .adapters.kubernetes.client import connect, credentials_advice, observed
 from .adapters.kubernetes.leases import Leases
 from .adapters.metrics import Metrics
+from .adapters.traces import Traces, exporter
 from .controllers.candidate import Candidate
 from .controllers.leadership import Election, Term
 from .core.labels import query
@@ -37,8 +38,8 @@ async def run(settings: Settings) -> None:
     """Run the operator until a signal tells it to end.
 
     Raises:
-        CannotStart: The operator can't listen on the port, has no address of the Kubernetes API, or
-            another operator claims the same.
+        CannotStart: The operator can't listen on the port, has no address of the Kubernetes API,
+            another operator claims the same, or the SDK for traces is not installed.
     """
     process = Process(settings)
     try:
@@ -59,6 +60,7 @@ class Process:
         self._settings = settings
         self._authentication = Authentication(credentials_advice(settings.credentials_namespace))
         self._metrics = Metrics()
+        self._traces = Traces(exporter(settings.traces_endpoint)) if settings.traces_endpoint is not None else None
         self._endpoints = Endpoints(self._metrics.registry, alive=self.is_alive, ready=self.is_ready)
         self._stop = asyncio.Event()
         self._host = settings.pod_name or socket.gethostname()
@@ -98,6 +100,8 @@ class Process:
         if self._lease_api is not None:
             await self._lease_api.close()
         await self._endpoints.stop()
+        if self._traces is not None:
+            await self._traces.close()
 
     async def make_operator(self, term: Term) -> Operator:
         """Return the parts that act in a term.
@@ -112,6 +116,7 @@ class Process:
             await connect(for_watches=True),
             authentication=self._authentication,
             metrics=self._metrics,
+            tracer=self._traces,
             gate=term,
             name=term.lease.holder,
         )

@@ -316,6 +316,10 @@ class Settings(BaseSettings):
     """
     http_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """The port of ``/livez``, ``/readyz`` and ``/metrics``."""
+    traces_endpoint: Url | None = None
+    """The URL of an OTLP receiver over HTTP, with the path, such as
+    ``http://otel-collector:4318/v1/traces``. The operator sends it a trace of each attempt that
+    ends. This needs the extra ``tracing``. Absent: no traces."""
     log_format: Literal["json", "text"] = "json"
     """``json``: one JSON object per line. ``text``: lines for people."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -39,6 +39,8 @@ from .ports import (
     Meter,
     OperatorStore,
     SourceChanges,
+    Telemetry,
+    Tracer,
 )
 from .settings import Settings
 from .sources.supervisor import RunInBackground, SourceSupervisor
@@ -58,6 +60,7 @@ class Ports:
         subscribe: Creates the consumer of a topic. The first argument is the topic. The consumer
             calls the second argument with the new state of its connection to the brokers, each time
             the state changes, and with None when the consumer is closed.
+        tracer: Exports the traces of attempts. None: traces are off.
     """
 
     jobs: JobStore
@@ -69,6 +72,7 @@ class Ports:
     subscribe: Callable[[str, Callable[[Link | None], None]], EventSource]
     clock: Clock
     meter: Meter
+    tracer: Tracer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
     links = EventLinks(settings.kafka_bootstrap_servers, ports.meter, airflows.topic_changed)
     admission, missing_runs = AdmissionQueue(), MissingRuns(settings.lost_before())
     jobs = QueuedJobs(ports.jobs, WriteQueue())
+    ports.meter.follow_writes(jobs.writes.numbers)
     confs, upstreams = Confs(jobs, ports.clock), Upstreams(jobs, ports.clock)
     classifier = Classifier(
         airflows,
@@ -168,7 +173,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
         reconciler,
         jobs,
         ports.clock,
-        ports.meter,
+        Telemetry(ports.meter, ports.tracer),
         ports.changes,
         admission=admission,
         missing_runs=missing_runs,

@@ -17,6 +17,7 @@ from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.run.facts import RunFact, TaskFact
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.ports import Tracer
 from mljob_operator.sources.change_feed import ChangeFeedReader
 from mljob_operator.wiring import Ports, wire
 from tests.fakes.airflow import FakeAirflow, FakeUser
@@ -67,6 +68,7 @@ class World:
         self.users: dict[str, FakeUser] = {}
         self.done: list[int] = []
         self.meter = SilentMeter()
+        self.tracer: Tracer | None = None
         self.operator = FakeOperator()
         self.start()
 
@@ -86,6 +88,7 @@ class World:
             subscribe=self._subscribe,
             clock=self.clock,
             meter=self.meter,
+            tracer=self.tracer,
         )
         settings = FixedSettings(
             airflow_url="http://airflow" if self.has_own_airflow else None,

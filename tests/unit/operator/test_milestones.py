@@ -8,7 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from mljob_operator.adapters.job_metrics import JobMetrics
+from mljob_operator.core.mljob.attempt_trace import AttemptTrace
 from mljob_operator.core.run.states import RunState
+from mljob_operator.ports import Tracer
 
 from .conftest import KEY, World
 from .runs import begin, end, finish, newest
@@ -158,3 +160,39 @@ async def test_the_lag_of_a_write_counts_from_the_input(world: World) -> None:
     before = len(lags)
     await world.later(1)
     assert len(lags) == before, "a step that stores no status has no lag"
+
+
+class Exported(Tracer):
+    """Keeps the traces of attempts."""
+
+    def __init__(self) -> None:
+        self.traces: list[AttemptTrace] = []
+
+    def attempt_ended(self, trace: AttemptTrace) -> None:
+        self.traces.append(trace)
+
+
+async def test_each_attempt_is_traced_once_when_it_ends(world: World) -> None:
+    world.tracer = exported = Exported()
+    world.start()
+    await world.apply(backoffLimit=1)
+    await begin(world)
+    assert exported.traces == []
+    await end(world, RunState.FAILED)
+    assert [trace.number for trace in exported.traces] == [1]
+    await world.later(10)
+    world.airflow.begin(newest(world))
+    world.clock.tick(1)
+    await world.look()
+    world.clock.tick(30)
+    await end(world, RunState.SUCCESS)
+    await world.restart()
+    await world.look()
+    first, second = exported.traces
+    assert (first.run_id, first.number, first.succeeded) == (second.run_id, 1, False)
+    assert (second.number, second.succeeded) == (2, True)
+    assert first.trace_id != second.trace_id
+    for trace in exported.traces:
+        assert list(trace.parts) == ["submission", "queue", "run", "verdict"]
+        assert trace.attributes["airflow.dag_id"] == "train"
+    assert second.whole.begins_at >= first.parts["run"].ends_at

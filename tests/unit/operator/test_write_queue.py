@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.controllers.mljob import write_queue
 from mljob_operator.controllers.mljob.write_pace import WritePace
 from mljob_operator.controllers.mljob.write_queue import LONGEST_WAITING_EVERY, Worth, WriteQueue
@@ -228,3 +229,23 @@ class TestTurns:
         await server.send("mine", Worth.PROGRESS, KEY)
         await server.answer_all()
         assert server.asked[-1] == "mine"
+
+
+async def test_waiting_writes_are_shown_by_their_priority(server: Server) -> None:
+    def shown() -> dict[str, float]:
+        [family] = [each for each in metrics.registry.collect() if each.name == "mljob_writes_waiting"]
+        return {sample.labels["priority"]: sample.value for sample in family.samples}
+
+    metrics = Metrics()
+    assert shown() == {}
+    metrics.follow_writes(server.queue.numbers)
+    assert shown() == dict.fromkeys((worth.name.lower() for worth in Worth), 0)
+    await server.fill()
+    await server.send("end", Worth.END)
+    await server.send("progress 1", Worth.PROGRESS)
+    await server.send("progress 2", Worth.PROGRESS)
+    assert {priority: number for priority, number in shown().items() if number} == {"end": 1, "progress": 2}
+    await server.answer_all()
+    assert not any(shown().values())
+    metrics.stand_by()
+    assert shown() == {}

@@ -250,6 +250,14 @@ REFUSED = {
         "MLJOB_KAFKA_OAUTH_METHOD=MSK_IAM needs the Python package botocore, which is not installed: "
         "use an image that was built with --build-arg EXTRAS=msk, or pip install 'mljob-operator[msk]'",
     ),
+    "a receiver of traces with a password": (
+        {"TRACES_ENDPOINT": f"https://user:{SECRET}@collector/v1/traces"},
+        "MLJOB_TRACES_ENDPOINT: must not hold credentials: URLs appear in logs and statuses",
+    ),
+    "a receiver of traces that is no URL": (
+        {"TRACES_ENDPOINT": "collector:4317"},
+        "MLJOB_TRACES_ENDPOINT: 'collector:4317' begins with neither http:// nor https://",
+    ),
     "a property that librdkafka does not know": (
         {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"socket.timeout": 1}'},
         'MLJOB_KAFKA_EXTRA_CONFIG: librdkafka refuses the settings for Kafka: No such configuration property: "socket.timeout"',

@@ -178,9 +178,10 @@ class JobMetrics(Collector):
             metric.remove_by_labels({"airflow": airflow})
 
     def stand_by(self) -> None:
-        """Forget the unfinished MLJobs, which only a leader knows."""
+        """Forget the unfinished MLJobs and the AirflowInstances, which only a leader knows."""
         self._followed.clear()
         self._counts.clear()
+        self._airflows = {SETTINGS_AIRFLOW}
 
     @staticmethod
     def _gauges() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from .job_metrics import JobMetrics
+from .waiting_writes import WaitingWrites
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -39,6 +42,7 @@ class Metrics:
         self._refused = Counter(
             "mljob_statuses_refused", "Statuses that the Kubernetes API refused as invalid", registry=self.registry
         )
+        self._waiting_writes = WaitingWrites(self.registry)
         self._latency = Histogram(
             "mljob_event_to_status_seconds",
             "From a Kafka message's timestamp to the stored status that holds it",
@@ -133,6 +137,10 @@ class Metrics:
         """Record the seconds from the first input of a step to the stored status."""
         self._lag.observe(seconds)
 
+    def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
+        """Read at each scrape how many writes of each priority wait."""
+        self._waiting_writes.numbers = waiting
+
     def status_refused(self) -> None:
         """Count a status that the Kubernetes API refused as invalid."""
         self._refused.inc()
@@ -222,6 +230,7 @@ class Metrics:
     def stand_by(self) -> None:
         """Remove the series that only a leader keeps up to date. Counters and histograms stay."""
         self.jobs.stand_by()
+        self._waiting_writes.numbers = dict
         for gauge in (
             self._read_at,
             self._ready,

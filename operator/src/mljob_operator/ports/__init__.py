@@ -23,6 +23,7 @@ from .kafka import EventSource, History, HistoryBatch, Link, Message, RunHistory
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
 from .leadership import Gate, LeaseStore, ReadOnly
 from .metrics import JobMeter, Meter, RequestMeter
+from .tracing import Telemetry, Tracer
 
 __all__ = [
     "Airflow",
@@ -53,5 +54,7 @@ __all__ = [
     "SourceChanges",
     "TaskChange",
     "TaskLog",
+    "Telemetry",
+    "Tracer",
     "User",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ..core.mljob.job_labels import JobLabels
@@ -94,6 +95,12 @@ class Meter(RequestMeter, Protocol):
 
     def write_lag(self, seconds: float) -> None:
         """Record the seconds from the first input of a step until the step has stored a status."""
+        ...
+
+    def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
+        """Read from now on how many writes of each priority wait. ``waiting`` is called at each
+        scrape.
+        """
         ...
 
     def status_refused(self) -> None:

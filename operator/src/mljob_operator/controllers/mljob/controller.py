@@ -33,12 +33,13 @@ from ...core.run.observed_run import started_by
 from ...core.run.run_key import Key, RunKey
 from ...core.run.states import FINISHED_TASK
 from ...core.run.vanishing import MissingRuns
-from ...ports import Clock, Meter, SourceChanges
+from ...ports import Clock, SourceChanges, Telemetry
 from .backfill_index import BackfillIndex
 from .conf_sources import ConfSources
 from .confs import Confs
 from .feed_index import FeedIndex
 from .lister import MLJobLister
+from .milestones import Milestones
 from .past_jobs import PastJobs
 from .queued_jobs import QueuedJobs
 from .reconciler import Reconciler
@@ -57,6 +58,7 @@ class MLJobController:
     Args:
         reconciler: Decides and acts.
         jobs: The MLJobs in the Kubernetes API.
+        telemetry: Metrics and traces.
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
         admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
             admission.
@@ -71,7 +73,7 @@ class MLJobController:
         reconciler: Reconciler,
         jobs: QueuedJobs,
         clock: Clock,
-        meter: Meter,
+        telemetry: Telemetry,
         changes: SourceChanges,
         *,
         admission: AdmissionQueue,
@@ -87,8 +89,11 @@ class MLJobController:
         self._confs = confs
         self._upstreams = upstreams
         self._clock = clock
+        meter = telemetry.meter
         self._meter = meter.jobs
-        self._writer = StatusWriter(jobs, meter, lambda key: self.workers.wake(key))
+        self._writer = StatusWriter(
+            jobs, meter, Milestones(meter.jobs, telemetry.tracer, clock), lambda key: self.workers.wake(key)
+        )
         self._conf_sources = ConfSources(changes, lambda key: self.workers.retry_now(key))
         steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
         self.workers = Workers(

@@ -1,14 +1,17 @@
-"""Measures how long the attempts of MLJobs wait and run, each time a stage of an attempt ends."""
+"""Measures how long the attempts of MLJobs wait and run, each time a stage of an attempt ends, and
+traces the attempts that end.
+"""
 
 from __future__ import annotations
 
 from mljob_contract.mljob import MLJobStatus
 
+from ...core.mljob.attempt_trace import AttemptTrace
 from ...core.mljob.job import Job
 from ...core.mljob.job_labels import JobLabels
 from ...core.mljob.timeline import Timeline
 from ...core.run.states import TERMINAL_PHASES
-from ...ports import JobMeter
+from ...ports import Clock, JobMeter, Tracer
 
 
 class Milestones:
@@ -17,10 +20,13 @@ class Milestones:
 
     Args:
         meter: The metrics of MLJobs.
+        tracer: Exports the traces of attempts. None: traces are off.
     """
 
-    def __init__(self, meter: JobMeter) -> None:
+    def __init__(self, meter: JobMeter, tracer: Tracer | None, clock: Clock) -> None:
         self._meter = meter
+        self._tracer = tracer
+        self._clock = clock
 
     def record(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
         """Record what has ended between two statuses of an MLJob.
@@ -45,3 +51,8 @@ class Milestones:
             self._meter.run(labels, news.run.seconds, new.dag_run_id)
         if news.whole is not None and news.end is not None:
             self._meter.duration(labels, str(news.end[0]), news.whole.seconds, new.dag_run_id)
+            self._export(job, new)
+
+    def _export(self, job: Job, ended: MLJobStatus) -> None:
+        if self._tracer is not None and (trace := AttemptTrace.of(job, ended, self._clock())) is not None:
+            self._tracer.attempt_ended(trace)

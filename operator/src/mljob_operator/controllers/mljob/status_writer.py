@@ -72,14 +72,15 @@ class StatusWriter:
     Args:
         jobs: The MLJobs in the Kubernetes API.
         meter: Measures the writes.
+        milestones: Records what has ended with a stored status.
         wake: Wakes an MLJob whose write has its turn.
     """
 
-    def __init__(self, jobs: QueuedJobs, meter: Meter, wake: Callable[[Key], None]) -> None:
+    def __init__(self, jobs: QueuedJobs, meter: Meter, milestones: Milestones, wake: Callable[[Key], None]) -> None:
         self._jobs = jobs
         self._writes = jobs.writes
         self._meter = meter
-        self._milestones = Milestones(meter.jobs)
+        self._milestones = milestones
         self._wake = wake
         self._background: set[asyncio.Task[None]] = set()
 

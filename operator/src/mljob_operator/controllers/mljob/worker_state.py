@@ -65,7 +65,8 @@ class WorkerState:
         done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
-        woken_at: Since when the step has been needed, in the event loop's seconds.
+        woken_at: Since when an input has waited for a stored status, in the event loop's seconds.
+            None: none does.
         task: The task that takes the steps. None if no step is being taken.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
@@ -88,7 +89,7 @@ class WorkerState:
     done: list[Done] = field(default_factory=list)
     unstored: list[Done] = field(default_factory=list)
     needs_step: bool = False
-    woken_at: float = float("-inf")
+    woken_at: float | None = None
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     written_at: float = float("-inf")

@@ -158,8 +158,9 @@ class Workers:
         worker = self.get_or_add(key) if self._expiries.end(key) else self._states.get(key)
         if worker is None:
             return
-        if not worker.needs_step:
-            worker.needs_step, worker.woken_at = True, asyncio.get_running_loop().time()
+        worker.needs_step = True
+        if worker.woken_at is None:
+            worker.woken_at = asyncio.get_running_loop().time()
         if worker.timer is not None:
             worker.timer.cancel()
             worker.timer = None
@@ -263,21 +264,30 @@ class Workers:
     def _steps_under_way(self) -> list[asyncio.Task[None]]:
         return [worker.task for worker in self._states.values() if worker.task is not None]
 
+    async def _measured(self, key: Key, worker: WorkerState) -> float | None:
+        """Take a step, and measure how long its input has waited for a stored status. An input whose
+        status waits for its turn among all writes goes on waiting.
+        """
+        (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
+        until = await self._steps.take(key, worker)
+        if worker.awaits_turn or worker.failures:
+            worker.woken_at = woken_at or worker.woken_at
+        elif worker.written_at > written_at and woken_at is not None:
+            self._meter.write_lag(asyncio.get_running_loop().time() - woken_at)
+        return until
+
     async def _run(self, key: Key, worker: WorkerState) -> None:
         """Take steps for an MLJob until no input has arrived during the last step."""
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:
             while worker.needs_step and not self._closing:
-                worker.needs_step, woken_at = False, worker.woken_at
+                worker.needs_step = False
                 pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
                 if pause > 0:
                     await asyncio.sleep(pause)
                     worker.needs_step = False
-                written_at = worker.written_at
-                until = await self._steps.take(key, worker)
-                if worker.written_at > written_at:
-                    self._meter.write_lag(asyncio.get_running_loop().time() - woken_at)
+                until = await self._measured(key, worker)
                 self._after_step(key, worker)
                 if worker.failures and until is not None:
                     # Sleep here instead of setting the timer, because new input would cancel the

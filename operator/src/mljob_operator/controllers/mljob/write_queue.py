@@ -78,6 +78,10 @@ class WriteQueue:
         """Return how many writes of this worth wait."""
         return len(self._waiting[worth])
 
+    def numbers(self) -> dict[str, int]:
+        """Return how many writes of each worth wait, by the name of the worth in lower case."""
+        return {worth.name.lower(): len(waiting) for worth, waiting in self._waiting.items()}
+
     def has_turn(self, key: Key, worth: Worth, wake: Callable[[], None]) -> bool:
         """Return whether an MLJob may write now. If so, its next :meth:`send` does not wait.
 

@@ -1,0 +1,28 @@
+"""The metric of the writes that wait for their turn, by priority."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+
+class WaitingWrites(Collector):
+    """Reads the numbers of waiting writes at each scrape.
+
+    Attributes:
+        numbers: Returns the number of waiting writes of each priority. None of them on a standby.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.numbers: Callable[[], Mapping[str, int]] = dict
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the numbers of waiting writes."""
+        gauge = GaugeMetricFamily("mljob_writes_waiting", "Writes that wait for their turn", labels=["priority"])
+        for priority, number in self.numbers().items():
+            gauge.add_metric([priority], number)
+        return [gauge]

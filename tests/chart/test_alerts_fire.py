@@ -1,0 +1,130 @@
+"""Each alert fires for what it is about, and none fires while all is well. Prometheus' own engine
+evaluates the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import yaml
+
+from devstack import promcheck
+from tests.chart.rendering import CHART
+
+ALERTS = (CHART / "files" / "monitoring" / "alerts.yaml").read_text()
+NAMES = [rule["alert"] for group in yaml.safe_load(ALERTS)["groups"] for rule in group["rules"]]
+MINUTES = 90
+OTHER_JOB = {"up": 0, "mljob_leader": 0, "mljob_kafka_connected": 0, "mljob_airflow_ready": 0}
+"""Metrics of another release, which has alerts of its own."""
+
+
+def steady(value: float) -> str:
+    return f"{value}x{MINUTES}"
+
+
+def growing(a_minute: float) -> str:
+    return f"0+{a_minute}x{MINUTES}"
+
+
+def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
+    """A histogram. ``le_5`` is the growth of the bucket up to 5."""
+    found = {}
+    for bucket, growth in a_minute.items():
+        le = "+Inf" if bucket == "le_inf" else bucket.removeprefix("le_").replace("_", ".")
+        found[f'{name}_bucket{{{labels}le="{le}"}}'] = growing(growth)
+    return found
+
+
+FINISHED = 'mljob_jobs_finished_total{namespace="team-a",type="Training",airflow="prod",phase="%s",reason="%s"}'
+WELL: Mapping[str, str] = {
+    "up": steady(1),
+    'mljob_leader{pod="a"}': steady(1),
+    'mljob_leader{pod="b"}': steady(0),
+    'mljob_airflow_ready{airflow="prod"}': steady(1),
+    'mljob_airflow_ready{airflow=""}': steady(1),
+    'mljob_resyncs_total{airflow="prod",outcome="ok"}': growing(12),
+    'mljob_resyncs_total{airflow="prod",outcome="failed"}': steady(3),
+    'mljob_feed_read_timestamp_seconds{airflow="prod"}': growing(60),
+    'mljob_kafka_connected{topic="airflow.events"}': steady(1),
+    'mljob_kafka_lag{topic="airflow.events"}': steady(20),
+    'mljob_airflow_runs_vanished{airflow="prod"}': steady(0),
+    'mljob_airflow_orphaned_runs{airflow="prod"}': steady(0),
+    "mljob_events_in_flight": steady(5),
+    'mljob_events_total{outcome="applied"}': growing(100),
+    'mljob_events_total{outcome="unreadable"}': steady(2),
+    "mljob_events_disbelieved_total": growing(0.1),
+    "mljob_statuses_refused_total": steady(0),
+    FINISHED % ("Succeeded", "Succeeded"): growing(1),
+    FINISHED % ("Failed", "TaskFailed"): growing(0.2),
+    **buckets("mljob_event_to_status_seconds", "", le_0_1=99, le_5=100, le_10=100, le_inf=100),
+    **buckets("mljob_status_write_lag_seconds", "", le_0_1=99, le_5=100, le_10=100, le_inf=100),
+    **buckets("mljob_job_queue_wait_seconds", 'airflow="prod",', le_60=9, le_900=10, le_3600=10, le_inf=10),
+}
+
+AIRFLOW = {"airflow": "prod"}
+TOPIC = {"topic": "airflow.events"}
+CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
+    "MLJobOperatorDown": ({"up": steady(0)}, {}),
+    "MLJobNoLeader": ({'mljob_leader{pod="a"}': steady(0)}, {}),
+    "MLJobAirflowNotReady": ({'mljob_airflow_ready{airflow="prod"}': steady(0)}, AIRFLOW),
+    "MLJobAirflowUnreadable": ({'mljob_resyncs_total{airflow="prod",outcome="failed"}': growing(2)}, AIRFLOW),
+    "MLJobFeedOld": ({'mljob_feed_read_timestamp_seconds{airflow="prod"}': steady(60)}, AIRFLOW),
+    "MLJobKafkaDisconnected": ({'mljob_kafka_connected{topic="airflow.events"}': steady(0)}, TOPIC),
+    "MLJobKafkaLag": ({'mljob_kafka_lag{topic="airflow.events"}': steady(20_000)}, TOPIC),
+    "MLJobRunsVanished": ({'mljob_airflow_runs_vanished{airflow="prod"}': steady(40)}, AIRFLOW),
+    "MLJobOrphanedRuns": ({'mljob_airflow_orphaned_runs{airflow="prod"}': steady(1)}, AIRFLOW),
+    "MLJobStatusesNotWritten": ({"mljob_events_in_flight": steady(2000)}, {}),
+    "MLJobStatusesLate": (buckets("mljob_event_to_status_seconds", "", le_0_1=50, le_5=90, le_10=100, le_inf=100), {}),
+    "MLJobWritesLate": (buckets("mljob_status_write_lag_seconds", "", le_0_1=50, le_5=90, le_10=100, le_inf=100), {}),
+    "MLJobMessagesUnreadable": ({'mljob_events_total{outcome="unreadable"}': growing(1)}, {}),
+    "MLJobEventsDisbelieved": ({"mljob_events_disbelieved_total": growing(2)}, {}),
+    "MLJobStatusesRefused": ({"mljob_statuses_refused_total": growing(1)}, {}),
+    "MLJobsFail": ({FINISHED % ("Failed", "TaskFailed"): growing(2)}, {"namespace": "team-a"}),
+    "MLJobsWaitInAirflow": (
+        buckets("mljob_job_queue_wait_seconds", 'airflow="prod",', le_60=2, le_900=3, le_3600=10, le_inf=10),
+        AIRFLOW,
+    ),
+}
+
+
+def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
+    """The series with the label of their scrape."""
+    found = []
+    for selector, values in series.items():
+        name, _, labels = selector.partition("{")
+        found.append(f'{name}{{job="{job}"{"," + labels if labels else "}"} {values}')
+    return found
+
+
+def fired(changed: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:
+    others = scraped({name: steady(value) for name, value in OTHER_JOB.items()}, "another")
+    found = promcheck.check(rules=ALERTS, series=[*scraped({**WELL, **changed}), *others])
+    assert found.problems == []
+    return list(found.firing)
+
+
+def test_no_alert_fires_while_all_is_well() -> None:
+    assert fired({}) == []
+
+
+def test_each_alert_has_a_case() -> None:
+    assert list(CASES) == NAMES
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_alert_fires_for_what_it_is_about_and_no_other_alert_does(alert: str) -> None:
+    changed, labels = CASES[alert]
+    assert changed.keys() <= WELL.keys(), "a series that is there while all is well too"
+    assert fired(changed) == [(alert, labels)]
+
+
+def test_a_short_trouble_fires_no_alert() -> None:
+    short = f"1x{MINUTES - 3} 0x2"
+    airflow, topic = 'mljob_airflow_ready{airflow="prod"}', 'mljob_kafka_connected{topic="airflow.events"}'
+    assert fired({airflow: short, topic: short}) == []
+
+
+def test_few_failures_fire_no_alert_about_a_team() -> None:
+    two = f"0x{MINUTES - 20} 1x10 2x8"
+    assert fired({FINISHED % ("Failed", "TaskFailed"): two, FINISHED % ("Succeeded", "Succeeded"): steady(1)}) == []
