@@ -88,24 +88,29 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        floor = bare_writes.measure(bench, self.floor_jobs) if self.parts & {"floor", "rates"} else None
-        if floor is not None:
+        """Measure what the simulated Airflow makes possible. Each result is kept at once, so that
+        an overloaded operator costs no result but its own.
+        """
+        if self.parts & {"floor", "rates"}:
+            floor = bare_writes.measure(bench, self.floor_jobs)
             self.results["floor"] = floor.as_json()
-        if "rates" in self.parts and floor is not None:
+        if "rates" in self.parts:
+            found = self.results["rates"] = {}
+            for result in rates.measure(bench, self.rates):
+                found[f"{result.rate:g}"] = result.as_json()
             # The floor is measured before and after, because other load of the machine changes it.
-            found = rates.measure(bench, self.rates)
             again = bare_writes.measure(bench, self.floor_jobs, first=self.floor_jobs)
             both = (floor.jobs_per_second + again.jobs_per_second) / 2
             self.results["floor"] |= {"jobs_per_second": round(both, 1), "again": again.as_json()}
-            self.results["rates"] = {
-                f"{rate:g}": result.as_json() | {"of_floor": round(result.jobs_per_second / both, 2)}
-                for rate, result in found.items()
-            }
+            for row in found.values():
+                row["of_floor"] = round(row["jobs_per_second"] / both, 2)
         if "live" in self.parts:
-            sizes = live.measure(bench, self.live)
-            self.results["live"] = growth.as_json(sizes)
-            if self.pictures is not None:
-                growth.draw(sizes, self.pictures / "growth.svg")
+            sizes: dict[int, live.Result] = {}
+            for cost in live.measure(bench, self.live):
+                sizes[cost.jobs] = cost
+                self.results["live"] = growth.as_json(sizes)
+                if self.pictures is not None:
+                    growth.draw(sizes, self.pictures / "growth.svg")
 
     def _measure_latency(self, bench: BenchStack) -> None:
         latencies: dict[str, Any] = {}
@@ -150,23 +155,23 @@ def main() -> int:
         quick=quick,
         pictures=RESULTS if whole or arguments.keep else None,
     )
-    began = time.monotonic()
+    began, status = time.monotonic(), 0
     RESULTS.mkdir(exist_ok=True)
     try:
         run.measure()
     except (StackError, MeasurementError, ServerError) as error:
         say(f"error: {error}")
-        return 1
+        status = 1
     except KeyboardInterrupt:
         say("interrupted; the benchmarks' stack is stopped")
         return 130
-    if whole or arguments.keep:
+    if arguments.keep or (whole and not status):
         _store(run.results)
     else:
         print(json.dumps(run.results, indent=2))
     table.show(run.results)
     say(f"  measured in {elapsed(time.monotonic() - began)}")
-    return 0
+    return status
 
 
 def _store(results: dict[str, Any]) -> None:
