@@ -40,6 +40,8 @@ RESULTS = Path(__file__).parent / "results"
 SIMULATED_PARTS = ("floor", "rates", "live", "push", "polling")
 PARTS = ("delivery", *SIMULATED_PARTS, "fold", "step", "client", "view")
 FLOOR_JOBS = 400
+LATENCIES = "event_to_status"
+"""The name of what ``push`` and ``polling`` measure."""
 QUICK_RATES, QUICK_SIZES = (5.0, 20.0), (20, 100)
 
 
@@ -125,7 +127,7 @@ class Run:
             polled = polling.measure(bench, polling.Plan(jobs=10, changes=8) if self.quick else polling.Plan())
             latencies |= {"polling_p50_ms": polled.as_json()["p50_ms"], "polling": polled.as_json()}
         if latencies:
-            self.results["event_to_status"] = latencies
+            self.results[LATENCIES] = latencies
         if pushed and polled and self.pictures is not None:
             plot.draw(pushed, polled, self.pictures / "latency.svg")
 
@@ -166,7 +168,7 @@ def main() -> int:
         say("interrupted; the benchmarks' stack is stopped")
         return 130
     if arguments.keep or (whole and not status):
-        _store(run.results)
+        _store(run.results, whole=whole and not status)
     else:
         print(json.dumps(run.results, indent=2))
     table.show(run.results)
@@ -174,12 +176,23 @@ def main() -> int:
     return status
 
 
-def _store(results: dict[str, Any]) -> None:
-    """Write results into the file, in which those of other benchmarks stay."""
+def _store(results: dict[str, Any], *, whole: bool) -> None:
+    """Write results into the file. Those of benchmarks that did not run stay, and ``measured`` says
+    of each one that ran later than the last complete run when and on which machine.
+    """
     file = RESULTS / "latest.json"
-    before = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(before | results, indent=2) + "\n")
+    file.write_text(json.dumps(merged(json.loads(file.read_text()), results, whole=whole), indent=2) + "\n")
     say(f"  written to {file.relative_to(ROOT)}")
+
+
+def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Results with those that came before, without the ones of benchmarks that are gone."""
+    if whole:
+        return results
+    circumstances = {name: results[name] for name in ("date", "machine")}
+    new = {name: value for name, value in results.items() if name not in circumstances}
+    kept = {name: value for name, value in before.items() if name in ("date", "machine", LATENCIES, *PARTS)}
+    return kept | new | {"measured": before.get("measured", {}) | dict.fromkeys(new, circumstances)}
 
 
 def _parser() -> argparse.ArgumentParser:
