@@ -140,7 +140,9 @@ class Run:
 
 
 def main() -> int:
-    """Run the benchmarks. Return 1 after an error, which is printed, and 130 after an interrupt."""
+    """Run the benchmarks. Return 1 after an error, which is printed, and 130 after an interrupt. The
+    results so far are shown in any case.
+    """
     arguments = _parser().parse_args()
     whole, quick = not arguments.quick and set(arguments.only) == set(PARTS), arguments.quick
     run = Run(
@@ -166,7 +168,7 @@ def main() -> int:
         status = 1
     except KeyboardInterrupt:
         say("interrupted; the benchmarks' stack is stopped")
-        return 130
+        status = 130
     if arguments.keep or (whole and not status):
         _store(run.results, whole=whole and not status)
     else:

@@ -199,6 +199,23 @@ def test_lists_go_on_after_a_cursor_and_name_what_changed_alone() -> None:
         assert [(row["dag_run_id"], row["note"]) for row in changed] == [(f"{RUN}3", "changed")]
 
 
+def test_backfill_completes_with_its_last_run_or_without_any() -> None:
+    daily = FIVE.model_copy(update={"daily": True})
+    body = {"dag_id": "five", "from_date": "2026-01-01T00:00:00Z", "to_date": "2026-01-02T00:00:00Z"}
+    with served(SimulatedAirflow([daily])) as server:
+        ask = Client(server)
+
+        def completed() -> list[bool]:
+            rows = ask("GET", "/api/v2/backfills", dag_id="five").json()["backfills"]
+            return [row["completed_at"] is not None for row in rows]
+
+        assert ask("POST", "/api/v2/backfills", body).status == 200
+        eventually(lambda: completed() == [True], "both days have run")
+        assert server.do(lambda it: [run.state for run in it.store.runs("five")]) == [RunState.SUCCESS] * 2
+        assert ask("POST", "/api/v2/backfills", body).json()["completed_at"] is None
+        assert completed() == [True, True], "it keeps both runs"
+
+
 # Faults
 
 
