@@ -169,6 +169,19 @@ def test_runs_start_at_the_rate_that_is_asked_for() -> None:
     assert [round(later - due[0]) for later in due] == [0, 20, 40]
 
 
+def test_task_that_a_person_has_failed_stays_failed() -> None:
+    slow = FIVE.model_copy(update={"task_seconds": 0.2})
+    with served(SimulatedAirflow([slow])) as server:
+        submit(server, slow)
+        until(server, RunState.RUNNING)
+        action = {"action": "update", "entities": [{"task_id": "a", "map_index": -1, "new_state": "failed"}]}
+        path = f"/api/v2/dags/five/dagRuns/{RUN}/taskInstances"
+        assert Client(server)("PATCH", path, {"actions": [action]}).json()["update"]["errors"] == []
+        until(server, RunState.FAILED)
+        states = server.do(lambda it: [task.state for run in it.store.runs() for task in run.tasks.values()])
+    assert states == [TaskState.FAILED, *[TaskState.UPSTREAM_FAILED] * 4]
+
+
 def test_cleared_run_takes_its_failed_task_again() -> None:
     fails = FIVE.model_copy(update={"outcome": "failed"})
     with served(SimulatedAirflow([fails])) as server:
