@@ -40,6 +40,8 @@ RESULTS = Path(__file__).parent / "results"
 SIMULATED_PARTS = ("floor", "rates", "live", "push", "polling")
 PARTS = ("delivery", *SIMULATED_PARTS, "fold", "step", "client", "view")
 FLOOR_JOBS = 400
+LATENCIES = "event_to_status"
+"""The name of what ``push`` and ``polling`` measure."""
 QUICK_RATES, QUICK_SIZES = (5.0, 20.0), (20, 100)
 
 
@@ -88,24 +90,29 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        floor = bare_writes.measure(bench, self.floor_jobs) if self.parts & {"floor", "rates"} else None
-        if floor is not None:
+        """Measure what the simulated Airflow makes possible. Each result is kept at once, so that
+        an overloaded operator costs no result but its own.
+        """
+        if self.parts & {"floor", "rates"}:
+            floor = bare_writes.measure(bench, self.floor_jobs)
             self.results["floor"] = floor.as_json()
-        if "rates" in self.parts and floor is not None:
+        if "rates" in self.parts:
+            found = self.results["rates"] = {}
+            for result in rates.measure(bench, self.rates):
+                found[f"{result.rate:g}"] = result.as_json()
             # The floor is measured before and after, because other load of the machine changes it.
-            found = rates.measure(bench, self.rates)
             again = bare_writes.measure(bench, self.floor_jobs, first=self.floor_jobs)
             both = (floor.jobs_per_second + again.jobs_per_second) / 2
             self.results["floor"] |= {"jobs_per_second": round(both, 1), "again": again.as_json()}
-            self.results["rates"] = {
-                f"{rate:g}": result.as_json() | {"of_floor": round(result.jobs_per_second / both, 2)}
-                for rate, result in found.items()
-            }
+            for row in found.values():
+                row["of_floor"] = round(row["jobs_per_second"] / both, 2)
         if "live" in self.parts:
-            sizes = live.measure(bench, self.live)
-            self.results["live"] = growth.as_json(sizes)
-            if self.pictures is not None:
-                growth.draw(sizes, self.pictures / "growth.svg")
+            sizes: dict[int, live.Result] = {}
+            for cost in live.measure(bench, self.live):
+                sizes[cost.jobs] = cost
+                self.results["live"] = growth.as_json(sizes)
+                if self.pictures is not None:
+                    growth.draw(sizes, self.pictures / "growth.svg")
 
     def _measure_latency(self, bench: BenchStack) -> None:
         latencies: dict[str, Any] = {}
@@ -120,7 +127,7 @@ class Run:
             polled = polling.measure(bench, polling.Plan(jobs=10, changes=8) if self.quick else polling.Plan())
             latencies |= {"polling_p50_ms": polled.as_json()["p50_ms"], "polling": polled.as_json()}
         if latencies:
-            self.results["event_to_status"] = latencies
+            self.results[LATENCIES] = latencies
         if pushed and polled and self.pictures is not None:
             plot.draw(pushed, polled, self.pictures / "latency.svg")
 
@@ -133,7 +140,9 @@ class Run:
 
 
 def main() -> int:
-    """Run the benchmarks. Return 1 after an error, which is printed, and 130 after an interrupt."""
+    """Run the benchmarks. Return 1 after an error, which is printed, and 130 after an interrupt. The
+    results so far are shown in any case.
+    """
     arguments = _parser().parse_args()
     whole, quick = not arguments.quick and set(arguments.only) == set(PARTS), arguments.quick
     run = Run(
@@ -150,31 +159,42 @@ def main() -> int:
         quick=quick,
         pictures=RESULTS if whole or arguments.keep else None,
     )
-    began = time.monotonic()
+    began, status = time.monotonic(), 0
     RESULTS.mkdir(exist_ok=True)
     try:
         run.measure()
     except (StackError, MeasurementError, ServerError) as error:
         say(f"error: {error}")
-        return 1
+        status = 1
     except KeyboardInterrupt:
         say("interrupted; the benchmarks' stack is stopped")
-        return 130
-    if whole or arguments.keep:
-        _store(run.results)
+        status = 130
+    if arguments.keep or (whole and not status):
+        _store(run.results, whole=whole and not status)
     else:
         print(json.dumps(run.results, indent=2))
     table.show(run.results)
     say(f"  measured in {elapsed(time.monotonic() - began)}")
-    return 0
+    return status
 
 
-def _store(results: dict[str, Any]) -> None:
-    """Write results into the file, in which those of other benchmarks stay."""
+def _store(results: dict[str, Any], *, whole: bool) -> None:
+    """Write results into the file. Those of benchmarks that did not run stay, and ``measured`` says
+    of each one that ran later than the last complete run when and on which machine.
+    """
     file = RESULTS / "latest.json"
-    before = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(before | results, indent=2) + "\n")
+    file.write_text(json.dumps(merged(json.loads(file.read_text()), results, whole=whole), indent=2) + "\n")
     say(f"  written to {file.relative_to(ROOT)}")
+
+
+def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Results with those that came before, without the ones of benchmarks that are gone."""
+    if whole:
+        return results
+    circumstances = {name: results[name] for name in ("date", "machine")}
+    new = {name: value for name, value in results.items() if name not in circumstances}
+    kept = {name: value for name, value in before.items() if name in ("date", "machine", LATENCIES, *PARTS)}
+    return kept | new | {"measured": before.get("measured", {}) | dict.fromkeys(new, circumstances)}
 
 
 def _parser() -> argparse.ArgumentParser:

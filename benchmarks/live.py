@@ -114,9 +114,10 @@ class Result:
         }
 
 
-def measure(bench: BenchStack, plan: Plan) -> dict[int, Result]:
-    """Measure each size. The results are by size."""
-    return {size: _Size(bench, size, plan).measure() for size in sorted(plan.sizes)}
+def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
+    """Measure each size, the smallest first."""
+    for size in sorted(plan.sizes):
+        yield _Size(bench, size, plan).measure()
 
 
 class _Size:

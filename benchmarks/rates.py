@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,22 +85,21 @@ class Result:
         }
 
 
-def measure(bench: BenchStack, plan: Plan) -> dict[float, Result]:
-    """Measure each rate with one operator. The results are by rate."""
+def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
+    """Measure each rate with one operator."""
     bench.cluster.make_namespace(NAMESPACE)
-    results = {}
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
     with Watcher(bench.credentials) as watcher, bench.operator(**settings) as operator:
         # Connections are opened, and code is specialised, before anything counts.
         _drive(bench, operator, watcher, "warm-up", 5, min(25, round(5 * plan.seconds)))
         for rate in plan.rates:
-            results[rate] = _drive(bench, operator, watcher, f"rate-{rate:g}", rate, round(rate * plan.seconds))
-            figures = results[rate].as_json()
+            result = _drive(bench, operator, watcher, f"rate-{rate:g}", rate, round(rate * plan.seconds))
+            figures = result.as_json()
             say(
                 f"  {'':<24} {figures['jobs_per_second']} jobs/s, end to seen p50 {figures['end_to_seen_p50_ms']} ms, "
                 f"p99 {figures['end_to_seen_p99_ms']} ms"
             )
-    return results
+            yield result
 
 
 def _drive(

@@ -28,9 +28,13 @@ def create_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
         backfill, runs = airflow.backfills.create(dag, order)
     except ValueError as error:
         raise Refused(422, str(error)) from error
+    row = backfill.row()
     for run in runs:
         airflow.scheduler.plan(run)
-    return 200, backfill.row()
+    if not runs:
+        # Every day of the range has a run that the backfill keeps, so it has nothing to do.
+        airflow.backfills.complete(backfill.id)
+    return 200, row
 
 
 def pause_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:

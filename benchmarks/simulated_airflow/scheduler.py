@@ -186,6 +186,9 @@ class Scheduler:
             if self._publisher is not None:
                 self._publisher.publish(self._events.of_progress(task, number / reports))
         yield about(dag.task_seconds) / reports
+        if task.is_finished:
+            # Somebody has set its state meanwhile.
+            return True
         if dag.dag_id == CANCEL_DAG:
             self._cancel(task.run)
         is_last = task.task_id == dag.tasks[-1]

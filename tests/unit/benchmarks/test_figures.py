@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import table
-from benchmarks.__main__ import PARTS, _parser
+from benchmarks.__main__ import PARTS, _parser, merged
 from benchmarks.api_requests import kinds
 from benchmarks.growth import as_json
 from benchmarks.live import Result, exponent
@@ -66,3 +66,16 @@ def test_each_benchmark_can_be_chosen_with_a_size() -> None:
     with pytest.raises(SystemExit):
         _parser().parse_args(["--only", "nothing"])
     assert {"floor", "rates", "live"} <= set(PARTS)
+
+
+def test_results_of_some_benchmarks_say_when_they_were_measured() -> None:
+    old = {"date": "monday", "machine": {"cores": 2}, "fold": 1, "floor": 2, "gone": 3}
+    new = {"date": "friday", "machine": {"cores": 4}, "floor": 5}
+    assert merged(old, new, whole=True) == new
+    assert merged(old, new, whole=False) == {
+        "date": "monday",
+        "machine": {"cores": 2},
+        "fold": 1,
+        "floor": 5,
+        "measured": {"floor": {"date": "friday", "machine": {"cores": 4}}},
+    }

@@ -169,6 +169,19 @@ def test_runs_start_at_the_rate_that_is_asked_for() -> None:
     assert [round(later - due[0]) for later in due] == [0, 20, 40]
 
 
+def test_task_that_a_person_has_failed_stays_failed() -> None:
+    slow = FIVE.model_copy(update={"task_seconds": 0.2})
+    with served(SimulatedAirflow([slow])) as server:
+        submit(server, slow)
+        until(server, RunState.RUNNING)
+        action = {"action": "update", "entities": [{"task_id": "a", "map_index": -1, "new_state": "failed"}]}
+        path = f"/api/v2/dags/five/dagRuns/{RUN}/taskInstances"
+        assert Client(server)("PATCH", path, {"actions": [action]}).json()["update"]["errors"] == []
+        until(server, RunState.FAILED)
+        states = server.do(lambda it: [task.state for run in it.store.runs() for task in run.tasks.values()])
+    assert states == [TaskState.FAILED, *[TaskState.UPSTREAM_FAILED] * 4]
+
+
 def test_cleared_run_takes_its_failed_task_again() -> None:
     fails = FIVE.model_copy(update={"outcome": "failed"})
     with served(SimulatedAirflow([fails])) as server:
@@ -197,6 +210,23 @@ def test_lists_go_on_after_a_cursor_and_name_what_changed_alone() -> None:
         ask("PATCH", f"/api/v2/dags/five/dagRuns/{RUN}3", {"note": "changed"})
         changed = ask("GET", path, updated_at_gte=since).json()["dag_runs"]
         assert [(row["dag_run_id"], row["note"]) for row in changed] == [(f"{RUN}3", "changed")]
+
+
+def test_backfill_completes_with_its_last_run_or_without_any() -> None:
+    daily = FIVE.model_copy(update={"daily": True})
+    body = {"dag_id": "five", "from_date": "2026-01-01T00:00:00Z", "to_date": "2026-01-02T00:00:00Z"}
+    with served(SimulatedAirflow([daily])) as server:
+        ask = Client(server)
+
+        def completed() -> list[bool]:
+            rows = ask("GET", "/api/v2/backfills", dag_id="five").json()["backfills"]
+            return [row["completed_at"] is not None for row in rows]
+
+        assert ask("POST", "/api/v2/backfills", body).status == 200
+        eventually(lambda: completed() == [True], "both days have run")
+        assert server.do(lambda it: [run.state for run in it.store.runs("five")]) == [RunState.SUCCESS] * 2
+        assert ask("POST", "/api/v2/backfills", body).json()["completed_at"] is None
+        assert completed() == [True, True], "it keeps both runs"
 
 
 # Faults
