@@ -83,7 +83,7 @@ class Scheduler:
         dag = self._store.dags[run.dag_id]
         if run.is_over or (run.state is RunState.QUEUED and (dag.is_paused or dag.is_stale)):
             return
-        self._push(run, run.generation, self._life(run, dag), 0.0)
+        self._push(run, run.generation, self.life(run), 0.0)
         self._woken.set()
 
     def set_paused(self, dag_id: str, *, paused: bool) -> None:
@@ -143,7 +143,9 @@ class Scheduler:
     def _push(self, run: Run, generation: int, life: Life, pause: float) -> None:
         heapq.heappush(self._due, (time.monotonic() + pause, next(self._order), run, generation, life))
 
-    def _life(self, run: Run, dag: Dag) -> Life:
+    def life(self, run: Run) -> Life:
+        """The rest of a run, step by step: yields the seconds before each next step."""
+        dag = self._store.dags[run.dag_id]
         chance = random.Random(f"{self._seed} {run.dag_id} {run.run_id} {run.generation}")  # noqa: S311 - no secret
 
         def about(seconds: float) -> float:

@@ -170,16 +170,15 @@ def test_runs_start_at_the_rate_that_is_asked_for() -> None:
 
 
 def test_task_that_a_person_has_failed_stays_failed() -> None:
-    slow = FIVE.model_copy(update={"task_seconds": 0.2})
-    with served(SimulatedAirflow([slow])) as server:
-        submit(server, slow)
-        until(server, RunState.RUNNING)
-        action = {"action": "update", "entities": [{"task_id": "a", "map_index": -1, "new_state": "failed"}]}
-        path = f"/api/v2/dags/five/dagRuns/{RUN}/taskInstances"
-        assert Client(server)("PATCH", path, {"actions": [action]}).json()["update"]["errors"] == []
-        until(server, RunState.FAILED)
-        states = server.do(lambda it: [task.state for run in it.store.runs() for task in run.tasks.values()])
-    assert states == [TaskState.FAILED, *[TaskState.UPSTREAM_FAILED] * 4]
+    airflow = SimulatedAirflow([FIVE])
+    run = airflow.store.add(FIVE, RUN, {})
+    life = airflow.scheduler.life(run)
+    assert [next(life), next(life)] == [0, 0], "queued, and then its first task runs"
+    assert run.tasks["a", -1].state is TaskState.RUNNING
+    airflow.scheduler.set_task(run.tasks["a", -1], TaskState.FAILED)
+    assert list(life) == []
+    states = [task.state for task in run.tasks.values()]
+    assert (run.state, states) == (RunState.FAILED, [TaskState.FAILED, *[TaskState.UPSTREAM_FAILED] * 4])
 
 
 def test_cleared_run_takes_its_failed_task_again() -> None:
