@@ -64,7 +64,7 @@ def test_broken_yaml_is_a_mistake_and_other_files_are_checked(folder: Path, plug
 
 @pytest.mark.parametrize(
     ("arguments", "why"),
-    [(("/no/such/file.yaml",), "/no/such/file.yaml: No such file"), ((), "Missing argument 'FILE...'")],
+    [(("/no/such/file.yaml",), "/no/such/file.yaml: No such file"), ((), "Missing argument 'FILE'")],
 )
 def test_file_that_can_not_be_read_is_a_wrong_argument(arguments: tuple[str, ...], why: str, plugin: Plugin) -> None:
     told = plugin("lint", *arguments)

@@ -142,7 +142,7 @@ def test_command_that_retries_by_kubectl_is_left_out() -> None:
     assert job.sentence == failure
     assert row_of(job, NOW).message == failure
     assert explain(job, NOW).sentence == failure
-    assert str(failure_of(job, Verdict.FAILED)) == f"MLJob team-a/wine failed: {failure}"
+    assert str(failure_of(job, Verdict.FAILED)).splitlines()[0] == f"MLJob team-a/wine failed: {failure}"
     assert summary_of(job.raw).message == failure
 
 
