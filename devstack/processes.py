@@ -201,12 +201,14 @@ class ManagedProcess:
 
     def _forget(self) -> None:
         record = self._record()
-        if record and record.pid in _children:
+        if record and (child := _children.pop(record.pid, None)) is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                _children.pop(record.pid).wait(timeout=5)
+                child.wait(timeout=5)
         # Also forget children that have no record. They were stopped because of their mark.
-        for pid in [pid for pid, child in _children.items() if child.poll() is not None]:
-            del _children[pid]
+        # Other threads start and stop components at the same time.
+        for pid, ended in list(_children.items()):
+            if ended.poll() is not None:
+                _children.pop(pid, None)
         self._file.unlink(missing_ok=True)
 
     def _members(self) -> list[psutil.Process]:

@@ -380,7 +380,8 @@ def test_list_that_takes_long_is_loading_and_then_there(
 
     cluster.interfere = slow
     with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=30) as client:
-        answer = client.get(view.first_url)
+        client.get(view.first_url)  # lets the client in, and leads a browser on
+        answer = client.get("/jobs")
         assert "Loading" in answer.text
         assert 'http-equiv="refresh" content="1"' in answer.text
         may_answer.set()
