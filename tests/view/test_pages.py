@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from playwright.sync_api import Page, expect
 from mljob.cli.first_page import first_page
 from mljob.render.times import duration
 from tests.fakes.view_cluster import GrowingLog, ViewCluster
-from tests.view.conftest import PHONE, OpenPage
+from tests.view import showcase
+from tests.view.conftest import DESKTOP, PHONE, OpenPage
 from tests.view.serving import RunningView
 
 COMPARE = "/compare?" + "&".join(f"job=team-a/digits-lr-{number}" for number in range(4))
@@ -209,6 +211,55 @@ def test_graph_leads_to_the_log_of_a_task(page: Page, view: RunningView) -> None
 
     page.wait_for_url(f"{view.url}/jobs/team-a/churn-train?tab=logs&task=fit")
     expect(page.get_by_role("log")).to_contain_text("epoch 20")
+
+
+def long_graph(cluster: ViewCluster, length: int) -> list[str]:
+    """Give churn-train a chain of tasks, of which none is failed, running or waiting."""
+    names = [f"step_{number}" for number in range(length)]
+    cluster.runs["team-a/churn-train/graph"] = lambda _: showcase.graph("train_churn", names, pairwise(names))
+    return names
+
+
+def test_graph_begins_at_its_first_task_and_shows_that_it_scrolls(
+    page: Page, view: RunningView, cluster: ViewCluster
+) -> None:
+    names = long_graph(cluster, 20)
+    page.goto(f"{view.url}/jobs/team-a/churn-train")
+    graph = page.get_by_role("group", name="Graph of the tasks of train_churn")
+    first, last = (graph.get_by_role("link", name=re.compile(f"^{name}:")) for name in (names[0], names[-1]))
+    expect(first).to_be_in_viewport(ratio=1)
+    expect(page.locator(".graph-wide .more:visible")).to_have_class(["more more-right"])
+
+    graph.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".graph-wide .more:visible")).to_have_class(["more more-left", "more more-right"])
+    last.focus()
+    expect(last).to_be_in_viewport(ratio=1)
+    graph.evaluate("(graph) => graph.scrollTo(graph.scrollWidth, 0)")
+    expect(page.locator(".graph-wide .more:visible")).to_have_class(["more more-left"])
+
+
+def test_graph_that_is_a_little_too_wide_shrinks_to_the_window(
+    page: Page, view: RunningView, cluster: ViewCluster
+) -> None:
+    names = long_graph(cluster, 8)
+    page.goto(f"{view.url}/jobs/team-a/churn-train")
+    graph = page.get_by_role("group", name="Graph of the tasks of train_churn")
+    natural = graph.locator("svg").first.get_attribute("width")
+    assert natural is not None
+    assert float(natural) > DESKTOP["width"]
+    for name in (names[0], names[-1]):
+        expect(graph.get_by_role("link", name=re.compile(f"^{name}:"))).to_be_in_viewport(ratio=1)
+    expect(page.locator(".graph-wide .more:visible")).to_have_count(0)
+
+
+def test_task_that_runs_beyond_the_edge_is_shown(page: Page, view: RunningView, cluster: ViewCluster) -> None:
+    names = [*long_graph(cluster, 15), "fit"]
+    cluster.runs["team-a/churn-train/graph"] = lambda _: showcase.graph("train_churn", names, pairwise(names))
+    page.goto(f"{view.url}/jobs/team-a/churn-train")
+
+    expect(page.get_by_role("link", name=re.compile("^fit: running"))).to_be_in_viewport(ratio=1)
+    expect(page.locator(".graph-wide .more:visible").first).to_have_class("more more-left")
 
 
 def test_comparison_marks_the_best_and_can_be_ordered_otherwise(page: Page, view: RunningView) -> None:
