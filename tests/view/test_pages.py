@@ -262,6 +262,29 @@ def test_task_that_runs_beyond_the_edge_is_shown(page: Page, view: RunningView, 
     expect(page.locator(".graph-wide .more:visible").first).to_have_class("more more-left")
 
 
+@pytest.mark.parametrize("look", ["light", "phone"])
+def test_end_of_the_log_opens_with_whole_lines(
+    pages: OpenPage, view: RunningView, cluster: ViewCluster, look: str
+) -> None:
+    log = GrowingLog(*(f"line {number} {'and more of it ' * (number % 7)}" for number in range(40)), "ValueError: last")
+    log.end()
+    cluster.logs["team-a/churn-eval/score"] = log
+    page = pages(view.first_url, **LOOKS[look])
+    page.goto(f"{view.url}/jobs/team-a/churn-eval")
+    tail = page.get_by_role("region", name=re.compile("end of the log"))
+    expect(tail.get_by_text("ValueError: last")).to_be_in_viewport(ratio=1)
+    cut = tail.evaluate(
+        """(tail) => {
+            const range = document.createRange();
+            range.selectNodeContents(tail);
+            const edge = tail.getBoundingClientRect().top + tail.clientTop;
+            const rows = [...range.getClientRects()].filter((row) => row.height < 30);
+            return rows.filter((row) => row.top < edge - 1 && row.bottom > edge + 2).length;
+        }"""
+    )
+    assert cut == 0
+
+
 def test_comparison_marks_the_best_and_can_be_ordered_otherwise(page: Page, view: RunningView) -> None:
     page.goto(view.url + COMPARE)
     expect(page.get_by_role("columnheader").nth(1)).to_contain_text("digits-lr-2")
