@@ -285,6 +285,14 @@ def test_end_of_the_log_opens_with_whole_lines(
     assert cut == 0
 
 
+def test_page_of_a_missing_job_leads_back_to_the_list(page: Page, view: RunningView) -> None:
+    page.goto(f"{view.url}/jobs/team-a/nothing")
+    page.get_by_role("main").get_by_role("link", name="Back to the list").click()
+
+    page.wait_for_url(f"{view.url}/jobs?namespace=team-a")
+    expect(page.get_by_role("row", name=re.compile("churn-eval"))).to_be_visible()
+
+
 def test_comparison_marks_the_best_and_can_be_ordered_otherwise(page: Page, view: RunningView) -> None:
     page.goto(view.url + COMPARE)
     expect(page.get_by_role("columnheader").nth(1)).to_contain_text("digits-lr-2")
