@@ -293,6 +293,17 @@ def test_page_of_a_missing_job_leads_back_to_the_list(page: Page, view: RunningV
     expect(page.get_by_role("row", name=re.compile("churn-eval"))).to_be_visible()
 
 
+def test_filters_of_a_phone_take_two_rows(pages: OpenPage, view: RunningView) -> None:
+    page = pages(view.first_url, **LOOKS["phone"])
+    show, search = page.get_by_role("button", name="Show").bounding_box(), page.get_by_label("Search").bounding_box()
+
+    assert show is not None
+    assert search is not None
+    assert show["y"] == pytest.approx(search["y"], abs=4)
+    assert show["x"] + show["width"] <= PHONE["width"]
+    assert search["width"] >= 100
+
+
 def test_comparison_marks_the_best_and_can_be_ordered_otherwise(page: Page, view: RunningView) -> None:
     page.goto(view.url + COMPARE)
     expect(page.get_by_role("columnheader").nth(1)).to_contain_text("digits-lr-2")
