@@ -304,6 +304,15 @@ def test_filters_of_a_phone_take_two_rows(pages: OpenPage, view: RunningView) ->
     assert search["width"] >= 100
 
 
+def test_job_that_never_started_says_why_once(page: Page, view: RunningView, cluster: ViewCluster) -> None:
+    message = "The DAG 'trian_churn' does not exist in Airflow prod."
+    cluster.replace("refused", "team-a", {"dagId": "trian_churn"}, {"observedGeneration": 1, "phase": "Failed", "reason": "DagNotFound", "message": message})  # fmt: skip
+    page.goto(f"{view.url}/jobs/team-a/refused")
+
+    expect(page.get_by_role("heading", name="No task has started")).to_be_visible()
+    expect(page.get_by_text(message)).to_have_count(1)
+
+
 def test_comparison_marks_the_best_and_can_be_ordered_otherwise(page: Page, view: RunningView) -> None:
     page.goto(view.url + COMPARE)
     expect(page.get_by_role("columnheader").nth(1)).to_contain_text("digits-lr-2")
