@@ -114,6 +114,10 @@ def test_value_of_set_is_yaml(given: str, value: Any, cluster: MLJobCluster, plu
         (("--label", "team"), "'team' is not KEY=VALUE"),
         (("--retries", "-1"), "greater than or equal to 0"),
         (("--timeout", "soon"), "'soon' is not a duration"),
+        (("--name", "Bad_Name"), "'Bad_Name' is not a name of lower-case letters"),
+        (("--name", "Bad_Name", "--dry-run"), "For example: 'bad-name'"),
+        (("--type", ""), "type"),
+        (("--type", "X"), "'X'"),
     ],
 )
 def test_wrong_option_is_named_and_nothing_is_created(
@@ -178,9 +182,9 @@ def test_sweep_that_only_shows_creates_nothing(cluster: MLJobCluster, plugin: Pl
     [
         (("--name=lr", "--grid=a=1", "--grid=a=2"), 64, "'a' is there twice"),
         (("--name=lr", "--grid=a"), 64, "'a' is not KEY=VALUE"),
-        (("--name=lr", "--grid=a=1,1"), 4, "twice"),
-        (("--name=lr", "--grid=a=" + ",".join(map(str, range(501)))), 4, "at most 500"),
-        (("--name=L_r", "--grid=a=1"), 4, "'L_r'"),
+        (("--name=lr", "--grid=a=1,1"), 64, "twice"),
+        (("--name=lr", "--grid=a=" + ",".join(map(str, range(501)))), 64, "at most 500"),
+        (("--name=L_r", "--grid=a=1"), 64, "'L_r'"),
     ],
 )
 def test_wrong_grid_creates_nothing(
