@@ -27,6 +27,17 @@ def test_retry_sets_the_annotation_of_each(cluster: MLJobCluster, plugin: Plugin
     assert all("mljob.dev/retry-requested-at" in cluster.get(name)["metadata"]["annotations"] for name in ("a", "b"))
 
 
+def test_retry_of_a_suspended_mljob_says_what_it_waits_for(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=failed())
+    cluster.patch("digits", {"spec": {"suspend": True}})
+    cluster.put("other", status=failed())
+    told = plugin("retry", "digits", "other", "-n", "team-a")
+    assert told.out == "mljob.mljob.dev/digits retry requested\nmljob.mljob.dev/other retry requested\n"
+    assert told.err == (
+        "mljob.mljob.dev/digits is suspended. The retry waits for: kubectl mljob resume digits -n team-a\n"
+    )
+
+
 @pytest.mark.parametrize("option", ["--wait", "--watch"])
 def test_retry_that_waits_has_the_code_of_the_new_attempt(option: str, cluster: MLJobCluster, plugin: Plugin) -> None:
     cluster.put("digits", status=failed())
