@@ -51,6 +51,28 @@ def test_retry_that_waits_has_the_code_of_the_new_attempt(option: str, cluster: 
     told = plugin("retry", "digits", option)
     assert told.code == 0
     assert "Succeeded" in told.out
+    assert "✘" not in told.out
+    assert "! Failed" not in told.out
+
+
+@pytest.mark.parametrize(
+    ("spec", "waits"), [({}, "for the operator"), ({"suspend": True}, "until the MLJob is resumed")]
+)
+def test_retry_that_is_not_handled_is_not_shown_as_a_new_failure(
+    spec: dict[str, Any], waits: str, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status=failed())
+    cluster.patch("digits", {"spec": spec})
+    told = plugin("retry", "digits", "--watch", "--timeout=10ms")
+    assert told.code == 3
+    first = told.out.splitlines()[1].split("s  ", 1)[1].split(None, 1)[1]
+    assert first.startswith("Retry waits")
+    assert f"The requested retry waits {waits}. The attempt before: Task fit failed: ValueError: no data" in first
+    assert "Retry waits" in plugin("list").out
+    why = plugin("why", "digits").out
+    assert f"The requested retry waits {waits}." in why
+    assert "kubectl mljob retry" not in why
+    assert ("kubectl mljob resume digits" in why) is bool(spec)
 
 
 def test_retry_of_a_cancelled_mljob_is_refused_with_the_reason(cluster: MLJobCluster, plugin: Plugin) -> None:
