@@ -11,9 +11,14 @@ from typing import Any, Final
 
 from .errors import InvalidArgument
 from .manifest import MAX_NAME, slug
+from .text import values_text
 
 SWEEP_LABEL: Final = "mljob.dev/sweep"
 """The label that the MLJobs of a sweep share. Its value is the sweep's name."""
+POINT: Final = "mljob.dev/sweep-point"
+"""The annotation that says which values an MLJob of a sweep has, for people: ``epochs=5 lr=0.1``."""
+MAX_POINT_TEXT: Final = 1_000
+"""The maximum number of characters of that annotation."""
 MAX_POINTS: Final = 500
 """The maximum number of MLJobs of a sweep."""
 MAX_SWEEP_NAME: Final = 63
@@ -32,6 +37,11 @@ class Point:
 
     name: str
     params: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The values on one line, for the annotation of the MLJob."""
+        return values_text(self.params)[:MAX_POINT_TEXT]
 
 
 def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> list[Point]:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..resource import MLJob
+from ..sweep import POINT
 from ..text import plain
 from ..verdict import retry_is_pending, retry_is_suspended
 from . import fields, numbers, states, times
 from .tasks import MAX_TASK_ID, tasks_of
 
 MAX_NAME = 140
+MAX_POINT = 80
+"""The maximum number of characters of a sweep's values in a list."""
 MAX_MESSAGE = 400
 """The maximum number of characters of a message in a list."""
 _SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "RunsInProgress", "Succeeded"})
@@ -31,6 +34,7 @@ class Row:
     Attributes:
         namespace: The namespace.
         name: The name.
+        point: The values that tell the MLJob from the others of its sweep, or an empty text.
         sign: The sign of the phase.
         progress: How many task instances succeeded, of how many: ``6/10``.
         percent: How much of the run has succeeded.
@@ -45,6 +49,7 @@ class Row:
 
     namespace: str
     name: str
+    point: str
     sign: states.Sign
     progress: str
     percent: int | None
@@ -67,6 +72,7 @@ def row_of(job: MLJob, now: datetime) -> Row:
     return Row(
         namespace=plain(job.namespace, MAX_NAME),
         name=plain(job.name, MAX_NAME),
+        point=plain(job.annotations.get(POINT, ""), MAX_POINT),
         sign=states.RETRY_WAITS if waits else states.of_phase(job.phase),
         progress=plain(fields.text(status, "progress"), 20),
         percent=fields.whole(status, "percent"),

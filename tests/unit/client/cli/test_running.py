@@ -171,6 +171,16 @@ def test_sweep_creates_an_mljob_for_each_point(cluster: MLJobCluster, plugin: Pl
     assert plugin(*arguments).out == told.out, "the same sweep again creates nothing"
 
 
+def test_list_says_which_values_an_mljob_of_a_sweep_has(cluster: MLJobCluster, plugin: Plugin) -> None:
+    plugin("sweep", "train", "--name=lr", "--grid", "lr=0.1,0.01", "--grid", "layers=[[64]]")
+    cluster.put("alone", status=running())
+    title, *lines = plugin("list").out.splitlines()
+    assert title.split("  ")[:1] == ["NAME"]
+    assert "  SWEEP POINT  " in title
+    points = [line[title.index("SWEEP POINT") : title.index("PHASE")].strip() for line in lines]
+    assert sorted(points) == ["", "lr=0.01 layers=[64]", "lr=0.1 layers=[64]"]
+
+
 def test_sweep_that_only_shows_creates_nothing(cluster: MLJobCluster, plugin: Plugin) -> None:
     told = plugin("sweep", "train", "--name=lr", "--grid=lr=0.1,0.01", "--dry-run")
     assert [line.split("  ")[1] for line in told.out.splitlines()] == ["lr=0.1", "lr=0.01"]
