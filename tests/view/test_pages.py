@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from playwright.sync_api import Page, expect
 from mljob.cli.first_page import first_page
 from mljob.render.times import duration
 from tests.fakes.view_cluster import GrowingLog, ViewCluster
-from tests.view.conftest import PHONE, OpenPage
+from tests.view import showcase
+from tests.view.conftest import DESKTOP, PHONE, OpenPage
 from tests.view.serving import RunningView
 
 COMPARE = "/compare?" + "&".join(f"job=team-a/digits-lr-{number}" for number in range(4))
@@ -209,6 +211,106 @@ def test_graph_leads_to_the_log_of_a_task(page: Page, view: RunningView) -> None
 
     page.wait_for_url(f"{view.url}/jobs/team-a/churn-train?tab=logs&task=fit")
     expect(page.get_by_role("log")).to_contain_text("epoch 20")
+
+
+def long_graph(cluster: ViewCluster, length: int) -> list[str]:
+    """Give churn-train a chain of tasks, of which none is failed, running or waiting."""
+    names = [f"step_{number}" for number in range(length)]
+    cluster.runs["team-a/churn-train/graph"] = lambda _: showcase.graph("train_churn", names, pairwise(names))
+    return names
+
+
+def test_graph_begins_at_its_first_task_and_shows_that_it_scrolls(
+    page: Page, view: RunningView, cluster: ViewCluster
+) -> None:
+    names = long_graph(cluster, 20)
+    page.goto(f"{view.url}/jobs/team-a/churn-train")
+    graph = page.get_by_role("group", name="Graph of the tasks of train_churn")
+    first, last = (graph.get_by_role("link", name=re.compile(f"^{name}:")) for name in (names[0], names[-1]))
+    expect(first).to_be_in_viewport(ratio=1)
+    expect(page.locator(".graph-wide .more:visible")).to_have_class(["more more-right"])
+
+    graph.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".graph-wide .more:visible")).to_have_class(["more more-left", "more more-right"])
+    last.focus()
+    expect(last).to_be_in_viewport(ratio=1)
+    graph.evaluate("(graph) => graph.scrollTo(graph.scrollWidth, 0)")
+    expect(page.locator(".graph-wide .more:visible")).to_have_class(["more more-left"])
+
+
+def test_graph_that_is_a_little_too_wide_shrinks_to_the_window(
+    page: Page, view: RunningView, cluster: ViewCluster
+) -> None:
+    names = long_graph(cluster, 8)
+    page.goto(f"{view.url}/jobs/team-a/churn-train")
+    graph = page.get_by_role("group", name="Graph of the tasks of train_churn")
+    natural = graph.locator("svg").first.get_attribute("width")
+    assert natural is not None
+    assert float(natural) > DESKTOP["width"]
+    for name in (names[0], names[-1]):
+        expect(graph.get_by_role("link", name=re.compile(f"^{name}:"))).to_be_in_viewport(ratio=1)
+    expect(page.locator(".graph-wide .more:visible")).to_have_count(0)
+
+
+def test_task_that_runs_beyond_the_edge_is_shown(page: Page, view: RunningView, cluster: ViewCluster) -> None:
+    names = [*long_graph(cluster, 15), "fit"]
+    cluster.runs["team-a/churn-train/graph"] = lambda _: showcase.graph("train_churn", names, pairwise(names))
+    page.goto(f"{view.url}/jobs/team-a/churn-train")
+
+    expect(page.get_by_role("link", name=re.compile("^fit: running"))).to_be_in_viewport(ratio=1)
+    expect(page.locator(".graph-wide .more:visible").first).to_have_class("more more-left")
+
+
+@pytest.mark.parametrize("look", ["light", "phone"])
+def test_end_of_the_log_opens_with_whole_lines(
+    pages: OpenPage, view: RunningView, cluster: ViewCluster, look: str
+) -> None:
+    log = GrowingLog(*(f"line {number} {'and more of it ' * (number % 7)}" for number in range(40)), "ValueError: last")
+    log.end()
+    cluster.logs["team-a/churn-eval/score"] = log
+    page = pages(view.first_url, **LOOKS[look])
+    page.goto(f"{view.url}/jobs/team-a/churn-eval")
+    tail = page.get_by_role("region", name=re.compile("end of the log"))
+    expect(tail.get_by_text("ValueError: last")).to_be_in_viewport(ratio=1)
+    cut = tail.evaluate(
+        """(tail) => {
+            const range = document.createRange();
+            range.selectNodeContents(tail);
+            const edge = tail.getBoundingClientRect().top + tail.clientTop;
+            const rows = [...range.getClientRects()].filter((row) => row.height < 30);
+            return rows.filter((row) => row.top < edge - 1 && row.bottom > edge + 2).length;
+        }"""
+    )
+    assert cut == 0
+
+
+def test_page_of_a_missing_job_leads_back_to_the_list(page: Page, view: RunningView) -> None:
+    page.goto(f"{view.url}/jobs/team-a/nothing")
+    page.get_by_role("main").get_by_role("link", name="Back to the list").click()
+
+    page.wait_for_url(f"{view.url}/jobs?namespace=team-a")
+    expect(page.get_by_role("row", name=re.compile("churn-eval"))).to_be_visible()
+
+
+def test_filters_of_a_phone_take_two_rows(pages: OpenPage, view: RunningView) -> None:
+    page = pages(view.first_url, **LOOKS["phone"])
+    show, search = page.get_by_role("button", name="Show").bounding_box(), page.get_by_label("Search").bounding_box()
+
+    assert show is not None
+    assert search is not None
+    assert show["y"] == pytest.approx(search["y"], abs=4)
+    assert show["x"] + show["width"] <= PHONE["width"]
+    assert search["width"] >= 100
+
+
+def test_job_that_never_started_says_why_once(page: Page, view: RunningView, cluster: ViewCluster) -> None:
+    message = "The DAG 'trian_churn' does not exist in Airflow prod."
+    cluster.replace("refused", "team-a", {"dagId": "trian_churn"}, {"observedGeneration": 1, "phase": "Failed", "reason": "DagNotFound", "message": message})  # fmt: skip
+    page.goto(f"{view.url}/jobs/team-a/refused")
+
+    expect(page.get_by_role("heading", name="No task has started")).to_be_visible()
+    expect(page.get_by_text(message)).to_have_count(1)
 
 
 def test_comparison_marks_the_best_and_can_be_ordered_otherwise(page: Page, view: RunningView) -> None:

@@ -76,6 +76,10 @@ class Invalid(ApiError):
     """400 or 422: the API server refuses the object. The message names the field."""
 
 
+class InvalidArgument(Invalid):
+    """The caller gave a value that no API server would take. Nothing was sent."""
+
+
 class Expired(ApiError):
     """410: the resource version, or the page of a list, is too old. List again."""
 

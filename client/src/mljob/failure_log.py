@@ -17,6 +17,8 @@ _MESSAGE_LINES: Final = 5
 _BEGINNING: Final = "Traceback (most recent call last):"
 _ENTRY: Final = re.compile(r"\A\d{4}-\d\d-\d\dT\S{1,20}Z (?:[A-Z][A-Z ]{6} |[A-Z]{8,10} )?")
 """What mljob-api writes before the first line of each entry: its time and level."""
+_AIRFLOW_FRAME: Final = re.compile(r'\s+File "[^"]{0,1000}/site-packages/airflow/[^"]{1,1000}", line \d')
+"""A frame of a traceback in a file of Airflow or of one of its providers."""
 
 
 class LogEnd(NamedTuple):
@@ -40,7 +42,7 @@ class LogEnd(NamedTuple):
 def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEnd:
     """Return the last lines of a log if they have the traceback of the error, else the lines that end
     with that traceback: a task may write much after its failure. Without a traceback, these are the
-    last lines.
+    last lines. Neighbouring frames of Airflow's own files are one line.
 
     Args:
         lines: The end of the log.
@@ -53,10 +55,31 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
     wanted = " ".join((first.partition(": ")[2] or first).split())[:_MATCHED]
     matching = [found for found in tracebacks if wanted and wanted in " ".join(_text(lines[found[1]]).split())]
     begin, end = (matching or tracebacks or [(len(lines), len(lines) - 1)])[-1]
-    if limit <= 0 or begin >= len(lines) - limit:
-        return LogEnd(list(lines[-limit:]) if limit > 0 else [])
+    if limit <= 0:
+        return LogEnd([])
+    if len(_folded(lines[begin:])) <= limit:
+        return LogEnd(_folded(lines)[-limit:])
     end = _end_of_message(lines, end)
-    return LogEnd(list(lines[max(end + 1 - limit, 0) : end + 1]), len(lines) - end - 1)
+    return LogEnd(_folded(lines[: end + 1])[-limit:], len(lines) - end - 1)
+
+
+def _folded(lines: Sequence[str]) -> list[str]:
+    """Return lines in which frames of Airflow that follow each other are one line."""
+    made, frames, number = list[str](), list[str](), 0
+
+    def taken() -> list[str]:
+        return [f"  ... {number} frames of Airflow"] if number > 1 else frames
+
+    for line in lines:
+        text = _text(line)
+        is_frame = _AIRFLOW_FRAME.match(text) is not None
+        if is_frame or (frames and text.startswith("    ")):  # the source of a frame is below it
+            frames.append(line)
+            number += is_frame
+        else:
+            made += [*taken(), line]
+            frames, number = [], 0
+    return made + taken()
 
 
 def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import Invalid
+from .errors import InvalidArgument
 from .resource import API_VERSION, KIND
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def manifest(
             (``backoff_limit``).
 
     Raises:
-        Invalid: A value has the wrong type, or a field of the spec does not exist.
+        InvalidArgument: A value has the wrong type, or a field of the spec does not exist.
     """
     metadata: dict[str, Any] = {"name": checked_name(name), "namespace": namespace}
     if labels:
@@ -70,19 +70,21 @@ def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
     the DAG's own defaults hold for the others.
 
     Raises:
-        Invalid: The conf is not a JSON object.
+        InvalidArgument: The conf is not a JSON object.
     """
     dump = getattr(conf, "model_dump", None)
     found = dump(mode="json", by_alias=True, exclude_unset=True) if callable(dump) else conf
     try:
         text = json.dumps(found, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(
+        raise InvalidArgument(
             f"{_unfit(found)}: {error}. A conf holds what JSON can: text, numbers, booleans, lists and objects."
         ) from None
     parsed = json.loads(text)
     if not isinstance(parsed, dict):
-        raise Invalid(f"conf: {type(conf).__name__} is not an object. Pass a dict, or an instance of a params class.")
+        raise InvalidArgument(
+            f"conf: {type(conf).__name__} is not an object. Pass a dict, or an instance of a params class."
+        )
     return parsed
 
 
@@ -100,10 +102,10 @@ def checked_name(name: str) -> str:
     """Return a name that Kubernetes accepts for an MLJob.
 
     Raises:
-        Invalid: It doesn't.
+        InvalidArgument: It doesn't.
     """
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
-        raise Invalid(
+        raise InvalidArgument(
             f"name: {name[:200]!r} is not a name of lower-case letters, digits, '-' and '.', of at most {MAX_NAME} "
             f"characters. For example: {slug(name)!r}."
         )
@@ -155,10 +157,12 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
     known = {field.alias or name for name, field in MLJobSpec.model_fields.items()}
     if unknown := sorted(spec.keys() - known):
         named = quoted(unknown[0])
-        raise Invalid(f"spec: no field {named}{meant(unknown[0], known)}. The fields are: {', '.join(sorted(known))}.")
+        raise InvalidArgument(
+            f"spec: no field {named}{meant(unknown[0], known)}. The fields are: {', '.join(sorted(known))}."
+        )
     try:
         MLJobSpec.model_validate(spec)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise Invalid(f"{field_of(first)}: {in_words(first)}.") from None
+        raise InvalidArgument(f"{field_of(first)}: {in_words(first)}.") from None
     return spec

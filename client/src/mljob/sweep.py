@@ -9,11 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .errors import Invalid
+from .errors import InvalidArgument
 from .manifest import MAX_NAME, slug
+from .text import values_text
 
 SWEEP_LABEL: Final = "mljob.dev/sweep"
 """The label that the MLJobs of a sweep share. Its value is the sweep's name."""
+POINT: Final = "mljob.dev/sweep-point"
+"""The annotation that says which values an MLJob of a sweep has, for people: ``epochs=5 lr=0.1``."""
+MAX_POINT_TEXT: Final = 1_000
+"""The maximum number of characters of that annotation."""
 MAX_POINTS: Final = 500
 """The maximum number of MLJobs of a sweep."""
 MAX_SWEEP_NAME: Final = 63
@@ -33,6 +38,11 @@ class Point:
     name: str
     params: Mapping[str, Any]
 
+    @property
+    def text(self) -> str:
+        """The values on one line, for the annotation of the MLJob."""
+        return values_text(self.params)[:MAX_POINT_TEXT]
+
 
 def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> list[Point]:
     """Return the points of a grid, in its order.
@@ -42,13 +52,13 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
         grid: The values of each param: all combinations are points. Or a list of points.
 
     Raises:
-        Invalid: The grid has no points, too many, or a point twice.
+        InvalidArgument: The grid has no points, too many, or a point twice.
     """
     points = [Point(_name(sweep, params), params) for params in _combinations(grid)]
     if not points:
-        raise Invalid("grid: no points. Give each param at least one value.")
+        raise InvalidArgument("grid: no points. Give each param at least one value.")
     if len({point.name for point in points}) < len(points):
-        raise Invalid("grid: a point is there twice. Give each value of a param once.")
+        raise InvalidArgument("grid: a point is there twice. Give each value of a param once.")
     return points
 
 
@@ -56,10 +66,10 @@ def checked_sweep_name(name: str) -> str:
     """Return a name that can be the value of a label.
 
     Raises:
-        Invalid: It can't.
+        InvalidArgument: It can't.
     """
     if name != slug(name) or len(name) > MAX_SWEEP_NAME:
-        raise Invalid(
+        raise InvalidArgument(
             f"name: {name[:100]!r} is not a name of lower-case letters, digits and '-', of at most {MAX_SWEEP_NAME} "
             f"characters. For example: {slug(name)[:MAX_SWEEP_NAME].rstrip('-')!r}."
         )
@@ -73,7 +83,7 @@ def _combinations(grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]
     number = 1
     for param, values in grid.items():
         if isinstance(values, str) or not isinstance(values, Sequence):
-            raise Invalid(
+            raise InvalidArgument(
                 f"grid.{param}: {type(values).__name__} is not a list of values. For one value, write [value]."
             )
         number *= len(values)
@@ -83,13 +93,13 @@ def _combinations(grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]
 
 def _require_few(number: int) -> None:
     if number > MAX_POINTS:
-        raise Invalid(f"grid: {number} points or more; a sweep has at most {MAX_POINTS}. Split the grid.")
+        raise InvalidArgument(f"grid: {number} points or more; a sweep has at most {MAX_POINTS}. Split the grid.")
 
 
 def _name(sweep: str, params: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(params, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"grid: {error}. The values are what JSON can hold.") from None
+        raise InvalidArgument(f"grid: {error}. The values are what JSON can hold.") from None
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
     return f"{sweep[: MAX_NAME - _DIGEST - 1]}-{digest}"

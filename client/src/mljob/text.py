@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 _ANSI = re.compile(
@@ -59,6 +60,11 @@ def value_text(value: Any, limit: int) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return plain(value if isinstance(value, str) else json_text(value)[: 4 * limit], limit)
+
+
+def values_text(values: Mapping[str, Any]) -> str:
+    """Return params on one line: ``epochs=5 lr=0.1``. Each value has at most 60 characters."""
+    return " ".join(f"{plain(key, 63)}={value_text(value, 60)}" for key, value in values.items())
 
 
 def json_text(value: Any) -> str:

@@ -45,6 +45,11 @@ def retry_is_pending(job: MLJob) -> bool:
     return bool(requested) and requested != job.raw_status.get("lastHandledRetry")
 
 
+def retry_is_suspended(job: MLJob) -> bool:
+    """Whether a requested retry waits until the MLJob is resumed."""
+    return retry_is_pending(job) and job.raw_spec.get("suspend") is True
+
+
 def _describes_newest_spec(job: MLJob) -> bool:
     observed, newest = _integer(job.raw_status.get("observedGeneration")), _integer(job.metadata.get("generation"))
     return observed >= newest

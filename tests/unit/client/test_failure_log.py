@@ -80,3 +80,48 @@ def test_traceback_without_an_end_is_none() -> None:
 def test_time_within_a_line_is_no_begin_of_an_entry() -> None:
     lines = [*TRACEBACK[:-1], f"ValueError: no data since {AT} INFO    here", *NOISE]
     assert end_with_error(lines, 4, f"ValueError: no data since {AT} INFO    here").lines == lines[:4]
+
+
+AIRFLOW = "/home/airflow/.local/lib/python3.12/site-packages/airflow"
+FRAMES = [f'  File "{AIRFLOW}/sdk/execution_time/task_runner.py", line {line}, in run' for line in range(11)]
+OWN_FRAME = TRACEBACK[2]
+
+
+def test_frames_of_airflow_are_one_line() -> None:
+    traceback = [*TRACEBACK[:2], *FRAMES, OWN_FRAME, *FRAMES[:2], TRACEBACK[-1]]
+    folded = [*TRACEBACK[:2], "  ... 11 frames of Airflow", OWN_FRAME, "  ... 2 frames of Airflow", TRACEBACK[-1]]
+    assert end_with_error(traceback, 20, ERROR) == LogEnd(folded)
+    assert end_with_error([*NOISE, *traceback], 6, ERROR) == LogEnd(folded)
+    assert end_with_error([*NOISE, *traceback, *NOISE], 6, ERROR) == LogEnd(folded, len(NOISE))
+
+
+def test_sources_of_folded_frames_are_left_out_and_those_of_others_stay() -> None:
+    airflow = [line for frame in FRAMES for line in (frame, "    self.run()", "    ^^^^^^^^^^")]
+    own = [OWN_FRAME, '    raise ValueError("3 columns missing")']
+    assert end_with_error([*TRACEBACK[:2], *airflow, *own, TRACEBACK[-1]], 20, ERROR).lines == [
+        *TRACEBACK[:2],
+        "  ... 11 frames of Airflow",
+        *own,
+        TRACEBACK[-1],
+    ]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *FRAMES[:1],
+        '  File "/opt/airflow/dags/train.py", line 3, in fit',
+        '  File "/usr/lib/python3.12/site-packages/airflow_of_ours/train.py", line 3, in fit',
+    ],
+    ids=["only one", "a DAG", "another package"],
+)
+def test_other_frames_stay(frame: str) -> None:
+    number = 1 if frame == FRAMES[0] else 2
+    traceback = [*TRACEBACK[:2], *[frame] * number, *TRACEBACK[2:]]
+    assert end_with_error(traceback, 20, ERROR).lines == traceback
+
+
+def test_frames_that_a_task_has_written_are_folded_too() -> None:
+    written = [f"{AT} ERROR  {frame}" for frame in FRAMES]
+    lines = [WRITTEN[0], *written, *WRITTEN[1:]]
+    assert end_with_error(lines, 20, ERROR).lines == [WRITTEN[0], "  ... 11 frames of Airflow", *WRITTEN[1:]]

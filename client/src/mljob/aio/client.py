@@ -12,7 +12,7 @@ from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
 from ..kubeconfig import load
 from ..manifest import REQUEST_ID, conf_of, manifest, random_name
 from ..resource import MLJob
-from ..sweep import SWEEP_LABEL, checked_sweep_name, points_of
+from ..sweep import POINT, SWEEP_LABEL, checked_sweep_name, points_of
 from .job import AsyncJob, collection_path
 from .transport import AsyncTransport
 from .watch import list_objects, watch_objects
@@ -159,7 +159,8 @@ class AsyncClient:
         **spec: Any,
     ) -> list[AsyncJob]:
         """Create an MLJob for each point of a grid, at most 500. All have the label
-        ``mljob.dev/sweep`` with the sweep's name, so :meth:`compare` finds them.
+        ``mljob.dev/sweep`` with the sweep's name, so :meth:`compare` finds them, and the annotation
+        ``mljob.dev/sweep-point`` with their values.
 
         The same sweep again creates only what is missing.
 
@@ -185,6 +186,7 @@ class AsyncClient:
                 dag_id=dag_id,
                 conf={**common, **point.params},
                 labels={**(labels or {}), SWEEP_LABEL: name},
+                annotations={POINT: point.text},
                 spec=spec,
             )
             for point in points

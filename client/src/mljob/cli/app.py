@@ -97,12 +97,14 @@ def _told(error: Exception) -> int:
     if isinstance(error, TyperException):
         getattr(error, "show", lambda: typer.echo(f"Error: {error}", err=True))()
         return Exit.USAGE
-    from ..errors import JobCancelled, JobError, JobTimeout, MLJobError
+    from ..errors import InvalidArgument, JobCancelled, JobError, JobTimeout, MLJobError
     from ..text import clean_line
 
     if not isinstance(error, MLJobError | OSError):
         raise error
     typer.echo("Error: " + "\n".join(clean_line(line) for line in str(error).splitlines()), err=True)
+    if isinstance(error, InvalidArgument):
+        return Exit.USAGE
     if isinstance(error, JobCancelled):
         return Exit.CANCELLED
     if isinstance(error, JobTimeout):

@@ -40,9 +40,18 @@ def retry(
     A failed MLJob runs its failed tasks again, or all of them with retryStrategy NewRun. An MLJob
     that succeeded runs again as a whole.
     """
+    from ..verdict import retry_is_suspended
+
     limit = seconds(timeout)
     jobs = session.jobs(names, selector)
     code = _each(jobs, lambda job: job.retry(), "retry requested")
+    for job in jobs:
+        if retry_is_suspended(job.state):
+            typer.echo(
+                f"mljob.mljob.dev/{job.name} is suspended. The retry waits for: "
+                f"kubectl mljob resume {job.name} {session.scope}".rstrip(),
+                err=True,
+            )
     if code is Exit.SUCCESS and (wait or watch):
         return _followed(session, jobs, watch, limit)
     if code is Exit.SUCCESS and len(jobs) == 1:

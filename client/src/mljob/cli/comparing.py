@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,8 +9,6 @@ import typer
 from .options import Format, Names, Selector, with_groups
 from .screen import Screen
 from .session import Session
-
-_MAX_VALUE = 60
 
 
 def add_to(app: typer.Typer) -> None:
@@ -71,13 +68,6 @@ def compare(
     screen.show(comparison_lines(found.header(), found.cells(), best, found.by))
     if found.columns_omitted:
         typer.echo(f"{found.columns_omitted} more columns are left out; -o json has them.", err=True)
-
-
-def values_text(values: Mapping[str, Any]) -> str:
-    """Return params on one line: ``epochs=5 lr=0.1``."""
-    from ..text import plain, value_text
-
-    return " ".join(f"{plain(key, 63)}={value_text(value, _MAX_VALUE)}" for key, value in values.items())
 
 
 def _print(rows: list[dict[str, Any]], output: Format) -> None:

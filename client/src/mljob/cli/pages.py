@@ -41,7 +41,7 @@ class Look:
         return numbers.bar(percent, "█", "░") if self.has_unicode else numbers.bar(percent)
 
 
-LIST_TITLES = ("NAMESPACE", "NAME", "PHASE", "PROGRESS", "TOOK", "AGE", "NOW", "METRICS", "MESSAGE")
+LIST_TITLES = ("NAMESPACE", "NAME", "SWEEP POINT", "PHASE", "PROGRESS", "TOOK", "AGE", "NOW", "METRICS", "MESSAGE")
 
 
 def list_cells(row: Row, look: Look, *, with_namespace: bool) -> list[Piece]:
@@ -51,6 +51,7 @@ def list_cells(row: Row, look: Look, *, with_namespace: bool) -> list[Piece]:
     return [
         Piece(row.namespace if with_namespace else ""),
         Piece(row.name, is_strong=True),
+        Piece(row.point),
         look.sign(row.sign),
         Piece(progress),
         Piece(row.took),

@@ -44,12 +44,12 @@ def sweep(
 ) -> int | None:
     """Run a DAG for each point of a grid.
 
-    All MLJobs have the label mljob.dev/sweep=NAME.
+    All MLJobs have the label mljob.dev/sweep=NAME. list shows the values of each.
 
     The same sweep again creates only what is missing.
     """
     from ..sweep import SWEEP_LABEL, points_of
-    from .comparing import values_text
+    from ..text import values_text
     from .values import grid_of
 
     limit, points = seconds(timeout), grid_of(grid)

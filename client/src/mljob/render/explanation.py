@@ -10,8 +10,9 @@ from datetime import datetime
 from ..endings import failed_task
 from ..resource import MLJob
 from ..text import plain
+from ..verdict import retry_is_suspended
 from . import fields, states, times
-from .rows import MAX_NAME, is_all_right, sentence
+from .rows import MAX_NAME, is_all_right, retry_waits, sentence
 from .tasks import Task, tasks_of
 
 MAX_SENTENCE = 1024
@@ -78,7 +79,7 @@ def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
         task = next((each for each in tasks if each.state in ("awaiting_input", "up_for_retry")), None)
     return Explanation(
         name=plain(job.name, MAX_NAME),
-        sign=states.of_phase(job.phase),
+        sign=states.RETRY_WAITS if retry_waits(job) else states.of_phase(job.phase),
         reason=plain(job.reason, MAX_NAME),
         sentence=sentence(job, MAX_SENTENCE),
         task=task,
@@ -135,6 +136,8 @@ def _ways_out(job: MLJob, task: Task | None, scope: str) -> list[WayOut]:
 
 
 def _by_phase(job: MLJob, name: str) -> list[WayOut]:
+    if retry_waits(job):
+        return [WayOut("Resume it.", f"kubectl mljob resume {name}")] if retry_is_suspended(job) else []
     if job.phase == "Failed" and not job.is_true("Reconciling"):
         strategy = fields.text(job.raw_spec, "retryStrategy") or "ClearFailed"
         what = "what failed runs again" if strategy == "ClearFailed" else "all tasks run again"

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..resource import MLJob
+from ..sweep import POINT
 from ..text import plain
+from ..verdict import retry_is_pending, retry_is_suspended
 from . import fields, numbers, states, times
 from .tasks import MAX_TASK_ID, tasks_of
 
 MAX_NAME = 140
+MAX_POINT = 80
+"""The maximum number of characters of a sweep's values in a list."""
 MAX_MESSAGE = 400
 """The maximum number of characters of a message in a list."""
 _SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "RunsInProgress", "Succeeded"})
@@ -20,6 +24,7 @@ FRESH_SECONDS = 10
 """How long an MLJob without a status needs no word, in seconds."""
 NEW = "No operator has read this MLJob yet. If this lasts, ask whether the operator runs and watches this namespace."
 """The message of an MLJob without a status."""
+_ENDED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Row:
     Attributes:
         namespace: The namespace.
         name: The name.
+        point: The values that tell the MLJob from the others of its sweep, or an empty text.
         sign: The sign of the phase.
         progress: How many task instances succeeded, of how many: ``6/10``.
         percent: How much of the run has succeeded.
@@ -43,6 +49,7 @@ class Row:
 
     namespace: str
     name: str
+    point: str
     sign: states.Sign
     progress: str
     percent: int | None
@@ -61,17 +68,19 @@ def row_of(job: MLJob, now: datetime) -> Row:
     current = fields.text(status, "currentTask")
     ended = fields.time(status, "completionTime")
     attempts = fields.whole(status, "attempts")
+    waits = retry_waits(job)
     return Row(
         namespace=plain(job.namespace, MAX_NAME),
         name=plain(job.name, MAX_NAME),
-        sign=states.of_phase(job.phase),
+        point=plain(job.annotations.get(POINT, ""), MAX_POINT),
+        sign=states.RETRY_WAITS if waits else states.of_phase(job.phase),
         progress=plain(fields.text(status, "progress"), 20),
         percent=fields.whole(status, "percent"),
-        now=_now(job, current),
+        now="" if waits else _now(job, current),
         metrics=_metrics(job, current),
         took=times.duration(times.between(fields.time(status, "startTime"), ended or now)),
         age=times.duration(times.between(job.created_at, now)),
-        message="" if is_all_right(job) or _is_fresh(job, now) else sentence(job),
+        message=sentence(job) if waits or not (is_all_right(job) or _is_fresh(job, now)) else "",
         dag_id=plain(job.dag_id, MAX_TASK_ID),
         attempts="" if attempts is None else str(attempts),
     )
@@ -80,6 +89,13 @@ def row_of(job: MLJob, now: datetime) -> Row:
 def is_all_right(job: MLJob) -> bool:
     """Whether nothing needs a word: the MLJob makes progress, or has succeeded."""
     return job.phase != "" and job.reason in _SMOOTH and not job.is_being_deleted and not job.is_true("UnknownParams")
+
+
+def retry_waits(job: MLJob) -> bool:
+    """Whether the MLJob has ended, and its requested retry has not begun: the status is that of the
+    attempt before.
+    """
+    return job.phase in _ENDED and retry_is_pending(job)
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
@@ -91,7 +107,12 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
     parts = [said, plain(fields.text(unknown, "message"), limit)]
     if job.is_being_deleted:
         parts.insert(0, "The MLJob is being deleted.")
-    elif job.phase in ("Succeeded", "Failed") and job.is_true("Reconciling"):
+    elif retry_waits(job):
+        whom = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
+        return plain(
+            " ".join(part for part in (f"The requested retry waits {whom}. The attempt before:", *parts) if part), limit
+        )
+    elif job.phase in _ENDED and job.is_true("Reconciling"):
         parts.append(plain(fields.text(job.conditions["Reconciling"], "message"), limit))
     return " ".join(dict.fromkeys(part for part in parts if part))
 

@@ -71,6 +71,10 @@ _TASKS = {
 }
 
 
+RETRY_WAITS = Sign("↻", "~", "Retry waits", Tone.WAITING)
+"""An MLJob that has ended, and whose requested retry has not begun."""
+
+
 def of_phase(phase: str | None) -> Sign:
     """Return the sign of an MLJob's phase. An MLJob without a phase is new: no operator has read it
     yet.

@@ -13,7 +13,7 @@ from ..errors import AlreadyExists, Invalid, KindNotServed, NotFound
 from ..kubeconfig import load
 from ..manifest import REQUEST_ID, conf_of, manifest, random_name
 from ..resource import MLJob
-from ..sweep import SWEEP_LABEL, checked_sweep_name, points_of
+from ..sweep import POINT, SWEEP_LABEL, checked_sweep_name, points_of
 from .job import Job, collection_path
 from .transport import Transport
 from .watch import list_objects, watch_objects
@@ -160,7 +160,8 @@ class Client:
         **spec: Any,
     ) -> list[Job]:
         """Create an MLJob for each point of a grid, at most 500. All have the label
-        ``mljob.dev/sweep`` with the sweep's name, so :meth:`compare` finds them.
+        ``mljob.dev/sweep`` with the sweep's name, so :meth:`compare` finds them, and the annotation
+        ``mljob.dev/sweep-point`` with their values.
 
         The same sweep again creates only what is missing.
 
@@ -186,6 +187,7 @@ class Client:
                 dag_id=dag_id,
                 conf={**common, **point.params},
                 labels={**(labels or {}), SWEEP_LABEL: name},
+                annotations={POINT: point.text},
                 spec=spec,
             )
             for point in points

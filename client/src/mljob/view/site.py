@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
@@ -76,7 +77,9 @@ class Site:
                 async with Reads(person) as reads:
                     return await answer(request, person, reads)
             except MLJobError as error:
-                return self.obstacle(obstacle_of(error, again=_again(request), namespace=namespace))
+                return self.obstacle(
+                    obstacle_of(error, again=_again(request), jobs=_jobs_of(request), namespace=namespace)
+                )
 
         return respond
 
@@ -165,6 +168,11 @@ async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) ->
 def last_of(request: Request) -> str:
     """Return what the browser got last from a stream: the id of an event, or an empty text."""
     return (request.headers.get("last-event-id") or request.query_params.get("last", ""))[:MAX_LAST]
+
+
+def _jobs_of(request: Request) -> str:
+    namespace = request.path_params.get("namespace", "")[:63]
+    return f"/jobs?{urlencode({'namespace': namespace}, errors='replace')}" if namespace else "/jobs"
 
 
 def _again(request: Request) -> str:

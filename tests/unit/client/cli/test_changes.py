@@ -27,6 +27,17 @@ def test_retry_sets_the_annotation_of_each(cluster: MLJobCluster, plugin: Plugin
     assert all("mljob.dev/retry-requested-at" in cluster.get(name)["metadata"]["annotations"] for name in ("a", "b"))
 
 
+def test_retry_of_a_suspended_mljob_says_what_it_waits_for(cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=failed())
+    cluster.patch("digits", {"spec": {"suspend": True}})
+    cluster.put("other", status=failed())
+    told = plugin("retry", "digits", "other", "-n", "team-a")
+    assert told.out == "mljob.mljob.dev/digits retry requested\nmljob.mljob.dev/other retry requested\n"
+    assert told.err == (
+        "mljob.mljob.dev/digits is suspended. The retry waits for: kubectl mljob resume digits -n team-a\n"
+    )
+
+
 @pytest.mark.parametrize("option", ["--wait", "--watch"])
 def test_retry_that_waits_has_the_code_of_the_new_attempt(option: str, cluster: MLJobCluster, plugin: Plugin) -> None:
     cluster.put("digits", status=failed())
@@ -40,6 +51,28 @@ def test_retry_that_waits_has_the_code_of_the_new_attempt(option: str, cluster: 
     told = plugin("retry", "digits", option)
     assert told.code == 0
     assert "Succeeded" in told.out
+    assert "✘" not in told.out
+    assert "! Failed" not in told.out
+
+
+@pytest.mark.parametrize(
+    ("spec", "waits"), [({}, "for the operator"), ({"suspend": True}, "until the MLJob is resumed")]
+)
+def test_retry_that_is_not_handled_is_not_shown_as_a_new_failure(
+    spec: dict[str, Any], waits: str, cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    cluster.put("digits", status=failed())
+    cluster.patch("digits", {"spec": spec})
+    told = plugin("retry", "digits", "--watch", "--timeout=10ms")
+    assert told.code == 3
+    first = told.out.splitlines()[1].split("s  ", 1)[1].split(None, 1)[1]
+    assert first.startswith("Retry waits")
+    assert f"The requested retry waits {waits}. The attempt before: Task fit failed: ValueError: no data" in first
+    assert "Retry waits" in plugin("list").out
+    why = plugin("why", "digits").out
+    assert f"The requested retry waits {waits}." in why
+    assert "kubectl mljob retry" not in why
+    assert ("kubectl mljob resume digits" in why) is bool(spec)
 
 
 def test_retry_of_a_cancelled_mljob_is_refused_with_the_reason(cluster: MLJobCluster, plugin: Plugin) -> None:

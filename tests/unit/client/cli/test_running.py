@@ -114,6 +114,10 @@ def test_value_of_set_is_yaml(given: str, value: Any, cluster: MLJobCluster, plu
         (("--label", "team"), "'team' is not KEY=VALUE"),
         (("--retries", "-1"), "greater than or equal to 0"),
         (("--timeout", "soon"), "'soon' is not a duration"),
+        (("--name", "Bad_Name"), "'Bad_Name' is not a name of lower-case letters"),
+        (("--name", "Bad_Name", "--dry-run"), "For example: 'bad-name'"),
+        (("--type", ""), "type"),
+        (("--type", "X"), "'X'"),
     ],
 )
 def test_wrong_option_is_named_and_nothing_is_created(
@@ -167,6 +171,16 @@ def test_sweep_creates_an_mljob_for_each_point(cluster: MLJobCluster, plugin: Pl
     assert plugin(*arguments).out == told.out, "the same sweep again creates nothing"
 
 
+def test_list_says_which_values_an_mljob_of_a_sweep_has(cluster: MLJobCluster, plugin: Plugin) -> None:
+    plugin("sweep", "train", "--name=lr", "--grid", "lr=0.1,0.01", "--grid", "layers=[[64]]")
+    cluster.put("alone", status=running())
+    title, *lines = plugin("list").out.splitlines()
+    assert title.split("  ")[:1] == ["NAME"]
+    assert "  SWEEP POINT  " in title
+    points = [line[title.index("SWEEP POINT") : title.index("PHASE")].strip() for line in lines]
+    assert sorted(points) == ["", "lr=0.01 layers=[64]", "lr=0.1 layers=[64]"]
+
+
 def test_sweep_that_only_shows_creates_nothing(cluster: MLJobCluster, plugin: Plugin) -> None:
     told = plugin("sweep", "train", "--name=lr", "--grid=lr=0.1,0.01", "--dry-run")
     assert [line.split("  ")[1] for line in told.out.splitlines()] == ["lr=0.1", "lr=0.01"]
@@ -178,9 +192,9 @@ def test_sweep_that_only_shows_creates_nothing(cluster: MLJobCluster, plugin: Pl
     [
         (("--name=lr", "--grid=a=1", "--grid=a=2"), 64, "'a' is there twice"),
         (("--name=lr", "--grid=a"), 64, "'a' is not KEY=VALUE"),
-        (("--name=lr", "--grid=a=1,1"), 4, "twice"),
-        (("--name=lr", "--grid=a=" + ",".join(map(str, range(501)))), 4, "at most 500"),
-        (("--name=L_r", "--grid=a=1"), 4, "'L_r'"),
+        (("--name=lr", "--grid=a=1,1"), 64, "twice"),
+        (("--name=lr", "--grid=a=" + ",".join(map(str, range(501)))), 64, "at most 500"),
+        (("--name=L_r", "--grid=a=1"), 64, "'L_r'"),
     ],
 )
 def test_wrong_grid_creates_nothing(

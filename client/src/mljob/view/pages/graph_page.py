@@ -19,6 +19,10 @@ BESIDE_TEXT = 46
 """The width of a box without its text: icon and margins, in pixels."""
 PER_CHARACTER = 8
 """The width of a character of the text, in pixels, in wide fonts."""
+SHRINKABLE = (1050, 1400)
+"""The width that a graph may shrink to (view.css), and the largest one whose text stays legible
+then, in pixels.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,11 @@ class DrawnGraph:
     boxes: dict[str, Box]
     wide: Layout
     narrow: Layout
+
+    @property
+    def is_shrinkable(self) -> bool:
+        """Whether the wide drawing shrinks to fit into a window instead of being scrolled."""
+        return SHRINKABLE[0] < self.wide.width <= SHRINKABLE[1]
 
 
 def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:

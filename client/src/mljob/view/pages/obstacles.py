@@ -40,12 +40,13 @@ class Obstacle:
     again_seconds: int | None = None
 
 
-def obstacle_of(error: MLJobError, *, again: str, namespace: str = "") -> Obstacle:
+def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = "") -> Obstacle:
     """Return the page for an error of the client.
 
     Args:
         error: The error. Its text says what is the case, and often what to do.
         again: The address to try again.
+        jobs: The address of the list that the page belongs to.
         namespace: The person's default namespace, for the question which one to show.
     """
     cause = cut(str(error))
@@ -59,7 +60,7 @@ def obstacle_of(error: MLJobError, *, again: str, namespace: str = "") -> Obstac
         return Obstacle(503, "MLJobs are not installed", cause, links=links)
     if isinstance(error, NotFound):
         steps = ("It may have been deleted, or the name may have a typing error.",)
-        return Obstacle(404, "There is no such MLJob", cause, steps)
+        return Obstacle(404, "There is no such MLJob", cause, steps, ((jobs, "Back to the list"),))
     if isinstance(error, Unavailable):
         return Obstacle(
             503, "The API server does not answer", cause, ("This page tries again by itself.",), links, again_seconds=5

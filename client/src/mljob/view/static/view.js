@@ -83,6 +83,7 @@ function apply(change) {
   }
   if (change.title) document.title = change.title;
   if (change.say) byId("say").textContent = change.say;
+  showMore();
   tick();
 }
 
@@ -352,14 +353,29 @@ document.addEventListener("submit", (event) => {
 
 for (const tail of document.querySelectorAll(".tail")) tail.scrollTop = tail.scrollHeight;
 
-// The tasks that matter now may be beyond the edge of a wide graph.
+// --- Graphs ----------------------------------------------------------------------------------
+
+// Tells on which sides of a graph there is more of it.
+function showMore() {
+  for (const frame of document.querySelectorAll("[data-graph]")) {
+    const graph = frame.firstElementChild;
+    const [right, bottom] = [graph.scrollWidth - graph.clientWidth, graph.scrollHeight - graph.clientHeight];
+    const sides = { left: graph.scrollLeft > 1, right: graph.scrollLeft < right - 1, top: graph.scrollTop > 1, bottom: graph.scrollTop < bottom - 1 };
+    frame.dataset.more = Object.keys(sides).filter((side) => sides[side]).join(" ");
+  }
+}
+
+// A graph shows its beginning, unless the task that matters now is beyond its edge.
 for (const graph of document.querySelectorAll(".graph")) {
   const box = graph.querySelector(".box.tone-bad, .box.tone-busy, .box.tone-waiting");
   if (box) {
     const [frame, place] = [graph.getBoundingClientRect(), box.getBoundingClientRect()];
-    graph.scrollBy(place.left + place.width / 2 - frame.left - frame.width / 2, place.top + place.height / 2 - frame.top - frame.height / 2);
+    const beyond = (end, edge, size) => (end > edge ? end - edge + size : 0);
+    graph.scrollBy(beyond(place.right, frame.right, place.width), beyond(place.bottom, frame.bottom, place.height));
   }
 }
+for (const event of ["scroll", "resize"]) addEventListener(event, showMore, { capture: true, passive: true });
+showMore();
 
 addEventListener("pageshow", showChosen);
 setInterval(tick, 1_000);
