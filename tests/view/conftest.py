@@ -71,6 +71,8 @@ def pages(browser: Browser) -> Iterator[OpenPage]:
             page.on("console", lambda message: _note(problems, message.text))
             page.goto(first_url)
             page.wait_for_url(re.compile("/jobs"))
+            # A page that says that it is loading leads on by itself.
+            page.wait_for_function("() => !document.querySelector('meta[http-equiv=refresh]')")
             return page
 
         yield open_page
