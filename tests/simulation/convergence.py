@@ -81,7 +81,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
     if finished and job.has_finalizer:
         yield "it is finished, and holds a finalizer"
-    if finished and spec.ttl_seconds_after_finished is not None:
+    # A finished MLJob that is to run again is not deleted (ADR 0030).
+    if finished and spec.ttl_seconds_after_finished is not None and not wants_retry(job):
         yield "its time to live has passed"
     if status.phase is Phase.CANCELLING:
         yield "its cancellation was lost"

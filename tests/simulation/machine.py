@@ -4,8 +4,8 @@ processes.
 After each step, the promises hold: each MLJob has at most one active run, no run lacks its MLJob,
 phases change only as ``core.run.states.TRANSITIONS`` allows, a terminal phase is final for its
 attempt, history is only added to, and a requested retry is handled once, by an attempt whose run is
-still to be submitted. At the end everything is repaired: each status must then agree with Airflow,
-and each deletion, cancellation and requested retry must complete.
+still to be submitted. At the end everything is repaired. When it has come to rest, each status must
+agree with Airflow, and each deletion, cancellation and requested retry must be complete.
 
 ``PROMISES_EXAMPLES`` searches longer, and ``PROMISES_SEED`` searches elsewhere.
 """
@@ -62,6 +62,20 @@ which = st.sampled_from([0, 0, 1])
 """The index of the operator: usually the older one, or the only one."""
 specs = st.runner().flatmap(lambda machine: machine.specs)
 edits = st.runner().flatmap(lambda machine: machine.edits)
+
+
+ROUND = 20
+"""Seconds between two looks at the world in the end. The cancellation DAG works at each of them."""
+ROUNDS_AT_LEAST = 10
+"""Longer than every backoff, relist and deadline."""
+ROUNDS_AT_MOST = 60
+"""Long enough for every deadline that begins anew with a requested retry, or with an MLJob that has
+waited for another one.
+"""
+ROUNDS_AT_REST = 3
+"""How many rounds change nothing before the world counts as being at rest: longer than a backoff, and
+than a cancellation takes.
+"""
 
 
 class Machine(RuleBasedStateMachine):
@@ -356,27 +370,30 @@ class Machine(RuleBasedStateMachine):
         assert not (broken := self.world.broken), chr(10).join(broken)
 
     def teardown(self) -> None:
-        """Repair everything; then each status agrees with Airflow, and every request of a
-        user is fulfilled.
-        """
-        world = self.world
+        """Assert that all comes to a good end, and release everything."""
         try:
-            if world.broken:
+            if self.world.broken:
                 return
-            self._mend()
-            self._let_time_pass()
-            self._assert_kept()
-            for _ in range(12):
-                if not (found := world.going_on()):
-                    break
-                for airflow, run in found:
-                    airflow.finish(run, RunState.SUCCESS)
-                self._let_time_pass()
-            self._assert_kept()
-            for key in world.cluster.objects:
-                event(f"ends {world.status(key).phase}")
+            self.ends_well()
+            for key in self.world.cluster.objects:
+                event(f"ends {self.world.status(key).phase}")
         finally:
-            world.close()
+            self.world.close()
+
+    def ends_well(self) -> None:
+        """Repair everything. Then each status agrees with Airflow, and every request of a user is
+        fulfilled, also after all runs have ended.
+        """
+        self._mend()
+        self._let_time_pass()
+        self._assert_kept()
+        for _ in range(12):
+            if not (found := self.world.going_on()):
+                break
+            for airflow, run in found:
+                airflow.finish(run, RunState.SUCCESS)
+            self._let_time_pass()
+        self._assert_kept()
 
     def _assert_kept(self) -> None:
         unkept_now = [*unkept(self.world), *self.world.broken]
@@ -406,15 +423,23 @@ class Machine(RuleBasedStateMachine):
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:
-        """Let time pass beyond every backoff, relist and deadline, while the cancellation
-        DAG works.
+        """Let time pass until everything is at rest, while the cancellation DAG works.
+
+        A fixed time is not enough: deadlines count anew for a requested retry, so at any fixed time
+        a cancellation may have begun a moment ago. Such a cancellation is not lost.
         """
-        for _ in range(10):
+        rounds = at_rest = 0
+        while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):
+            before = self.world.cluster.versions
             for airflow in self.world.airflows.values():
                 airflow.cancellations_go_on()
                 airflow.backfills.close_ended()
             self.world.look()
-            self.world.run(20)
+            self.world.run(ROUND)
+            rounds += 1
+            at_rest = at_rest + 1 if self.world.cluster.versions == before else 0
+        restless = [f"MLJobs still change after {rounds * ROUND} s", *unkept(self.world)]
+        assert at_rest >= ROUNDS_AT_REST, "\n".join(restless)
 
 
 def hold(machine: type[Machine]) -> None:

@@ -11,9 +11,10 @@ from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.remembered import remember
 from mljob_operator.core.mljob.transient_state import TransientState
-from mljob_operator.core.run.facts import RunFact, Snapshot
+from mljob_operator.core.run.facts import RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe
-from mljob_operator.core.run.states import RunState
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.clock import FakeClock
 from tests.fakes.jobs import FakeJobs
 
@@ -73,6 +74,38 @@ def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None
     follower.writing = True
     follower.update(version(jobs, "Succeeded"))
     assert observed(follower) is QUEUED
+
+
+def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way(jobs: FakeJobs) -> None:
+    """The patch is about the attempt before."""
+    follower = WorkerState(lambda _: TransientState())
+    follower.begin(version(jobs, "Queued"), TransientState())
+    follower.writing = True
+    second = {"attempts": 2, "dagRunId": "run-2"}
+    follower.update(version(jobs, "Queued", **second))
+    assert follower.tracked is not None
+    follower.tracked = replace(follower.tracked, observed_run=QUEUED)
+    ended = version(jobs, "Failed", **second)
+    follower.update(ended)
+    assert observed(follower) == remember(ended.status)
+
+
+def test_answer_from_before_an_end_that_another_process_has_written_is_dropped(jobs: FakeJobs) -> None:
+    """The answer waits in the inbox during a step. It would show the tasks as they were before the
+    end.
+    """
+    follower = worker(jobs)
+    task = TaskFact("fit", -1, 0, TaskState.NONE, StatusSource.REST, NOW, NOW)
+    follower.inbox.snapshots.append((RunKey(SETTINGS_AIRFLOW, "train", "run-1"), Snapshot(NOW, tasks=(task,))))
+    follower.update(version(jobs, "Failed"))
+    assert not follower.inbox.snapshots
+
+
+def test_answer_stays_in_the_inbox_while_the_run_is_in_progress(jobs: FakeJobs) -> None:
+    follower = worker(jobs)
+    follower.inbox.snapshots.append((RunKey(SETTINGS_AIRFLOW, "train", "run-1"), Snapshot(NOW)))
+    follower.update(version(jobs, "Running"))
+    assert follower.inbox.snapshots
 
 
 def test_run_is_observed_anew_after_a_refused_patch_if_it_has_ended_elsewhere(jobs: FakeJobs) -> None:

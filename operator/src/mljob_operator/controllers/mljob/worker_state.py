@@ -137,11 +137,13 @@ class WorkerState:
     def begin(self, job: Job, transient: TransientState) -> None:
         """Start to track an MLJob, or an attempt that another process has begun.
 
-        The inbox is kept, because facts about the MLJob or the attempt may have arrived already.
+        The inbox is kept, because facts about the MLJob or the attempt may have arrived already. A
+        status patch that is being sent is about what was tracked before.
         """
         self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None
         self.written_at = float("-inf")
+        self.writing = False
         self.begin_count += 1
 
     def update(self, job: Job) -> None:
@@ -153,7 +155,7 @@ class WorkerState:
         """
         assert self.tracked is not None
         if not self.writing and _ends(self.tracked.job, job):
-            self.begin(job, TransientState())
+            self._begin_after_end(job)
             return
         same = attempts.current(job.status) == attempts.current(self.tracked.job.status)
         transient = None if same else self.takeover_state(job)
@@ -167,7 +169,16 @@ class WorkerState:
         the version for which the API server has refused a write.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
-            self.begin(self.job, TransientState())
+            self._begin_after_end(self.job)
+
+    def _begin_after_end(self, job: Job) -> None:
+        """Track an MLJob whose run's end another process has written.
+
+        The answers of Airflow in the inbox are dropped, because they may be from before the end. If
+        somebody has cleared the run since, the change feed or the next relist shows it.
+        """
+        self.inbox.snapshots.clear()
+        self.begin(job, TransientState())
 
     def accept(self, answer: Job | None, of: Job) -> bool:
         """Take the answer to a request about an MLJob.
