@@ -104,6 +104,8 @@ class KubernetesApi(LoopbackServer):
         ended.set()
 
     def _answer(self, handler: BaseHTTPRequestHandler, path: str, query: Query) -> None:
+        # Before `refuse` is asked: a watch that is let in just before `cut` must end too.
+        ended = self._ended
         watch = "watch" in query
         if watch:
             self.watches.append(path)
@@ -113,7 +115,7 @@ class KubernetesApi(LoopbackServer):
             _send(handler, *refused)
         elif watch:
             _send(handler, 200, "")
-            self._ended.wait()
+            ended.wait()
         elif path in self.objects:
             _send(handler, 200, json.dumps(self._page(path, query)))
         elif (found := self._one(path)) is not None:

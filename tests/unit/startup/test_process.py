@@ -211,7 +211,12 @@ def test_revoked_token_is_logged_with_what_to_check(start: Callable[..., Process
         told = "does not accept the operator's credentials"
         eventually(lambda: operator.lines(told), told, within=WITHIN, evidence=lambda: operator.log)
         assert operator.lines(told, "Check the user and the token in ")
-        eventually(lambda: len(operator.lines("can't be read")) >= WATCHED, "each watch is reported", within=WITHIN)
+        eventually(
+            lambda: len(operator.lines("can't be read")) >= WATCHED,
+            "each watch is reported",
+            within=WITHIN,
+            evidence=lambda: operator.log,
+        )
         assert len(operator.lines("can't be read")) == WATCHED, "each watch is reported once"
         assert "{" not in operator.log
 
