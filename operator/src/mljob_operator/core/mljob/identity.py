@@ -9,9 +9,12 @@ With runPolicy OncePerSpec, the ids for one spec are the same instead (see :func
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mljob_contract.mljob import RunPolicy
 from mljob_contract.run_id import RunId
 
+from ..run.run_key import Key
 from .job import Job
 from .spec import digest
 
@@ -51,10 +54,14 @@ def runs_current_spec(job: Job, run_id: str) -> bool:
     runPolicy OncePerSpec, the run id has the hash of the spec. With another runPolicy, it has the
     hash of the uid, and the MLJob must have had one spec only.
     """
+    one_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC or has_one_spec(job)
+    return one_spec and _has_pin(run_id, job.key, pin(job))
+
+
+@lru_cache(maxsize=1024)  # every step asks twice, and the answer never changes
+def _has_pin(run_id: str, key: Key, pin: str) -> bool:
     found = RunId.parse(run_id)
-    if found is None or (found.namespace, found.name, found.digest) != (*job.key, digest(pin(job))):
-        return False
-    return job.spec.run_policy is RunPolicy.ONCE_PER_SPEC or has_one_spec(job)
+    return found is not None and (found.namespace, found.name, found.digest) == (*key, digest(pin))
 
 
 def cancel_run_id(run_id: str) -> str:
