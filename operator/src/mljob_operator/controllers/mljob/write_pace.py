@@ -1,7 +1,7 @@
 """Decides how many writes may be under way at once, by the API server's own answers.
 
-An API server that gets more writes than it can handle lets all of them wait. What waits there has
-no priority any more, and can't be merged with what comes later. So the operator sends as many
+An API server that gets more writes than it can handle lets all of them wait. Writes that wait there
+have no priority any more, and can't be merged with later writes. So the operator sends as many
 writes as keep the API server busy, and lets the others wait in its own queue
 (:mod:`.write_queue`).
 
