@@ -266,7 +266,8 @@ def test_task_that_runs_beyond_the_edge_is_shown(page: Page, view: RunningView, 
 def test_end_of_the_log_opens_with_whole_lines(
     pages: OpenPage, view: RunningView, cluster: ViewCluster, look: str
 ) -> None:
-    log = GrowingLog(*(f"line {number} {'and more of it ' * (number % 7)}" for number in range(40)), "ValueError: last")
+    # Each line takes two rows on a desktop, and five on a phone.
+    log = GrowingLog(*(f"line {number} {'and more of it ' * 12}" for number in range(40)), "ValueError: last")
     log.end()
     cluster.logs["team-a/churn-eval/score"] = log
     page = pages(view.first_url, **LOOKS[look])
@@ -279,10 +280,12 @@ def test_end_of_the_log_opens_with_whole_lines(
             range.selectNodeContents(tail);
             const edge = tail.getBoundingClientRect().top + tail.clientTop;
             const rows = [...range.getClientRects()].filter((row) => row.height < 30);
-            return rows.filter((row) => row.top < edge - 1 && row.bottom > edge + 2).length;
+            const lines = [...tail.querySelectorAll(".line")].map((line) => line.getBoundingClientRect());
+            const isCut = (box) => box.top < edge - 1 && box.bottom > edge + 2;
+            return [rows.filter(isCut).length, lines.filter(isCut).length];
         }"""
     )
-    assert cut == 0
+    assert cut == [0, 0], "cut rows, and lines that begin above the edge"
 
 
 def test_page_of_a_missing_job_leads_back_to_the_list(page: Page, view: RunningView) -> None:

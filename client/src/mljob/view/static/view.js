@@ -28,7 +28,8 @@ function morph(old, fresh) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    if (!fresh.hasAttribute(name) && !(old.nodeName === "DETAILS" && name === "open")) old.removeAttribute(name);
+    const own = name === "style" || (old.nodeName === "DETAILS" && name === "open");
+    if (!fresh.hasAttribute(name) && !own) old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   if (old.nodeName === "PROGRESS") old.value = Number(fresh.getAttribute("value"));
@@ -351,7 +352,17 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => { for (const field of event.target.elements) field.disabled = false; });
 });
 
-for (const tail of document.querySelectorAll(".tail")) tail.scrollTop = tail.scrollHeight;
+// The end of a log opens with the beginning of a line, also where lines are wrapped.
+for (const tail of document.querySelectorAll(".tail")) {
+  tail.scrollTop = tail.scrollHeight;
+  const edge = tail.getBoundingClientRect().top + tail.clientTop;
+  const tops = [...tail.querySelectorAll(".line")].map((line) => line.getBoundingClientRect().top - edge);
+  const cut = tops.find((top) => top > -1);
+  if (tail.scrollTop > 0 && cut > 1) {
+    tail.style.maxHeight = `${tail.offsetHeight - cut}px`;
+    tail.scrollTop = tail.scrollHeight;
+  }
+}
 
 // --- Graphs ----------------------------------------------------------------------------------
 
