@@ -117,7 +117,7 @@ class Course:
         if RANKS[phase] < RANKS[self.phase] or (self.ended and phase != self.phase):
             self.backward.append(f"phase {self.phase} -> {phase}")
         # In a failed run, skipped tasks no longer count as succeeded.
-        if percent < self.percent and phase not in ("Failed", "Cancelled"):
+        if percent < self.percent and status.get("dagRunState") != "failed":
             self.backward.append(f"percent {self.percent} -> {percent}")
         self.phase, self.percent = phase, percent
         if "dagRunId" in status:

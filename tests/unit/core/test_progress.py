@@ -16,6 +16,8 @@ from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.tasks import error_text, first_failure, summarise, within_bounds
 from tests.strategies import EPOCH, event, rest, task_events
 
+from .situations import failed, job, reported, running, task, under_way
+
 URL = "https://airflow.example/dags/train/runs/mljob.a.b.aaaaaaaaaa-1"
 
 
@@ -80,6 +82,17 @@ def test_percent_does_not_fall_when_a_mapped_task_expands() -> None:
     assert percent(unexpanded) == percent(*expanded) == 33
     assert percent(*done[:5], *expanded[5:]) == 41
     assert percent(*done) == 66
+
+
+def test_percent_falls_only_if_the_run_fails() -> None:
+    """The first event of an expanded task names one instance, and not how many there are."""
+    known = (task("before", "success"), task("mapped", "success", index=0))
+    before = reported(job(), status=under_way(), run=running(*known))
+    listed_later = (*known, task("mapped", index=1), task("mapped", index=2))
+    after = reported(job(), status=before, run=running(*listed_later))
+    ended = reported(job(), status=after, run=failed(*known, task("mapped", "failed", index=1)))
+
+    assert (before["percent"], after["percent"], ended["percent"]) == (100, 100, 75)
 
 
 def test_percent_of_a_run_whose_instances_all_succeeded_is_100() -> None:

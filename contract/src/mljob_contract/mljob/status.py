@@ -340,8 +340,9 @@ class MLJobStatus(ResourceModel):
     """
     percent: Annotated[int, Field(ge=0, le=100)] | None = None
     """How much of the run has succeeded, in percent. Each task has the same share, which the
-    instances of a mapped task divide. A running task counts with the progress that it reports. For
-    a backfill, the share of runs that succeeded.
+    instances of a mapped task divide. A running task counts with the progress that it reports. The
+    percentage does not fall while the run goes on. For a backfill, the share of runs that
+    succeeded.
     """
     current_task: str | None = None
     """The task that waits for a person. If no task waits for a person, the running task, or else

@@ -16,7 +16,7 @@ from ..mljob.state import Stage, State
 from ..run.facts import RunFact, TaskFact
 from ..run.observed_run import LONG_AGO, ObservedRun
 from ..run.outputs import Outputs
-from ..run.states import TERMINAL_PHASES
+from ..run.states import TERMINAL_PHASES, RunState
 from ..text.storable import stored_size
 from .conditions import transition
 from .context import Context
@@ -130,7 +130,7 @@ def _of_tasks(context: Context, summary: StatusSummary) -> dict[str, Any]:
         totals = state.observed_run.complete or state.observed_run.listed
         new = {
             "progress": tasks.progress if totals else None,
-            "percent": tasks.percent if totals else None,
+            "percent": _percent(state, tasks) if totals else None,
             "current_task": tasks.current_task,
             "task_counts": tasks.counts,
             "tasks_omitted": None,
@@ -138,6 +138,17 @@ def _of_tasks(context: Context, summary: StatusSummary) -> dict[str, Any]:
     if not state.current.open or state.stage is Stage.ENDED:
         new["current_task"] = _failed_task(state, summary)
     return new
+
+
+def _percent(state: State, tasks: TaskSummary) -> int | None:
+    """Return the percentage, which does not fall while the run goes on: the first events of a task
+    that has expanded don't tell how many instances it has. In a failed run, only what succeeded
+    counts.
+    """
+    run, before = state.observed_run.shown_run, state.current.status.percent
+    if tasks.percent is None or before is None or (run is not None and run.state is RunState.FAILED):
+        return tasks.percent
+    return max(before, tasks.percent)
 
 
 def _failed_task(state: State, summary: StatusSummary) -> str | None:
