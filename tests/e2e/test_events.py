@@ -114,9 +114,16 @@ def rows() -> dict[str, dict[str, re.Pattern[str]]]:
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """A word in parentheses may be missing."""
+    """A word in parentheses may be missing, or come later than its place says."""
     found = re.findall(r"(\(?)`(\w+)`", cell)
-    return re.compile("".join(f"(?:{word} )?" if optional else f"{word} " for optional, word in found))
+    orders = {tuple(word for optional, word in found if not optional)}
+    before = 0
+    for optional, word in found:
+        if optional:
+            orders |= {(*order[:at], word, *order[at:]) for order in orders for at in range(before, len(order) + 1)}
+        else:
+            before += 1
+    return re.compile("|".join("".join(f"{word} " for word in order) for order in sorted(orders)))
 
 
 @dataclass
