@@ -235,7 +235,7 @@ class Steps:
             worker.tracked.outputs,
             ui_url=self._reconciler.ui_url(state.run.airflow),
             redaction=redaction,
-            entries=worker.entries,
+            run_tasks=worker.run_tasks,
         )
         if patch is None:
             worker.refining_since = None

@@ -65,9 +65,10 @@ class WriteQueue:
         self._pace = WritePace()
         self._under_way = 0
         self._waiting: dict[Worth, dict[object, tuple[int, Callable[[], None]]]] = {worth: {} for worth in Worth}
-        self._turns: dict[Key, asyncio.TimerHandle] = {}
+        self._turns: dict[Key, float] = {}
         self._tickets = self._grants = 0
         self._resume: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -106,12 +107,22 @@ class WriteQueue:
         return False
 
     def _begin_turn(self, key: Key) -> None:
-        self._turns[key] = asyncio.get_running_loop().call_later(TURN_SECONDS, self.end_turn, key)
+        loop = asyncio.get_running_loop()
+        self._turns[key] = expires_at = loop.time() + TURN_SECONDS
+        # One timer serves all turns, because nearly every turn is used long before it expires.
+        if self._expiry is None:
+            self._expiry = loop.call_at(expires_at, self._end_expired_turns)
+
+    def _end_expired_turns(self) -> None:
+        loop = asyncio.get_running_loop()
+        for key in [key for key, expires_at in self._turns.items() if expires_at <= loop.time()]:
+            self.end_turn(key)
+        next_at = min(self._turns.values(), default=None)
+        self._expiry = loop.call_at(next_at, self._end_expired_turns) if next_at is not None else None
 
     def end_turn(self, key: Key) -> None:
         """Give an unused turn back."""
-        if (expiry := self._turns.pop(key, None)) is not None:
-            expiry.cancel()
+        if self._turns.pop(key, None) is not None:
             self._end_write()
 
     def leave(self, key: Key) -> None:
@@ -130,10 +141,7 @@ class WriteQueue:
         Raises:
             StoreError: The error of the write.
         """
-        expiry = self._turns.pop(key, None) if key is not None else None
-        if expiry is not None:
-            expiry.cancel()
-        else:
+        if key is None or self._turns.pop(key, None) is None:
             if key is not None:
                 # An MLJob has one place. A turn from its other place would be of no use to it while
                 # it waits here.

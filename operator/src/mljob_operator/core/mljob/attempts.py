@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, MLJobStatus, Phase, RunPolicy, UpstreamRun
 from mljob_contract.run_id import RunId
@@ -32,6 +33,11 @@ backoff failure policy").
 MAX_MESSAGE = 300
 MAX_MESSAGE_BYTES = 600
 """The limits of an attempt's message in the history, in characters and in bytes of JSON."""
+
+_fields_of_attempt = attrgetter(
+    "attempts", "dag_id", "dag_run_id", "spec_hash", "airflow_instance", "submitted_by", "upstreams"
+)
+"""Returns the fields of a status from which :func:`current` makes the attempt."""
 
 _OF_ONE_RUN = (
     "dag_run_state",
@@ -83,6 +89,11 @@ def current(status: MLJobStatus) -> Attempt | None:
         status.submitted_by,
         tuple(status.upstreams or ()),
     )
+
+
+def are_same(one: MLJobStatus, other: MLJobStatus) -> bool:
+    """Return whether two statuses describe the same attempt."""
+    return _fields_of_attempt(one) == _fields_of_attempt(other) or current(one) == current(other)
 
 
 def closed(status: MLJobStatus) -> bool:

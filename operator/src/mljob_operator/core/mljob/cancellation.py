@@ -30,6 +30,9 @@ class CancelReason(StrEnum):
     SPEC_CHANGED = "SpecChanged"
 
 
+CANCEL_REASONS = frozenset(CancelReason)
+
+
 @dataclass(frozen=True, slots=True)
 class Cancellation:
     """The cancellation of the newest attempt's run.
@@ -88,7 +91,7 @@ def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
 
 def _announced(inputs: Inputs, current: CurrentAttempt) -> CancelReason | None:
     status = inputs.job.status
-    if current.recorded and status.phase is Phase.CANCELLING and status.reason in set(CancelReason):
+    if current.recorded and status.phase is Phase.CANCELLING and status.reason in CANCEL_REASONS:
         return CancelReason(status.reason)
     return None
 
