@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +12,7 @@ from mljob_contract.mljob import OutputSource
 
 from ..core.airflow_instance.admission import Limits
 from ..core.airflow_instance.catalog import AirflowCatalog
+from ..core.frozen import frozen
 from ..core.run.backfill import Backfill, BackfillRequest, BackfillRun
 from ..core.run.children import Child
 from ..core.run.facts import Question, RunFact, TaskFact, TaskKey
@@ -23,7 +23,7 @@ from ..core.run.outputs import Outputs
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunChange:
     """A run in a list of runs from Airflow.
 
@@ -37,7 +37,7 @@ class RunChange:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskChange:
     """A task instance in Airflow's change feed, which is the list of recent changes in the REST
     API.
@@ -48,7 +48,7 @@ class TaskChange:
     fact: TaskFact
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackfillRunChange:
     """A run in Airflow's change feed (the list of recent changes) that belongs to an MLJob's
     backfill.
@@ -59,7 +59,7 @@ class BackfillRunChange:
     member: BackfillRun
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DagTask:
     """A task of a DAG.
 
@@ -335,7 +335,7 @@ class DagRuns(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeResult:
     """The version and the health of an Airflow."""
 
@@ -364,7 +364,7 @@ class Airflow(DagRuns, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class User:
     """The user of an Airflow, which is a namespace that runs a DAG. The access rule that admits the
     namespace and the DAG may have its own credentials.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from ...core.frozen import frozen
 from ...core.text.storable import cut
 from ...errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
 from .absence import NEVER, Absence
@@ -88,7 +88,7 @@ class TooLarge(AirflowUnreadable):
     """The answer has too many bytes, or too many JSON values."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """The answer to an HTTP request.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from mljob_contract.mljob import MLJobStatus
 
 from ...core.conf.redaction import Redaction
+from ...core.frozen import frozen
 from ...core.mljob.actions import Action, Wait
 from ...core.mljob.job import Job
 from ...core.mljob.state import Stage, State
@@ -48,7 +48,7 @@ warnings.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patch:
     """A change of a status.
 

@@ -10,13 +10,14 @@ has cleared the run in Airflow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, MLJobStatus, Phase, RunPolicy, UpstreamRun
 from mljob_contract.run_id import RunId
 
+from ..frozen import frozen
 from ..run.run_key import SETTINGS_AIRFLOW
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
@@ -51,7 +52,7 @@ _OF_ONE_RUN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """One attempt of an MLJob.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, Phase
 
+from ..frozen import frozen
 from .capabilities import capabilities
 from .current import CurrentAttempt
 from .deadlines import Deadlines
@@ -33,7 +33,7 @@ class CancelReason(StrEnum):
 CANCEL_REASONS = frozenset(CancelReason)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cancellation:
     """The cancellation of the newest attempt's run.
 

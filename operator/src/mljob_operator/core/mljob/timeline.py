@@ -4,12 +4,12 @@ so nothing else is stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
 
 from mljob_contract.mljob import MLJobStatus, Phase
 
+from ..frozen import frozen
 from ..run.states import RunState
 from . import attempts
 from .job import Job
@@ -20,7 +20,7 @@ _ends_of_stages = attrgetter(
 """Returns the fields of a status that change when a stage ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interval:
     """A stage of an attempt that is over.
 
@@ -37,7 +37,7 @@ class Interval:
         return max(0.0, (self.ends_at - self.begins_at).total_seconds())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timeline:
     """The stages of one attempt. A stage that is not over, or that was left out, is None.
 

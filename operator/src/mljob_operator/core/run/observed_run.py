@@ -24,12 +24,13 @@ changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from mljob_contract.mljob import StatusSource
 
+from ..frozen import frozen
 from .backfill import BackfillRun, BackfillSnapshot, ObservedBackfill, as_one_run, with_change, with_snapshot
 from .facts import (
     Details,
@@ -76,7 +77,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _Timed = TypeVar("_Timed", Report, Failure)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObservedRun:
     """One run and its task instances. The object is immutable: each change creates a new one.
 

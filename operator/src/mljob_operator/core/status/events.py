@@ -7,10 +7,10 @@ retry creates one Event. The reasons of Events are stable, because alerts match 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mljob_contract.mljob import RETRY_REQUESTED_AT, Condition, MLJobStatus, Phase
 
+from ..frozen import frozen
 from ..mljob.backfill_pause import RESUMING
 from ..mljob.cancellation import CANCEL_REASONS
 from ..mljob.upstream import WAITING
@@ -45,7 +45,7 @@ _NO_WARNING = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KubeEvent:
     """A Kubernetes Event to create.
 

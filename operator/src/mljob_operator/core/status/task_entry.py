@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from mljob_contract.mljob import MAX_ERROR_LENGTH, InputRequest, MappedTasks, TaskErrorStatus, TaskStatus
 
+from ..frozen import frozen
 from ..run.facts import Failure, Report, TaskFact
 from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
 from ..text.storable import cut, stored_size
@@ -49,7 +49,7 @@ _BLANK = TaskStatus(task_id="", state="none")
 _OfTry = TypeVar("_OfTry", Report, Failure)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskEntry:
     """One entry of ``status.tasks``.
 
@@ -82,7 +82,7 @@ class TaskEntry:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunTask:
     """A task of a run, with all that the status needs of its task instances. As long as none of them
     changes, nothing is computed again.

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from mljob_contract.mljob import MAX_TASKS, TaskCounts, TaskStatus
 
+from ..frozen import frozen
 from ..run.facts import TaskFact
 from ..run.observed_run import ObservedRun
 from ..run.states import RunState, TaskState
@@ -49,7 +49,7 @@ class RunTasks:
         return list(self._tasks.values())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskSummary:
     """What the status says of a run's tasks.
 
@@ -87,7 +87,8 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
     found = (tasks if tasks is not None else RunTasks()).of(observed_run.tasks.values(), run_url)
     states: Counter[TaskState] = Counter()
     for task in found:
-        states.update(task.states)
+        for state, number in task.states.items():
+            states[state] += number
     total, done = len(observed_run.tasks), _counts_as_succeeded(observed_run)
     latest = max((task.activity for task in found if task.activity is not None), default=None)
     return TaskSummary(
