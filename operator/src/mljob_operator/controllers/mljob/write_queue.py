@@ -8,8 +8,7 @@ case by that time. So what waits for the same MLJob becomes one write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import TypeVar
 
@@ -147,11 +146,17 @@ class WriteQueue:
                 # it waits here.
                 self.leave(key)
             await self._turn(worth)
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            with self._observed():
-                return await request()
+            answer = await request()
+            self._pace.answered(clock() - began, clock())
+        except StoreUnavailable as error:
+            self._pace.refused(error.retry_after, clock())
+            raise
         finally:
             self._end_write()
+        return answer
 
     async def _turn(self, worth: Worth) -> None:
         if not self.is_busy and self._may_send():
@@ -173,18 +178,6 @@ class WriteQueue:
                 self._end_write()
             self._waiting[worth].pop(turn, None)
             raise
-
-    @contextmanager
-    def _observed(self) -> Iterator[None]:
-        """Let the pace learn from the answer to a write."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        try:
-            yield
-        except StoreUnavailable as error:
-            self._pace.refused(error.retry_after, clock())
-            raise
-        self._pace.answered(clock() - began, clock())
 
     def _may_send(self) -> bool:
         return self._under_way < self._pace.limit and asyncio.get_running_loop().time() >= self._pace.paused_until

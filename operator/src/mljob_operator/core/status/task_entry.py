@@ -112,7 +112,7 @@ class RunTask:
         return cls(
             facts,
             TaskEntry.of(_status(facts[0].task_id, facts, run_url)),
-            Counter([fact.shown_state for fact in facts]),
+            Counter([fact.shown_state for fact in facts]) if len(facts) > 1 else {facts[0].shown_state: 1},
             sum(map(_own_progress, facts)),
             max((_activity(fact) for fact in facts if fact.state in ACTIVE_TASK), default=None),
         )
