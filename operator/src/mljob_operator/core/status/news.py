@@ -32,12 +32,8 @@ def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     one_task = old.get("currentTask") == new.get("currentTask")
     ignored = _TIMES if one_task else _TIMES | _OF_CURRENT_TASK
     return (
-        any(
-            old.get(name) != new.get(name)
-            for name in old.keys() | new.keys()
-            if name not in ignored and name not in _LISTS
-        )
-        or _tasks_differ(old.get("tasks"), new.get("tasks"))
+        _tasks_differ(old.get("tasks"), new.get("tasks"))
+        or _without(old, ignored | _LISTS) != _without(new, ignored | _LISTS)
         or _conditions(old, ignored) != _conditions(new, ignored)
     )
 

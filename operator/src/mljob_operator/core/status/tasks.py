@@ -115,7 +115,10 @@ def _percent(tasks: Sequence[RunTask], done: Sequence[TaskState]) -> int:
     of a mapped task divide. If the instances had whole shares, the percentage would fall when the
     task expands.
     """
-    share = sum((sum(task.states.get(state, 0) for state in done) + task.progress) / len(task.facts) for task in tasks)
+    share = 0.0
+    for task in tasks:
+        succeeded = sum([number for state, number in task.states.items() if state in done])
+        share += (succeeded + task.progress) / len(task.facts)
     # A sum of binary fractions, such as three times 1/3, may be a little less than 1.
     return int(round(100 * share / len(tasks), 6))
 
