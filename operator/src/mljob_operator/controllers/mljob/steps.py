@@ -253,7 +253,7 @@ class Steps:
         try:
             written, sent_at = await self._writer.store(job, patch, worth)
             worker.accept(written, job)
-        except Conflict:
+        except StoreError:
             worker.drop_outdated_run(job)
             raise
         finally:

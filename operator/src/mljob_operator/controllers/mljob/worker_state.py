@@ -165,8 +165,9 @@ class WorkerState:
             self.begin(job, transient)
 
     def drop_outdated_run(self, before: Job) -> None:
-        """Drop the observed run if another process has written the end of the run since ``before``,
-        the version for which the API server has refused a write.
+        """Drop the observed run if the end of the run has been written since ``before``, the version
+        for which a write failed. Either another process has written the end, or this write has
+        written it and only its answer was lost.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
             self._begin_after_end(self.job)
