@@ -11,7 +11,7 @@ from typing import Any
 from . import logs
 from .adapters import msk
 from .adapters.airflow.client import Airflow
-from .adapters.kafka import refusal
+from .adapters.consumer_properties import refusal
 from .controllers.airflow_instance.registry import OwnAirflow
 from .core.airflow_instance.credentials import Login
 from .core.airflow_instance.instance import Instance
