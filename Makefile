@@ -50,15 +50,15 @@ check: bootstrap ## Format, lint, types, import layers, spelling, workflows
 	.venv/bin/zizmor --quiet --offline .github
 
 generate: bootstrap ## Write crds/ from contract/, the field tables of docs/spec/ from crds/, mljob.sync from mljob.aio, the commands of kubectl mljob, and the version
-	.venv/bin/python crds/generate.py
-	.venv/bin/python crds/reference.py
+	.venv/bin/python -m crds.generate
+	.venv/bin/python -m crds.reference
 	.venv/bin/python client/generate.py
 	.venv/bin/python client/reference.py
 	.venv/bin/python release/version.py
 
 verify: bootstrap ## Fail if what is generated is not what is committed
-	.venv/bin/python crds/generate.py --check
-	.venv/bin/python crds/reference.py --check
+	.venv/bin/python -m crds.generate --check
+	.venv/bin/python -m crds.reference --check
 	.venv/bin/python client/generate.py --check
 	.venv/bin/python client/reference.py --check
 	.venv/bin/python release/version.py --check

@@ -188,7 +188,7 @@ def _store(results: dict[str, Any], *, whole: bool) -> None:
 
 
 def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """Results with those that came before, without the ones of benchmarks that are gone."""
+    """Add new results to earlier ones, and drop the results of benchmarks that no longer exist."""
     if whole:
         return results
     circumstances = {name: results[name] for name in ("date", "machine")}

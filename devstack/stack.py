@@ -7,14 +7,11 @@ and benchmarks use `Stack`, and `python -m devstack` is a thin layer above `Stac
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -22,29 +19,22 @@ from devstack import binaries
 from devstack.airflow import USER, Airflow
 from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, ENVIRONMENT, NEWEST, OLDEST, SIMULATED
 from devstack.caches import locked, remove_tree
+from devstack.choices import COVERAGE, Choices, chosen_environment
 from devstack.component import Component, Step
 from devstack.control_plane import ControlPlane, Kubectl
-from devstack.errors import NotReadyError, StackError
+from devstack.errors import StackError
 from devstack.kafka import Kafka
+from devstack.launcher import Launcher, is_ready
 from devstack.mljob_api import MLJobApi
 from devstack.operator_process import Operator
 from devstack.ports import Ports
 from devstack.postgres import Postgres
 from devstack.processes import ManagedProcess, end_marked
-from devstack.progress import elapsed, say, step
+from devstack.progress import elapsed, say
 from devstack.secrets_file import Secrets
 from devstack.simulated_airflow import OPTIONS, SimulatedAirflow
 
 DEFAULT_TOPIC = "airflow.events"
-_OWN_VARIABLES = frozenset({"MLJOB_CACHE_DIR", "MLJOB_POSTGRES_URL", "MLJOB_DEVSTACK_COMPONENT"})
-"""Environment variables for the stack itself. Neither Airflow nor the operator gets these
-variables.
-"""
-
-_COVERAGE = "COVERAGE_"
-"""The prefix of environment variables that only Airflow gets. With these variables, Airflow's
-processes record which lines of code they run (`make coverage`).
-"""
 
 
 class Stack:
@@ -62,7 +52,7 @@ class Stack:
         self._choices = Choices.read(self._choices_file)
         self.ports = Ports(self.directory)
         self._secrets = Secrets(self.directory)
-        self._given_up = threading.Event()
+        self._launcher = Launcher(self.directory)
 
     def up(
         self,
@@ -101,7 +91,7 @@ class Stack:
                 operator,
                 [str(Path(folder).resolve()) for folder in dags_folders],
                 [str(Path(repository).resolve()) for repository in dags_repositories],
-                _overrides(extra_env or {}),
+                chosen_environment(extra_env or {}),
                 airflow,
             )
             self._choices.write(self._choices_file)
@@ -112,7 +102,7 @@ class Stack:
                     self.ports.forget_taken(list(part.ports))
             if not self._choices.operator:
                 self._process("operator").stop()
-            self._run(parts)
+            self._launcher.run(parts)
             self._write_env()
         say(f"  the stack is up ({elapsed(time.monotonic() - started)})")
         return self
@@ -138,10 +128,7 @@ class Stack:
 
     def start(self, name: str) -> None:
         """Start one component with its port and data, and wait until the component is ready."""
-        component = self._component(name)
-        self._given_up.clear()
-        if self._process(name).pid is None or not _is_ready(component):
-            self._bring_up(component)
+        self._launcher.start(self._component(name))
 
     def stop(self, name: str) -> None:
         """Stop one component."""
@@ -173,7 +160,7 @@ class Stack:
             component.name: "stopped"
             if self.pid(component.name) is None
             else "ready"
-            if _is_ready(component)
+            if is_ready(component)
             else "running"
             for component in self._components()
         }
@@ -275,7 +262,7 @@ class Stack:
         overrides = {
             name: value
             for name, value in self._choices.environment.items()
-            if name.startswith(("AIRFLOW", "PYTHONPATH", _COVERAGE))
+            if name.startswith(("AIRFLOW", "PYTHONPATH", COVERAGE))
         }
         return Airflow(
             AIRFLOW_ENVIRONMENTS[self._choices.airflow],
@@ -345,61 +332,6 @@ class Stack:
     def _process(self, name: str) -> ManagedProcess:
         return ManagedProcess(self.directory, name)
 
-    def _run(self, parts: list[Component | Step]) -> None:
-        """Run every part as soon as the parts that it needs are ready or done. Independent parts
-        run at the same time.
-
-        If a part fails, or a person presses Ctrl-C, no further part starts, and processes that have
-        started keep running. The next `up` continues from there.
-        """
-        waiting = {part.name: part for part in parts}
-        done: set[str] = set()
-        self._given_up.clear()
-        with ThreadPoolExecutor(max_workers=len(parts)) as pool:
-            running: dict[Future[None], str] = {}
-            try:
-                while waiting or running:
-                    for name, part in list(waiting.items()):
-                        if done.issuperset(part.needs):
-                            running[pool.submit(self._do, waiting.pop(name))] = name
-                    if not running:
-                        raise StackError(f"Parts that these need do not exist: {', '.join(waiting)}")
-                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        name = running.pop(future)
-                        future.result()
-                        done.add(name)
-            except BaseException:
-                self._given_up.set()
-                raise
-
-    def _do(self, part: Component | Step) -> None:
-        if isinstance(part, Step):
-            part.run()
-            return
-        process = self._process(part.name)
-        if process.pid is not None and process.fingerprint == part.command().fingerprint() and _is_ready(part):
-            say(f"  {part.name:<24} is up")
-            return
-        process.stop(part.patience)
-        self._bring_up(part)
-
-    def _bring_up(self, component: Component) -> None:
-        process = self._process(component.name)
-        with step(component.name, "starting"):
-            component.prepare()
-            if process.pid is None:
-                process.start(component.command())
-            deadline = time.monotonic() + component.bound
-            while not _is_ready(component):
-                if self._given_up.is_set():
-                    raise StackError(f"{component.name} was still starting when another component failed")
-                if process.pid is None:
-                    raise NotReadyError(component.name, "stopped while it was starting", process.log)
-                if time.monotonic() > deadline:
-                    raise NotReadyError(component.name, f"was not ready after {component.bound:.0f}s", process.log)
-                time.sleep(0.1)
-
     def _write_env(self) -> None:
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.env.items() if name != "PATH"]
         prepended = os.pathsep.join(
@@ -409,51 +341,6 @@ class Stack:
         file = self.directory / "env"
         file.touch(mode=0o600)
         file.write_text("".join(lines))
-
-
-@dataclass(frozen=True)
-class Choices:
-    """The arguments of the last `up`. They are stored, so that a later command starts a component
-    with the same arguments.
-
-    Attributes:
-        operator: Whether the stack runs an operator.
-        dags_folders: Absolute paths of folders with more DAGs.
-        dags_repositories: Absolute paths of git repositories with more DAGs.
-        environment: Variables for Airflow and the operator.
-        airflow: A key of `AIRFLOW_ENVIRONMENTS`.
-    """
-
-    operator: bool = True
-    dags_folders: list[str] = field(default_factory=list)
-    dags_repositories: list[str] = field(default_factory=list)
-    environment: dict[str, str] = field(default_factory=dict)
-    airflow: str = NEWEST
-
-    @classmethod
-    def read(cls, file: Path) -> Choices:
-        """Read the choices from a file. If the file or a field does not exist, use the defaults."""
-        return cls(**json.loads(file.read_text())) if file.exists() else cls()
-
-    def write(self, file: Path) -> None:
-        """Write the choices to a file that only its owner can read, because the variables may have
-        passwords.
-        """
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(asdict(self), indent=2))
-
-
-def _overrides(extra: Mapping[str, str]) -> dict[str, str]:
-    wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_", OPTIONS, _COVERAGE)
-    caller = {name: value for name, value in os.environ.items() if name.startswith(wanted)}
-    return {name: value for name, value in (caller | dict(extra)).items() if name not in _OWN_VARIABLES}
-
-
-def _is_ready(component: Component) -> bool:
-    try:
-        return component.ready()
-    except Exception:
-        return False
 
 
 _SHUTDOWN = (

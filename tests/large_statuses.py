@@ -58,6 +58,20 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
     )
 
 
+def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
+    """An attempt of the history. Its message is ``text``, as far as a status has room for it."""
+    return AttemptStatus(
+        attempt=number,
+        dag_run_id=RUN_ID,
+        phase=Phase.FAILED,
+        reason=reason,
+        message=cut(text, MAX_MESSAGE, MAX_MESSAGE_BYTES),
+        progress="4999/5000",
+        start_time=EPOCH,
+        completion_time=EPOCH,
+    )
+
+
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
     """All parts of a status at their bounds at once, and the outputs. ``attempts``: the length of
     its history.
@@ -68,16 +82,7 @@ def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict
     run = RunFact(RunState.FAILED, StatusSource.REST, EPOCH, EPOCH, start=EPOCH, end=EPOCH, queued_at=EPOCH)
     observed_run = observe(ObservedRun(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True, final=True))
     spec = MLJobSpec(dag_id="d" * 250)
-    entry = AttemptStatus(
-        attempt=1,
-        dag_run_id=RUN_ID,
-        phase=Phase.FAILED,
-        reason="PreRunningDeadlineExceeded",
-        message=cut(text, MAX_MESSAGE, MAX_MESSAGE_BYTES),
-        progress="4999/5000",
-        start_time=EPOCH,
-        completion_time=EPOCH,
-    )
+    entry = failed_attempt(1, "PreRunningDeadlineExceeded", text)
     status = MLJobStatus(
         phase=Phase.RUNNING,
         reason="TaskRunning",

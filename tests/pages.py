@@ -40,8 +40,8 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """The blocks in some languages that tests must check. Without a language: the blocks in all
-    languages, including those that no test can check.
+    """The blocks in these languages that a test must check. Without a language, all blocks,
+    including blocks that no test can check.
     """
     text = page.read_text()
     for found in FENCED.finditer(text):

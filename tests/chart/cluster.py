@@ -114,5 +114,5 @@ class Cluster:
 
 
 def unique(prefix: str) -> str:
-    """A name that no other test uses, also none that runs at the same time."""
+    """A name that no other test uses, not even a test that runs at the same time."""
     return f"{prefix}-{secrets.token_hex(3)}"

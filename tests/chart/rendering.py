@@ -28,6 +28,21 @@ IMAGE = "registry.example.com/mljob-operator"
 MINIMAL: dict[str, Any] = {"airflow": {"url": AIRFLOW_URL}, "image": {"repository": IMAGE}}
 """The values that the chart requires."""
 
+RESTRICTED_POD = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "runAsGroup": 65532,
+    "fsGroup": 65532,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""The securityContext of a Pod that satisfies the Pod security standard "restricted"."""
+RESTRICTED_CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+"""The securityContext of such a Pod's containers."""
+
 
 class RefusedError(Exception):
     """Helm failed. The message is what helm prints to the terminal."""

@@ -15,7 +15,7 @@ from mljob_operator.api.server import STOP_SECONDS
 from mljob_operator.api.settings import ApiSettings
 from mljob_operator.settings import Settings
 from tests.chart.conftest import Render
-from tests.chart.rendering import IMAGE, NAMESPACE, Rendered, merged
+from tests.chart.rendering import IMAGE, NAMESPACE, RESTRICTED_CONTAINER, RESTRICTED_POD, Rendered, merged
 from tests.chart.test_environment import EVERYTHING, WITH_TOKEN
 from tests.chart.test_openshift import OPENSHIFT
 from tests.chart.test_refusals import PEM
@@ -77,18 +77,8 @@ def test_the_api_has_two_pods_that_run_its_module(api: Rendered) -> None:
 
 
 def test_the_pods_satisfy_restricted_pod_security(api: Rendered) -> None:
-    assert api.pod["securityContext"] == {
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "runAsGroup": 65532,
-        "fsGroup": 65532,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    assert api.container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    assert api.pod["securityContext"] == RESTRICTED_POD
+    assert api.container["securityContext"] == RESTRICTED_CONTAINER
     assert [mount["mountPath"] for mount in api.container["volumeMounts"] if not mount.get("readOnly")] == ["/tmp"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from release import version
 from tests.chart.conftest import Render
-from tests.chart.rendering import IMAGE, NAMESPACE
+from tests.chart.rendering import IMAGE, NAMESPACE, RESTRICTED_CONTAINER, RESTRICTED_POD
 
 VERSION = version.read()
 DIGEST = "sha256:" + "ab" * 32
@@ -75,18 +75,8 @@ def test_the_selector_does_not_change_with_the_version(render: Render) -> None:
 def test_the_pod_satisfies_restricted_pod_security(render: Render) -> None:
     rendered = render()
 
-    assert rendered.pod["securityContext"] == {
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "runAsGroup": 65532,
-        "fsGroup": 65532,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    assert rendered.container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    assert rendered.pod["securityContext"] == RESTRICTED_POD
+    assert rendered.container["securityContext"] == RESTRICTED_CONTAINER
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & rendered.pod.keys()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from mljob_operator.adapters.kubernetes.client import connect
 from mljob_operator.adapters.kubernetes.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.adapters.kubernetes.source_watches import WatchedSources
+from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob.identity import dag_run_id
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
@@ -307,6 +308,16 @@ class RealCluster:
         return job
 
 
+async def _remove(
+    found: Job | Instance, set_finalizer: Callable[..., Awaitable[object]], kubectl: Kubectl, resource: str
+) -> None:
+    """Delete an object if a test of this folder made it."""
+    if found.name.startswith("contract-"):
+        if found.has_finalizer:
+            await set_finalizer(found, present=False)
+        await asyncio.to_thread(kubectl, "delete", resource, found.name, "--ignore-not-found", "--wait=false")
+
+
 @pytest.fixture(params=WORLDS)
 async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     """Each cluster in turn."""
@@ -320,10 +331,7 @@ async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     kubectl: Kubectl = request.getfixturevalue("kubectl")
     yield RealCluster(store, WatchedSources(api), kubectl)
     async for job in store.list():
-        if job.name.startswith("contract-"):
-            if job.has_finalizer:
-                await store.set_finalizer(job, present=False)
-            await asyncio.to_thread(kubectl, "delete", "mljob", job.name, "--ignore-not-found", "--wait=false")
+        await _remove(job, store.set_finalizer, kubectl, "mljob")
     await api.close()
 
 
@@ -423,9 +431,6 @@ async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     kubectl: Kubectl = request.getfixturevalue("kubectl")
     yield RealPlatform(store, InstanceObjects(api_of_api, CREDENTIALS), kubectl)
     for instance in await store.list():
-        if instance.name.startswith("contract-"):
-            if instance.has_finalizer:
-                await store.set_finalizer(instance, present=False)
-            await asyncio.to_thread(kubectl, "delete", "afi", instance.name, "--ignore-not-found", "--wait=false")
+        await _remove(instance, store.set_finalizer, kubectl, "airflowinstance")
     await api.close()
     await api_of_api.close()

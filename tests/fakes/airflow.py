@@ -231,7 +231,7 @@ class FakeAirflow:
         return [replace(task, observed_at=self._clock()) for task in run.tasks.values()] if run else []
 
     async def structure(self, dag_id: str) -> list[DagTask]:
-        """The tasks of a DAG, each downstream of the one before it."""
+        """The tasks of a DAG as a chain: each task is downstream of the task before."""
         self.asked("structure")
         ids = self.dags.get(dag_id, ())
         return [DagTask(task_id, task_id, "PythonOperator", ids[at + 1 : at + 2]) for at, task_id in enumerate(ids)]

@@ -23,8 +23,8 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Split an adapter's arguments into the login, by default from ``default``, and those that
-    begin with ``ca_``.
+    """Split the arguments of an adapter into its login and the arguments that begin with ``ca_``.
+    Without arguments for the login, the login is made of ``default``.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

@@ -63,7 +63,7 @@ def refusal(code: int, reason: str = "", message: str = "", **headers: str) -> A
 
 
 class MLJobCluster(LoopbackServer):
-    """The server.
+    """A Kubernetes API on loopback that has MLJobs.
 
     Attributes:
         interfere: Called with each request before the usual answer. Its result replaces that

@@ -55,7 +55,7 @@ class GrowingLog:
 
 
 class ViewCluster(MLJobCluster):
-    """The server.
+    """A Kubernetes API on loopback with all that the view reads.
 
     Attributes:
         objects: The objects of further collections, by path. They don't change while they are

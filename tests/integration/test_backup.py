@@ -38,14 +38,7 @@ def airflow() -> Iterator[WalkAirflow]:
 
 @pytest.fixture(scope="module")
 def operator(airflow: WalkAirflow, new_installation: NewInstallation) -> Installation:
-    return new_installation(
-        "backup",
-        MLJOB_AIRFLOW_URL=airflow.url,
-        MLJOB_AIRFLOW_USER=airflow.user,
-        MLJOB_AIRFLOW_PASSWORD=airflow.password,
-        MLJOB_KAFKA_BOOTSTRAP_SERVERS="",
-        MLJOB_RESYNC_INTERVAL_SECONDS="1",
-    )
+    return new_installation("backup", **airflow.operator_settings, MLJOB_RESYNC_INTERVAL_SECONDS="1")
 
 
 @pytest.fixture(scope="module")

@@ -28,22 +28,16 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT)
 
 
 @pytest.fixture
-def airflow() -> Iterator[WalkAirflow]:
-    with walk_airflow() as airflow:
-        yield airflow
-
-
-@pytest.fixture
-def urls(airflow: WalkAirflow) -> Iterator[list[str]]:
+def urls(simulated_airflow: WalkAirflow) -> Iterator[list[str]]:
     """The URLs of AirflowInstances: an Airflow, an unsupported version, an unhealthy Airflow, and a
     server that answers {} to every request.
     """
     with (
         walk_airflow("2.11.0") as old,
         walk_airflow(unhealthy="scheduler") as ill,
-        HttpGateway(airflow.url, EMPTY_OBJECT) as none,
+        HttpGateway(simulated_airflow.url, EMPTY_OBJECT) as none,
     ):
-        yield [airflow.url, old.url, ill.url, none.url]
+        yield [simulated_airflow.url, old.url, ill.url, none.url]
 
 
 @pytest.fixture
@@ -59,13 +53,13 @@ def operator(installation: NewInstallation) -> Installation:
 
 
 @pytest.fixture
-def users(operator: Installation, airflow: WalkAirflow, kubectl: Kubectl) -> Iterator[Users]:
-    right = {"user": airflow.user, "password": airflow.password, "token": airflow.token}
+def users(operator: Installation, simulated_airflow: WalkAirflow, kubectl: Kubectl) -> Iterator[Users]:
+    right = {"user": simulated_airflow.user, "password": simulated_airflow.password, "token": simulated_airflow.token}
     secrets = {
         instances.RIGHT: right,
-        instances.WRONG: {"user": airflow.user, "password": "an0ther", "token": "an0ther"},
+        instances.WRONG: {"user": simulated_airflow.user, "password": "an0ther", "token": "an0ther"},
         instances.UNLABELLED: right,
-        instances.BROKEN: {"user": airflow.user, "token": "not a\ntoken"},
+        instances.BROKEN: {"user": simulated_airflow.user, "token": "not a\ntoken"},
     }
     kubectl.within(CREDENTIALS).apply(
         *(

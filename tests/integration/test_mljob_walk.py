@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +18,7 @@ from tests.conftest import NewInstallation
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.walk import mljobs
-from tests.walk.airflow import SUCCEEDS, WalkAirflow, walk_airflow
+from tests.walk.airflow import SUCCEEDS, WalkAirflow
 from tests.walk.users import Users
 from tests.walk.walk import INSTANCES, OBJECTS, SEED, TIMEOUT, differences, surprises, walk
 
@@ -29,19 +28,10 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT)
 
 
 @pytest.fixture
-def airflow() -> Iterator[WalkAirflow]:
-    with walk_airflow() as airflow:
-        yield airflow
-
-
-@pytest.fixture
-def operator(airflow: WalkAirflow, installation: NewInstallation) -> Installation:
+def operator(simulated_airflow: WalkAirflow, installation: NewInstallation) -> Installation:
     return installation(
         "walk",
-        MLJOB_AIRFLOW_URL=airflow.url,
-        MLJOB_AIRFLOW_USER=airflow.user,
-        MLJOB_AIRFLOW_PASSWORD=airflow.password,
-        MLJOB_KAFKA_BOOTSTRAP_SERVERS="",
+        **simulated_airflow.operator_settings,
         MLJOB_RESYNC_INTERVAL_SECONDS="2",
         MLJOB_LOG_LEVEL="debug",
     )
@@ -64,7 +54,7 @@ def canaries(operator: Installation, kubectl: Kubectl) -> Users:
 
 
 def test_rolled_back_mljob_equals_one_that_was_never_edited(
-    operator: Installation, airflow: WalkAirflow, users: Users, canaries: Users
+    operator: Installation, simulated_airflow: WalkAirflow, users: Users, canaries: Users
 ) -> None:
     numbers = itertools.count()
 
@@ -93,6 +83,6 @@ def test_rolled_back_mljob_equals_one_that_was_never_edited(
         body["status"].get("dagRunId") for body in users.all().values() if body["spec"]["deletionPolicy"] == "Retain"
     }
     users.delete_all()
-    assert set(airflow.active()) <= retained
+    assert set(simulated_airflow.active()) <= retained
     assert surprises(operator.operator.log(), operator.operator.records()) == []
     assert reached.keys() >= mljobs.OUTCOMES, "a walk that sees much"

@@ -32,7 +32,7 @@ class Cost:
 
     @property
     def own_requests(self) -> dict[str, float]:
-        """Requests except those that are made for all runs together."""
+        """The requests about this run alone, without requests about all runs together."""
         return {operation: count for operation, count in self.requests.items() if count and operation not in OF_ALL}
 
     @property

@@ -4,8 +4,6 @@ API, with the real operator and a simulated Airflow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from mljob_contract.mljob import FINALIZER
@@ -13,31 +11,18 @@ from tests.conftest import NewInstallation
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.pages import ROOT, blocks, typed
-from tests.walk.airflow import SUCCEEDS, WAITS, WalkAirflow, walk_airflow
+from tests.walk.airflow import SUCCEEDS, WAITS, WalkAirflow
 
 TROUBLESHOOTING = ROOT / "docs" / "operations" / "troubleshooting.md"
 
 
 @pytest.fixture
-def airflow() -> Iterator[WalkAirflow]:
-    with walk_airflow() as airflow:
-        yield airflow
-
-
-@pytest.fixture
-def operator(airflow: WalkAirflow, installation: NewInstallation) -> Installation:
-    return installation(
-        "uninstall",
-        MLJOB_AIRFLOW_URL=airflow.url,
-        MLJOB_AIRFLOW_USER=airflow.user,
-        MLJOB_AIRFLOW_PASSWORD=airflow.password,
-        MLJOB_KAFKA_BOOTSTRAP_SERVERS="",
-        MLJOB_RESYNC_INTERVAL_SECONDS="1",
-    )
+def operator(simulated_airflow: WalkAirflow, installation: NewInstallation) -> Installation:
+    return installation("uninstall", **simulated_airflow.operator_settings, MLJOB_RESYNC_INTERVAL_SECONDS="1")
 
 
 def test_deleting_all_mljobs_ends_their_runs_but_those_to_be_retained(
-    operator: Installation, airflow: WalkAirflow
+    operator: Installation, simulated_airflow: WalkAirflow
 ) -> None:
     jobs = operator.jobs
     jobs.submit("done", SUCCEEDS)
@@ -49,12 +34,12 @@ def test_deleting_all_mljobs_ends_their_runs_but_those_to_be_retained(
     jobs.kubectl("delete", "mljobs", "--all")
 
     assert jobs.all() == {}
-    assert ended in airflow.run_ids()
-    assert airflow.active() == [retained]
+    assert ended in simulated_airflow.run_ids()
+    assert simulated_airflow.active() == [retained]
 
 
 def test_without_an_operator_a_deletion_waits_until_the_finalizer_is_removed(
-    operator: Installation, airflow: WalkAirflow
+    operator: Installation, simulated_airflow: WalkAirflow
 ) -> None:
     jobs = operator.jobs
     jobs.submit("done", SUCCEEDS)
@@ -77,4 +62,4 @@ def test_without_an_operator_a_deletion_waits_until_the_finalizer_is_removed(
     _, _, patch = command.partition(" -p ")
     jobs.kubectl("patch", "mljob", "left", "--type=json", "-p", patch.strip("'"))
     jobs.until_gone("left")
-    assert airflow.active() == [run]
+    assert simulated_airflow.active() == [run]

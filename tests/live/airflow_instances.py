@@ -143,7 +143,7 @@ def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> I
 
 
 def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    """An MLJob whose run takes this long in an AirflowInstance.
+    """An MLJob whose run takes so many ``seconds`` in an AirflowInstance.
 
     It is cancelled through Airflow's REST API, without the cancellation DAG.
     """

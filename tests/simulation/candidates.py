@@ -85,12 +85,12 @@ class Contender:
         return not (self._running.done() or self._stop.is_set() or self.wire.dead)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """End the process at once, as SIGKILL does."""
         self.wire.dead = True
         self._running.cancel()
 
-    def tell(self) -> None:
-        """SIGTERM."""
+    def terminate(self) -> None:
+        """Let the process end in order, as SIGTERM does."""
         self._stop.set()
 
     async def _run(self) -> None:

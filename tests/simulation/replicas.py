@@ -28,21 +28,21 @@ class Replica:
         )
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """End the process at once, as SIGKILL does."""
         self.contender.kill()
         if self.process is not None:
             self.process.end()
         if self in self._world.replicas:
             self._world.replicas.remove(self)
 
-    def tell(self) -> None:
-        """SIGTERM."""
-        self.contender.tell()
+    def terminate(self) -> None:
+        """Let the process end in order, as SIGTERM does."""
+        self.contender.terminate()
         if self in self._world.replicas:
             self._world.replicas.remove(self)
 
     def pause(self, *, paused: bool) -> None:
-        """SIGSTOP, or SIGCONT."""
+        """Stop the process for a while, as SIGSTOP does, or let it go on, as SIGCONT does."""
         for wire in [self.contender.wire, *([self.process.wire] if self.process is not None else [])]:
             (wire.running.clear if paused else wire.running.set)()
 

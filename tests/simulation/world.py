@@ -269,7 +269,7 @@ class Process:
         self.world.processes.remove(self)
 
     def end(self) -> None:
-        """SIGKILL."""
+        """End the process at once, as SIGKILL does."""
         if self.wire.dead and self not in self.world.processes:
             return
         self.wire.dead = True

@@ -32,8 +32,8 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """Forget the credentials that a test has told :mod:`mljob_operator.logs` to hide. The token of
-    another test, such as ``t``, would hide the end of "can't" in the messages of this one.
+    """Let each test begin without credentials that :mod:`mljob_operator.logs` redacts. If another
+    test had used the token ``t``, each ``t`` in the messages of this test would be redacted.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logs, "_credentials", {})

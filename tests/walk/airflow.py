@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypedDict
 
 from benchmarks.simulated_airflow.airflow import Settings, SimulatedAirflow
 from benchmarks.simulated_airflow.dags import Dag, cancellation_dag
@@ -39,6 +40,15 @@ def _dag(dag_id: str) -> Dag:
     )
 
 
+class OperatorSettings(TypedDict):
+    """Environment variables of an operator."""
+
+    MLJOB_AIRFLOW_URL: str
+    MLJOB_AIRFLOW_USER: str
+    MLJOB_AIRFLOW_PASSWORD: str
+    MLJOB_KAFKA_BOOTSTRAP_SERVERS: str
+
+
 class WalkAirflow:
     """The simulated Airflow of a walk.
 
@@ -55,6 +65,16 @@ class WalkAirflow:
         token = airflow.do(lambda it: it.log_in(self.user, self.password))
         assert token is not None
         self.token = token
+
+    @property
+    def operator_settings(self) -> OperatorSettings:
+        """The settings of an operator that uses this Airflow, and no Kafka."""
+        return {
+            "MLJOB_AIRFLOW_URL": self.url,
+            "MLJOB_AIRFLOW_USER": self.user,
+            "MLJOB_AIRFLOW_PASSWORD": self.password,
+            "MLJOB_KAFKA_BOOTSTRAP_SERVERS": "",
+        }
 
     def active(self) -> list[str]:
         """Active runs of MLJobs and active backfills, by the run ids in the statuses."""

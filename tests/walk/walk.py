@@ -43,7 +43,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two settled objects with the same spec; None for an object that was deleted by then.
+    """Two settled objects with the same spec. None stands for a deleted object.
 
     Attributes:
         name: The name of the edited object.

@@ -46,7 +46,7 @@ class Change(Generic[Item]):
 
 
 class Known(Generic[Item]):
-    """The objects that a reader of a watch has been told of. Decides which changes are news.
+    """The objects that a reader of a watch has seen. Decides which changes are new to the reader.
 
     Args:
         convert: Makes the item to keep and to tell from an object as JSON.

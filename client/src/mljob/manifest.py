@@ -146,7 +146,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    """Check a spec against the model, so that a mistake is told before anything is sent."""
+    """Check a spec against the model, so that a mistake is reported before anything is sent."""
     from pydantic import ValidationError
 
     from mljob_contract.mljob import MLJobSpec

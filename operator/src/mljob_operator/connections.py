@@ -8,17 +8,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import kafka_properties, logs
+from . import logs
 from .adapters import msk
 from .adapters.airflow.client import Airflow
-from .adapters.kafka import refusal
+from .adapters.consumer_properties import refusal
 from .controllers.airflow_instance.registry import OwnAirflow
 from .core.airflow_instance.credentials import Login
 from .core.airflow_instance.instance import Instance
 from .core.run.run_key import SETTINGS_AIRFLOW
 from .errors import CannotStart
 from .ports import Gate, RequestMeter
-from .settings import Settings, variable
+from .settings import Settings, kafka_properties, variable
 
 
 class AirflowConnections:

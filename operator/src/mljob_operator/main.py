@@ -13,9 +13,9 @@ from .adapters import proxies
 from .connections import print_problems, refused_by_kafka
 from .errors import CannotStart
 from .json_depth import allow_deep_json
-from .kafka_properties import secrets as kafka_secrets
 from .process import run
 from .settings import Settings, explained, unusable_files
+from .settings.kafka_properties import secrets as kafka_secrets
 
 log = logging.getLogger(__name__)
 

@@ -168,9 +168,9 @@ class ApiWorld:
         task_event = TaskEvent(event=event, timestamp=now(), **(about | fields))
         self.send(run, task_event.model_dump_json(exclude_none=True))
 
-    def send(self, run: FakeRun, value: str) -> None:
-        """Send a message with the key of a run to Kafka."""
-        self.topics.send(TOPIC, f"{run.dag_id}/{run.run_id}".encode(), value.encode())
+    def send(self, run: FakeRun, value: str, at: datetime | None = None) -> None:
+        """Send a message with the key of a run to Kafka, by default now."""
+        self.topics.send(TOPIC, f"{run.dag_id}/{run.run_id}".encode(), value.encode(), at)
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from mljob_contract.history import (
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.api import events, output
 from mljob_operator.core.run.states import RunState, TaskState
+from tests.fakes.airflow import FakeRun
 from tests.live.eventually import until
 
 from .conftest import TOPIC, ApiWorld, message_of, now
@@ -29,21 +30,23 @@ from .conftest import TOPIC, ApiWorld, message_of, now
 EVENTS = RunSubresource.EVENTS
 
 
+def run_event(state: str, run: FakeRun) -> str:
+    """An event about a run, as Airflow's own producer sends it."""
+    return json.dumps(
+        {
+            "schema_version": 1,
+            "event": f"dag_run.{state}",
+            "timestamp": now().isoformat(),
+            "dag_id": run.dag_id,
+            "run_id": run.run_id,
+        }
+    )
+
+
 async def test_history_has_every_metric_point_in_order(world: ApiWorld) -> None:
     await world.start()
     run = world.submitted()
-    world.send(
-        run,
-        json.dumps(
-            {
-                "schema_version": 1,
-                "event": "dag_run.running",
-                "timestamp": now().isoformat(),
-                "dag_id": "train",
-                "run_id": run.run_id,
-            }
-        ),
-    )
+    world.send(run, run_event("running", run))
     world.report(run, EventName.TASK_RUNNING, start_date=now())
     for epoch in range(250):
         world.report(run, metrics={"loss": 1 / (epoch + 1), "epoch": float(epoch)}, progress=epoch / 250)
@@ -67,17 +70,7 @@ async def test_history_has_the_events_of_this_run_only(world: ApiWorld) -> None:
     world.report(other, metrics={"loss": 9.0})
     world.report(run, metrics={"loss": 1.0})
     # A message with the key of the run, and another run in it.
-    key = f"{run.dag_id}/{run.run_id}".encode()
-    value = json.dumps(
-        {
-            "schema_version": 1,
-            "event": "dag_run.failed",
-            "timestamp": now().isoformat(),
-            "dag_id": "train",
-            "run_id": other.run_id,
-        }
-    )
-    world.topics.send(TOPIC, key, value.encode())
+    world.send(run, run_event("failed", other))
     found = await world.events()
     assert [entry.metrics for entry in found if isinstance(entry, MetricsReport)] == [{"loss": 1.0}]
     assert len(found) == 2
@@ -148,18 +141,8 @@ async def test_history_begins_with_the_first_submission_of_the_run(world: ApiWor
     long_ago = now() - timedelta(days=2)
     run = world.submitted(status={"submitTime": long_ago.isoformat()})
     world.jobs.objects["team-a", "churn"]["metadata"]["creationTimestamp"] = long_ago.isoformat()
-    value = json.dumps(
-        {
-            "schema_version": 1,
-            "event": "dag_run.running",
-            "timestamp": now().isoformat(),
-            "dag_id": "train",
-            "run_id": run.run_id,
-        }
-    )
-    key = f"train/{run.run_id}".encode()
-    world.topics.send(TOPIC, key, value.encode(), at=long_ago - timedelta(hours=1))
-    world.topics.send(TOPIC, key, value.encode(), at=long_ago + timedelta(seconds=1))
+    world.send(run, run_event("running", run), at=long_ago - timedelta(hours=1))
+    world.send(run, run_event("running", run), at=long_ago + timedelta(seconds=1))
     assert [entry.kind for entry in await world.events()] == ["run", "end"]
     assert world.topics.begun_at == [1]
 

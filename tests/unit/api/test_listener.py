@@ -1,4 +1,4 @@
-"""TLS connections: who is told apart, how many there are, and how long they may take."""
+"""TLS connections: which clients are recognised, how many may connect, and for how long."""
 
 from __future__ import annotations
 

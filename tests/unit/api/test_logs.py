@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import ClientResponse
 
 from mljob_contract.run_api import LOG_NOTICE, LOG_POSITION, LogPosition, RunSubresource
 from mljob_operator.core.run.states import RunState, TaskState
+from tests.fakes.airflow import FakeRun
 from tests.live.eventually import until
 
 from .conftest import ApiWorld, message_of
@@ -19,6 +21,22 @@ LOG = RunSubresource.LOG
 def text_lines(text: str) -> list[str]:
     """The lines of a log, without the times and levels of its entries."""
     return [line.partition("INFO    ")[2] or line for line in text.splitlines()]
+
+
+async def next_line(answer: ClientResponse) -> list[str]:
+    """The next line of a followed log."""
+    return text_lines((await answer.content.readline()).decode())
+
+
+async def follow_running_task(world: ApiWorld, line: str) -> tuple[FakeRun, ClientResponse]:
+    """Follow the log of the running task fit, which has one line so far."""
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", line)
+    answer = await world.ask(LOG, follow="true")
+    assert await next_line(answer) == [line]
+    return run, answer
 
 
 async def test_log_of_a_failed_task_is_shown_without_naming_it(world: ApiWorld) -> None:
@@ -48,10 +66,10 @@ async def test_log_is_followed_to_the_end_of_the_task(world: ApiWorld) -> None:
     world.airflow.set_task(run, "fit", TaskState.RUNNING)
     world.airflow.write(run, "fit", "one", "two", "three")
     answer = await world.ask(LOG, follow="true", tail=2)
-    assert text_lines((await answer.content.readline()).decode()) == ["two"]
-    assert text_lines((await answer.content.readline()).decode()) == ["three"]
+    assert await next_line(answer) == ["two"]
+    assert await next_line(answer) == ["three"]
     world.airflow.write(run, "fit", "four")
-    assert text_lines((await answer.content.readline()).decode()) == ["four"]
+    assert await next_line(answer) == ["four"]
     world.airflow.write(run, "fit", "five")
     world.airflow.set_task(run, "fit", TaskState.SUCCESS)
     assert text_lines(await answer.text()) == ["five"]
@@ -65,7 +83,7 @@ async def test_task_that_has_not_started_is_waited_for(world: ApiWorld) -> None:
     answer = await world.ask(LOG, task="fit", follow="true")
     world.airflow.set_task(run, "fit", TaskState.RUNNING)
     world.airflow.write(run, "fit", "begun")
-    assert text_lines((await answer.content.readline()).decode()) == ["begun"]
+    assert await next_line(answer) == ["begun"]
     world.airflow.set_task(run, "fit", TaskState.SUCCESS)
     assert await answer.text() == ""
 
@@ -85,12 +103,7 @@ async def test_run_that_is_not_submitted_is_waited_for(world: ApiWorld) -> None:
 
 
 async def test_next_try_is_followed_after_a_retry_and_after_a_clear(world: ApiWorld) -> None:
-    await world.start()
-    run = world.submitted()
-    world.airflow.set_task(run, "fit", TaskState.RUNNING)
-    world.airflow.write(run, "fit", "first")
-    answer = await world.ask(LOG, follow="true")
-    assert text_lines((await answer.content.readline()).decode()) == ["first"]
+    run, answer = await follow_running_task(world, "first")
     world.airflow.set_task(run, "fit", TaskState.UP_FOR_RETRY)
     assert (
         await answer.content.readline()
@@ -98,7 +111,7 @@ async def test_next_try_is_followed_after_a_retry_and_after_a_clear(world: ApiWo
     world.airflow.set_task(run, "fit", TaskState.RUNNING, try_number=2)
     world.airflow.write(run, "fit", "second", try_number=2)
     assert "Try 2 follows" in (await answer.content.readline()).decode()
-    assert text_lines((await answer.content.readline()).decode()) == ["second"]
+    assert await next_line(answer) == ["second"]
     world.airflow.set_task(run, "fit", TaskState.SUCCESS, try_number=2)
     assert await answer.text() == ""
 
@@ -119,7 +132,7 @@ async def test_rescheduled_task_keeps_its_try(world: ApiWorld) -> None:
     world.airflow.set_task(run, "fit", TaskState.DEFERRED)
     world.airflow.write(run, "fit", "waits")
     answer = await world.ask(LOG, follow="true")
-    assert text_lines((await answer.content.readline()).decode()) == ["waits"]
+    assert await next_line(answer) == ["waits"]
     for state in (TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING):
         world.airflow.set_task(run, "fit", state)
         await asyncio.sleep(0)
@@ -217,12 +230,7 @@ async def test_airflow_that_fails_before_the_first_line_gives_a_status(world: Ap
 
 
 async def test_follower_bears_a_failure_of_airflow(world: ApiWorld) -> None:
-    await world.start()
-    run = world.submitted()
-    world.airflow.set_task(run, "fit", TaskState.RUNNING)
-    world.airflow.write(run, "fit", "one")
-    answer = await world.ask(LOG, follow="true")
-    assert text_lines((await answer.content.readline()).decode()) == ["one"]
+    run, answer = await follow_running_task(world, "one")
     world.airflow.down_for |= {"open_log": 2, "tasks": 1}
     await until(lambda: not world.airflow.down_for["open_log"], "the failures were met")
     world.airflow.write(run, "fit", "two")
@@ -231,12 +239,7 @@ async def test_follower_bears_a_failure_of_airflow(world: ApiWorld) -> None:
 
 
 async def test_end_of_a_log_is_not_lost_where_airflow_fails_at_the_end(world: ApiWorld) -> None:
-    await world.start()
-    run = world.submitted()
-    world.airflow.set_task(run, "fit", TaskState.RUNNING)
-    world.airflow.write(run, "fit", "one")
-    answer = await world.ask(LOG, follow="true")
-    assert text_lines((await answer.content.readline()).decode()) == ["one"]
+    run, answer = await follow_running_task(world, "one")
     world.airflow.down_for["open_log"] = 3
     world.airflow.write(run, "fit", "two")
     world.airflow.set_task(run, "fit", TaskState.SUCCESS)
@@ -244,12 +247,7 @@ async def test_end_of_a_log_is_not_lost_where_airflow_fails_at_the_end(world: Ap
 
 
 async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
-    await world.start()
-    run = world.submitted()
-    world.airflow.set_task(run, "fit", TaskState.RUNNING)
-    world.airflow.write(run, "fit", "first")
-    answer = await world.ask(LOG, follow="true")
-    assert text_lines((await answer.content.readline()).decode()) == ["first"]
+    run, answer = await follow_running_task(world, "first")
     world.airflow.write(run, "fit", "second", try_number=2)
     world.airflow.write(run, "fit", "third", try_number=3)
     world.airflow.set_task(run, "fit", TaskState.SUCCESS, try_number=3)
@@ -323,12 +321,7 @@ async def test_task_can_write_no_line_of_mljob_api(world: ApiWorld) -> None:
 
 
 async def test_deleted_mljob_ends_its_followers(world: ApiWorld) -> None:
-    await world.start()
-    run = world.submitted()
-    world.airflow.set_task(run, "fit", TaskState.RUNNING)
-    world.airflow.write(run, "fit", "one")
-    answer = await world.ask(LOG, follow="true")
-    assert text_lines((await answer.content.readline()).decode()) == ["one"]
+    _, answer = await follow_running_task(world, "one")
     del world.jobs.objects["team-a", "churn"]
     assert await answer.text() == f"{LOG_NOTICE}The log ends here: MLJob churn was deleted.\n"
 

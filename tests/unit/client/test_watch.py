@@ -1,4 +1,4 @@
-"""Watches: nothing is missed and nothing is told twice, whatever happens to the connection."""
+"""Watches: no change is missed or delivered twice, whatever happens to the connection."""
 
 from __future__ import annotations
 

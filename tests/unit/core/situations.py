@@ -226,7 +226,7 @@ FAILURE = "Task fit failed at try 1: ValueError: no such column"
 
 @dataclass(frozen=True)
 class Numbered:
-    """An attempt.
+    """An attempt and its number, to be written into a status.
 
     Attributes:
         number: The number of the attempt, from 1.
@@ -766,7 +766,7 @@ def _usual(of: Field[Any]) -> Any:
 
 
 def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
-    """A situation.
+    """Describe a situation in which the operator decides.
 
     Args:
         job: The MLJob.

@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 from mljob_contract.mljob import (
     MAX_HISTORY,
     MAX_TASKS,
-    AttemptStatus,
     Condition,
     MLJobSpec,
     MLJobStatus,
     Phase,
     StatusSource,
 )
-from mljob_operator.core.mljob.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.spec import ParsedSpec, spec_hash
@@ -35,8 +33,8 @@ from mljob_operator.core.run.outputs import bounded
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.build import MAX_STATUS_BYTES, report
 from mljob_operator.core.status.tasks import MAX_TASKS_BYTES
-from mljob_operator.core.text.storable import cut, stored_size
-from tests.large_statuses import RUN_ID, UI_URL, fact, largest
+from mljob_operator.core.text.storable import stored_size
+from tests.large_statuses import RUN_ID, UI_URL, fact, failed_attempt, largest
 from tests.strategies import EPOCH
 
 letters = st.sampled_from(["x", '"', "\\", "\n", "\x00", "\b", "<", "ä", "\u2028", "\U0001f600", "\ud800", "e+16"])
@@ -75,19 +73,7 @@ def situations(draw: st.DrawFn) -> State:
     text = draw(texts)
     spec = MLJobSpec(dag_id="d" * 250, backoff_limit=draw(st.sampled_from([0, 20])), cancel=draw(st.booleans()))
     phase = draw(st.sampled_from([Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING, Phase.FAILED]))
-    history = [
-        AttemptStatus(
-            attempt=number,
-            dag_run_id=RUN_ID,
-            phase=Phase.FAILED,
-            reason="TaskFailed",
-            message=cut(text, MAX_MESSAGE, MAX_MESSAGE_BYTES),
-            progress="4999/5000",
-            start_time=EPOCH,
-            completion_time=EPOCH,
-        )
-        for number in range(1, draw(st.integers(0, MAX_HISTORY)) + 1)
-    ]
+    history = [failed_attempt(number, "TaskFailed", text) for number in range(1, draw(st.integers(0, MAX_HISTORY)) + 1)]
     status = MLJobStatus(
         phase=phase,
         reason="TaskFailed",

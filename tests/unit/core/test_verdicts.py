@@ -190,9 +190,7 @@ class TestTasks:
         assert fold(observed_run, [forged]).tasks == {}
 
     def test_the_next_event_of_a_task_counts_again(self) -> None:
-        """A worker that could not report the end of its task for a minute, and then goes on with
-        another try.
-        """
+        """A worker can't report the end of its task for a minute, and then begins another try."""
         late = event("fit", TaskState.UP_FOR_RETRY)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         observed_run = observe(fold(running(), [late]), answer(RUNNING, CONFIRMED_S, true))

@@ -12,10 +12,12 @@ import pytest
 
 from devstack import stack as stack_module
 from devstack.bootstrap import NEWEST, OLDEST, SIMULATED
+from devstack.choices import Choices, chosen_environment
 from devstack.component import Component, Step
 from devstack.errors import NotReadyError, StackError
+from devstack.launcher import Launcher
 from devstack.processes import Command
-from devstack.stack import Choices, Stack
+from devstack.stack import Stack
 from tests.live.eventually import eventually
 
 
@@ -37,7 +39,7 @@ def run(bare_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
     def run(*parts: Component | Step) -> None:
         names.extend(part.name for part in parts)
-        bare_stack._run(list(parts))
+        Launcher(bare_stack.directory).run(list(parts))
 
     yield run
     for name in names:
@@ -131,7 +133,7 @@ def test_the_operator_does_not_get_the_variables_of_the_stack_itself(monkeypatch
     monkeypatch.setenv("MLJOB_CACHE_DIR", "cache")
     monkeypatch.setenv("MLJOB_RESYNC_SECONDS", "5")
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
-    overrides = stack_module._overrides({"MLJOB_RESYNC_SECONDS": "7"})
+    overrides = chosen_environment({"MLJOB_RESYNC_SECONDS": "7"})
     assert overrides["MLJOB_RESYNC_SECONDS"] == "7"
     assert overrides["AIRFLOW__CORE__PARALLELISM"] == "3"
     assert "MLJOB_CACHE_DIR" not in overrides
@@ -152,7 +154,7 @@ def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.Mo
     """A stack whose `up` makes Airflow's database and starts no process."""
     database = bare_stack.directory / "airflow" / "migrated"
     database.parent.mkdir(parents=True)
-    monkeypatch.setattr(bare_stack, "_run", lambda _: database.touch())
+    monkeypatch.setattr(bare_stack._launcher, "run", lambda _: database.touch())
     monkeypatch.setattr(bare_stack, "_write_env", lambda: None)
     return bare_stack
 
@@ -189,7 +191,7 @@ def test_the_variables_of_coverage_reach_airflow_and_not_the_operator(
 ) -> None:
     monkeypatch.setenv("COVERAGE_PROCESS_START", "coverage.ini")
     monkeypatch.setenv("COVERAGE_FILE", "lines")
-    bare_stack._choices = Choices(environment=stack_module._overrides({}))
+    bare_stack._choices = Choices(environment=chosen_environment({}))
     assert bare_stack._airflow.environment()["COVERAGE_PROCESS_START"] == "coverage.ini"
     assert bare_stack._airflow.environment()["COVERAGE_FILE"] == "lines"
     assert not any(name.startswith("COVERAGE") for name in bare_stack._operator.environment())

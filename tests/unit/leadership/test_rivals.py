@@ -66,7 +66,7 @@ def test_of_two_operators_that_start_together_one_runs(
 def test_operator_whose_rival_has_ended_runs_at_once(election: Election) -> None:
     first = election.start("operator-b", claimed=EVERYTHING)
     election.run(5)
-    first.tell()
+    first.terminate()
     election.run(1)
     second = election.start("operator-a", claimed=EVERYTHING)
     assert election.seconds_until_leads(second) < 1

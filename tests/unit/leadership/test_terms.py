@@ -43,7 +43,7 @@ def test_leader_that_is_told_to_end_is_replaced_within_a_second(election: Electi
     election.run(1)
     second = election.start()
     election.run(5)
-    first.tell()
+    first.terminate()
     assert election.seconds_until_leads(second) < 1
     assert not first.runs
 
@@ -52,7 +52,7 @@ def test_process_that_is_told_to_end_while_it_takes_the_lease_releases_it(electi
     first = election.start()
     while LEASE not in election.leases.objects:
         election.loop.run_until_complete(asyncio.sleep(0.001))
-    first.tell()
+    first.terminate()
     election.run(0.1)
     assert first.terms == []
     assert election.leases.objects[LEASE].holder is None
@@ -69,7 +69,7 @@ def test_leader_keeps_its_lease_until_it_has_stopped_to_act(election: Election) 
     first = election.start(act=slow)
     election.run(1)
     second = election.start()
-    first.tell()
+    first.terminate()
     election.run(19)
     assert election.leaders == [first]
     election.run(2)
@@ -225,7 +225,7 @@ class Competition(RuleBasedStateMachine):
         if by_force:
             contender.kill()
         else:
-            contender.tell()
+            contender.terminate()
 
     @precondition(lambda self: self.running)
     @rule(which=st.integers(0, 2))

@@ -240,8 +240,14 @@ class World:
     async def later(self, seconds: float) -> None:
         """Advance the clock and run every step that is due by then."""
         self.clock.tick(seconds)
-        self.job_controller.workers.wake_all()
+        self.wake_all()
         await self.settle()
+
+    def wake_all(self) -> None:
+        """Let every MLJob take a step now."""
+        workers = self.job_controller.workers
+        for key in [*workers.tracked, *workers.expiring]:
+            workers.wake(key)
 
     async def settle(self) -> None:
         """Wait until every worker's step has ended."""

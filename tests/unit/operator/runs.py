@@ -37,6 +37,7 @@ async def begin(world: World) -> None:
 
 
 async def end(world: World, state: RunState) -> None:
+    """End the newest run, and read the change feed."""
     run = newest(world)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
     world.airflow.set_task(run, "fit", TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)

@@ -55,14 +55,6 @@ class Door:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    await world.job_controller.close()
-    assert not world.jobs.broken
-
-
-@pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
     """Three MLJobs with runs in progress, and another whose run is queued. Their tasks are known. A
     patch of ``other`` keeps the API server busy.

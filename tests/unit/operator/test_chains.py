@@ -184,7 +184,7 @@ class TestOrder:
 
 
 class TestFailure:
-    """What is told when the outputs don't come, and what happens after a repair."""
+    """What the status says when the outputs don't come, and what happens after a repair."""
 
     async def test_failure_is_told_and_a_retry_in_airflow_heals_it(self, world: World) -> None:
         await apply(world, "train", "data")

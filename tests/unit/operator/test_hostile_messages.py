@@ -63,7 +63,7 @@ class CountingMeter(SilentMeter):
         self.outcomes: Counter[str] = Counter()
 
     def event(self, outcome: str) -> None:
-        """Counted."""
+        """Count an event."""
         self.outcomes[outcome] += 1
 
 

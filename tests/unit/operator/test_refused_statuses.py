@@ -142,5 +142,5 @@ async def until(world: World, holds: Any) -> None:
         if holds():
             return
         world.clock.tick(1)
-        world.job_controller.workers.wake_all()
+        world.wake_all()
     raise AssertionError(world.status)

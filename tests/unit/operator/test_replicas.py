@@ -59,7 +59,7 @@ def test_standby_acts_within_fifteen_seconds_after_the_leader_was_killed(world: 
 
 
 def test_standby_acts_within_two_seconds_after_the_leader_was_told_to_end(world: ReplicatedWorld) -> None:
-    world.leader.tell()
+    world.leader.terminate()
     apply(world)
     assert seconds_until(world, lambda: dags_at_work(world) == ["train"]) < 2
 
@@ -70,7 +70,7 @@ def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) 
     apply(world)
     world.run(1)
     (stray,) = [stray for stray in world.network.strays if stray.name == "submit"]
-    world.leader.tell()
+    world.leader.terminate()
     assert seconds_until(world, lambda: len(world.writers) == 2) < 2
     world.lands(stray)
     world.run(60)
@@ -83,7 +83,7 @@ def test_standby_does_not_wait_for_an_event_that_hangs(world: ReplicatedWorld) -
     apply(world)
     world.run(0.3)
     assert [stray.name for stray in world.network.strays] == ["record"]
-    world.leader.tell()
+    world.leader.terminate()
     assert seconds_until(world, lambda: len(world.writers) == 2) < 2
 
 
@@ -165,15 +165,15 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, then=moments)
     def a_replica_is_told_to_end(self, which: int, then: float) -> None:
-        """SIGTERM."""
+        """A replica gets SIGTERM."""
         if which < len(self.replicas):
-            self.replicas[which].tell()
+            self.replicas[which].terminate()
             self._then("a_replica_is_told_to_end", then)
 
     @precondition(lambda self: self.replicas)
     @rule(which=which, seconds=st.sampled_from([0.4, 6.0, 15.0]), then=moments)
     def a_replica_hangs(self, which: int, seconds: float, then: float) -> None:
-        """SIGSTOP, and SIGCONT after a while."""
+        """A replica gets SIGSTOP, and SIGCONT after a while."""
         if which < len(self.replicas):
             replica = self.replicas[which]
             replica.pause(paused=True)

@@ -24,7 +24,7 @@ from tests.strategies import EPOCH, event
 
 from .backfill import backfills
 from .conftest import KEY, World
-from .runs import begin, edit, newest
+from .runs import begin, edit, end, newest
 
 PASSWORD = "hunter2-correct-horse"
 ROTATED = "battery-staple-9"
@@ -42,16 +42,6 @@ async def apply(world: World, **spec: Any) -> None:
 async def restart(world: World) -> None:
     """Start a new process and read the change feed."""
     await world.restart()
-    world.clock.tick(1)
-    await world.look()
-
-
-async def end(world: World, state: RunState = RunState.FAILED) -> None:
-    """End the run, and read everything about it."""
-    run = newest(world)
-    world.airflow.set_task(run, "extract", TaskState.SUCCESS)
-    world.airflow.set_task(run, "fit", TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)
-    world.airflow.end(run, state)
     world.clock.tick(1)
     await world.look()
 
@@ -187,7 +177,7 @@ class TestWaysBack:
     ) -> None:
         await apply(world)
         await way(world, QUOTES)
-        await end(world)
+        await end(world, RunState.FAILED)
         told = everything(world, caplog)
         assert PASSWORD not in told
         if way is not an_exception_in_the_operator:
@@ -200,7 +190,7 @@ class TestWaysBack:
         await apply(world)
         await world.restart()
         await way(world, QUOTES)
-        await end(world)
+        await end(world, RunState.FAILED)
         told = everything(world, caplog)
         assert PASSWORD not in told
         assert "ml:***@warehouse" in told or way is an_exception_in_the_operator
@@ -212,7 +202,7 @@ class TestWaysBack:
         world.jobs.data["Secret", "warehouse"] = {"password": ROTATED}
         await world.restart()
         await way(world, f"{QUOTES}, and {ROTATED}")
-        await end(world)
+        await end(world, RunState.FAILED)
         told = everything(world, caplog)
         assert PASSWORD not in told
         assert ROTATED not in told or way is an_exception_in_the_operator
@@ -224,7 +214,7 @@ class TestWaysBack:
         del world.jobs.data["Secret", "warehouse"]
         await world.restart()
         await way(world, QUOTES)
-        await end(world)
+        await end(world, RunState.FAILED)
         assert PASSWORD not in everything(world, caplog)
 
     async def test_value_is_redacted_after_a_restart_with_an_invalid_spec(
@@ -236,7 +226,7 @@ class TestWaysBack:
         await restart(world)
         assert world.condition("SpecApplied") == "False"
         await way(world, QUOTES)
-        await end(world)
+        await end(world, RunState.FAILED)
         assert PASSWORD not in everything(world, caplog)
 
     async def test_value_is_redacted_after_a_restart_with_a_removed_reference_and_a_forged_hash(
@@ -250,7 +240,7 @@ class TestWaysBack:
         world.jobs.objects[KEY]["status"]["specHash"] = job.parsed.hash
         await restart(world)
         await way(world, QUOTES)
-        await end(world)
+        await end(world, RunState.FAILED)
         assert PASSWORD not in everything(world, caplog)
 
     async def test_value_is_redacted_while_airflow_is_unreachable(
@@ -260,7 +250,7 @@ class TestWaysBack:
         await world.restart()
         world.airflow.down_for = {"conf": 1000}
         await way(world, QUOTES)
-        await end(world)
+        await end(world, RunState.FAILED)
         await world.later(31)
         assert PASSWORD not in everything(world, caplog)
 
@@ -269,7 +259,7 @@ class TestWaysBack:
     ) -> None:
         await apply(world)
         await our_event_of_a_failure(world, QUOTES[: QUOTES.index(PASSWORD) + 9] + "…")
-        await end(world)
+        await end(world, RunState.FAILED)
         told = everything(world, caplog)
         assert "ml:***…" in told
         assert PASSWORD[:9] not in told
@@ -280,7 +270,7 @@ class TestWaysBack:
         await apply(world)
         # The status shows 400 characters of an error.
         await our_event_of_a_failure(world, f"{'x' * 390} {PASSWORD}")
-        await end(world)
+        await end(world, RunState.FAILED)
         assert PASSWORD[:4] not in everything(world, caplog)
 
 
@@ -316,7 +306,7 @@ class TestSubmission:
         await edit(world, confFrom=[])
         await world.restart()
         await our_event_of_a_failure(world, QUOTES)
-        await end(world)
+        await end(world, RunState.FAILED)
 
         async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], *_: Any) -> None:
             raise ValidationFailed(f"Airflow refused {json.dumps(conf)}")
@@ -444,7 +434,7 @@ class TestCost:
         await begin(world)
         await world.restart()
         await our_event_of_a_failure(world, "no data for eu-west")
-        await end(world)
+        await end(world, RunState.FAILED)
         assert "conf" not in world.airflow.calls
         assert "no data for eu-west" in world.message
 
@@ -457,7 +447,7 @@ class TestCost:
         assert world.airflow.calls.count("conf") == 1
         await world.restart()
         await our_event_of_a_failure(world, QUOTES)
-        await end(world)
+        await end(world, RunState.FAILED)
         assert world.airflow.calls.count("conf") == 2
 
     async def test_values_of_configmaps_and_the_spec_are_not_redacted(self, world: World) -> None:
@@ -466,7 +456,7 @@ class TestCost:
         await world.apply(conf={"table": "churn"}, confFrom=[{"configMapRef": {"name": "defaults"}}, *SECRET])
         await begin(world)
         await our_event_of_a_failure(world, f"{PASSWORD}: 100000 rows of churn in eu-west")
-        await end(world)
+        await end(world, RunState.FAILED)
         assert "***: 100000 rows of churn in eu-west" in world.message
 
     async def test_withheld_text_does_not_cause_repeated_writes(self, world: World) -> None:
@@ -482,12 +472,12 @@ class TestCost:
     ) -> None:
         await apply(world, backoffLimit=1, retryStrategy="NewRun")
         await our_event_of_a_failure(world, QUOTES)
-        await end(world)
+        await end(world, RunState.FAILED)
         world.jobs.data["Secret", "warehouse"] = {"password": ROTATED}
         await world.later(11)
         await begin(world)
         await our_event_of_a_failure(world, QUOTES.replace(PASSWORD, ROTATED))
-        await end(world)
+        await end(world, RunState.FAILED)
         told = everything(world, caplog)
         assert world.status.reason == "BackoffLimitExceeded"
         assert PASSWORD not in told

@@ -173,7 +173,7 @@ async def test_start_with_many_mljobs_leaves_the_event_loop_to_others(
     monkeypatch.setattr(workers, "MAX_STARTS", 7)
     steps = Count(monkeypatch, Steps, "take")
     most, others = 0, 0
-    world.job_controller.workers.wake_all()
+    world.wake_all()
     while steps.calls < 30:
         before = steps.calls
         await asyncio.sleep(0)
@@ -189,7 +189,7 @@ async def test_mljobs_that_are_deleted_before_their_step_hold_up_no_others(
     await with_live_jobs(world, 12)
     monkeypatch.setattr(workers, "MAX_STARTS", 2)
     steps = Count(monkeypatch, Steps, "take")
-    world.job_controller.workers.wake_all()
+    world.wake_all()
     for index in range(2, 11):
         key = (KEY[0], f"job-{index:03}")
         uid = world.jobs.objects.pop(key)["metadata"]["uid"]

@@ -21,6 +21,7 @@ from mljob_operator.adapters.airflow.lanes import Work
 from mljob_operator.adapters.airflow.refusals import Refusals
 from mljob_operator.adapters.airflow.rows import Row
 from mljob_operator.adapters.airflow.run_requests import RunRequests
+from mljob_operator.adapters.airflow.structure import Structure
 from mljob_operator.core.run.backfill import BackfillRequest
 from mljob_operator.errors import AirflowError, BackfillActive, DagRefused, SubmissionRefused, ValidationFailed
 
@@ -227,7 +228,8 @@ def test_cause_that_the_cancellation_dag_cannot_run_is_only_logged(
             },
         },
     )
-    cancellation = Cancellation(session, RunRequests(session, Refusals(session)), dag_id="mljob_cancel")
+    runs = RunRequests(session, Refusals(session))
+    cancellation = Cancellation(session, runs, Structure(session), dag_id="mljob_cancel")
     with pytest.raises(DagRefused) as refused:
         cancellation.trigger("train", OURS.run_id, "a test")
     assert str(refused.value) == "the cancellation DAG mljob_cancel can't be run (DagImportError)"

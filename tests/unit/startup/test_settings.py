@@ -12,9 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from mljob_operator import main as composition
-from mljob_operator.adapters.kafka import refusal
-from mljob_operator.kafka_properties import RESERVED, secrets
+from mljob_operator.adapters.consumer_properties import refusal
 from mljob_operator.settings import Settings
+from mljob_operator.settings.kafka_properties import RESERVED, secrets
 from tests.live.authority import Authority
 
 SECRET = "s3cr3t-t0k3n"

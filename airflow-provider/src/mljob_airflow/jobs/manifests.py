@@ -107,10 +107,11 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """Return the object in which an assignment sets a field, as it is before the assignment.
+    """Return the object that the conf has before an assignment sets a field in it.
 
-    If the object is a param, return a copy of the param's default. A value in the conf replaces the
-    whole default, so the value needs the other fields of the default too.
+    A value in the conf replaces the whole default of its param. So the object begins as a copy of
+    that default, and keeps the fields that no assignment sets. Below a param, and without a default
+    that has fields, the object begins empty.
     """
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
         return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]

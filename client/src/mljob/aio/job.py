@@ -122,8 +122,8 @@ class AsyncJob:
         params = {"fieldSelector": f"metadata.name={self.name}"}
         changes = watch_objects(self._transport, collection_path(self.namespace), MLJob, params, deadline)
         is_there = False
-        async with runtime.aclosing(changes) as told:
-            async for change in told:
+        async with runtime.aclosing(changes) as received:
+            async for change in received:
                 state = change.item
                 if state is not None and state.uid == self.state.uid:
                     self.state, is_there = state, change.kind is not ChangeKind.DELETED

@@ -116,8 +116,8 @@ class RunApi:
                 async with self._lines(job, "log", place.params(), idle, MAX_LOG_LINE_BYTES) as lines:
                     place.opened()
                     async for line in lines:
-                        if (told := place.take(line)) is not None:
-                            yield told
+                        if (shown := place.take(line)) is not None:
+                            yield shown
                 if not place.goes_on:
                     return
                 wait = wait_seconds(1)
@@ -138,10 +138,10 @@ class RunApi:
         from mljob_contract.history import MAX_ENTRY_BYTES, EndReason
 
         cursor: str | None = None
-        told: set[int] = set()
+        seen: set[int] = set()
         failures = 0
         while True:
-            before, end, retry_after = len(told), None, None
+            before, end, retry_after = len(seen), None, None
             try:
                 params = {"after": cursor} if cursor else {}
                 async with self._lines(job, "events", params, IDLE_SECONDS, MAX_ENTRY_BYTES, watch=follow) as lines:
@@ -149,8 +149,8 @@ class RunApi:
                         entry = _entry(line, job)
                         if entry is not None and entry.kind == "end":
                             end = entry
-                        elif entry is not None and hash(line) not in told:
-                            told.add(hash(line))
+                        elif entry is not None and hash(line) not in seen:
+                            seen.add(hash(line))
                             yield entry
             except (Unavailable, TooManyRequests) as error:
                 if failures + 1 >= MAX_TRIES:
@@ -158,14 +158,14 @@ class RunApi:
                 retry_after = error.retry_after
             if end is not None and _is_last(end, job, follow):
                 return
-            failures = failures + 1 if len(told) == before else 0
+            failures = failures + 1 if len(seen) == before else 0
             if failures >= MAX_TRIES and (not follow or await self._has_ended(job)):
                 if follow and end is None:
                     return
                 raise _incomplete(job, end.message if end else "the answer is cut off each time")
             if end is not None and end.reason is EndReason.LIMIT and end.cursor not in (None, cursor):
                 cursor = end.cursor
-                told.clear()
+                seen.clear()
             else:
                 await runtime.sleep(wait_seconds(max(failures, 1), retry_after))
 

@@ -15,7 +15,7 @@ __all__ = ["aclosing", "in_thread", "lock", "sleep"]
 
 
 async def sleep(seconds: float) -> None:
-    """Wait."""
+    """Wait for so many seconds."""
     await asyncio.sleep(seconds)
 
 

@@ -19,7 +19,7 @@ MODULES: Final = {
     "running": ("run",),
     "listing": ("list",),
     "following": ("watch", "wait"),
-    "telling": ("why", "logs", "tree"),
+    "explaining": ("why", "logs", "tree"),
     "changes": ("retry", "cancel", "suspend", "resume"),
     "comparing": ("compare",),
     "sweeping": ("sweep",),

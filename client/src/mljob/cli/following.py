@@ -77,8 +77,8 @@ def waited_for(
         field_selector=f"metadata.name={jobs[0].name}" if len(jobs) == 1 else None,
         deadline=deadline,
     )
-    with closing(changes) as told:
-        for change in told:
+    with closing(changes) as received:
+        for change in received:
             state = change.item
             if state is not None and state.uid in waiting:
                 listed.add(state.uid)

@@ -55,11 +55,11 @@ def lint(
                     skipped += 1
                     continue
                 checked += 1
-                told = [(finding.line, str(finding)) for finding in check(document)]
-                if server and not told:
-                    told = [(None, refusal) for refusal in _refusals(session, document.value)]
-                mistakes += len(told)
-                for line, message in told:
+                problems = [(finding.line, str(finding)) for finding in check(document)]
+                if server and not problems:
+                    problems = [(None, refusal) for refusal in _refusals(session, document.value)]
+                mistakes += len(problems)
+                for line, message in problems:
                     typer.echo(f"{plain(file)}:{f'{line}:' if line else ''} {message}")
         except DocumentError as error:
             mistakes += 1

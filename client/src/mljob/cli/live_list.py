@@ -20,10 +20,10 @@ _NAME_WIDTH = 30
 
 
 class LiveList:
-    """The MLJobs that a watch has told of.
+    """The list that ``list --watch`` shows.
 
     Args:
-        screen: Where they are shown.
+        screen: The terminal that shows the list.
         with_namespace: Whether the namespace is shown.
     """
 
@@ -60,8 +60,10 @@ class LiveList:
         return [*listed, *([Piece(text)] for text in said if text)]
 
     def _fitting(self, known: list[MLJob]) -> list[Row]:
-        """Return the rows that fit on the screen, in order. Those in progress and those that failed
-        come before those that have ended well, and new ones before old ones.
+        """Return the rows that fit on the screen, in the order of the list.
+
+        Where the screen is too small for all rows, MLJobs that succeeded or were cancelled are left
+        out first, then old MLJobs.
         """
         at, room = now(), max(self._screen.height - _OTHER_ROWS, 1)
         chosen: dict[int, Row] = {}

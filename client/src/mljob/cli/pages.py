@@ -101,12 +101,12 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
     """Return a line for each task, and one for the error of each failed task."""
     from .screen import columns
 
-    told = [line_of(task, now) for task in tasks]
+    rows = [line_of(task, now) for task in tasks]
     cells = [
-        [Piece(f"{indent}{line.name}"), look.sign(line.sign), Piece(line.took), Piece(line.notes)] for line in told
+        [Piece(f"{indent}{line.name}"), look.sign(line.sign), Piece(line.took), Piece(line.notes)] for line in rows
     ]
     made: list[Line] = []
-    for line, shown in zip(told, columns(cells), strict=True):
+    for line, shown in zip(rows, columns(cells), strict=True):
         made.append(shown)
         if line.error:
             made.append([Piece(f"{indent}{INDENT}{line.error}", Tone.BAD)])
@@ -145,11 +145,11 @@ def output_lines(job: MLJob) -> list[Line]:
     return [*columns(cells[:_MAX_OUTPUTS]), *([[Piece(f"{INDENT}and {more} more")]] if more > 0 else [])]
 
 
-def explanation_lines(told: Explanation, look: Look, now: datetime, log: LogEnd, no_log: str) -> list[Line]:
+def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: LogEnd, no_log: str) -> list[Line]:
     """Return why an MLJob is as it is.
 
     Args:
-        told: The explanation.
+        explanation: The explanation.
         look: How the screen shows signs.
         now: The time, for durations.
         log: The lines of the task's log that say why it failed.
@@ -157,19 +157,24 @@ def explanation_lines(told: Explanation, look: Look, now: datetime, log: LogEnd,
     """
     from .screen import columns
 
-    reason = f"  ({told.reason})" if told.reason and told.reason != told.sign.word else ""
-    lines: list[Line] = [[Piece(told.name, is_strong=True), Piece("  "), look.sign(told.sign), Piece(reason)]]
-    lines.append([Piece(told.sentence)])
-    if told.task is not None:
-        lines += [[], *task_lines([told.task], look, now)]
+    reason = f"  ({explanation.reason})" if explanation.reason and explanation.reason != explanation.sign.word else ""
+    lines: list[Line] = [
+        [Piece(explanation.name, is_strong=True), Piece("  "), look.sign(explanation.sign), Piece(reason)]
+    ]
+    lines.append([Piece(explanation.sentence)])
+    if explanation.task is not None:
+        lines += [[], *task_lines([explanation.task], look, now)]
     if log.lines:
         lines += [[], [Piece(log.title("its log"), Tone.NEUTRAL)]]
         lines += [[Piece(f"{INDENT}| {line}")] for line in log.lines]
-    elif no_log and told.needs_log:
+    elif no_log and explanation.needs_log:
         lines += [[], [Piece(no_log, Tone.NEUTRAL)]]
-    if told.facts:
-        lines += [[], *columns([[Piece(f"{INDENT}{name}", Tone.NEUTRAL), Piece(value)] for name, value in told.facts])]
-    for way in told.ways_out:
+    if explanation.facts:
+        lines += [
+            [],
+            *columns([[Piece(f"{INDENT}{name}", Tone.NEUTRAL), Piece(value)] for name, value in explanation.facts]),
+        ]
+    for way in explanation.ways_out:
         lines += [[], [Piece(way.text)]]
         if way.command:
             lines.append([Piece(f"{INDENT}{way.command}", is_strong=True)])

@@ -101,8 +101,8 @@ def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
         yield from _of_conf(spec.get("conf"))
     # A rule says what to write, so it replaces what the model finds in the same field.
     broken = list(broken_rules(written, _with_name(schema)))
-    told = {finding.path for finding in broken}
-    yield from (finding for finding in _misfits(spec, SPECS[kind]) if finding.path not in told)
+    reported = {finding.path for finding in broken}
+    yield from (finding for finding in _misfits(spec, SPECS[kind]) if finding.path not in reported)
     yield from broken
 
 

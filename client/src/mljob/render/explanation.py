@@ -10,9 +10,9 @@ from datetime import datetime
 from ..endings import failed_task
 from ..resource import MLJob
 from ..text import plain
-from ..verdict import retry_is_suspended
+from ..verdict import retry_is_suspended, retry_waits
 from . import fields, states, times
-from .rows import MAX_NAME, is_all_right, retry_waits, sentence
+from .rows import MAX_NAME, is_all_right, sentence
 from .tasks import Task, tasks_of
 
 MAX_SENTENCE = 1024
@@ -79,7 +79,7 @@ def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
         task = next((each for each in tasks if each.state in ("awaiting_input", "up_for_retry")), None)
     return Explanation(
         name=plain(job.name, MAX_NAME),
-        sign=states.RETRY_WAITS if retry_waits(job) else states.of_phase(job.phase),
+        sign=states.of_phase(job.phase, retry_waits=retry_waits(job)),
         reason=plain(job.reason, MAX_NAME),
         sentence=sentence(job, MAX_SENTENCE),
         task=task,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from ..resource import MLJob
 from ..sweep import POINT
 from ..text import plain
-from ..verdict import retry_is_pending, retry_is_suspended
+from ..verdict import retry_is_suspended, retry_waits
 from . import fields, numbers, states, times
 from .tasks import MAX_TASK_ID, tasks_of
 
@@ -73,7 +73,7 @@ def row_of(job: MLJob, now: datetime) -> Row:
         namespace=plain(job.namespace, MAX_NAME),
         name=plain(job.name, MAX_NAME),
         point=plain(job.annotations.get(POINT, ""), MAX_POINT),
-        sign=states.RETRY_WAITS if waits else states.of_phase(job.phase),
+        sign=states.of_phase(job.phase, retry_waits=waits),
         progress=plain(fields.text(status, "progress"), 20),
         percent=fields.whole(status, "percent"),
         now="" if waits else _now(job, current),
@@ -91,13 +91,6 @@ def is_all_right(job: MLJob) -> bool:
     return job.phase != "" and job.reason in _SMOOTH and not job.is_being_deleted and not job.is_true("UnknownParams")
 
 
-def retry_waits(job: MLJob) -> bool:
-    """Whether the MLJob has ended, and its requested retry has not begun: the status is that of the
-    attempt before.
-    """
-    return job.phase in _ENDED and retry_is_pending(job)
-
-
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
     """Return the sentence that says what is the case, in the words of the status."""
     if not job.phase:
@@ -108,13 +101,16 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
     if job.is_being_deleted:
         parts.insert(0, "The MLJob is being deleted.")
     elif retry_waits(job):
-        whom = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
-        return plain(
-            " ".join(part for part in (f"The requested retry waits {whom}. The attempt before:", *parts) if part), limit
-        )
+        return plain(" ".join(part for part in (retry_notice(job), *parts) if part), limit)
     elif job.phase in _ENDED and job.is_true("Reconciling"):
         parts.append(plain(fields.text(job.conditions["Reconciling"], "message"), limit))
     return " ".join(dict.fromkeys(part for part in parts if part))
+
+
+def retry_notice(job: MLJob) -> str:
+    """Return what comes before the words of the last attempt while the requested retry waits."""
+    what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
+    return f"The requested retry waits {what}. The attempt before:"
 
 
 def _is_fresh(job: MLJob, now: datetime) -> bool:

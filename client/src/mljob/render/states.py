@@ -69,16 +69,18 @@ _TASKS = {
     "skipped": Sign("»", "_", "skipped", Tone.NEUTRAL),
     "removed": Sign("⊘", "x", "removed", Tone.NEUTRAL),
 }
+_RETRY_WAITS = Sign("↻", "~", "Retry waits", Tone.WAITING)
 
 
-RETRY_WAITS = Sign("↻", "~", "Retry waits", Tone.WAITING)
-"""An MLJob that has ended, and whose requested retry has not begun."""
+def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
+    """Return the sign of an MLJob.
 
-
-def of_phase(phase: str | None) -> Sign:
-    """Return the sign of an MLJob's phase. An MLJob without a phase is new: no operator has read it
-    yet.
+    Args:
+        phase: Its phase. An MLJob without a phase is new: no operator has read it yet.
+        retry_waits: Whether it has ended, and its requested retry has not begun.
     """
+    if retry_waits:
+        return _RETRY_WAITS
     return _PHASES.get(phase or "", Sign("?", "?", plain(phase or "", _MAX_WORD), Tone.NEUTRAL))
 
 

@@ -123,8 +123,8 @@ class Job:
         params = {"fieldSelector": f"metadata.name={self.name}"}
         changes = watch_objects(self._transport, collection_path(self.namespace), MLJob, params, deadline)
         is_there = False
-        with runtime.closing(changes) as told:
-            for change in told:
+        with runtime.closing(changes) as received:
+            for change in received:
                 state = change.item
                 if state is not None and state.uid == self.state.uid:
                     self.state, is_there = state, change.kind is not ChangeKind.DELETED

@@ -130,7 +130,7 @@ async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
         MLJobError: The page can't be shown any more.
     """
     clock = asyncio.get_running_loop().time
-    told: Outage | None = None
+    reported: Outage | None = None
     seen = [source.version for source in page.sources]
     shown = await page.show()
     first = None if shown.version == last else _change_event(None, shown)
@@ -138,8 +138,8 @@ async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
     while True:
         sent_at = clock()
         outage = next((source.outage for source in page.sources if source.outage), None)
-        if outage != told:
-            told = outage
+        if outage != reported:
+            reported = outage
             yield _upstream(outage)
         is_news = await _changed(page.sources, seen, min(BEAT_SECONDS, shown.again_after or BEAT_SECONDS))
         if is_news:

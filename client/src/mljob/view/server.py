@@ -112,8 +112,8 @@ async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str
 async def serve_behind_proxy(
     config: ClusterConfig, host: str, port: int, hosts: frozenset[str], started: Callable[[str], None]
 ) -> None:
-    """Serve the view to those whom a proxy in front of it lets in, until the task is cancelled or
-    the process gets SIGINT or SIGTERM.
+    """Serve the view to people whom a proxy in front of it has authenticated, until the task is
+    cancelled or the process gets SIGINT or SIGTERM.
 
     Args:
         config: The cluster. Its user is not used: each request brings the viewer's token.

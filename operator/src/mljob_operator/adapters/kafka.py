@@ -17,19 +17,18 @@ import asyncio
 import json
 import logging
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from ..core.run.offsets import Partition
 from ..ports import Link, Message
-from .dead_letters import PROPERTIES as DEAD_LETTER_PROPERTIES
+from . import consumer_properties
 from .dead_letters import DeadLetters
 from .kafka_connection import Connection, with_callbacks
 from .kafka_files import Files
@@ -45,11 +44,6 @@ POLL_SECONDS = 0.5
 checks whether it should end."""
 BATCH = 500
 """The maximum number of further messages that the thread takes after the first message."""
-SESSION_TIMEOUT_MS = 10_000
-"""Milliseconds without a heartbeat after which another member of the group gets the partitions.
-librdkafka sends a heartbeat every 3 s."""
-
-
 RETRY_SECONDS = 10.0
 """Seconds between the failure of a consumer and the creation of the next consumer. The cause may go
 away by itself, for example if a certificate file is only partly written or the token endpoint does
@@ -59,60 +53,6 @@ FILE_CHECK_SECONDS = 10.0
 """Seconds between two checks of the certificates on disk. The kubelet needs up to a minute to
 update the certificates in a Pod, so shorter intervals would gain little.
 """
-STATISTICS_MS = 1_000
-"""Milliseconds between two reports of librdkafka's statistics. The operator notices a lost
-connection within this time.
-"""
-FILES = (
-    "ssl.ca.location",
-    "ssl.certificate.location",
-    "ssl.key.location",
-    "ssl.keystore.location",
-    "https.ca.location",
-)
-"""Properties of librdkafka that name files. A consumer reads each file once, when it is created."""
-
-
-def refusal(config: Mapping[str, Any]) -> str | None:
-    """Return the reason why librdkafka refuses these properties, or None if librdkafka accepts
-    them.
-
-    The check connects neither to the brokers nor to a token endpoint.
-    """
-    asked = {name: value for name, value in config.items() if name != "oauth_cb"}
-    if "sasl.oauthbearer.token.endpoint.url" in asked:
-        # With the configured address, librdkafka would request a token at once, and closing the
-        # consumer would wait for the answer. Nothing listens on the address below, so closing does
-        # not wait.
-        asked["sasl.oauthbearer.token.endpoint.url"] = "http://127.0.0.1:9/"
-    silenced = {"log_level": 0, "logger": logging.getLogger("librdkafka"), "error_cb": lambda _: None}
-    try:
-        Consumer({**asked, **_CONSUMER, "group.id": "none", **silenced}).close()
-        Producer({**asked, **DEAD_LETTER_PROPERTIES, **silenced})
-    except KafkaException as error:
-        return re.sub(r"^Failed to create (consumer|producer): ", "", str(error.args[0].str()))
-    except (TypeError, ValueError) as error:
-        return str(error)
-    return None
-
-
-_CONSUMER = {
-    "enable.auto.commit": False,
-    # A consumer group without a committed offset starts at the end of the topic. The operator reads
-    # earlier states from Airflow's REST API.
-    "auto.offset.reset": "latest",
-    "allow.auto.create.topics": False,
-    "statistics.interval.ms": STATISTICS_MS,
-}
-_CONSUMER_DEFAULTS = {
-    "fetch.wait.max.ms": 100,
-    # After a crash of the operator, the partitions stay assigned to the dead process for this time.
-    # The new process then gets no events, and reads only Airflow's REST API. librdkafka's default
-    # is 45 s.
-    "session.timeout.ms": SESSION_TIMEOUT_MS,
-    "topic.metadata.refresh.interval.ms": 10_000,
-    "reconnect.backoff.max.ms": 2_000,
-}
 
 
 class KafkaEvents:
@@ -152,7 +92,9 @@ class KafkaEvents:
         self._link_changed = link_changed
         self._lag_changed = lag_changed
         self._connection = Connection(str(config.get("bootstrap.servers")), topic, self._report_link)
-        self._files = Files([str(config[name]) for name in FILES if name in config], interval=file_check_interval)
+        self._files = Files(
+            [str(config[name]) for name in consumer_properties.FILES if name in config], interval=file_check_interval
+        )
         self._consumer: Consumer | None = None
         self._consumers = 0
         self._stopping = threading.Event()
@@ -241,9 +183,9 @@ class KafkaEvents:
         config = with_callbacks(self._config, self._connection)
         self._consumer = Consumer(
             {
-                **_CONSUMER_DEFAULTS,
+                **consumer_properties.DEFAULTS,
                 **config,
-                **_CONSUMER,
+                **consumer_properties.FIXED,
                 "group.id": self._group_id,
                 "error_cb": self._of_this_consumer(self._connection.error),
                 "on_commit": self._of_this_consumer(self._on_commit),
@@ -297,7 +239,7 @@ class KafkaEvents:
         Certificates that librdkafka refuses may be only partly written. They are checked again when
         the files change.
         """
-        why = refusal(self._config)
+        why = consumer_properties.refusal(self._config)
         if why is not None:
             log.warning(
                 "Kafka: the certificates on disk have changed and can't be used: %s; the old ones stay in use", why

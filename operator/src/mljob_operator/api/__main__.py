@@ -13,8 +13,8 @@ from ..adapters import proxies
 from ..connections import print_problems, refused_by_kafka
 from ..errors import CannotStart
 from ..json_depth import allow_deep_json
-from ..kafka_properties import secrets as kafka_secrets
 from ..settings import explained
+from ..settings.kafka_properties import secrets as kafka_secrets
 from .server import serve
 from .settings import ApiSettings, problems
 

@@ -36,7 +36,7 @@ MAX_NAMESPACES = 1_000
 
 
 class ApiAirflows:
-    """All Airflows.
+    """The Airflows that mljob-api asks about runs: that of the settings, and AirflowInstances.
 
     Args:
         registry: The registry, which this object fills.

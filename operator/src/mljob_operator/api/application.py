@@ -1,4 +1,4 @@
-"""The HTTP application: its paths, who may call, and how errors are told."""
+"""The HTTP application: its paths, who may call, and how errors are answered."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BASE = f"/apis/{RUN_API_VERSION}"
 
 
 class Application:
-    """The application.
+    """The routes of mljob-api, with authentication, bounds and error answers.
 
     Args:
         handlers: Answer the requests for runs.

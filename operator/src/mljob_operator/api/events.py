@@ -142,12 +142,12 @@ class EventsWriter:
                 )
             ]
         )
-        told: set[object] = set()
+        sent: set[object] = set()
         while True:
             reading = self._followed.reading
-            news = [entry for entry in entries_of(reading) if _identity(entry) not in told]
-            told.update(map(_identity, news))
-            await self._write(news)
+            unsent = [entry for entry in entries_of(reading) if _identity(entry) not in sent]
+            sent.update(map(_identity, unsent))
+            await self._write(unsent)
             if reading.has_ended or not self._request.follow:
                 return await self.end(EndReason.COMPLETE, "These are all events.")
             await self._followed.change(max(0.0, min(LOOK_SECONDS, self._until - time.monotonic())))

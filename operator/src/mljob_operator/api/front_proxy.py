@@ -30,7 +30,7 @@ MAX_USER = 1024
 
 
 class NoFrontProxy(CannotStart):
-    """The ConfigMap does not say whom to trust, or trusts too many."""
+    """The ConfigMap does not name a front proxy to trust, or trusts too many callers."""
 
 
 @frozen

@@ -85,7 +85,7 @@ class _Watched:
         number: The number of the try.
         log: The log of the try.
         sink: Takes the lines.
-        told: Whether the client was told that another try follows.
+        announced: Whether the log says already that another try follows.
         pause: The seconds to the next request for the log.
     """
 
@@ -93,7 +93,7 @@ class _Watched:
     number: int
     log: TryLog
     sink: Sink
-    told: bool = False
+    announced: bool = False
     pause: float = SHORTEST
 
     @property
@@ -239,10 +239,10 @@ class TaskLogWriter:
             sink_of = self._tail if not watched.log.was_read else None
             following = self._try(fact, number + 1, sink_of)
             watched.number, watched.log, watched.sink = following.number, following.log, following.sink
-            watched.told, watched.pause = False, 0.0
+            watched.announced, watched.pause = False, 0.0
             return False
-        if state is TryState.RETRYING and not watched.told:
-            watched.told = True
+        if state is TryState.RETRYING and not watched.announced:
+            watched.announced = True
             await self._notice(f"Try {number} of task {_name(fact.key)} is over. Another try follows.")
         longer = SHORTEST if watched.log.has_news else min(max(watched.pause, SHORTEST) * 1.5, LONGEST)
         watched.pause = longer if state is TryState.ACTIVE else LONGEST

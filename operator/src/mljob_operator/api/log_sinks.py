@@ -16,7 +16,7 @@ class Sink(Protocol):
     """Takes the lines of a log."""
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take lines.
+        """Take the next lines of the log.
 
         Args:
             lines: The lines.
@@ -42,7 +42,7 @@ class Lines:
         self._next: int | None = None
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take lines."""
+        """Take the next lines of the log."""
         del last
         if not lines:
             return
@@ -54,10 +54,10 @@ class Lines:
 
 
 class Tail:
-    """Passes on the last lines of what is there, and then all lines that follow.
+    """Passes on the last lines that a log has now, and then all lines that follow.
 
     Args:
-        lines: The number of lines.
+        lines: How many of the last lines are passed on.
         write: Takes the lines.
     """
 
@@ -69,7 +69,7 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take lines."""
+        """Take the next lines of the log."""
         if self._is_over:
             await self._write(lines, first=first, last=last)
             return
@@ -96,6 +96,6 @@ class From:
         self._write = write
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take lines."""
+        """Take the next lines of the log."""
         skipped = min(max(self._line - first, 0), len(lines))
         await self._write(lines[skipped:], first=first + skipped, last=last)

@@ -96,8 +96,8 @@ class FollowedRun:
             await self._changed.wait()
 
     async def change(self, seconds: float) -> bool:
-        """Wait until a reading differs from the one before, for at most this time. Return whether
-        one does.
+        """Wait for at most so many seconds until a reading differs from the reading before. Return
+        whether a reading differs.
         """
         changed = self._changed
         try:

@@ -57,7 +57,7 @@ class ShownRun:
 
 
 class Runs:
-    """Finds runs.
+    """Finds the run of an MLJob, and checks whether the MLJob still exists.
 
     Args:
         jobs: Reads MLJobs, and the ConfigMaps that they name.

@@ -124,7 +124,7 @@ class ApiServer:
             await self._close()
 
     async def _until_known(self) -> None:
-        """Read whom to trust, until the Kubernetes API answers."""
+        """Read which front proxy to trust. Try again until the Kubernetes API answers."""
         failures = 0
         while True:
             try:

@@ -60,7 +60,7 @@ class Rivals:
 
     async def _settle(self, has_precedence: Callable[[Lease], bool]) -> None:
         observations: defaultdict[str, Observation] = defaultdict(Observation)
-        failures, told = 0, ""
+        failures, logged = 0, ""
         while True:
             delay = self._interval
             try:
@@ -68,8 +68,8 @@ class Rivals:
                 failures = 0
             except StoreError as error:
                 failures += 1
-                if str(error) != told:
-                    told = str(error)
+                if str(error) != logged:
+                    logged = str(error)
                     log.warning("the Leases of other operators can't be listed: %s; the operator tries again", error)
                 delay = backoff(error, failures)
             else:

@@ -5,20 +5,10 @@ Their methods raise only errors of :mod:`mljob_operator.errors`.
 
 from __future__ import annotations
 
-from .airflow import (
-    Airflow,
-    Airflows,
-    BackfillRunChange,
-    Backfills,
-    DagRuns,
-    DagTask,
-    ProbeResult,
-    RunChange,
-    TaskChange,
-    TaskLog,
-    User,
-)
+from .airflow import Airflow, Airflows, ProbeResult, User
+from .backfills import BackfillRunChange, Backfills
 from .clock import Clock
+from .dag_runs import DagRuns, DagTask, RunChange, TaskChange, TaskLog
 from .kafka import EventSource, History, HistoryBatch, Link, Message, RunHistory
 from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
 from .leadership import Gate, LeaseStore, ReadOnly

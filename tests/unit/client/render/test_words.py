@@ -12,9 +12,12 @@ from mljob.render import numbers, states, times
 from mljob.render.explanation import explain
 from mljob.render.rows import FRESH_SECONDS, NEW, row_of
 from mljob.render.tasks import Task, line_of
-from mljob.resource import MLJob
+from mljob.resource import RETRY_REQUESTED_AT, MLJob
 from mljob.verdict import Verdict
+from mljob.view.live_pages.jobs import JobRows
+from mljob.view.pages.job_page import JobInput, job_page
 from mljob.view.pages.summary import summary_of
+from mljob.view.rendering import Renderer
 from mljob_contract.mljob import Phase
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.retry_request import how_to_retry
@@ -144,6 +147,37 @@ def test_command_that_retries_by_kubectl_is_left_out() -> None:
     assert explain(job, NOW).sentence == failure
     assert str(failure_of(job, Verdict.FAILED)).splitlines()[0] == f"MLJob team-a/wine failed: {failure}"
     assert summary_of(job.raw).message == failure
+
+
+@pytest.mark.parametrize(
+    ("phase", "handled", "word"),
+    [
+        ("Failed", None, "Retry waits"),
+        ("Succeeded", "1", "Retry waits"),
+        ("Failed", "2", "Failed"),
+        ("Succeeded", "2", "Succeeded"),
+        ("Running", "1", "Running"),
+        ("Cancelled", "1", "Cancelled"),
+    ],
+)
+def test_retry_that_waits_is_shown_as_such_by_commands_and_view(phase: str, handled: str | None, word: str) -> None:
+    metadata = {"name": "wine", "namespace": "team-a", "annotations": {RETRY_REQUESTED_AT: "2"}}
+    status = failed(phase=phase, lastHandledRetry=handled)
+    job = MLJob({"metadata": metadata, "spec": {"dagId": "train_wine"}, "status": status})
+    summary, page = summary_of(job.raw), job_page(JobInput(job, NOW))
+    html = JobRows(Renderer()).html(summary, NOW)
+    notice = "The requested retry waits for the operator. The attempt before:"
+    waits = word == "Retry waits"
+
+    assert row_of(job, NOW).sign.word == word
+    assert explain(job, NOW).sign.word == word
+    assert page.mark.word == word
+    assert word in html
+    assert row_of(job, NOW).message.startswith(notice) is waits
+    assert page.sentence.startswith(notice) is waits
+    assert summary.message.startswith(notice) is waits
+    assert (notice in html) is waits
+    assert summary.error == ("" if phase != "Failed" or waits else "ValueError: no data")
 
 
 def test_text_of_a_task_that_looks_like_the_command_stays() -> None:

@@ -12,9 +12,11 @@ from starlette.responses import StreamingResponse
 from mljob.kubeconfig import ClusterConfig
 from mljob.view import access, server
 from mljob.view.access import LocalAccess, ProxyAccess, TooManyPersons
-from mljob.view.feeds import Feeds, Source
+from mljob.view.feeds import Feeds
 from mljob.view.person import Person
 from mljob.view.site import MAX_STREAMS, Site
+
+from .sources import SlowSource
 
 CONFIG = ClusterConfig("http://127.0.0.1:1", context="test")
 
@@ -23,17 +25,6 @@ def request(query: str = "", *, method: str = "GET", cookie: tuple[str, str] | N
     headers = [(b"cookie", "=".join(cookie).encode())] if cookie else []
     headers += [(b"authorization", f"Bearer {token}".encode())] if token else []
     return Request({"type": "http", "method": method, "query_string": query.encode(), "headers": headers})
-
-
-class Silent(Source):
-    """A source that takes a moment to end."""
-
-    async def _run(self) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            for _ in range(3):
-                await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -90,7 +81,7 @@ async def test_person_with_an_open_page_is_not_displaced(two_persons: ProxyAcces
 async def test_requests_of_a_new_person_that_cross_make_one_person(two_persons: ProxyAccess) -> None:
     for token in ("first", "second"):
         person = await person_of(two_persons, token)
-        await person.feeds.hold(("silent",), Silent)
+        await person.feeds.hold(("silent",), SlowSource)
         person.feeds.release(("silent",))
 
     one, other = await asyncio.gather(person_of(two_persons, "third"), person_of(two_persons, "third"))
@@ -103,7 +94,7 @@ async def test_person_forgotten_meanwhile_is_no_error(
 ) -> None:
     for token in ("first", "second"):
         person = await person_of(two_persons, token)
-        await person.feeds.hold(("silent",), Silent)
+        await person.feeds.hold(("silent",), SlowSource)
         person.feeds.release(("silent",))
         monkeypatch.setattr(person.feeds, "end_idle", lambda feeds=person.feeds: Feeds.end_idle(feeds, 0.0))
 

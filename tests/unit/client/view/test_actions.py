@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
+from mljob.resource import RETRY_REQUESTED_AT, MLJob
 from mljob.view.pages.actions import Action, actions_for
-from mljob_contract.mljob import MLJobSpec, MLJobStatus
 
 RUN = "mljob.team-a.train.abc-1"
 
 
-def actions(status: dict[str, Any], *, is_deleting: bool = False, **spec: Any) -> list[Action]:
-    parsed = MLJobSpec.model_validate({"dagId": "train", **spec})
-    return list(actions_for("train", parsed, MLJobStatus.model_validate(status), is_deleting=is_deleting))
+def actions(status: dict[str, Any], *, is_deleting: bool = False, requested: str = "", **spec: Any) -> list[Action]:
+    metadata: dict[str, Any] = {"name": "train", "annotations": {RETRY_REQUESTED_AT: requested}}
+    if is_deleting:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return list(actions_for(MLJob({"metadata": metadata, "spec": {"dagId": "train", **spec}, "status": status})))
 
 
 def verbs(status: dict[str, Any], **arguments: Any) -> list[str]:
@@ -40,6 +42,20 @@ RUNNING = {"phase": "Running", "dagRunId": RUN, "taskCounts": {"total": 5, "runn
 )
 def test_actions_fit_the_state(status: dict[str, Any], spec: dict[str, Any], expected: list[str]) -> None:
     assert verbs(status, **spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("phase", "spec", "expected"),
+    [
+        ("Failed", {}, ["delete"]),
+        ("Succeeded", {}, ["delete"]),
+        ("Failed", {"suspend": True}, ["resume", "delete"]),
+        ("Cancelled", {"suspend": True}, ["delete"]),
+    ],
+)
+def test_retry_that_waits_is_not_offered_again(phase: str, spec: dict[str, Any], expected: list[str]) -> None:
+    assert verbs({"phase": phase, "lastHandledRetry": "1"}, requested="2", **spec) == expected
+    assert "resume" not in verbs({"phase": phase, "lastHandledRetry": "2"}, requested="2", **spec)
 
 
 def test_nothing_is_offered_for_what_is_being_deleted() -> None:

@@ -11,16 +11,7 @@ from mljob.kubeconfig import ClusterConfig
 from mljob.view import feeds
 from mljob.view.feeds import Feeds, Source
 
-
-class Slow(Source):
-    """A source that takes a moment to end."""
-
-    async def _run(self) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            for _ in range(3):
-                await asyncio.sleep(0)
+from .sources import SlowSource
 
 
 def new_feeds() -> Feeds:
@@ -30,28 +21,28 @@ def new_feeds() -> Feeds:
 async def test_feed_that_a_page_begins_to_use_goes_on() -> None:
     held = new_feeds()
     for name in ("one", "two"):
-        await held.hold((name,), Slow)
+        await held.hold((name,), SlowSource)
         held.release((name,))
 
     async def open_page() -> Source:
         await asyncio.sleep(0)  # the first feed is ending now
-        return await held.hold(("two",), Slow)
+        return await held.hold(("two",), SlowSource)
 
     _, source = await asyncio.gather(held.end_idle(0.0), open_page())
 
     assert source.refusal is None
-    assert await held.hold(("two",), Slow) is source
+    assert await held.hold(("two",), SlowSource) is source
     await held.aclose()
 
 
 async def test_pages_that_open_at_the_same_time_share_a_feed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "MAX_FEEDS", 1)
     held = new_feeds()
-    await held.hold(("old",), Slow)
+    await held.hold(("old",), SlowSource)
     held.release(("old",))
 
     async def open_page() -> Source:
-        return await held.hold(("new",), Slow)
+        return await held.hold(("new",), SlowSource)
 
     one, other = await asyncio.gather(open_page(), open_page())
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from mljob_contract.airflow_instance import AirflowInstanceStatus
 from mljob_contract.mljob import MLJobStatus, Phase
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.sources.supervisor import SourceSupervisor
 from tests.fakes.airflow import FakeAirflow
+from tests.fakes.meter import SilentMeter
 from tests.unit.operator.conftest import World
 
 
@@ -53,6 +56,25 @@ class Platform(World):
             airflow.set_task(run, task_id, TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)
         airflow.end(run, state)
         await self.look_everywhere()
+
+    def supervisor(
+        self,
+        run_in_background: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        subscribe: Callable[[str], Any] | None = None,
+        **settings: Any,
+    ) -> SourceSupervisor:
+        """The readers of all change feeds, and with ``subscribe`` those of all topics too."""
+        return SourceSupervisor(
+            self.registry,
+            self.job_controller,
+            self.clock,
+            SilentMeter(),
+            self.orphans,
+            subscribe=subscribe,
+            run_in_background=run_in_background,
+            prefix="mljob",
+            **{"interval": 1, **settings},
+        )
 
     async def look_everywhere(self) -> None:
         for name in self.registry.names():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.run.run_key import Key
 from mljob_operator.core.run.states import RunState, TaskState
-from mljob_operator.sources.supervisor import SourceSupervisor
 from tests.fakes import logins
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.leases import OpenGate
@@ -41,26 +41,27 @@ class Stuck(FakeAirflow):
         return never
 
 
+class Duties:
+    """Background tasks, which go on until they are ended."""
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def begin(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        self.tasks.append(asyncio.create_task(duty, name=name))
+        return self.tasks[-1]
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
 async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
     world = Platform()
     world.prod = await world.add_instance("prod")
-    duties: list[asyncio.Task[None]] = []
-
-    def do(duty: Any, name: str) -> asyncio.Task[None]:
-        duties.append(asyncio.create_task(duty, name=name))
-        return duties[-1]
-
-    readers = SourceSupervisor(
-        world.registry,
-        world.job_controller,
-        world.clock,
-        SilentMeter(),
-        world.orphans,
-        subscribe=None,
-        run_in_background=do,
-        prefix="mljob",
-        interval=0.02,
-    )
+    duties = Duties()
+    readers = world.supervisor(duties.begin, interval=0.02)
     world.airflows["http://stuck:8080"] = Stuck(world.clock)
     world.instance_objects.secrets["stuck"] = {"user": "mljob", "password": "right"}
     credentials = {"passwordSecretRef": {"name": "stuck"}}
@@ -79,9 +80,7 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
     world.prod.end(run, RunState.SUCCESS)
     await until(lambda: world.status_of("in-prod").phase is Phase.SUCCEEDED)
     assert world.status_of("in-stuck").reason == "AirflowInstanceNotReady"
-    for task in duties:
-        task.cancel()
-    await asyncio.gather(*duties, return_exceptions=True)
+    await duties.end()
     await world.close()
 
 
@@ -129,23 +128,8 @@ async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
     server.everything = answer
     world = WithARealOne(server)
     world.prod = await world.add_instance("prod")
-    duties: list[asyncio.Task[None]] = []
-
-    def do(duty: Any, name: str) -> asyncio.Task[None]:
-        duties.append(asyncio.create_task(duty, name=name))
-        return duties[-1]
-
-    readers = SourceSupervisor(
-        world.registry,
-        world.job_controller,
-        world.clock,
-        SilentMeter(),
-        world.orphans,
-        subscribe=None,
-        run_in_background=do,
-        prefix="mljob",
-        interval=0.02,
-    )
+    duties = Duties()
+    readers = world.supervisor(duties.begin, interval=0.02)
     world.instance_objects.secrets["none"] = {"user": "mljob", "password": "right"}
     spec = {"url": server.url, "credentials": {"passwordSecretRef": {"name": "none"}}}
     world.instance_objects.create("none", spec)
@@ -157,15 +141,13 @@ async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
     status, found, message = world.instance_says("none")
     assert (status, found) == ("False", reason)
     assert says in message
-    assert len(duties) == 2
-    assert not any(duty.done() for duty in duties)
+    assert len(duties.tasks) == 2
+    assert not any(duty.done() for duty in duties.tasks)
     world.jobs.create("in-prod", {"dagId": "train", "airflowRef": {"name": "prod"}})
     async for job in world.jobs.list():
         world.job_controller.observe(job)
     await until(lambda: bool(world.prod.runs))
-    for task in duties:
-        task.cancel()
-    await asyncio.gather(*duties, return_exceptions=True)
+    await duties.end()
     await world.close()
     server.close()
 

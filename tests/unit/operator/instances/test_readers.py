@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.sources.supervisor import SourceSupervisor
-from tests.fakes.meter import SilentMeter
 from tests.live.eventually import until
 
 from .conftest import Platform
@@ -43,18 +41,7 @@ async def test_dead_letter_topic_is_never_read_as_an_event_topic(
         duty.close()
         return asyncio.create_task(asyncio.sleep(0))
 
-    readers = SourceSupervisor(
-        world.registry,
-        world.job_controller,
-        world.clock,
-        SilentMeter(),
-        world.orphans,
-        subscribe=lambda topic: Silent(topic, []),  # type: ignore[arg-type,return-value]
-        run_in_background=do,
-        prefix="mljob",
-        interval=1,
-        dead_letter_topic="mljob.unreadable",
-    )
+    readers = world.supervisor(do, lambda topic: Silent(topic, []), dead_letter_topic="mljob.unreadable")
     await world.add_instance("third", kafka={"topic": "mljob.unreadable"})
     readers.start()
     readers.follow()
@@ -75,17 +62,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
         running[name].add_done_callback(lambda _: running.pop(name))
         return running[name]
 
-    readers = SourceSupervisor(
-        world.registry,
-        world.job_controller,
-        world.clock,
-        SilentMeter(),
-        world.orphans,
-        subscribe=lambda topic: Silent(topic, closed, started),  # type: ignore[arg-type,return-value]
-        run_in_background=do,
-        prefix="mljob",
-        interval=1,
-    )
+    readers = world.supervisor(do, lambda topic: Silent(topic, closed, started))
     readers.start()
     assert set(running) == {"resync prod", "resync staging", "status pipeline airflow.events"}
     await world.add_instance("third", kafka={"topic": "third.events"})

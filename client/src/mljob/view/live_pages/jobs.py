@@ -13,7 +13,7 @@ from ..live import PAUSE_SECONDS, Shown
 from ..pages.curves import sparkline
 from ..pages.job_filter import JobFilter
 from ..pages.jobs_page import JobsPage, jobs_page
-from ..pages.marks import phase_mark
+from ..pages.marks import Mark, phase_mark
 from ..pages.summary import JobSummary
 from ..person import JobsFeed, Person, Reads
 from ..rendering import Renderer
@@ -38,12 +38,16 @@ class JobRows:
             row = self._rows[job] = self._renderer.render(
                 "jobs/row.html",
                 job=job,
-                mark=phase_mark(job.phase),
+                mark=_mark(job),
                 percent=percent,
                 spark=sparkline(job.trend),
                 now=now,
             )
         return row
+
+
+def _mark(job: JobSummary) -> Mark:
+    return phase_mark(job.phase, retry_waits=job.retry_waits)
 
 
 class SharedList(Source):
@@ -101,7 +105,7 @@ class SharedList(Source):
             title="Jobs",
             parts=self._renderer.fragments(PARTS, page=page, now=now, may_see_all=self._may_see_all),
             rows=[(f"job-{job.uid}", self._rows.html(job, now)) for job in page.rows],
-            phases={job.uid: (job.name, job.phase) for job in page.rows},
+            phases={job.uid: (job.name, _mark(job).word) for job in page.rows},
         )
 
 

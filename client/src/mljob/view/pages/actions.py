@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from mljob_contract.mljob import DeletionPolicy, MLJobSpec, MLJobStatus, Phase, RetryStrategy
 
+from ...resource import MLJob
+from ...verdict import retry_waits
+
 _ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 _ACTIVE = frozenset({Phase.QUEUED, Phase.RUNNING})
 _DEADLINES = frozenset({"DeadlineExceeded", "PreRunningDeadlineExceeded"})
@@ -48,15 +51,24 @@ class Action:
         return f"{'Retry' if self.verb is Verb.RETRY else self.label} {name}?"
 
 
-def actions_for(name: str, spec: MLJobSpec, status: MLJobStatus, *, is_deleting: bool) -> tuple[Action, ...]:
-    """Return the actions that make sense now, the most likely one first."""
-    if is_deleting:
+def actions_for(job: MLJob) -> tuple[Action, ...]:
+    """Return the actions that make sense now, the most likely one first.
+
+    Raises:
+        InvalidResource: The stored object does not fit this version's model.
+    """
+    if job.is_being_deleted:
         return ()
+    name, spec, status = job.name, job.spec, job.status
     run = _run(name, status)
     found = [_delete(name, spec, status, run)]
     if status.phase in _ENDED:
-        if status.phase != Phase.CANCELLED:
+        if status.phase == Phase.CANCELLED:
+            return tuple(found)
+        if not retry_waits(job):
             found.insert(0, _retry(name, spec, status))
+        elif spec.suspend:
+            found.insert(0, _resume(name))
         return tuple(found)
     if not spec.cancel:
         found.insert(0, _cancel(name, status, run))

@@ -17,6 +17,7 @@ from ...compare import Comparison, compare_jobs, flatten, smallest_is_best
 from ...errors import Invalid
 from ...resource import MLJob
 from ...text import value_text
+from ...verdict import retry_waits
 from .curves import MAX_CURVES, MAX_LINES, STEPS, Curve, Series, by_instance, curve, instance_name, series_of
 from .job_page import NamedValue, named_values
 from .marks import Mark, phase_mark
@@ -115,7 +116,7 @@ def _column(job: MLJob) -> Column:
     return Column(
         job.namespace,
         job.name,
-        phase_mark(job.phase),
+        phase_mark(job.phase, retry_waits=retry_waits(job)),
         time_of(status.get("startTime")),
         time_of(status.get("completionTime")),
     )

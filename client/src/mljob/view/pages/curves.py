@@ -36,7 +36,7 @@ class Series:
     """The points of one metric of one task instance, by x.
 
     Attributes:
-        label: Its words in the picture.
+        label: The name of the line in the picture.
         points: The points.
         job: The MLJob that gives the line its colour, or an empty text.
     """

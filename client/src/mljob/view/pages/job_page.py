@@ -13,7 +13,9 @@ from mljob_contract.graph import RunGraph
 from mljob_contract.history import MetricsReport, TaskChange
 from mljob_contract.mljob import MLJobStatus, TaskStatus
 
+from ...render.rows import retry_notice
 from ...resource import MLJob
+from ...verdict import retry_waits
 from .actions import Action, actions_for
 from .curves import MAX_CURVES, MAX_LINES, Curve, Series, by_instance, curve, instance_name, series_of
 from .gantt import Gantt, gantt
@@ -135,14 +137,16 @@ def job_page(given: JobInput) -> JobPage:
     job = given.job
     spec, status = job.spec, job.status
     tasks = status.tasks or []
+    waits = retry_waits(job)
     return JobPage(
         namespace=job.namespace,
         name=job.name,
         uid=job.uid,
         type=spec.type,
         dag_id=status.dag_id or spec.dag_id,
-        mark=phase_mark(job.phase),
-        sentence=cut(job.sentence) or "No operator has read this MLJob yet.",
+        mark=phase_mark(job.phase, retry_waits=waits),
+        sentence=cut(f"{retry_notice(job)} {job.sentence}" if waits else job.sentence)
+        or "No operator has read this MLJob yet.",
         reason=job.reason,
         run_url=_link(status.dag_run_url),
         run_id=status.dag_run_id or "",
@@ -153,7 +157,7 @@ def job_page(given: JobInput) -> JobPage:
         started_at=status.start_time,
         ended_at=status.completion_time,
         is_deleting=job.is_being_deleted,
-        actions=actions_for(job.name, spec, status, is_deleting=job.is_being_deleted),
+        actions=actions_for(job),
         failure=_failure(status, given.log_tail),
         graph=draw_graph(given.graph, tasks, lambda task: tab_query("logs", task=task)) if given.graph else None,
         gantt=gantt(tasks, given.changes, given.now),

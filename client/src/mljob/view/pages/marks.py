@@ -56,9 +56,15 @@ _TASK_ICONS: Final = {
 }
 
 
-def phase_mark(phase: str) -> Mark:
-    """Return the mark of an MLJob's phase. An empty phase is that of a new MLJob."""
-    return _mark(_PHASE_ICONS.get(phase, "question"), of_phase(phase))
+def phase_mark(phase: str, *, retry_waits: bool = False) -> Mark:
+    """Return the mark of an MLJob.
+
+    Args:
+        phase: Its phase. An empty phase is that of a new MLJob.
+        retry_waits: Whether it has ended, and its requested retry has not begun.
+    """
+    icon = "retry" if retry_waits else _PHASE_ICONS.get(phase, "question")
+    return _mark(icon, of_phase(phase, retry_waits=retry_waits))
 
 
 def task_mark(state: str) -> Mark:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from ...resource import without_how_to_retry
+from ...render.rows import retry_notice
+from ...resource import MLJob, without_how_to_retry
+from ...verdict import retry_waits
 from .outside_text import count_of, cut, items_of, mapping_of, number_of, text_of, time_of
 
 FINISHED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
@@ -37,6 +39,7 @@ class JobSummary:
         trend: The last values of the first metric, as the view saw them.
         error: The error of the task that failed first.
         is_stalled: Whether waiting can't help.
+        retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
         searched: All texts in lower case, for searches.
     """
 
@@ -62,6 +65,7 @@ class JobSummary:
     ended_at: datetime | None
     is_deleting: bool
     is_stalled: bool
+    retry_waits: bool
     searched: str
 
     @property
@@ -78,7 +82,9 @@ class JobSummary:
     def needs_words(self) -> bool:
         """Whether a list says the reason in a second line: everything that isn't all right."""
         return bool(self.message) and (
-            self.is_stalled or self.phase in ("Pending", "Failed", "Cancelling", "Cancelled", "Suspended", "Queued")
+            self.is_stalled
+            or self.retry_waits
+            or self.phase in ("Pending", "Failed", "Cancelling", "Cancelled", "Suspended", "Queued")
         )
 
 
@@ -130,7 +136,7 @@ def _trend(metrics: tuple[tuple[str, float], ...], before: JobSummary | None) ->
     return (*before.trend, value)[-TREND:]
 
 
-def summary_of(item: Mapping[str, Any], before: JobSummary | None = None) -> JobSummary:
+def summary_of(item: dict[str, Any], before: JobSummary | None = None) -> JobSummary:
     """Return the summary of an MLJob. Fields that don't fit are left out.
 
     Args:
@@ -141,7 +147,10 @@ def summary_of(item: Mapping[str, Any], before: JobSummary | None = None) -> Job
     phase, task_id = text_of(status.get("phase"), 40), text_of(status.get("currentTask"), 250)
     name, namespace = text_of(metadata.get("name"), 253), text_of(metadata.get("namespace"), 63)
     dag_id, said = text_of(spec.get("dagId"), 250), text_of(status.get("message"))
-    message = cut(without_how_to_retry(said, namespace, name), MAX_MESSAGE)
+    job = MLJob(item)
+    waits = retry_waits(job)
+    said = without_how_to_retry(said, namespace, name)
+    message = cut(f"{retry_notice(job)} {said}" if waits else said, MAX_MESSAGE)
     metrics = _latest_metrics(status)
     labels = tuple(
         (key[:316], value[:63])
@@ -168,10 +177,11 @@ def summary_of(item: Mapping[str, Any], before: JobSummary | None = None) -> Job
         task=task_id,
         metrics=metrics,
         trend=_trend(metrics, before),
-        error=_error(status, task_id) if phase == "Failed" else "",
+        error=_error(status, task_id) if phase == "Failed" and not waits else "",
         started_at=time_of(status.get("startTime")),
         ended_at=time_of(status.get("completionTime")) if phase in FINISHED else None,
         is_deleting=metadata.get("deletionTimestamp") is not None,
         is_stalled=_is_true(status, "Stalled"),
+        retry_waits=waits,
         searched=" ".join((name, namespace, dag_id, phase, text_of(status.get("reason"), 80), message)).lower(),
     )

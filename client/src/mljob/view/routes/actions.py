@@ -44,8 +44,7 @@ class ActionRoutes:
     async def _action(self, request: Request, person: Person, reads: Reads) -> Response:
         job = await self._job(request, reads)
         verb = request.path_params["verb"][:20]
-        offered = actions_for(job.name, job.spec, job.status, is_deleting=job.is_being_deleted)
-        action = next((one for one in offered if one.verb == verb), None)
+        action = next((one for one in actions_for(job) if one.verb == verb), None)
         back = self._site.renderer.job_url(job.namespace, job.name)
         if action is None:
             return self._site.obstacle(too_late(job.name, verb, back))

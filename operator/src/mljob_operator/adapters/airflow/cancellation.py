@@ -10,7 +10,6 @@ from airflow_client.client import (
     DAGApi,
     DagRunApi,
     DAGRunPatchBody,
-    TaskApi,
     TaskInstanceApi,
 )
 
@@ -32,6 +31,7 @@ from .answers import MAX_PAGE_BYTES, Absent, Answer
 from .rows import assert_about
 from .run_requests import RunRequests
 from .session import PAGE, Session
+from .structure import Structure
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +46,17 @@ class Cancellation:
     Args:
         session: The session with the Airflow.
         runs: The Airflow's dag runs.
+        structure: The tasks of the Airflow's DAGs.
         dag_id: The id of the cancellation DAG.
     """
 
-    def __init__(self, session: Session, runs: RunRequests, *, dag_id: str) -> None:
+    def __init__(self, session: Session, runs: RunRequests, structure: Structure, *, dag_id: str) -> None:
         self._session = session
         self._runs = runs
+        self._structure = structure
         self._dag_id = dag_id
         self._dags = DAGApi(session.client)
         self._dag_runs = DagRunApi(session.client)
-        self._dag_tasks = TaskApi(session.client)
         self._tasks = TaskInstanceApi(session.client)
 
     def trigger(self, dag_id: str, run_id: str, reason: str) -> None:
@@ -150,25 +151,11 @@ class Cancellation:
                 for task in self._runs.tasks(dag_id, run_id)
                 if task.state not in FINISHED_TASK
             ]
-            return upstream_first(unfinished, self._downstream(dag_id))
+            downstream = {task.task_id: task.downstream for task in self._structure.tasks(dag_id)}
+            return upstream_first(unfinished, downstream)
         except AirflowUnreadable as error:
             log.warning("run %s: task instances are not set to failed one by one: %s", run_id, error)
             return []
-
-    def _downstream(self, dag_id: str) -> dict[str, list[str]]:
-        """Return the ids of each task's direct downstream tasks, by task id. Return an empty dict
-        if the DAG is deleted.
-        """
-        try:
-            page = self._session.ask(
-                self._dag_tasks.get_tasks_without_preload_content,
-                dag_id,
-                absent=absence.LIST_TASKS.with_ids(dag_id=dag_id),
-                max_bytes=MAX_PAGE_BYTES,
-            )
-        except Absent:
-            return {}
-        return {task.text("task_id"): task.texts("downstream_task_ids") for task in page.rows("tasks")}
 
     def _fail(self, dag_id: str, run_id: str) -> None:
         body = DAGRunPatchBody(state="failed")

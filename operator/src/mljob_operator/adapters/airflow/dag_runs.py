@@ -47,10 +47,10 @@ class AirflowRuns:
         refusals = Refusals(session)
         self._runs = RunRequests(session, refusals)
         self._outputs = XComOutputs(session)
-        self._cancellation = Cancellation(session, self._runs, dag_id=cancel_dag_id)
+        self._structure = Structure(session)
+        self._cancellation = Cancellation(session, self._runs, self._structure, dag_id=cancel_dag_id)
         self._children = Children(session, self._runs)
         self._changes = Changes(session, prefix=prefix)
-        self._structure = Structure(session)
         self._logs = TaskLogs(session, run)
         self.backfills = AirflowBackfills(session, run, refusals, prefix=prefix)
         """The Airflow's backfills."""

@@ -3,8 +3,7 @@
 The session handles what all requests have in common: tokens, timeouts, pages and the clock offset.
 :mod:`.answers` decides whether an answer is Airflow's.
 
-Sources: Airflow's documentation, "Public API authentication"; urllib3's documentation of
-exceptions.
+Source: Airflow's documentation, "Public API authentication".
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from typing import Any, TypeVar
 
 import urllib3
 from airflow_client.client import ApiClient, Configuration
-from airflow_client.client.exceptions import ApiException
 
 from mljob_contract.airflow_versions import Version
 
 from ...core.airflow_instance.credentials import Login
 from ...errors import AirflowUnavailable, AirflowUnreadable, AirflowUnsupported
 from ...ports import Gate
-from ..proxies import login_headers, pool_manager, proxy_for, shown
+from ..proxies import login_headers, pool_manager, proxy_for
 from .absence import NEVER, Absence
 from .answers import MAX_OBJECT_BYTES, MAX_PAGE_BYTES, Answer, Reply, TooLarge, clock_offset, without_user
+from .connection_errors import connection_errors
 from .rows import Row
 from .single_flight import SingleFlight
 from .tokens import tokens_of
@@ -57,12 +56,6 @@ TOKEN_PATH = "/auth/token"  # noqa: S105  # a path
 MAX_CURSOR = 4096
 """The maximum number of characters of a page's cursor."""
 
-_NOT_CONNECTED = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.ProxyError,
-)
-"""The exceptions that urllib3 raises before it sends a request."""
 _REPEATED = 100
 """The maximum number of different log messages about rows that are left out. Further messages are
 not logged.
@@ -215,7 +208,7 @@ class Session:
 
     def connection_errors(self) -> AbstractContextManager[None]:
         """Turn the exceptions of an answer that breaks off into AirflowUnavailable."""
-        return _connection_errors(f"Airflow at {self._shown_url}", self._proxy)
+        return connection_errors(f"Airflow at {self._shown_url}", self._proxy)
 
     def pages(
         self,
@@ -396,7 +389,7 @@ class Session:
         """Send a request to an OAuth 2 provider, without the headers and the token for Airflow."""
         at = without_user(url)
         proxy = proxy_for(url)
-        with _connection_errors(f"The token endpoint {at}", proxy):
+        with connection_errors(f"The token endpoint {at}", proxy):
             context = ssl.create_default_context(cafile=self._trusted[0], cadata=self._trusted[1])
             context.load_default_certs()
             with pool_manager(proxy, ssl_context=context, retries=False) as pool:
@@ -440,35 +433,6 @@ class Session:
 
 
 @contextmanager
-def _connection_errors(server: str, proxy: str | None) -> Iterator[None]:
-    """Turn the exceptions of a request that gets no answer into AirflowUnavailable.
-
-    Args:
-        server: The server, as the beginning of the message.
-        proxy: The URL of the proxy, which the message names. None if no proxy is used.
-
-    Raises:
-        AirflowUnavailable: The request got no answer.
-    """
-    via_proxy = f" through the proxy {shown(proxy)}" if proxy else ""
-    try:
-        yield
-    except _NOT_CONNECTED as error:
-        raise AirflowUnavailable(f"{server} can't be reached{via_proxy}: {_cause(error)}") from error
-    except (ApiException, ssl.SSLError, urllib3.exceptions.SSLError) as error:
-        # When a request gets no answer, apache-airflow-client raises ApiException only for a bad
-        # certificate.
-        raise AirflowUnavailable(f"{server} can't be trusted: {_cause(error)}. Check the CA bundle.") from error
-    except urllib3.exceptions.HTTPError as error:
-        refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
-        raise AirflowUnavailable(
-            f"{server} did not answer{via_proxy}: {_cause(error)}", outcome_unknown=not refused
-        ) from error
-    except OSError as error:
-        raise AirflowUnavailable(f"{server} did not answer{via_proxy}: {error}", outcome_unknown=True) from error
-
-
-@contextmanager
 def _nothing_sent() -> Iterator[None]:
     """Mark errors of a login or a version request, so that the caller knows that its own request
     was not sent.
@@ -481,8 +445,3 @@ def _nothing_sent() -> Iterator[None]:
     except AirflowUnavailable as error:
         error.outcome_unknown = error.of_one_request = False
         raise
-
-
-def _cause(error: BaseException) -> str:
-    reason = getattr(error, "reason", None) or getattr(error, "original_error", None) or error
-    return str(reason).rsplit(": ", 1)[-1]

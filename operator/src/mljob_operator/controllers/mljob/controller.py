@@ -378,7 +378,7 @@ class MLJobController:
         self._index.update(state)
 
     def _follow_again(self, key: Key) -> None:
-        """Update what the readers of the change feeds are told about an MLJob."""
+        """Update the index by which the readers of the change feeds find the MLJob."""
         if self.workers.get(key) is None or not self.workers.of_each(self._update_index, [key]):
             self._index.remove(key)
 

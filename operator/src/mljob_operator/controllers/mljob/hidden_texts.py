@@ -15,9 +15,11 @@ from ...ports import JobStore
 
 
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
-    """Return the texts of a run's conf that may have come from a Secret: all but those that
-    ``spec.conf``, a ConfigMap or an output of another MLJob has now. The values that the Secrets
-    have now are hidden too.
+    """Return the texts of a run's conf that may have come from a Secret.
+
+    A text of ``spec.conf``, of a ConfigMap or of another MLJob's outputs, as they are now, did not
+    come from a Secret. Every other text of the conf counts as secret, and so do the values that the
+    Secrets have now.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.

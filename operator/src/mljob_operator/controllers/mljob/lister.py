@@ -1,4 +1,4 @@
-"""Lists the MLJobs that have a worker, for those that read an Airflow or wait for its end."""
+"""Lists the MLJobs that have a worker, for code that reads an Airflow or waits for its deletion."""
 
 from __future__ import annotations
 

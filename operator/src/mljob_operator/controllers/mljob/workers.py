@@ -185,11 +185,6 @@ class Workers:
             del self._due[key]
             self.wake(key)
 
-    def wake_all(self) -> None:
-        """Make every MLJob take a step now."""
-        for key in [*self._states, *self._expiries.pending]:
-            self.wake(key)
-
     def retry_now(self, key: Key) -> None:
         """Tell the worker to retry a refused submission at once. The number of failures in a row is
         kept.

@@ -149,7 +149,9 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
     """Return whether an upstream MLJob has run again since the announced attempt took its outputs.
     Another attempt then takes the new outputs, so that the status names the runs behind the conf.
-    If Airflow has lost the conf of the attempt, the same counts for an attempt that took none.
+
+    An announced attempt that took no outputs keeps its conf. Only if Airflow has lost that conf,
+    another attempt takes outputs that exist by now.
     """
     attempt = current.attempt
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:

@@ -31,8 +31,8 @@ class TryState(StrEnum):
 
 
 def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None) -> TaskFact | None:
-    """Return the task instance whose log is shown: the one that failed first, or else the active one
-    that started last, or else the one that started last.
+    """Return the task instance whose log is shown: the instance that failed first, or else the
+    active instance that started last, or else the instance that started last.
 
     Args:
         facts: The task instances of the run.

@@ -423,7 +423,7 @@ def _merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
 
 
 def _without_contradicted(details: Details, rest: TaskFact) -> Details:
-    """Return the details of a task instance, but not those that the REST API contradicts: reports
+    """Return the details of a task instance, except details that the REST API contradicts: reports
     of tries that have not begun, and the failure of a try that is still in progress.
     """
     try_number = rest.try_number

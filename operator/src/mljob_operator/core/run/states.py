@@ -1,5 +1,5 @@
-"""Airflow's states of runs and tasks, the order of these states (their ranks), and the phase of an
-MLJob that follows from its run's state.
+"""Airflow's states of runs and tasks, the order of these states (their ranks), and which phase of an
+MLJob may follow which.
 
 Sources: ``airflow.utils.state`` (TaskInstanceState, DagRunState) of Airflow 3.3.
 """
@@ -71,12 +71,6 @@ TASK_RANK: dict[TaskState, int] = {
 
 TERMINAL_PHASES = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 
-_RUN_PHASE = {
-    RunState.QUEUED: Phase.QUEUED,
-    RunState.RUNNING: Phase.RUNNING,
-    RunState.SUCCESS: Phase.SUCCEEDED,
-    RunState.FAILED: Phase.FAILED,
-}
 TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
     None: frozenset({Phase.PENDING, Phase.SUSPENDED, Phase.CANCELLING, Phase.CANCELLED}),
     Phase.PENDING: frozenset(
@@ -126,8 +120,3 @@ def run_state(name: str | None) -> RunState:
         return RunState(name or "queued")
     except ValueError:
         return RunState.RUNNING
-
-
-def run_phase(state: RunState) -> Phase:
-    """Return the phase of an MLJob that follows from the state of its run alone."""
-    return _RUN_PHASE[state]

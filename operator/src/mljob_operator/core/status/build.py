@@ -154,7 +154,8 @@ def _percent(state: State, tasks: TaskSummary) -> int | None:
 
 def _failed_task(state: State, summary: StatusSummary) -> str | None:
     """Return the task that failed first if the MLJob failed, or None. Tasks that failed because the
-    operator cancelled the run don't count. Like the message, the task stays once it is stored.
+    operator cancelled the run don't count. The task of a finished MLJob stays as it is stored, and
+    so does the message.
     """
     if state.current.finished:
         return state.current.status.current_task

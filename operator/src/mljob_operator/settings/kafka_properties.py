@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
-    from .settings import Settings
+    from .kafka import KafkaSettings
 
 MAX_BYTES = 64 * 1024
 """The maximum number of bytes of all further properties from one source. An ``ssl.ca.pem`` with a
@@ -101,7 +101,7 @@ class Unusable(ValueError):
     """
 
 
-def properties(settings: Settings) -> dict[str, Any]:
+def properties(settings: KafkaSettings) -> dict[str, Any]:
     """Return the properties for librdkafka.
 
     Raises:

@@ -47,9 +47,9 @@ def why(
     from .pages import explanation_lines
 
     job, screen, at = session.job(name), Screen(), now()
-    told = explain(job.state, at, session.scope)
-    log, no_log = _log_of(job, told, tail) if told.needs_log and tail else (LogEnd([]), "")
-    screen.wrap(explanation_lines(told, look_of(screen), at, log, no_log))
+    explanation = explain(job.state, at, session.scope)
+    log, no_log = _log_of(job, explanation, tail) if explanation.needs_log and tail else (LogEnd([]), "")
+    screen.wrap(explanation_lines(explanation, look_of(screen), at, log, no_log))
 
 
 def logs(
@@ -109,15 +109,15 @@ def tree(session: Session, name: Name) -> None:
         typer.echo(note, err=True)
 
 
-def _log_of(job: Job, told: Explanation, tail: int) -> tuple[LogEnd, str]:
+def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]:
     """Return the lines of the task's log that say why it failed, or why they can't be read."""
     from ..errors import ApiError
     from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 
-    task = told.task
+    task = explanation.task
     searched = max(tail, SEARCHED_LINES)
     try:
-        lines = list(job.logs(task.task_id if task else None, map_index=told.map_index, tail=searched))
+        lines = list(job.logs(task.task_id if task else None, map_index=explanation.map_index, tail=searched))
         return end_with_error(lines, tail, task.error if task else None), ""
     except ApiError as error:
         page = f" The log in Airflow: {task.url}" if task and task.url else ""

@@ -1,0 +1,64 @@
+"""What the person who starts a stack has chosen: the arguments of `up`, and variables of the
+environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from devstack.bootstrap import NEWEST
+from devstack.simulated_airflow import OPTIONS
+
+_OWN_VARIABLES = frozenset({"MLJOB_CACHE_DIR", "MLJOB_POSTGRES_URL", "MLJOB_DEVSTACK_COMPONENT"})
+"""Environment variables for the stack itself. Neither Airflow nor the operator gets these
+variables.
+"""
+COVERAGE = "COVERAGE_"
+"""The prefix of environment variables that only Airflow gets. With these variables, Airflow's
+processes record which lines of code they run (`make coverage`).
+"""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The arguments of the last `up`. They are stored, so that a later command starts a component
+    with the same arguments.
+
+    Attributes:
+        operator: Whether the stack runs an operator.
+        dags_folders: Absolute paths of folders with more DAGs.
+        dags_repositories: Absolute paths of git repositories with more DAGs.
+        environment: Variables for Airflow and the operator.
+        airflow: A key of `AIRFLOW_ENVIRONMENTS`.
+    """
+
+    operator: bool = True
+    dags_folders: list[str] = field(default_factory=list)
+    dags_repositories: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    airflow: str = NEWEST
+
+    @classmethod
+    def read(cls, file: Path) -> Choices:
+        """Read the choices from a file. If the file or a field does not exist, use the defaults."""
+        return cls(**json.loads(file.read_text())) if file.exists() else cls()
+
+    def write(self, file: Path) -> None:
+        """Write the choices to a file that only its owner can read, because the variables may have
+        passwords.
+        """
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(asdict(self), indent=2))
+
+
+def chosen_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for Airflow and the operator: those of the caller's environment, and
+    `extra`, which override them.
+    """
+    wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_", OPTIONS, COVERAGE)
+    caller = {name: value for name, value in os.environ.items() if name.startswith(wanted)}
+    return {name: value for name, value in (caller | dict(extra)).items() if name not in _OWN_VARIABLES}

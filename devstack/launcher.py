@@ -1,0 +1,104 @@
+"""Starts the parts of a stack, each after the parts that it needs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from devstack.component import Component, Step
+from devstack.errors import NotReadyError, StackError
+from devstack.processes import ManagedProcess
+from devstack.progress import say, step
+
+
+class Launcher:
+    """Starts parts of the stack in one directory.
+
+    Args:
+        directory: The directory of the stack.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._given_up = threading.Event()
+
+    def start(self, component: Component) -> None:
+        """Start one component, if it is not ready, and wait until it is.
+
+        Raises:
+            NotReadyError: The component did not become ready.
+        """
+        self._given_up.clear()
+        if self._process(component.name).pid is None or not is_ready(component):
+            self._bring_up(component)
+
+    def run(self, parts: list[Component | Step]) -> None:
+        """Run every part as soon as the parts that it needs are ready or done. Independent parts
+        run at the same time.
+
+        If a part fails, or a person presses Ctrl-C, no further part starts, and processes that have
+        started keep running. The next `up` continues from there.
+
+        Raises:
+            StackError: A part did not start, or needs a part that does not exist.
+        """
+        waiting = {part.name: part for part in parts}
+        done: set[str] = set()
+        self._given_up.clear()
+        with ThreadPoolExecutor(max_workers=len(parts)) as pool:
+            running: dict[Future[None], str] = {}
+            try:
+                while waiting or running:
+                    for name, part in list(waiting.items()):
+                        if done.issuperset(part.needs):
+                            running[pool.submit(self._do, waiting.pop(name))] = name
+                    if not running:
+                        raise StackError(f"Parts that these need do not exist: {', '.join(waiting)}")
+                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        name = running.pop(future)
+                        future.result()
+                        done.add(name)
+            except BaseException:
+                self._given_up.set()
+                raise
+
+    def _do(self, part: Component | Step) -> None:
+        if isinstance(part, Step):
+            part.run()
+            return
+        process = self._process(part.name)
+        if process.pid is not None and process.fingerprint == part.command().fingerprint() and is_ready(part):
+            say(f"  {part.name:<24} is up")
+            return
+        process.stop(part.patience)
+        self._bring_up(part)
+
+    def _bring_up(self, component: Component) -> None:
+        process = self._process(component.name)
+        with step(component.name, "starting"):
+            component.prepare()
+            if process.pid is None:
+                process.start(component.command())
+            deadline = time.monotonic() + component.bound
+            while not is_ready(component):
+                if self._given_up.is_set():
+                    raise StackError(f"{component.name} was still starting when another component failed")
+                if process.pid is None:
+                    raise NotReadyError(component.name, "stopped while it was starting", process.log)
+                if time.monotonic() > deadline:
+                    raise NotReadyError(component.name, f"was not ready after {component.bound:.0f}s", process.log)
+                time.sleep(0.1)
+
+    def _process(self, name: str) -> ManagedProcess:
+        return ManagedProcess(self._directory, name)
+
+
+def is_ready(component: Component) -> bool:
+    """Return whether a component is ready. An exception counts as no."""
+    try:
+        return component.ready()
+    except Exception:
+        return False

@@ -1,0 +1,57 @@
+"""Turns the exceptions of a request without an answer into the operator's errors.
+
+Source: urllib3's documentation of exceptions.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import urllib3
+from airflow_client.client.exceptions import ApiException
+
+from ...errors import AirflowUnavailable
+from ..proxies import shown
+
+_NOT_CONNECTED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ProxyError,
+)
+"""The exceptions that urllib3 raises before it sends a request."""
+
+
+@contextmanager
+def connection_errors(server: str, proxy: str | None) -> Iterator[None]:
+    """Turn the exceptions of a request that gets no answer into AirflowUnavailable.
+
+    Args:
+        server: The server, as the beginning of the message.
+        proxy: The URL of the proxy, which the message names. None if no proxy is used.
+
+    Raises:
+        AirflowUnavailable: The request got no answer.
+    """
+    via_proxy = f" through the proxy {shown(proxy)}" if proxy else ""
+    try:
+        yield
+    except _NOT_CONNECTED as error:
+        raise AirflowUnavailable(f"{server} can't be reached{via_proxy}: {_cause(error)}") from error
+    except (ApiException, ssl.SSLError, urllib3.exceptions.SSLError) as error:
+        # When a request gets no answer, apache-airflow-client raises ApiException only for a bad
+        # certificate.
+        raise AirflowUnavailable(f"{server} can't be trusted: {_cause(error)}. Check the CA bundle.") from error
+    except urllib3.exceptions.HTTPError as error:
+        refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
+        raise AirflowUnavailable(
+            f"{server} did not answer{via_proxy}: {_cause(error)}", outcome_unknown=not refused
+        ) from error
+    except OSError as error:
+        raise AirflowUnavailable(f"{server} did not answer{via_proxy}: {error}", outcome_unknown=True) from error
+
+
+def _cause(error: BaseException) -> str:
+    reason = getattr(error, "reason", None) or getattr(error, "original_error", None) or error
+    return str(reason).rsplit(": ", 1)[-1]

@@ -1,0 +1,83 @@
+"""The port to the backfills of an Airflow."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from mljob_contract.backfill_marker import Marker
+
+from ..core.frozen import frozen
+from ..core.run.backfill import Backfill, BackfillRequest, BackfillRun
+
+
+@frozen
+class BackfillRunChange:
+    """A run in Airflow's change feed (the list of recent changes) that belongs to an MLJob's
+    backfill.
+    """
+
+    dag_id: str
+    marker: Marker
+    member: BackfillRun
+
+
+class Backfills(Protocol):
+    """The operations on the backfills of an Airflow. The marker in a backfill's conf says to which
+    MLJob the backfill belongs.
+    """
+
+    async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
+        """Create a backfill, or adopt the backfill that has this marker.
+
+        Raises:
+            BackfillActive: Another backfill of this DAG is in progress.
+            ValidationFailed: The DAG has no schedule, or Airflow refuses the range or the conf.
+        """
+        ...
+
+    async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
+        """Return the newest backfill whose marker has this run id, or None if Airflow has no such
+        backfill.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run id in the marker.
+            attempt: The attempt in the marker, or None for any attempt.
+        """
+        ...
+
+    async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
+        """Return all runs of the backfill. Runs of earlier attempts whose markers have the same run
+        id are included.
+        """
+        ...
+
+    async def not_created(self, backfill: Backfill, members: int) -> int:
+        """Return how many runs in the backfill's range the backfill did not create.
+
+        Args:
+            backfill: The backfill.
+            members: The number of runs that the backfill has created.
+        """
+        ...
+
+    async def pause(self, backfill_id: int, *, paused: bool) -> None:
+        """Pause or resume the backfill. Airflow starts no run of a paused backfill. The call has no
+        effect if Airflow has closed the backfill.
+        """
+        ...
+
+    async def cancel(self, backfill_id: int) -> None:
+        """Cancel the backfill. Airflow then closes the backfill and fails its queued runs. Its
+        running runs continue.
+
+        The call has no effect if Airflow has closed the backfill already.
+        """
+        ...
+
+    async def changed(self, since: datetime) -> list[BackfillRunChange]:
+        """Return the runs of MLJobs' backfills that changed at or after ``since``, on Airflow's
+        clock.
+        """
+        ...

@@ -1,0 +1,259 @@
+"""The port to the dag runs of an Airflow: their tasks, logs, outputs and changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from mljob_contract.mljob import OutputSource
+
+from ..core.frozen import frozen
+from ..core.run.children import Child
+from ..core.run.facts import Question, RunFact, TaskFact, TaskKey
+from ..core.run.halt import Halt
+from ..core.run.log_lines import LogEntry
+from ..core.run.outputs import Outputs
+from .backfills import Backfills
+
+T = TypeVar("T")
+
+
+@frozen
+class RunChange:
+    """A run in a list of runs from Airflow.
+
+    Attributes:
+        note: The text of the run's note in Airflow, or None if the run has no note.
+    """
+
+    dag_id: str
+    run_id: str
+    fact: RunFact
+    note: str | None = None
+
+
+@frozen
+class TaskChange:
+    """A task instance in Airflow's change feed, which is the list of recent changes in the REST
+    API.
+    """
+
+    dag_id: str
+    run_id: str
+    fact: TaskFact
+
+
+@frozen
+class DagTask:
+    """A task of a DAG.
+
+    Attributes:
+        task_id: The id, with the ids of the task's groups.
+        label: The name that the DAG gives the task, or the id.
+        operator: The class of the operator, or None if Airflow does not say.
+        downstream: The ids of the tasks that run after this task.
+    """
+
+    task_id: str
+    label: str
+    operator: str | None
+    downstream: tuple[str, ...]
+
+
+class TaskLog(Protocol):
+    """A log that is being read. The log of a running task grows while it is read."""
+
+    @property
+    def token(self) -> str | None:
+        """At the end, the token for the entries that follow. None if no entry follows, as far as
+        Airflow knows.
+        """
+        ...
+
+    async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
+        """Return the next entries, or None at the end of what Airflow has.
+
+        Args:
+            convert: Called for each entry, in another thread.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop to read. The call does not wait."""
+        ...
+
+
+class DagRuns(Protocol):
+    """The dag runs of an Airflow.
+
+    A result that is None or empty means that Airflow itself has answered that the requested object
+    does not exist. If a proxy or another service answers instead, the method raises
+    AirflowUnavailable.
+    """
+
+    @property
+    def backfills(self) -> Backfills:
+        """The backfills of the same Airflow."""
+        ...
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far Airflow's clock was ahead of the operator's clock at the last answer, with a
+        precision of one second.
+        """
+        ...
+
+    async def submit(
+        self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
+    ) -> RunFact:
+        """Trigger a run, or adopt the run that has this id.
+
+        Raises:
+            DagNotFound: Airflow has no such DAG at the moment.
+            DagImportError: Airflow can't import the file of the DAG.
+            SubmissionRefused: Airflow refuses the run, whatever its conf is.
+            LogicalDateTaken: The DAG has another run of this logical date.
+            ValidationFailed: The DAG's params refuse the conf.
+        """
+        ...
+
+    async def params(self, dag_id: str) -> dict[str, Any]:
+        """Return the DAG's params by name, each with its default ``value`` and its JSON ``schema``.
+
+        The result is empty if Airflow does not know the DAG.
+        """
+        ...
+
+    async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Return the conf of a run.
+
+        Raises:
+            ValidationFailed: The run does not exist any more.
+        """
+        ...
+
+    async def clear_failed(
+        self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
+    ) -> RunFact | None:
+        """Clear the failed tasks of an ended run, and the tasks that did not run because of them.
+
+        Airflow then runs these tasks again. Return None if Airflow has no such run.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            since: A time on Airflow's clock, or None. A run that was queued again at or after this
+                time was cleared already, and is not cleared again.
+            latest_version: Whether the tasks run the latest version of the DAG's bundle. If None,
+                Airflow's own setting decides.
+
+        Raises:
+            NothingToClear: The run has no failed task.
+        """
+        ...
+
+    async def get(self, dag_id: str, run_id: str) -> RunFact | None:
+        """Return a run, or None if Airflow has no such run."""
+        ...
+
+    async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
+        """Return all task instances of a run. The list is empty if Airflow has no such run."""
+        ...
+
+    async def structure(self, dag_id: str) -> list[DagTask]:
+        """Return the tasks of the latest version of a DAG. The list is empty if Airflow has no such
+        DAG.
+        """
+        ...
+
+    async def open_log(
+        self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
+    ) -> TaskLog | None:
+        """Begin to read the log of a try. Return None if Airflow has no such try.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            task: The task id and the map index.
+            try_number: The number of the try, from 1.
+            token: The token at the end of an earlier answer, to read only what follows.
+        """
+        ...
+
+    async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
+        """Return the questions of the run's tasks that people have not answered yet, by task.
+
+        The result is empty if this version of Airflow has no such questions, or if the operator may
+        not read them.
+        """
+        ...
+
+    async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
+        """Return the outputs of a run, and the names of outputs that are too large to read.
+
+        The result has the outputs that the run's tasks published and the XComs that ``sources``
+        name.
+        """
+        ...
+
+    async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
+        """Trigger the cancellation DAG for a run. Further calls don't trigger the DAG again.
+
+        Raises:
+            DagRefused: The cancellation DAG is missing, broken or paused.
+        """
+        ...
+
+    async def cancellation_runs(self, run_id: str) -> bool:
+        """Return whether a task of the cancellation DAG that cancels this run is executing."""
+        ...
+
+    async def cancel(self, dag_id: str, run_id: str) -> None:
+        """Set the run's unfinished task instances to failed, and then the run."""
+        ...
+
+    async def children(self, dag_id: str, run_id: str) -> list[Child]:
+        """Return the active children of a run, which are the runs that its tasks have started. The
+        children of these children are included. Tasks say in XComs which runs they have started.
+        """
+        ...
+
+    async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """Change the run's note. The call has no effect if Airflow has no such run."""
+        ...
+
+    async def drop_cancellation(self, run_id: str) -> None:
+        """End the cancellation DAG's run for this run if the cancellation DAG's run is still
+        queued. It has nothing left to do, because this run has ended.
+        """
+        ...
+
+    async def changed_runs(self, since: datetime) -> list[RunChange]:
+        """Return the runs with the operator's prefix that changed at or after ``since``, on
+        Airflow's clock.
+        """
+        ...
+
+    async def changed_tasks(self, since: datetime) -> list[TaskChange]:
+        """Return the task instances that changed at or after ``since``, on Airflow's clock.
+
+        The result has only task instances of runs with the operator's prefix.
+        """
+        ...
+
+    async def active_runs(self) -> list[RunChange]:
+        """Return the runs with the operator's prefix that are queued or running."""
+        ...
+
+    async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
+        """Return the reason why each DAG schedules no tasks, by DAG id. The reason is None for a
+        DAG that schedules tasks.
+
+        DAGs that can't be read are left out.
+        """
+        ...
+
+    async def paused_dags(self) -> set[str]:
+        """Return the ids of the paused DAGs."""
+        ...

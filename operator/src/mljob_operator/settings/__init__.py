@@ -1,0 +1,37 @@
+"""The operator's settings. They come from environment variables with the prefix ``MLJOB_``, and are
+read once into a frozen object. Each module has the settings of one concept.
+"""
+
+from __future__ import annotations
+
+from mljob_contract.airflow_instance import LabelSelector
+
+from ..core.leadership.claims import Claims
+from .airflow import AirflowSettings
+from .environment import variable
+from .kafka import KafkaSettings
+from .problems import explained, unusable_files
+from .runs import RunSettings
+from .scope import ScopeSettings
+from .telemetry import TelemetrySettings
+
+__all__ = ["Settings", "explained", "unusable_files", "variable"]
+
+
+class Settings(TelemetrySettings, ScopeSettings, RunSettings, KafkaSettings, AirflowSettings):
+    """All settings of the operator.
+
+    Raises:
+        ValidationError: A variable has a value that can't be used, or settings contradict each
+            other. :func:`explained` says what is wrong.
+    """
+
+    def claims(self) -> Claims:
+        """Return what this operator claims for itself among the operators of its namespace."""
+        return Claims(
+            selector=self.selector or LabelSelector(),
+            namespaces=self.namespaces,
+            run_id_prefix=self.run_id_prefix,
+            brokers=self.kafka_bootstrap_servers,
+            group_id=self.kafka_group_id,
+        )

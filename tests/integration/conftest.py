@@ -1,0 +1,16 @@
+"""Fixtures of several integration tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.walk.airflow import WalkAirflow, walk_airflow
+
+
+@pytest.fixture
+def simulated_airflow() -> Iterator[WalkAirflow]:
+    """A simulated Airflow of its own for each test."""
+    with walk_airflow() as airflow:
+        yield airflow

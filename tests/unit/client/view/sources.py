@@ -1,0 +1,18 @@
+"""A source of the view without a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mljob.view.feeds import Source
+
+
+class SlowSource(Source):
+    """A source that takes a moment to end."""
+
+    async def _run(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(3):
+                await asyncio.sleep(0)
