@@ -95,11 +95,16 @@ class Operator:
         """List all AirflowInstances and MLJobs, and then start to read the events and the change
         feeds.
 
-        The requests for the lists are repeated until the Kubernetes API answers.
+        The requests for the lists are repeated until the Kubernetes API answers. If the operator
+        is told to settle meanwhile, no reader is started.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
         await self._list_all()
+        if self._settled:
+            # The term has ended during the lists. Nobody would cancel readers that begin now, and
+            # :meth:`stop` would wait for them without an end.
+            return
         self._parts.start()
         self._started = True
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from mljob_operator.core.status.events import KubeEvent
 from mljob_operator.errors import CannotStart, NotLeading, StoreError
 from mljob_operator.process import Process
 from mljob_operator.settings import Settings
-from tests.fakes.kubernetes_api import Answer, KubernetesApi, Query, finished, kubeconfig, status
+from tests.fakes.kubernetes_api import MLJOBS, Answer, KubernetesApi, Query, finished, kubeconfig, status
+
+WITHIN = 30.0
+"""The seconds after which something that has to happen counts as missing."""
 
 
 @pytest.fixture
@@ -131,6 +135,33 @@ async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
             await operator.start()
         await operator.stop()
         await operator.stop()
+    assert asyncio.all_tasks() == before
+
+
+async def test_term_that_ends_during_the_lists_starts_no_reader(
+    settings: Settings, reach: Callable[[str], None]
+) -> None:
+    """The process stops the operator then, and competes for the next term."""
+    before = asyncio.all_tasks()
+    loop, asked, answer = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    with KubernetesApi() as api:
+
+        def slow(path: str, _query: Query) -> None:
+            if path == MLJOBS:
+                loop.call_soon_threadsafe(asked.set)
+                answer.wait(WITHIN)
+
+        api.refuse = slow
+        reach(api.url)
+        operator = await Process(settings).make_operator(term())
+        starting = asyncio.create_task(operator.start())
+        await asked.wait()
+        await operator.settle()
+        answer.set()
+        await starting
+        async with asyncio.timeout(WITHIN):
+            await operator.stop()
+        assert not operator.ready
     assert asyncio.all_tasks() == before
 
 
