@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.status.news import is_significant
+from mljob_operator.core.status.news import is_significant, tells_nothing
 
 FIT = {"taskId": "fit", "state": "running", "startTime": "2026-01-01T12:00:00Z"}
 LOAD = {"taskId": "load", "state": "success", "startTime": "2026-01-01T11:00:00Z", "endTime": "2026-01-01T11:30:00Z"}
@@ -72,3 +72,17 @@ def test_a_change_that_tells_readers_something_is_written_at_once(change: dict[s
 def test_the_first_status_is_significant() -> None:
     assert is_significant({}, STATUS)
     assert not is_significant({}, {})
+
+
+@pytest.mark.parametrize(
+    ("patch", "nothing"),
+    [
+        ({}, True),
+        ({"lastEventTime": EXACT}, True),
+        ({"lastEventTime": EXACT, "statusSource": "REST"}, True),
+        ({"lastEventTime": EXACT, "startTime": EXACT}, False),
+        ({"lastEventTime": EXACT, "percent": 50}, False),
+    ],
+)
+def test_time_of_the_newest_change_alone_tells_nothing(patch: dict[str, Any], nothing: bool) -> None:
+    assert tells_nothing(patch) is nothing

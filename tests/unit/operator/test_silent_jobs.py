@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from mljob_operator.controllers.mljob.steps import Steps
 from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.status.news import REFINEMENT_WAITS
 from mljob_operator.sources.change_feed import HALT_CHECK_INTERVAL, OVERLAP, RELIST_INTERVAL
 from tests.strategies import event
 
@@ -60,6 +62,21 @@ async def test_pass_looks_at_no_silent_mljob(
     await world.settle()
     assert (looks.calls, steps.calls) == (0, 0)
     assert len(world.airflow.calls) > asked
+
+
+@pytest.mark.parametrize("source", ["REST", "Kafka"])
+async def test_restart_writes_no_status_in_which_nothing_has_changed(world: World, source: str) -> None:
+    """Airflow says again what the statuses show already."""
+    await with_live_jobs(world, 3)
+    if source == "Kafka":
+        world.jobs.objects[KEY[0], "job-001"]["status"]["statusSource"] = source
+    before = {key: deepcopy(job["status"]) for key, job in world.jobs.objects.items()}
+    world.clock.tick(60)
+    await world.restart()
+    await world.look()
+    await world.later(REFINEMENT_WAITS.total_seconds())
+    assert {key: job["status"] for key, job in world.jobs.objects.items()} == before
+    assert not [worker for worker in world.job_controller.workers.tracked.values() if worker.timer is not None]
 
 
 async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ REFINEMENT_WAITS = timedelta(seconds=5)
 status is as late: the operator reads changes from Airflow every 5 seconds by default.
 """
 
-_TIMES = frozenset({"lastEventTime", "statusSource", "startTime"})
+_OF_NEWEST = frozenset({"lastEventTime", "statusSource"})
+_TIMES = _OF_NEWEST | {"startTime"}
 _LISTS = frozenset({"tasks", "conditions"})
 _TASK_TIMES = frozenset({"startTime", "endTime"})
 _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
@@ -36,6 +37,14 @@ def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         or _without(old, ignored | _LISTS) != _without(new, ignored | _LISTS)
         or _conditions(old, ignored) != _conditions(new, ignored)
     )
+
+
+def tells_nothing(patch: Mapping[str, Any]) -> bool:
+    """Return whether a patch of a status changes only when its newest change was, and how the
+    operator learned of it. There is no newer change then: after a restart, Airflow says again what
+    the status shows.
+    """
+    return patch.keys() <= _OF_NEWEST
 
 
 def _conditions(status: Mapping[str, Any], ignored: frozenset[str]) -> list[dict[str, Any]]:
