@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.status.news import is_significant, tells_nothing
+from mljob_operator.core.status.news import is_significant, shows_nothing_new
 
 FIT = {"taskId": "fit", "state": "running", "startTime": "2026-01-01T12:00:00Z"}
 LOAD = {"taskId": "load", "state": "success", "startTime": "2026-01-01T11:00:00Z", "endTime": "2026-01-01T11:30:00Z"}
@@ -84,5 +84,5 @@ def test_the_first_status_is_significant() -> None:
         ({"lastEventTime": EXACT, "percent": 50}, False),
     ],
 )
-def test_time_of_the_newest_change_alone_tells_nothing(patch: dict[str, Any], nothing: bool) -> None:
-    assert tells_nothing(patch) is nothing
+def test_time_of_the_newest_change_alone_shows_nothing_new(patch: dict[str, Any], nothing: bool) -> None:
+    assert shows_nothing_new(patch) is nothing

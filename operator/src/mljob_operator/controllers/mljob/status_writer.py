@@ -21,7 +21,7 @@ from ...core.status.build import report
 from ...core.status.disclosure import redacted_state
 from ...core.status.events import WARNING, KubeEvent, events_of
 from ...core.status.messages import MAX_MESSAGE
-from ...core.status.news import is_significant, tells_nothing
+from ...core.status.news import is_significant, shows_nothing_new
 from ...core.status.patches import merge_patch
 from ...core.status.tasks import RunTasks
 from ...core.text.storable import cut
@@ -241,7 +241,7 @@ def difference(
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, run_tasks=run_tasks)
     patch = merge_patch(job.stored_status, status)
-    if tells_nothing(patch):
+    if shows_nothing_new(patch):
         return None
     return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(job.stored_status, status))
 

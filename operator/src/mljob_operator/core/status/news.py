@@ -39,7 +39,7 @@ def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     )
 
 
-def tells_nothing(patch: Mapping[str, Any]) -> bool:
+def shows_nothing_new(patch: Mapping[str, Any]) -> bool:
     """Return whether a patch of a status changes only when its newest change was, and how the
     operator learned of it. There is no newer change then: after a restart, Airflow says again what
     the status shows.
