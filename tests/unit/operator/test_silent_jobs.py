@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase
+from mljob_operator.controllers import long_loops
 from mljob_operator.controllers.mljob import workers
+from mljob_operator.controllers.mljob.lister import MLJobLister
 from mljob_operator.controllers.mljob.steps import Steps
 from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
@@ -177,7 +179,7 @@ async def test_only_so_many_mljobs_are_awake(world: World, monkeypatch: pytest.M
     await with_live_jobs(world, 12)
     awake = [worker for worker in world.job_controller.workers.tracked.values() if worker.state is not None]
     assert len(awake) <= 3
-    assert len(world.job_controller.lister.unfinished(SETTINGS_AIRFLOW)) == 12
+    assert len(list(world.job_controller.lister.unfinished(SETTINGS_AIRFLOW))) == 12
     awake = [worker for worker in world.job_controller.workers.tracked.values() if worker.state is not None]
     assert len(awake) <= 3, "a look at all MLJobs leaves them at rest"
 
@@ -198,6 +200,21 @@ async def test_start_with_many_mljobs_leaves_the_event_loop_to_others(
     assert (most, others >= 30 // 7) == (7, True)
     await world.settle()
     assert steps.calls == 30
+
+
+async def test_first_pass_over_many_mljobs_leaves_the_event_loop_to_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_live_jobs(world, 30)
+    await world.restart()
+    monkeypatch.setattr(long_loops, "AT_ONCE", 5)
+    looks, most = Count(monkeypatch, MLJobLister, "state"), 0
+    reading = asyncio.create_task(world.resync.pass_once())
+    while not reading.done():
+        before = looks.calls
+        await asyncio.sleep(0)
+        most = max(most, looks.calls - before)
+    assert (looks.calls, most <= 10) == (60, True), "each MLJob is looked at for the first time, and for its changes"
 
 
 async def test_mljobs_that_are_deleted_before_their_step_hold_up_no_others(

@@ -26,11 +26,11 @@ from datetime import datetime, timedelta
 
 from mljob_contract.run_id import RunId
 
+from ..controllers.long_loops import in_turns
 from ..controllers.mljob.controller import MLJobController
 from ..controllers.mljob.feed_index import FollowedRuns
 from ..controllers.orphans import Orphans
 from ..core.mljob import attempts
-from ..core.mljob.state import State
 from ..core.run.backfill import BackfillRun
 from ..core.run.facts import RunFact, Snapshot, TaskFact
 from ..core.run.halt import Halt
@@ -168,9 +168,9 @@ class ChangeFeedReader:
             AirflowError: A request failed. The watermark stays, so the next pass reads the same
                 changes again.
         """
-        followed, lister = self._followed, self._controller.lister
+        followed = self._followed
         first_pass, started = self._watermark is None, self._clock()
-        since = (self._watermark or self._first(lister.unfinished(self._airflow))) - OVERLAP
+        since = (self._watermark or await self._first()) - OVERLAP
         runs = await self._dag_runs.changed_runs(since)
         # If no run is in progress, the task instances are not requested. A user may still have
         # cleared the run of a finished MLJob, but the list of runs shows this.
@@ -181,7 +181,7 @@ class ChangeFeedReader:
             of_run[self._run(change)][0].append(change.fact)
         for task in tasks:
             of_run[self._run(task)][1].append(task.fact)
-        for run, (run_facts, task_facts) in of_run.items():
+        async for run, (run_facts, task_facts) in in_turns(of_run.items()):
             if (key := self._key(run.run_id)) is not None:
                 self._pass_on(key, run, run_facts, task_facts, since, started)
         await self._follow(since, started)
@@ -273,14 +273,15 @@ class ChangeFeedReader:
     def _name(self) -> str:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
-    def _first(self, states: list[State]) -> datetime:
+    async def _first(self) -> datetime:
         """Return the first watermark after a start of the operator. It is the time of the oldest
         submission among the MLJobs with an attempt in this Airflow, or the current time if there is
         none.
 
         The result is a time by Airflow's clock.
         """
-        submitted = [state.job.status.submit_time for state in states if state.job.status.submit_time]
+        states = in_turns(self._controller.lister.unfinished(self._airflow))
+        submitted = [at async for state in states if (at := state.job.status.submit_time) is not None]
         return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
 
     async def _check_halts(self, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from ...core.mljob.airflow_use import needs_airflow
@@ -41,15 +41,16 @@ class MLJobLister:
             return None
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
-    def unfinished(self, airflow: str) -> list[State]:
-        """Return the states of unfinished MLJobs that have an attempt in an Airflow.
+    def unfinished(self, airflow: str) -> Iterator[State]:
+        """Yield the states of unfinished MLJobs that have an attempt in an Airflow.
 
         MLJobs that wait for their first attempt have no run yet, and are left out.
 
         This method looks at each MLJob. What is asked again and again is in :meth:`followed`.
         """
-        found = self._workers.of_each(partial(self._unfinished, airflow))
-        return [state for _, state in found if state is not None]
+        for key in list(self._workers.tracked):
+            if (state := self.state(key, airflow)) is not None:
+                yield state
 
     def count(self) -> int:
         """Return the number of MLJobs that are not finished."""
