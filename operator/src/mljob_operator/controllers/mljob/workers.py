@@ -28,9 +28,10 @@ log = redacted_logger(__name__)
 
 T = TypeVar("T")
 
-MAX_AWAKE = 500
+MAX_AWAKE = 200
 """The number of MLJobs that are kept in the form that a step needs. The others keep what they need
-while they are silent (:meth:`.WorkerState.rest`), which takes a sixth of the memory.
+while they are silent (:meth:`.WorkerState.rest`), which takes an eighth of the memory. A step of an
+MLJob at rest takes a third of a millisecond longer.
 """
 MAX_STARTS = 20
 """The number of workers that start a step in one round of the event loop. A step may take a

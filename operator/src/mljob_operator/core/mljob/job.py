@@ -132,6 +132,11 @@ class Job:
             retry_request=annotations.get(RETRY_REQUESTED_AT, "")[:MAX_RETRY_REQUEST] or None,
         )
 
+    def pack(self) -> None:
+        """Keep spec and status in little memory until they are read again."""
+        self.parsed.pack()
+        self.stored.pack()
+
     def newer_than(self, other: Job | None) -> bool:
         """Return whether this is a later version of the object than ``other``, or a later MLJob of
         the same name. After a patch, the watch may still deliver a version from before the patch.

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import cached_property
 
 from mljob_contract.job_type import JobType
 from mljob_contract.mljob import MLJobSpec
@@ -18,23 +16,30 @@ from mljob_contract.run_id import DIGEST_LENGTH
 
 from ..text.bounds import CONF
 from ..text.fitting import fitting, in_one_sentence
+from .packing import packed, unpacked
 
 _PLACEHOLDERS = {"dagId": "-"}
 """Replaces a DAG id that is missing or invalid. The operator starts no run with this value."""
 
 
-@dataclass(frozen=True)  # without slots, so that the hash can be cached
 class ParsedSpec:
-    """A spec as the operator has read it.
+    """A spec as the operator has read it. Its value never changes; :meth:`pack` changes the form in
+    which it is kept.
 
-    Attributes:
+    Args:
         spec: The valid fields of the spec.
         problem: The invalid fields of the spec, as text for people, or None if all fields are
             valid.
     """
 
-    spec: MLJobSpec
-    problem: str | None = None
+    __slots__ = ("_hash", "_packed", "_spec", "problem")
+
+    def __init__(self, spec: MLJobSpec, problem: str | None = None) -> None:
+        self._spec: MLJobSpec | None = spec
+        self._packed: bytes | None = None
+        self._hash: str | None = None
+        self.problem = problem
+        """The invalid fields of the spec, as text for people, or None if all fields are valid."""
 
     @classmethod
     def of(cls, value: object) -> ParsedSpec:
@@ -44,10 +49,31 @@ class ParsedSpec:
             problems = ("spec.backfill is required for type Backfill, and allowed only for that type",)
         return cls(spec, in_one_sentence(problems))
 
-    @cached_property
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ParsedSpec) and (self.spec, self.problem) == (other.spec, other.problem)
+
+    __hash__ = None  # type: ignore[assignment]  # the spec is not hashable
+
+    @property
+    def spec(self) -> MLJobSpec:
+        """The valid fields of the spec."""
+        if self._spec is None:
+            assert self._packed is not None
+            self._spec = MLJobSpec.model_validate(unpacked(self._packed))
+        return self._spec
+
+    @property
     def hash(self) -> str:
         """The hash of the spec, from :func:`spec_hash`."""
-        return spec_hash(self.spec)
+        if self._hash is None:
+            self._hash = spec_hash(self.spec)
+        return self._hash
+
+    def pack(self) -> None:
+        """Keep the spec in little memory until it is read again."""
+        if self._packed is None:
+            self._packed = packed(self.spec.model_dump(mode="json", by_alias=True, exclude_unset=True))
+        self._spec = None
 
 
 def spec_hash(spec: MLJobSpec) -> str:

@@ -1,13 +1,11 @@
 """The status of an MLJob as the API server has it, read into typed fields.
 
-A silent MLJob needs its status for its next step, which may be hours away. The status then lies
-compressed in memory, in about a tenth of the space, and is read again when somebody asks for it.
+A silent MLJob needs its status for its next step, which may be hours away. The status is then
+packed, and is read again when somebody asks for it.
 """
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,11 +13,10 @@ from mljob_contract.mljob import MLJobStatus
 
 from ..text.bounds import OUTPUTS
 from ..text.fitting import fitting
+from .packing import packed, unpacked
 
 _LISTS = ("tasks", "conditions", "history")
 """The lists of a status. From one version to the next, most of their items stay the same."""
-_FAST = 1
-"""zlib's fastest level. Slower levels save a few percent of a status."""
 
 
 class StoredStatus:
@@ -56,7 +53,7 @@ class StoredStatus:
         """The status as JSON."""
         if self._content is None:
             assert self._packed is not None
-            self._content = json.loads(zlib.decompress(self._packed))
+            self._content = unpacked(self._packed)
         return self._content
 
     @property
@@ -69,7 +66,7 @@ class StoredStatus:
     def pack(self) -> None:
         """Keep the status in little memory until it is read again."""
         if self._packed is None:
-            self._packed = zlib.compress(json.dumps(self.content, separators=(",", ":")).encode(), _FAST)
+            self._packed = packed(self.content)
         self._content = self._fields = None
 
     def read_items(self, content: Mapping[str, Any]) -> dict[str, list[Any]]:
