@@ -81,6 +81,16 @@ async def test_restart_writes_no_status_in_which_nothing_has_changed(world: Worl
     assert not [worker for worker in world.job_controller.workers.tracked.values() if worker.timer is not None]
 
 
+async def test_run_that_the_first_pass_shows_is_not_asked_for_by_itself(world: World) -> None:
+    """The relist comes before the MLJobs' steps have read what the feed says."""
+    await with_live_jobs(world, 3)
+    world.clock.tick(60)
+    await world.restart()
+    asked = len(world.airflow.calls)
+    await world.look()
+    assert set(world.airflow.calls[asked:]) == {"changed_runs", "changed_tasks", "active_runs"}
+
+
 async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.apply()
     await begin(world)

@@ -335,7 +335,7 @@ class ChangeFeedReader:
         # The runs of MLJobs that are submitted after the request are not in the list.
         followed = self._followed
         in_progress, runs = dict(followed.in_progress), set(followed.runs.values())
-        submitted, unread = set(followed.submitted), set(followed.unread)
+        submitted = set(followed.submitted)
         active = await self._dag_runs.active_runs()
         self._relisted_at = now
         for change in active:
@@ -345,8 +345,12 @@ class ChangeFeedReader:
         listed = {self._run(change) for change in active}
         unlisted = [key for key, run in in_progress.items() if key not in submitted or run not in listed]
         self._controller.vanished_runs.relist(self._airflow, now, unlisted)
-        for key in sorted(submitted.intersection([*unlisted, *unread])):
-            state = self._controller.lister.state(key, self._airflow)
+        # After a start, the feed has all tasks of thousands of runs, and their MLJobs' next steps read
+        # them.
+        lister = self._controller.lister
+        unread = [key for key in followed.unread if not lister.has_answer(key)]
+        async for key in in_turns(sorted(submitted.intersection([*unlisted, *unread]))):
+            state = lister.state(key, self._airflow)
             if state is not None and now - (state.job.status.submit_time or now) > OVERLAP:
                 self._controller.request_look_up(key)
         if not self._controller.vanished_runs.have_vanished(self._airflow):

@@ -41,6 +41,13 @@ class MLJobLister:
             return None
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
+    def has_answer(self, key: Key) -> bool:
+        """Return whether an answer of Airflow waits for an MLJob's next step, or a step is being
+        taken.
+        """
+        worker = self._workers.get(key)
+        return worker is not None and (worker.task is not None or bool(worker.inbox.snapshots))
+
     def unfinished(self, airflow: str) -> Iterator[State]:
         """Yield the states of unfinished MLJobs that have an attempt in an Airflow.
 
