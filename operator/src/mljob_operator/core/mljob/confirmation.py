@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..run.facts import RunFact
-from ..run.observed_run import CONFIRMED_WITHIN
+from ..run.task_merging import CONFIRMED_WITHIN
 from .current import CurrentAttempt
 from .inputs import Inputs
 
