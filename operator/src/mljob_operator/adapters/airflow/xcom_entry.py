@@ -12,7 +12,7 @@ from typing import Any
 from airflow_client.client import XComApi
 
 from . import absence
-from .answers import MAX_OBJECT_BYTES
+from .bodies import MAX_OBJECT_BYTES
 from .session import Session
 from .xcom_values import plain
 
