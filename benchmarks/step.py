@@ -29,6 +29,7 @@ from mljob_operator.controllers.mljob.steps import Steps
 from mljob_operator.controllers.mljob.upstreams import Upstreams
 from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.controllers.mljob.write_queue import WriteQueue
+from mljob_operator.core.airflow_instance.access import Namespace
 from mljob_operator.core.airflow_instance.admission import AdmissionQueue, Limits
 from mljob_operator.core.airflow_instance.catalog import AirflowCatalog
 from mljob_operator.core.mljob.attempts import next_run
@@ -43,6 +44,7 @@ SIZES = (5, 100)
 """How many tasks the MLJob has."""
 STEPS = 300
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+_NAMESPACE = Namespace("team-a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ class _NoAirflow:
     """The Airflows of an operator that sends no requests to Airflow."""
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        return AirflowCatalog()
+        return AirflowCatalog(namespace=_NAMESPACE)
 
     def limits(self, airflow: str) -> Limits:
         return Limits(None, ())

@@ -77,6 +77,10 @@ class FakeJobs(StoredObjects[Key]):
         body["metadata"].setdefault("annotations", {})[RETRY_REQUESTED_AT] = value
         self._touch(body)
 
+    def patch_status(self, key: Key, patch: Mapping[str, Any]) -> None:
+        """Patch the status, as another process does."""
+        self._patch_status(self.objects[key], patch)
+
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
         """Delete an MLJob, as a user does. Returns None if no finalizer keeps it."""
         return self._read(key) if self._delete(key, at.isoformat()) else None

@@ -67,7 +67,7 @@ def serve() -> None:
     import mljob_operator.main  # noqa: F401
 
     # The package imports these modules at their first use, with the models of all resources.
-    _ = client.CoreV1Api, client.CustomObjectsApi
+    _ = client.CoordinationV1Api, client.CoreV1Api, client.CustomObjectsApi
 
     # No process waits for the operators, so the kernel must not keep them as zombies.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

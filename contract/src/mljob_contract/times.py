@@ -12,7 +12,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 FIRST_YEAR, LAST_YEAR = 1900, 2999
 """The allowed years of a time, in the time's own offset."""
@@ -21,13 +21,29 @@ _LONG_OFFSET = re.compile(r"(.*[0-9])([+-])(24):([0-5][0-9]|60)|(.*[0-9])([+-])(
 """A time whose offset has 24 hours or 60 minutes, which Go accepts and Python does not."""
 
 
-def _convert_long_offset(value: object) -> object:
-    """Convert a text whose offset has 24 hours or 60 minutes to a time in UTC. Return any other
-    value unchanged.
+def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
+    """Return a time. ``read`` is pydantic's own validator, which refuses long offsets."""
+    try:
+        at: datetime = read(value)
+    except ValidationError:
+        converted = _convert_long_offset(value)
+        if converted is None:
+            raise
+        at = converted
+    if at.tzinfo is None:
+        raise ValueError("must have a time zone: Z, or an offset such as +01:00")
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return at
+
+
+def _convert_long_offset(value: object) -> datetime | None:
+    """Return the time in UTC of a text whose offset has 24 hours or 60 minutes, or None for any other
+    value.
     """
     match = _LONG_OFFSET.fullmatch(value) if isinstance(value, str) and len(value) < 64 else None
     if match is None:
-        return value
+        return None
     text, sign, hours, minutes = (part for part in match.groups() if part is not None)
     offset = timedelta(hours=int(hours), minutes=int(minutes))
     at = datetime.fromisoformat(text).replace(tzinfo=UTC)
@@ -37,13 +53,5 @@ def _convert_long_offset(value: object) -> object:
         raise ValueError("is before the year 1 or after the year 9999 in UTC") from None
 
 
-def _require_offset_and_year(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise ValueError("must have a time zone: Z, or an offset such as +01:00")
-    if not FIRST_YEAR <= at.year <= LAST_YEAR:
-        raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
-    return at
-
-
-Time = Annotated[datetime, BeforeValidator(_convert_long_offset), AfterValidator(_require_offset_and_year)]
+Time = Annotated[datetime, WrapValidator(_read)]
 """A time with a UTC offset, in the years 1900 to 2999."""

@@ -91,7 +91,12 @@ def registry(
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def mljob_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
         with _isolated(body):
-            job = read(dict(body), prefix)
+            # Most versions are those that this process has written.
+            job = read(
+                dict(body),
+                prefix,
+                operator.job_controller.latest((body["metadata"]["namespace"], body["metadata"]["name"])),
+            )
             if job is None:
                 return
             if type == "DELETED":

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -27,6 +26,7 @@ from .controllers.orphans import Orphans
 from .core.airflow_instance.admission import AdmissionQueue
 from .core.airflow_instance.credentials import Login
 from .core.airflow_instance.instance import Instance
+from .core.frozen import frozen
 from .core.run.run_key import SETTINGS_AIRFLOW
 from .core.run.vanishing import MissingRuns
 from .ports import (
@@ -46,7 +46,7 @@ from .settings import Settings
 from .sources.supervisor import RunInBackground, SourceSupervisor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ports:
     """The implementations of the ports: adapters, or fakes in tests.
 
@@ -75,7 +75,7 @@ class Ports:
     tracer: Tracer | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parts:
     """The connected parts of one operator process.
 

@@ -13,7 +13,8 @@ from mljob_contract.mljob import MAX_TASKS, StatusSource
 from mljob_operator.core.run.facts import Failure, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, fold, observe
 from mljob_operator.core.run.states import RunState, TaskState
-from mljob_operator.core.status.tasks import error_text, first_failure, summarise, within_bounds
+from mljob_operator.core.status.task_entry import error_text
+from mljob_operator.core.status.tasks import first_failure, summarise, within_bounds
 from tests.strategies import EPOCH, event, rest, task_events
 
 from .situations import failed, job, reported, running, task, under_way

@@ -5,11 +5,14 @@ acknowledged.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
-from mljob_operator.core.run.states import TaskState
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.news import REFINEMENT_WAITS
 from mljob_operator.errors import StoreUnavailable
 from tests.strategies import event
@@ -76,3 +79,32 @@ class TestWriting:
         await world.settle()
         assert world.done == [1]
         assert world.status.current_task == "extract"
+
+    async def test_end_that_another_process_has_written_stays_when_a_patch_gets_no_answer(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The watch reports the end while the patch is under way. The tasks of the end are later than
+        what this process knows of them.
+        """
+        monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", lambda *_: 0.01)
+        await world.apply()
+        await world.look()
+        ended = {"phase": "Failed", "reason": "TaskFailed", "message": "Task extract failed."}
+        tasks = [{"taskId": "extract", "state": "failed", "tryNumber": 1}]
+        run = world.airflow.only_run()
+        world.airflow.set_task(run, "extract", TaskState.FAILED)
+        world.airflow.end(run, RunState.FAILED)
+
+        def another_process_is_faster(_: Mapping[str, Any]) -> bool:
+            world.jobs.refuse = None
+            world.jobs.patch_status(KEY, ended | {"tasks": tasks})
+            world.job_controller.observe(Job.from_object(world.jobs.body(KEY)))
+            raise StoreUnavailable("the connection is lost")
+
+        world.jobs.refuse = another_process_is_faster
+        await world.tell(event("extract", TaskState.RUNNING))
+        status = world.jobs.body(KEY)["status"]
+        assert {name: status[name] for name in ended} == ended
+        later = [patch["tasks"] for patch in world.jobs.patches if patch.get("tasks")]
+        states = [task["state"] for listed in later for task in listed if task["taskId"] == "extract"]
+        assert set(states[states.index("failed") :]) == {"failed"}

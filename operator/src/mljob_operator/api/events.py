@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mljob_contract.history import (
@@ -27,6 +26,7 @@ from mljob_contract.history import (
 )
 
 from ..core.conf.redaction import Redaction
+from ..core.frozen import frozen
 from ..core.run.events import MAX_TEXT, Unreadable, read
 from ..core.run.facts import RunFact, TaskFact
 from ..core.run.run_key import RunKey
@@ -50,7 +50,7 @@ MAX_ENTRIES = 200_000
 _CURSOR = re.compile(r"\d{1,6}:\d{1,19}(?:,\d{1,6}:\d{1,19})*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventsRequest:
     """What a client asks for.
 

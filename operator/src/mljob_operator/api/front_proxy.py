@@ -13,12 +13,12 @@ import json
 import logging
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kubernetes.aio import client
 
 from ..adapters.kubernetes.requests import TIMEOUT, call
+from ..core.frozen import frozen
 from ..errors import CannotStart, Gone, StoreError
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class NoFrontProxy(CannotStart):
     """The ConfigMap does not name a front proxy to trust, or trusts too many callers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FrontProxy:
     """What identifies the front proxy.
 

@@ -10,7 +10,7 @@ from mljob_contract.mljob import MappedTasks, TaskStatus
 
 from ..core.run.run_key import RunKey
 from ..core.run.states import TaskState
-from ..core.status.tasks import TaskEntries
+from ..core.status.tasks import RunTasks
 from ..ports import DagTask
 from .readings import Reading
 
@@ -25,7 +25,7 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
         reading: What Airflow says of the run.
     """
     known = {task.task_id: task for task in structure}
-    states = {entry.status.task_id: entry.status for entry in TaskEntries().of(reading.tasks, None)}
+    states = {task.entry.status.task_id: task.entry.status for task in RunTasks().of(reading.tasks, None)}
     # Tasks that the run has and that the DAG has not any more come last, without edges.
     others = [DagTask(task_id, task_id, None, ()) for task_id in sorted(states.keys() - known.keys())]
     ordered = [*(known[task_id] for task_id in _in_order(structure)), *others]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from mljob_contract.run_api import LOG_GOES_ON, LOG_NOTICE, LogPosition
 
 from ..core.conf.redaction import Redaction
+from ..core.frozen import frozen
 from ..core.run.facts import TaskFact, TaskKey
 from ..core.run.followed_try import TryState, choose, try_state
 from ..core.text.spelling import meant
@@ -38,7 +39,7 @@ MAX_NAMES = 20
 _HOW_TO_WAIT = "Add follow=true to wait for it."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogRequest:
     """What a client asks for.
 

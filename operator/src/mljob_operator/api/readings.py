@@ -11,8 +11,8 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
+from ..core.frozen import frozen
 from ..core.run.facts import RunFact, TaskFact
 from ..core.run.run_key import RunKey
 from ..core.run.states import TERMINAL_RUN
@@ -31,7 +31,7 @@ PATIENCE = 120.0
 """How long a follower bears that Airflow can't be asked, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """What Airflow says of a run.
 

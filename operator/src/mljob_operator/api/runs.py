@@ -8,7 +8,6 @@ MLJob in it, and the access rules of the Airflow let the namespace run the DAG.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mljob_contract.mljob import MLJobStatus
@@ -17,6 +16,7 @@ from mljob_contract.run_id import RunId
 from ..controllers.mljob.hidden_texts import hidden_texts
 from ..core.conf.conf import has_secrets
 from ..core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
+from ..core.frozen import frozen
 from ..core.mljob.attempts import current
 from ..core.mljob.identity import runs_current_spec
 from ..core.mljob.job import Job
@@ -37,7 +37,7 @@ class NoRunYet(Refusal):
     """The MLJob has no run yet. Waiting may help."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShownRun:
     """The run of an MLJob that a client asks for.
 

@@ -7,9 +7,10 @@ Source: metav1.LabelSelector; Kubernetes' documentation, "Labels and Selectors".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from mljob_contract.airflow_instance import LabelRequirement, LabelSelector, SelectorOperator
+
+from .frozen import frozen
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str], *, complete: bool = True) -> bool:
@@ -43,7 +44,7 @@ def query(selector: LabelSelector) -> str:
     return ",".join(map(_condition, _requirements(selector)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Allowed:
     """The values that a label may have. ``None`` stands for an object without the label.
 

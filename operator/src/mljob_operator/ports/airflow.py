@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from mljob_contract.airflow_instance import InstanceHealth
 
 from ..core.airflow_instance.admission import Limits
 from ..core.airflow_instance.catalog import AirflowCatalog
+from ..core.frozen import frozen
 from .dag_runs import DagRuns
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeResult:
     """The version and the health of an Airflow."""
 
@@ -41,7 +41,7 @@ class Airflow(DagRuns, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class User:
     """The user of an Airflow, which is a namespace that runs a DAG. The access rule that admits the
     namespace and the DAG may have its own credentials.

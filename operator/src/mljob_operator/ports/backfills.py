@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from mljob_contract.backfill_marker import Marker
 
+from ..core.frozen import frozen
 from ..core.run.backfill import Backfill, BackfillRequest, BackfillRun
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackfillRunChange:
     """A run in Airflow's change feed (the list of recent changes) that belongs to an MLJob's
     backfill.

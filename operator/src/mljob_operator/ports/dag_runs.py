@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from mljob_contract.mljob import OutputSource
 
+from ..core.frozen import frozen
 from ..core.run.children import Child
 from ..core.run.facts import Question, RunFact, TaskFact, TaskKey
 from ..core.run.halt import Halt
@@ -19,7 +19,7 @@ from .backfills import Backfills
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunChange:
     """A run in a list of runs from Airflow.
 
@@ -33,7 +33,7 @@ class RunChange:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskChange:
     """A task instance in Airflow's change feed, which is the list of recent changes in the REST
     API.
@@ -44,7 +44,7 @@ class TaskChange:
     fact: TaskFact
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DagTask:
     """A task of a DAG.
 

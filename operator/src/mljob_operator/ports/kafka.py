@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from ..core.frozen import frozen
 from ..core.run.offsets import Partition
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """A Kafka message.
 
@@ -29,7 +29,7 @@ class Message:
     timestamp_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Link:
     """Whether the brokers of a topic are connected.
 
@@ -77,7 +77,7 @@ class EventSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistoryBatch(Generic[T]):
     """What a reader of a run's events has read at once.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from ..core.frozen import frozen
 from ..core.mljob.attempt_trace import AttemptTrace
 from .metrics import Meter
 
@@ -17,7 +17,7 @@ class Tracer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Telemetry:
     """What reports how the operator works.
 

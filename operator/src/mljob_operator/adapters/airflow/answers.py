@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
 
+from ...core.frozen import frozen
 from ...core.text.storable import cut
 from ...errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
 from .absence import NEVER, Absence
@@ -61,7 +61,7 @@ class Absent(Answer):
     """Airflow says that the object does not exist, with one of the texts in :mod:`.absence`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """The answer to an HTTP request.
 

@@ -16,6 +16,7 @@ from airflow_client.client import XComApi
 
 from mljob_contract.mljob import OutputSource
 
+from ...core.frozen import frozen
 from ...core.run.outputs import Outputs
 from .answers import Absent
 from .bodies import TooLarge
@@ -48,7 +49,7 @@ MAX_XCOMS = 1000
 mapped task."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _XCom:
     """The task instance that pushed an XCom, and the time of the push."""
 

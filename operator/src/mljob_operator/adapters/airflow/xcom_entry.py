@@ -6,18 +6,18 @@ The path in the REST API is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from airflow_client.client import XComApi
 
+from ...core.frozen import frozen
 from . import absence
 from .bodies import MAX_OBJECT_BYTES
 from .session import Session
 from .xcom_values import plain
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class XComEntry:
     """The value of an XCom.
 

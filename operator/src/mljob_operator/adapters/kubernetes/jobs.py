@@ -166,14 +166,15 @@ class Jobs(CustomObjects[Job]):
         return self._api.list_cluster_custom_object_without_preload_content, GROUP, VERSION, PLURAL
 
 
-def read(body: Mapping[str, Any], prefix: str | None = None) -> Job | None:
+def read(body: Mapping[str, Any], prefix: str | None = None, earlier: Job | None = None) -> Job | None:
     """Read an MLJob from an API object. If the object can't be read, log this and return None.
 
-    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`.
+    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`. ``earlier`` is an
+    earlier version of the object (:meth:`.Job.from_object`).
 
     If single fields don't fit the API's schema, ``Job.parsed.problem`` names them.
     """
-    return read_or_log(KIND, partial(Job.from_object, prefix=prefix), body)
+    return read_or_log(KIND, partial(Job.from_object, earlier=earlier, prefix=prefix), body)
 
 
 def _first_line(error: StoreError) -> str:

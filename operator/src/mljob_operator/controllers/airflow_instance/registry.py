@@ -21,6 +21,7 @@ from ...core.airflow_instance.admission import Limits
 from ...core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
 from ...core.airflow_instance.credentials import Login
 from ...core.airflow_instance.instance import Instance, defaults
+from ...core.frozen import frozen
 from ...core.run.run_key import SETTINGS_AIRFLOW
 from ...core.status.airflow_instance import Readiness
 from ...errors import AirflowInstanceNotFound, AirflowInstanceNotReady
@@ -47,7 +48,7 @@ class Changed(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OwnAirflow:
     """The Airflow of the operator's settings.
 

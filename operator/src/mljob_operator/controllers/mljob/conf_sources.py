@@ -80,9 +80,10 @@ class ConfSources:
         woken after this call. If the object is watched already, a timer wakes the MLJob. If the
         object is not watched yet but exists, the first item of the new watch wakes the MLJob.
         """
-        if self._closed:
+        needed = frozenset(references)
+        if self._closed or not (needed or key in self._followed):
             return
-        before, needed = self._followed.pop(key, frozenset()), frozenset(references)
+        before = self._followed.pop(key, frozenset())
         for reference in before - needed:
             watch = self._watches[reference]
             watch.keys.discard(key)

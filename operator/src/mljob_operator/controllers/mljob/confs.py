@@ -10,7 +10,7 @@ deleted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from ...core.conf.conf import (
     unknown_keys,
 )
 from ...core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
+from ...core.frozen import frozen
 from ...core.mljob.identity import has_one_spec, runs_current_spec
 from ...core.mljob.job import Job
 from ...core.mljob.state import State
@@ -48,7 +49,7 @@ UNKNOWN = Redaction(complete=False)
 """The redaction of a run whose values from Secrets are not known."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BuiltConf:
     """The conf of a run, built from the spec.
 
@@ -62,7 +63,7 @@ class BuiltConf:
     unknown_params: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _KnownSecrets:
     """The values from Secrets that are known for one MLJob.
 
@@ -204,7 +205,11 @@ class Confs:
         This is so if the spec names Secrets, if the spec named Secrets when a conf was built, or if
         the spec can't be read.
         """
-        return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._secrets_of(job).redaction.hidden)
+        return (
+            has_secrets(job.spec)
+            or job.parsed.problem is not None
+            or (job.key in self._known_secrets and bool(self._secrets_of(job).redaction.hidden))
+        )
 
     def _secrets_of_run(self, s: State) -> _KnownSecrets:
         """Return the values from Secrets that are known for the newest run.

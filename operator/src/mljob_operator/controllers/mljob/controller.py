@@ -157,6 +157,11 @@ class MLJobController:
             # Another process may have written this version, for example that the run is submitted.
             self._follow_again(job.key)
 
+    def latest(self, key: Key) -> Job | None:
+        """Return the latest version of an MLJob that this process knows, or None."""
+        worker = self.workers.get(key)
+        return worker.job if worker is not None else None
+
     def observe_deletion(self, key: Key, uid: str) -> None:
         """Handle the deletion of the MLJob with this uid, which the watch has reported."""
         self.workers.end_expiry(key, uid)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from ...core.frozen import frozen
 from ...core.mljob.job import Job
 from ...core.run.run_key import Key
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expiry:
     """The end of a finished MLJob's time to live.
 

@@ -12,13 +12,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ...core.frozen import frozen
 from ...core.mljob.activity import expects_change, has_recent_event, is_in_progress, is_still, last_event_at
 from ...core.mljob.state import State
 from ...core.run.halt import Halt
 from ...core.run.run_key import Key, RunKey
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Entry:
     """What the index knows of one MLJob that has an attempt.
 

@@ -9,7 +9,7 @@ from mljob_contract.mljob import MLJobStatus
 from ...core.mljob.attempt_trace import AttemptTrace
 from ...core.mljob.job import Job
 from ...core.mljob.job_labels import JobLabels
-from ...core.mljob.timeline import Timeline
+from ...core.mljob.timeline import Timeline, may_have_news
 from ...core.run.states import TERMINAL_PHASES
 from ...ports import Clock, JobMeter, Tracer
 
@@ -36,6 +36,8 @@ class Milestones:
             old: The status before.
             new: The status that this process has stored.
         """
+        if not may_have_news(old, new):
+            return
         labels = JobLabels.of(job)
         if new.phase in TERMINAL_PHASES and old.phase not in TERMINAL_PHASES:
             self._meter.finished(labels)

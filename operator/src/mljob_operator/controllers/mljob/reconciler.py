@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from ...core.frozen import frozen
 from ...core.mljob import actions, attempts
 from ...core.mljob.actions import Action, Expire, Release, Store, Wait
 from ...core.mljob.decisions import decide
@@ -46,7 +47,7 @@ exist.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """The result of :meth:`Reconciler.advance`.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from mljob_contract.mljob import MLJobStatus
 
 from ...core.conf.redaction import Redaction
+from ...core.frozen import frozen
 from ...core.mljob.actions import Action, Wait
 from ...core.mljob.job import Job
 from ...core.mljob.state import Stage, State
@@ -23,7 +23,7 @@ from ...core.status.events import WARNING, KubeEvent, events_of
 from ...core.status.messages import MAX_MESSAGE
 from ...core.status.news import is_significant
 from ...core.status.patches import merge_patch
-from ...core.status.tasks import TaskEntries
+from ...core.status.tasks import RunTasks
 from ...core.text.storable import cut
 from ...errors import OperatorError, Refused
 from ...logs import redacted_logger
@@ -48,7 +48,7 @@ warnings.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patch:
     """A change of a status.
 
@@ -226,7 +226,7 @@ class StatusWriter:
 
 
 def difference(
-    state: State, outputs: Outputs | None, *, ui_url: str | None, redaction: Redaction, entries: TaskEntries
+    state: State, outputs: Outputs | None, *, ui_url: str | None, redaction: Redaction, run_tasks: RunTasks
 ) -> Patch | None:
     """Return the patch from the stored status to the current status, or None if the two are equal.
 
@@ -235,10 +235,10 @@ def difference(
         outputs: The outputs of the run. None if the outputs were not read.
         ui_url: The base URL of the Airflow's UI. None if no Airflow has the name in the status.
         redaction: Redacts values from Secrets.
-        entries: The entries of tasks in the last status, which the next status can use again.
+        run_tasks: The tasks of earlier statuses of the MLJob, which the next status can use again.
     """
     job = state.job
-    status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, entries=entries)
+    status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, run_tasks=run_tasks)
     patch = merge_patch(job.stored_status, status)
     if not patch:
         return None

@@ -235,7 +235,7 @@ class Steps:
             worker.tracked.outputs,
             ui_url=self._reconciler.ui_url(state.run.airflow),
             redaction=redaction,
-            entries=worker.entries,
+            run_tasks=worker.run_tasks,
         )
         if patch is None:
             worker.refining_since = None
@@ -253,7 +253,7 @@ class Steps:
         try:
             written, sent_at = await self._writer.store(job, patch, worth)
             worker.accept(written, job)
-        except Conflict:
+        except StoreError:
             worker.drop_outdated_run(job)
             raise
         finally:

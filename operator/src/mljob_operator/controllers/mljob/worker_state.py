@@ -19,7 +19,7 @@ from ...core.run.halt import Halt
 from ...core.run.observed_run import LONG_AGO, fold, observe, tells_nothing_new
 from ...core.run.run_key import RunKey
 from ...core.run.states import TERMINAL_PHASES
-from ...core.status.tasks import TaskEntries
+from ...core.status.tasks import RunTasks
 
 Done = Callable[[], None]
 
@@ -60,7 +60,7 @@ class WorkerState:
         tracked: The MLJob with its observed run; None: the MLJob was not read yet.
         state: The state at the end of the last step; None: no step has ended since ``begin``.
         inbox: The input since the last step.
-        entries: The entries of tasks in the last status, which the next status can use again.
+        run_tasks: The tasks of earlier statuses of the MLJob, which the next status can use again.
         contradicted: The events that Airflow has contradicted and that the metrics have counted.
         done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
@@ -84,7 +84,7 @@ class WorkerState:
     tracked: TrackedJob | None = None
     state: State | None = None
     inbox: Inbox = field(default_factory=Inbox)
-    entries: TaskEntries = field(default_factory=TaskEntries)
+    run_tasks: RunTasks = field(default_factory=RunTasks)
     contradicted: frozenset[EventId] = frozenset()
     done: list[Done] = field(default_factory=list)
     unstored: list[Done] = field(default_factory=list)
@@ -130,7 +130,7 @@ class WorkerState:
         makes everything else again.
         """
         if self.task is None:
-            self.state, self.entries = None, TaskEntries()
+            self.state, self.run_tasks = None, RunTasks()
             if self.tracked is not None:
                 self.tracked.job.stored.pack()
 
@@ -157,7 +157,7 @@ class WorkerState:
         if not self.writing and _ends(self.tracked.job, job):
             self._begin_after_end(job)
             return
-        same = attempts.current(job.status) == attempts.current(self.tracked.job.status)
+        same = attempts.are_same(job.status, self.tracked.job.status)
         transient = None if same else self.takeover_state(job)
         if transient is None:
             self.tracked = replace(self.tracked, job=job)
@@ -165,8 +165,9 @@ class WorkerState:
             self.begin(job, transient)
 
     def drop_outdated_run(self, before: Job) -> None:
-        """Drop the observed run if another process has written the end of the run since ``before``,
-        the version for which the API server has refused a write.
+        """Drop the observed run if the end of the run has been written since ``before``, the version
+        for which a write failed. Either another process has written the end, or this write has
+        written it and only its answer was lost.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
             self._begin_after_end(self.job)

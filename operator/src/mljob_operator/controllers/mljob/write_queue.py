@@ -8,8 +8,7 @@ case by that time. So what waits for the same MLJob becomes one write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import TypeVar
 
@@ -65,9 +64,10 @@ class WriteQueue:
         self._pace = WritePace()
         self._under_way = 0
         self._waiting: dict[Worth, dict[object, tuple[int, Callable[[], None]]]] = {worth: {} for worth in Worth}
-        self._turns: dict[Key, asyncio.TimerHandle] = {}
+        self._turns: dict[Key, float] = {}
         self._tickets = self._grants = 0
         self._resume: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -106,12 +106,22 @@ class WriteQueue:
         return False
 
     def _begin_turn(self, key: Key) -> None:
-        self._turns[key] = asyncio.get_running_loop().call_later(TURN_SECONDS, self.end_turn, key)
+        loop = asyncio.get_running_loop()
+        self._turns[key] = expires_at = loop.time() + TURN_SECONDS
+        # One timer serves all turns, because nearly every turn is used long before it expires.
+        if self._expiry is None:
+            self._expiry = loop.call_at(expires_at, self._end_expired_turns)
+
+    def _end_expired_turns(self) -> None:
+        loop = asyncio.get_running_loop()
+        for key in [key for key, expires_at in self._turns.items() if expires_at <= loop.time()]:
+            self.end_turn(key)
+        next_at = min(self._turns.values(), default=None)
+        self._expiry = loop.call_at(next_at, self._end_expired_turns) if next_at is not None else None
 
     def end_turn(self, key: Key) -> None:
         """Give an unused turn back."""
-        if (expiry := self._turns.pop(key, None)) is not None:
-            expiry.cancel()
+        if self._turns.pop(key, None) is not None:
             self._end_write()
 
     def leave(self, key: Key) -> None:
@@ -130,20 +140,23 @@ class WriteQueue:
         Raises:
             StoreError: The error of the write.
         """
-        expiry = self._turns.pop(key, None) if key is not None else None
-        if expiry is not None:
-            expiry.cancel()
-        else:
+        if key is None or self._turns.pop(key, None) is None:
             if key is not None:
                 # An MLJob has one place. A turn from its other place would be of no use to it while
                 # it waits here.
                 self.leave(key)
             await self._turn(worth)
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            with self._observed():
-                return await request()
+            answer = await request()
+            self._pace.answered(clock() - began, clock())
+        except StoreUnavailable as error:
+            self._pace.refused(error.retry_after, clock())
+            raise
         finally:
             self._end_write()
+        return answer
 
     async def _turn(self, worth: Worth) -> None:
         if not self.is_busy and self._may_send():
@@ -165,18 +178,6 @@ class WriteQueue:
                 self._end_write()
             self._waiting[worth].pop(turn, None)
             raise
-
-    @contextmanager
-    def _observed(self) -> Iterator[None]:
-        """Let the pace learn from the answer to a write."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        try:
-            yield
-        except StoreUnavailable as error:
-            self._pace.refused(error.retry_after, clock())
-            raise
-        self._pace.answered(clock() - began, clock())
 
     def _may_send(self) -> bool:
         return self._under_way < self._pace.limit and asyncio.get_running_loop().time() >= self._pace.paused_until

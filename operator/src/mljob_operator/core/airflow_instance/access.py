@@ -11,12 +11,13 @@ Source: Python's fnmatch for globs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 
 from mljob_contract.airflow_instance import AccessRule, LabelSelector
 
 from .. import labels
+from ..frozen import frozen
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 """The label with the namespace's name, which Kubernetes sets on every namespace."""
@@ -34,7 +35,7 @@ may trigger them.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Namespace:
     """A namespace as access rules see it.
 

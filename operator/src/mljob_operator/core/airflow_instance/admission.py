@@ -21,9 +21,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
+from ..frozen import frozen
 from ..run.run_key import Key
 
 Rule = int | None
@@ -32,7 +32,7 @@ QueueKey = tuple[datetime, Key]
 """The sort key of a waiting MLJob: the time when the MLJob was created, then namespace and name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reservation:
     """An MLJob's claim to one of the active runs that an Airflow's limits allow.
 
@@ -50,7 +50,7 @@ class Reservation:
     active: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """The limits on the number of active runs of MLJobs in an Airflow. None means no limit.
 

@@ -8,10 +8,11 @@ cause does. The status stores the Airflow of an attempt that has begun.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
 
+from ..frozen import frozen
 from ..run.run_key import SETTINGS_AIRFLOW
 from ..text.sentences import capitalised
 from .access import EVERYBODY, MONITORING_DAGS, OUR_DAGS, Namespace, depends_on_labels, first_match, matches, refusal
@@ -26,7 +27,7 @@ AIRFLOW_GONE = "AirflowInstanceNotFound"
 """The reason in the status while the operator doesn't know the Airflow of a run any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Blocker:
     """A reason why a run can't start. Failed requests are not blockers.
 
@@ -46,7 +47,7 @@ class Blocker:
         return self.reason == "ConcurrencyLimit"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AirflowCatalog:
     """The Airflows that the operator knows, and what one MLJob may do with them.
 
@@ -265,7 +266,7 @@ def _full(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
 CHECKS = (_reserved, _not_found, _invalid_instance, _refused, _not_ready, _no_login, _full)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Names:
     """The names of an Airflow and of its access rules in messages.
 

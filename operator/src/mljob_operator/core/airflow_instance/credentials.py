@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import ClientAuthentication
+
+from ..frozen import frozen
 
 MAX_HEADERS = 16
 """The maximum number of HTTP headers from a Secret that requests to one Airflow may have."""
@@ -78,7 +79,7 @@ def unfit_headers(headers: Mapping[str, str]) -> str | None:
     return next((why for name, value in headers.items() if (why := unfit_header(name, value)) is not None), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OAuth2Client:
     """A client of an OAuth 2 provider.
 
@@ -94,7 +95,7 @@ class OAuth2Client:
     authentication: ClientAuthentication = ClientAuthentication.BASIC
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Login:
     """The credentials with which the operator logs in to an Airflow: ``user`` and ``password``,
     ``token``, ``token_file`` or ``oauth2``.

@@ -8,7 +8,6 @@ The Airflow of the operator's settings is not an object of the Kubernetes API. I
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
@@ -23,6 +22,7 @@ from mljob_contract.airflow_instance import (
     AirflowInstanceStatus,
 )
 
+from ..frozen import frozen
 from ..text.fitting import fitting, in_one_sentence
 
 _PLACEHOLDERS = {"url": "http://unknown.invalid", "credentials": {"tokenSecretRef": {"name": "unknown"}}}
@@ -31,7 +31,7 @@ URL.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Instance:
     """One AirflowInstance.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import ValidationError
@@ -18,6 +17,7 @@ from jsonschema import ValidationError
 from mljob_contract.mljob import MLJobSpec
 from mljob_contract.param_schema import ADDITIONAL_PARAMS
 
+from ..frozen import frozen
 from ..text.bounds import CONF
 from ..text.spelling import meant, of_param
 from ..text.storable import cut
@@ -36,7 +36,7 @@ MAX_KEY = 100
 """The maximum length of a key in a problem's text, in characters."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A ConfigMap or Secret that an entry of ``spec.confFrom`` names, or the outputs of an MLJob.
 

@@ -10,15 +10,14 @@ Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..frozen import frozen
 from .claims import Claims
 
 MIN_SECONDS, MAX_SECONDS = 2, 300
 """The bounds of a Lease's duration, in seconds. A Lease of another program may hold any number."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lease:
     """A version of a Lease.
 

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from ..frozen import frozen
 from .attempts import Attempt
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AddFinalizer:
     """Add the finalizer, so that Kubernetes keeps the MLJob while it has a run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CountRuns:
     """Count the runs of the MLJob's spec in Airflow, for runPolicy OncePerSpec. An earlier MLJob of
     the same name may have started several runs, and this MLJob takes over the newest of them.
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadUpstreams:
     """Read the MLJobs whose outputs the conf takes from the Kubernetes API."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BeginAttempt:
     """Begin this attempt. From then on, the status describes this attempt."""
 
     attempt: Attempt
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TakeOver:
     """Record in the status that this process submits the run of the attempt. The status named
     another process before, which then does not submit the run.
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Store:
     """Write the status before the next action, so that after a crash the next process knows which
     action was planned.
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Submit:
     """Trigger the dag run.
 
@@ -60,60 +60,60 @@ class Submit:
     conf_of: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClearFailed:
     """Clear the failed tasks of the run, and the tasks that did not run because of them, so that
     they run again.
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pause:
     """Pause or resume the backfill. Airflow starts no further runs of a paused backfill."""
 
     paused: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LookUpRun:
     """Ask Airflow for the run's state."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListTasks:
     """Ask Airflow for the run and all its task instances."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadQuestions:
     """Ask Airflow for the questions of tasks that await input."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TriggerCancellation:
     """Trigger the cancellation DAG for the run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckCancellation:
     """Ask Airflow whether the run of the cancellation DAG has started."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CancelDirectly:
     """Cancel the run through Airflow's REST API: set its unfinished task instances failed, then the
     run.
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HandleChildren:
     """Look for runs that tasks of the cancelled run have started. Cancel these runs if the spec
     says so, and report them in an Event.
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoteRetention:
     """Write into the run's note in Airflow that the run continues without its MLJob on purpose. The
     operator does not try this again after a failure, because the deletion of the MLJob does not
@@ -121,7 +121,7 @@ class NoteRetention:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Release:
     """Write the status, then remove the finalizer.
 
@@ -133,12 +133,12 @@ class Release:
     abandoned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expire:
     """Delete the finished MLJob, because its time to live has ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wait:
     """Do nothing until something changes, or until the given time. None means no time limit."""
 

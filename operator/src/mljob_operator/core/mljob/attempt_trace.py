@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase
 
+from ..frozen import frozen
 from .job import Job
 from .job_labels import JobLabels
 from .timeline import Interval, Timeline
@@ -22,7 +22,7 @@ ROOT = "attempt"
 """The name of the span of the whole attempt."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptTrace:
     """The trace of an attempt that has ended.
 

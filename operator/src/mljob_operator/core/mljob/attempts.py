@@ -10,12 +10,14 @@ has cleared the run in Airflow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, MLJobStatus, Phase, RunPolicy, UpstreamRun
 from mljob_contract.run_id import RunId
 
+from ..frozen import frozen
 from ..run.run_key import SETTINGS_AIRFLOW
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
@@ -33,6 +35,11 @@ MAX_MESSAGE = 300
 MAX_MESSAGE_BYTES = 600
 """The limits of an attempt's message in the history, in characters and in bytes of JSON."""
 
+_fields_of_attempt = attrgetter(
+    "attempts", "dag_id", "dag_run_id", "spec_hash", "airflow_instance", "submitted_by", "upstreams"
+)
+"""Returns the fields of a status from which :func:`current` makes the attempt."""
+
 _OF_ONE_RUN = (
     "dag_run_state",
     "start_time",
@@ -45,7 +52,7 @@ _OF_ONE_RUN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """One attempt of an MLJob.
 
@@ -83,6 +90,11 @@ def current(status: MLJobStatus) -> Attempt | None:
         status.submitted_by,
         tuple(status.upstreams or ()),
     )
+
+
+def are_same(one: MLJobStatus, other: MLJobStatus) -> bool:
+    """Return whether two statuses describe the same attempt."""
+    return _fields_of_attempt(one) == _fields_of_attempt(other) or current(one) == current(other)
 
 
 def closed(status: MLJobStatus) -> bool:

@@ -4,10 +4,9 @@ is not about paused DAGs, which are the subject of :mod:`..run.halt`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mljob_contract.mljob import Phase
 
+from ..frozen import frozen
 from .cancellation import Cancellation, CancelReason
 from .inputs import Inputs
 
@@ -15,7 +14,7 @@ RESUMING = "Resuming"
 """The reason in the status until Airflow has accepted the request to resume a backfill."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackfillPause:
     """The pause or the resumption of a backfill in progress, as ``spec.suspend`` asks for it.
 

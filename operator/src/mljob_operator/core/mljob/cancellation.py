@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, Phase
 
+from ..frozen import frozen
 from .capabilities import capabilities
 from .current import CurrentAttempt
 from .deadlines import Deadlines
@@ -30,7 +30,10 @@ class CancelReason(StrEnum):
     SPEC_CHANGED = "SpecChanged"
 
 
-@dataclass(frozen=True, slots=True)
+CANCEL_REASONS = frozenset(CancelReason)
+
+
+@frozen
 class Cancellation:
     """The cancellation of the newest attempt's run.
 
@@ -88,7 +91,7 @@ def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
 
 def _announced(inputs: Inputs, current: CurrentAttempt) -> CancelReason | None:
     status = inputs.job.status
-    if current.recorded and status.phase is Phase.CANCELLING and status.reason in set(CancelReason):
+    if current.recorded and status.phase is Phase.CANCELLING and status.reason in CANCEL_REASONS:
         return CancelReason(status.reason)
     return None
 

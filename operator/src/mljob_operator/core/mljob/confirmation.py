@@ -4,9 +4,9 @@ depend on answers of the REST API.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ..frozen import frozen
 from ..run.facts import RunFact
 from ..run.task_merging import CONFIRMED_WITHIN
 from .current import CurrentAttempt
@@ -18,7 +18,7 @@ come too early, because Airflow publishes the event of an end before it stores t
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Confirmation:
     """When the operator asks Airflow to confirm events.
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mljob_contract.mljob import MLJobStatus
 
+from ..frozen import frozen
 from ..run.run_key import RunKey
 from ..run.states import TERMINAL_PHASES
 from . import attempts
@@ -13,7 +12,7 @@ from .attempts import Attempt
 from .inputs import Inputs
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CurrentAttempt:
     """The newest attempt.
 

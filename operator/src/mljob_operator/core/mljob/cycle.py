@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from ..frozen import frozen
 
 MAX_SEARCHED = 100
 """The maximum number of MLJobs that are searched for a cycle."""
@@ -14,7 +15,7 @@ keeps its end, which says what to do.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CycleSearch:
     """The result of a search for a cycle.
 

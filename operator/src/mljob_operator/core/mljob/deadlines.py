@@ -6,11 +6,11 @@ run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mljob_contract.mljob import Phase
 
+from ..frozen import frozen
 from ..run.observed_run import ObservedRun
 from ..run.states import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
 from . import attempts
@@ -22,7 +22,7 @@ from .job import Job
 _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deadlines:
     """Times at which the MLJob's state changes without an event. None means that there is no such
     time.

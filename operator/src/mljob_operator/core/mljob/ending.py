@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ..frozen import frozen
 from ..run.states import RunState
 from .cancellation import Cancellation, CancelReason
 from .capabilities import capabilities
@@ -19,7 +19,7 @@ for the final phase read the outputs next.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ending:
     """The end of the newest attempt.
 

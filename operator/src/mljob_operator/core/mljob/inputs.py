@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from ..airflow_instance.catalog import AirflowCatalog
+from ..frozen import frozen
 from ..run.observed_run import ObservedRun
 from .job import Job
 from .transient_state import TransientState
 from .upstream import Upstream
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inputs:
     """The inputs of one round of the reconciler. A state depends only on its inputs.
 

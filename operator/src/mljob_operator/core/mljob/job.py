@@ -8,20 +8,20 @@ deleted. An invalid field of the status counts as absent, and the next write cor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_AT, MLJobSpec, MLJobStatus
 
+from ..frozen import frozen
 from ..run.run_key import Key
 from .finished import restored
 from .spec import ParsedSpec
 from .stored_status import StoredStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     """One MLJob.
 
@@ -103,14 +103,19 @@ class Job:
 
         Args:
             body: The object.
-            earlier: An earlier version of the object, or None. If the generation is still the same,
-                the spec of the earlier version is used.
+            earlier: An earlier version of the object, or None. What the object still has of it is
+                not read again.
             prefix: The prefix of this operator's dag run ids. None: the annotation
                 mljob.dev/finished is ignored.
         """
         meta = body["metadata"]
+        if earlier is not None and earlier.uid == meta["uid"]:
+            if earlier.resource_version == meta.get("resourceVersion"):
+                return earlier
+        else:
+            earlier = None
         annotations, key = meta.get("annotations") or {}, (meta["namespace"], meta["name"])
-        stored = StoredStatus(body.get("status"))
+        stored = StoredStatus(body.get("status"), earlier.stored if earlier is not None else None)
         recorded = restored(key, annotations, stored.fields, prefix) if prefix is not None else None
         return cls(
             namespace=meta["namespace"],
@@ -135,8 +140,7 @@ class Job:
 
 
 def _spec(body: Mapping[str, Any], earlier: Job | None) -> ParsedSpec:
-    meta = body["metadata"]
-    if earlier is not None and (earlier.uid, earlier.generation) == (meta["uid"], meta.get("generation")):
+    if earlier is not None and earlier.generation == body["metadata"].get("generation"):
         return earlier.parsed
     return ParsedSpec.of(body.get("spec"))
 

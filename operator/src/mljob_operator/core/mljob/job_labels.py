@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mljob_contract.mljob import Phase
 
+from ..frozen import frozen
 from ..run.run_key import SETTINGS_AIRFLOW
 from .job import Job
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobLabels:
     """The labels of an MLJob's metrics.
 

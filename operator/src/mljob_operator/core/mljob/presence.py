@@ -4,9 +4,9 @@ proof, because its consequences can't be undone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ..frozen import frozen
 from ..run.observed_run import ABSENCE_CONFIRMED_AFTER
 from .current import CurrentAttempt
 from .inputs import Inputs
@@ -15,7 +15,7 @@ VANISHED_LOOK_UP_EVERY = timedelta(seconds=60)
 """The time between two look-ups of a missing run while many runs are missing at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Presence:
     """What Airflow's answers and this process's requests prove about the run.
 

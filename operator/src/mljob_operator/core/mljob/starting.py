@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase, RetryStrategy, RunPolicy
 
 from ..airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, invalid_spec
+from ..frozen import frozen
 from ..run.states import TERMINAL_PHASES
 from . import attempts
 from .attempts import Attempt
@@ -24,7 +25,7 @@ from .upstream import NO_DEPENDENCIES, Dependencies, dependencies
 _MISSED_DEADLINES = (CancelReason.DEADLINE, CancelReason.PRE_RUNNING)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start:
     """The start of an MLJob's next run.
 

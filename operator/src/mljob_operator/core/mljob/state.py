@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from ..airflow_instance.catalog import AirflowCatalog
+from ..frozen import frozen
 from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
 from .backfill_pause import BackfillPause
@@ -56,7 +56,7 @@ class Stage(StrEnum):
     FINISHED = "Finished"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """The state of one MLJob in one round of the reconciler.
 

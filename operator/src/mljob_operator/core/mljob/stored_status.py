@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mljob_contract.mljob import MLJobStatus
@@ -16,6 +16,8 @@ from mljob_contract.mljob import MLJobStatus
 from ..text.bounds import OUTPUTS
 from ..text.fitting import fitting
 
+_LISTS = ("tasks", "conditions", "history")
+"""The lists of a status. From one version to the next, most of their items stay the same."""
 _FAST = 1
 """zlib's fastest level. Slower levels save a few percent of a status."""
 
@@ -25,15 +27,17 @@ class StoredStatus:
 
     Args:
         value: The status of an API object. Anything but an object counts as empty.
+        earlier: An earlier version of the status, or None. The items of lists that are in both versions
+            are not read again.
     """
 
     __slots__ = ("_content", "_fields", "_packed", "is_invalid")
 
-    def __init__(self, value: object) -> None:
+    def __init__(self, value: object, earlier: StoredStatus | None = None) -> None:
         self._content: Mapping[str, Any] | None = value if isinstance(value, Mapping) else {}
         self._packed: bytes | None = None
         self._fields: MLJobStatus | None
-        self._fields, problems = _read(self._content)
+        self._fields, problems = _read(self._content, earlier)
         self.is_invalid = bool(problems)
         """Whether the status has an invalid field, which counts as absent."""
 
@@ -59,7 +63,7 @@ class StoredStatus:
     def fields(self) -> MLJobStatus:
         """The valid fields of the status."""
         if self._fields is None:
-            self._fields, _ = _read(self.content)
+            self._fields, _ = _read(self.content, None)
         return self._fields
 
     def pack(self) -> None:
@@ -68,6 +72,27 @@ class StoredStatus:
             self._packed = zlib.compress(json.dumps(self.content, separators=(",", ":")).encode(), _FAST)
         self._content = self._fields = None
 
+    def read_items(self, content: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return the lists of a later version, with the items that this version has too as models. If
+        this version is packed, return nothing.
+        """
+        if self._content is None or self._fields is None or self.is_invalid:
+            return {}
+        return {
+            name: _with_models(later, self._content[name], getattr(self._fields, name))
+            for name in _LISTS
+            if isinstance(later := content.get(name), list) and name in self._content
+        }
 
-def _read(content: Mapping[str, Any]) -> tuple[MLJobStatus, tuple[str, ...]]:
-    return fitting(MLJobStatus, content, "status", bounds={"outputs": OUTPUTS}, placeholders={})
+
+def _with_models(later: list[Any], earlier: Sequence[Any], models: Sequence[Any]) -> list[Any]:
+    """Return the items of ``later``, each as the model of the equal item of ``earlier`` at the same
+    place if there is one.
+    """
+    read = [model if item == before else item for item, before, model in zip(later, earlier, models, strict=False)]
+    return read + later[len(read) :]
+
+
+def _read(content: Mapping[str, Any], earlier: StoredStatus | None) -> tuple[MLJobStatus, tuple[str, ...]]:
+    items = earlier.read_items(content) if earlier is not None else {}
+    return fitting(MLJobStatus, {**content, **items}, "status", bounds={"outputs": OUTPUTS}, placeholders={})

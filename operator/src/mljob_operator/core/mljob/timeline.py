@@ -4,17 +4,23 @@ so nothing else is stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from mljob_contract.mljob import MLJobStatus, Phase
 
+from ..frozen import frozen
 from ..run.states import RunState
 from . import attempts
 from .job import Job
 
+_ends_of_stages = attrgetter(
+    "attempts", "phase", "submit_time", "start_time", "dag_run_state", "completion_time", "history"
+)
+"""Returns the fields of a status that change when a stage ends."""
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Interval:
     """A stage of an attempt that is over.
 
@@ -31,7 +37,7 @@ class Interval:
         return max(0.0, (self.ends_at - self.begins_at).total_seconds())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timeline:
     """The stages of one attempt. A stage that is not over, or that was left out, is None.
 
@@ -88,6 +94,13 @@ class Timeline:
             whole=self.whole if before.whole is None else None,
             end=self.end if before.end is None else None,
         )
+
+
+def may_have_news(before: MLJobStatus, after: MLJobStatus) -> bool:
+    """Return whether a stage may have ended between two statuses of an MLJob. Most statuses only
+    report progress, and their timelines need not be compared.
+    """
+    return _ends_of_stages(before) != _ends_of_stages(after)
 
 
 def _interval(begins_at: datetime | None, ends_at: datetime | None) -> Interval | None:

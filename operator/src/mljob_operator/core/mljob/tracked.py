@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ..frozen import frozen
 from ..run.observed_run import ObservedRun
 from ..run.outputs import Outputs
 from .job import Job
 from .transient_state import TransientState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrackedJob:
     """One MLJob with everything that this process knows of it. The object is immutable: each change
     creates a new one.

@@ -4,14 +4,15 @@ after a restart, the next process asks Airflow instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from ..frozen import frozen
 from ..run.halt import Halt
 from .attempts import Attempt
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LastError:
     """The last request that failed.
 
@@ -37,7 +38,7 @@ class LastError:
     stalls: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CancelRequests:
     """What this process has asked Airflow to do to cancel a run.
 
@@ -59,7 +60,7 @@ class CancelRequests:
     sent_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransientState:
     """What this process has tried for an attempt.
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from mljob_contract.mljob import Condition, ConditionStatus, MLJobSpec, OutputsR
 from ..airflow_instance.catalog import Blocker
 from ..conf.conf import Source, has_secrets
 from ..conf.redaction import HIDDEN
+from ..frozen import frozen
 from ..run.outputs import ALL_OUTPUTS
 from ..text.storable import cut
 from .cycle import MAX_SEARCHED, find_cycle
@@ -55,7 +56,7 @@ follows, with its failure.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Upstream:
     """An MLJob whose outputs another MLJob takes.
 
@@ -107,7 +108,7 @@ class Upstream:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dependencies:
     """The upstream MLJobs of an MLJob.
 

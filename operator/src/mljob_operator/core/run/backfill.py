@@ -13,18 +13,19 @@ The marker names the MLJob and the attempt.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import MLJobSpec, ReprocessBehavior, StatusSource
 
+from ..frozen import frozen
 from .facts import EventId, RunFact, denies, later_run, latest_report, report_after_answer
 from .states import RunState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackfillRequest:
     """The backfill that the operator asks Airflow to create.
 
@@ -70,7 +71,7 @@ class BackfillRequest:
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Backfill:
     """A backfill as Airflow returns it.
 
@@ -100,7 +101,7 @@ class Backfill:
     completed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackfillRun:
     """A run of a backfill.
 
@@ -127,7 +128,7 @@ class BackfillRun:
         return self.run.ended
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObservedBackfill:
     """Everything that the operator knows of a backfill and its runs. The object is immutable: each
     change creates a new one.
@@ -189,7 +190,7 @@ class ObservedBackfill:
         return self.over and not self.members and not self.not_created
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackfillSnapshot:
     """What Airflow's REST API says of a backfill and all of its runs at one time.
 

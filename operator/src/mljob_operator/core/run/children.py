@@ -5,10 +5,10 @@ does not cancel children, so the operator cancels or reports them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mljob_contract.run_id import RunId
 
+from ..frozen import frozen
 from .run_key import RunKey
 
 MAX_CHILDREN = 50
@@ -19,7 +19,7 @@ MAX_NAMED = 5
 """The maximum number of runs that a message names."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Child:
     """A run in progress that a task of another run claims to have started.
 

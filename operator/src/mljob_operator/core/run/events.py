@@ -15,7 +15,6 @@ messages and reads the next message.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -37,6 +36,7 @@ from mljob_contract.events import (
 )
 from mljob_contract.mljob import StatusSource
 
+from ..frozen import frozen
 from ..text.storable import cut
 from .facts import Details, Failure, Report, RunFact, TaskFact
 from .states import RunState, TaskState
@@ -67,7 +67,7 @@ class Unreadable(ValueError):
         self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Envelope:
     """A message that was read: the run that it is about, and the fact that it reports.
 

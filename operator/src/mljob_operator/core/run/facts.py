@@ -8,11 +8,12 @@ records its source, because answers of the REST API take precedence over events.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 
 from mljob_contract.mljob import StatusSource
 
+from ..frozen import frozen
 from .states import RETRY_RANK, RUN_RANK, TASK_RANK, TERMINAL_RUN, RunState, TaskState
 
 END_GRACE = timedelta(seconds=10)
@@ -26,7 +27,7 @@ EventId = tuple[object, ...]
 """The identity of an event about a run or a task. Copies of an event have the same identity."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunFact:
     """A dag run's state.
 
@@ -182,7 +183,7 @@ def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool
     return at > queued and at.replace(microsecond=0) >= ended.replace(microsecond=0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """The progress (0 to 1) or the metrics that a task reports while the task runs. Within one try,
     the latest report counts.
@@ -194,7 +195,7 @@ class Report:
     metrics: Mapping[str, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """The error with which a try of a task failed."""
 
@@ -204,7 +205,7 @@ class Failure:
     type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """The question that a task asks a person while the task awaits input. ``subject`` is None if
     Airflow was asked and returned no subject.
@@ -214,7 +215,7 @@ class Question:
     subject: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Details:
     """What is known of a task instance besides its state.
 
@@ -235,7 +236,7 @@ class Details:
 NO_DETAILS = Details()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskFact:
     """A task instance's state.
 
@@ -311,7 +312,7 @@ class TaskFact:
         return self.state
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """What Airflow's REST API says of one run at one time.
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from ..conf.redaction import Redaction
+from ..frozen import frozen
 from ..text.storable import whole
 
 MAX_LINE = 16 * 1024
@@ -67,7 +67,7 @@ _SHOWN_OTHERWISE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogEntry:
     """One entry of a log.
 

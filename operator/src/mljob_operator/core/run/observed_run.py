@@ -24,11 +24,12 @@ changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 
 from mljob_contract.mljob import StatusSource
 
+from ..frozen import frozen
 from .backfill import BackfillRun, BackfillSnapshot, ObservedBackfill, as_one_run, with_change, with_snapshot
 from .facts import (
     EventId,
@@ -63,7 +64,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 """The time of a fact whose time is not known."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObservedRun:
     """One run and its task instances. The object is immutable: each change creates a new one.
 

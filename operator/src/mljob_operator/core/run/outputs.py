@@ -5,11 +5,11 @@ outputs that fit, and the names of the others.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mljob_contract.mljob import OutputSource
 
+from ..frozen import frozen
 from ..text.storable import cut, storable, stored_size, whole
 
 MAX_OUTPUTS_BYTES = 16 * 1024
@@ -27,7 +27,7 @@ NOT_HELD = f"{ALL_OUTPUTS} (the finalizer was removed before they were read)"
 """The entry of ``Outputs.omitted`` if somebody other than the operator removed the finalizer."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outputs:
     """The outputs that were read from Airflow, or the outputs for ``status.outputs``.
 

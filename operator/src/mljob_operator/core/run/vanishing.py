@@ -27,6 +27,7 @@ from datetime import datetime
 
 from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS
 
+from ..frozen import frozen
 from .run_key import SETTINGS_AIRFLOW, Key
 
 REASON = "RunsVanished"
@@ -46,7 +47,7 @@ def are_many(missing: int, followed: int) -> bool:
     return missing >= MIN_VANISHED and 2 * missing >= followed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vanished:
     """The runs that have vanished from an Airflow.
 

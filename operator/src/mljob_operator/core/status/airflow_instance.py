@@ -10,7 +10,7 @@ soon.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from mljob_contract.airflow_instance import IS_DEFAULT, AirflowInstanceStatus, C
 from mljob_contract.mljob import ConditionStatus
 
 from ..airflow_instance.instance import Instance, sends_in_the_clear
+from ..frozen import frozen
 from ..run.run_key import Key
 from .conditions import DesiredCondition, transition
 from .events import NORMAL, WARNING, KubeEvent
@@ -31,7 +32,7 @@ MAX_NAMED = 5
 HEALTHY = "healthy"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Readiness:
     """Whether an Airflow can be used, with the reason and message for the condition Ready."""
 
@@ -40,7 +41,7 @@ class Readiness:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoginProblem:
     """The reason and the message why the credentials of an access rule can't be used."""
 
@@ -69,7 +70,7 @@ class Brokers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """All inputs of an AirflowInstance's status.
 

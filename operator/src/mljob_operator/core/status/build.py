@@ -9,7 +9,7 @@ from mljob_contract.mljob import MLJobStatus, Phase
 
 from ..conf.redaction import NOTHING_HIDDEN, Redaction
 from ..mljob import attempts
-from ..mljob.cancellation import CancelReason
+from ..mljob.cancellation import CANCEL_REASONS
 from ..mljob.retry_request import with_retry_handled
 from ..mljob.spec_change import SpecChange
 from ..mljob.state import Stage, State
@@ -25,7 +25,8 @@ from .lost_outputs import lost_outputs
 from .messages import closing, summarise
 from .mljob_conditions import conditions_of, rerun_blocker
 from .summary import StatusSummary
-from .tasks import MAX_TASKS_BYTES, TaskEntries, TaskEntry, TaskSummary, first_failure, within_bounds
+from .task_entry import TaskEntry
+from .tasks import MAX_TASKS_BYTES, RunTasks, TaskSummary, first_failure, within_bounds
 from .tasks import summarise as summarise_tasks
 from .workloads import workload
 
@@ -47,7 +48,7 @@ def report(
     ui_url: str | None,
     outputs: Outputs | None = None,
     redaction: Redaction = NOTHING_HIDDEN,
-    entries: TaskEntries | None = None,
+    run_tasks: RunTasks | None = None,
 ) -> dict[str, Any]:
     """Return the status to store, as JSON.
 
@@ -57,10 +58,10 @@ def report(
             the Airflow.
         outputs: What the run published, or None to keep the stored outputs.
         redaction: The texts to hide.
-        entries: The entries of tasks from earlier statuses of the MLJob, to use again.
+        run_tasks: The tasks of earlier statuses of the MLJob, to use again.
     """
     state, outputs = redacted_state(state, outputs, redaction)
-    context = _context(state, ui_url, entries)
+    context = _context(state, ui_url, run_tasks)
     summary = summarise(context)
     old = state.current.status
     status = (with_retry_handled(old, state.job) if state.handles_retry else old).model_copy(
@@ -76,22 +77,22 @@ def report(
     return _within_bounds(_completed(context, _closed(context, status, summary), summary), context.tasks)
 
 
-def _context(state: State, ui_url: str | None, entries: TaskEntries | None) -> Context:
+def _context(state: State, ui_url: str | None, run_tasks: RunTasks | None) -> Context:
     url = None
     if state.current.submitted:
         url = state.current.status.dag_run_url if ui_url is None else workload(state.job).url(ui_url, state.run)
-    return Context(state, _tasks(state.current.status, state.observed_run, url, entries), url)
+    return Context(state, _tasks(state.current.status, state.observed_run, url, run_tasks), url)
 
 
 def _tasks(
-    old: MLJobStatus, observed_run: ObservedRun, url: str | None, entries: TaskEntries | None
+    old: MLJobStatus, observed_run: ObservedRun, url: str | None, run_tasks: RunTasks | None
 ) -> TaskSummary | None:
     """Return the summary of the tasks. Return None to keep the stored list: after a restart, the
     first events report fewer tasks than the stored status has.
     """
     if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
-    return summarise_tasks(observed_run, url, entries)
+    return summarise_tasks(observed_run, url, run_tasks)
 
 
 def _verdict(state: State, summary: StatusSummary) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def _failed_task(state: State, summary: StatusSummary) -> str | None:
     """
     if state.current.finished:
         return state.current.status.current_task
-    if summary.phase is not Phase.FAILED or summary.reason in set(CancelReason):
+    if summary.phase is not Phase.FAILED or summary.reason in CANCEL_REASONS:
         return None
     failure = first_failure(state.observed_run)
     return failure.task_id if failure is not None else None

@@ -10,13 +10,14 @@ the operator has written for an MLJob.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from mljob_contract.mljob import Condition, ConditionStatus
 
+from ..frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class DesiredCondition:
     """A condition to write, without its transition time."""
 

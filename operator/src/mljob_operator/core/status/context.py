@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from ..frozen import frozen
 from ..mljob.state import State
 from .tasks import TaskSummary
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Context:
     """A state, with the summary of its tasks and the URL of its run.
 

@@ -7,12 +7,12 @@ retry creates one Event. The reasons of Events are stable, because alerts match 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mljob_contract.mljob import RETRY_REQUESTED_AT, Condition, MLJobStatus, Phase
 
+from ..frozen import frozen
 from ..mljob.backfill_pause import RESUMING
-from ..mljob.cancellation import CancelReason
+from ..mljob.cancellation import CANCEL_REASONS
 from ..mljob.upstream import WAITING
 from ..run.children import Child, in_words
 from ..run.halt import Halt
@@ -40,12 +40,12 @@ _NO_WARNING = frozenset(
         "ConcurrencyLimit",
         WAITING,
         None,
-        *(cancel_reason.value for cancel_reason in CancelReason),
+        *CANCEL_REASONS,
     }
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KubeEvent:
     """A Kubernetes Event to create.
 
@@ -64,6 +64,7 @@ _WARNING_PHASES = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
 """Phases in which every new reason creates an Event, except the reasons in ``_NO_WARNING``. In
 other phases, only the reasons of a halted DAG create an Event.
 """
+_HALTS = frozenset(Halt)
 _CANCELLED = (Phase.CANCELLING, Phase.CANCELLED, Phase.SUSPENDED)
 """Phases of an MLJob whose tasks can only fail because the operator cancels, or has cancelled, the
 run. The tasks of a suspended backfill are not in the status.
@@ -100,7 +101,7 @@ def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     events.extend(_questions(old, new))
     if new.phase != old.phase:
         events.extend(_phase_change(old, new))
-    elif new.reason != old.reason and new.message and (new.phase in _WARNING_PHASES or new.reason in set(Halt)):
+    elif new.reason != old.reason and new.message and (new.phase in _WARNING_PHASES or new.reason in _HALTS):
         events.extend(_warning(new))
     return events
 
@@ -196,7 +197,7 @@ def _was_cancelled(status: MLJobStatus) -> bool:
     """Return whether the operator has begun to cancel the run, so that further tasks fail because
     of that. The status says so before the operator sends a request to Airflow.
     """
-    return status.phase in _CANCELLED or status.reason in set(CancelReason)
+    return status.phase in _CANCELLED or status.reason in CANCEL_REASONS
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:

@@ -20,26 +20,26 @@ status is as late: the operator reads changes from Airflow every 5 seconds by de
 """
 
 _TIMES = frozenset({"lastEventTime", "statusSource", "startTime"})
-_TASKS = frozenset({"tasks"})
+_LISTS = frozenset({"tasks", "conditions"})
 _TASK_TIMES = frozenset({"startTime", "endTime"})
 _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
 def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether two statuses of an MLJob differ in more than the exactness of their times."""
-    if _tasks_differ(old.get("tasks"), new.get("tasks")):
-        return True
     # The current task is the task that started last, so a more exact time may make another task the
     # current task.
     one_task = old.get("currentTask") == new.get("currentTask")
-    return _significant(old, one_task) != _significant(new, one_task)
-
-
-def _significant(status: Mapping[str, Any], one_task: bool) -> dict[str, Any]:
     ignored = _TIMES if one_task else _TIMES | _OF_CURRENT_TASK
-    kept = _without(status, ignored | _TASKS)
-    kept["conditions"] = [_without(condition, ignored) for condition in status.get("conditions") or ()]
-    return kept
+    return (
+        _tasks_differ(old.get("tasks"), new.get("tasks"))
+        or _without(old, ignored | _LISTS) != _without(new, ignored | _LISTS)
+        or _conditions(old, ignored) != _conditions(new, ignored)
+    )
+
+
+def _conditions(status: Mapping[str, Any], ignored: frozenset[str]) -> list[dict[str, Any]]:
+    return [_without(condition, ignored) for condition in status.get("conditions") or ()]
 
 
 def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping[str, Any]] | None) -> bool:

@@ -18,7 +18,8 @@ from ..text.storable import cut
 from .context import Context
 from .lost_outputs import LOST, NOT_READ, lost_outputs
 from .summary import StatusSummary
-from .tasks import MAX_SUBJECT, error_text, first_failure, input_url
+from .task_entry import MAX_SUBJECT, error_text, input_url
+from .tasks import first_failure
 from .workload import dag_url
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mljob_contract.mljob import Phase
 
+from ..frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class StatusSummary:
     """The phase of an MLJob, with the reason in one CamelCase word and the message in sentences."""
 

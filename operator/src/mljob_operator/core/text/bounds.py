@@ -10,15 +10,15 @@ exception for one object would affect the whole list.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from mljob_contract.mljob import MAX_CONF_BYTES, MAX_CONF_LEVELS
 
+from ..frozen import frozen
 from .storable import MAX_DEPTH
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bounds:
     """The limits of a JSON value.
 

@@ -1,0 +1,269 @@
+"""The entry of a task in ``status.tasks``: what it shows, and its size."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from mljob_contract.mljob import MAX_ERROR_LENGTH, InputRequest, MappedTasks, TaskErrorStatus, TaskStatus
+
+from ..frozen import frozen
+from ..run.facts import Failure, Report, TaskFact
+from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
+from ..text.storable import cut, stored_size
+
+MAX_FAILED_INDEXES = 20
+MAX_METRICS = 20
+MAX_METRIC_NAME = 63
+MAX_ERROR_TYPE = 120
+MAX_SUBJECT = 200
+
+# A mapped task has many instances, and its entry shows the first of these states that an instance
+# has. States that show a failure or activity come first.
+_STATES_BY_IMPORTANCE = (
+    TaskState.FAILED,
+    TaskState.UPSTREAM_FAILED,
+    TaskState.AWAITING_INPUT,
+    TaskState.RUNNING,
+    TaskState.RESTARTING,
+    TaskState.UP_FOR_RETRY,
+    TaskState.DEFERRED,
+    TaskState.UP_FOR_RESCHEDULE,
+    TaskState.QUEUED,
+    TaskState.SCHEDULED,
+    TaskState.NONE,
+    TaskState.SUCCESS,
+    TaskState.SKIPPED,
+    TaskState.REMOVED,
+)
+
+
+_BLANK = TaskStatus(task_id="", state="none")
+"""A status of a task without content. Copying this status takes a quarter of the time of
+``TaskStatus.model_construct``. Neither of these two ways validates the values.
+"""
+_OfTry = TypeVar("_OfTry", Report, Failure)
+
+
+@frozen
+class TaskEntry:
+    """One entry of ``status.tasks``.
+
+    Attributes:
+        status: The entry.
+        content: The entry as JSON.
+        size: The size of the entry in etcd, in bytes.
+        importance: The sort key for the choice of entries. If not all entries fit, those with the
+            smallest values are kept.
+        position: The sort key for the order of the list. Tasks are listed in the order in which
+            they started.
+    """
+
+    status: TaskStatus
+    content: dict[str, Any]
+    size: int
+    importance: tuple[int, float, str]
+    position: tuple[bool, float, str]
+
+    @classmethod
+    def of(cls, status: TaskStatus) -> TaskEntry:
+        """Return an entry, with all values that follow from ``status``."""
+        content = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return cls(
+            status,
+            content,
+            stored_size(content) + len(","),
+            _importance(status),
+            (status.start_time is None, _time(status.start_time), status.task_id),
+        )
+
+
+@frozen
+class RunTask:
+    """A task of a run, with all that the status needs of its task instances. As long as none of them
+    changes, nothing is computed again.
+
+    Attributes:
+        facts: The task instances. A task that is not mapped has one.
+        entry: The entry of the task.
+        states: How many task instances are in each state.
+        progress: The sum of the progress of the active task instances, each from 0 to 1.
+        activity: The sort key of the task instance that is most worth to be the current task, or
+            None if no task instance is active. Tasks that wait for a person come last in this
+            order, before them tasks on a worker, and then active tasks without a worker. Among
+            several such tasks, the task that started last comes last.
+    """
+
+    facts: tuple[TaskFact, ...]
+    entry: TaskEntry
+    states: Mapping[TaskState, int]
+    progress: float
+    activity: tuple[bool, bool, float, tuple[str, int]] | None
+
+    @classmethod
+    def of(cls, facts: tuple[TaskFact, ...], run_url: str | None) -> RunTask:
+        """Return the task of these task instances. ``run_url`` is the run's page in Airflow, from
+        which the link to the task's log is derived.
+        """
+        return cls(
+            facts,
+            TaskEntry.of(_status(facts[0].task_id, facts, run_url)),
+            Counter([fact.shown_state for fact in facts]) if len(facts) > 1 else {facts[0].shown_state: 1},
+            sum(map(_own_progress, facts)),
+            max((_activity(fact) for fact in facts if fact.state in ACTIVE_TASK), default=None),
+        )
+
+
+def _activity(fact: TaskFact) -> tuple[bool, bool, float, tuple[str, int]]:
+    return fact.awaits_input, fact.state not in WITHOUT_WORKER, _time(fact.start), fact.key
+
+
+def error_text(fact: TaskFact) -> str | None:
+    """Return the error of a failed task, such as ``ValueError: no such column``, or None if the
+    error is not known.
+    """
+    failure = _of_try(fact.details.failure, fact)
+    if failure is None:
+        return None
+    error = _error(failure)
+    return f"{error.type}: {error.message}" if error.type else error.message
+
+
+def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
+    """Return the URL of the page where a person can answer. If one task instance waits, this is the
+    page of the task instance. Otherwise this is the page with all waiting tasks of the run.
+    """
+    if len(waiting) > 1:
+        return f"{run_url}/required_actions"
+    (fact,) = waiting
+    instance = f"/mapped/{fact.map_index}" if fact.map_index >= 0 else ""
+    return f"{_task_url(run_url, fact.task_id)}{instance}/required_actions"
+
+
+def _own_progress(fact: TaskFact) -> float:
+    """Return the progress that an active task reports, from 0 to 1. The progress of any other task
+    is 0.
+    """
+    report = _of_try(fact.details.progress, fact)
+    if report is None or fact.shown_state not in ACTIVE_TASK:
+        return 0.0
+    return report.progress or 0.0
+
+
+def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
+    """Return ``said``, a report or a failure, if it is about the current try of the task. Otherwise
+    return None.
+    """
+    return detail if detail is not None and detail.try_number == fact.try_number else None
+
+
+def _task_url(run_url: str, task_id: str) -> str:
+    return f"{run_url}/tasks/{quote(task_id, safe='')}"
+
+
+def _status(task_id: str, group: Sequence[TaskFact], run_url: str | None) -> TaskStatus:
+    url = _task_url(run_url, task_id) if run_url else None
+    if len(group) == 1 and group[0].map_index < 0:
+        fact = group[0]
+        state = fact.shown_state
+        failing = state in (TaskState.FAILED, TaskState.UP_FOR_RETRY)
+        error = _of_try(fact.details.failure, fact) if failing else None
+        progress, metrics = _of_try(fact.details.progress, fact), _of_try(fact.details.metrics, fact)
+        percent = int(100 * progress.progress) if progress and progress.progress is not None else None
+        return _BLANK.model_copy(
+            update={
+                "task_id": task_id,
+                "state": str(state),
+                "try_number": fact.try_number,
+                "start_time": _seconds(fact.start),
+                "end_time": _seconds(fact.end) if state in FINISHED_TASK else None,
+                "progress": 100 if percent is not None and state is TaskState.SUCCESS else percent,
+                "metrics": _metrics(metrics.metrics or {}) if metrics else None,
+                "error": _error(error) if error else None,
+                "log_url": url,
+                "input": _input(group, run_url),
+            }
+        )
+
+    states = Counter(fact.shown_state for fact in group)
+    most_important = next(state for state in _STATES_BY_IMPORTANCE if states[state])
+    failed = sorted(fact.map_index for fact in group if fact.shown_state is TaskState.FAILED)
+    failures = [fact.details.failure for fact in group if fact.details.failure and fact.map_index in failed[:1]]
+    finished = sum(states[state] for state in FINISHED_TASK)
+    return TaskStatus.model_construct(
+        task_id=task_id,
+        state=str(most_important),
+        try_number=max(fact.try_number for fact in group),
+        start_time=_seconds(min((fact.start for fact in group if fact.start), default=None)),
+        end_time=_seconds(max((fact.end for fact in group if fact.end), default=None))
+        if finished == len(group)
+        else None,
+        progress=int(100 * (finished + sum(map(_own_progress, group))) / len(group)),
+        metrics=None,
+        error=_error(failures[0]) if failures else None,
+        log_url=url,
+        input=_input(group, run_url),
+        mapped=MappedTasks.model_construct(
+            total=len(group),
+            states={str(state): states[state] for state in _STATES_BY_IMPORTANCE if states[state]},
+            failed_indexes=failed[:MAX_FAILED_INDEXES] or None,
+        ),
+    )
+
+
+def _error(failure: Failure) -> TaskErrorStatus:
+    return TaskErrorStatus.model_construct(
+        type=cut(failure.type, MAX_ERROR_TYPE) if failure.type else None,
+        message=cut(failure.message, MAX_ERROR_LENGTH),
+    )
+
+
+def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
+    """Return the first ``MAX_METRICS`` metrics in the order of their names. NaN and infinity are
+    left out, because JSON has neither.
+    """
+    numbers = sorted((name, value) for name, value in reported.items() if math.isfinite(value))
+    return {cut(name, MAX_METRIC_NAME): value for name, value in numbers[:MAX_METRICS]}
+
+
+def _input(group: Sequence[TaskFact], run_url: str | None) -> InputRequest | None:
+    """Return the question that the task waits for. If several instances wait, this is the question
+    of the first instance. Return None if no instance waits.
+    """
+    waiting = [fact for fact in group if fact.awaits_input]
+    if not waiting:
+        return None
+    waiting.sort(key=lambda fact: fact.map_index)
+    question = waiting[0].details.question
+    subject = question.subject if question else None
+    return InputRequest.model_construct(
+        subject=cut(subject, MAX_SUBJECT) if subject else None,
+        url=input_url(run_url, waiting) if run_url else None,
+        instances=len(waiting) if waiting[0].map_index >= 0 else None,
+    )
+
+
+def _importance(entry: TaskStatus) -> tuple[int, float, str]:
+    state = task_state(entry.state)
+    if state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED):
+        group = 0 if state is TaskState.FAILED else 2
+    elif state in ACTIVE_TASK or state is TaskState.UP_FOR_RETRY:
+        group = 1
+    else:
+        group = 3
+    return group, -_time(entry.end_time or entry.start_time), entry.task_id
+
+
+def _seconds(at: datetime | None) -> datetime | None:
+    """Return the time without microseconds, since Kubernetes times have whole seconds
+    (metav1.Time).
+    """
+    return at.replace(microsecond=0) if at else None
+
+
+def _time(at: datetime | None) -> float:
+    return at.timestamp() if at else 0.0
