@@ -28,6 +28,7 @@ from benchmarks import (
     rates,
     step,
     table,
+    upgrade,
     view,
 )
 from benchmarks.bench_stack import DIRECTORY, BenchStack, MeasurementError, bench_stack
@@ -37,7 +38,7 @@ from devstack.errors import StackError
 from devstack.progress import elapsed, say
 
 RESULTS = Path(__file__).parent / "results"
-SIMULATED_PARTS = ("floor", "rates", "live", "push", "polling")
+SIMULATED_PARTS = ("floor", "rates", "upgrade", "live", "push", "polling")
 PARTS = ("delivery", *SIMULATED_PARTS, "fold", "step", "client", "view")
 FLOOR_JOBS = 400
 LATENCIES = "event_to_status"
@@ -106,6 +107,8 @@ class Run:
             self.results["floor"] |= {"jobs_per_second": round(both, 1), "again": again.as_json()}
             for row in found.values():
                 row["of_floor"] = round(row["jobs_per_second"] / both, 2)
+        if "upgrade" in self.parts:
+            self.results["upgrade"] = upgrade.measure(bench, seconds=20 if self.quick else upgrade.SECONDS).as_json()
         if "live" in self.parts:
             sizes: dict[int, live.Result] = {}
             for cost in live.measure(bench, self.live):

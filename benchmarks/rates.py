@@ -125,7 +125,9 @@ def _drive(
     )
     ends = bench.airflow.ends()
     wanted = set(names)
-    latencies = [seen[name] - at for run_id, at in ends.items() if (name := _name(run_id)) in wanted]
+    latencies = [
+        seen[name] - at for run_id, at in ends.items() if (name := name_of(run_id, PREFIX, NAMESPACE)) in wanted
+    ]
     if len(latencies) < count:
         raise MeasurementError(f"Airflow has ended {len(latencies)} runs of {count} MLJobs")
     said = bench.airflow.requests()
@@ -160,7 +162,9 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
         await writer.create_evenly(NAMESPACE, names, BUSY, rate)
 
 
-def _name(run_id: str) -> str:
-    """The MLJob's name in a run id of this benchmark, or an empty text."""
-    prefix = f"{PREFIX}.{NAMESPACE}."
+def name_of(run_id: str, operator: str, namespace: str) -> str:
+    """The MLJob's name in a run id, or an empty text if another operator or namespace has the run.
+    ``operator`` is the prefix of the operator's run ids.
+    """
+    prefix = f"{operator}.{namespace}."
     return run_id.removeprefix(prefix).split(".")[0] if run_id.startswith(prefix) else ""

@@ -28,6 +28,11 @@ GOALS = {
 def show(results: dict[str, Any]) -> None:
     """Print all results that there are."""
     _show_load(results)
+    if upgrade := results.get("upgrade"):
+        print(
+            f"\n{'upgrade of two replicas':<28}{upgrade['longest_gap_s']:>11} s without a status (goal 2), "
+            f"{upgrade['usual_gap_s']} s before it; {upgrade['submitted_twice']} submitted twice"
+        )
     _show_live(results.get("live", {}))
     _show_latencies(results.get("event_to_status", {}))
     if "delivery" in results:

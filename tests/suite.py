@@ -89,8 +89,10 @@ CHECKS = Part(
         (".venv/bin/codespell",),
         (".venv/bin/python", "-m", "devstack.actionlint"),
         (".venv/bin/zizmor", "--quiet", "--offline", ".github"),
-        (".venv/bin/python", "crds/generate.py", "--check"),
-        (".venv/bin/python", "crds/reference.py", "--check"),
+        (".venv/bin/python", "-m", "crds.generate", "--check"),
+        (".venv/bin/python", "-m", "crds.reference", "--check"),
+        (".venv/bin/python", "client/generate.py", "--check"),
+        (".venv/bin/python", "client/reference.py", "--check"),
         (".venv/bin/python", "release/version.py", "--check"),
     ),
 )

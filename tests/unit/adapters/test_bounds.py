@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import OutputSource
-from mljob_operator.adapters.airflow import answers, outputs, session
-from mljob_operator.adapters.airflow.answers import MAX_RETRY_AFTER, retry_after
+from mljob_operator.adapters.airflow import bodies, outputs, session
+from mljob_operator.adapters.airflow.response_headers import MAX_RETRY_AFTER, retry_after
 from mljob_operator.core.run.outputs import Outputs, bounded
 from mljob_operator.errors import AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
 from tests.scripted_airflow import (
@@ -105,7 +105,7 @@ async def test_page_with_too_many_values_is_requested_in_parts(server: ScriptedA
 async def test_answer_that_arrives_too_slowly_is_given_up(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "MAX_BODY_SECONDS", 0.1)
+    monkeypatch.setattr(bodies, "MAX_BODY_SECONDS", 0.1)
     server.told["get run"] = DRIPS
     with pytest.raises(AirflowUnavailable, match="had not sent its whole answer") as caught:
         await connect(server).get(DAG, RUN)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from mljob_contract.mljob import StatusSource
 from mljob_operator.core.run import observed_run as ledger_module
 from mljob_operator.core.run.facts import Details, Failure, RunFact, Snapshot, TaskFact
-from mljob_operator.core.run.observed_run import GRACE, ObservedRun, fold, observe
+from mljob_operator.core.run.observed_run import ObservedRun, fold, observe
 from mljob_operator.core.run.states import FINISHED_TASK, RunState, TaskState
+from mljob_operator.core.run.task_merging import GRACE
 from tests.strategies import EPOCH, event, rest, run_events, task_events
 
 AT = EPOCH

@@ -21,6 +21,43 @@ CONTENT: dict[str, Any] = {
 }
 
 
+def changed(number: int, **fields: Any) -> dict[str, Any]:
+    """A later version, in which one task has changed."""
+    tasks = [task | fields if index == number else task for index, task in enumerate(CONTENT["tasks"])]
+    return CONTENT | {"attempts": 3, "tasks": tasks}
+
+
+LATER: dict[str, dict[str, Any]] = {
+    "a task has changed": changed(3, state="running", startTime="2026-01-01T00:00:00+24:00"),
+    "a task is invalid": changed(3, state=["running"]),
+    "a task was added in front": CONTENT | {"tasks": [{"taskId": "first", "state": "none"}, *CONTENT["tasks"]]},
+    "a task was removed": CONTENT | {"tasks": CONTENT["tasks"][1:]},
+    "the tasks are gone": {"phase": "Queued"},
+    "the tasks are no list": CONTENT | {"tasks": "none"},
+    "conditions were added": CONTENT | {"conditions": [{"type": "Ready", "status": "True", "reason": "R"}]},
+}
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["known", "packed"])
+@pytest.mark.parametrize("earlier", [{}, CONTENT, LATER["a task is invalid"]], ids=["nothing", "all", "invalid"])
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER)
+def test_later_version_reads_the_same_whatever_is_known(
+    later: dict[str, Any], earlier: dict[str, Any], packed: bool
+) -> None:
+    before = StoredStatus(earlier)
+    if packed:
+        before.pack()
+    alone, after = StoredStatus(later), StoredStatus(later, before)
+    assert (after.content, after.fields, after.is_invalid) == (alone.content, alone.fields, alone.is_invalid)
+
+
+def test_only_the_changed_item_of_a_list_is_read_again() -> None:
+    before = StoredStatus(CONTENT)
+    after = StoredStatus(LATER["a task has changed"], before)
+    tasks = list(zip(before.fields.tasks or (), after.fields.tasks or (), strict=True))
+    assert [number for number, (one, other) in enumerate(tasks) if one is not other] == [3]
+
+
 @pytest.mark.parametrize("content", [{}, CONTENT])
 def test_packed_status_reads_as_before(content: dict[str, Any]) -> None:
     stored = StoredStatus(content)

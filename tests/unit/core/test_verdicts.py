@@ -16,8 +16,6 @@ from mljob_contract.mljob import StatusSource
 from mljob_operator.core.run.facts import END_GRACE, NO_DETAILS, Failure, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import (
     ABSENCE_CONFIRMED_AFTER,
-    CONFIRMED_WITHIN,
-    GRACE,
     MAX_DENIED,
     ObservedRun,
     fold,
@@ -25,6 +23,7 @@ from mljob_operator.core.run.observed_run import (
     observe_absence,
 )
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.run.task_merging import CONFIRMED_WITHIN, GRACE
 from tests.strategies import EPOCH, event, rest, task_events
 
 QUEUED, RUNNING, SUCCESS, FAILED = RunState.QUEUED, RunState.RUNNING, RunState.SUCCESS, RunState.FAILED

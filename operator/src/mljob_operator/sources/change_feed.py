@@ -34,8 +34,9 @@ from ..core.mljob import attempts
 from ..core.run.backfill import BackfillRun
 from ..core.run.facts import RunFact, Snapshot, TaskFact
 from ..core.run.halt import Halt
-from ..core.run.observed_run import ABSENCE_CONFIRMED_AFTER, GRACE
+from ..core.run.observed_run import ABSENCE_CONFIRMED_AFTER
 from ..core.run.run_key import Key, RunKey
+from ..core.run.task_merging import GRACE
 from ..errors import AirflowError, backoff
 from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 

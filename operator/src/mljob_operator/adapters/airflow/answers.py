@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,31 +19,10 @@ from ...core.frozen import frozen
 from ...core.text.storable import cut
 from ...errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
 from .absence import NEVER, Absence
+from .bodies import read_body
+from .response_headers import date_of, retry_after
 from .rows import Row
 
-MAX_PAGE_BYTES = 32 * 1024 * 1024
-"""The maximum number of bytes of one page of a list. Even a page of a hundred runs, each with the
-largest conf that an MLJob may have, stays below this limit."""
-MAX_OBJECT_BYTES = 4 * 1024 * 1024
-"""The maximum number of bytes of a single object: a run with its conf, a DAG with its params and
-documentation."""
-MAX_ERROR_BYTES = 64 * 1024
-"""The maximum number of bytes that are read of the body of an error."""
-BYTES_A_VALUE = 10
-"""An answer may hold one JSON value for every 10 bytes of its size limit. Many small values
-(``[],``) take thirty times their bytes in memory, and parsing them would block the operator for
-minutes."""
-FEW_VALUES = 1_000
-"""Every answer may hold this number of JSON values, even if its size limit is small."""
-MANY_VALUES = 1_000_000
-"""No answer may hold more JSON values than this, even if its size limit is large."""
-MAX_BODY_SECONDS = 60.0
-"""The longest time in seconds for reading the body of an answer."""
-MAX_RETRY_AFTER = 120.0
-"""The longest ``Retry-After`` in seconds that the operator honours. This is less than half of the
-time for which the deletion of an MLJob waits by default until the MLJob's run is cancelled.
-"""
-CHUNK = 64 * 1024
 MAX_QUOTE = 100
 """The maximum number of characters of an answer that an error quotes."""
 MAX_DETAIL = 500
@@ -84,10 +61,6 @@ class Absent(Answer):
     """Airflow says that the object does not exist, with one of the texts in :mod:`.absence`."""
 
 
-class TooLarge(AirflowUnreadable):
-    """The answer has too many bytes, or too many JSON values."""
-
-
 @frozen
 class Reply:
     """The answer to an HTTP request.
@@ -123,19 +96,12 @@ class Reply:
             max_bytes: The maximum number of bytes of a successful answer.
 
         Raises:
-            TooLarge: The successful answer has more than ``max_bytes`` bytes, or more JSON values
-                than ``BYTES_A_VALUE`` allows.
+            TooLarge: The successful answer has more than ``max_bytes`` bytes, or too many JSON
+                values for them.
             AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
             urllib3.exceptions.HTTPError: The connection broke.
         """
-        url = _url(response, base)
-        succeeded = 200 <= response.status < 300
-        body, whole = _body(response, max_bytes if succeeded else MAX_ERROR_BYTES, url)
-        if succeeded and not whole:
-            raise TooLarge(f"{url} answered with more than {max_bytes} bytes.", outcome_unknown=True)
-        if succeeded and _values(body) > (values := min(max(max_bytes // BYTES_A_VALUE, FEW_VALUES), MANY_VALUES)):
-            raise TooLarge(f"{url} answered with more than {values} values.", outcome_unknown=True)
-        return cls.head(response, base, body)
+        return cls.head(response, base, read_body(response, max_bytes, _url(response, base)))
 
     @classmethod
     def head(cls, response: urllib3.BaseHTTPResponse, base: str, body: bytes = b"") -> Reply:
@@ -147,7 +113,7 @@ class Reply:
             headers.get("content-type", "").strip(),
             headers.get("location", ""),
             retry_after(headers.get("retry-after", "")),
-            _date(headers.get("date", "")),
+            date_of(headers.get("date", "")),
             body,
         )
 
@@ -296,21 +262,6 @@ class Reply:
         )
 
 
-def retry_after(header: str, now: datetime | None = None) -> float:
-    """Return the seconds that a header ``Retry-After`` asks for. The header's value is a number of
-    seconds or a date (RFC 9110, 10.2.3).
-
-    The result is at most ``MAX_RETRY_AFTER``. It is 0 if the header is neither a number nor a date.
-    """
-    header = header.strip()
-    if re.fullmatch(r"[0-9]{1,9}", header):
-        return min(float(header), MAX_RETRY_AFTER)
-    moment = _date(header)
-    if moment is None:
-        return 0.0
-    return min(max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()), MAX_RETRY_AFTER)
-
-
 def _url(response: urllib3.BaseHTTPResponse, base: str) -> str:
     """Return the URL of an answer without user, password and query. ``base`` is the base URL of the
     server.
@@ -327,70 +278,10 @@ def _host(location: str) -> str:
         return "no host"
 
 
-def _date(header: str) -> datetime | None:
-    """Return the date in a header as a time in UTC, or None if the header is not a date."""
-    try:
-        moment = parsedate_to_datetime(header)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None
-
-
 def without_user(url: str) -> str:
     """Return a URL without user and password, for the messages of errors."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def clock_offset(date: datetime, now: datetime) -> timedelta:
-    """Return how far the server's clock is ahead of the operator's.
-
-    A difference of up to two seconds counts as zero, because HTTP dates have no fractions of
-    seconds.
-
-    Args:
-        date: The header Date of an answer.
-        now: The time by the operator's clock when the answer arrived.
-    """
-    offset = date - now
-    return offset if abs(offset) > timedelta(seconds=2) else timedelta(0)
-
-
-def _body(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> tuple[bytes, bool]:
-    """Read at most ``max_bytes`` bytes of a body. If the body is longer, close the connection.
-
-    Returns:
-        The bytes, and whether they are the whole body.
-
-    Raises:
-        AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
-    """
-    declared = response.headers.get("content-length", "")
-    if response.status < 300 and declared.isdecimal() and int(declared) > max_bytes:
-        response.close()
-        return b"", False
-    chunks: list[bytes] = []
-    size, late = 0, time.monotonic() + MAX_BODY_SECONDS
-    while chunk := response.read1(CHUNK):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > max_bytes:
-            response.close()
-            return b"".join(chunks)[:max_bytes], False
-        if time.monotonic() > late:
-            response.close()
-            raise AirflowUnavailable(
-                f"{url} had not sent its whole answer after {MAX_BODY_SECONDS:.0f} s.", outcome_unknown=True
-            )
-    return b"".join(chunks), True
-
-
-def _values(body: bytes) -> int:
-    """Return an upper bound of the number of JSON values in a body, without parsing the body.
-
-    Commas and brackets within strings are counted too.
-    """
-    return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def _problem(item: Any) -> str:

@@ -27,7 +27,8 @@ from ...errors import (
     ValidationFailed,
 )
 from . import absence
-from .answers import MAX_PAGE_BYTES, Absent, Answer
+from .answers import Absent, Answer
+from .bodies import MAX_PAGE_BYTES
 from .rows import assert_about
 from .run_requests import RunRequests
 from .session import PAGE, Session

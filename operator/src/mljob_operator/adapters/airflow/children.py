@@ -18,7 +18,8 @@ from mljob_contract.airflow_id import MAX_ID_LENGTH
 from ...core.run.children import MAX_CHILDREN, Child
 from ...core.run.states import TERMINAL_RUN, run_state
 from . import absence
-from .answers import Answer, TooLarge
+from .answers import Answer
+from .bodies import TooLarge
 from .run_requests import RunRequests
 from .session import Session
 from .xcom_entry import XComEntries

@@ -18,7 +18,8 @@ from mljob_contract.mljob import OutputSource
 
 from ...core.frozen import frozen
 from ...core.run.outputs import Outputs
-from .answers import Absent, TooLarge
+from .answers import Absent
+from .bodies import TooLarge
 from .session import Session
 from .xcom_entry import XComEntries
 from .xcom_values import stored_elsewhere

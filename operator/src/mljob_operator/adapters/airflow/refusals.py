@@ -22,7 +22,8 @@ from ...core.text.spelling import of_param
 from ...core.text.storable import cut
 from ...errors import TRIED_AGAIN, AirflowError, DagImportError, DagNotFound, SubmissionRefused, ValidationFailed
 from . import absence
-from .answers import MAX_PAGE_BYTES, Absent, Answer
+from .answers import Absent, Answer
+from .bodies import MAX_PAGE_BYTES
 from .rows import Row
 from .session import PAGE, Session
 

@@ -27,7 +27,8 @@ from ...errors import (
     after_effect,
 )
 from . import absence
-from .answers import MAX_PAGE_BYTES, Absent, Answer
+from .answers import Absent, Answer
+from .bodies import MAX_PAGE_BYTES
 from .refusals import Refusals
 from .rows import Row, assert_about, now, run_fact, task_fact
 from .session import Session

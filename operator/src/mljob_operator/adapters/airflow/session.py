@@ -26,8 +26,10 @@ from ...errors import AirflowUnavailable, AirflowUnreadable, AirflowUnsupported
 from ...ports import Gate
 from ..proxies import login_headers, pool_manager, proxy_for
 from .absence import NEVER, Absence
-from .answers import MAX_OBJECT_BYTES, MAX_PAGE_BYTES, Answer, Reply, TooLarge, clock_offset, without_user
+from .answers import Answer, Reply, without_user
+from .bodies import MAX_OBJECT_BYTES, MAX_PAGE_BYTES, TooLarge
 from .connection_errors import connection_errors
+from .response_headers import clock_offset
 from .rows import Row
 from .single_flight import SingleFlight
 from .tokens import tokens_of

@@ -6,7 +6,8 @@ from airflow_client.client import TaskApi
 
 from ...ports import DagTask
 from . import absence
-from .answers import MAX_PAGE_BYTES, Absent
+from .answers import Absent
+from .bodies import MAX_PAGE_BYTES
 from .rows import Row
 from .session import Session
 

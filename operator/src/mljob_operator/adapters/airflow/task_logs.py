@@ -18,7 +18,8 @@ from ...core.run.facts import TaskKey
 from ...core.run.log_lines import GROUP_END, HEADER, LogEntry
 from ...errors import AirflowUnavailable, AirflowUnreadable
 from . import absence
-from .answers import CHUNK, Absent
+from .answers import Absent
+from .bodies import CHUNK
 from .lanes import Run, Work
 from .log_document import LogDocument, NotALog
 from .session import Session

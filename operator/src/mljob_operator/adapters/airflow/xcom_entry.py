@@ -12,7 +12,7 @@ from airflow_client.client import XComApi
 
 from ...core.frozen import frozen
 from . import absence
-from .answers import MAX_OBJECT_BYTES
+from .bodies import MAX_OBJECT_BYTES
 from .session import Session
 from .xcom_values import plain
 

@@ -167,14 +167,25 @@ class Jobs(CustomObjects[Job]):
 
 
 def read(body: Mapping[str, Any], prefix: str | None = None, earlier: Job | None = None) -> Job | None:
-    """Read an MLJob from an API object. If the object can't be read, log this and return None.
+    """Read an MLJob from an API object of a list or a watch. If the object can't be read, log this and
+    return None.
 
-    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`. ``earlier`` is an
-    earlier version of the object (:meth:`.Job.from_object`).
+    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`. ``earlier`` is the
+    latest version that this process knows, and is returned if the object is this version.
 
     If single fields don't fit the API's schema, ``Job.parsed.problem`` names them.
     """
-    return read_or_log(KIND, partial(Job.from_object, earlier=earlier, prefix=prefix), body)
+
+    def read_version(version: Mapping[str, Any]) -> Job:
+        meta = version["metadata"]
+        if earlier is not None and (earlier.uid, earlier.resource_version) == (
+            meta["uid"],
+            meta.get("resourceVersion"),
+        ):
+            return earlier
+        return Job.from_object(version, earlier, prefix=prefix)
+
+    return read_or_log(KIND, read_version, body)
 
 
 def _first_line(error: StoreError) -> str:

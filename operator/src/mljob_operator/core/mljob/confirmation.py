@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ..frozen import frozen
 from ..run.facts import RunFact
-from ..run.observed_run import CONFIRMED_WITHIN
+from ..run.task_merging import CONFIRMED_WITHIN
 from .current import CurrentAttempt
 from .inputs import Inputs
 

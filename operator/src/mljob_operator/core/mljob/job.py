@@ -109,10 +109,7 @@ class Job:
                 mljob.dev/finished is ignored.
         """
         meta = body["metadata"]
-        if earlier is not None and earlier.uid == meta["uid"]:
-            if earlier.resource_version == meta.get("resourceVersion"):
-                return earlier
-        else:
+        if earlier is not None and earlier.uid != meta["uid"]:
             earlier = None
         annotations, key = meta.get("annotations") or {}, (meta["namespace"], meta["name"])
         stored = StoredStatus(body.get("status"), earlier.stored if earlier is not None else None)

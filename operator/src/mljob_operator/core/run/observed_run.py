@@ -10,7 +10,7 @@ by Airflow's clock. So the result is the same if events arrive twice, late or in
 The REST API has the true state, but an answer may be older than an event that reached the operator
 first. Within ``GRACE`` after an event, an answer may therefore move a task forward, but not back.
 An event of a try's end is believed for ``CONFIRMED_WITHIN``, because a worker publishes the end
-before it reports the end to Airflow.
+before it reports the end to Airflow (:mod:`.task_merging`).
 
 Most answers come from the change feed, which is the list of recent changes that the operator reads
 every few seconds. The change feed repeats each change for longer than ``GRACE``, so a change that
@@ -26,18 +26,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from mljob_contract.mljob import StatusSource
 
 from ..frozen import frozen
 from .backfill import BackfillRun, BackfillSnapshot, ObservedBackfill, as_one_run, with_change, with_snapshot
 from .facts import (
-    Details,
     EventId,
-    Failure,
     Question,
-    Report,
     RunFact,
     Snapshot,
     TaskFact,
@@ -48,16 +44,9 @@ from .facts import (
     latest_report,
     report_after_answer,
 )
-from .states import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState
+from .states import FINISHED_TASK, RunState
+from .task_merging import is_recent, merge_answer, merge_event
 
-GRACE = timedelta(seconds=3)
-"""How long an event is believed although an answer of the REST API contradicts it. Airflow may have
-read its database for the answer before the change was stored there.
-"""
-CONFIRMED_WITHIN = timedelta(seconds=30)
-"""How long an event is shown without confirmation by the REST API. This time is several times as
-long as the interval of the change feed, which confirms most events.
-"""
 ABSENCE_CONFIRMED_AFTER = timedelta(seconds=3)
 """The minimum time between two answers of Airflow that it does not have the run. The run counts as
 not found after the second answer.
@@ -73,8 +62,6 @@ forgotten first.
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 """The time of a fact whose time is not known."""
-
-_Timed = TypeVar("_Timed", Report, Failure)
 
 
 @frozen
@@ -184,7 +171,7 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
         old = known.get(fact.key)
         if old is None and len(known) >= MAX_TASKS:
             continue
-        new = fact if old is None else _merge(old, fact, past=_is_outdated_event(fact, observed_run.run))
+        new = fact if old is None else merge_event(old, fact, past=_is_outdated_event(fact, observed_run.run))
         if new is not old:
             if tasks is None:
                 tasks = dict(observed_run.tasks)
@@ -246,14 +233,14 @@ def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
             tasks[fact.key] = fact
             continue
         past = _is_outdated_event(old, run)
-        merged = tasks[fact.key] = _merge_answer(old, fact, final=snapshot.final or past)
+        merged = tasks[fact.key] = merge_answer(old, fact, final=snapshot.final or past)
         if old.unconfirmed and not past and (merged.try_number, merged.rank) < (old.try_number, old.rank):
             contradicted.append(old.event_id)
     if snapshot.complete:
         listed = {fact.key for fact in snapshot.tasks}
         unlisted = {key: fact for key, fact in tasks.items() if key not in listed}
         for key, fact in unlisted.items():
-            if snapshot.final or not _is_recent(fact, snapshot.requested_at):
+            if snapshot.final or not is_recent(fact, snapshot.requested_at):
                 del tasks[key]
                 contradicted += [fact.event_id] if fact.unconfirmed else []
     return replace(
@@ -360,126 +347,3 @@ def started_by(fact: TaskFact) -> RunFact:
 def _is_outdated_event(fact: TaskFact, run: RunFact | None) -> bool:
     """Return whether a fact is an event from before the run was last queued."""
     return fact.source is StatusSource.KAFKA and run is not None and is_before_queuing(fact, run)
-
-
-def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
-    """Combine an event with what is known of its task instance. The result has the later state, and
-    the latest report and failure of both. ``past`` says that ``new`` is from before the run was
-    cleared, so its state is ignored.
-    """
-    facts = (old,) if past else (old, new)
-    latest = max(facts, key=lambda fact: fact.order)
-    starts = [fact.start for fact in facts if fact.start and fact.try_number == latest.try_number]
-    ends = [fact.end for fact in facts if fact.end and (fact.try_number, fact.rank) == (latest.try_number, latest.rank)]
-    same = (old.try_number, old.state, old.certain) == (latest.try_number, latest.state, latest.certain)
-    merged = replace(
-        latest,
-        confirmed=latest.confirmed or (latest is not old and same and not old.unconfirmed),
-        max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
-        start=min(starts, default=None),
-        # An event of Airflow's own producer has no time of the end. The time then comes from the
-        # event of the MLJob provider.
-        end=min(ends, default=None),
-        details=Details(
-            progress=_latest(old.details.progress, new.details.progress),
-            metrics=_latest(old.details.metrics, new.details.metrics),
-            failure=_best_failure(old.details.failure, new.details.failure),
-            question=latest.details.question,
-        ),
-    )
-    return old if merged == old else merged
-
-
-def _merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
-    """Return what is known of a task instance after an answer of the REST API."""
-    if old.source is StatusSource.REST:
-        accepted = final or rest.observed_at >= old.observed_at
-    else:
-        ahead = (rest.try_number, rest.rank) >= (old.try_number, old.rank) and not _overtaken(old, rest)
-        accepted = final or ahead or not (_is_recent(old, rest.observed_at) or _unstored_end(old, rest))
-    base = rest if accepted else old
-    if accepted and (old.state, old.try_number, old.certain) == (rest.state, rest.try_number, rest.certain):
-        # The answer says nothing new, so the source that reported the state first stays.
-        event_first = old.source is StatusSource.KAFKA
-        base = replace(
-            rest,
-            source=old.source,
-            occurred_at=old.occurred_at,
-            observed_at=old.observed_at if event_first else rest.observed_at,
-            confirmed=event_first,
-        )
-    details = _without_contradicted(old.details, rest) if accepted else old.details
-    is_asked = base.awaits_input and base.try_number == old.try_number
-    return replace(
-        base,
-        max_tries=rest.max_tries if rest.max_tries is not None else old.max_tries,
-        details=Details(
-            progress=details.progress,
-            metrics=details.metrics,
-            failure=_best_failure(details.failure, rest.details.failure),
-            question=old.details.question if is_asked else None,
-        ),
-    )
-
-
-def _without_contradicted(details: Details, rest: TaskFact) -> Details:
-    """Return the details of a task instance, except details that the REST API contradicts: reports
-    of tries that have not begun, and the failure of a try that is still in progress.
-    """
-    try_number = rest.try_number
-
-    def reached(report: Report | None) -> Report | None:
-        return report if report is not None and report.try_number <= try_number else None
-
-    last_failed = try_number if rest.rank >= RETRY_RANK else try_number - 1
-    failure = details.failure
-    if failure is not None and failure.try_number > last_failed:
-        failure = None
-    return replace(details, progress=reached(details.progress), metrics=reached(details.metrics), failure=failure)
-
-
-def _is_recent(fact: TaskFact, requested_at: datetime) -> bool:
-    """Return whether an event is so recent that an answer of the REST API may not include it."""
-    return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
-
-
-def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
-    """Return whether the answer of the REST API is older than an event that moved the task to
-    another active state within its try. Such an answer could show a task as waiting for a person
-    who has answered already.
-    """
-    moved = event.state is not rest.state and event.state in ACTIVE_TASK and rest.state in ACTIVE_TASK
-    return moved and event.try_number == rest.try_number and rest.observed_at < event.observed_at
-
-
-def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Return whether a recent event has ended the try that the REST API still shows in progress.
-
-    A worker publishes the end of a try before it reports the end to the api-server. If the worker
-    takes longer than ``CONFIRMED_WITHIN`` for its report, the status shows the state that Airflow
-    has.
-    """
-    recent = not old.confirmed and rest.observed_at < old.observed_at + CONFIRMED_WITHIN
-    return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK
-
-
-def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
-    if one is None or other is None:
-        return one or other
-    order_one, order_other = (one.try_number, one.occurred_at), (other.try_number, other.occurred_at)
-    if order_one == order_other and one != other:
-        # Two reports have the same time. The choice between them must not depend on the order in
-        # which they arrived. This case is rare, so comparing by ``repr`` may be slow.
-        return max(one, other, key=repr)
-    return other if order_other > order_one else one
-
-
-def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
-    """Return the failure of the later try. Of two failures of one try, return the failure that
-    names the class of its exception, or else the later failure.
-    """
-    if one is None or other is None:
-        return one or other
-    order_one = (one.try_number, one.type is not None, one.occurred_at, one.message)
-    order_other = (other.try_number, other.type is not None, other.occurred_at, other.message)
-    return other if order_other > order_one else one
