@@ -92,10 +92,10 @@ class RunTask:
         entry: The entry of the task.
         states: How many task instances are in each state.
         progress: The sum of the progress of the active task instances, each from 0 to 1.
-        activity: The sort key of the task instance that is most worth to be the current task, or
-            None if no task instance is active. Tasks that wait for a person come last in this
-            order, before them tasks on a worker, and then active tasks without a worker. Among
-            several such tasks, the task that started last comes last.
+        activity: How well the task fits as the current task: the largest value wins. None: no task
+            instance is active. A task that waits for a person comes before a task on a worker, and
+            that comes before an active task without a worker. Among several such tasks, the task that
+            started last comes first.
     """
 
     facts: tuple[TaskFact, ...]
