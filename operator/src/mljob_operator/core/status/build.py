@@ -28,6 +28,7 @@ from .summary import StatusSummary
 from .task_entry import TaskEntry
 from .tasks import MAX_TASKS_BYTES, RunTasks, TaskSummary, first_failure, within_bounds
 from .tasks import summarise as summarise_tasks
+from .whole_seconds import whole_seconds
 from .workloads import workload
 
 MAX_STATUS_BYTES = 64 * 1024
@@ -117,7 +118,7 @@ def _of_run(context: Context) -> dict[str, Any]:
         new |= {"dag_run_url": context.url, "submit_time": _submit_time(state)}
         if (run := state.observed_run.shown_run) is not None:
             new["dag_run_state"] = str(run.state)
-            new["start_time"] = _whole(run.start) or state.current.status.start_time
+            new["start_time"] = whole_seconds(run.start) or state.current.status.start_time
     newest = _newest(state.observed_run)
     if newest is not None and newest.occurred_at > LONG_AGO:
         new |= {"last_event_time": newest.occurred_at, "status_source": newest.source}
@@ -196,10 +197,14 @@ def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) ->
         # yet. The operator learns the end time at the latest when it lists the run's tasks for the
         # last time.
         has_end = run is not None and run.end is not None
-        return status.model_copy(update={"completion_time": _whole(run.end)}) if has_end and run is not None else status
+        return (
+            status.model_copy(update={"completion_time": whole_seconds(run.end)})
+            if has_end and run is not None
+            else status
+        )
     failed = summary.phase is Phase.FAILED and state.stage is Stage.ENDED and state.ending.cancelled_for is None
     count = (status.failed_attempts or 0) + 1 if failed else status.failed_attempts
-    return status.model_copy(update={"completion_time": _whole(context.ended_at), "failed_attempts": count})
+    return status.model_copy(update={"completion_time": whole_seconds(context.ended_at), "failed_attempts": count})
 
 
 def _submit_time(state: State) -> datetime | None:
@@ -220,13 +225,6 @@ def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
     if observed_run.shown_run is not None:
         facts.append(observed_run.shown_run)
     return max(facts, key=lambda fact: fact.occurred_at, default=None)
-
-
-def _whole(at: datetime | None) -> datetime | None:
-    """Return the time without microseconds, since Kubernetes times have whole seconds
-    (metav1.Time).
-    """
-    return at.replace(microsecond=0) if at else None
 
 
 def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ..frozen import frozen
 from ..run.facts import Failure, Report, TaskFact
 from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
 from ..text.storable import cut, stored_size
+from .whole_seconds import whole_seconds
 
 MAX_FAILED_INDEXES = 20
 MAX_METRICS = 20
@@ -92,10 +93,10 @@ class RunTask:
         entry: The entry of the task.
         states: How many task instances are in each state.
         progress: The sum of the progress of the active task instances, each from 0 to 1.
-        activity: The sort key of the task instance that is most worth to be the current task, or
-            None if no task instance is active. Tasks that wait for a person come last in this
-            order, before them tasks on a worker, and then active tasks without a worker. Among
-            several such tasks, the task that started last comes last.
+        activity: How well the task fits as the current task: the largest value wins. None: no task
+            instance is active. A task that waits for a person comes before a task on a worker, and
+            that comes before an active task without a worker. Among several such tasks, the task that
+            started last comes first.
     """
 
     facts: tuple[TaskFact, ...]
@@ -179,8 +180,8 @@ def _status(task_id: str, group: Sequence[TaskFact], run_url: str | None) -> Tas
                 "task_id": task_id,
                 "state": str(state),
                 "try_number": fact.try_number,
-                "start_time": _seconds(fact.start),
-                "end_time": _seconds(fact.end) if state in FINISHED_TASK else None,
+                "start_time": whole_seconds(fact.start),
+                "end_time": whole_seconds(fact.end) if state in FINISHED_TASK else None,
                 "progress": 100 if percent is not None and state is TaskState.SUCCESS else percent,
                 "metrics": _metrics(metrics.metrics or {}) if metrics else None,
                 "error": _error(error) if error else None,
@@ -198,8 +199,8 @@ def _status(task_id: str, group: Sequence[TaskFact], run_url: str | None) -> Tas
         task_id=task_id,
         state=str(most_important),
         try_number=max(fact.try_number for fact in group),
-        start_time=_seconds(min((fact.start for fact in group if fact.start), default=None)),
-        end_time=_seconds(max((fact.end for fact in group if fact.end), default=None))
+        start_time=whole_seconds(min((fact.start for fact in group if fact.start), default=None)),
+        end_time=whole_seconds(max((fact.end for fact in group if fact.end), default=None))
         if finished == len(group)
         else None,
         progress=int(100 * (finished + sum(map(_own_progress, group))) / len(group)),
@@ -256,13 +257,6 @@ def _importance(entry: TaskStatus) -> tuple[int, float, str]:
     else:
         group = 3
     return group, -_time(entry.end_time or entry.start_time), entry.task_id
-
-
-def _seconds(at: datetime | None) -> datetime | None:
-    """Return the time without microseconds, since Kubernetes times have whole seconds
-    (metav1.Time).
-    """
-    return at.replace(microsecond=0) if at else None
 
 
 def _time(at: datetime | None) -> float:

@@ -1,0 +1,12 @@
+"""The times of a status, most of which have whole seconds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+def whole_seconds(at: datetime | None) -> datetime | None:
+    """Return the time without microseconds, since Kubernetes times have whole seconds
+    (metav1.Time).
+    """
+    return at.replace(microsecond=0) if at else None
