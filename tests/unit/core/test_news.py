@@ -75,14 +75,17 @@ def test_the_first_status_is_significant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patch", "nothing"),
+    ("patch", "source", "nothing"),
     [
-        ({}, True),
-        ({"lastEventTime": EXACT}, True),
-        ({"lastEventTime": EXACT, "statusSource": "REST"}, True),
-        ({"lastEventTime": EXACT, "startTime": EXACT}, False),
-        ({"lastEventTime": EXACT, "percent": 50}, False),
+        ({}, "Kafka", True),
+        ({"lastEventTime": EXACT}, "REST", True),
+        ({"lastEventTime": EXACT, "statusSource": "REST"}, "REST", True),
+        ({"lastEventTime": EXACT}, "Kafka", False),
+        ({"lastEventTime": EXACT, "startTime": EXACT}, "REST", False),
+        ({"lastEventTime": EXACT, "percent": 50}, "REST", False),
     ],
 )
-def test_time_of_the_newest_change_alone_shows_nothing_new(patch: dict[str, Any], nothing: bool) -> None:
-    assert shows_nothing_new(patch) is nothing
+def test_answer_that_repeats_the_stored_status_shows_nothing_new(
+    patch: dict[str, Any], source: str, nothing: bool
+) -> None:
+    assert shows_nothing_new(patch, STATUS | {"statusSource": source} | patch) is nothing

@@ -241,7 +241,7 @@ def difference(
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, run_tasks=run_tasks)
     patch = merge_patch(job.stored_status, status)
-    if shows_nothing_new(patch):
+    if shows_nothing_new(patch, status):
         return None
     return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(job.stored_status, status))
 

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from mljob_contract.mljob import StatusSource
+
 REFINEMENT_WAITS = timedelta(seconds=5)
 """The maximum time that a refinement waits. The delay is acceptable, because without events the
 status is as late: the operator reads changes from Airflow every 5 seconds by default.
@@ -39,12 +41,12 @@ def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     )
 
 
-def shows_nothing_new(patch: Mapping[str, Any]) -> bool:
-    """Return whether a patch of a status changes only when its newest change was, and how the
-    operator learned of it. There is no newer change then: after a restart, Airflow says again what
-    the status shows.
+def shows_nothing_new(patch: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether a patch, which leads to the status ``new``, shows a reader nothing new: it is
+    empty, or Airflow's REST API has only said again what the stored status shows. After a restart,
+    it does so for each MLJob.
     """
-    return patch.keys() <= _OF_NEWEST
+    return not patch or (patch.keys() <= _OF_NEWEST and new.get("statusSource") == StatusSource.REST)
 
 
 def _conditions(status: Mapping[str, Any], ignored: frozenset[str]) -> list[dict[str, Any]]:
