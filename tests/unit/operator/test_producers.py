@@ -26,7 +26,7 @@ async def played(recording: Recording, producers: list[str]) -> tuple[dict[str, 
     async def tell(message: dict[str, Any]) -> None:
         fact = read(json.dumps(message).encode(), world.clock()).fact
         assert fact is not None
-        await world.tell(fact, run_id=message["run_id"])
+        await world.tell(fact, run_id=message["run_id"], dag_id=message["dag_id"])
 
     await recording.play(world, producers, begin=lambda: world.apply(dagId=recording.dag_id), tell=tell)
     return world.jobs.objects[KEY]["status"], len(world.jobs.patches)
@@ -36,6 +36,8 @@ async def played(recording: Recording, producers: list[str]) -> tuple[dict[str, 
 async def test_each_producer_leads_to_the_same_status_and_both_cost_no_more_patches(run: str) -> None:
     found = {name: await played(RECORDINGS[run], producers) for name, producers in PRODUCERS.items()}
 
+    _, without_messages = await played(RECORDINGS[run], [])
+    assert min(patches for _, patches in found.values()) > without_messages, "messages reach the MLJob"
     said = comparable({name: status for name, (status, _) in found.items()})
     assert said["ours"] == said["official"] == said["both"]
     assert_both_cost_no_more_than_one({name: patches for name, (_, patches) in found.items()})
