@@ -110,7 +110,7 @@ def set_task(task_id: str, state: TaskState) -> Step:
 def tell(*facts: Any) -> Step:
     async def step(world: World) -> None:
         if (run := latest_run(world)) is not None:
-            await world.tell(*facts, run_id=run.run_id)
+            await world.tell(*facts, run_id=run.run_id, dag_id=run.dag_id)
 
     return step
 
@@ -119,7 +119,7 @@ def tell_end(state: RunState) -> Step:
     async def step(world: World) -> None:
         if (run := latest_run(world)) is not None and run.state is state:
             fact = RunFact(state, StatusSource.KAFKA, run.end or world.clock(), world.clock())
-            await world.tell(fact, run_id=run.run_id)
+            await world.tell(fact, run_id=run.run_id, dag_id=run.dag_id)
 
     return step
 
