@@ -10,7 +10,13 @@ from airflow.executors.local_executor import LocalExecutor
 MODULES = (
     "airflow.providers.apache.kafka.hooks.produce",
     "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.decorators.sensor",
+    "airflow.providers.standard.operators.bash",
+    "airflow.providers.standard.operators.empty",
     "airflow.providers.standard.operators.trigger_dagrun",
+    "airflow.providers.standard.sensors.time_delta",
+    "airflow.providers.standard.triggers.file",
+    "airflow.providers.standard.triggers.temporal",
     "airflow.sdk.definitions.asset.metadata",
     "airflow.sdk.definitions.decorators",
     "airflow.sdk.execution_time.task_runner",
@@ -27,10 +33,8 @@ MODULES = (
 """The modules that tasks import. Their imports take more than half of the processor time of a
 task.
 """
-GIT_BUNDLE = "airflow.providers.git.bundles.git"
-"""The module of a DAG bundle class. Each task imports the classes of all DAG bundles. The oldest
-Airflow has no DAGs in git.
-"""
+OF_NEWER_AIRFLOWS = ("airflow.providers.git.bundles.git", "airflow.providers.standard.operators.hitl")
+"""Modules that the oldest Airflow does not have. Each task imports the classes of all DAG bundles."""
 
 
 class PreloadingExecutor(LocalExecutor):
@@ -40,6 +44,7 @@ class PreloadingExecutor(LocalExecutor):
         """Import the modules and fork the processes."""
         for name in MODULES:
             import_module(name)
-        with suppress(ModuleNotFoundError):
-            import_module(GIT_BUNDLE)
+        for name in OF_NEWER_AIRFLOWS:
+            with suppress(ModuleNotFoundError):
+                import_module(name)
         super().start()
