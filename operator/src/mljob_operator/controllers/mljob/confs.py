@@ -205,11 +205,7 @@ class Confs:
         This is so if the spec names Secrets, if the spec named Secrets when a conf was built, or if
         the spec can't be read.
         """
-        return (
-            has_secrets(job.spec)
-            or job.parsed.problem is not None
-            or (job.key in self._known_secrets and bool(self._secrets_of(job).redaction.hidden))
-        )
+        return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._secrets_of(job).redaction.hidden)
 
     def _secrets_of_run(self, s: State) -> _KnownSecrets:
         """Return the values from Secrets that are known for the newest run.

@@ -16,8 +16,8 @@ from ...core.run.facts import RunFact
 from ...core.run.run_key import Key, RunKey
 
 MAX_REMEMBERED = 10_000
-"""The maximum number of MLJobs, and of runs, that are remembered. An MLJob or
-a run that is forgotten is looked at again when it is delivered again, which changes nothing.
+"""The maximum number of MLJobs, and of runs, that are remembered. An MLJob or a run
+that is forgotten is looked at again when it is delivered again, which changes nothing.
 """
 
 

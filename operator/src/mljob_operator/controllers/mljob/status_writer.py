@@ -228,8 +228,8 @@ class StatusWriter:
 def difference(
     state: State, outputs: Outputs | None, *, ui_url: str | None, redaction: Redaction, run_tasks: RunTasks
 ) -> Patch | None:
-    """Return the patch from the stored status to the current status. Return None if the two are
-    equal, or differ only in when their newest change was.
+    """Return the patch from the stored status to the current status. Return None if it shows a reader
+    nothing new (:func:`.shows_nothing_new`).
 
     Args:
         state: The state of the MLJob.

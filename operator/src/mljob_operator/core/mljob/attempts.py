@@ -94,6 +94,7 @@ def current(status: MLJobStatus) -> Attempt | None:
 
 def are_same(one: MLJobStatus, other: MLJobStatus) -> bool:
     """Return whether two statuses describe the same attempt."""
+    # Equal fields are the usual case, and then no attempt has to be made.
     return _fields_of_attempt(one) == _fields_of_attempt(other) or current(one) == current(other)
 
 

@@ -1,4 +1,4 @@
-"""The entry of a task in ``status.tasks``: what it shows, and its size."""
+"""A task of a run, and its entry in ``status.tasks``."""
 
 from __future__ import annotations
 
@@ -110,11 +110,14 @@ class RunTask:
         """Return the task of these task instances. ``run_url`` is the run's page in Airflow, from
         which the link to the task's log is derived.
         """
+        states = Counter([fact.shown_state for fact in facts]) if len(facts) > 1 else {facts[0].shown_state: 1}
+        progress = sum(map(_own_progress, facts))
+        status = _mapped(facts, states, progress, run_url) if _is_mapped(facts) else _of_one(facts[0], run_url)
         return cls(
             facts,
-            TaskEntry.of(_status(facts[0].task_id, facts, run_url)),
-            Counter([fact.shown_state for fact in facts]) if len(facts) > 1 else {facts[0].shown_state: 1},
-            sum(map(_own_progress, facts)),
+            TaskEntry.of(status),
+            states,
+            progress,
             max((_activity(fact) for fact in facts if fact.state in ACTIVE_TASK), default=None),
         )
 
@@ -156,8 +159,8 @@ def _own_progress(fact: TaskFact) -> float:
 
 
 def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
-    """Return ``said``, a report or a failure, if it is about the current try of the task. Otherwise
-    return None.
+    """Return a report or a failure if it is about the current try of the task. Otherwise return
+    None.
     """
     return detail if detail is not None and detail.try_number == fact.try_number else None
 
@@ -166,51 +169,58 @@ def _task_url(run_url: str, task_id: str) -> str:
     return f"{run_url}/tasks/{quote(task_id, safe='')}"
 
 
-def _status(task_id: str, group: Sequence[TaskFact], run_url: str | None) -> TaskStatus:
-    url = _task_url(run_url, task_id) if run_url else None
-    if len(group) == 1 and group[0].map_index < 0:
-        fact = group[0]
-        state = fact.shown_state
-        failing = state in (TaskState.FAILED, TaskState.UP_FOR_RETRY)
-        error = _of_try(fact.details.failure, fact) if failing else None
-        progress, metrics = _of_try(fact.details.progress, fact), _of_try(fact.details.metrics, fact)
-        percent = int(100 * progress.progress) if progress and progress.progress is not None else None
-        return _BLANK.model_copy(
-            update={
-                "task_id": task_id,
-                "state": str(state),
-                "try_number": fact.try_number,
-                "start_time": whole_seconds(fact.start),
-                "end_time": whole_seconds(fact.end) if state in FINISHED_TASK else None,
-                "progress": 100 if percent is not None and state is TaskState.SUCCESS else percent,
-                "metrics": _metrics(metrics.metrics or {}) if metrics else None,
-                "error": _error(error) if error else None,
-                "log_url": url,
-                "input": _input(group, run_url),
-            }
-        )
+def _is_mapped(facts: Sequence[TaskFact]) -> bool:
+    return len(facts) > 1 or facts[0].map_index >= 0
 
-    states = Counter(fact.shown_state for fact in group)
-    most_important = next(state for state in _STATES_BY_IMPORTANCE if states[state])
-    failed = sorted(fact.map_index for fact in group if fact.shown_state is TaskState.FAILED)
-    failures = [fact.details.failure for fact in group if fact.details.failure and fact.map_index in failed[:1]]
-    finished = sum(states[state] for state in FINISHED_TASK)
+
+def _log_url(fact: TaskFact, run_url: str | None) -> str | None:
+    return _task_url(run_url, fact.task_id) if run_url else None
+
+
+def _of_one(fact: TaskFact, run_url: str | None) -> TaskStatus:
+    state = fact.shown_state
+    failing = state in (TaskState.FAILED, TaskState.UP_FOR_RETRY)
+    error = _of_try(fact.details.failure, fact) if failing else None
+    progress, metrics = _of_try(fact.details.progress, fact), _of_try(fact.details.metrics, fact)
+    percent = int(100 * progress.progress) if progress and progress.progress is not None else None
+    return _BLANK.model_copy(
+        update={
+            "task_id": fact.task_id,
+            "state": str(state),
+            "try_number": fact.try_number,
+            "start_time": whole_seconds(fact.start),
+            "end_time": whole_seconds(fact.end) if state in FINISHED_TASK else None,
+            "progress": 100 if percent is not None and state is TaskState.SUCCESS else percent,
+            "metrics": _metrics(metrics.metrics or {}) if metrics else None,
+            "error": _error(error) if error else None,
+            "log_url": _log_url(fact, run_url),
+            "input": _input((fact,), run_url),
+        }
+    )
+
+
+def _mapped(
+    facts: Sequence[TaskFact], states: Mapping[TaskState, int], progress: float, run_url: str | None
+) -> TaskStatus:
+    present = [state for state in _STATES_BY_IMPORTANCE if state in states]
+    failed = sorted(fact.map_index for fact in facts if fact.shown_state is TaskState.FAILED)
+    failures = [fact.details.failure for fact in facts if fact.details.failure and fact.map_index in failed[:1]]
+    finished = sum(states.get(state, 0) for state in FINISHED_TASK)
+    ends = [fact.end for fact in facts if fact.end] if finished == len(facts) else []
     return TaskStatus.model_construct(
-        task_id=task_id,
-        state=str(most_important),
-        try_number=max(fact.try_number for fact in group),
-        start_time=whole_seconds(min((fact.start for fact in group if fact.start), default=None)),
-        end_time=whole_seconds(max((fact.end for fact in group if fact.end), default=None))
-        if finished == len(group)
-        else None,
-        progress=int(100 * (finished + sum(map(_own_progress, group))) / len(group)),
+        task_id=facts[0].task_id,
+        state=str(present[0]),
+        try_number=max(fact.try_number for fact in facts),
+        start_time=whole_seconds(min((fact.start for fact in facts if fact.start), default=None)),
+        end_time=whole_seconds(max(ends, default=None)),
+        progress=int(100 * (finished + progress) / len(facts)),
         metrics=None,
         error=_error(failures[0]) if failures else None,
-        log_url=url,
-        input=_input(group, run_url),
+        log_url=_log_url(facts[0], run_url),
+        input=_input(facts, run_url),
         mapped=MappedTasks.model_construct(
-            total=len(group),
-            states={str(state): states[state] for state in _STATES_BY_IMPORTANCE if states[state]},
+            total=len(facts),
+            states={str(state): states[state] for state in present},
             failed_indexes=failed[:MAX_FAILED_INDEXES] or None,
         ),
     )
