@@ -243,7 +243,7 @@ def difference(
     patch = merge_patch(job.stored_status, status)
     if shows_nothing_new(patch, status):
         return None
-    return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(job.stored_status, status))
+    return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(patch, job.stored_status))
 
 
 def worth_of(state: State, patch: Patch, action: Action) -> Worth:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from mljob_contract.mljob import MAX_ERROR_LENGTH, InputRequest, MappedTasks, TaskErrorStatus, TaskStatus
 
@@ -15,6 +14,7 @@ from ..frozen import frozen
 from ..run.facts import Failure, Report, TaskFact
 from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
 from ..text.storable import cut, stored_size
+from ..text.urls import path_segment
 from .whole_seconds import whole_seconds
 
 MAX_FAILED_INDEXES = 20
@@ -166,7 +166,7 @@ def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
 
 
 def _task_url(run_url: str, task_id: str) -> str:
-    return f"{run_url}/tasks/{quote(task_id, safe='')}"
+    return f"{run_url}/tasks/{path_segment(task_id)}"
 
 
 def _is_mapped(facts: Sequence[TaskFact]) -> bool:

@@ -8,7 +8,7 @@ MiB a request by default) and the API server sends it as a whole to every watche
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from mljob_contract.mljob import MAX_TASKS, TaskCounts, TaskStatus
@@ -85,7 +85,7 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
         tasks: The tasks of earlier statuses of the same run, to use again.
     """
     found = (tasks if tasks is not None else RunTasks()).of(observed_run.tasks.values(), run_url)
-    states: Counter[TaskState] = Counter()
+    states: defaultdict[TaskState, int] = defaultdict(int)
     for task in found:
         for state, number in task.states.items():
             states[state] += number
