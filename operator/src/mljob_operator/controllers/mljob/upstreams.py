@@ -87,6 +87,8 @@ class Upstreams:
             oldest information about the MLJobs that the MLJob itself names is known.
         """
         names = upstream_names(job.spec)
+        if not names:
+            return {}, None
         found: dict[str, Upstream | None] = {}
         pending, times = deque(names), []
         while pending and len(found) <= MAX_SEARCHED:

@@ -211,10 +211,13 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         # Without progress, the operator has not listed the tasks through the REST API yet. Until
         # then, the operator may not know whether a retry follows a failure.
         return []
-    before = {(task.task_id, task.state) for task in old.tasks or ()} if old.progress is not None else set()
+    failed = [task for task in new.tasks or () if task.state == "failed"]
+    if not failed:
+        return []
+    before = {task.task_id for task in old.tasks or () if task.state == "failed"} if old.progress is not None else set()
     events = []
-    for task in new.tasks or ():
-        if task.state != "failed" or (task.task_id, task.state) in before:
+    for task in failed:
+        if task.task_id in before:
             continue
         error = ""
         if task.error is not None:
