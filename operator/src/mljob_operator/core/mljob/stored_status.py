@@ -1,7 +1,7 @@
 """The status of an MLJob as the API server has it, read into typed fields.
 
-A silent MLJob needs its status for its next step, which may be hours away. The status is then
-packed, and is read again when somebody asks for it.
+The next step of an MLJob that waits may be hours away. Until then, the operator keeps the status in
+compressed form, and reads the status again for the next step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LISTS = ("tasks", "conditions", "history")
 
 
 class StoredStatus:
-    """A stored status. Its value never changes; :meth:`pack` changes the form in which it is kept.
+    """A stored status. The value never changes; :meth:`pack` compresses the status in memory.
 
     Args:
         value: The status of an API object. Anything but an object counts as empty.
@@ -64,14 +64,15 @@ class StoredStatus:
         return self._fields
 
     def pack(self) -> None:
-        """Keep the status in little memory until it is read again."""
+        """Keep the status in compressed form until it is read again."""
         if self._packed is None:
             self._packed = packed(self.content)
         self._content = self._fields = None
 
     def read_items(self, content: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Return the lists of a later version, with the items that this version has too as models. If
-        this version is packed, return nothing.
+        """Return the lists of a later version of the status by name. An item that this version has
+        at the same place is a model, so that it needs no validation. Return an empty dict if this
+        version is packed or has an invalid field.
         """
         if self._content is None or self._fields is None or self.is_invalid:
             return {}
