@@ -1,7 +1,7 @@
 """The status of an MLJob as the API server has it, read into typed fields.
 
-A silent MLJob needs its status for its next step, which may be hours away. The status is then
-packed, and is read again when somebody asks for it.
+The next step of an MLJob that waits may be hours away. Until then, the operator keeps the status in
+compressed form, and reads the status again for the next step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LISTS = frozenset({"tasks", "conditions", "history"})
 
 
 class StoredStatus:
-    """A stored status. Its value never changes; :meth:`pack` changes the form in which it is kept.
+    """A stored status. The value never changes; :meth:`pack` compresses the status in memory.
 
     Args:
         value: The status of an API object. Anything but an object counts as empty.
@@ -64,14 +64,15 @@ class StoredStatus:
         return self._fields
 
     def pack(self) -> None:
-        """Keep the status in little memory until it is read again."""
+        """Keep the status in compressed form until it is read again."""
         if self._packed is None:
             self._packed = packed(self.content)
         self._content = self._fields = None
 
     def read_later(self, later: Mapping[str, Any]) -> MLJobStatus | None:
-        """Return the fields of a later version. Return None if a field is invalid, or if this version
-        doesn't help, because it is packed or invalid, or has a field that the later version lacks.
+        """Return the fields of a later version of the status. Only the fields that differ from this
+        version are read. Return None if the whole later version must be read: this version is packed
+        or has an invalid field, or the later version has an invalid field or lacks a field.
         """
         content, fields = self._content, self._fields
         if content is None or fields is None or self.is_invalid or not content.keys() <= later.keys():
@@ -86,8 +87,8 @@ class StoredStatus:
 
 
 def _with_models(later: object, earlier: Sequence[Any], models: Sequence[Any]) -> object:
-    """Return a list with the items of ``later``, each as the model of the equal item of ``earlier`` at
-    the same place if there is one. Return anything but a list as it is.
+    """Return the items of ``later``. An item that equals the item of ``earlier`` at the same index is
+    replaced by the model of that item. If ``later`` is not a list, return ``later``.
     """
     if not isinstance(later, list):
         return later

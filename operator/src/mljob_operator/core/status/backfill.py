@@ -84,7 +84,9 @@ class BackfillOfRuns:
         return succeeded_runs(context.state.observed_run.observed_backfill)
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """Return the summary of a backfill with failed runs."""
+        """Return the summary of a backfill that failed, because runs failed or because Airflow
+        created no run.
+        """
         return failed_runs(observed_run.observed_backfill)
 
 
@@ -211,7 +213,7 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 def dates(members: Sequence[BackfillRun]) -> str:
     """Return the logical dates of runs, as part of a sentence. A run without a known date is named
-    by its id.
+    by its id. At most ``NAMED`` runs are named. There must be at least one run.
     """
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)

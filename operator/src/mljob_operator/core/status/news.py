@@ -44,9 +44,11 @@ def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 
 
 def shows_nothing_new(patch: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether a patch, which leads to the status ``new``, shows a reader nothing new: it is
-    empty, or Airflow's REST API has only said again what the stored status shows. After a restart,
-    it does so for each MLJob.
+    """Return whether a patch shows a reader nothing new. ``new`` is the status after the patch.
+
+    Two kinds of patches show nothing new: an empty patch, and a patch that only says that the
+    newest fact comes from Airflow's REST API. After a restart, the REST API repeats for each MLJob
+    what the stored status already shows.
     """
     return not patch or (patch.keys() <= _OF_NEWEST and new.get("statusSource") == StatusSource.REST)
 

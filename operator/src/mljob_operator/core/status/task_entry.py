@@ -85,18 +85,18 @@ class TaskEntry:
 
 @frozen
 class RunTask:
-    """A task of a run, with all that the status needs of its task instances. As long as none of them
-    changes, nothing is computed again.
+    """A task of a run, with everything that the status needs of its task instances. The object is
+    used again for the next status if no task instance has changed.
 
     Attributes:
         facts: The task instances. A task that is not mapped has one.
         entry: The entry of the task.
         states: How many task instances are in each state.
         progress: The sum of the progress of the active task instances, each from 0 to 1.
-        activity: How well the task fits as the current task: the largest value wins. None: no task
-            instance is active. A task that waits for a person comes before a task on a worker, and
-            that comes before an active task without a worker. Among several such tasks, the task that
-            started last comes first.
+        activity: The sort key for the choice of the current task: the task with the largest value
+            is the current task. None if no task instance is active. A task that waits for a person
+            comes before a task on a worker, and a task on a worker comes before an active task
+            without a worker. Of several such tasks, the task that started last comes first.
     """
 
     facts: tuple[TaskFact, ...]
