@@ -1,5 +1,5 @@
 """Remembers whether the brokers of each topic are connected. Metrics and the statuses of
-AirflowInstances show this.
+AirflowInstances show the state of the connection.
 """
 
 from __future__ import annotations

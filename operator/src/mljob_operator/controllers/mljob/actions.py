@@ -152,8 +152,9 @@ class ActionContext:
 class Actions(Protocol):
     """The actions that differ between a single run and a backfill.
 
-    All methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob
-    has changed.
+    All methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
+    changed, and ``StoreError`` if the Kubernetes API fails. A method that builds a conf also raises
+    ``ReferenceMissing``.
     """
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:

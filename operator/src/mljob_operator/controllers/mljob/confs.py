@@ -2,9 +2,9 @@
 
 A status, an Event or a log line must not show a value from a Secret. The operator learns these
 values in two ways. When it builds a conf, it reads the Secrets. If this process has not built the
-conf of a run, for example after a restart, it reads the run's conf from Airflow before it shows any
-text of the run. The conf in Airflow has the submitted values even if the Secret has changed or was
-deleted.
+conf of a run, for example after a restart, it reads the run's conf from Airflow before it writes
+any text about the run. The conf in Airflow has the submitted values even if the Secret has changed
+or was deleted.
 """
 
 from __future__ import annotations
@@ -196,7 +196,9 @@ class Confs:
         return self._secrets_of(job).redaction
 
     def forget(self, key: Key) -> None:
-        """Forget the secret values of an MLJob, because no more texts about it will be shown."""
+        """Forget the secret values of an MLJob, because the operator writes no more texts about the
+        MLJob.
+        """
         self._known_secrets.pop(key, None)
 
     def _may_have_secrets(self, job: Job) -> bool:
