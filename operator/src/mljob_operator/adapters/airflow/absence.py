@@ -1,7 +1,7 @@
 """The texts by which Airflow says that an object does not exist, for each request.
 
 The status 404 alone proves nothing: a proxy without a backend answers with 404, and so does another
-service at the same address. The proof is Airflow's own sentence about the requested object, so each
+service at the same URL. The proof is Airflow's own sentence about the requested object, so each
 text is compared as a whole, with the ids of the request in the text. If a later Airflow rewords a
 text, the request fails, with an error that says so, until the new text is added to this module.
 

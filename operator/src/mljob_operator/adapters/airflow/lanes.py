@@ -50,7 +50,8 @@ class Work(StrEnum):
     LOGS = "logs"
     """Requests for the logs of tasks, which may take minutes."""
     PROBE = "probe"
-    """Requests that find out whether Airflow answers again. They must not wait for others."""
+    """Requests that find out whether Airflow answers again. They must not wait for other requests.
+    """
 
 
 THREADS = {Work.SUBMISSIONS: 8, Work.LOOKUPS: 4, Work.FEED: 2, Work.CANCELLATIONS: 4, Work.LOGS: 8, Work.PROBE: 1}

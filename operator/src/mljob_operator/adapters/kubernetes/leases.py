@@ -52,7 +52,9 @@ class Leases:
             return None
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Write this holder and these claims into the Lease, and return the new version."""
+        """Write this holder and these claims into the Lease, and return the new version. If
+        ``lease`` is None, create the Lease.
+        """
         transitions = lease.transitions + 1 if lease is not None else 0
         spec = {
             "holderIdentity": holder,
@@ -145,5 +147,7 @@ class Leases:
 
 
 def _now() -> str:
-    """Return the time for people. No operator compares times of different machines."""
+    """Return the current time in UTC, as text. The times in a Lease are for people only: no
+    operator compares times of different machines.
+    """
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
