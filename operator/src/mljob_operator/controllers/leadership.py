@@ -54,7 +54,7 @@ def uptime() -> float:
 
 
 class Term:
-    """A period for which this process is the leader. It ends once, and for good.
+    """A period for which this process is the leader. A term that has ended never begins again.
 
     Args:
         lease: The version of the Lease that this process has written.
@@ -115,7 +115,7 @@ class Election:
 
     Args:
         leases: The Leases in the Kubernetes API.
-        claims: What the operator claims.
+        claims: The claims of this operator.
         name: Returns a new identity. Each term has its own identity, so that requests of an earlier
             term have no effect on a later term.
         seconds: The duration of the Lease.

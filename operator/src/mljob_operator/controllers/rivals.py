@@ -28,7 +28,7 @@ class Rivals:
 
     Args:
         leases: The Leases in the Kubernetes API.
-        claims: What this operator claims.
+        claims: The claims of this operator.
         clock: A monotonic clock, in seconds.
         interval: Seconds between two requests for the Leases.
     """

@@ -177,7 +177,8 @@ class AccessLogins:
 
         Raises:
             AirflowInstanceNotReady: The Secret has not been read yet.
-            AirflowUnauthorized: The credentials can't be used.
+            AirflowUnauthorized: The credentials can't be used, and no earlier refresh has created
+                an adapter for them.
         """
         account = self._accounts.get(credentials)
         if account is not None and account.airflow is not None:

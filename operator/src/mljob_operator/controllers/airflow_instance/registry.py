@@ -242,7 +242,8 @@ class AirflowRegistry:
             AirflowInstanceNotFound: No AirflowInstance has this name.
             AirflowInstanceNotReady: There is no adapter, because the credentials were not read yet
                 or can't be used, or because the settings name no Airflow any more.
-            AirflowUnauthorized: The access rule's credentials can't be used.
+            AirflowUnauthorized: The access rule's credentials can't be used, and there is no
+                adapter for them.
         """
         airflow = self._own_airflow() if name == SETTINGS_AIRFLOW else self._airflow_of(name)
         credentials = self._credentials(name, user)

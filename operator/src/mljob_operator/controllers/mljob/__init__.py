@@ -10,10 +10,10 @@ The input of an MLJob goes this way:
 - :mod:`.steps` runs the steps of a worker. A step folds the inbox into the observed run, carries
   out actions, writes the status and acknowledges Kafka messages.
 - :mod:`.reconciler` decides and acts, again and again, until the next action is to wait.
-  :mod:`.classifier` makes the state that it decides on, and admits MLJobs.
+  :mod:`.classifier` makes the state on which the reconciler decides, and admits MLJobs.
 - :mod:`.actions` has the protocol of the actions that differ between a single run and a backfill.
-  :mod:`.run_actions` and :mod:`.backfill_actions` implement it. :mod:`.shared_actions` and
-  :mod:`.cancellation_actions` have the other actions.
+  :mod:`.run_actions` and :mod:`.backfill_actions` implement the protocol. :mod:`.shared_actions`
+  and :mod:`.cancellation_actions` have the other actions.
 - :mod:`.write_queue` lets writes wait while the API server can't keep up. :mod:`.write_pace`
   decides how many writes are sent at once, and :mod:`.queued_jobs` sends all writes through the
   queue.

@@ -64,7 +64,7 @@ class ActionContext:
 
     @property
     def transient(self) -> TransientState:
-        """What this process has tried for the MLJob's attempt."""
+        """The transient state: the facts about what this process has tried for the MLJob's attempt."""
         return self._tracked.transient
 
     @property
@@ -128,8 +128,8 @@ class ActionContext:
         The known version may be old, because a list or a watch may be stale and another process may
         have changed the MLJob. The check is an empty patch of the known version. The API server
         refuses the patch with a Conflict if a later version exists. The API server may also refuse
-        the stored object as invalid (422). It compares the versions before it validates the object,
-        so the known version is the latest in this case too.
+        the stored object as invalid (422). The API server compares the versions before it validates
+        the object, so the known version is the latest in this case too.
 
         Raises:
             Conflict: A later version exists.

@@ -48,8 +48,8 @@ class BackfillActions:
         runs again.
 
         If the earlier backfill does not exist any more, the conf is built again. If this conf takes
-        outputs of other MLJobs, the first call creates no backfill. It only records that the conf
-        is lost, so that these MLJobs are checked before the next call.
+        outputs of other MLJobs, the first call creates no backfill. The call only records that the
+        conf is lost, so that these MLJobs are checked before the next call.
         """
         run_id = context.state.run.run_id
         earlier = await self._earlier(context, run_id)

@@ -1,10 +1,10 @@
 """Builds the confs of runs, and remembers which values in the confs came from Secrets.
 
 A status, an Event or a log line must not show a value from a Secret. The operator learns these
-values in two ways. When it builds a conf, it reads the Secrets. If this process has not built the
-conf of a run, for example after a restart, it reads the run's conf from Airflow before it writes
-any text about the run. The conf in Airflow has the submitted values even if the Secret has changed
-or was deleted.
+values in two ways. The operator reads the Secrets when it builds a conf. If this process has not
+built the conf of a run, for example after a restart, the operator reads the run's conf from Airflow
+before it writes any text about the run. The conf in Airflow has the submitted values even if the
+Secret has changed or was deleted.
 """
 
 from __future__ import annotations

@@ -355,7 +355,7 @@ class MLJobController:
 
     def _runs_vanished(self, airflow: str) -> None:
         """Have the statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
-        written again. They say that many runs have vanished or are back.
+        written again. The statuses say that many runs have vanished or are back.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
@@ -364,8 +364,8 @@ class MLJobController:
         """After a step, request an early pass over the change feed if the run may change without an
         event, or if the run is missing and a relist is needed.
 
-        Also update the index of backfills in progress, and register the MLJob with the MLJobs for
-        which it waits.
+        Also update the index of backfills in progress, and record for which other MLJobs the MLJob
+        waits.
         """
         state = worker.state
         self._upstreams.follow(key, waited_for(state) if state is not None and worker.tracked is not None else ())

@@ -72,7 +72,7 @@ class StatusWriter:
     Args:
         jobs: The MLJobs in the Kubernetes API.
         meter: Measures the writes.
-        milestones: Records what has ended with a stored status.
+        milestones: Records the stages, attempts and MLJobs that end with a stored status.
         wake: Wakes an MLJob whose write has its turn.
     """
 

@@ -1,9 +1,9 @@
 """Knows the MLJobs whose outputs other MLJobs wait for, and wakes the MLJobs that wait.
 
-A finished MLJob has no worker and costs no memory. So this module keeps what the waiting MLJobs
-need to know of each MLJob that they name, and only while they wait. The first MLJob that waits
-reads the upstream MLJob from the Kubernetes API. After that the watch of MLJobs, which the operator
-has anyway, delivers the changes.
+A finished MLJob has no worker and costs no memory. So this module keeps only the facts that the
+waiting MLJobs need about each MLJob that they name, and only while they wait. The first MLJob that
+waits reads the upstream MLJob from the Kubernetes API. After that the watch of MLJobs, which the
+operator has anyway, delivers the changes.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Upstreams:
         self._followed: dict[Key, frozenset[Key]] = {}
 
     def of(self, job: Job) -> tuple[Mapping[str, Upstream | None], datetime | None]:
-        """Return what is known of the MLJobs whose outputs an MLJob takes.
+        """Return the known facts about the MLJobs whose outputs an MLJob takes.
 
         Returns:
             The MLJobs by name, as :func:`.upstream.dependencies` takes them, and the time of the

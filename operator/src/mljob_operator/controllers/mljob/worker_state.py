@@ -127,8 +127,8 @@ class WorkerState:
         return state
 
     def rest(self) -> None:
-        """Save memory while the MLJob is silent. Keep the MLJob in a compact form, and drop what
-        the next step can make again. A worker whose step is running stays as it is.
+        """Save memory while the MLJob is silent. Keep the MLJob in a compact form, and drop the
+        data that the next step can make again. A worker whose step is running stays as it is.
         """
         if self.task is None:
             self.state, self.run_tasks = None, RunTasks()
@@ -139,7 +139,7 @@ class WorkerState:
         """Start to track an MLJob, or an attempt that another process has begun.
 
         The inbox is kept, because facts about the MLJob or the attempt may have arrived already. A
-        status patch that is being sent is about what was tracked before.
+        status patch that is being sent belongs to the MLJob or the attempt that was tracked before.
         """
         self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None

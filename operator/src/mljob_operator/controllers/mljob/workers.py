@@ -41,7 +41,7 @@ thousands of workers are due at once, and the renewal of the Lease must not wait
 LAST_STEPS = 1.0
 """The longest time in seconds for the steps that are running when the process is told to end. Most
 steps take milliseconds. Another replica waits for these steps, and may act within 2 seconds. The
-other replica repeats what a step has not completed.
+other replica repeats the work that a step has not completed.
 """
 
 

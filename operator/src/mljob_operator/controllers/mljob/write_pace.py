@@ -2,7 +2,7 @@
 
 An API server that gets more writes than it can handle lets all of them wait. Writes that wait in
 the API server have no priority any more, and can't be merged with later writes. So the operator
-sends as many writes as keep the API server busy, and lets the others wait in its own queue
+sends as many writes as keep the API server busy, and lets the other writes wait in its own queue
 (:mod:`.write_queue`).
 
 Source: TCP Vegas (Brakmo and Peterson, 1995). If answers take longer than the fastest answer, the

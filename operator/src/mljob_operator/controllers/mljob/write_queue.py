@@ -42,7 +42,8 @@ class Worth(IntEnum):
             burst of new MLJobs is submitted one by one, and not only after the last MLJob has its
             finalizer.
         START: Changes the phase.
-        RELEASE: Removes what a finished MLJob does not need any more.
+        RELEASE: Removes the finalizer of a finished MLJob, or deletes the MLJob after its time to
+            live.
         PROGRESS: Changes anything else in a status.
         EVENT: Records a Kubernetes Event.
     """
