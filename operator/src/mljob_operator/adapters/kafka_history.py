@@ -1,4 +1,4 @@
-"""Reads the events of one run from the topic of events, from the submission of the run on.
+"""Reads the events of one run from the topic of events, beginning with the submission of the run.
 
 Each reader has a consumer of its own, without a consumer group, and commits nothing. The consumer
 reads the partition of the run's key, and drops the messages with other keys.
@@ -86,7 +86,7 @@ class KafkaHistory:
         Args:
             topic: The topic.
             key: The key of the messages.
-            since: Messages with an earlier timestamp are skipped.
+            since: The reader begins at the first message that has this timestamp or a later one.
             after: Instead of ``since``, the offset of the first message, by partition.
 
         Raises:
@@ -158,8 +158,8 @@ class KafkaRunHistory:
         await self._call(self._open, since, after, any_partition)
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait for messages for at most half a second, and return the results of ``convert`` for
-        the messages with the key. ``convert`` runs in another thread.
+        """Wait for messages for at most half a second, and return a batch with the results of
+        ``convert`` for the messages with the key. ``convert`` runs in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer.

@@ -1,5 +1,5 @@
-"""Each kind of work in one Airflow has a lane with its own threads, so that no kind waits for
-another.
+"""Each kind of work in one Airflow has a lane with its own threads, so that no kind of work waits
+for another kind.
 
 Requests are synchronous and may hang until their timeouts. If all requests shared their threads, a
 thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by an hour.

@@ -150,8 +150,8 @@ class RunRequests:
         earlier request, and is not cleared again. A run that has not ended is not cleared either.
 
         Returns:
-            The state of the run after the request, or its current state if it is not cleared. None
-            if Airflow has no such run.
+            The state of the run after the request, or its current state if the run is not cleared.
+            None if Airflow has no such run.
 
         Raises:
             NothingToClear: The run has no failed task.

@@ -41,7 +41,7 @@ def plain(value: Any) -> Any:
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
     """Return whether a value is the path of this task's XCom in an object store.
 
-    If it is not, the value is the XCom itself.
+    Otherwise the value is the XCom itself.
     """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None
