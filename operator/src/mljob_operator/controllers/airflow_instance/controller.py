@@ -81,7 +81,7 @@ class AirflowInstanceController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The tasks of all AirflowInstances, and Kubernetes Events that are being recorded."""
+        """The tasks of all AirflowInstances, and the tasks that are recording Kubernetes Events."""
         started = [registered.task for registered in self._registry.instances if registered.task is not None]
         return [*started, *self._background]
 

@@ -336,7 +336,9 @@ class AirflowRegistry:
         """Return the names of the Airflows that may have sent an event with this source on this
         topic.
 
-        ``source`` is None for an event without a source.
+        These are the AirflowInstances with this topic and this source. If there are none, these are
+        the Airflows with this topic that name no source. ``source`` is None for an event without a
+        source.
         """
         found = self._origins.get((topic, source))
         if found is None:

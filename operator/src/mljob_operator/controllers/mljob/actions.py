@@ -123,7 +123,8 @@ class ActionContext:
 
     async def confirm(self) -> None:
         """Check that the known version of the MLJob is the latest. Actions on the MLJob's own run
-        call this method before they change something in Airflow.
+        call this method before they change something in Airflow. A version that was confirmed within
+        the last ``LATEST_FOR`` seconds is not checked again.
 
         The known version may be old, because a list or a watch may be stale and another process may
         have changed the MLJob. The check is an empty patch of the known version. The API server
@@ -134,6 +135,7 @@ class ActionContext:
         Raises:
             Conflict: A later version exists.
             Gone: The MLJob does not exist any more.
+            StoreError: The Kubernetes API fails.
         """
         sent_at = asyncio.get_running_loop().time()
         if sent_at - self._tracked.confirmed_at <= LATEST_FOR:

@@ -65,7 +65,7 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=triggered))
 
     async def check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
-        """Find out whether the run of the cancellation DAG has started."""
+        """Find out whether the cancellation DAG's task for the run is executing."""
         running = await context.operators_dag_runs.cancellation_runs(context.state.run.run_id)
         checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))

@@ -104,6 +104,7 @@ class Confs:
             ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
             ValidationFailed: The conf exceeds its bounds, or does not fit the params.
             AirflowError: The params can't be read from Airflow.
+            StoreError: The Kubernetes API fails.
         """
         job, dag_id = s.job, s.run.dag_id
         self._secrets_of_run(s)
@@ -150,6 +151,7 @@ class Confs:
 
         Raises:
             AirflowError: The conf can't be read.
+            StoreError: The Kubernetes API fails.
         """
         if self.redaction(s).complete:
             return

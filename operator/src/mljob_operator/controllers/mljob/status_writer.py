@@ -41,7 +41,9 @@ end. Another replica waits for this time too. An Event that takes longer may sti
 
 
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
-"""The Events that are not recorded while writes wait, because the status says the same."""
+"""The reasons of the Events that are not recorded while writes wait, because the status says the
+same.
+"""
 MAX_WAITING_EVENTS = 5000
 """The maximum number of Events that wait for the API server. Further Events are left out, except
 warnings.

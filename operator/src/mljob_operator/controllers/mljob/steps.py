@@ -223,8 +223,8 @@ class Steps:
         """Store the status if it has changed, and return whether the status was stored.
 
         A change that only makes values more exact waits for up to ``REFINEMENT_WAITS``, unless the
-        action is to store. If the action is to wait, the status waits for its turn among all
-        writes, and this step does not store it.
+        action is to store. If the action is to wait and the write has no turn yet, the status is
+        not stored. The MLJob is then woken at its turn.
         """
         worker.awaits_turn = False
         job = state.job

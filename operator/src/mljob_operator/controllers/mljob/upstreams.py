@@ -158,7 +158,7 @@ class Upstreams:
 
     @property
     def awaited(self) -> Collection[Key]:
-        """The MLJobs for which others wait."""
+        """The MLJobs for which other MLJobs wait."""
         return self._known.keys()
 
     def _follow(self, key: Key, upstreams: frozenset[Key]) -> None:

@@ -41,7 +41,7 @@ class WritePace:
         return int(self._limit)
 
     def answered(self, seconds: float, now: float) -> None:
-        """Learn from the duration of a write that the API server has answered."""
+        """Adjust the limit to the duration of a write that the API server has answered."""
         if now >= self._fastest_until:
             self._fastest, self._fastest_until = float("inf"), now + FASTEST_COUNTS
             self._limit = LEAST
@@ -54,7 +54,7 @@ class WritePace:
             self._limit = max(LEAST, self._limit - 1 / self._limit)
 
     def refused(self, retry_after: float, now: float) -> None:
-        """Learn that the API server was too busy for a write, or did not answer.
+        """Halve the limit, because the API server was too busy for a write or did not answer.
 
         Args:
             retry_after: The seconds for which the API server asks for a pause (``Retry-After``). 0
