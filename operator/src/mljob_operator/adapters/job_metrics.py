@@ -158,7 +158,7 @@ class JobMetrics(Collector):
         self._run.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took that has ended with this phase."""
+        """Record the duration of an attempt that has ended with this phase."""
         self._duration.labels(*self._values(labels)[:3], phase).observe(seconds, _exemplar(run_id))
 
     def namespace_deleted(self, namespace: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 
 def unread(statistics: Mapping[str, Any], topic: str) -> int:
-    """Return the number of messages after the consumer's position, over all of its partitions.
+    """Return the number of messages after the consumer's position, over all partitions of the
+    topic.
 
     Args:
         statistics: librdkafka's statistics (STATISTICS.md).

@@ -58,8 +58,8 @@ def exporter(endpoint: str) -> SpanProcessor:
 
 
 class Repeated(logging.Filter):
-    """Drops a log line that was logged in the last ``REPEATED_WITHIN`` seconds. The SDK logs each
-    batch that it can't send.
+    """A log filter that drops a line if an equal line was logged in the last ``REPEATED_WITHIN``
+    seconds. The SDK logs each batch that it can't send.
     """
 
     def __init__(self) -> None:
