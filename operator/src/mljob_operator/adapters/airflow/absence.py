@@ -49,8 +49,8 @@ class Absence:
 
 
 NO_SERIALIZED_DAG = "The Dag with ID: `{dag_id}` was not found"
-"""Source: ``common/dagbag.py``. Many requests load the DAG. A request that names a run loads the run
-first, so the missing run is reported before the missing DAG.
+"""Source: ``common/dagbag.py``. Many requests load the DAG. A request that names a run loads the
+run first, so the missing run is reported before the missing DAG.
 """
 
 GET_RUN = Absence("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")
@@ -66,8 +66,9 @@ LIST_TASK_INSTANCES = Absence(
     "DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found",
     NO_SERIALIZED_DAG,
 )
-"""Source: ``routes/public/task_instances.py``, get_task_instances: the first text in 3.1, the second
-since 3.2."""
+"""Source: ``routes/public/task_instances.py``, get_task_instances: the first text in 3.1, the
+second since 3.2.
+"""
 GET_TASK_INSTANCE = Absence(
     "The Mapped Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}`, task_id: `{task_id}`, and map_index: `{map_index}` was not found"
 )

@@ -123,8 +123,8 @@ class ActionContext:
 
     async def confirm(self) -> None:
         """Check that the known version of the MLJob is the latest. Actions on the MLJob's own run
-        call this method before they change something in Airflow. A version that was confirmed within
-        the last ``LATEST_FOR`` seconds is not checked again.
+        call this method before they change something in Airflow. A version that was confirmed
+        within the last ``LATEST_FOR`` seconds is not checked again.
 
         The known version may be old, because a list or a watch may be stale and another process may
         have changed the MLJob. The check is an empty patch of the known version. The API server
