@@ -18,8 +18,8 @@ WIDTH = 80
 
 
 class UnknownPath(LookupError):
-    """There is no param or field at the path. The text of the error names the params or fields that
-    exist.
+    """There is no param or field at the path. The text of the error suggests a similar name, or
+    lists the names that exist.
     """
 
 

@@ -75,8 +75,8 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
     """Make a conf from assignments.
 
-    A text is taken as a string if the schema allows strings. Otherwise the text is read as JSON; a
-    text that is not JSON is taken as a string.
+    A text is taken as a string if the schema allows strings, except the text ``null`` if the schema
+    also allows null. Any other text is read as JSON. A text that is not JSON is taken as a string.
 
     Args:
         entry: The DAG.

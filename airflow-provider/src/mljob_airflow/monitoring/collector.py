@@ -41,7 +41,7 @@ MAX_SUSPECTS = 200
 broken."""
 MAX_UNLISTED = 100
 """The maximum number of DAGs that are read one by one because the list of DAGs in use lacks them.
-The running runs of at most so many DAGs are counted.
+The running runs of at most this many DAGs are counted.
 """
 MAX_RECURRING = 50
 """The maximum number of tasks whose failures are compared with each other."""

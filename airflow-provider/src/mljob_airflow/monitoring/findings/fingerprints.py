@@ -78,8 +78,8 @@ def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
     Args:
         lines: The log's lines from ``GET .../logs/{try}``. Each line is an object with ``event``,
             ``level`` and, for an exception, ``error_detail``. The first entry of ``error_detail``
-            is the exception that was raised, the others are its causes. Some log handlers return
-            lines of plain text instead of objects.
+            is the exception that was raised, and the other entries are its causes. Some log
+            handlers return lines of plain text instead of objects.
     """
     exception: ErrorText | None = None
     error_line: ErrorText | None = None
