@@ -1,8 +1,10 @@
-"""Whether an MLJob has ended, and how: what ``wait`` waits for, as a pure function of one state.
+"""The verdict on an MLJob: whether and how it has ended, as a pure function of one state. ``wait``
+waits for a verdict.
 
-An MLJob has a verdict when its operator says that nothing follows by itself: the status describes
-the newest spec, no requested retry is still to come, and the condition Reconciling is not True.
-Suspended is no verdict, because somebody resumes the MLJob.
+An MLJob has a verdict when its operator does nothing more by itself: the status describes the
+newest spec, no requested retry is pending, and the condition Reconciling is not True. The verdict
+Cancelled is final, so it needs none of these. A suspended MLJob has no verdict, because somebody
+resumes it.
 """
 
 from __future__ import annotations
