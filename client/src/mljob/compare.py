@@ -155,7 +155,9 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
 
 def smallest_is_best(name: str) -> bool:
-    """Whether the smallest value of a result is the best, by its name: ``loss`` and the like."""
+    """Return whether the smallest value of a result is the best, by its name: ``loss`` and the
+    like.
+    """
     return any(part in name.lower() for part in _LESS_IS_BETTER)
 
 

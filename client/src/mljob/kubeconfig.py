@@ -100,7 +100,7 @@ def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) 
 
 
 def is_loopback(server: str) -> bool:
-    """Whether the URL of a server leads to this machine."""
+    """Return whether the URL of a server leads to this machine."""
     host = urlsplit(server).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

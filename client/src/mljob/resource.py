@@ -169,7 +169,7 @@ class MLJob:
         return {_string(entry.get("type")): entry for entry in found}
 
     def is_true(self, condition: str) -> bool:
-        """Whether a condition of this type is True."""
+        """Return whether a condition of this type is True."""
         return self.conditions.get(condition, {}).get("status") == "True"
 
 

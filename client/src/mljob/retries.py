@@ -18,7 +18,7 @@ _READ_AGAIN: Final = frozenset({500, 502, 503, 504})
 
 
 def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: bool) -> bool:
-    """Whether a refused request is sent again.
+    """Return whether a refused request is sent again.
 
     Args:
         code: The HTTP status.

@@ -42,20 +42,20 @@ def verdict_of(job: MLJob) -> Verdict | None:
 
 
 def retry_is_pending(job: MLJob) -> bool:
-    """Whether a retry was requested that no attempt handles yet."""
+    """Return whether a retry was requested that no attempt handles yet."""
     requested = job.annotations.get(RETRY_REQUESTED_AT, "")[:_MAX_RETRY_REQUEST]
     return bool(requested) and requested != job.raw_status.get("lastHandledRetry")
 
 
 def retry_waits(job: MLJob) -> bool:
-    """Whether the MLJob has ended, and its requested retry has not begun: the status is that of the
-    attempt before.
+    """Return whether the MLJob has ended, and its requested retry has not begun: the status is that
+    of the attempt before.
     """
     return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
 
 
 def retry_is_suspended(job: MLJob) -> bool:
-    """Whether a requested retry waits until the MLJob is resumed."""
+    """Return whether a requested retry waits until the MLJob is resumed."""
     return retry_is_pending(job) and job.raw_spec.get("suspend") is True
 
 

@@ -32,7 +32,7 @@ _TEXTS = ("labels", "annotations")
 
 
 def is_ours(value: Any) -> bool:
-    """Whether an object belongs to this project's API group, by its apiVersion or its kind."""
+    """Return whether an object belongs to this project's API group, by its apiVersion or its kind."""
     if not isinstance(value, dict):
         return False
     version, kind = value.get("apiVersion"), value.get("kind")

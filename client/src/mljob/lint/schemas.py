@@ -109,7 +109,7 @@ def as_the_server_sees(value: Any, schema: Node) -> Any:
 
 
 def is_time(value: Any) -> bool:
-    """Whether a value is an RFC 3339 date-time that the API server accepts."""
+    """Return whether a value is an RFC 3339 date-time that the API server accepts."""
     if not (isinstance(value, str) and len(value) > len("2026-01-01")):
         return False
     try:

@@ -86,7 +86,7 @@ def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
 
     Args:
         line: The line without its line break. What exceeds :data:`MAX_LINE` is cut.
-        style: The colours at the begin of the line. The function changes them to those at its end.
+        style: The colours at the beginning of the line. The function changes them to those at its end.
     """
     text = cut(line, MAX_LINE)
     found: list[Part] = []
