@@ -119,16 +119,25 @@ class FakeUser:
 class FakeAirflow:
     """Airflow's DAG runs, in memory.
 
-    Attributes: dags: Task ids by DAG id. Other DAGs do not exist. required: By DAG id, the names of
-    params that a conf must have. dag_params: Params by DAG id. paused: The ids of paused DAGs.
-    stale: The ids of DAGs that are in no file any more. daily: The ids of DAGs with a schedule.
-    runs: The runs, by DAG id and run id. down: Whether no request gets an answer. locked: Whether
-    the credentials are refused. version: Airflow's version. unhealthy: The components that are not
-    healthy. down_for: How many of the next requests get no answer, by name of the request. before:
-    Called once, right before the next request of a name; by this name. lose_answers: How many of
-    the next calls of submit and clear_failed take effect without an answer. denies: How many of the
-    next reads and retries of an existing run or backfill are answered as if it did not exist.
-    calls: The names of all requests, in order.
+    Attributes:
+        dags: Task ids by DAG id. Other DAGs do not exist.
+        required: By DAG id, the names of params that a conf must have.
+        dag_params: Params by DAG id.
+        paused: The ids of paused DAGs.
+        stale: The ids of DAGs that are in no file any more.
+        daily: The ids of DAGs with a schedule.
+        runs: The runs, by DAG id and run id.
+        down: Whether no request gets an answer.
+        locked: Whether the credentials are refused.
+        version: Airflow's version.
+        unhealthy: The components that are not healthy.
+        down_for: How many of the next requests get no answer, by name of the request.
+        before: Called once, right before the next request of a name; by this name.
+        lose_answers: How many of the next calls of submit and clear_failed take effect without an
+            answer.
+        denies: How many of the next reads and retries of an existing run or backfill are answered
+            as if it did not exist.
+        calls: The names of all requests, in order.
     """
 
     def __init__(self, clock: Clock, dags: Mapping[str, tuple[str, ...]] | None = None) -> None:

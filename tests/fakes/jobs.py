@@ -23,14 +23,17 @@ PREFIX = "mljob"
 class FakeJobs(StoredObjects[Key]):
     """MLJobs, and the ConfigMaps and Secrets that they name.
 
-    Attributes: kube_events: All Events with the names of their MLJobs. reads: How many times an
-    MLJob was read by its key. overtake: How many of the next writes are overtaken by another
-    writer's change. fail: The error of every write; None if writes succeed. refuse: Called with a
-    status. The result True refuses the status as invalid. A status with an integer outside int64 is
-    always refused. pruned: The fields of a status that are not stored, as if the CRD did not have
-    them. refuse_events: Whether the creation of Events fails. data: The data of ConfigMaps and
-    Secrets, by kind and name. watchers: The queues of watches of ConfigMaps and Secrets, by kind
-    and name.
+    Attributes:
+        kube_events: All Events with the names of their MLJobs.
+        reads: How many times an MLJob was read by its key.
+        overtake: How many of the next writes are overtaken by another writer's change.
+        fail: The error of every write; None if writes succeed.
+        refuse: Called with a status. The result True refuses the status as invalid. A status with
+            an integer outside int64 is always refused.
+        pruned: The fields of a status that are not stored, as if the CRD did not have them.
+        refuse_events: Whether the creation of Events fails.
+        data: The data of ConfigMaps and Secrets, by kind and name.
+        watchers: The queues of watches of ConfigMaps and Secrets, by kind and name.
     """
 
     def __init__(self) -> None:

@@ -59,10 +59,13 @@ def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any
 class KubernetesApi(LoopbackServer):
     """A Kubernetes API whose objects and refusals a test sets.
 
-    Attributes: objects: The objects of each list, by path. refuse: Called with path and query
-    before every answer. A result other than None replaces the usual answer. leases: The Leases by
-    name. lists: The path and the query of every list request. watches: The path of every watch
-    request.
+    Attributes:
+        objects: The objects of each list, by path.
+        refuse: Called with path and query before every answer. A result other than None replaces
+            the usual answer.
+        leases: The Leases by name.
+        lists: The path and the query of every list request.
+        watches: The path of every watch request.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:

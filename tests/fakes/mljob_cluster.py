@@ -65,10 +65,12 @@ def refusal(code: int, reason: str = "", message: str = "", **headers: str) -> A
 class MLJobCluster(LoopbackServer):
     """A Kubernetes API on loopback that has MLJobs.
 
-    Attributes: interfere: Called with each request. A result other than None replaces the usual
-    answer. runs: The answers of mljob-api by ``namespace/name/part``. The answer to other requests
-    is 404, as if mljob-api were not installed. asked: All requests. page_size: The largest page of
-    a list.
+    Attributes:
+        interfere: Called with each request. A result other than None replaces the usual answer.
+        runs: The answers of mljob-api by ``namespace/name/part``. The answer to other requests is
+            404, as if mljob-api were not installed.
+        asked: All requests.
+        page_size: The largest page of a list.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:

@@ -21,8 +21,9 @@ K = TypeVar("K")
 class StoredObjects(Generic[K]):
     """The base of the fake stores.
 
-    Attributes: objects: The objects as the API server sends them, by key. patches: The patches that
-    changed a status, in order.
+    Attributes:
+        objects: The objects as the API server sends them, by key.
+        patches: The patches that changed a status, in order.
     """
 
     def __init__(self) -> None:

@@ -59,9 +59,11 @@ class GrowingLog:
 class ViewCluster(MLJobCluster):
     """A Kubernetes API on loopback with all that the view reads.
 
-    Attributes: objects: The objects of further collections, by path. Watches of these collections
-    have no events. logs: The logs of tasks, by ``namespace/name/task``. may: Returns whether the
-    person with this token may send this request; by default True.
+    Attributes:
+        objects: The objects of further collections, by path. Watches of these collections have no
+            events.
+        logs: The logs of tasks, by ``namespace/name/task``.
+        may: Returns whether the person with this token may send this request; by default True.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:

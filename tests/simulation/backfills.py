@@ -16,8 +16,9 @@ from tests.fakes.backfills import FakeBackfills
 class BusyBackfills(FakeBackfills):
     """The backfills of the fake, with the scheduler's part.
 
-    Attributes: twice: Descriptions of backfills that were created for an attempt that already had
-    one. robbed: The run ids in the markers of backfills that have lost a run to another backfill.
+    Attributes:
+        twice: Descriptions of backfills that were created for an attempt that already had one.
+        robbed: The run ids in the markers of backfills that have lost a run to another backfill.
     """
 
     def __init__(self, *args: object) -> None:

@@ -75,8 +75,8 @@ ROUNDS_AT_MOST = 60
 waited for another one.
 """
 ROUNDS_AT_REST = 3
-"""The number of rounds in a row without a change after which the world is at rest. They take longer than
-a backoff and a cancellation.
+"""The number of rounds in a row without a change after which the world is at rest. These rounds
+take longer than a backoff and a cancellation.
 """
 
 
