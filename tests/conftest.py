@@ -112,7 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The distribution of tests to workers."""
+    """Return the scheduling that distributes tests to workers."""
     return sharing.scheduling(config, log)
 
 
@@ -147,8 +147,8 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the log ends of a failed test's operators and of components that are not ready, each text
-    once.
+    """Add the ends of logs to the report of a failed test: of components that are not ready, and of
+    the test's operators. The same end of an operator's log is added once.
     """
     report = yield
     if report.failed:
@@ -165,7 +165,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def _not_ready(stack: Stack) -> Iterator[tuple[str, str, str]]:
-    """The components that are not ready: the name, the state, and the end of the log of each."""
+    """Yield the name, the state and the end of the log of each component that is not ready. The
+    stack's own operator is left out.
+    """
     for name, state in stack.states().items():
         if state != "ready" and name != "operator":
             log = stack.log(name)
@@ -229,14 +231,20 @@ def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
 
 
 def _session_of(directory: Path) -> list[str]:
-    """The id of the session that has started a directory's stack, and its state: begun or up."""
+    """Return the id of the session that has started a directory's stack, and the stack's state:
+    ``begun`` or ``up``. Return an empty list if there is no stack.
+    """
     of_session = directory / "session"
     return of_session.read_text().split() if of_session.exists() else []
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Remove the stack when all workers have ended, and keep its logs if a test has failed."""
+    """Remove the stack when all workers have ended, and keep its logs if a test has failed.
+
+    With ``KEEP_TEST_STACK``, the stack stays. With ``--leave-stack``, the stack stays unless the
+    session was interrupted.
+    """
     directory = _directory(session.config)
     if sharing.is_worker(session.config) or os.environ[SESSION] not in _session_of(directory):
         return
@@ -251,7 +259,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _logs(directory: Path) -> Path:
-    """The folder for the logs of the stack in ``directory``, if a test has failed."""
+    """Return the folder that keeps the logs of the stack in ``directory`` after a failed test."""
     return directory.with_name(f"{directory.name}-logs")
 
 
@@ -273,7 +281,7 @@ def airflow(stack: Stack) -> Iterator[AirflowRest]:
 
 @pytest.fixture(scope="session")
 def dag_repository(stack: Stack) -> DagRepository:
-    """The git repository from which Airflow reads DAGs; the newest Airflow alone."""
+    """The git repository from which the newest Airflow reads DAGs. The oldest Airflow has none."""
     return DagRepository(stack.directory / DAG_REPOSITORY)
 
 
@@ -284,28 +292,30 @@ def kubectl(stack: Stack) -> Kubectl:
 
 
 class NewInstallation(Protocol):
-    """Starts an operator that watches a new namespace. ``overrides`` are environment variables."""
+    """A function that makes an operator for a new namespace, and starts it unless ``start`` is
+    False. ``overrides`` are environment variables.
+    """
 
     def __call__(self, name: str, *, start: bool = ..., **overrides: str) -> Installation: ...
 
 
 @pytest.fixture(scope="session")
 def launch(stack: Stack) -> Iterator[Launch]:
-    """Starts processes of operators."""
+    """The function that starts processes of operators."""
     with PreloadedOperators({"KUBECONFIG": stack.operator_env()["KUBECONFIG"]}) as operators:
         yield operators.launch
 
 
 @pytest.fixture(scope="session")
 def new_installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """Makes operators that run until the session ends."""
+    """A function that makes operators. They run until the session ends."""
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 
 
 @pytest.fixture
 def installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """Makes operators that run until the test ends."""
+    """A function that makes operators. They run until the test ends."""
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 

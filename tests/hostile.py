@@ -111,8 +111,8 @@ def _nonsense(random: Random, good: Message) -> bytes | None:
 
 
 def _broken(random: Random, good: Message) -> bytes:
-    """A valid message that was cut, or in which one byte was replaced so that the message
-    is no JSON.
+    """Return a valid message that was cut, a message with two bytes inserted that make it invalid
+    JSON, or a message of more than 1 MiB.
     """
     text = json.dumps(good).encode()
     if random.random() < 0.02:
@@ -122,7 +122,7 @@ def _broken(random: Random, good: Message) -> bytes:
 
 
 def _out_of_bounds(random: Random, good: Message) -> bytes:
-    """A valid message in which one field, and possibly others, has an impossible value."""
+    """Return a valid message in which one or three fields have an impossible value."""
     fields = BOTH | (OURS if "mljob_version" in good else OFFICIALS)
     message = dict(good)
     for field in random.sample(sorted(fields), random.choice((1, 1, 1, 3))):

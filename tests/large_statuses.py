@@ -73,8 +73,8 @@ def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
 
 
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
-    """All parts of a status at their bounds at once, and the outputs. ``attempts``: the length of
-    its history.
+    """Return a state whose status has all parts at their bounds, and the outputs. ``attempts`` is
+    the length of the status's history.
     """
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]

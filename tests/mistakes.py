@@ -133,7 +133,7 @@ RULES = [
     Mistake("spec.outputs[0].name", "must begin with a letter", {"outputs": [{"name": "1a", "taskId": "b"}]}),
     Mistake("spec.outputs[0].taskId", "must be an Airflow id", {"outputs": [{"name": "a", "taskId": "b c"}]}),
 ]
-"""One for each validation rule of the CRD of MLJob that a new object can violate."""
+"""One mistake for each validation rule of the CRD of MLJob that a new object can violate."""
 
 OTHERS = [
     Mistake("spec.dagID", "did you mean dagId?", {"dagID": "train_model"}),

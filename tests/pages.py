@@ -40,8 +40,8 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """The blocks in these languages that a test must check. Without a language, all blocks,
-    including blocks that no test can check.
+    """Yield the blocks in these languages that a test must check. Without a language, yield all
+    blocks, including blocks that no test can check.
     """
     text = page.read_text()
     for found in FENCED.finditer(text):
@@ -77,8 +77,8 @@ def _is_open(text: str) -> bool:
 
 
 def commands(block: Block) -> Iterator[Sequence[str]]:
-    """The commands of a console block as lists of words. The commands of a pipe, a substitution or
-    a loop are separate.
+    """Yield the commands of a console block as lists of words. The commands of a pipe, a
+    substitution or a loop are separate.
     """
     text = "\n".join(typed(block)).replace("\\\n", " ")
     text = re.sub(r"^\w+=\$\((.*)\)$", r"\1", text, flags=re.MULTILINE)

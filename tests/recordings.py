@@ -20,7 +20,7 @@ from tests.unit.operator.conftest import World
 
 GOLDEN = Path(__file__).parent / "contract" / "golden"
 PRODUCERS = {"ours": ["ours"], "official": ["official"], "both": ["official", "ours"]}
-"""Which producers have sent events."""
+"""The producers whose messages are played, by the name of each case."""
 
 Message = dict[str, Any]
 
@@ -60,9 +60,8 @@ class Recording:
     ) -> None:
         """Play the run again, in a world without another run of this DAG.
 
-        Each message is delivered after the previous one was processed, so no two messages arrive
-        together, at the recorded times. REST reports nothing about the run between its submission
-        and its end.
+        Each message is delivered at its recorded time, after the operator has processed the
+        previous message. REST reports nothing about the run between its submission and its end.
 
         Args:
             begin: Shows the operator an MLJob of this DAG.

@@ -1,8 +1,8 @@
 """An Airflow with scripted responses: a plain HTTP server for the real adapter.
 
 Each request of the operator has a name and a default response, as Airflow sends it. A test replaces
-the response to a request by another one of Airflow's, or by that of a proxy, a login page or a
-broken connection.
+a response by another response of Airflow, by a response of a proxy or a login page, or by a broken
+connection.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Says:
 
 @dataclass(frozen=True)
 class Does:
-    """A response that is missing or never ends."""
+    """A response that is missing, is incomplete or never ends."""
 
     what: str
 
@@ -66,19 +66,19 @@ def refused(status: int, detail: Any) -> Says:
 
 
 def run_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """A DAG run."""
+    """Return a DAG run in the format of the REST API."""
     row = {"dag_id": dag_id, "dag_run_id": run_id, "state": "failed", "conf": {}, "logical_date": AT}
     return row | {"queued_at": AT, "start_date": AT, "end_date": AT} | fields
 
 
 def task_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """A task instance."""
+    """Return a task instance in the format of the REST API."""
     row = {"dag_id": dag_id, "dag_run_id": run_id, "task_id": "fit", "map_index": -1, "try_number": 1}
     return row | {"max_tries": 0, "state": "running", "start_date": AT, "end_date": None} | fields
 
 
 def backfill_row(**fields: Any) -> dict[str, Any]:
-    """A backfill of an MLJob."""
+    """Return a backfill of an MLJob in the format of the REST API."""
     conf = {"mljob": {"id": RUN, "attempt": 1}}
     row = {"id": BACKFILL, "dag_id": BACKFILL_DAG, "dag_run_conf": conf, "reprocess_behavior": "none"}
     row |= {"from_date": AT, "to_date": AT, "max_active_runs": 1, "is_paused": False}
@@ -86,7 +86,7 @@ def backfill_row(**fields: Any) -> dict[str, Any]:
 
 
 def page(name: str, *rows: Mapping[str, Any]) -> Says:
-    """A list in one page."""
+    """Return a response with a list in one page."""
     return said(200, **{name: rows, "total_entries": len(rows)})
 
 
@@ -231,12 +231,12 @@ REQUESTS = [
 
 
 class ScriptedAirflow(LoopbackServer):
-    """The server, which answers from its creation until ``close``.
+    """An HTTP server with scripted responses, from its creation until ``close``.
 
     Attributes:
         told: Responses that replace the default ones, by request name; a function of the query
-            where the response depends on it.
-        everything: The response that replaces all others.
+            where the response depends on the query.
+        everything: The response that replaces all others. None: no such response.
         asked: The names of the received requests, in order; method and path of an unknown request.
         go_on: Set to end all responses that hang.
     """

@@ -58,7 +58,7 @@ def task_events(draw: st.DrawFn) -> TaskFact:
 
 @st.composite
 def run_events(draw: st.DrawFn) -> RunFact:
-    """A run's event."""
+    """A run's event: the run is running, or it has succeeded."""
     state = draw(st.sampled_from([RunState.RUNNING, RunState.SUCCESS]))
     return RunFact(state, StatusSource.KAFKA, EPOCH, EPOCH)
 

@@ -49,8 +49,8 @@ class Part:
     """Commands that run one after the other. All of them run, even after a failed one.
 
     Attributes:
-        niceness: The niceness of the part: the lane that takes longest comes first, and tests that
-            wait for real systems come before tests that only compute.
+        niceness: The niceness of the part's processes. It is lower in the lane that takes longest,
+            and for tests that wait for real systems than for tests that only compute.
         environment: Environment variables in addition to the variables of this process.
         after: The name of a part of another lane that must end before this part begins. None: no
             such part.
@@ -283,8 +283,8 @@ def _set_niceness(pid: int, niceness: int) -> None:
 
 
 def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
-    """Name, duration in seconds and outcome of each test in a JUnit report; nothing if the command
-    has written no report.
+    """Yield the name, the duration in seconds and the outcome of each test in a JUnit report. Yield
+    nothing if the command has written no report.
     """
     if not report.exists():
         return
@@ -318,7 +318,9 @@ def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a suite. Returns 0 if every command of every part has succeeded."""
+    """Run a suite. Return 0 if every command of every part has succeeded, 1 if a command has
+    failed, and 2 for wrong arguments.
+    """
     chosen = arguments[0] if arguments else "all"
     if chosen not in SUITES or len(arguments) > 1:
         say(f"usage: python -m tests.suite [{' | '.join(SUITES)}]")

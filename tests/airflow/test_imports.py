@@ -1,5 +1,5 @@
-"""The imports of a DAG file: no module of Kafka before the first event is sent, and no other
-package together with ``mljob_airflow``.
+"""The imports of a DAG file: no module of Kafka before the first event is sent. Importing
+``mljob_airflow`` alone loads neither Airflow, Kafka nor pydantic.
 """
 
 from __future__ import annotations

@@ -158,7 +158,9 @@ class Run:
 
 @pytest.fixture
 def in_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Act as a task of a run with this conf, with the params that Airflow's task runner makes."""
+    """A function that lets the test act as a task of a run with a conf. The params are made by
+    Airflow's task runner.
+    """
     from airflow.sdk.definitions.param import process_params
 
     def enter(job: Job[Any], conf: dict[str, Any], task_id: str = "fit") -> None:

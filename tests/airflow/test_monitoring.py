@@ -45,7 +45,7 @@ def dags() -> dict[str, DAG]:
 
 
 def scheduled(option: str, value: str) -> list[str]:
-    """The schedules of the DAGs where ``[mljob] option`` is ``value``."""
+    """Return the schedules of the two monitoring DAGs if ``[mljob] option`` is ``value``."""
     script = (
         "from mljob_airflow.dags.mljob_monitor import mljob_monitor as a\n"
         "from mljob_airflow.dags.mljob_monitor_bottlenecks import mljob_monitor_bottlenecks as b\n"

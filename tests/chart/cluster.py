@@ -1,4 +1,4 @@
-"""Runs kubectl and helm against a real API server, as the administrator or as another user."""
+"""kubectl and helm for a real API server, as the administrator or as another user."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Cluster:
         )
 
     def patch_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
-        """Patch the status of an MLJob in one request. `kubectl patch` would also read it, which
-        needs another right.
+        """Patch the status of an MLJob in one request. `kubectl patch` would also read the MLJob,
+        which needs another right.
         """
         with config.new_client_from_config(str(self.kubeconfig)) as api:
             client.CustomObjectsApi(api).patch_namespaced_custom_object_status(
@@ -65,8 +65,11 @@ class Cluster:
             )
 
     def may(self, user: str, verb: str, resource: str, *options: str, group: str | None = None) -> bool:
-        """Whether `user` has a right. `resource` may include a subresource:
+        """Return whether `user` has a right. `resource` may include a subresource:
         `mljobs.mljob.dev/status`.
+
+        Raises:
+            CommandError: kubectl gave no answer.
         """
         name, _, subresource = resource.partition("/")
         arguments = ["auth", "can-i", verb, name, f"--as={user}", *options]

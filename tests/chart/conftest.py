@@ -44,7 +44,7 @@ def render(helm: Path) -> Render:
 
 @pytest.fixture(scope="session")
 def refusal(helm: Path) -> Callable[[Mapping[str, Any]], str]:
-    """Returns the message with which helm refuses values."""
+    """A function that returns the message with which helm refuses values."""
 
     def refused(values: Mapping[str, Any]) -> str:
         with pytest.raises(rendering.RefusedError) as caught:

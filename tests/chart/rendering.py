@@ -1,6 +1,4 @@
-"""Runs helm on the chart, and parses the rendered objects, so that tests assert on objects instead
-of text.
-"""
+"""The chart, rendered by helm and parsed, so that tests assert on objects instead of text."""
 
 from __future__ import annotations
 
@@ -58,7 +56,7 @@ class Rendered:
         return [found for found in self.objects if found["kind"] == kind]
 
     def one(self, kind: str, name: str | None = None) -> dict[str, Any]:
-        """The only object of a kind, or the only one with a name."""
+        """Return the only object of a kind, or the only object of this kind with a name."""
         found = [each for each in self.all(kind) if name in (None, each["metadata"]["name"])]
         assert len(found) == 1, f"{len(found)} of {kind} {name or ''} in {self.names()}"
         return found[0]
@@ -67,7 +65,7 @@ class Rendered:
         return {(each["kind"], each["metadata"]["name"]) for each in self.objects}
 
     def without(self, *component: str) -> Rendered:
-        """The objects except those with one of these names."""
+        """Return the objects without those that have one of these names."""
         return Rendered([each for each in self.objects if each["metadata"]["name"] not in component])
 
     @property

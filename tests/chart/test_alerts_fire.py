@@ -1,5 +1,5 @@
-"""Each alert fires for what it is about, and none fires while all is well. Prometheus' own engine
-evaluates the rules.
+"""Each alert fires in the situation that it is for, and no alert fires while all is well.
+Prometheus' own engine evaluates the rules.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def growing(a_minute: float) -> str:
 
 
 def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
-    """A histogram. ``le_5`` is the growth of the bucket up to 5."""
+    """Return the series of a histogram. ``le_5`` is the growth of the bucket up to 5 in each
+    minute.
+    """
     found = {}
     for bucket, growth in a_minute.items():
         le = "+Inf" if bucket == "le_inf" else bucket.removeprefix("le_").replace("_", ".")
@@ -89,7 +91,7 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 
 def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
-    """The series with the label of their scrape."""
+    """Return the series with the label ``job`` of their scrape."""
     found = []
     for selector, values in series.items():
         name, _, labels = selector.partition("{")

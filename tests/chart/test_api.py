@@ -311,7 +311,9 @@ def test_the_network_policy_can_be_left_out(render: Render) -> None:
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rendered], ApiSettings]:
-    """Returns the settings of mljob-api, parsed from the environment of a rendered Pod."""
+    """A function that returns the settings of mljob-api, parsed from the environment of a rendered
+    Pod.
+    """
 
     def read(rendered: Rendered) -> ApiSettings:
         for name in [name for name in os.environ if name.startswith("MLJOB_")]:

@@ -161,7 +161,7 @@ def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, rele
 
 
 def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace: str) -> None:
-    """This shows that the namespace of the test above enforces restricted Pod security."""
+    """The namespace of the test above enforces restricted Pod security."""
     with pytest.raises(CommandError, match='violates PodSecurity "restricted'):
         cluster.kubectl("run", "lax", "--image=lax", f"--namespace={namespace}")
 
@@ -452,7 +452,7 @@ class ChartCopy:
     crd: str
 
     def change(self, old: str, new: str) -> None:
-        """Change the CRD."""
+        """Replace a text in the CRD."""
         file = self.path / "files" / "crds" / CRD.name
         text = file.read_text()
         assert old in text

@@ -19,7 +19,9 @@ KEYS = yaml.safe_load((CHART / "values.yaml").read_text()).keys()
 
 
 def installations() -> list[Any]:
-    """The options of each `helm install` and `helm upgrade`."""
+    """Return the words of each `helm install` and `helm upgrade` in the documentation, as the
+    parameters of a test.
+    """
     return [
         pytest.param(words, id=f"{block.where}: helm {words[1]}")
         for page in PAGES

@@ -427,7 +427,9 @@ def test_access_rules_reach_the_operator_unchanged(render: Render, settings: Cal
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rendered], Settings]:
-    """Returns the operator's settings, parsed from the environment of a rendered Pod."""
+    """A function that returns the operator's settings, parsed from the environment of a rendered
+    Pod.
+    """
 
     def read(rendered: Rendered) -> Settings:
         for name in [name for name in os.environ if name.startswith("MLJOB_")]:

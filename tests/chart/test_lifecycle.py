@@ -48,7 +48,7 @@ class Reader:
         Args:
             page: The page.
             heading: The text of the heading.
-            containing: A text in the block that is typed. Empty: all blocks.
+            containing: Only blocks with this text are typed. Empty: all blocks.
         """
         lines = [line for block in below(page, heading) if containing in block.text for line in typed(block)]
         lines = [line for line in lines if not line.startswith((*NEEDS_A_POD, *NEEDS_MORE))]
@@ -83,14 +83,16 @@ class Reader:
         return str(self.deployment()["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def objects(self) -> list[Any]:
-        """The objects of the release that a namespace has, and its cluster-wide roles."""
+        """Return the objects of the release in its namespace, and its cluster-wide roles."""
         kinds = "deployments,poddisruptionbudgets,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
         mine = f"--selector=app.kubernetes.io/instance={self.release}"
         return list(self.cluster.get(kinds, mine, f"--namespace={self.namespace}")["items"])
 
 
 def below(page: Path, heading: str) -> list[Block]:
-    """The console blocks between a heading and the next one of the same level or above."""
+    """Return the console blocks between a heading and the next heading of the same or a higher
+    level.
+    """
     text = page.read_text()
     found = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.MULTILINE)
     assert found, f"{page.name} has no heading {heading!r}"

@@ -14,7 +14,9 @@ def test_the_service_forwards_to_the_operators_port(render: Render) -> None:
 
 
 def test_there_is_no_service_monitor_by_default(render: Render) -> None:
-    """Its CRD is not part of Kubernetes: without the CRD the installation would fail."""
+    """The CRD of ServiceMonitor is not part of Kubernetes. Without this CRD, the installation would
+    fail.
+    """
     assert not render().all("ServiceMonitor")
 
 

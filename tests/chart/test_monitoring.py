@@ -1,5 +1,5 @@
 """The alerts, the dashboard and the configuration of kube-state-metrics: Prometheus' own parsers
-accept them, and what they name exists.
+accept them, and the metrics that they name exist.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def exposed() -> dict[str, list[dict[str, str]]]:
 
 
 def unknown(uses: promcheck.Findings) -> list[str]:
-    """What queries want of metrics, and the operator does not have."""
+    """Return the metrics and the labels in queries that the operator does not have."""
     series, missing = exposed(), []
     for use in uses.uses:
         if use.metric in PROMETHEUS_OWN:
@@ -94,7 +94,7 @@ def unknown(uses: promcheck.Findings) -> list[str]:
 
 
 def queries() -> Iterator[str]:
-    """The queries of the dashboard's panels, without Grafana's variables."""
+    """Yield the queries of the dashboard's panels, without Grafana's variables."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             yield filled(target["expr"])

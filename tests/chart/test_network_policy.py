@@ -1,4 +1,6 @@
-"""The NetworkPolicies: what may come in, and with egress.restrict what may go out."""
+"""The NetworkPolicies: the allowed incoming traffic and, with egress.restrict, the allowed outgoing
+traffic.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The values for OpenShift: the Pod leaves to restricted-v2 what it assigns, and satisfies what it
-requires.
+"""The values for OpenShift: the Pod sets no field that the SCC restricted-v2 assigns, and has every
+field that it requires.
 """
 
 from __future__ import annotations

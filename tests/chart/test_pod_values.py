@@ -1,5 +1,5 @@
 """The values of the container and the Pod reach the operator, mljob-api and the view alike, and
-api.pod and view.pod replace single ones.
+api.pod and view.pod replace single values.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_schema_lets_each_component_replace_every_value_of_the_section() -> None:
-    """POD has every value of the schema, so that the tests here leave out none."""
+    """POD has every value of the schema, so the tests in this module cover all values."""
     replaceable = json.loads((CHART / "values.schema.json").read_text())["definitions"]["pod"]["properties"]
 
     assert replaceable.keys() == {*POD, "podSecurityContext", "securityContext"}

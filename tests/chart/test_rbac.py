@@ -1,5 +1,5 @@
-"""The rendered rights are exactly these. test_cluster.py tests their effect on a real API
-server.
+"""The rendered rights are exactly the rights in this module. test_cluster.py tests their effect on
+a real API server.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def test_the_right_to_read_secrets_can_be_limited_to_some_secrets(render: Render
 
 
 def test_airflow_instances_can_be_enabled_with_chosen_namespaces(render: Render) -> None:
-    """Events about cluster-scoped objects are in namespace default, where the operator has no other
-    right then.
+    """Events about cluster-scoped objects are in the namespace default. The operator has no other
+    right there.
     """
     rendered = render({"operator": {"namespaces": ["team-a"]}, "airflowInstances": {"enabled": True}})
 

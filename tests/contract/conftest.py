@@ -138,7 +138,9 @@ class MemoryAirflow:
 
 
 class ServedAirflow:
-    """The simulated Airflow, which runs its DAGs by itself, asked by the operator's own adapter."""
+    """The simulated Airflow, which runs its DAGs by itself. Tests reach it through the operator's
+    adapter.
+    """
 
     def __init__(self, served: Served) -> None:
         self._served = served
@@ -201,7 +203,7 @@ def airflow_with_dags(airflow: AirflowRest) -> AirflowRest:
 
 @pytest.fixture(params=AIRFLOWS)
 async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[AirflowWorld]:
-    """Each Airflow in turn."""
+    """Each Airflow in turn: the fake one, the simulated one, and the Airflow of the stack."""
     if request.param == "memory":
         yield MemoryAirflow()
         return
@@ -320,7 +322,7 @@ async def _remove(
 
 @pytest.fixture(params=WORLDS)
 async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    """Each cluster in turn."""
+    """Each Kubernetes API in turn: the fake one, and the API of the stack."""
     if request.param == "memory":
         yield MemoryCluster()
         return
@@ -418,7 +420,7 @@ class RealPlatform:
 
 @pytest.fixture(params=WORLDS)
 async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
-    """Each platform in turn."""
+    """Each Kubernetes API with AirflowInstances in turn: the fake one, and the API of the stack."""
     if request.param == "memory":
         yield MemoryPlatform()
         return

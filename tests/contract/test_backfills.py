@@ -36,7 +36,7 @@ def backfills(airflow_world: AirflowWorld) -> Backfills:
 
 @pytest.fixture
 async def made(backfills: Backfills) -> AsyncIterator[Backfill]:
-    """A backfill of three days, which is closed when the test ends."""
+    """A backfill of three days, which is cancelled when the test ends."""
     backfill = await backfills.create(DAG, Marker(new_run_id(), 1), ORDER)
     yield backfill
     await backfills.cancel(backfill.id)

@@ -61,7 +61,7 @@ def dag(dag_repository: DagRepository, airflow: AirflowRest) -> Iterator[Version
 
 @pytest.fixture
 async def dag_runs(stack: Stack) -> AsyncIterator[Airflow]:
-    """The operator's adapter."""
+    """The operator's Airflow adapter, connected to the stack's Airflow."""
     env = stack.env
     dag_runs = adapter(env["AIRFLOW_URL"], env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])
     yield dag_runs

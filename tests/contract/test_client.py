@@ -75,7 +75,7 @@ def _real_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 class Reader:
-    """Reads all changes in a thread."""
+    """A thread that reads all changes."""
 
     def __init__(self, client: Client) -> None:
         self.changes: list[Change[MLJob]] = []
@@ -113,7 +113,9 @@ class Reader:
         )
 
     def stop(self) -> None:
-        """End the thread: the next change is created for it."""
+        """End the thread. The thread notices its end at the next change, so this method makes a
+        change.
+        """
         self._stop.set()
         self._client.submit("train", name="last")
         self._thread.join(30)
@@ -152,7 +154,7 @@ def test_watch_tells_each_state_once_also_across_a_cut(world: World) -> None:
 
 
 def test_version_that_is_too_old_leads_to_another_list(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The API server answers 410 in the stream, or at once."""
+    """The API server answers 410, either in the stream or as the status of the response."""
     world.client.submit("train", name="old")
     world.age()
     list_objects = sync_watch.list_objects

@@ -64,8 +64,8 @@ def test_events_of_both_producers_in_any_order_give_one_observed_run(run: str, r
 @given(rng=st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
 def test_both_producers_together_report_what_either_alone_reports(run: str, rng: random.Random) -> None:
-    """Where either producer alone is certain of a task's last try, both together report it.
-    Information of one producer is not lost beside the other.
+    """If either producer alone reports a task's last try, both together report at least the same.
+    Events of one producer don't hide information of the other.
     """
     alone = [fold(ObservedRun(), facts(run, PRODUCERS[name])).tasks for name in ("ours", "official")]
     told = facts(run, PRODUCERS["both"])

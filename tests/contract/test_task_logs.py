@@ -1,5 +1,5 @@
 """mljob-api's assumptions about logs and the structure of DAGs, tested on a real Airflow, on the
-fake behind its REST API, and on the fake.
+simulated Airflow behind its REST API, and on the fake.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TASK = ("echo", -1)
 
 
 async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | None, str | None]:
-    """The log of a try, and the token at its end. None: Airflow has no such try."""
+    """Return the log of a try, and the token at its end. Both are None if Airflow has no such try."""
     log = await airflow.open_log("parity_params", run_id, TASK, number)
     if log is None:
         return None, None
@@ -37,7 +37,7 @@ async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | Non
 
 
 async def ended(world: AirflowWorld, run_id: str) -> None:
-    """Submit a run, and wait until it has ended. The fake writes a log of its own."""
+    """Submit a run, and wait until it has ended."""
     await world.dag_runs.submit("parity_params", run_id, {"count": 1}, "note")
     await world.finish("parity_params", run_id, "echo")
     until = time.monotonic() + 120

@@ -47,8 +47,8 @@ class Worker:
         eventually(lambda: self.works, f"{name} works", within=240, evidence=partial(jobs.evidence, name))
 
     def until_it_is_gone(self) -> None:
-        """A process learns at its next heartbeat that its task was failed, and then has
-        five seconds to end.
+        """Wait until the process has ended. The process learns at its next heartbeat that its task
+        was failed, and then has five seconds to end.
         """
         eventually(lambda: not self.works, "the worker's process is gone", within=45)
 
@@ -72,8 +72,8 @@ class Work:
         return workers
 
     def leave_none_of(self, installation: Installation) -> None:
-        """End the runs of MLJobs, however the test ended: each run holds three of Airflow's
-        slots.
+        """End the unfinished runs of an operator's MLJobs. Each of these runs holds three of
+        Airflow's slots.
         """
         for run in self._airflow.runs(f"{installation.operator.prefix}.{installation.jobs.namespace}."):
             if run["state"] not in OVER:
@@ -85,8 +85,8 @@ class Work:
 
 
 def delete(jobs: MLJobs, name: str) -> str:
-    """`kubectl delete`, which returns when the object is removed. Returns the id of the
-    MLJob's run.
+    """Run `kubectl delete`, which waits until the object is removed. Return the id of the MLJob's
+    run.
     """
     run_id: str = jobs.status(name)["dagRunId"]
     jobs.kubectl("delete", "mljob", name, "--timeout=150s", timeout=180)
@@ -100,6 +100,8 @@ def assert_run_is_over(airflow: AirflowRest, run_id: str, dag_id: str = LONG) ->
 
 
 def cancellation(airflow: AirflowRest, run_id: str) -> str | None:
-    """The state of the cancellation DAG's run for a run; None if there is none."""
+    """Return the state of the cancellation DAG's run that cancels a run, or None if there is no
+    such run.
+    """
     run = airflow.run(CANCELLER, f"cancel.{run_id}")
     return run["state"] if run else None

@@ -49,7 +49,7 @@ def planned(
 
 
 class Outages:
-    """Takes parts away at the planned times and brings them back.
+    """Threads that take parts away at the planned times and bring them back.
 
     Args:
         seconds: How long each part is away.
@@ -63,7 +63,7 @@ class Outages:
         """When each part was taken away and was back, in seconds since the epoch."""
 
     def begin(self) -> None:
-        """Begin to count the time."""
+        """Start to count the time until each outage."""
         for thread in self._threads:
             thread.start()
 
@@ -127,7 +127,7 @@ class Course:
 
 
 class Watcher:
-    """Watches the MLJobs of a namespace in a thread, also after the API server was away.
+    """A thread that watches the MLJobs of a namespace, also after the API server was away.
 
     Args:
         path: The path of the list of MLJobs.

@@ -1,5 +1,4 @@
-"""What the status of a finished run must say, computed from Airflow's REST API: the standard for
-every status.
+"""The expected status of a finished run, computed from Airflow's REST API.
 
 Both sides are brought into one plain form, so that a difference is easy to read.
 """
@@ -23,8 +22,8 @@ PHASES = {"success": "Succeeded", "failed": "Failed"}
 
 
 def dag_ids() -> list[str]:
-    """The DAGs of the folder that are meant for this comparison, read from their files. A DAG that
-    is added there is tested.
+    """Return the DAGs of the folder whose ids begin with ``parity_``. The ids are read from the
+    files, so a new DAG is tested too.
     """
     found = (re.findall(r'\bDAG\(\s*"(parity_\w+)"', file.read_text()) for file in sorted(DAGS.glob("*.py")))
     return sorted(dag_id for dag_ids in found for dag_id in dag_ids)

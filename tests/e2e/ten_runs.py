@@ -1,4 +1,4 @@
-"""Ten runs at once, during which a component dies, and what must be true of the runs afterwards."""
+"""Ten runs at once, during which a component dies, and checks of the runs afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def runs_over(airflow: AirflowRest, installation: Installation) -> int:
 
 
 def assert_all_ended_right(installation: Installation, names: list[str], airflow: AirflowRest) -> None:
-    """Each MLJob has one run, and its status agrees with Airflow."""
+    """Wait until the MLJobs have finished. Assert that each has one run, and a status that agrees
+    with Airflow.
+    """
     ended = installation.jobs.until_finished(*names, within=BOUND)
     for name in names:
         status = ended[name]["status"]

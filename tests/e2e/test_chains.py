@@ -27,7 +27,7 @@ def taking(name: str, *keys: str) -> Object:
 
 @pytest.fixture
 def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
-    """The MLJobs of the installation. Those of a chain are deleted after the test."""
+    """The MLJobs of the installation. Those that the test creates are deleted at its end."""
     before = set(with_kafka.jobs.all())
     yield with_kafka.jobs
     if names := set(with_kafka.jobs.all()) - before:

@@ -58,7 +58,7 @@ pytestmark = [pytest.mark.timeout(BOUND + 300), pytest.mark.disruptive]
 
 @pytest.fixture
 def pair(installation: NewInstallation, stack: Stack) -> Iterator[tuple[Installation, list[OperatorProcess]]]:
-    """Two operators that share a namespace. Whatever the test took away is there again at its end."""
+    """Two operators that share a namespace. At the end, all components run again."""
     made = installation("chaos")
     yield made, [made.operator, made.operator.replica().start()]
     for component in ("kube-apiserver", "kafka", "airflow-api-server"):
@@ -141,7 +141,7 @@ def end(made: Installation, name: str, *, delete: bool) -> None:
 
 
 def until_all_are_over(made: Installation, operators: list[OperatorProcess], left: set[str]) -> dict[str, Object]:
-    """Wait until exactly these MLJobs are there, terminal and without finalizers."""
+    """Wait until exactly these MLJobs exist, all of them terminal and without finalizers."""
 
     def look() -> dict[str, Object] | None:
         found = made.jobs.all()
@@ -175,7 +175,7 @@ def owner(run: Object) -> str:
 
 
 def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) -> Any:
-    """What the status of a finished MLJob says wrongly."""
+    """Return the parts of a finished MLJob's status that differ from Airflow."""
     status = job["status"]
     if status.get("dagRunId") not in run_ids:
         # The MLJob was cancelled before its run was submitted.

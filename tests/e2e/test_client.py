@@ -19,7 +19,7 @@ from tests.live.installation import Installation
 
 
 class Params(BaseModel):
-    """The params of the DAG, as its own file has them."""
+    """The params of the DAG, as the DAG's file declares them."""
 
     rate: float = 0.1
     epochs: int = 3

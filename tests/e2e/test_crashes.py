@@ -1,6 +1,6 @@
 """The operator is killed by SIGKILL right before and right after each of its calls to the outside,
-and its replica, which has been standing by, takes over. No action is performed twice, every unfinished action is completed,
-and the status ends as Airflow reports it.
+and its replica, which has been standing by, takes over. No action is performed twice, every
+unfinished action is completed, and the last status agrees with Airflow.
 
 The process that dies is the real operator, which kills itself at the call
 (``tests/live/crashing_operator.py``). Operators are forked from a process that has imported them
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 @dataclass(frozen=True)
 class Scenario:
-    """An MLJob's life if no operator dies.
+    """The course of an MLJob if no operator dies.
 
     Attributes:
         spec: The spec that is applied.
@@ -124,7 +124,7 @@ class Cell:
 
 
 class Cluster:
-    """All MLJobs, read at the same time."""
+    """The MLJobs of all cells, read in one request."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
@@ -140,7 +140,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def matrix(stack: Stack) -> Iterator[list[Cell]]:
-    """The table of results."""
+    """The list of the cells. At the end, the table of their results is written to a file."""
     cells: list[Cell] = []
     yield cells
     file = stack.directory / "logs" / "crash-matrix.md"
@@ -235,7 +235,7 @@ def ask(cell: Cell, job: Object) -> None:
 
 
 def end(cells: list[Cell], cluster: Cluster) -> None:
-    """Wait until each MLJob has ended, by the replica that takes over."""
+    """Wait until the replicas have brought each MLJob to its end."""
 
     def all_ended() -> bool:
         found = cluster.jobs()
@@ -251,7 +251,7 @@ def end(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
-    """The differences from a life without a crash."""
+    """Return the differences between the end of a cell and the end without a crash."""
     found = []
     story = cell.story
     runs = airflow.runs(cell.runs_prefix)
@@ -295,7 +295,7 @@ def described(job: Object | None) -> str:
 
 
 def evidence(cells: list[Cell]) -> str:
-    """The logs of operators that should be dead, or have done more than they should."""
+    """Return the ends of the logs of the first two cells' operators."""
     return "\n".join(cell.installation.operator.log_end() for cell in cells[:2])
 
 

@@ -1,5 +1,5 @@
-"""The first pages of the documentation hold: their kubectl commands run one after the
-other, as a reader types them.
+"""The kubectl commands on the first pages of the documentation work: they run one after the other,
+as a reader types them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Run = Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def run(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs a command in a shell whose kubectl uses the stack, in a namespace with an operator.
+    """A function that runs a command in a shell whose kubectl uses the stack, in a namespace with
+    an operator.
 
     The operator has the prefix of mljob-api. The pages read logs of the namespace ``default``.
     """

@@ -64,7 +64,7 @@ def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, s
 def jobs(
     instances: Installation, kubectl: Kubectl, stack: Stack, gateway: tuple[HttpGateway, str, str]
 ) -> Iterator[MLJobs]:
-    """MLJobs that may run behind the gateway."""
+    """The MLJobs of an operator, and an AirflowInstance behind the gateway."""
     way, ca, token = gateway
     with platform_of(instances, kubectl, stack) as platform:
         platform.make("gateway", url=way.url, tls={"caBundle": ca}, token=token)
@@ -117,7 +117,9 @@ def test_mljob_runs_from_submission_to_end_behind_a_gateway(jobs: MLJobs, airflo
 
 
 def child_of(airflow: AirflowRest, run_id: str) -> str | None:
-    """The run that a run of environments_parent has triggered, once Airflow runs it."""
+    """Return the id of the run that a run of environments_parent has triggered. Return None until
+    Airflow runs it.
+    """
     found = airflow.get(f"/dags/environments_parent/dagRuns/{run_id}/taskInstances/trigger/xcomEntries")["xcom_entries"]
     if not any(entry["key"] == "trigger_run_id" for entry in found):
         return None

@@ -59,7 +59,7 @@ DAGS = {
 
 @dataclass(frozen=True)
 class Case:
-    """Where a row of the table happens.
+    """The MLJob and the task, or the run, with which a row of the table happens.
 
     Attributes:
         task: The id of the task; None for the run.
@@ -114,7 +114,9 @@ def rows() -> dict[str, dict[str, re.Pattern[str]]]:
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """A word in parentheses may be missing, or come later than its place says."""
+    """Return a pattern for the words of a cell. A word in parentheses may be missing, or come later
+    than in the cell.
+    """
     found = re.findall(r"(\(?)`(\w+)`", cell)
     orders = {tuple(word for optional, word in found if not optional)}
     before = 0
@@ -162,11 +164,13 @@ class Timeline:
         return self.statuses[job][-1][1] if self.statuses[job] else {}
 
     def shown(self, job: str, task: str) -> str | None:
-        """The state of a task in the newest status."""
+        """Return the state of a task in the newest status, or None."""
         return next((e["state"] for e in self.status(job).get("tasks") or () if e["taskId"] == task), None)
 
     def shown_at(self, job: str, task: str, holds: Callable[[Object], bool]) -> float | None:
-        """When a status first had an entry of the task that meets the condition."""
+        """Return the time at which a status first had an entry of the task that meets the
+        condition, or None.
+        """
         for at, status in self.statuses[job]:
             if any(entry["taskId"] == task and holds(entry) for entry in status.get("tasks") or ()):
                 return at
@@ -187,7 +191,7 @@ class Act:
 
 
 class Stage:
-    """Lets everything happen at the same time."""
+    """The course of the test: everything happens at the same time."""
 
     def __init__(self, installation: Installation, airflow: AirflowRest, stack: Stack, watch: Watch, directory: Path):
         self._jobs, self._airflow, self._stack = installation.jobs, airflow, stack
@@ -278,8 +282,9 @@ class Stage:
         return self._told_running(job, "held") and self._settled(job, "deferred", "deferred")
 
     def _settled(self, job: str, task: str, state: str) -> bool:
-        """Whether the status shows the task in that state, and the scheduler knows that the task's
-        process has ended. Airflow 3.3.2 fails a task that continues before that.
+        """Return whether the status shows the task in that state, and the scheduler knows that the
+        task's process has ended. Airflow 3.3.2 fails a task that continues before the scheduler
+        knows that.
         """
         if self.story.shown(job, task) != state:
             return False
@@ -290,7 +295,9 @@ class Stage:
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
     def _is_over(self, job: str) -> bool:
-        """Whether the run has ended in Airflow too, which publishes an end before it stores it."""
+        """Return whether the run has succeeded. Airflow publishes an end before it stores the end,
+        so wait until the end is stored.
+        """
         if self.story.status(job).get("phase") != "Succeeded":
             return False
         self._airflow.ended(DAGS[job], self.story.run_ids[job])
@@ -437,7 +444,7 @@ def test_messages_are_those_of_the_table(row: str, story: Timeline) -> None:
 
 
 def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timeline) -> None:
-    """Each state is shown before a relist could show it, and usually at once."""
+    """A status shows each state before a relist could show it, and usually at once."""
     late = {
         f"{row}: {said.state}": lateness
         for row, case in CASES.items()
@@ -450,8 +457,8 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """For each state that an event reported first, the seconds until a status had reached
-    that state.
+    """Return each state that an event reported first, with the seconds until a status had reached
+    the state.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):
@@ -470,7 +477,7 @@ def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[
 
 
 def is_as_far(said: Told, instances: int, entry: Object) -> bool:
-    """Whether a task's entry shows the state in the message, or a later one."""
+    """Return whether a task's entry shows the state in the message, or a later state."""
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:
         as_far = sum(count for state, count in mapped["states"].items() if TASK_RANK[TaskState(state)] >= rank)

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(BOUND + 60)
 
 @pytest.fixture(scope="module")
 def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
-    """`kubectl apply -f examples/train.yaml`, with a watch that starts before."""
+    """The MLJob of examples/train.yaml, applied with kubectl, and a watch that starts before it."""
     installation = new_installation("examples")
     with installation.jobs.watch() as watch:
         installation.jobs.kubectl("apply", f"--filename={EXAMPLES / 'train.yaml'}")
@@ -51,7 +51,7 @@ def data(stack: Stack) -> Path:
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
-    """`kubectl apply` of the other files and of the folder `platform` at once, with a watch that
+    """The other files and the folder `platform`, applied with kubectl at once, and a watch that
     starts before.
     """
     # With KEEP_TEST_STACK, an earlier session may have left objects behind, which the waits below
@@ -157,7 +157,7 @@ def card_of(data: Path, kind: str, name: str, version: str) -> Object:
 
 
 def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
-    """An artifact, the artifact that it was made from, and so on."""
+    """Return the path of an artifact, followed by the paths of the artifacts that it was made from."""
     steps = [f"{kind}/{name}/{version}"]
     for parent in card_of(data, kind, name, version)["parents"]:
         steps += lineage(data, parent["kind"], parent["name"], parent["version"])

@@ -33,7 +33,7 @@ def whole_again(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def standby(with_kafka: Installation) -> Iterator[OperatorProcess]:
-    """A second replica, which stands by whatever fails."""
+    """A second replica of the operator, which runs during all tests of this module."""
     replica = with_kafka.operator.replica().start()
     yield replica
     eventually(lambda: replica.leads() is not with_kafka.operator.leads(), "one replica leads", within=30)
@@ -174,6 +174,6 @@ def test_run_is_cancelled_by_rest_if_the_cancellation_dag_gets_no_slot(
 
 
 def running(jobs: MLJobs, names: list[str]) -> int:
-    """The number of tasks of the MLJobs that run."""
+    """Return the number of running tasks of the MLJobs."""
     found = jobs.all()
     return sum(found[name].get("status", {}).get("taskCounts", {}).get("running", 0) for name in names)

@@ -53,7 +53,7 @@ class Follower:
     """``kubectl get --raw`` in the background.
 
     Args:
-        output: The file for what it prints.
+        output: The file for the output of kubectl.
     """
 
     def __init__(self, kubectl: Kubectl, path: str, output: Path) -> None:
@@ -67,11 +67,11 @@ class Follower:
         return self._output.read_text(errors="replace")
 
     def until(self, text: str) -> None:
-        """Wait until it has printed a text."""
+        """Wait until kubectl has printed a text."""
         eventually(lambda: text in self.text, f"the follower shows {text!r}", evidence=lambda: self.text)
 
     def end(self) -> str:
-        """Wait until it ends by itself, and return what it has printed."""
+        """Wait until kubectl ends by itself, and return its output."""
         assert self._process.wait(timeout=60) == 0, self.text
         return self.text
 
@@ -82,7 +82,9 @@ class Follower:
 
 @dataclass(frozen=True)
 class Runs:
-    """The MLJobs of this file: ``training``, which is held, and ``failing``, which has failed."""
+    """The MLJobs of this file: ``training``, which waits for the test, and ``failing``, which has
+    failed.
+    """
 
     jobs: MLJobs
     directory: Path
@@ -116,7 +118,7 @@ def curve(found: list[HistoryEntry]) -> list[tuple[float, float]]:
 
 @pytest.fixture(scope="module")
 def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """The runs, as far as they come by themselves."""
+    """The MLJobs, after ``failing`` has failed and ``training`` has begun to wait for the test."""
     jobs = new_installation("mljob-api", MLJOB_RUN_ID_PREFIX="mljob").jobs
     directory = tmp_path_factory.mktemp("mljob-api")
     jobs.kubectl("create", "secret", "generic", "warehouse", f"--from-literal=password={PASSWORD}")
@@ -132,7 +134,7 @@ def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pyte
 
 @dataclass(frozen=True)
 class Followed:
-    """What followers saw of the training, from the middle to the end."""
+    """The output of followers of the training, from its middle to its end."""
 
     log: str
     log_of_waiting_task: str
@@ -293,7 +295,7 @@ def test_graph_counts_the_instances_of_a_mapped_task(runs: Runs) -> None:
 
 
 class Caller:
-    """Somebody with a token who asks the API server over HTTP."""
+    """A client that sends requests to the API server over HTTP, with or without a token."""
 
     def __init__(self, url: str, authority: str, token: str | None) -> None:
         self._url = url
@@ -386,7 +388,7 @@ def test_a_task_that_does_not_exist_is_named(runs: Runs) -> None:
 
 @pytest.fixture(scope="module")
 def forged(runs: Runs, kubectl: Kubectl) -> Iterator[Runs]:
-    """An MLJob in a namespace without an operator, whose status claims the run of another."""
+    """An MLJob in a namespace without an operator, whose status claims another MLJob's run."""
     namespace = f"forged-{runs.jobs.namespace.rpartition('-')[2]}"
     kubectl("create", "namespace", namespace)
     claimed = runs.jobs.status("failing")

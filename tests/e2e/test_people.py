@@ -18,7 +18,7 @@ LABEL = "people_label"
 
 @pytest.fixture(scope="module")
 def seen(with_kafka: Installation) -> Iterator[Watch]:
-    """Every status so far, as ``kubectl get --watch`` shows them."""
+    """A watch of every status so far, as ``kubectl get --watch`` shows them."""
     with with_kafka.jobs.watch() as watch:
         yield watch
 
@@ -55,7 +55,7 @@ def until_read_again(installation: Installation, *, times: int) -> None:
 
 
 def answer(airflow: AirflowRest, status: Object, task_id: str, option: str, map_index: int = -1) -> None:
-    """Answer as Airflow's page does."""
+    """Answer the question of a task, as Airflow's UI does."""
     path = f"/dags/{status['dagId']}/dagRuns/{status['dagRunId']}/taskInstances/{task_id}/{map_index}/hitlDetails"
     code, body = airflow.request("PATCH", path, {"chosen_options": [option], "params_input": {}})
     assert code == 200, body

@@ -39,7 +39,7 @@ def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
 
 @contextmanager
 def measured(what: str) -> Iterator[None]:
-    """Print how long something took."""
+    """Print how long the block took."""
     began = time.monotonic()
     yield
     say(f"  {what}: {time.monotonic() - began:.1f} s")

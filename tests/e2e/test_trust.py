@@ -1,7 +1,7 @@
 """The operator does not trust its surroundings: forged and impossible events, a child run with its
 parent's run id, a conf that is nested too deeply, a run without its MLJob.
 
-Gateways are tested in ``test_gateways.py``, what one tenant may do to another in
+Gateways are tested in ``test_gateways.py``, attacks of one tenant on another in
 ``test_tenancy.py``, and values of Secrets in ``test_secrets.py``.
 """
 
@@ -53,8 +53,8 @@ class Forger:
         assert self._producer.flush(30) == 0
 
     def tell_until(self, count: Callable[[], float], status: Object, event: str, **fields: Any) -> None:
-        """Send the event until the operator counts one more. An operator that has just joined its
-        consumer group reads only messages from then on.
+        """Send the event again until ``count`` returns more than before. An operator that has just
+        joined its consumer group reads only later messages.
         """
         before = count()
 
@@ -155,7 +155,8 @@ def test_impossible_event_is_counted_as_unreadable_and_later_events_are_read(
 
 @dataclass
 class Parent:
-    """An MLJob whose run triggers a child run with its own run id, and the observations.
+    """An MLJob whose run triggers a child run with its own run id, and the observations of the
+    test.
 
     Attributes:
         run_id: The id of both runs.

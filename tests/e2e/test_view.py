@@ -45,7 +45,7 @@ def client(viewed: Installation, stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture
 def view(viewed: Installation, stack: Stack) -> Iterator[RunningView]:
-    """A view for each test: a view lets one browser in."""
+    """A view of its own for each test, because a view lets one browser in."""
     with local_view(load(stack.kubeconfig, namespace=viewed.jobs.namespace)) as view:
         yield view
 
@@ -138,7 +138,7 @@ class Viewer:
 
 
 def viewer(kubectl: Kubectl, namespace: str, name: str, role: str | None) -> Viewer:
-    """A person who has this role of the chart in this namespace."""
+    """Return a person who has this role of the chart in this namespace, or no role."""
     within = kubectl.within(namespace)
     within("create", "serviceaccount", name)
     if role is not None:

@@ -63,7 +63,7 @@ class FakeRun:
 
 
 class FakeLog:
-    """The rest of a log, which is read at once."""
+    """The rest of a task's log. One read returns all its entries."""
 
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
         self._entries = list(entries)
@@ -72,7 +72,7 @@ class FakeLog:
         self.closed = False
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """All entries, and then None."""
+        """Return all entries, converted. The next read returns None and sets ``token``."""
         entries, self._entries = self._entries, []
         if not entries:
             self.token = self._token
@@ -85,7 +85,7 @@ class FakeLog:
 
 
 class FakeUser:
-    """A fake Airflow for another user than the operator's.
+    """The fake Airflow, as a user other than the operator's sees it.
 
     Attributes:
         locked: Whether Airflow refuses this user's credentials.
@@ -132,9 +132,11 @@ class FakeAirflow:
         version: Airflow's version.
         unhealthy: The components that are not healthy.
         down_for: How many of the next requests get no answer, by name of the request.
-        before: What happens right before the next request of a name.
-        lose_answers: How many of the next submissions take effect without an answer.
-        denies: How many of the next requests are answered as if an existing run did not exist.
+        before: Called once, right before the next request of a name; by this name.
+        lose_answers: How many of the next calls of submit and clear_failed take effect without an
+            answer.
+        denies: How many of the next reads and retries of an existing run or backfill are answered
+            as if it did not exist.
         calls: The names of all requests, in order.
     """
 
@@ -169,8 +171,8 @@ class FakeAirflow:
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """Create a run, or adopt the existing one. Refuses an unknown DAG and an invalid conf, as
-        Airflow does.
+        """Create a run, or adopt the existing one. As Airflow does, refuse an unknown DAG, a conf
+        without a required param, and a logical date that another run of the DAG has.
         """
         self.asked("submit")
         if dag_id not in self.dags:
@@ -192,7 +194,11 @@ class FakeAirflow:
         return dict(self.dag_params.get(dag_id, {}))
 
     async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """The conf of a run."""
+        """Return the conf of a run.
+
+        Raises:
+            ValidationFailed: The run does not exist.
+        """
         self.asked("conf")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -202,7 +208,12 @@ class FakeAirflow:
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Clear the failed tasks of a run."""
+        """Clear the failed tasks of a terminal run, unless the run was queued at or after
+        ``since``. Return the run, or None if it does not exist.
+
+        Raises:
+            NothingToClear: No task of the run has failed.
+        """
         self.asked("clear_failed")
         run = self._seen(dag_id, run_id)
         if run is None:
@@ -219,7 +230,7 @@ class FakeAirflow:
         return self.fact(run)
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """A run, or None."""
+        """Return a run, or None if it does not exist."""
         self.asked("get")
         run = self._seen(dag_id, run_id)
         return self.fact(run) if run else None
@@ -239,7 +250,9 @@ class FakeAirflow:
     async def open_log(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> FakeLog | None:
-        """The log of a try from the position of the token on."""
+        """Return the log of a try from the position of the token on, or None if there is no such
+        try.
+        """
         self.asked("open_log")
         found = self.log(dag_id, run_id, task, try_number, int(token) if token is not None else None)
         return FakeLog(*found) if found is not None else None
@@ -279,7 +292,7 @@ class FakeAirflow:
         return run is not None and any(task.state in ACTIVE_TASK for task in run.tasks.values())
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the unfinished task instances and the run to failed."""
+        """Set an unfinished run and its unfinished task instances to failed."""
         self.asked("cancel")
         if (run := self.runs.get((dag_id, run_id))) is not None and run.state not in TERMINAL_RUN:
             now = self._clock()
@@ -341,7 +354,7 @@ class FakeAirflow:
         ]
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Why each DAG schedules no task: stale, paused, or None."""
+        """Return why each DAG schedules no task: stale or paused. The value is None for other DAGs."""
         self.asked("halts")
         return {
             dag_id: Halt.STALE if dag_id in self.stale else Halt.PAUSED if dag_id in self.paused else None
@@ -354,7 +367,7 @@ class FakeAirflow:
         return set(self.paused)
 
     async def probe(self) -> ProbeResult:
-        """The version and the health."""
+        """Return Airflow's version and health."""
         self.asked("probe")
         parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
         health = {part: "unhealthy" if part in self.unhealthy else "healthy" for part in parts}
@@ -368,8 +381,8 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """The entries of a log from a position on, and the next position while the task runs. None:
-        there is no such try.
+        """Return the entries of a log from a position on, and the next position while the task
+        runs. Return None if there is no such try.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None
@@ -381,7 +394,7 @@ class FakeAirflow:
         return [*header, *entries[begin or 0 :]], str(len(entries)) if runs else None
 
     def write(self, run: FakeRun, task_id: str, *entries: Any, map_index: int = -1, try_number: int = 1) -> None:
-        """Let a task write into its log. A text is an entry with this event."""
+        """Append entries to the log of a try. A string becomes an entry with this event."""
         log = run.logs.setdefault((task_id, map_index, try_number), [])
         now = self._clock().isoformat()
         log += [
@@ -390,19 +403,19 @@ class FakeAirflow:
         ]
 
     def _seen(self, dag_id: str, run_id: str) -> FakeRun | None:
-        """A run, unless Airflow denies it."""
+        """Return a run, or None if the run does not exist or ``denies`` hides it."""
         run = self.runs.get((dag_id, run_id))
         return run if run is not None and not self.denied() else None
 
     def denied(self) -> bool:
-        """Whether the answer denies an existing run; counts ``denies`` down."""
+        """Return whether the answer denies an existing run, and count ``denies`` down."""
         if self.denies > 0:
             self.denies -= 1
             return True
         return False
 
     def of_date(self, dag_id: str, date: datetime | None) -> FakeRun | None:
-        """The run of a DAG with this logical date."""
+        """Return the run of a DAG with this logical date, or None."""
         runs = (run for run in self.runs.values() if run.dag_id == dag_id)
         return next((run for run in runs if date is not None and run.date == date), None)
 
@@ -452,7 +465,7 @@ class FakeAirflow:
     def set_task(
         self, run: FakeRun, task_id: str, state: TaskState, *, map_index: int = -1, try_number: int = 1
     ) -> None:
-        """Change a task instance."""
+        """Set the state and the try number of a task instance, which starts now."""
         now = self._clock()
         run.tasks[task_id, map_index] = TaskFact(
             task_id, map_index, try_number, state, StatusSource.REST, now, now, start=now

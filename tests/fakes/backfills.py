@@ -36,7 +36,7 @@ class FakeBackfills:
     # Backfills
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """The backfill with this marker, or a new one."""
+        """Return the backfill with this marker, or create one."""
         self._airflow.asked("create_backfill")
         there = self._found(dag_id, marker.run_id, marker.attempt)
         return there or await self.post(dag_id, marker, order)
@@ -44,8 +44,9 @@ class FakeBackfills:
     async def post(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
         """Create a backfill.
 
-        Refuses an unknown DAG, a DAG without a schedule, and a second active backfill, as Airflow
-        does.
+        As Airflow does, refuse an unknown DAG, a DAG without a schedule, a range without a past
+        date, and a second active backfill of the DAG. An active backfill with the same marker is
+        returned.
         """
         if self.lose_requests:
             self.lose_requests -= 1
@@ -67,20 +68,20 @@ class FakeBackfills:
         return backfill
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """The newest backfill with this marker."""
+        """Return the newest backfill with this marker, or None."""
         self._airflow.asked("find_backfill")
         found = self._found(dag_id, run_id, attempt)
         return found if found is not None and not self._airflow.denied() else None
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """The runs with the backfill's marker."""
+        """Return the runs whose marker has the same run id as the backfill's marker."""
         self._airflow.asked("backfill_runs")
         assert backfill.marker is not None
         members = (self._member(run) for run in self._airflow.runs.values() if run.backfill is not None)
         return tuple(change.member for change in members if change and change.marker.run_id == backfill.marker.run_id)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """How many other runs the DAG has in the backfill's range."""
+        """Return how many runs the DAG has in the backfill's range in addition to its ``members``."""
         self._airflow.asked("backfill_range")
         in_range = [
             run
@@ -96,7 +97,7 @@ class FakeBackfills:
             self.set(backfill_id, paused=paused)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Fail the queued runs and complete the backfill."""
+        """Fail the queued runs of a backfill, and complete the backfill, unless it is completed."""
         self._airflow.asked("cancel_backfill")
         if self.made[backfill_id].completed_at is None:
             for run in self.runs(backfill_id):

@@ -42,7 +42,12 @@ class FakeTopics:
     async def open(
         self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
     ) -> FakeRunHistory:
-        """Open a reader."""
+        """Open a reader of the messages with one key. The reader begins at the offset in ``after``,
+        or else at the first message since ``since``.
+
+        Raises:
+            KafkaUnavailable: ``down`` is set.
+        """
         if self.down:
             raise KafkaUnavailable("Kafka can't be read")
         messages = self._topics.setdefault(topic, [])
@@ -69,7 +74,7 @@ class FakeRunHistory:
         self._closed = False
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """The next messages."""
+        """Read the next messages, at most ``BATCH``. Return those with the reader's key, converted."""
         if self._topics.down:
             raise KafkaUnavailable("Kafka can't be read")
         found = self._messages[self._position : self._position + BATCH]

@@ -1,4 +1,4 @@
-"""A forward proxy on loopback, as companies use.
+"""A forward proxy on loopback, such as companies use.
 
 It tunnels (CONNECT) and forwards, and resolves names that the client can't resolve.
 """

@@ -93,7 +93,9 @@ class FakeInstances(StoredObjects[str]):
         return self.get(instance.name)
 
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
-        """Add or remove the operator's finalizer; others stay."""
+        """Add or remove the operator's finalizer, and keep other finalizers. Return the new
+        version, or None if the AirflowInstance no longer exists.
+        """
         try:
             self._exactly(instance.name, instance.uid, instance.resource_version)
         except Gone:

@@ -25,12 +25,12 @@ class FakeJobs(StoredObjects[Key]):
 
     Attributes:
         kube_events: All Events with the names of their MLJobs.
-        reads: How many times an MLJob was read.
+        reads: How many times an MLJob was read by its key.
         overtake: How many of the next writes are overtaken by another writer's change.
         fail: The error of every write; None if writes succeed.
-        refuse: Called with a status; True refuses the status as invalid. Statuses with integers of
-            more than 64 bits are always refused.
-        pruned: The fields of a status that the CRD does not have, so that they are not stored.
+        refuse: Called with a status. The result True refuses the status as invalid. A status with
+            an integer outside int64 is always refused.
+        pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name.
         watchers: The queues of watches of ConfigMaps and Secrets, by kind and name.
@@ -99,7 +99,7 @@ class FakeJobs(StoredObjects[Key]):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """The latest version of an MLJob. There is one operator, to which all MLJobs belong."""
+        """Return the latest version of an MLJob, or None. All MLJobs belong to the only operator."""
         return await self.get(key)
 
     async def get(self, key: Key) -> Job | None:
@@ -108,7 +108,11 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(key) if key in self.objects else None
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Apply a merge patch to the status of exactly this version."""
+        """Apply a merge patch to the status of exactly this version.
+
+        Raises:
+            Refused: The status is invalid (see ``refuse``).
+        """
         body = self._to_change(job)
         status = merged(body.get("status", {}), patch)
         if beyond_go(status) or (self.refuse is not None and self.refuse(status)):
@@ -119,7 +123,9 @@ class FakeJobs(StoredObjects[Key]):
     async def set_finalizer(
         self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> Job | None:
-        """Add or remove the operator's finalizer; others stay. Set annotations."""
+        """Set annotations. Add or remove the operator's finalizer, and keep other finalizers.
+        Return the new version, or None if the MLJob no longer exists.
+        """
         try:
             body = self._to_change(job)
         except Gone:
@@ -129,7 +135,9 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(job.key, job) if self._finalize(job.key, FINALIZER, present=present) else None
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """The data of a ConfigMap or a Secret."""
+        """Return the data of a ConfigMap or a Secret, or None if the reference is optional and the
+        object does not exist.
+        """
         named = reference.secret_ref or reference.config_map_ref
         assert named is not None
         kind = "Secret" if reference.secret_ref else "ConfigMap"
@@ -153,7 +161,13 @@ class FakeJobs(StoredObjects[Key]):
         return Job.from_object(self.body(key), earlier, prefix=PREFIX)
 
     def _to_change(self, job: Job) -> dict[str, Any]:
-        """The object to write to, if it still has this version and no other writer overtakes."""
+        """Return the object to write to.
+
+        Raises:
+            Exception: The error in ``fail``.
+            Gone: The object no longer exists.
+            Conflict: The object has another version, or another writer overtakes this write.
+        """
         if self.fail is not None:
             raise self.fail
         if self.overtake and (body := self.objects.get(job.key)) is not None:
@@ -164,7 +178,7 @@ class FakeJobs(StoredObjects[Key]):
 
 
 def beyond_go(value: Any) -> bool:
-    """Whether the value has an integer of more than 64 bits, Go's largest integer type."""
+    """Return whether the value contains an integer outside int64, Go's largest signed integer type."""
     match value:
         case dict():
             return any(map(beyond_go, value.values()))

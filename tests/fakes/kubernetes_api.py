@@ -1,4 +1,4 @@
-"""A Kubernetes API on loopback, as far as an operator needs it to start.
+"""The parts of a Kubernetes API that an operator needs to start, on loopback.
 
 The API has discovery, lists in pages, watches without events, and Leases.
 """
@@ -33,7 +33,7 @@ Query = dict[str, str]
 
 
 def status(code: int, message: str, *, reason: str = "", **metadata: str) -> Answer:
-    """The answer for an error, with an object of kind Status."""
+    """Return the answer to a refused request: the code, and an object of kind Status in JSON."""
     body = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure", "message": message}
     return code, json.dumps(body | {"code": code} | ({"reason": reason} if reason else {}))
 
@@ -57,12 +57,12 @@ def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any
 
 
 class KubernetesApi(LoopbackServer):
-    """A server with the answers of a test.
+    """A Kubernetes API whose objects and refusals a test sets.
 
     Attributes:
         objects: The objects of each list, by path.
-        refuse: Called with path and query before every answer. Its result is the answer; None: the
-            usual answer.
+        refuse: Called with path and query before every answer. A result other than None replaces
+            the usual answer.
         leases: The Leases by name.
         lists: The path and the query of every list request.
         watches: The path of every watch request.
@@ -126,7 +126,7 @@ class KubernetesApi(LoopbackServer):
             _send(handler, *status(404, f"there is no {path}"))
 
     def _of_lease(self, method: str, path: str, content: bytes) -> Answer:
-        """The answer to a request about Leases, which refuses writes to old versions."""
+        """Return the answer to a request about Leases. Writes to old versions are refused."""
         name, body = path.removeprefix(LEASES).strip("/"), json.loads(content or "{}")
         with self._lock:
             if method == "GET" and not name:
@@ -148,7 +148,7 @@ class KubernetesApi(LoopbackServer):
             return 200, json.dumps(self.leases[name])
 
     def _one(self, path: str) -> dict[str, Any] | None:
-        """The MLJob at a path."""
+        """Return the MLJob at a path, or None."""
         for each in self.objects[MLJOBS]:
             if path == f"{ROOT}/namespaces/{each['metadata']['namespace']}/mljobs/{each['metadata']['name']}":
                 return each
@@ -190,8 +190,13 @@ DISCOVERY: dict[str, dict[str, Any]] = {
 
 
 def kubeconfig(path: Path, url: str, *, authority: Path | None = None, **user: str) -> Path:
-    """Write a kubeconfig for a Kubernetes API at this URL whose certificate this authority has
-    signed.
+    """Write a kubeconfig, and return its path.
+
+    Args:
+        path: The file to write.
+        url: The URL of the Kubernetes API.
+        authority: The certificate of the authority that signed the API's certificate.
+        user: The fields of the kubeconfig's user. The default is a token.
     """
     cluster = {"server": url, **({"certificate-authority": str(authority)} if authority else {})}
     config = {

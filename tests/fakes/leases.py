@@ -11,10 +11,10 @@ from mljob_operator.errors import Conflict, Gone
 
 
 class OpenGate:
-    """A gate for tests of one part of the operator."""
+    """A gate that lets every request pass, for tests of one part of the operator."""
 
     def check(self) -> None:
-        """Let everything pass."""
+        """Let the request pass."""
 
 
 class FakeLeases:
@@ -31,11 +31,16 @@ class FakeLeases:
         self._numbers = itertools.count(1)
 
     def of(self, name: str) -> LeasesOfOperator:
-        """The Leases as the operator with this Lease uses them."""
+        """Return the store of the operator that has this Lease."""
         return LeasesOfOperator(self, name)
 
     def write(self, lease: Lease, before: Lease | None) -> Lease:
-        """Store a Lease that was made from ``before``."""
+        """Store a Lease as the version after ``before``; None creates the Lease.
+
+        Raises:
+            Gone: The Lease of ``before`` no longer exists.
+            Conflict: The stored Lease has another version than ``before``.
+        """
         stored = self.objects.get(lease.name)
         if before is not None and (stored is None or stored.uid != before.uid):
             raise Gone(f"Lease {lease.name} is not there")
@@ -46,7 +51,7 @@ class FakeLeases:
         return self.objects[lease.name]
 
     def touch(self, name: str) -> None:
-        """Change an annotation, as a person may do."""
+        """Store a new version, as a person does who changes an annotation."""
         self.write(self.objects[name], self.objects[name])
 
 
@@ -68,7 +73,7 @@ class LeasesOfOperator:
         return self._leases.write(taken, lease)
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new version."""
+        """Write a new version, with whether the holder acts."""
         return self._leases.write(replace(lease, acting=acting), lease)
 
     async def release(self, lease: Lease) -> None:

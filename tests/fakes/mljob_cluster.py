@@ -1,5 +1,5 @@
-"""A Kubernetes API on loopback with MLJobs, as far as the client uses it: lists in pages, watches
-with bookmarks, writes, and the answers of mljob-api. It fails on request.
+"""The parts of a Kubernetes API that the client uses, on loopback: lists of MLJobs in pages,
+watches with bookmarks, writes, and the answers of mljob-api. A test can replace any answer.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of a test instead of the usual one. ``then_cut`` ends the connection after it, in
-    the middle of the body.
+    """An answer that a test gives instead of the usual one. With ``then_cut``, the connection ends
+    in the middle of the body.
     """
 
     code: int = 200
@@ -50,7 +50,7 @@ class Answer:
 
 
 def refusal(code: int, reason: str = "", message: str = "", **headers: str) -> Answer:
-    """A ``Status`` object, as the API server writes it."""
+    """Return an error with a ``Status`` object, as the API server writes it."""
     status = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -66,10 +66,9 @@ class MLJobCluster(LoopbackServer):
     """A Kubernetes API on loopback that has MLJobs.
 
     Attributes:
-        interfere: Called with each request before the usual answer. Its result replaces that
-            answer; None: the usual answer.
-        runs: The answers of mljob-api by ``namespace/name/part``. Without one, mljob-api is not
-            installed.
+        interfere: Called with each request. A result other than None replaces the usual answer.
+        runs: The answers of mljob-api by ``namespace/name/part``. The answer to other requests is
+            404, as if mljob-api were not installed.
         asked: All requests.
         page_size: The largest page of a list.
     """
@@ -142,13 +141,13 @@ class MLJobCluster(LoopbackServer):
             self._changed.notify_all()
 
     def compact(self) -> None:
-        """Forget all changes: a watch from before gets 410."""
+        """Forget all changes: a watch from an earlier version gets the error 410."""
         with self._changed:
             self._oldest = self._version
             self._log.clear()
 
     def count(self, what: str) -> int:
-        """How often was asked for ``list`` or ``watch``, or with an HTTP method."""
+        """Return the number of requests of a kind: ``list``, ``watch``, or an HTTP method."""
         return sum(what in (asked.method, _kind(asked)) for asked in list(self.asked))
 
     # --- how it answers ---

@@ -23,7 +23,7 @@ class StoredObjects(Generic[K]):
 
     Attributes:
         objects: The objects as the API server sends them, by key.
-        patches: The patches of statuses, in order.
+        patches: The patches that changed a status, in order.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,12 @@ class StoredObjects(Generic[K]):
         return True
 
     def _exactly(self, key: K, uid: str, resource_version: str) -> dict[str, Any]:
-        """The object, if it has this uid and this version."""
+        """Return the object.
+
+        Raises:
+            Gone: No object with this key has this uid.
+            Conflict: The object has another version.
+        """
         body = self.objects.get(key)
         if body is None or body["metadata"]["uid"] != uid:
             raise Gone(str(key))

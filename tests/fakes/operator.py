@@ -6,7 +6,7 @@ from mljob_operator.core.status.events import KubeEvent
 
 
 class FakeOperator:
-    """Keeps the Events about the operator.
+    """A store of the Events about the operator.
 
     Attributes:
         kube_events: The Events, in order.

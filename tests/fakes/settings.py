@@ -19,5 +19,5 @@ class FixedSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The arguments are the only source."""
+        """Return the arguments as the only source."""
         return (init_settings,)

@@ -1,5 +1,5 @@
-"""The Kubernetes API of :mod:`tests.fakes.mljob_cluster` with what the view reads besides: Events,
-AirflowInstances, namespaces, logs that grow, and rights by token.
+"""The Kubernetes API of :mod:`tests.fakes.mljob_cluster`, and the other objects that the view
+reads: Events, AirflowInstances, namespaces, logs that grow, and rights by token.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class GrowingLog:
             self._changed.notify_all()
 
     def send(self, handler: BaseHTTPRequestHandler, query: Mapping[str, str]) -> None:
-        """Answer a request for the log. Without ``follow``, the log ends where it is."""
+        """Answer a request for the log. Without ``follow``, the answer is the last ``tail`` lines
+        so far, by default all.
+        """
         if "follow" not in query:
             lines = self._lines[-int(query.get("tail", "0")) :]
             _send(handler, Answer(200, "".join(f"{line}\n" for line in lines).encode()))
@@ -58,11 +60,10 @@ class ViewCluster(MLJobCluster):
     """A Kubernetes API on loopback with all that the view reads.
 
     Attributes:
-        objects: The objects of further collections, by path. They don't change while they are
-            watched.
+        objects: The objects of further collections, by path. Watches of these collections have no
+            events.
         logs: The logs of tasks, by ``namespace/name/task``.
-        may: Whether the person with this token may send this request. By default everybody may
-            everything.
+        may: Returns whether the person with this token may send this request; by default True.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -125,7 +126,7 @@ class ViewCluster(MLJobCluster):
         return named or next((log for name, log in self.logs.items() if name.startswith(f"{key}/")), None)
 
     def _hold(self, handler: BaseHTTPRequestHandler) -> None:
-        """Keep a watch open in which nothing happens."""
+        """Keep a watch without events open until the server closes."""
         _begin(handler)
         with self._changed:
             while not self._closed:

@@ -52,7 +52,7 @@ def saved(operator: Installation) -> str:
 
 
 def released(jobs: MLJobs) -> bool:
-    """Whether all MLJobs have ended, and have all that the operator writes."""
+    """Return whether all MLJobs have a completion time and no finalizer."""
     items = [body for body in jobs.kubectl.get("mljobs")["items"] if body["metadata"]["name"] in ENDED]
     return len(items) == len(ENDED) and all(
         body.get("status", {}).get("completionTime") and not body["metadata"].get("finalizers") for body in items

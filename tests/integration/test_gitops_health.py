@@ -233,7 +233,7 @@ def program() -> Path:
 
 @pytest.fixture
 def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
-    """The health of objects in each tool, by name."""
+    """A function that returns the health of objects according to each tool, by name."""
 
     def ask(**objects: Any) -> Verdicts:
         for name, found in objects.items():

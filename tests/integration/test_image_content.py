@@ -1,4 +1,4 @@
-"""What the images contain runs as the chart starts it: as user 65532 without capabilities, on a
+"""The content of the images runs as the chart starts it: as user 65532 without capabilities, on a
 read-only root file system with an empty /tmp, with the chart's environment and nothing else.
 
 No image is built here. The content is installed as the Dockerfile installs it: from the locks and
@@ -57,7 +57,7 @@ class Container:
         self._process = image.start(content, arguments, environment, log)
 
     def answers(self, url: str) -> int:
-        """The HTTP status; 0 if nothing listens."""
+        """Return the HTTP status of an answer, or 0 if there is no answer."""
         assert self._process.poll() is None, self.log
         try:
             return urllib3.PoolManager(retries=False, timeout=10).request("GET", url).status
@@ -68,7 +68,7 @@ class Container:
         eventually(lambda: self.answers(url) == status, f"{url} answers {status}", evidence=lambda: self.log)
 
     def output(self) -> str:
-        """Wait for the end of the process."""
+        """Wait until the process has ended without an error, and return its output."""
         assert self._process.wait(60) == 0, self.log
         return self.log
 
@@ -154,7 +154,7 @@ def test_the_operator_becomes_ready_and_ends_when_it_is_told(
 
 
 def test_mljob_api_listens(operator_image: Path, start: Start, tmp_path: Path) -> None:
-    """Without a control plane it is not ready, because it can't know the front proxy."""
+    """Without a control plane mljob-api is not ready, because it can't know the front proxy."""
     ports = Ports(tmp_path)
     certificate, key = Authority().client("mljob-operator-api.mljob-system.svc")
     for name, content in (("tls.crt", certificate), ("tls.key", key)):

@@ -155,7 +155,9 @@ class Reader:
 
     @property
     def problem(self) -> str:
-        """The cause that the consumer is not connected, as far as it was reported."""
+        """The last reported cause for which the consumer is not connected. Empty if it is
+        connected.
+        """
         return (self.links[-1].problem or "") if self.links else ""
 
     async def connected(self) -> None:
@@ -163,8 +165,8 @@ class Reader:
 
 
 async def until(question: Callable[[], object], what: str, evidence: Callable[[], object] | None = None) -> None:
-    """Wait in another thread, because the conditions block: some send a message and wait
-    for the broker.
+    """Wait for a condition in another thread, because the conditions block: some send a message and
+    wait for the broker.
     """
     await asyncio.to_thread(eventually, question, what, within=WITHIN, evidence=evidence)
 

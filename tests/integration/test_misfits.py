@@ -15,12 +15,12 @@ from tests.live.installation import Installation
 
 @pytest.fixture(scope="module")
 def tenants(new_installation: NewInstallation) -> Installation:
-    """An operator that other MLJobs rely on."""
+    """An operator whose other MLJobs must not be affected."""
     return new_installation("misfits")
 
 
 def create(tenants: Installation, name: str, levels: int) -> None:
-    """An MLJob whose conf has this many levels, as it is sent to the API server."""
+    """Create an MLJob whose conf has this many levels."""
     conf = '{"a":' * levels + "1" + "}" * levels
     body = (
         f'{{"apiVersion": "{API_VERSION}", "kind": "{KIND}", "metadata": {{"name": "{name}"}},'

@@ -19,7 +19,7 @@ from tests.live.kubectl import Kubectl
 
 @pytest.fixture
 def ending(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace that is deleted once its MLJob, which a finalizer holds, is deleted."""
+    """A namespace that is being deleted. A finalizer keeps its MLJob, and so the namespace."""
     name = f"ending-{uuid.uuid4().hex[:8]}"
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     job = {

@@ -91,7 +91,7 @@ async def topic(stack: Stack) -> AsyncIterator[Topic]:
 
 @pytest.fixture
 async def store(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Jobs]:
-    """MLJobs with the operator's permissions."""
+    """The store of MLJobs, with the operator's permissions."""
     monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
     api = await connect()
     yield Jobs(api)

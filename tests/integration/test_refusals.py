@@ -324,7 +324,7 @@ EDITS: list[tuple[str, Object, Object, str]] = [
 
 
 class Api:
-    """The API server, asked as kubectl asks it."""
+    """The API server, with the requests that kubectl sends."""
 
     def __init__(self, kubeconfig: str) -> None:
         self._client = config.new_client_from_config(kubeconfig)

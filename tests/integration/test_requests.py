@@ -24,7 +24,7 @@ BOUND = 600
 
 @dataclass(frozen=True)
 class Cost:
-    """What the run of one MLJob cost."""
+    """The requests and the seconds that the run of one MLJob took."""
 
     requests: dict[str, float]
     seconds: float

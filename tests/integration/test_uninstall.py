@@ -1,5 +1,5 @@
-"""What the commands of docs/operations/uninstall.md do to MLJobs and to their runs: on a real Kubernetes
-API, with the real operator and a simulated Airflow.
+"""The effects of the commands of docs/operations/uninstall.md on MLJobs and their runs, on a real
+Kubernetes API, with the real operator and a simulated Airflow.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ Send = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def send(stack: Stack) -> Send:
-    """Send messages to the event topic, all to one partition."""
+    """A function that sends messages to the event topic, all to one partition."""
     producer = Producer({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
 
     def send(*values: bytes | None) -> None:
@@ -211,7 +211,7 @@ def test_each_kind_of_unreadable_message_is_logged_once(reader: Installation, se
 
 
 def test_offsets_are_committed_past_unreadable_messages(reader: Installation, send: Send) -> None:
-    """A restarted operator does not read them again."""
+    """A restarted operator does not read the unreadable messages again."""
     send(b"once", foreign())
     eventually(lambda: reader.operator.metrics()["mljob_events_in_flight",] == 0, "nothing is under way")
     reader.operator.stop()

@@ -66,7 +66,7 @@ class AirflowRest:
         return body
 
     def dags(self, **query: object) -> dict[str, dict[str, Any]]:
-        """DAGs by their ids."""
+        """Return DAGs by their ids."""
         return {dag["dag_id"]: dag for dag in self._all("/dags", "dags", **query)}
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
@@ -101,7 +101,7 @@ class AirflowRest:
         return run
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
-        """Runs of all DAGs whose ids start with ``prefix``."""
+        """Return the runs of all DAGs whose run ids start with ``prefix``."""
         # Airflow ignores punctuation at the end of a prefix, and so finds more.
         rows = self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
         return [row for row in rows if row["dag_run_id"].startswith(prefix)]
@@ -112,7 +112,7 @@ class AirflowRest:
     def end(self, dag_id: str, run_id: str) -> None:
         """Set a run to failed, as a person does in the UI.
 
-        Repeated while the scheduler changes the run at the same time.
+        The request is repeated if it fails because the scheduler changes the run at the same time.
         """
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
         eventually(

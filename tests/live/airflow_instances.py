@@ -33,12 +33,12 @@ class Platform:
         self._ways = ExitStack()
 
     def name(self, short: str) -> str:
-        """The full name, which is unique to this session."""
+        """Return the full name, whose suffix is unique to this object."""
         return f"{short}-{self._suffix}"
 
     def secret(self, short: str, password: str | None = None, token: str | None = None) -> None:
-        """Create or change the instance's Secret: the stack's user with its password or another
-        one, or a token.
+        """Create or change the Secret of an AirflowInstance. The Secret contains the token, or else
+        the stack's user with ``password``, by default the user's own password.
         """
         data = {"user": self._env["AIRFLOW_USER"], "password": password or self._env["AIRFLOW_PASSWORD"]}
         if token is not None:
@@ -87,7 +87,7 @@ class Platform:
         return way
 
     def annotate(self, short: str, *, default: bool) -> None:
-        """Set the annotation that makes the instance the default."""
+        """Set the annotation that says whether the instance is the default."""
         value = "true" if default else "false"
         self._kubectl("annotate", "--overwrite", "airflowinstance", self.name(short), f"{IS_DEFAULT}={value}")
 
@@ -143,9 +143,9 @@ def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> I
 
 
 def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    """An MLJob whose run takes so many ``seconds`` in an AirflowInstance.
+    """Return the manifest of an MLJob whose run takes ``seconds`` in an AirflowInstance.
 
-    It is cancelled through Airflow's REST API, without the cancellation DAG.
+    By default the MLJob is cancelled through Airflow's REST API, without the cancellation DAG.
     """
     spec.setdefault("cancellation", {"strategy": "Api"})
     return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)

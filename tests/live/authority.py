@@ -30,7 +30,7 @@ class Authority:
         return file
 
     def server(self, *names: str) -> ssl.SSLContext:
-        """The TLS of a server on loopback that also goes by these names."""
+        """Return the TLS context of a server on loopback, whose certificate also has these names."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert(*LOOPBACK, *names).configure_cert(context)
         return context

@@ -16,7 +16,7 @@ WITHIN = 180
 
 
 class Broker:
-    """A broker that runs while the block does.
+    """A Kafka broker that runs while the block runs.
 
     Args:
         directory: For the broker's data, log and ports.
@@ -25,7 +25,7 @@ class Broker:
         properties: Settings of the broker.
 
     Attributes:
-        plain: The address of the listener PLAINTEXT.
+        plain: The ``host:port`` of the listener PLAINTEXT.
     """
 
     def __init__(self, directory: Path, topic: str, listeners: Sequence[str], properties: Mapping[str, object]) -> None:
@@ -41,7 +41,7 @@ class Broker:
         self.plain = self._kafka.bootstrap_servers
 
     def address(self, listener: str) -> str:
-        """The address of a listener."""
+        """Return the ``host:port`` of a listener."""
         return f"{HOST}:{self._ports[listener]}"
 
     def __enter__(self) -> Broker:
@@ -56,7 +56,7 @@ class Broker:
         self._process.kill()
 
     def start(self) -> None:
-        """Start the broker with the data that it has."""
+        """Start the broker with the data of its earlier starts, and wait until it is ready."""
         for part in self._kafka.parts():
             if isinstance(part, Component):
                 part.prepare()

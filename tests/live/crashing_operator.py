@@ -20,7 +20,7 @@ from mljob_operator.main import main
 TERMINAL = ("Succeeded", "Failed", "Cancelled")
 
 Which = Callable[..., bool]
-"""Whether the process dies at a call of the method, by the call's arguments."""
+"""Returns whether the process dies at a call of the method with these arguments."""
 
 
 def _patch(holds: Callable[[Mapping[str, Any]], bool]) -> Which:
@@ -84,9 +84,8 @@ def die(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """The method for the first commit after the status of a running run was stored.
-
-    Commits are made in the consumer's thread.
+    """Return a method that kills the process at the first commit after the status of a running run
+    was stored. The consumer's thread makes the commits.
     """
     stored = False
     write_status = Jobs.write_status

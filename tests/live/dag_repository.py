@@ -34,8 +34,8 @@ class DagRepository:
         self.directory = directory
 
     def create(self) -> None:
-        """Make the repository, unless there is one, with an empty commit, so that Airflow can clone
-        its branch.
+        """Create the repository, unless it exists. Airflow can clone its branch, which has one
+        empty commit.
         """
         if (self.directory / ".git").exists():
             return

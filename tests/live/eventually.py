@@ -34,9 +34,9 @@ def eventually(
         question: An AssertionError counts as a false answer.
         what: The awaited condition in words, for the error.
         within: Seconds until the wait fails.
-        every: The least seconds between two questions. The pause grows with the wait, to a
-            twentieth of it at most.
-        evidence: Called when the wait fails; its answer becomes a part of the error.
+        every: The shortest pause between two questions, in seconds. The pause grows to a twentieth
+            of the time waited so far, at most to ``MAX_INTERVAL``.
+        evidence: Called when the wait fails. The result becomes a part of the error.
 
     Raises:
         AssertionError: No answer was true in time.
@@ -87,7 +87,11 @@ class _Wait(Generic[T]):
         return max(self._every, min(MAX_INTERVAL, (time.monotonic() - self._since) / 20))
 
     def ask(self) -> T | None:
-        """Ask once. Returns None for a false answer before the end of the time."""
+        """Ask once. Return a true answer, or None while there is time left.
+
+        Raises:
+            AssertionError: The answer is false, and the time is over.
+        """
         complaint = ""
         answer: T | None = None
         try:

@@ -53,8 +53,8 @@ class HttpGateway(LoopbackServer):
         prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with
             404.
         guard: Checks each request.
-        most_rows: The greatest ``limit`` of a list that is passed on, as where Airflow's ``[api]
-            maximum_page_limit`` is low.
+        most_rows: The greatest ``limit`` of a list that is passed on, like a low ``[api]
+            maximum_page_limit`` of Airflow. None: no limit.
         latency: Seconds of delay for each request.
 
     Attributes:
@@ -90,7 +90,7 @@ class HttpGateway(LoopbackServer):
 
     @property
     def url(self) -> str:
-        """The gateway's address, with the path that it stands under."""
+        """The gateway's URL, with its path."""
         return f"{super().url}{self._prefix}"
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -118,7 +118,7 @@ class HttpGateway(LoopbackServer):
         return parts._replace(query=urlencode(pairs)).geturl()
 
     def _pass_on(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """The service's answer."""
+        """Return the service's answer to a request."""
         answer = self._http.request(
             method, self.target.rstrip("/") + path, headers=dict(headers), body=body, redirect=False
         )

@@ -1,8 +1,8 @@
-"""What an image has, without an image: the wheels and the locked packages of the Dockerfile, started
-as the chart's Pod starts them. The user is 65532 without capabilities, the root file system is
-read-only, and only ``/tmp`` is writable.
+"""The content of an image, without an image: the wheels and the locked packages of the Dockerfile,
+started as the chart's Pod starts them. The user is 65532 without capabilities, the root file system
+is read-only, and only ``/tmp`` is writable.
 
-The processes run in a mount namespace of their own. That takes root.
+The processes run in a mount namespace of their own, which only root can make.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ exec setpriv --reuid=65532 --regid=65532 --clear-groups --no-new-privs --boundin
 
 
 def missing() -> str:
-    """What this machine lacks to start a process like a Pod. Empty: nothing."""
+    """Return what this machine lacks to start a process like a Pod's container. Return an empty
+    string if it lacks nothing.
+    """
     if os.geteuid() != 0:
         return "not root"
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -86,8 +88,9 @@ def start(
 
     Args:
         content: The folder that becomes ``/opt``.
-        environment: The environment of the container. There is no other variable but ``PATH``, ``HOME``
-            and those of the Dockerfile.
+        environment: The environment of the container. The only other variables are ``PATH``,
+            ``HOME`` and those of the Dockerfile.
+        log: The file for the output of the process.
     """
     of_image = {
         "PATH": os.environ["PATH"],

@@ -27,8 +27,8 @@ class Kubectl:
         directory: For the output of watches.
 
     Attributes:
-        api: The same cluster over HTTP, for questions that a test repeats: a kubectl process costs
-            more.
+        api: The Kubernetes API of the same cluster, for requests that a test repeats. A kubectl
+            process costs more processor time.
     """
 
     def __init__(self, program: Path, kubeconfig: Path, namespace: str, directory: Path) -> None:
@@ -116,7 +116,7 @@ class Watch:
             try:
                 event, end = self._decoder.raw_decode(rest)
             except ValueError:
-                break  # the rest of it is still being written
+                break  # the rest of the event is still being written
             self._found.append((event["type"], event["object"]))
             rest = rest[end:].lstrip()
         self._rest = rest

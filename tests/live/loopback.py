@@ -82,11 +82,11 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
-        """The server's address, without a path."""
+        """The server's URL, without a path."""
         return f"{self._scheme}://{HOST}:{self.port}"
 
     def start(self) -> Self:
-        """Answer requests from now on."""
+        """Start to answer requests."""
         self._thread.start()
         return self
 

@@ -77,9 +77,8 @@ class MLJobs:
         return sorted(found["items"], key=lambda event: event["metadata"]["creationTimestamp"])
 
     def until_told(self, name: str, *reasons: str) -> list[str]:
-        """Wait until an MLJob has Events with these reasons, each as often as it is named.
-
-        Returns the reasons of all its Events.
+        """Wait until an MLJob has Events with these reasons, each as often as the reason is given.
+        Return the reasons of all Events about the MLJob.
 
         The operator makes an Event after the status, so a test can see the status first.
         """
@@ -106,7 +105,7 @@ class MLJobs:
         return self.until(name, lambda status: status.get("phase") in phases, " or ".join(phases), within=within)
 
     def until_finished(self, *names: str, within: float = 300) -> dict[str, Object]:
-        """Wait until all are terminal and without finalizers, and return the objects."""
+        """Wait until these MLJobs are terminal and have no finalizers, and return the objects."""
 
         def look() -> dict[str, Object] | None:
             found = self.all()
@@ -154,7 +153,7 @@ def condition(status: Object, type_: str) -> Object | None:
 
 
 def holds(status: Object, type_: str) -> bool | None:
-    """Whether a condition is True or False; None where the status has no such condition."""
+    """Return whether a condition is True. Return None if the status has no such condition."""
     found = condition(status, type_)
     return None if found is None else found["status"] == "True"
 

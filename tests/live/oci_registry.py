@@ -1,4 +1,4 @@
-"""A registry of OCI artifacts on loopback, as far as helm pushes and pulls a chart
+"""The parts of a registry of OCI artifacts that helm needs to push and pull a chart, on loopback
 (github.com/opencontainers/distribution-spec, "Pull" and "Push").
 """
 
@@ -21,7 +21,12 @@ def digest_of(content: bytes) -> str:
 
 
 class OciRegistry(LoopbackServer):
-    """The registry. Attributes: ``manifests`` by name and reference, ``blobs`` by digest."""
+    """A registry of OCI artifacts.
+
+    Attributes:
+        manifests: Media type and content, by repository name and reference.
+        blobs: Contents by digest.
+    """
 
     def __init__(self) -> None:
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}

@@ -100,7 +100,9 @@ class OperatorProcess:
         self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
 
     def replica(self) -> OperatorProcess:
-        """Another replica of this operator, which is not started yet and stops with it."""
+        """Return another replica of this operator, which is not started yet. It stops with this
+        operator.
+        """
         shared = {name: self.environment()[name] for name in SHARED_BY_REPLICAS}
         name = f"{self.name}-{len(self._replicas) + 2}"
         another = OperatorProcess(self._stack, name, self._namespaces, self._overrides | shared, self._launch)
@@ -117,8 +119,8 @@ class OperatorProcess:
         """Kill the operator.
 
         Args:
-            frees_the_lease: Whether another operator may lead at once. Otherwise it waits for the
-                Lease to run out.
+            frees_the_lease: Whether another operator may lead at once. Otherwise the next leader
+                waits until the Lease has expired.
         """
         self._process.kill()
         if frees_the_lease:
@@ -158,7 +160,7 @@ class OperatorProcess:
         return self.get("/readyz")[0] == 200
 
     def metrics(self) -> dict[tuple[str, ...], float]:
-        """Samples by name and label values: ``("mljob_events_total", "applied")``."""
+        """Return samples by name and label values: ``("mljob_events_total", "applied")``."""
         status, text = self.get("/metrics")
         assert status == 200, text
         return {
@@ -176,13 +178,13 @@ class OperatorProcess:
         return found
 
     def log(self) -> list[str]:
-        """The lines of the log in this session."""
+        """Return the lines of the log since this object was made."""
         with self._process.log.open("rb") as file:
             file.seek(self._log_begins)
             return file.read().decode(errors="replace").splitlines()
 
     def records(self) -> list[dict[str, Any]]:
-        """The log lines that are JSON."""
+        """Return the lines of the log that are JSON objects, parsed."""
         return [json.loads(line) for line in self.log() if line.startswith("{")]
 
     def log_end(self) -> str:

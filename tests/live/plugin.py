@@ -27,7 +27,7 @@ class Plugin:
     """The plugin for the person and the namespace of a kubeconfig.
 
     Args:
-        kubeconfig: Its current context names all three.
+        kubeconfig: Its current context names the cluster, the person and the namespace.
     """
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -66,7 +66,9 @@ def plugin_environment(kubeconfig: Path) -> dict[str, str]:
 
 
 def write_kubeconfig(of_admin: Path, target: Path, namespace: str, token: str | None = None) -> Path:
-    """Write a kubeconfig for a namespace, as the administrator or with another person's token."""
+    """Write a kubeconfig for a namespace, with the administrator's rights or another person's
+    token. Return its path.
+    """
     config = json.loads(of_admin.read_text())
     config["contexts"][0]["context"]["namespace"] = namespace
     if token is not None:

@@ -2,10 +2,10 @@
 
 The command is ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
 
-One worker runs the tests of a file, because they share fixtures, and files that use the same part
-of Airflow. Tests marked ``disruptive`` stop something that all tests use (Kafka, Airflow's
-api-server, the cancellation DAG). They run in a session without workers: ``pytest -m "live and
-disruptive"``.
+One worker runs all tests of a file, because they share fixtures. Files that use the same part of
+Airflow also have one worker. Tests marked ``disruptive`` stop something that all tests use (Kafka,
+Airflow's api-server, the cancellation DAG). They run in a session without workers: ``pytest -m
+"live and disruptive"``.
 """
 
 from __future__ import annotations
@@ -57,14 +57,16 @@ tests, the file that waits for processes is here.
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives files to the workers in the order of collection."""
+    """A scheduling of :func:`group`. Workers get the groups in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
 
 
 def scheduling(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """The result of the hook ``pytest_xdist_make_scheduler``."""
+    """Return the scheduling for the hook ``pytest_xdist_make_scheduler``. Without ``--dist
+    loadfile``, return None.
+    """
     if config.getoption("dist") != "loadfile":
         return None
     config.option.loadscopereorder = False
@@ -77,13 +79,15 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def own_name(name: str) -> str:
-    """The name with the worker's id, for something that each worker has."""
+    """Return the name with the worker's id, for a thing that each worker has. Without workers,
+    return the name as it is.
+    """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return f"{name}-{worker}" if worker else name
 
 
 def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Tests in the order in which they start."""
+    """Return the tests in the order in which they start."""
 
     def place(item: pytest.Item) -> int:
         first = group(item.nodeid)

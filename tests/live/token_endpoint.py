@@ -20,7 +20,7 @@ def token(subject: str, seconds: int) -> str:
 
 
 class TokenEndpoint(LoopbackServer):
-    """The endpoint, while the block runs.
+    """A token endpoint that runs while the block runs.
 
     Args:
         client: The client's id and secret.
@@ -54,5 +54,5 @@ class TokenEndpoint(LoopbackServer):
 
     @property
     def url(self) -> str:
-        """The address of the endpoint."""
+        """The URL of the endpoint."""
         return f"{super().url}/token"

@@ -52,7 +52,7 @@ class Topic:
         self._told: dict[str, list[Told]] = defaultdict(list)
 
     def about(self, run_id: str | None) -> list[Told]:
-        """The messages about a run so far; empty for None."""
+        """Return the messages about a run so far. For None, return an empty list."""
         while batch := self._consumer.consume(500, timeout=0.05):
             for message in batch:
                 assert message.error() is None, message.error()

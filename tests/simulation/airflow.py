@@ -22,7 +22,7 @@ RETRIES = 1
 """The number of retries of every task."""
 PREFIX = "mljob."
 CHILD = "child"
-"""A DAG whose runs other runs trigger, with their own run ids."""
+"""A DAG whose runs are triggered by runs of MLJobs, and have the same run ids as these runs."""
 
 OUTPUT = "made_by"
 """The output of every run: the id of the run."""
@@ -110,7 +110,9 @@ class BusyAirflow(FakeAirflow):
         return [run for run in self.runs.values() if run.run_id.startswith(PREFIX) and run.dag_id != CHILD]
 
     def child_runs(self) -> list[FakeRun]:
-        """Runs that don't belong to an MLJob and have the run id of one."""
+        """Return the runs of the DAG ``CHILD``. They belong to no MLJob, but have the run ids of
+        MLJobs' runs.
+        """
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:

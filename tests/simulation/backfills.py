@@ -18,7 +18,7 @@ class BusyBackfills(FakeBackfills):
 
     Attributes:
         twice: Descriptions of backfills that were created for an attempt that already had one.
-        robbed: The marked run ids of backfills of which another backfill has taken over a run.
+        robbed: The run ids in the markers of backfills that have lost a run to another backfill.
     """
 
     def __init__(self, *args: object) -> None:
@@ -41,7 +41,9 @@ class BusyBackfills(FakeBackfills):
         return backfill
 
     def let_begin(self, run: FakeRun) -> bool:
-        """Whether the limit of its backfill lets a queued run start."""
+        """Return whether a queued run may start: its backfill is not paused, and has fewer running
+        runs than its limit. A run without a backfill may always start.
+        """
         if run.backfill is None:
             return True
         backfill = self.made[run.backfill]
@@ -64,8 +66,8 @@ class BusyBackfills(FakeBackfills):
         return [run for run in runs if (marker := Marker.read(run.conf)) is not None and marker.run_id == run_id]
 
     def at_work(self) -> Iterator[tuple[str, str]]:
-        """Each backfill of an MLJob that has an active run: its description and its marked
-        run id.
+        """Yield for each backfill of an MLJob that has an active run: a description, and the run id
+        in the backfill's marker.
         """
         for backfill in self.made.values():
             if backfill.marker is not None and any(_active(run) for run in self.runs(backfill.id)):

@@ -18,7 +18,7 @@ from .network import Network, Wire, WiredJobs
 
 
 def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
-    """Claims without events, which conflict with other claims by namespaces and prefix only."""
+    """Return claims without events. They conflict with other claims by namespaces and prefix only."""
     return Claims(run_id_prefix=prefix, group_id=prefix, **claimed)
 
 

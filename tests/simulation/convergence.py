@@ -1,5 +1,5 @@
-"""What must hold once everything is available again and nothing new happens: each status agrees
-with Airflow, and every request of a user is fulfilled.
+"""The statements that hold once everything is available again and nothing new happens: each status
+agrees with Airflow, and every request of a user is fulfilled.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PHASES = {
 
 
 def unkept(world: World) -> Iterator[str]:
-    """Descriptions of everything that does not hold."""
+    """Yield a description of each statement that does not hold."""
     for body in world.cluster.objects.values():
         job = Job.from_object(body)
         yield from (
@@ -43,7 +43,9 @@ def unkept(world: World) -> Iterator[str]:
 
 
 def _misindexed(world: World) -> Iterator[str]:
-    """Descriptions of where the index for the change feeds differs from a look at each MLJob."""
+    """Yield a description of each difference between the index for the change feeds and an index
+    that is made anew from the unfinished MLJobs.
+    """
     for process in world.processes:
         lister = process.job_controller.lister
         for airflow in world.airflows:
@@ -139,13 +141,15 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
 
 def _waits_for_others(job: Job) -> str | None:
-    """The reason with which an MLJob waits for the outputs of others, also before it runs again."""
+    """Return the reason with which an MLJob waits for the outputs of others, before its first run
+    or a later one. Return None if it doesn't wait.
+    """
     told = [c.reason for c in job.status.conditions or () if c.type in ("SpecApplied", "Reconciling")]
     return next((reason for reason in (job.status.reason, *told) if reason in (WAITING, FAILED)), None)
 
 
 def _of_waiting(job: Job, world: World, reason: str) -> Iterator[str]:
-    """Where the reason differs from the state of the other MLJobs."""
+    """Yield each difference between the reason and the state of the other MLJobs."""
     there = {name: world.cluster.objects.get((job.namespace, name)) for name in upstream_names(job.spec)}
     others = {name: Job.from_object(body) for name, body in there.items() if body is not None}
     stalled = {name for name, other in others.items() if _holds(other, "Stalled")}
@@ -162,7 +166,7 @@ def _holds(job: Job, kind: str) -> bool:
 
 
 def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator[str]:
-    """Where the status of a backfill differs from Airflow."""
+    """Yield each difference between the status of a backfill and Airflow."""
     backfills, run_id = world.airflow.backfills, status.dag_run_id or ""
     finished = status.phase in TERMINAL_PHASES
     made = [made for made in backfills.made.values() if made.marker is not None and made.marker.run_id == run_id]
@@ -196,7 +200,9 @@ def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator
 
 
 def differences(status: MLJobStatus, run: FakeRun) -> dict[str, Any]:
-    """Where the tasks in a status differ from those in Airflow."""
+    """Return where a status differs from the run in Airflow: by task id or field, the value in the
+    status and the value in Airflow.
+    """
     told = {
         task.task_id: (Counter(task.mapped.states) if task.mapped else Counter({task.state: 1}), task.try_number)
         for task in status.tasks or ()

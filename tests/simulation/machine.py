@@ -1,13 +1,15 @@
-"""Drives a world: Hypothesis plays the user, Airflow, Kafka, the network, and the death of
-processes.
+"""A state machine that drives a world: Hypothesis plays the user, Airflow, Kafka and the network,
+and kills processes.
 
 After each step, the promises hold: each MLJob has at most one active run, no run lacks its MLJob,
 phases change only as ``core.run.states.TRANSITIONS`` allows, a terminal phase is final for its
 attempt, history is only added to, and a requested retry is handled once, by an attempt whose run is
-still to be submitted. At the end everything is repaired. When it has come to rest, each status must
-agree with Airflow, and each deletion, cancellation and requested retry must be complete.
+still to be submitted. At the end the machine repairs everything. When nothing changes any more,
+each status must agree with Airflow, and each deletion, cancellation and requested retry must be
+complete.
 
-``PROMISES_EXAMPLES`` searches longer, and ``PROMISES_SEED`` searches elsewhere.
+The environment variable ``PROMISES_EXAMPLES`` sets the number of random examples. ``PROMISES_SEED``
+is their seed. Without ``PROMISES_EXAMPLES``, the examples are always the same.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ edits = st.runner().flatmap(lambda machine: machine.edits)
 
 
 ROUND = 20
-"""Seconds between two looks at the world in the end. The cancellation DAG works at each of them."""
+"""Seconds of a round at the end. The cancellation DAG works once in each round."""
 ROUNDS_AT_LEAST = 10
 """Longer than every backoff, relist and deadline."""
 ROUNDS_AT_MOST = 60
@@ -73,13 +75,13 @@ ROUNDS_AT_MOST = 60
 waited for another one.
 """
 ROUNDS_AT_REST = 3
-"""How many rounds change nothing before the world counts as being at rest: longer than a backoff, and
-than a cancellation takes.
+"""The number of rounds in a row without a change after which the world is at rest. These rounds
+take longer than a backoff and a cancellation.
 """
 
 
 class Machine(RuleBasedStateMachine):
-    """One world, with every event that may happen whatever its MLJobs are.
+    """A world, and a rule for every event that doesn't depend on the kind of MLJob.
 
     Attributes:
         specs: Specs of MLJobs that are applied.
@@ -100,7 +102,7 @@ class Machine(RuleBasedStateMachine):
         return World()
 
     def _any(self, *, going: bool) -> bool:
-        """Whether an MLJob exists, including MLJobs that are being deleted."""
+        """Return whether an MLJob exists that is being deleted (``going``), or one that isn't."""
         return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
 
     def _then(self, rule_name: str, seconds: float) -> None:
@@ -118,7 +120,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))
     @rule(key=keys, spec=specs, then=moments)
     def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of an MLJob that does not exist."""
+        """Create an MLJob, as ``kubectl apply`` does."""
         if key not in self.world.cluster.objects:
             at = self.world.airflow_clock().replace(microsecond=0).isoformat()
             self.world.cluster.create(key[1], spec, at=at)
@@ -127,7 +129,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=False))
     @rule(key=keys, change=edits, then=moments)
     def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of an existing MLJob; cancel can't be set back to false."""
+        """Change the spec of an MLJob, as ``kubectl apply`` does."""
         body = self.world.cluster.objects.get(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return
@@ -138,7 +140,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=False))
     @rule(index=indexes, then=moments)
     def request_a_retry(self, index: int, then: float) -> None:
-        """``kubectl annotate``, with a value that was never used before."""
+        """Request a retry with a new value, as ``kubectl annotate`` does."""
         objects = self.world.cluster.objects
         there = [key for key, body in objects.items() if "deletionTimestamp" not in body["metadata"]]
         self.retries += 1
@@ -148,7 +150,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=True))
     @rule(key=keys, policy=st.sampled_from(["Cancel", "Retain"]), then=moments)
     def edit_while_it_goes(self, key: Key, policy: str, then: float) -> None:
-        """Change the deletion policy during a deletion, which obeys the current policy."""
+        """Change the deletion policy of an MLJob that is being deleted. The deletion obeys the
+        current policy.
+        """
         body = self.world.cluster.objects.get(key)
         if body is not None and "deletionTimestamp" in body["metadata"]:
             self.world.cluster.edit(key, {"deletionPolicy": policy})
@@ -157,7 +161,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=False))
     @rule(key=keys, then=moments)
     def delete(self, key: Key, then: float) -> None:
-        """``kubectl delete``."""
+        """Delete an MLJob, as ``kubectl delete`` does."""
         body = self.world.cluster.objects.get(key)
         if body is not None and "deletionTimestamp" not in body["metadata"]:
             self.world.cluster.user_deletes(key, self.world.airflow_clock().replace(microsecond=0))
@@ -178,7 +182,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(state=st.sampled_from([RunState.SUCCESS, RunState.FAILED]), index=indexes, then=moments)
     def a_run_comes_to_its_end(self, state: RunState, index: int, then: float) -> None:
-        """Let a run end, in most cases successfully."""
+        """Let a run end in this state, unless the states of its finished tasks lead to the other
+        one.
+        """
         if found := self.world.going_on():
             airflow, run = found[index % len(found)]
             airflow.finish(run, state)
@@ -197,14 +203,14 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.topic.under_way)
     @rule(index=indexes, copies=st.sampled_from([0, 1, 1, 1, 2]), then=moments)
     def an_event_arrives(self, index: int, copies: int, then: float) -> None:
-        """Deliver an event in any order, or lose or duplicate it."""
+        """Deliver one of the events in flight once or twice, or lose it."""
         self.world.topic.arrives(index, copies)
         self._then("an_event_arrives", then)
 
     @precondition(lambda self: self.world.topic.under_way)
     @rule(then=moments)
     def all_events_arrive(self, then: float) -> None:
-        """Deliver all events, most of them once."""
+        """Deliver each event in flight once."""
         while self.world.topic.under_way:
             self.world.topic.arrives(0, 1)
         self._then("all_events_arrive", then)
@@ -316,7 +322,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(which=which, then=moments)
     def kill(self, which: int, then: float) -> None:
-        """SIGKILL at any point."""
+        """Kill an operator, as SIGKILL does."""
         self.world.kill(which)
         self._then("kill", then)
 
@@ -329,7 +335,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.process is None)
     @rule(then=whiles)
     def start(self, then: float) -> None:
-        """Start another process."""
+        """Start an operator if none runs."""
         self.world.start()
         self._then("start", then)
 
@@ -366,11 +372,11 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def no_promise_is_broken(self) -> None:
-        """No promise is ever broken."""
+        """Assert that no promise was broken."""
         assert not (broken := self.world.broken), chr(10).join(broken)
 
     def teardown(self) -> None:
-        """Assert that all comes to a good end, and release everything."""
+        """Assert that the world ends well (see :meth:`ends_well`), and close it."""
         try:
             if self.world.broken:
                 return

@@ -1,5 +1,5 @@
-"""The network between one operator process and the world: requests take time, are lost, arrive
-late, and may be the last of the process.
+"""The network between one operator process and the world: requests take time, get lost, or arrive
+late, and the process can die at a request.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ READS = frozenset(
 
 
 class Fault(StrEnum):
-    """What happens to one request."""
+    """A fault of one request."""
 
     REFUSED = "refused"
-    """The request has no effect, and the operator knows so."""
+    """The request has no effect, and the operator knows that."""
     LATE = "late"
     """No response arrives; the request may arrive later."""
     ANSWER_LOST = "answer lost"
@@ -48,7 +48,7 @@ class Fault(StrEnum):
 
 
 class When(StrEnum):
-    """When a process dies during a request."""
+    """The moment at which a process dies during a request."""
 
     BEFORE = "before"
     AMID = "amid"
@@ -128,10 +128,12 @@ class Wire:
         return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
-        """Make a request.
+        """Make a request and return the response. In a dead process, the request never returns.
 
         Raises:
             NotLeading: The request would change something, and the process is not the leader.
+            AirflowUnavailable: No response from Airflow arrived.
+            StoreUnavailable: No response from the API server arrived.
         """
         await self._if_alive()
         await self.running.wait()
@@ -182,7 +184,7 @@ class Wire:
             self._end()
 
     def last(self, when: When) -> bool:
-        """Count a request; whether the process dies at this request."""
+        """Count a request. Return whether the process dies at this moment of the request."""
         self.calls += 1
         if self.dies_at == (self.calls, when):
             self._end()
@@ -190,9 +192,7 @@ class Wire:
         return False
 
     def _end(self) -> None:
-        """End the process, once: another of its requests may have been in flight at the
-        same moment.
-        """
+        """End the process, unless another request in flight has ended it at the same moment."""
         if not self.dead:
             self.dead = True
             self._die()
@@ -209,10 +209,10 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 
 class HasClockOffset(Protocol):
-    """The clock of a server."""
+    """The clock of the operator or of a server."""
 
     def __call__(self) -> datetime:
-        """The time at the server."""
+        """Return the time of this clock."""
         ...
 
 
@@ -252,12 +252,12 @@ class WiredAirflow:
 
 
 class WiredBackfills(WiredAirflow):
-    """Backfills as one process sees them. A creation takes two requests, and the second may arrive
-    when the result of the first is outdated.
+    """Backfills as one process sees them. A creation takes two requests. When the second request
+    arrives, the result of the first may be outdated.
     """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:
-        """Look for the backfill, then create it."""
+        """Look for the backfill. If there is none, create it."""
         there = await self.find(dag_id, marker.run_id, marker.attempt)
         return there if there is not None else await self.post(dag_id, marker, order)
 
@@ -279,7 +279,7 @@ class WiredJobs:
 
 
 def _seen(answer: Any, at: datetime) -> Any:
-    """Date a fact by its request, as the adapter does."""
+    """Return the response with the time of the request in each fact, as the adapter dates facts."""
     match answer:
         case RunFact() | TaskFact():
             return replace(answer, occurred_at=at, observed_at=at)

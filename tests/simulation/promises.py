@@ -1,4 +1,4 @@
-"""What must hold when a new status replaces an old one."""
+"""The rules for a new status that replaces an old one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class GuardedJobs(FakeJobs):
         return stored
 
     def _broken_by_retry(self, job: Job, stored: Job) -> Iterator[str]:
-        """Descriptions of the promises about requested retries that a status breaks."""
+        """Yield a description of each promise about requested retries that a status breaks."""
         old, new = job.status, stored.status
         if new.attempts != old.attempts and wants_retry(stored):
             yield f"attempt {new.attempts} begins, and does not handle the retry {stored.retry_request!r}"
@@ -53,7 +53,7 @@ class GuardedJobs(FakeJobs):
 
 
 def broken_by_status(old: MLJobStatus, new: MLJobStatus) -> Iterator[str]:
-    """Descriptions of the promises that the step from one status to the next breaks."""
+    """Yield a description of each promise that the step from one status to the next breaks."""
     before, after = old.attempts or 0, new.attempts or 0
     if new.phase is None:
         yield "a status without a phase"

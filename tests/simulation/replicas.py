@@ -98,7 +98,7 @@ class ReplicatedWorld(World):
             self.loop.run_until_complete(start())
 
     def kill(self, which: int = 0) -> None:
-        """SIGKILL at any point."""
+        """Kill a replica, as SIGKILL does. Without a replica at this index, do nothing."""
         if which < len(self.replicas):
             self.replicas[which].kill()
             self.run(0)
@@ -114,13 +114,15 @@ class ReplicatedWorld(World):
         assert replica.process is not None, "the only replica has to lead"
 
     def close(self) -> None:
-        """Release everything."""
+        """Kill all replicas, and close the world."""
         while self.replicas:
             self.kill()
         super().close()
 
     def changed_by(self, process: str) -> None:
-        """Check that no term changes anything after another one has begun to."""
+        """Record the term that has changed something. A change in a term after a later term has
+        begun to change things breaks a promise.
+        """
         if self.writers[-1:] == [process]:
             return
         if process in self.writers:

@@ -65,7 +65,9 @@ class Reader:
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Read the stored messages, then new ones."""
+        """Join the consumer group, which takes the partition from the other members, and read from
+        the committed offset on.
+        """
         self._revoked = revoked
         for member in self._topic.members:
             member.lose()
@@ -113,7 +115,7 @@ class Reader:
                 self._topic.members[-1].gain()
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit without waiting."""
+        """Commit offsets without waiting for the response."""
 
         def stored() -> None:
             # The broker accepts no offset from a member that has lost the partition.
@@ -128,7 +130,7 @@ class Reader:
         self.news.set()
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Never called, because every message of the simulation is readable."""
+        """Fail the test, because every message of the simulation is readable."""
         raise AssertionError(f"{why}: {message.value!r}")
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class _NobodyWaits(selectors.SelectSelector):
-    """Advances the clock by the time that a selector would wait."""
+    """A selector that doesn't wait. It advances the clock by the timeout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._virtual)
 
     def time(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since the loop was made."""
         return self._virtual.now
 
 

@@ -70,8 +70,8 @@ class Cluster(GuardedJobs):
     # Reads, which may be stale
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """Let every read answer from so many versions ago for this many seconds. Writes go to the
-        newest version, as in etcd.
+        """Let every read answer from this many versions ago, for this many seconds. Writes go to
+        the newest version, as in etcd.
         """
         self._behind = self._versions_of_all[max(-1 - versions, -len(self._versions_of_all))]
         self._behind_until = self._time() + seconds
@@ -101,17 +101,17 @@ class Cluster(GuardedJobs):
         return self._behind[0] if self._behind is not None and self.is_behind else len(self.changes)
 
     async def list(self) -> AsyncIterator[Job]:
-        """All MLJobs, as a read returns them."""
+        """Yield all MLJobs, as a read returns them."""
         for body in tuple(self.readable.values()):
             yield Job.from_object(deepcopy(body))
 
     async def get(self, key: Key) -> Job | None:
-        """One MLJob, as a read returns it."""
+        """Return an MLJob as a read returns it, or None."""
         body = self.readable.get(key)
         return Job.from_object(deepcopy(body)) if body is not None else None
 
     def publish(self) -> None:
-        """Let watches deliver the changes."""
+        """Record the changes since the last call, so that watches deliver them."""
         for key, before in list(self._published.items()):
             now = self.objects.get(key)
             if now is None or now["metadata"]["uid"] != before["metadata"]["uid"]:
@@ -260,7 +260,7 @@ class Process:
             self.job_controller.observe(Job.from_object(deepcopy(body)))
 
     async def leave(self) -> None:
-        """Stop to act, as at the end of a term or at SIGTERM (:meth:`.Operator.settle`)."""
+        """Stop acting, as at the end of a term or at SIGTERM (:meth:`.Operator.settle`)."""
         self.parts.job_controller.workers.stop()
         for task in self._duties:
             task.cancel()
@@ -334,7 +334,7 @@ class World:
         return self.processes[0] if self.processes else None
 
     def start(self, *, beside: bool = False) -> None:
-        """Start an operator if none runs. With ``beside``, start a second one."""
+        """Start an operator if none runs. With ``beside``, start one unless two run."""
         if len(self.processes) < 1 + beside:
 
             async def start() -> None:
@@ -344,23 +344,23 @@ class World:
             self.overlapped |= len(self.processes) > 1
 
     def kill(self, which: int = 0) -> None:
-        """SIGKILL at any point."""
+        """Kill an operator, as SIGKILL does. Without an operator at this index, do nothing."""
         if which < len(self.processes):
             self.processes[which].end()
             self.run(0)
 
     def leave_one(self) -> None:
-        """Let exactly one operator run."""
+        """Kill the second operator, and start one if none runs."""
         self.kill(1)
         self.start()
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """Let the API server's reads answer from so many versions ago for this many seconds."""
+        """Let the API server's reads answer from this many versions ago, for this many seconds."""
         self.cluster.fall_behind(versions, seconds)
         self.overlapped = True
 
     def changed_by(self, process: str) -> None:
-        """Note that a process has changed something, in Kubernetes or in Airflow."""
+        """Do nothing. A :class:`.ReplicatedWorld` checks which process has changed something."""
 
     def soon(self, what: Callable[[], None]) -> None:
         """Let something happen to the process as soon as time moves on."""
@@ -385,7 +385,7 @@ class World:
         self.loop.run_until_complete(land())
 
     def close(self) -> None:
-        """Release everything."""
+        """Kill all operators, and close the event loop."""
         while self.processes:
             self.kill()
         logging.getLogger("mljob_operator").removeHandler(self.defects)
@@ -446,8 +446,8 @@ class World:
         ]
 
     def _crowded(self) -> list[str]:
-        """A broken promise if the other Airflow has more active runs of MLJobs than its limit. Runs
-        of deleted MLJobs, which were left behind on purpose, don't count.
+        """Return a broken promise if the other Airflow has more active runs of MLJobs than its
+        limit. Runs of deleted MLJobs, which were left behind on purpose, don't count.
         """
         there = [run for run in self.airflows[OTHER].ours() if self.cluster.announced[run.run_id] & self.cluster.uids]
         active_there = sum(active(run) for run in there)
@@ -456,10 +456,11 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Broken promises about runs that take the outputs of other runs: the other runs have
-        succeeded, and the status names them.
+        """Return the broken promises about runs that take the outputs of other runs. Those other
+        runs have succeeded, and the status names them.
 
-        With OncePerSpec, the MLJob may have taken over a run with older outputs.
+        With OncePerSpec, the MLJob may have taken over a run with older outputs, so it is not
+        checked.
         """
         found = []
         for body in self.cluster.objects.values():
@@ -481,8 +482,8 @@ class World:
         return found
 
     def left_behind(self, *, in_the_end: bool = False) -> list[str]:
-        """Active runs whose MLJob is deleted, though no user wanted to keep them and no Event
-        warned about them.
+        """Return the active runs whose MLJob is deleted, though no user wanted to keep them and no
+        Event warned about them.
 
         If a submission arrives later than the operator waits for it, and its MLJob is deleted, the
         operator can't know the run in time. In the end the operator must find such a run, but not a
@@ -523,8 +524,8 @@ class World:
 
 
 class Defects(logging.Handler):
-    """Records errors in the operator's log: nothing in this world may be unexpected for the
-    operator.
+    """A log handler that records the operator's errors. Nothing in this world may be unexpected for
+    the operator.
     """
 
     def __init__(self) -> None:

@@ -3,9 +3,9 @@ moments.
 
 `make soak` takes most of an hour on two cores.
 
-`make test` does not include this test. It checks that each MLJob ends as Airflow says and that no
-run, process or finalizer is left, and measures the operator's share of the time. The figures go to
-benchmarks/results/soak.json.
+`make test` does not include this test. The test checks that each MLJob ends as Airflow says and
+that no run, process or finalizer is left, and measures the operator's share of the time. The
+figures go to benchmarks/results/soak.json.
 
 ``MLJOB_SOAK_JOBS`` sets the number of MLJobs, and ``MLJOB_SOAK_SEED`` the choice of the cancelled
 ones. Only a test with 200 MLJobs writes the file.

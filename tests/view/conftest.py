@@ -1,4 +1,4 @@
-"""Chromium, and views for it to open."""
+"""Fixtures: Chromium, and the views that it opens."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def view(config: ClusterConfig) -> Iterator[RunningView]:
 
 @pytest.fixture
 def pages(browser: Browser) -> Iterator[OpenPage]:
-    """Opens a view in a window of its own. A page that reports an error fails the test."""
+    """A function that opens a view in a window of its own. A page that reports an error fails the
+    test.
+    """
     problems: list[str] = []
     with ExitStack() as at_the_end:
 
@@ -91,5 +93,5 @@ def _note(problems: list[str], text: str) -> None:
 
 @pytest.fixture
 def page(pages: OpenPage, view: RunningView) -> Page:
-    """The list, on a desktop."""
+    """The page with the list of MLJobs, in a window of a desktop's size."""
     return pages(view.first_url)

@@ -1,4 +1,4 @@
-"""Writes the pictures of the documentation: ``python -m tests.view.screenshots``.
+"""A program that writes the pictures of the documentation: ``python -m tests.view.screenshots``.
 
 The pictures show the showcase of the tests: list, job and comparison, in light, dark and on a
 phone. They have few colours, so that they are small.

@@ -20,8 +20,8 @@ class RunningView:
     """A view that runs.
 
     Attributes:
-        first_url: The address that lets a browser in; behind a proxy, that of the list.
-        url: The address without the token.
+        first_url: The URL that lets a browser in. Behind a proxy, the URL of the list.
+        url: The URL of the server, without a path.
     """
 
     first_url: str
@@ -46,7 +46,7 @@ def view_behind_proxy(config: ClusterConfig, port: int = 0) -> Iterator[RunningV
 
 
 class _Thread(threading.Thread):
-    """Runs a view in an event loop of its own."""
+    """A thread that runs a view in an event loop of its own."""
 
     def __init__(self, serve: Callable[[Callable[[str], None]], Awaitable[None]]) -> None:
         super().__init__(daemon=True)

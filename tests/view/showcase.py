@@ -25,7 +25,7 @@ _FAILED = (
 
 
 def when(ago: float, now: datetime | None = None) -> str:
-    """A time so many seconds ago, in RFC 3339."""
+    """Return the time ``ago`` seconds before ``now``, in RFC 3339."""
     return (
         ((now or datetime.now(UTC)) - timedelta(seconds=ago)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
@@ -57,7 +57,9 @@ def run(name: str, namespace: str, dag: str) -> Object:
 
 
 def put(cluster: ViewCluster, name: str, namespace: str, dag: str, kind: str, status: Object, **spec: Any) -> None:
-    """Create an MLJob, or replace its spec and status. ``createdAgo`` of the status is its age."""
+    """Create an MLJob, or replace its spec and status. ``createdAgo`` of the status is its age in
+    seconds.
+    """
     created_at = when(status.pop("createdAgo", 300))
     cluster.replace(name, namespace, {"type": kind, "dagId": dag, **spec}, status, created_at, team=namespace)
 
@@ -80,8 +82,8 @@ def history(entries: Sequence[Object]) -> Answer:
 
 
 def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[Object]:
-    """The reports of a training: loss goes down, accuracy up, with some noise that is always the
-    same.
+    """Return the reports of a training: the loss goes down and the accuracy goes up, with some
+    noise that is always the same.
     """
     entries = []
     for epoch in range(1, epochs + 1):
@@ -135,7 +137,7 @@ def chain(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def running_training(cluster: ViewCluster) -> None:
-    """team-a/churn-train: running, with a graph, curves and a log that grows."""
+    """Put team-a/churn-train: it is running, with a graph, curves and a log that grows."""
     features = ["features.age", "features.region", "features.usage"]
     names = ["load", "validate", *features, "join", "split", "fit", "evaluate", "publish"]
     edges = [("load", "validate"), *(("validate", name) for name in features), *((name, "join") for name in features)]
@@ -190,7 +192,7 @@ def running_training(cluster: ViewCluster) -> None:
 
 
 def failed_scoring(cluster: ViewCluster) -> None:
-    """team-a/churn-eval: failed, with an error, a log and an earlier attempt."""
+    """Put team-a/churn-eval: it has failed, with an error, a log and an earlier attempt."""
     names = ["load", "check_columns", "score", "report"]
     tasks = [
         task("load", "success", 400, 372),
@@ -271,7 +273,7 @@ def failed_scoring(cluster: ViewCluster) -> None:
 
 
 def sweep(cluster: ViewCluster) -> None:
-    """team-a/digits-lr-0 to 3: a finished sweep, to compare."""
+    """Put team-a/digits-lr-0 to 3: a finished sweep, to compare."""
     for number, (rate, batch, accuracy) in enumerate(
         ((0.3, 32, 0.8911), (0.12, 32, 0.9674), (0.22, 64, 0.9833), (0.06, 64, 0.9402))
     ):
@@ -313,7 +315,7 @@ def sweep(cluster: ViewCluster) -> None:
 
 
 def others(cluster: ViewCluster) -> None:
-    """MLJobs in the other states."""
+    """Put MLJobs in the other states."""
     paused = "DAG enrich_dataset is paused in Airflow. Unpause the DAG: the run starts by itself."
     put(cluster, "nightly-enrich", "team-b", "enrich_dataset", "Enrichment", {
         "createdAgo": 5400, "observedGeneration": 1, "phase": "Pending", "reason": "DagPaused", "message": paused,
@@ -357,7 +359,7 @@ def others(cluster: ViewCluster) -> None:
 
 
 def platform(cluster: ViewCluster) -> None:
-    """Two AirflowInstances, and a report of the monitoring DAG."""
+    """Put two AirflowInstances, and a report of the monitoring DAG."""
     ready = [
         condition("Ready", "True", "Ready", "", 9000),
         condition("Healthy", "True", "Healthy", "All components are healthy.", 9000),

@@ -1,4 +1,4 @@
-"""Pages that are open while something changes: in place, and honest about what isn't live."""
+"""Open pages while something changes: the pages change in place, and say what isn't live."""
 
 from __future__ import annotations
 

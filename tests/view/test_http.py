@@ -22,13 +22,15 @@ FAILED = "/jobs/team-a/churn-eval"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages wait for their lists on a busy machine too. No browser asks again for a page that loads."""
+    """Let pages wait longer for their lists, because the machine may be busy. Unlike a browser,
+    these tests request a loading page only once.
+    """
     monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 20.0)
 
 
 @pytest.fixture
 def http(view: RunningView) -> Iterator[httpx2.Client]:
-    """A browser that has opened the first address."""
+    """An HTTP client that has opened the first URL, as a browser does."""
     with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=30) as client:
         client.get(view.first_url).raise_for_status()
         yield client

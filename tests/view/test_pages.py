@@ -1,4 +1,4 @@
-"""The pages in Chromium: what people see, and that everybody can use it."""
+"""The pages in Chromium: their content, and their accessibility."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ HOSTILE = MARKUP + "\u202egnp.exe\u0000" + "W" * 3_000
 
 
 def hostile_job(cluster: ViewCluster) -> None:
-    """team-a/evil: markup, controls and endless words wherever an MLJob holds text."""
+    """Put team-a/evil: an MLJob with markup, control characters and endless words in every text."""
     task = {
         "taskId": HOSTILE[:240], "state": HOSTILE[:200], "tryNumber": 1, "startTime": "2026-01-01T00:00:00Z",
         "metrics": {HOSTILE[:60]: 1e300}, "error": {"type": MARKUP, "message": HOSTILE[:400]}, "logUrl": "javascript:window.hacked=1",

@@ -77,7 +77,9 @@ class WalkAirflow:
         }
 
     def active(self) -> list[str]:
-        """Active runs of MLJobs and active backfills, by the run ids in the statuses."""
+        """Return the run ids of active runs of MLJobs and of active backfills, as statuses name
+        them.
+        """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:
             runs = [run for run in airflow.active() if run.dag_id != CANCEL_DAG]

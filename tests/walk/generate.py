@@ -32,7 +32,7 @@ AT_A_BOUND = 0.1
 TOO_DEEP = 0.03
 """How often a free-form object is nested more deeply than the operator reads."""
 LONG = 40
-"""Characters of a string, or items of a list, that only values at a bound exceed."""
+"""The maximum of characters of a string, or of items of a list, if the schema has none."""
 
 _ONE_OF = re.compile(r"\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.filter\(x, x\)\.size\(\) == 1")
 _HAS = re.compile(r"has\(self\.(\w+)\)")
@@ -108,7 +108,7 @@ class Generator:
         return {name: self.value(field, f"{path}.{name}") for name, field in fields.items() if name in chosen}
 
     def json(self, depth: int = 5) -> Any:
-        """Any JSON value."""
+        """Return a random JSON value with at most ``depth`` levels of lists and objects."""
         kinds = ["text", "number", "constant", "list", "object"] if depth else ["text", "number", "constant"]
         match self._rng.choice(kinds):
             case "text":
@@ -203,7 +203,7 @@ class Generator:
 
 
 def _rules(schema: Schema, kind: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """The CEL rules of a schema of the kinds that this module reads."""
+    """Yield the CEL rules of a schema that are of this kind."""
     for rule in schema.get("x-kubernetes-validations", ()):
         if (found := kind.fullmatch(rule["rule"])) is not None:
             yield found

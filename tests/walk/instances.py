@@ -1,5 +1,5 @@
 """AirflowInstances of a walk. The state of an AirflowInstance doesn't depend on its past, except
-for the version that it remembers.
+for the version of Airflow in its status.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ OUTCOMES = {
 
 
 def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
-    """Edits without end; the API server refuses some of them.
+    """Yield edits without end. The API server refuses some of them.
 
     Args:
-        urls: URLs of Airflows and of other servers. The first URL is that of an Airflow that admits
-            RIGHT.
+        urls: URLs of Airflows and of other servers. The first URL is that of an Airflow that
+            accepts the login in RIGHT.
         certificate: A valid certificate.
     """
     rng = random.Random(seed)
@@ -67,8 +67,8 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
         return made | {"url": rng.choice((*[urls[0]] * 4, *urls, *NOBODY_LISTENS, *NO_ADDRESSES))}
 
     def one_login(credentials: Spec) -> Spec:
-        """Credentials, in most cases with exactly one login: the API server refuses any
-        other number.
+        """Return credentials, in most cases with exactly one login. The API server refuses any
+        other number of logins.
         """
         way = rng.choice(LOGINS)
         if way is None:

@@ -78,7 +78,7 @@ HINTS: dict[str, Choice] = {
 
 
 def edits(seed: int) -> Iterator[Edit]:
-    """Edits without end; the API server refuses some of them."""
+    """Yield edits without end. The API server refuses some of them."""
     rng = random.Random(seed)
     schema, generator = spec_schema("mljobs"), Generator(rng, HINTS)
     for number in itertools.count():
@@ -97,8 +97,8 @@ two MLJobs.
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """A spec whose MLJob reaches the same state in any order of events: of a run's end and a
-    deadline, of two backfills, of a retry and an observation.
+    """Return a spec whose MLJob reaches the same state in any order of events, such as a run's end
+    and a deadline, two backfills, or a retry and an observation.
     """
     spec = dict(spec)
     for name in LEFT_OUT:
@@ -170,7 +170,7 @@ def waits(body: Object) -> bool:
 
 
 def applied(body: Object) -> bool:
-    """Whether the run is, or was, of the current spec."""
+    """Return whether the last run has the current spec, as far as the status shows."""
     return all(condition["type"] != "SpecApplied" for condition in body["status"]["conditions"])
 
 

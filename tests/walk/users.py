@@ -25,7 +25,7 @@ LABEL = "mljob.dev/walk"
 
 
 class Users:
-    """Users of one kind.
+    """Users of the objects of one kind.
 
     Args:
         namespace: The namespace of the objects; None for a cluster-scoped kind.

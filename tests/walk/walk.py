@@ -95,8 +95,8 @@ def walk(
 def differences(
     compared: Iterable[Comparison], outcome: Callable[[Object], Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """The fields in which two objects differ: by name and field, the value of the fresh
-    object and of the other one.
+    """Return the fields in which two objects differ: by name and field, the value of the fresh
+    object and the value of the object that was rolled back.
     """
     found = {}
     for one in compared:
@@ -136,7 +136,7 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """A spec with some fields of another spec, and without some of its own.
+    """Return a spec with some fields of ``other``, and without some of the fields of ``spec``.
 
     Args:
         kept: Fields that stay unchanged.

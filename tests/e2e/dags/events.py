@@ -1,5 +1,5 @@
-"""Everything that can happen to a task or a run, once: tests/e2e/test_events.py checks which of it
-Airflow publishes as events.
+"""DAGs in which everything that can happen to a task or a run happens once.
+tests/e2e/test_events.py checks which of these changes Airflow publishes as events.
 
 A task waits if only the test can act on it, by killing or answering it. Each task writes its
 process id to a file of ``directory``.
@@ -34,7 +34,7 @@ def wait_to_be_killed() -> None:
 
 
 class WaitsForFile(BaseOperator):
-    """Stays in the triggerer until the file ``go`` exists."""
+    """An operator that is deferred until the file ``go`` exists."""
 
     def execute(self, context: Any) -> None:
         path = str(Path(context["params"]["directory"], "go"))

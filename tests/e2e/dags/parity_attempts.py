@@ -71,7 +71,7 @@ with DAG("parity_retries_exhausted", schedule=None, is_paused_upon_creation=Fals
 
 
 class Deferring(BaseOperator):
-    """Releases its worker slot for two seconds, twice, then ends."""
+    """An operator that is deferred for two seconds, twice, and then ends."""
 
     def execute(self, context: Any) -> None:
         self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=2)), method_name="halfway")
@@ -84,7 +84,7 @@ class Deferring(BaseOperator):
 
 
 class DeferringThenFailing(Deferring):
-    """Fails after it has been deferred."""
+    """An operator that fails after it was deferred."""
 
     def finish(self, context: Any, event: Any) -> str:
         raise ValueError("came back, and failed")

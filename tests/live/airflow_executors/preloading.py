@@ -38,7 +38,7 @@ OF_NEWER_AIRFLOWS = ("airflow.providers.git.bundles.git", "airflow.providers.sta
 
 
 class PreloadingExecutor(LocalExecutor):
-    """A LocalExecutor that imports what tasks import, before it forks the processes of tasks."""
+    """A LocalExecutor that imports the modules of tasks before it forks the tasks' processes."""
 
     def start(self) -> None:
         """Import the modules and fork the processes."""

@@ -1,4 +1,5 @@
-"""Builds the inputs of a decision from keyword arguments, in terms of Kubernetes and Airflow.
+"""Functions that build the inputs of a decision from keyword arguments, in terms of Kubernetes and
+Airflow.
 
 Tests of decisions, statuses and Events describe a situation and ask one of three questions::
 
@@ -303,17 +304,17 @@ def new(**more: Any) -> Stored:
 
 
 def submitting(number: int = 1, *, phase: str = "Pending", reason: str = "Submitting", **more: Any) -> Stored:
-    """The status announces the attempt, and doesn't report that its run was submitted."""
+    """Return a status that announces the attempt, and doesn't report that its run was submitted."""
     return _stored(number, phase, reason, {"submitted": None, **more})
 
 
 def under_way(number: int = 1, *, phase: str = "Running", reason: str = "Running", **more: Any) -> Stored:
-    """The status reports that the attempt's run was submitted."""
+    """Return a status that reports that the attempt's run was submitted."""
     return _stored(number, phase, reason, more)
 
 
 def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
-    """The status announces that the run is cancelled for this reason."""
+    """Return a status that announces that the run is cancelled for this reason."""
     return _stored(number, "Cancelling", reason, more)
 
 
@@ -392,7 +393,7 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
-    """The attempt, begun with the spec that was valid then."""
+    """Return the attempt, with the run id and the hash of the spec that was valid when it began."""
     then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
     return attempts.Attempt(
@@ -590,7 +591,7 @@ def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstrea
 
 
 def upstream_run(name: str = "data", attempt: int = 1) -> dict[str, Any]:
-    """The run of such an MLJob, as in a status."""
+    """Return the run of an :func:`upstream`, as in a status."""
     return {"name": name, "dagRunId": f"run-of-{name}", "attempt": attempt}
 
 
@@ -706,14 +707,14 @@ class Given:
         read_at: When the operator first read the tasks and outputs of the ended run.
         needs_look_up: Whether the operator has to request the run.
         resumed: The generation for which Airflow has unpaused the backfill.
-        unknown_params: The message about keys of the conf that are no params; None if this process has
-            not built the conf.
+        unknown_params: The message about keys of the conf that are no params; None if this process
+            has not built the conf.
         halt: Why the DAG schedules no tasks: DagPaused or DagStale.
         refused: Whether the API server refused the last status.
         vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
         upstreams: The known MLJobs whose outputs the MLJob takes, by name. None: there is no such
             MLJob.
-        upstreams_known_at: Since when they are known.
+        upstreams_known_at: Since when these MLJobs are known.
         outputs: The outputs that the run's tasks published.
         ui_url: The URL of Airflow's UI; None if it isn't known any more.
     """
@@ -754,7 +755,7 @@ class Given:
     now: datetime = NOW
 
     def __repr__(self) -> str:
-        """The arguments that differ from the defaults."""
+        """Return the arguments that differ from the defaults, as a call of :func:`given`."""
         unusual = {
             each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != _usual(each)
         }
@@ -784,24 +785,24 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
 
 def stored(before: Given, status: Mapping[str, Any]) -> Given:
-    """The same situation, with this status stored."""
+    """Return the same situation with this status as the stored status."""
     return replace(before, status=status)
 
 
 def decided(job: MLJob | Given, **known: Any) -> Action:
-    """The next action."""
+    """Return the next action in a situation."""
     return decide(_state(_given(job, known)))
 
 
 def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
-    """The status, as JSON."""
+    """Return the status in a situation, as JSON."""
     told = _given(job, known)
     outputs = Outputs(told.outputs) if told.outputs is not None else None
     return report(_state(told), ui_url=told.ui_url, outputs=outputs)
 
 
 def classified(job: MLJob | Given, **known: Any) -> State:
-    """The state, for tests of functions that answer a question about it."""
+    """Return the state in a situation, for tests of functions that take a state."""
     return _state(_given(job, known))
 
 

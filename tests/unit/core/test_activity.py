@@ -96,5 +96,7 @@ def test_a_hot_run_may_change_without_an_event(situation: Given, expected: bool)
     ],
 )
 def test_a_backfill_is_hot_after_an_event_of_one_of_its_runs(run: ObservedRun, expected: bool) -> None:
-    """The next run of the backfill starts then, which no event reports."""
+    """The event may report the end of a run. Then the next run of the backfill starts, and no event
+    reports that start.
+    """
     assert is_hot(classified(backfill_job(), run=run), NOW) is expected

@@ -1,5 +1,5 @@
-"""Admission never exceeds the limits. It goes by priority, then by turns of namespaces, then by
-age, and forgets no MLJob.
+"""Admission never exceeds the limits. MLJobs are admitted by priority, then by turns of namespaces,
+then by age. No MLJob is forgotten.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: i
 
 
 class CountedOrder:
-    """How often two tickets are compared, as a measure of the cost of a long queue."""
+    """A counter of comparisons of two tickets, as a measure of the cost of a long queue."""
 
     def __init__(self) -> None:
         self.comparisons = 0
@@ -272,7 +272,7 @@ class Life(RuleBasedStateMachine):
 
     @staticmethod
     def place_of(number: int) -> tuple[str, int, int]:
-        """Namespace, rule and priority."""
+        """Return the namespace, the rule and the priority of an MLJob."""
         return NAMESPACES[number % 3], number % 2 + number // 10, int(number % 2 == 0)
 
     def _reserve(self, number: int, *, active: bool) -> None:
@@ -319,7 +319,9 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_namespace_is_passed_over_again_and_again(self) -> None:
-        """Each other namespace goes before one that waits under the same rule at most twice."""
+        """Assert that no namespace waits long: while it waits, each other namespace with the same
+        rule and priority is admitted at most twice.
+        """
         if hasattr(self, "queue"):
             there = {self.place_of(number) for number in self.waiting}
             self.overtaken = Counter({place: count for place, count in self.overtaken.items() if place in there})

@@ -95,7 +95,9 @@ def test_size_is_the_size_of_compact_json() -> None:
 
 
 def test_the_operator_reads_objects_as_deep_as_the_api_server_stores_them() -> None:
-    """In a separate process, because the limit of Python's json applies to the whole process."""
+    """The check runs in a separate process, because the limit of Python's json applies to the whole
+    process.
+    """
     script = (
         "import json, sys\n"
         "from mljob_operator.json_depth import allow_deep_json\n"

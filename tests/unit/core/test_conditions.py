@@ -317,7 +317,7 @@ UNKNOWN = "spec.conf.epoch: the DAG has no such param (did you mean epochs?)."
 
 
 def told_of_params(**more: Any) -> str | None:
-    """The message of the condition UnknownParams."""
+    """Return the message of the condition UnknownParams, or None."""
     found = [each for each in reported(**more)["conditions"] if each["type"] == "UnknownParams"]
     return found[0]["message"] if found else None
 

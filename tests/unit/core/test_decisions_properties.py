@@ -281,7 +281,9 @@ def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
 
 
 def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
-    """The attempt, whether the MLJob has ended with it, and whether another one is to follow."""
+    """Return the number of the attempt, whether the MLJob has finished, and whether the attempt is
+    in the history.
+    """
     number, entries = status.get("attempts"), status.get("history") or [{}]
     return number, status.get("phase") in ("Succeeded", "Failed", "Cancelled"), entries[-1].get("attempt") == number
 
@@ -289,8 +291,8 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @everywhere
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
-    """A wait until a past time means another step at once. That must not repeat once the status is
-    stored.
+    """A wait until a past time means another step at once. Once the status is stored, the next wait
+    must not be until a past time again.
     """
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:
@@ -308,7 +310,7 @@ WAY_OUT = re.compile(rf"\b({FIELDS}|{SETTINGS}|{OBJECTS}|{ACTIONS})\b")
 @everywhere
 @given(situations())
 def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation: Given) -> None:
-    """A way out is a field, a setting, an object to look at, or an action. A deleted MLJob needs
+    """A way out is a field, a setting, an object to look at, or an action. A cancelled MLJob needs
     none.
     """
     status = reported(situation)

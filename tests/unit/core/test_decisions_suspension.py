@@ -1,4 +1,6 @@
-"""A backfill is suspended by pausing it; any other MLJob by cancelling its run."""
+"""The suspension of a backfill pauses the backfill. The suspension of any other MLJob cancels its
+run.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ SUSPENDED = backfill_job(suspend=True)
 
 
 def told(reason: str) -> dict[str, Any]:
-    """The stored status has the condition Suspended with this reason."""
+    """Return the fields of a situation whose stored status has the condition Suspended with this
+    reason.
+    """
     holds = "True" if reason == "Suspended" else "False"
     condition = {"type": "Suspended", "status": holds, "reason": reason, "lastTransitionTime": "2026-01-01T11:55:00Z"}
     return {"status": under_way(phase="Suspended" if holds == "True" else "Running", conditions=[condition])}

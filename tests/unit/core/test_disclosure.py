@@ -68,7 +68,7 @@ UNKNOWN = Redaction(frozenset({"hunter2"}), complete=False)
 
 
 def details(situation: Given, task_id: str, redaction: Redaction) -> Details:
-    """What the status may show of a task."""
+    """Return the details of a task that the status may show."""
     state, _ = redacted_state(classified(situation), None, redaction)
     return state.observed_run.tasks[task_id, -1].details
 

@@ -126,8 +126,8 @@ def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
 
 
 def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
-    """A process that has just started reads the messages that its predecessor did not commit, and
-    learns of the clearing only once, after them.
+    """A process that has just started reads the messages that its predecessor did not commit. Only
+    after these messages does it learn of the clearing, and only once.
     """
     at = EPOCH + timedelta(seconds=20)
     observed_run = fold(

@@ -1,4 +1,6 @@
-"""The lines of a log: no control characters, no values from Secrets, no line of any length."""
+"""The lines of a log: no control characters, no values from Secrets, and no line without a bound on
+its length.
+"""
 
 from __future__ import annotations
 

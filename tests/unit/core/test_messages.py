@@ -49,7 +49,7 @@ GONE = not_found(since=ago(10), again=True, after=running())
 
 
 def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
-    """The status has the phase and the reason, and its message has these words."""
+    """Assert that the status has the phase and the reason, and that its message has these words."""
     status = reported(situation)
     assert (status["phase"], status["reason"]) == (phase, reason)
     missing = [word for word in words if word not in status["message"]]
@@ -427,7 +427,7 @@ def test_message_while_cancelling(situation: Given, reason: str, words: list[str
 
 
 def over(spec: dict[str, Any], announced: str) -> Given:
-    """A run that was cancelled for this reason, after its end."""
+    """Return a situation in which a run that was cancelled for this reason has ended."""
     return given(job(**spec), announced=announced, run=failed(listed=True), children_seen=True)
 
 
@@ -754,7 +754,7 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """When the next attempt begins: as the message says, and as the decision says."""
+    """Return the time of the next attempt, as the message says and as the decision says."""
     status = reported(failed_once)
     action = decided(stored(failed_once, status))
     assert isinstance(action, Wait)

@@ -1,5 +1,5 @@
-"""What the operator knows of a run after answers of Airflow about a backfill, a missing run and the
-questions of tasks. ``test_ledger.py`` has the events and the task instances.
+"""The operator's knowledge of a run after answers of Airflow about a backfill, a missing run and
+the questions of tasks. ``test_ledger.py`` has the events and the task instances.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapsh
 
 
 def states_of(observed: ObservedRun) -> tuple[RunState | None, RunState | None]:
-    """The state of the run, and the state that the status shows."""
+    """Return the state of the run, and the state that the status shows. A state is None if it isn't
+    known.
+    """
     run, shown = observed.run, observed.shown_run
     return run.state if run is not None else None, shown.state if shown is not None else None
 

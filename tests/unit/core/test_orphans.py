@@ -26,7 +26,9 @@ SECOND = given(job(), status=under_way(2, run=2, history=(ended(1),)))
 
 
 def with_first_run_started(at: str | None) -> Given:
-    """The second attempt has a run of its own, and the run of the first attempt began at ``at``."""
+    """Return a situation in which the second attempt has a run of its own, and the run of the first
+    attempt began at ``at``.
+    """
     status = status_of(SECOND)
     first: dict[str, Any] = status["history"][0] | ({"startTime": at} if at is not None else {})
     return stored(SECOND, status | {"history": [first]})

@@ -1,4 +1,4 @@
-"""A silent MLJob's spec is kept packed, and nobody can tell."""
+"""The spec of an MLJob without changes is kept compressed, and is read like any other."""
 
 from __future__ import annotations
 

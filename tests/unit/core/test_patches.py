@@ -19,7 +19,7 @@ objects = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
 
 
 def applied(target: Any, patch: Any) -> Any:
-    """RFC 7396, section 2."""
+    """Return the target after a merge patch, by RFC 7396, section 2."""
     if not isinstance(patch, dict):
         return patch
     target = dict(target) if isinstance(target, dict) else {}

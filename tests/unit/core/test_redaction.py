@@ -263,8 +263,8 @@ def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs 
 
 
 def _pieces(secret: str) -> list[str]:
-    """The value as it may be spelled, less a character or two that a cut may have left in the
-    middle of an escape.
+    """Return the spellings of the value without spaces at its ends: the value, as in a Python
+    literal, and as in JSON.
     """
     return [secret.strip(), repr(secret.strip())[1:-1], json.dumps(secret.strip())[1:-1]]
 
@@ -285,8 +285,8 @@ LINES = [f"{number * 7919 % 100_003:05}&'key' of a file" for number in range(500
 
 
 def test_many_texts_are_searched_for_a_long_secret_without_holding_up_others() -> None:
-    """A key file, and a run with a thousand failed tasks: each has a text, and each new status has
-    them all.
+    """The Secret holds a key file. A run has many failed tasks, each with a text, and each new
+    status has all these texts.
     """
     redaction = Redaction(frozenset({"\n".join(LINES)}))
     failures = [f"Task {number} failed: {'some words of an exception, ' * 36}" for number in range(400)]

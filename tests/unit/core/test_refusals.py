@@ -1,4 +1,4 @@
-"""What a namespace may see of a DAG in an Airflow: the rules for its runs."""
+"""Whether a namespace may read about a DAG in an Airflow: the rules are those for its runs."""
 
 from __future__ import annotations
 

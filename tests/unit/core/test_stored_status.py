@@ -1,4 +1,4 @@
-"""A silent MLJob's status is kept packed, and nobody can tell."""
+"""The status of an MLJob without changes is kept compressed, and is read like any other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTENT: dict[str, Any] = {
 
 
 def changed(number: int, **fields: Any) -> dict[str, Any]:
-    """A later version, in which one task has changed."""
+    """Return a later version of the status, in which one task has changed."""
     tasks = [task | fields if index == number else task for index, task in enumerate(CONTENT["tasks"])]
     return CONTENT | {"attempts": 3, "tasks": tasks}
 

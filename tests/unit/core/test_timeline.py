@@ -15,7 +15,7 @@ CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def at(seconds: float) -> str:
-    """The time so many seconds after the creation of the MLJob."""
+    """Return the time this many seconds after the creation of the MLJob."""
     return (CREATED + timedelta(seconds=seconds)).isoformat()
 
 
@@ -52,7 +52,9 @@ def timeline(**status: Any) -> Timeline | None:
 
 
 def seconds(found: Timeline | None) -> tuple[float | None, ...]:
-    """The lengths of the stages: submission, queue, run and all together."""
+    """Return the seconds of the stages: submission, queue, run and all together. None for a missing
+    stage.
+    """
     assert found is not None
     stages = (found.submission, found.queue, found.run, found.whole)
     return tuple(stage.seconds if stage is not None else None for stage in stages)

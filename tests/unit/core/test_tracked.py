@@ -1,4 +1,4 @@
-"""What a process knows of an MLJob that it has just seen."""
+"""The facts that a process knows of an MLJob that it has just seen."""
 
 from __future__ import annotations
 

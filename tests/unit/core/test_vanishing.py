@@ -205,7 +205,7 @@ class TestManyThatAreMissing:
 
 class TestFollowing:
     def test_a_run_that_is_still_there_changes_nothing(self) -> None:
-        """So the MLJob need not be classified again."""
+        """Without a change, the MLJob need not be classified again."""
         runs = Runs(3)
         found = {"missed_at": None, "answered_at": at(1), "submitted_at": T0}
         assert not runs.known.follow(runs.keys[0], "prod", **found)
