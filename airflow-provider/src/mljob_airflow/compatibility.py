@@ -99,7 +99,7 @@ def read_dag_files(path: Path) -> Any:
 
 def masked(text: str) -> str:
     """Return ``text`` with ``***`` in place of each secret that Airflow's secrets masker knows in
-    this process.
+    this process. If the masker can't be imported, return ``text`` unchanged.
 
     The masker knows the passwords of Connections that the process has used, the values of Variables
     with sensitive names, and the arguments of ``mask_secret``. Airflow itself masks only its logs,

@@ -62,7 +62,9 @@ def manifest(
 def default_name(dag_id: str) -> str:
     """Make a name for an MLJob from the DAG's id.
 
-    Each group of characters that Kubernetes does not allow in a name becomes a ``-``.
+    The name is in lower case, and each group of characters that Kubernetes does not allow in a name
+    becomes a ``-``. The name is cut to ``MAX_NAME_LENGTH``. If no character is left, the name is
+    ``mljob``.
     """
     return re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).strip("-.")[:MAX_NAME_LENGTH].strip("-.") or "mljob"
 

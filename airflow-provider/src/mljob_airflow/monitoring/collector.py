@@ -148,8 +148,8 @@ class _Collection:
     def dag(self, dag_id: str) -> Dag:
         """Return the DAG with this id.
 
-        A DAG that was not read before is requested. After :data:`MAX_UNLISTED` such requests, the
-        result has only the DAG's id.
+        A DAG that was not read before is requested. If the DAG does not exist, or after
+        :data:`MAX_UNLISTED` such requests, the result has only the DAG's id.
         """
         if dag_id not in self.dags:
             known = None

@@ -19,7 +19,7 @@ from typing import Any
 from mljob_airflow.truncation import truncated
 
 MAX_TEXT = 300
-"""The number of characters of an error that are compared and shown."""
+"""The maximum number of characters of an error that are compared and shown."""
 
 _CHANGING = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
@@ -56,7 +56,9 @@ class ErrorText:
 
 
 def normalised(text: str) -> str:
-    """Return ``text`` with placeholders for the parts that change from run to run."""
+    """Return ``text`` with placeholders for the parts that change from run to run, cut to
+    ``MAX_TEXT`` characters.
+    """
     # A log line may have megabytes, but the beginning suffices to recognise the error.
     text = text[: 4 * MAX_TEXT]
     for pattern, placeholder in _CHANGING:
