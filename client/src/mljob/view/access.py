@@ -163,7 +163,7 @@ class ProxyAccess:
         return person
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return None: the proxy, and no cookie, identifies the person."""
+        """Return None: the proxy identifies the person, so there is no cookie."""
         return None
 
     async def end_idle(self) -> None:

@@ -44,8 +44,8 @@ class LastLine(NamedTuple):
 async def log_events(
     lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a log: ``state`` at the beginning, ``lines`` with HTML, and ``done`` with a
-    sentence at the end. The id of an event of ``lines`` is the :class:`LastLine` in it.
+    """Yield the events of a log: ``state`` at the beginning, ``lines`` with HTML, and ``done`` with
+    a sentence at the end. The id of an event of ``lines`` is the :class:`LastLine` in it.
 
     Args:
         lines: The lines of the log that the browser does not have.
