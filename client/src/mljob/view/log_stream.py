@@ -78,8 +78,8 @@ async def log_events(
 
 
 class _Batches:
-    """Groups the lines of a log into batches. A batch has the lines that have arrived. It is empty
-    if none has arrived for :data:`BEAT_SECONDS`. Lines wait for browsers that read slowly, so each
+    """The lines of a log in batches. A batch has the lines that have arrived. The batch is empty if
+    no line has arrived for :data:`BEAT_SECONDS`. Lines wait for browsers that read slowly, so each
     line is cut to the length that is shown.
     """
 
