@@ -68,8 +68,8 @@ for job in httpx2.get("{url}/apis/mljob.dev/v1alpha1/namespaces/default/mljobs")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """CPU time of a process in milliseconds, by program: the 10th percentile, which other load of
-    the machine affects least. The start of Python itself is subtracted.
+    """The CPU time of a process in milliseconds, by program: the 10th percentile, which other load
+    of the machine affects least. The start of Python itself is subtracted.
 
     Attributes:
         client: With the client.

@@ -28,7 +28,7 @@ _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Events per second.
+    """The numbers of events per second.
 
     Attributes:
         json_alone: ``json.loads`` only, the floor.

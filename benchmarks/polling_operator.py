@@ -25,7 +25,7 @@ _PHASES = {"queued": "Queued", "running": "Running", "success": "Succeeded", "fa
 
 
 class Airflow:
-    """Airflow's REST API."""
+    """A client of Airflow's REST API."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url

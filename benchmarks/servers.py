@@ -60,7 +60,7 @@ def path_of(namespace: str, name: str = "", subresource: str = "") -> str:
 
 
 class Cluster:
-    """MLJobs in the Kubernetes API."""
+    """A client of the Kubernetes API for MLJobs."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -134,7 +134,7 @@ class Cluster:
 
 
 class Airflow:
-    """Airflow's REST API."""
+    """A client of Airflow's REST API."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url

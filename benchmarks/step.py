@@ -49,7 +49,7 @@ _NAMESPACE = Namespace("team-a")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """CPU time of a step in microseconds: the 10th percentile, which other load of the machine
+    """The CPU time of a step in microseconds: the 10th percentile, which other load of the machine
     affects least.
 
     Attributes:

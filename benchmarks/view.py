@@ -70,7 +70,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Times in milliseconds, memory in MiB.
+    """The measured times in milliseconds, and memory in MiB.
 
     Attributes:
         first_paint_ms: The first paint of the list for the first viewer, for whom the view lists

@@ -49,7 +49,7 @@ class Message:
 
 
 class Events:
-    """Makes messages in the chosen formats.
+    """The maker of messages in the chosen formats.
 
     Args:
         form: The producer whose messages are made.

@@ -66,8 +66,8 @@ class RequestFault(Enum):
 
 
 class FaultPlan:
-    """Draws the faults of each request and event. The same seed draws the same faults, request by
-    request and event by event.
+    """The random choice of a fault for each request and each event. With the same seed, the same
+    sequence of requests and events gets the same faults.
 
     Args:
         seed: The seed.

@@ -26,7 +26,7 @@ class Outlet(Protocol):
 
 
 class Publisher:
-    """Sends messages from an event loop.
+    """A producer that sends messages from an event loop.
 
     Args:
         brokers: Kafka's bootstrap servers.

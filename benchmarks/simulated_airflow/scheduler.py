@@ -33,7 +33,7 @@ BATCH = 50
 
 
 class Scheduler:
-    """Advances the runs of a store.
+    """The scheduler, which advances the runs of a store.
 
     Args:
         store: The runs.

@@ -54,7 +54,9 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set the states of several task instances. The run ends with its last task."""
+    """Set the states of several task instances. If all tasks of the run have ended, the run becomes
+    failed.
+    """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
         for entity in action["entities"]:
