@@ -14,7 +14,7 @@ from devstack.progress import say, step
 
 
 class Launcher:
-    """Starts parts of the stack in one directory.
+    """The launcher of the parts of the stack in one directory.
 
     Args:
         directory: The directory of the stack.

@@ -27,7 +27,7 @@ again.
 """
 
 LONGEST_PAUSE = 30.0
-"""Seconds between the end of the program and the next start, at most."""
+"""The maximum number of seconds between the end of the program and its next start."""
 
 
 def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = LONGEST_PAUSE) -> int:

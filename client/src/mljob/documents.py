@@ -35,7 +35,7 @@ class DocumentError(ValueError):
 
 
 class _Loader(yaml.CSafeLoader):
-    """Reads the scalars that Kubernetes reads: a time stays a text."""
+    """A YAML loader that reads scalars as Kubernetes does: a time stays a text."""
 
 
 _MERGE = "tag:yaml.org,2002:merge"
@@ -119,7 +119,7 @@ def _line(mark: Any) -> int:
 
 
 class _Converter:
-    """Converts the nodes of one document to JSON's values."""
+    """A converter from the nodes of one document to JSON's values."""
 
     def __init__(self, loader: yaml.CSafeLoader) -> None:
         self._loader = loader

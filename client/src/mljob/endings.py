@@ -1,4 +1,6 @@
-"""The errors for an MLJob that has ended without success: pure functions of its last state."""
+"""The errors for an MLJob that ended in another way than success, or not in time: pure functions of
+its last state.
+"""
 
 from __future__ import annotations
 

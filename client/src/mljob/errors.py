@@ -152,7 +152,7 @@ class JobDeleted(JobCancelled):
 
 
 class JobTimeout(JobError, TimeoutError):
-    """The MLJob did not end in time. It goes on."""
+    """The MLJob did not end in time, and continues."""
 
 
 _BY_CODE: dict[int, type[ApiError]] = {

@@ -29,8 +29,8 @@ def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def rows_of_status(job: MLJob) -> list[dict[str, Any]]:
-    """Return a row with the last metrics of each task that has metrics. Its time is that of the
-    run's last event.
+    """Return a row with the last metrics of each task that has metrics. The time of each row is
+    that of the run's last event.
     """
     status = job.status
     return [

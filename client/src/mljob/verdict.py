@@ -19,7 +19,7 @@ _MAX_RETRY_REQUEST = 253
 
 
 class Verdict(StrEnum):
-    """How an MLJob ended."""
+    """The way in which an MLJob ended."""
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -48,8 +48,8 @@ def retry_is_pending(job: MLJob) -> bool:
 
 
 def retry_waits(job: MLJob) -> bool:
-    """Return whether the MLJob has ended, and its requested retry has not begun: the status is that
-    of the attempt before.
+    """Return whether the MLJob has ended, and its requested retry has not begun: the status still
+    describes the attempt before.
     """
     return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
 

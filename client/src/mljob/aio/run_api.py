@@ -33,7 +33,8 @@ _MISSING: Final = (
 
 
 class RunApi:
-    """Reads from mljob-api through the Kubernetes API server, as the person.
+    """A client of mljob-api, which is called through the Kubernetes API server with the person's
+    credentials.
 
     Every method raises :class:`~mljob.errors.RunApiMissing` if mljob-api is not installed or not
     available, and another ``ApiError`` if mljob-api refuses the request.

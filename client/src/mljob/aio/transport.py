@@ -32,7 +32,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 class AsyncTransport:
-    """Sends requests to a cluster's API server as one person.
+    """The connections to a cluster's API server, with the credentials of one person.
 
     Args:
         config: The cluster and the person.

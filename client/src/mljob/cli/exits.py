@@ -22,7 +22,7 @@ class Exit(IntEnum):
     CANCELLED = 2
     """An MLJob was cancelled or deleted."""
     TIMED_OUT = 3
-    """An MLJob did not end in time. It goes on."""
+    """An MLJob did not end in time, and continues."""
     ERROR = 4
     """The command could not do its work: no connection, a missing right, no such MLJob."""
     USAGE = 64

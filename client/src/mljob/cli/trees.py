@@ -49,8 +49,8 @@ def tree_lines(
         graph: The graph of its run, or None to show the tasks of the status.
         upstreams: The names and phases of the MLJobs whose outputs it takes. The phase is None for
             an MLJob that can't be read.
-        look: How the screen shows signs.
-        now: The time, for durations.
+        look: The look of signs.
+        now: The current time, for durations.
     """
     row = row_of(job, now)
     root = Branch([Piece(row.name, is_strong=True), look.sign(row.sign), Piece(row.took), Piece(row.progress)])

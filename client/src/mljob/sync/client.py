@@ -132,6 +132,9 @@ class Client:
             namespace: The namespace. Default: the client's.
             all_namespaces: Whether to list the MLJobs of all namespaces.
             field_selector: A field selector, such as ``status.phase=Failed,spec.type=Training``.
+
+        Raises:
+            Invalid: A selector is not valid, or the label selector has more than 4,000 characters.
         """
         path = collection_path(None if all_namespaces else namespace or self.namespace)
         found, _ = list_objects(self.transport, path, _selectors(selector, field_selector))

@@ -33,7 +33,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 class Transport:
-    """Sends requests to a cluster's API server as one person.
+    """The connections to a cluster's API server, with the credentials of one person.
 
     Args:
         config: The cluster and the person.

@@ -42,7 +42,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
 class Access(Protocol):
-    """Decides which person a request comes from."""
+    """The part of the view that decides which person a request comes from."""
 
     allowed_hosts: frozenset[str]
     """The values of the header Host that are answered."""
@@ -80,7 +80,7 @@ def is_same_origin(request: Request) -> bool:
 
 
 class LocalAccess:
-    """Lets in the one person who started the view.
+    """The access of the one person who started the view on their machine.
 
     Attributes:
         token: The token of the printed URL.
@@ -129,8 +129,8 @@ class LocalAccess:
 
 
 class ProxyAccess:
-    """Lets in each person whose request has a token. The OIDC proxy in front of the view adds the
-    token.
+    """The access of each person whose request has a token. The OIDC proxy in front of the view adds
+    the token.
 
     Args:
         config: The cluster. Its user is replaced by the viewer's token.
@@ -163,7 +163,7 @@ class ProxyAccess:
         return person
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return None: the proxy, and no cookie, identifies the person."""
+        """Return None: the proxy identifies the person, so there is no cookie."""
         return None
 
     async def end_idle(self) -> None:
@@ -196,7 +196,7 @@ class ProxyAccess:
 
 
 class TooManyPersons(MLJobError):
-    """More people have pages open than the view serves."""
+    """The error when more people have pages open than the view serves."""
 
 
 def _bearer(request: Request) -> str | None:

@@ -102,7 +102,8 @@ class Feed(Source, Generic[Item]):
     """The objects of a collection, kept up to date by a watch.
 
     Attributes:
-        items: The objects by namespace and name.
+        items: The objects by key. MLJobs of several namespaces have the key ``namespace/name``, all
+            other objects their name.
         memberships: Grows when an object is added or deleted.
     """
 

@@ -44,8 +44,8 @@ class LastLine(NamedTuple):
 async def log_events(
     lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a log: ``state`` at the beginning, ``lines`` with HTML, and ``done`` with a
-    sentence at the end. The id of an event of ``lines`` is the :class:`LastLine` in it.
+    """Yield the events of a log: ``state`` at the beginning, ``lines`` with HTML, and ``done`` with
+    a sentence at the end. The id of an event of ``lines`` is the :class:`LastLine` in it.
 
     Args:
         lines: The lines of the log that the browser does not have.
@@ -78,8 +78,8 @@ async def log_events(
 
 
 class _Batches:
-    """Groups the lines of a log into batches. A batch has the lines that have arrived. It is empty
-    if none has arrived for :data:`BEAT_SECONDS`. Lines wait for browsers that read slowly, so each
+    """The lines of a log in batches. A batch has the lines that have arrived. The batch is empty if
+    no line has arrived for :data:`BEAT_SECONDS`. Lines wait for browsers that read slowly, so each
     line is cut to the length that is shown.
     """
 

@@ -287,8 +287,8 @@ class Reads:
         return await self._hold(("history", *_attempt(job)), lambda: RunHistory(self._person.transport, job))
 
     async def look_up(self, what: str, job: MLJob, read: Callable[[], Awaitable[Answer]]) -> Lookup[Answer]:
-        """Return a lookup for the MLJob's current attempt. It is read once for all pages of the
-        person.
+        """Return a lookup for the MLJob's current attempt. All pages of the person share one
+        request.
         """
         return await self._hold((what, *_attempt(job)), lambda: Lookup(f"{what} of {job.namespace}/{job.name}", read))
 

@@ -46,7 +46,7 @@ def fingerprint(name: str) -> str:
 
 
 class Renderer:
-    """Renders the templates of one view.
+    """The templates of one view, and their rendering.
 
     Args:
         base: The path under which the view is served, without a slash at its end.

@@ -1,4 +1,4 @@
-"""The comparison as a live page."""
+"""The live page with the comparison of MLJobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of one MLJob as a live page."""
+"""The live page of one MLJob."""
 
 from __future__ import annotations
 

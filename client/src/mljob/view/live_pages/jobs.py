@@ -1,4 +1,4 @@
-"""The list of MLJobs as a live page."""
+"""The live page with the list of MLJobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTS = {"summary": "jobs/summary.html", "empty": "jobs/empty.html", "pager": "j
 
 
 class JobRows:
-    """Renders the rows of lists. Each state of an MLJob is rendered once for all open pages."""
+    """The rows of lists as HTML. Each state of an MLJob is rendered once for all open pages."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer

@@ -1,4 +1,4 @@
-"""The platform page as a live page."""
+"""The live platform page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The list of MLJobs: one page of the matching ones, newest first, and how many are in each phase."""
+"""The list of MLJobs: one page of the matching MLJobs, newest first, and the number of MLJobs in
+each phase.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,8 @@ def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
 
     Args:
         line: The line without its line break. What exceeds :data:`MAX_LINE` is cut.
-        style: The colours at the beginning of the line. The function changes them to those at its end.
+        style: The colours at the beginning of the line. The function changes them to the colours at
+            the end of the line.
     """
     text = cut(line, MAX_LINE)
     found: list[Part] = []

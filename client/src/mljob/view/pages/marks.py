@@ -1,4 +1,4 @@
-"""States as an icon and a word. Colour helps, and never tells a state alone.
+"""States as an icon and a word. The colour is an addition, and never the only sign of a state.
 
 The words and the tones are those of :mod:`mljob.render.states`, which the command line shows too.
 """
