@@ -6,9 +6,9 @@ stage. The first policy that returns an action decides. The reconciler carries o
 the result to the inputs, classifies them again and asks for the next action, until the action is to
 wait.
 
-Some terms: An attempt is announced while the stored status names it and its run is not submitted.
-An attempt is given up if it ended without a run. The change feed is the list of recent changes that
-the operator reads from Airflow every few seconds.
+Some terms: An attempt is announced while the stored status names the attempt and its run is not
+submitted. An attempt is given up if it ended without a run. The change feed is the list of recent
+changes that the operator reads from Airflow every few seconds.
 
 Only the MLJob in the Kubernetes API outlives the operator's process. An operator that starts with
 an empty ``TransientState`` still acts correctly, because every action is safe to repeat: run ids
@@ -332,8 +332,8 @@ def clear_up(s: State) -> Action | None:
     run that the status announces.
 
     If the run is in progress, the deletion of its AirflowInstance has to wait for the run. A
-    finished MLJob has no such run. It gives up its finalizer until it can run again, because the
-    deletion of its AirflowInstance waits for the finalizer.
+    finished MLJob has no such run. Its finalizer is removed until the MLJob can run again, because
+    the deletion of its AirflowInstance waits for the finalizer.
     """
     if s.current.finished:
         return release(s)

@@ -50,9 +50,9 @@ def has_one_spec(job: Job) -> bool:
 def runs_current_spec(job: Job, run_id: str) -> bool:
     """Return whether it is proved that a run was started with the MLJob's current spec.
 
-    The status is no proof, because whoever may write it may write a wrong ``specHash``. With
-    runPolicy OncePerSpec, the run id has the hash of the spec. With another runPolicy, it has the
-    hash of the uid, and the MLJob must have had one spec only.
+    The status is no proof, because every client that may write the status may write a wrong
+    ``specHash``. With runPolicy OncePerSpec, the run id has the hash of the spec. With another
+    runPolicy, the run id has the hash of the uid, and the MLJob must have had only one spec.
     """
     one_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC or has_one_spec(job)
     return one_spec and _has_pin(run_id, job.key, pin(job))

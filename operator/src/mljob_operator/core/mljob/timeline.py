@@ -124,9 +124,9 @@ def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
 def _started_at(status: MLJobStatus) -> datetime | None:
     """Return when Airflow started the run of the attempt.
 
-    An attempt that clears a run begins with the start time of the attempt before it, and Airflow
-    then gives the queued run the time at which it was cleared. ``startTime`` has whole seconds, and
-    ``submitTime`` has microseconds.
+    An attempt that clears a run begins with the start time of the attempt before it. Airflow then
+    sets the start time of the queued run to the time of the clearing. ``startTime`` has whole
+    seconds, and ``submitTime`` has microseconds.
     """
     started, queued = status.start_time, status.submit_time
     if started is None or queued is None or status.dag_run_state == RunState.QUEUED:

@@ -192,7 +192,7 @@ class ObservedBackfill:
 
 @frozen
 class BackfillSnapshot:
-    """What Airflow's REST API says of a backfill and all of its runs at one time.
+    """The state of a backfill and of all its runs in Airflow's REST API at one time.
 
     Attributes:
         members: The runs of the backfill.

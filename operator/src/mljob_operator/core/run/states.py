@@ -96,7 +96,7 @@ TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
 
 A finished MLJob changes its phase only with a new attempt: its spec changed under a runPolicy that
 runs the changed spec, a user requested a retry, or somebody cleared its run in Airflow. Suspending
-a backfill pauses it while its active runs continue, so a backfill may end while it is suspended.
+a backfill pauses the backfill while its active runs continue, so a suspended backfill may end.
 """
 
 
