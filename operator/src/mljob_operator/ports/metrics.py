@@ -13,9 +13,7 @@ class RequestMeter(Protocol):
     """Records the requests to Airflow."""
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record an operation on an Airflow that has ended, with its outcome and its duration in
-        seconds.
-        """
+        """Record the outcome and the duration, in seconds, of an operation on an Airflow."""
         ...
 
 
@@ -49,8 +47,8 @@ class JobMeter(Protocol):
         ...
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took from the time when it was due to its end, and with which
-        phase it ended.
+        """Record the time from when an attempt was due until its end. ``phase`` is the phase with
+        which the attempt ended.
         """
         ...
 
