@@ -25,9 +25,9 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 HIDDEN = "***"
-"""Replaces a hidden text."""
+"""The text that replaces a hidden text."""
 WITHHELD = "(withheld: it may quote a Secret of spec.confFrom, and what the run has from there is not known yet)"
-"""Replaces a whole text while the operator doesn't know which hidden texts it may contain."""
+"""The text that replaces a whole text while the operator doesn't know all hidden texts."""
 MIN_LENGTH = 4
 """The minimum length, in characters, of a hidden text that is found inside words. A shorter text
 (1, eu, dev) occurs in many words by chance, so a shorter text is hidden only as a whole word.

@@ -282,8 +282,9 @@ def collect_results(s: State) -> Action | None:
 
 
 def hold_restored(s: State) -> Action | None:
-    """Hold a finished MLJob that has lost its status, until its tasks and outputs are read from
-    Airflow again. The status says how the MLJob ended, even if Airflow can't be asked.
+    """Add the finalizer to a finished MLJob that has lost its status, so that the MLJob stays until
+    its tasks and outputs are read from Airflow again. The status says how the MLJob ended, even if
+    Airflow can't be asked.
     """
     if not s.job.is_restored or s.job.has_finalizer or s.job.deleting:
         return None
@@ -320,7 +321,9 @@ def read_upstreams(s: State) -> Action | None:
 
 
 def _read_upstreams_at(s: State) -> datetime | None:
-    """Return when to read the MLJobs that block the start, or None if none blocks it."""
+    """Return when to read the MLJobs that block the start, or None if no such MLJob blocks the
+    start.
+    """
     if s.stage is not Stage.BLOCKED or s.start is None or s.start.blocker is not s.start.needed.blocker:
         return None
     known_at = s.inputs.upstreams_known_at

@@ -31,7 +31,7 @@ def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1
 def pin(job: Job) -> str:
     """Return the text that identifies the MLJob in its run ids. By default, this is the uid. With
     runPolicy OncePerSpec, the text has the namespace, the name and the hash of the spec, so that a
-    later object with the same three has the same run ids.
+    later object with the same namespace, name and spec has the same run ids.
     """
     if job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
         return f"{job.namespace}/{job.name}/{job.parsed.hash}"
@@ -39,7 +39,7 @@ def pin(job: Job) -> str:
 
 
 def has_one_spec(job: Job) -> bool:
-    """Return whether the spec is the one that the MLJob was created with.
+    """Return whether the MLJob still has the spec with which it was created.
 
     The API server counts the changes of the spec in the generation, which nobody else can set. The
     API server counts the deletion too.

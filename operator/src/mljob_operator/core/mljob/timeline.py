@@ -33,13 +33,16 @@ class Interval:
 
     @property
     def seconds(self) -> float:
-        """The length in seconds. It is never negative, although two clocks may disagree."""
+        """The length in seconds. The length is 0 if two clocks disagree so that the end is before
+        the begin.
+        """
         return max(0.0, (self.ends_at - self.begins_at).total_seconds())
 
 
 @frozen
 class Timeline:
-    """The stages of one attempt. A stage that is not over, or that was left out, is None.
+    """The stages of one attempt. A stage that is not over, or that the attempt did not have, is
+    None.
 
     Attributes:
         number: The number of the attempt.

@@ -1,5 +1,5 @@
-"""A fact is what an event on Kafka or an answer of Airflow's REST API says of a run or a task
-instance.
+"""A fact is a statement about a run or a task instance, from an event on Kafka or from an answer of
+Airflow's REST API.
 
 Facts from both sources have the same form, and :mod:`.observed_run` combines them. Each fact
 records its source, because answers of the REST API take precedence over events.
@@ -98,7 +98,7 @@ def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact)
     order in which events arrive does not matter.
 
     Args:
-        run: What the REST API says.
+        run: The state of the run in the REST API, or None if the REST API was not asked yet.
         reported: The event that reported the latest state so far, or None.
         event: Another event.
     """
@@ -118,7 +118,7 @@ def report_after_answer(
 
     Args:
         reported: The event that reported a later state before the answer, or None.
-        run: What the REST API says, including the answer.
+        run: The state of the run in the REST API, including the answer.
         answer: The answer.
         asked_at: When the request was sent, on the operator's clock.
 

@@ -56,7 +56,9 @@ ACTIVE_TASK = frozenset(
 )
 
 WITHOUT_WORKER = frozenset({TaskState.DEFERRED, TaskState.UP_FOR_RESCHEDULE})
-"""Active states of tasks that no worker executes."""
+"""The active states in which the task waits without a worker. A task in the state awaiting_input
+has no worker either, but is shown before tasks with a worker.
+"""
 
 RETRY_RANK = 4
 TASK_RANK: dict[TaskState, int] = {

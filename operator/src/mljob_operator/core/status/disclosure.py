@@ -1,8 +1,9 @@
 """Redacts texts from Secrets in the state and the outputs of an MLJob: in texts of tasks, in
 answers of Airflow and in errors.
 
-The status is built from the redacted state. Long texts are cut after the redaction, because a cut
-might leave the beginning of a text from a Secret, which redaction would not find.
+The status is built from the redacted state. Long texts are cut after the redaction. If they were
+cut before, a cut might leave a short beginning of a text from a Secret, which redaction would not
+find.
 """
 
 from __future__ import annotations
