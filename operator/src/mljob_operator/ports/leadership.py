@@ -48,7 +48,7 @@ class LeaseStore(Protocol):
     """
 
     async def get(self) -> Lease | None:
-        """Return the operator's Lease, or None if the Kubernetes API says that it does not
+        """Return the operator's Lease, or None if the Kubernetes API says that the Lease does not
         exist.
         """
         ...

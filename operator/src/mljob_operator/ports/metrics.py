@@ -19,7 +19,8 @@ class RequestMeter(Protocol):
 
 class JobMeter(Protocol):
     """Records the values of the metrics of MLJobs. ``adapters/job_metrics.py`` has the names of the
-    metrics. All durations are in seconds.
+    metrics. All durations are in seconds. ``run_id`` is the dag run that the exemplar of a
+    measurement names.
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:
@@ -35,7 +36,7 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt was due before Airflow had queued its run."""
+        """Record the time from when an attempt was due until Airflow had queued its run."""
         ...
 
     def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
