@@ -125,6 +125,6 @@ def _outputs(outputs: Outputs | None, redaction: Redaction) -> Outputs | None:
     if outputs is None:
         return None
     if not redaction.complete:
-        # The entry tells MLJobs that take the outputs that some are lacking.
+        # The entry tells MLJobs that take the outputs that some outputs are lacking.
         return Outputs({}, (WITHHELD,) if outputs.values or outputs.omitted else ())
     return Outputs(redaction.value(outputs.values), tuple(redaction.text(name) for name in outputs.omitted))
