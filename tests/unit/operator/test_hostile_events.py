@@ -36,7 +36,9 @@ def end_told(world: World, state: RunState = RunState.SUCCESS) -> RunFact:
 
 
 async def going_on(world: World, **spec: Any) -> FakeRun:
-    """A run of which one task of two is running, as Airflow reports it."""
+    """Create an MLJob, and return its run. Airflow reports that one of the run's two tasks is
+    running.
+    """
     await world.apply(**spec)
     await world.look()
     await begin(world)
@@ -340,7 +342,7 @@ def newest_of(world: World, dag_id: str) -> FakeRun:
 
 
 class FakeTopic:
-    """A topic that contains only what a test delivers."""
+    """A topic that contains only the messages that a test delivers."""
 
     def __init__(self) -> None:
         self.committed: Mapping[Partition, int] = {}
@@ -403,7 +405,7 @@ class TestMessages:
 
 
 async def test_event_does_not_replace_the_answer_to_a_submission(world: World) -> None:
-    """The operator would follow a run that was never submitted."""
+    """Otherwise the operator would follow a run that was never submitted."""
     world.airflow.down_for["submit"] = 1
     await world.apply()
     run_id = world.status.dag_run_id

@@ -38,26 +38,26 @@ class Topic:
         self.broken = False
 
     def start(self, deliver: Callable[..., None], revoked: Callable[..., None]) -> None:
-        """Nothing arrives by itself."""
+        """Do nothing: no message arrives by itself."""
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Record the offset."""
         self.committed.update(offsets)
 
     def pause(self, *, paused: bool) -> None:
-        """Do nothing: there are never too many messages."""
+        """Fail the test, because there are never too many messages."""
         raise AssertionError("fetching was stopped")
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Record the message."""
+        """Record why a message is unreadable."""
         self.dead_letters.append(why)
 
     async def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class CountingMeter(SilentMeter):
-    """Counts events by outcome."""
+    """A meter that counts events by outcome."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()

@@ -38,7 +38,7 @@ def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[
 
 
 def seconds(registry: CollectorRegistry, stage: str) -> tuple[float, float]:
-    """How many times a stage has ended, and the sum of its durations."""
+    """Return how many times a stage has ended, and the sum of its durations."""
     found = [sample for family in registry.collect() for sample in family.samples]
     name = f"mljob_job_{stage}_seconds"
     counts = sum(sample.value for sample in found if sample.name == f"{name}_count")
@@ -163,7 +163,7 @@ async def test_the_lag_of_a_write_counts_from_the_input(world: World) -> None:
 
 
 class Exported(Tracer):
-    """Keeps the traces of attempts."""
+    """A tracer that keeps the traces of attempts."""
 
     def __init__(self) -> None:
         self.traces: list[AttemptTrace] = []

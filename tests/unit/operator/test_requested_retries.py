@@ -15,7 +15,7 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 async def fail(world: World, **spec: object) -> None:
-    """An MLJob whose run has failed, a minute ago."""
+    """Create an MLJob whose run fails, and let a minute pass."""
     await world.apply(**spec)
     await begin(world)
     await end(world, RunState.FAILED)
@@ -43,7 +43,7 @@ class TestRequestedRetry:
         assert not world.has_finalizer
 
     async def test_tasks_that_run_again_are_in_the_status_at_once(self, world: World) -> None:
-        """The status kept the failed tasks of the last attempt for up to a minute."""
+        """The status must not keep the failed tasks of the last attempt for up to a minute."""
         await fail(world)
         await world.request_retry("monday")
         await world.look()

@@ -1,4 +1,4 @@
-"""What a worker keeps of a run when it learns of a later version of its MLJob."""
+"""A worker's knowledge of a run after a later version of the MLJob has arrived."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None
 
 
 def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way(jobs: FakeJobs) -> None:
-    """The patch is about the attempt before."""
+    """The patch is about the attempt before the one that has ended."""
     follower = WorkerState(lambda _: TransientState())
     follower.begin(version(jobs, "Queued"), TransientState())
     follower.writing = True
