@@ -78,7 +78,7 @@ def first_cells(text: str) -> set[str]:
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The paths of the model's fields and nested fields, with their names in YAML."""
+    """Yield the paths of the model's fields and nested fields, with their names in YAML."""
     for name, field in model.model_fields.items():
         path = prefix + (field.alias or name)
         yield path
@@ -123,7 +123,7 @@ def definition(plural: str) -> dict[str, Any]:
 
 
 def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """The paths of the fields below a node of a CRD, with their descriptions."""
+    """Yield the paths of the fields below a node of a CRD, with their descriptions."""
     for name, field in node.get("properties", {}).items():
         yield f"{path}.{name}", field.get("description", "")
         yield from described(field, f"{path}.{name}")

@@ -231,7 +231,9 @@ def test_every_console_block_has_a_prompt(page: Path) -> None:
 
 
 def problems(words: Sequence[str]) -> Iterator[str]:
-    """The problems of a command. Variables before the program (``KEEP=1 program``) are skipped."""
+    """Yield the problems of a command. Variables before the program (``KEEP=1 program``) are
+    skipped.
+    """
     while words and re.fullmatch(r"\w+=.*", words[0]):
         words = words[1:]
     if not words:
@@ -247,7 +249,7 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an option and its value, written as one word or as two."""
+    """Yield pairs of an option and its value, written as one word or as two."""
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):
             name, separator, value = option.partition("=")
@@ -265,7 +267,7 @@ def of_make(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_pip(arguments: Sequence[str]) -> Iterator[str]:
-    """Check packages of this repository; those of others have other names."""
+    """Check the packages of this repository. Packages of others have other names."""
     for word in arguments:
         folder = word.partition("[")[0]
         if folder.startswith("./") and not (ROOT / folder / "pyproject.toml").exists():
@@ -335,7 +337,9 @@ def is_resource(word: str) -> bool:
 
 
 def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
-    """Problems for fields in a JSONPath or a similar expression that none of the kinds has."""
+    """Yield a problem for each field in a JSONPath or a similar expression that none of the kinds
+    has.
+    """
     for part, name in re.findall(r"\.(spec|status)\.([A-Za-z]+)", text):
         if not any(name in schema_of(kind)["properties"][part]["properties"] for kind in kinds):
             yield f"no field {part}.{name}"

@@ -368,8 +368,10 @@ def shared() -> Iterator[ScriptedAirflow]:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Finalizers of other tests' objects fail if they run where endlessly nested JSON leaves no
-    stack, and pytest reports that as an error of this test.
+    """Disable the garbage collection while the block runs.
+
+    Finalizers of other tests' objects fail where endlessly nested JSON leaves no stack. pytest
+    reports their failure as an error of this test.
     """
     gc.disable()
     try:
@@ -413,7 +415,7 @@ async def test_answer_has_the_expected_outcome(
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
-    """The errors of the table therefore come from its answers."""
+    """So the errors in the table come from the answers in the table."""
     airflow = connect(server)
     for cell in CELLS:
         server.told = dict(cell.given)

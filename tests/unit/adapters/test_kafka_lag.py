@@ -1,4 +1,4 @@
-"""How many messages the consumer has not read yet, as librdkafka's statistics say."""
+"""The number of messages that the consumer has not read yet, from librdkafka's statistics."""
 
 from __future__ import annotations
 

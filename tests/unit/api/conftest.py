@@ -91,7 +91,7 @@ class ApiWorld:
         await self._client.start_server()
 
     async def stop(self) -> None:
-        """Stop it."""
+        """Stop mljob-api."""
         if self._client is not None:
             await self._client.close()
 
@@ -101,14 +101,14 @@ class ApiWorld:
     # Users
 
     async def get(self, path: str, headers: Mapping[str, str] = USER, **query: Any) -> ClientResponse:
-        """Ask for a path."""
+        """Send a request for a path."""
         assert self._client is not None
         return await self._client.get(path, params={name: str(value) for name, value in query.items()}, headers=headers)
 
     async def ask(
         self, subresource: RunSubresource, name: str = "churn", namespace: str = "team-a", **query: Any
     ) -> ClientResponse:
-        """Ask for a subresource of an MLJob."""
+        """Send a request for a subresource of an MLJob."""
         return await self.get(run_path(namespace, name, subresource), **query)
 
     async def log(self, **query: Any) -> str:
@@ -143,7 +143,7 @@ class ApiWorld:
         status: Mapping[str, Any] | None = None,
         **spec: Any,
     ) -> FakeRun:
-        """An MLJob with a running run."""
+        """Create an MLJob with a running run, and return the run."""
         job = self.jobs.create(name, {"dagId": "train", **spec}, namespace)
         run_id = str(dag_run_id("mljob", namespace, name, job.uid))
         body = self.jobs.objects[namespace, name]
@@ -175,7 +175,7 @@ class ApiWorld:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals that fit to fakes."""
+    """Shorten all intervals, because the fakes answer at once."""
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),
         (readings, "LONGEST", 0.05),
@@ -190,7 +190,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def world() -> AsyncIterator[ApiWorld]:
-    """mljob-api that is started by the test."""
+    """mljob-api with its fakes. The test starts mljob-api."""
     world = ApiWorld()
     yield world
     await world.stop()

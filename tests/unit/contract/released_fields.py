@@ -1,5 +1,5 @@
-"""The fields of the CRDs, and those that were released: ``python -m tests.unit.contract.released_fields``
-adds new fields to the released ones.
+"""The fields of the CRDs, and the fields that were released. The command ``python -m
+tests.unit.contract.released_fields`` adds new fields to the released fields.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ def breaking(earlier: Fields, now: Fields) -> list[str]:
 
 
 def main() -> None:
-    """Add the fields of the CRDs to the released ones. A released field stays as it is."""
+    """Add the fields of the CRDs to the released fields. A released field stays as it is.
+
+    Raises:
+        SystemExit: A released object gets a required field.
+    """
     earlier: dict[str, Fields] = released() if RELEASED.exists() else {}
     for crd, fields in fields_of_crds().items():
         if crd in earlier and (broken := breaking(earlier[crd], fields)):

@@ -23,7 +23,7 @@ class Index(LoopbackServer):
     """A package index without packages.
 
     Attributes:
-        simple: The index's address for pip and uv.
+        simple: The index's URL for pip and uv.
         asked: The paths of the requests, which only clients that trust the index's certificate
             send.
     """

@@ -34,7 +34,7 @@ def sleeper(
 
 @pytest.fixture
 def run(bare_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Run parts as `up` does, and kill their processes after the test."""
+    """A function that runs parts as `up` does. Their processes are killed after the test."""
     names: list[str] = []
 
     def run(*parts: Component | Step) -> None:

@@ -1,4 +1,4 @@
-"""What `mljob.lint` finds in manifests."""
+"""The findings of `mljob.lint` in manifests."""
 
 from __future__ import annotations
 
