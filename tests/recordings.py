@@ -43,7 +43,7 @@ class Recording:
         return str(self.row["dag_id"])
 
     def messages(self, producers: Sequence[str]) -> list[Message]:
-        """The messages of these producers, in the order in which they were sent."""
+        """Return the messages of these producers, in the order in which they were sent."""
         files = [GOLDEN / producer / f"{self.run}.json" for producer in producers]
         values = [
             json.loads(line)["value"] for file in files if file.exists() for line in file.read_text().splitlines()

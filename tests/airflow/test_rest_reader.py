@@ -29,8 +29,8 @@ GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "rest"
 
 
 def row(number: int, **fields: Any) -> dict[str, Any]:
-    """A task instance as a later Airflow may list it, with a state and a field that the client does
-    not know.
+    """Return a task instance as a later Airflow may list it, with a state and a field that the
+    client does not know.
     """
     given = {
         "id": "x",

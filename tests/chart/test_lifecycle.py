@@ -58,7 +58,7 @@ class Reader:
         return lines
 
     def _own(self, line: str) -> str:
-        """The command for the reader's own release, namespace and CRDs."""
+        """Return the command for the reader's own release, namespace and CRDs."""
         line = line.replace("charts/mljob-operator", str(self.copy.path))
         line = re.sub(
             rf"(?<=helm )(install|upgrade|history|rollback|uninstall) {RELEASE}\b", rf"\1 {self.release}", line

@@ -170,7 +170,7 @@ def until_no_run_is_left(made: Installation, airflow: AirflowRest) -> list[Objec
 
 
 def owner(run: Object) -> str:
-    """The name of a run's MLJob."""
+    """Return the name of a run's MLJob."""
     return str(run["dag_run_id"].split(".")[2])
 
 

@@ -93,7 +93,7 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 
 def kind_of(resource: str) -> str | None:
-    """The kind of this project with this name in kubectl; None for other resources."""
+    """Return the kind of this project with this name in kubectl, or None for other resources."""
     for kind, definition in DEFINITIONS.items():
         names = definition["spec"]["names"]
         if resource in (names["plural"], names["singular"], *names["shortNames"], *names["categories"]):
@@ -137,7 +137,7 @@ def assert_fits_the_api(kind: str, document: dict[str, Any], block: Block) -> No
 
 
 def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
-    """The paths of fields that the schema doesn't have. Pydantic ignores such fields, and an
+    """Return the paths of fields that the schema doesn't have. Pydantic ignores such fields, and an
     example must not have any.
     """
     if isinstance(value, list):
@@ -166,8 +166,8 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def has_value(path: str) -> bool:
-    """Whether the chart has a value. Below a value without a fixed structure (an empty map, or
-    null) any path is valid.
+    """Return whether the chart has a value. Below a value without a fixed structure (an empty map,
+    or null) any path is valid.
     """
     node: Any = VALUES
     for part in path.split("."):
@@ -328,7 +328,7 @@ def of_raw_path(path: str) -> Iterator[str]:
 
 
 def resource_of(word: str) -> str:
-    """The resource in ``mljob``, ``mljob/digits`` or ``mljob.spec``."""
+    """Return the resource in ``mljob``, ``mljob/digits`` or ``mljob.spec``."""
     return re.split(r"[/.]", word)[0]
 
 
@@ -373,7 +373,7 @@ def selectable(kinds: set[str]) -> set[str]:
 
 
 def conditions(kinds: set[str]) -> set[str]:
-    """The documented conditions of the kinds, which another test compares with the code."""
+    """Return the documented conditions of the kinds, which another test compares with the code."""
     found = set()
     for kind in kinds:
         text = (ROOT / "docs" / "spec" / f"{kind.lower()}.md").read_text()

@@ -172,7 +172,7 @@ GOES_ON = dict.fromkeys(UNREADABLE, fine)
 
 
 async def read_log(airflow: Airflow) -> list[str] | None:
-    """The events of a log."""
+    """Return the events of a log."""
     log = await airflow.open_log(DAG, RUN, ("fit", -1), 1)
     if log is None:
         return None
@@ -329,7 +329,7 @@ CELLS = [
 
 
 def expected(cell: Cell, name: str) -> Outcome:
-    """The outcome of this answer: the cell's own outcome, or else the general rule."""
+    """Return the outcome of this answer: the cell's own outcome, or else the general rule."""
     if name == THE_THING and cell.detail:
         return cell.absent
     if (other := cell.otherwise.get(name)) is not None:
@@ -338,7 +338,7 @@ def expected(cell: Cell, name: str) -> Outcome:
 
 
 async def outcome(ask: Ask, airflow: Airflow) -> Any:
-    """The result of the operation, or its error."""
+    """Return the result of the operation, or its error."""
     try:
         return await ask(airflow)
     except AirflowError as error:

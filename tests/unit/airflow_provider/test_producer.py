@@ -164,7 +164,7 @@ def test_a_forked_child_has_its_own_producer(broker: str) -> None:
 
 
 def statistics_after_an_event(broker: str, **extra: Any) -> dict[str, Any]:
-    """librdkafka's statistics once the broker has stored an event."""
+    """Return librdkafka's statistics once the broker has stored an event."""
     told: list[dict[str, Any]] = []
     made = producer.make_producer(
         {

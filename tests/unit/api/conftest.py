@@ -112,21 +112,21 @@ class ApiWorld:
         return await self.get(run_path(namespace, name, subresource), **query)
 
     async def log(self, **query: Any) -> str:
-        """The log of the MLJob ``churn``."""
+        """Return the log of the MLJob ``churn``."""
         answer = await self.ask(RunSubresource.LOG, **query)
         text = await answer.text()
         assert answer.status == 200, text
         return text
 
     async def events(self, *, watch: bool = False, **query: Any) -> list[HistoryEntry]:
-        """The entries of the history of the MLJob ``churn``."""
+        """Return the entries of the history of the MLJob ``churn``."""
         answer = await self.get(run_path("team-a", "churn", RunSubresource.EVENTS, watch=watch), **query)
         text = await answer.text()
         assert answer.status == 200, text
         return [entry for line in text.splitlines() if (entry := parse_entry(line)) is not None]
 
     async def graph(self, **query: Any) -> Any:
-        """The graph of the MLJob ``churn``."""
+        """Return the graph of the MLJob ``churn``."""
         answer = await self.ask(RunSubresource.GRAPH, **query)
         assert answer.status == 200, await answer.text()
         return await answer.json()
@@ -197,7 +197,7 @@ async def world() -> AsyncIterator[ApiWorld]:
 
 
 async def message_of(answer: ClientResponse) -> tuple[int, str]:
-    """The code and the message of a Status."""
+    """Return the code and the message of a Status."""
     body = json.loads(await answer.text())
     assert (body["kind"], body["apiVersion"], body["status"], body["code"]) == (
         "Status",

@@ -44,7 +44,7 @@ class Tls:
         return (authority or self.proxy_ca).issue_cert(common_name=name)
 
     def context(self, certificate: trustme.LeafCert | None) -> ssl.SSLContext:
-        """The TLS context of a client."""
+        """Return the TLS context of a client."""
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if certificate is not None:

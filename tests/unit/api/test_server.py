@@ -116,7 +116,7 @@ class Installed:
                 return answer.status, await answer.text()
 
     async def metrics(self) -> str:
-        """The metrics."""
+        """Return the metrics."""
         async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.probe_port}/metrics") as answer:
             return await answer.text()
 

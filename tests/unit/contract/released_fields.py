@@ -21,7 +21,7 @@ Fields = dict[str, str]
 
 @cache
 def fields_of_crds() -> dict[str, Fields]:
-    """The fields of each CRD of this tree, by its plural."""
+    """Return the fields of each CRD of this tree, by its plural."""
     found = {}
     for file in sorted((ROOT / "crds").glob("*.yaml")):
         crd = yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]
@@ -35,7 +35,7 @@ def fields_of_crds() -> dict[str, Fields]:
 
 @cache
 def released() -> dict[str, Fields]:
-    """The released fields of each CRD."""
+    """Return the released fields of each CRD."""
     found: dict[str, Fields] = json.loads(RELEASED.read_text(encoding="utf-8"))
     return found
 
@@ -54,7 +54,7 @@ def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 
 
 def breaking(earlier: Fields, now: Fields) -> list[str]:
-    """The fields that are new and required, in objects that were released."""
+    """Return the fields that are new and required, in objects that were released."""
     new = [path for path, kind in now.items() if path not in earlier and kind.endswith("!")]
     return [path for path in new if (parent := path.rpartition(".")[0]) in earlier or "." not in parent]
 

@@ -61,7 +61,7 @@ def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
 
 @cache
 def pip_of_the_machine() -> str:
-    """The path of a pip in a new environment, as bootstrap makes one."""
+    """Return the path of a pip in a new environment, as bootstrap makes one."""
     folder = tempfile.TemporaryDirectory(prefix="mljob-pip-")
     atexit.register(folder.cleanup)
     subprocess.run((bootstrap.base_python(), "-m", "venv", folder.name), check=True)

@@ -160,7 +160,7 @@ def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.Mo
 
 
 def airflow_of(bare_stack: Stack) -> str:
-    """The program of the stack's api-server."""
+    """Return the program of the stack's api-server."""
     arguments = Stack(bare_stack.directory)._component("airflow-api-server").command().arguments
     return next(argument for argument in arguments if argument.endswith("bin/airflow"))
 

@@ -112,7 +112,7 @@ class World:
         self.resync = self.resync_of(SETTINGS_AIRFLOW)
 
     def resync_of(self, airflow: str) -> ChangeFeedReader:
-        """The reader of the change feed of one Airflow."""
+        """Return the reader of the change feed of one Airflow."""
         return ChangeFeedReader(
             airflow,
             self.registry,

@@ -81,7 +81,7 @@ async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[D
 
 
 def progress(share: float) -> TaskFact:
-    """A report of the running task ``extract``."""
+    """Return a report of the running task ``extract``."""
     return event(
         "extract", TaskState.RUNNING, progress=Report(1, event("extract", TaskState.RUNNING).occurred_at, share)
     )

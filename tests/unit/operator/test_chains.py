@@ -46,7 +46,7 @@ def condition(world: World, name: str, kind: str) -> str | None:
 
 
 def runs_of(world: World, name: str) -> list[FakeRun]:
-    """The runs of an MLJob in Airflow, oldest first."""
+    """Return the runs of an MLJob in Airflow, oldest first."""
     return [run for run in world.airflow.runs.values() if run.run_id.startswith(f"mljob.team-a.{name}.")]
 
 

@@ -28,7 +28,7 @@ def registry(world: World) -> CollectorRegistry:
 
 
 def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[str, str], float]:
-    """The numbers of MLJobs by phase and reason."""
+    """Return the numbers of MLJobs by phase and reason."""
     return {
         (sample.labels["phase"], sample.labels["reason"]): sample.value
         for family in registry.collect()

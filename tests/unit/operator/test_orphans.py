@@ -45,7 +45,7 @@ async def minutes(world: World, number: int = 2) -> None:
 
 
 def stray(world: World, name: str = NAME, *, uid: str = "gone", dag_id: str = "train") -> FakeRun:
-    """A run whose submission for a deleted MLJob took effect."""
+    """Return a run whose submission for a deleted MLJob took effect."""
     run_id = str(dag_run_id("mljob", NAMESPACE, name, uid))
     return world.airflow.queue(dag_id, run_id, {}, f"MLJob {NAMESPACE}/{name}")
 

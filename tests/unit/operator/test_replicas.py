@@ -145,7 +145,7 @@ class Replicas(Machine):
     edits = EDITS
 
     def new_world(self) -> ReplicatedWorld:
-        """A world with one replica, which acts."""
+        """Return a world with one replica, which acts."""
         return ReplicatedWorld()
 
     @property

@@ -68,7 +68,7 @@ class Cluster(World):
         return runs
 
     def of(self, name: str) -> MLJobStatus:
-        """The status of an MLJob."""
+        """Return the status of an MLJob."""
         return MLJobStatus.model_validate(self.jobs.objects["team-a", name]["status"])
 
     @property

@@ -24,7 +24,7 @@ QUEUED = observe(ObservedRun(), Snapshot(NOW, run=RunFact(RunState.QUEUED, Statu
 
 
 def version(jobs: FakeJobs, phase: str, **status: object) -> Job:
-    """The next version of the MLJob, with this status."""
+    """Return the next version of the MLJob, with this status."""
     body = jobs.objects[KEY]
     body["status"] = {"observedGeneration": 1, "phase": phase, "attempts": 1, "dagId": "train", "dagRunId": "run-1"}
     body["status"] |= status
@@ -39,7 +39,7 @@ def jobs() -> FakeJobs:
 
 
 def worker(jobs: FakeJobs) -> WorkerState:
-    """A worker that follows a queued run of an attempt that this process has begun."""
+    """Return a worker that follows a queued run of an attempt that this process has begun."""
     worker = WorkerState(lambda _: None)
     worker.begin(version(jobs, "Queued"), TransientState())
     assert worker.tracked is not None

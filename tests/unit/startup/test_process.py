@@ -60,7 +60,7 @@ class Process:
             return 0
 
     def metrics(self) -> str:
-        """The metrics in Prometheus' format."""
+        """Return the metrics in Prometheus' format."""
         return self._http.request("GET", f"http://{HOST}:{self.port}/metrics").data.decode()
 
     @property
@@ -68,7 +68,7 @@ class Process:
         return self._errors.read_text()
 
     def lines(self, *parts: str) -> list[str]:
-        """The lines of the log that contain all of these parts."""
+        """Return the lines of the log that contain all of these parts."""
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
 
     def told_to_end(self) -> int:
