@@ -43,7 +43,7 @@ RESTRICTED_CONTAINER = {
 
 
 class RefusedError(Exception):
-    """Helm failed. The message is what helm prints to the terminal."""
+    """Helm failed. The message is helm's output."""
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ INSTALL, UPGRADE, UNINSTALL = (
 )
 
 NEEDS_A_POD = ("kubectl rollout status", "kubectl logs")
-"""Commands that end when a Pod is ready, and those that read its log."""
+"""Commands that end when a Pod is ready, and commands that read a Pod's log."""
 NEEDS_MORE = ("docker ", "kubectl get airflowinstances", "kubectl delete airflowinstances")
-"""Commands that need Docker, and those about objects that other tests share."""
+"""Commands that need Docker, and commands about objects that other tests share."""
 RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 

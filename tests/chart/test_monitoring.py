@@ -35,7 +35,7 @@ OF_EVERY_SCRAPE = {"job", "instance"}
 PROMETHEUS_OWN = {"up": OF_EVERY_SCRAPE}
 """Metrics of Prometheus itself, with their labels."""
 VARIABLES = {"$__rate_interval": "5m", "$job": ".*", "$namespace": ".*", "$type": ".*", "$airflow": ".*"}
-"""What Grafana puts in the place of a variable."""
+"""The values that Grafana puts in the place of variables."""
 
 
 def everything() -> Metrics:

@@ -51,7 +51,7 @@ DAGS = {
     "backfill_contract_days": ("work",),
     "people_approve": ("train", "approve", "deploy"),
 }
-"""The DAGs of the tests, with those of their tasks that matter."""
+"""The DAGs of the tests, with the tasks that the tests use."""
 
 
 def now() -> datetime:

@@ -22,7 +22,7 @@ FIRST_DAY = "2026-01-01T00:00:00Z"
 
 def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **spec: Any) -> Object:
     """Return an MLJob that runs a DAG for the first ``days`` days of January, even if an earlier
-    test session has run it for them.
+    test session has run it for these days.
     """
     wanted = {"from": FIRST_DAY, "to": f"2026-01-{days:02}T00:00:00Z", "reprocessBehavior": "Completed"}
     wanted |= spec.pop("backfill", {})

@@ -40,7 +40,7 @@ PASSWORD = "hunter2-correct-horse"
 EPOCHS = 6
 HELD = "epoch 2 is over"
 FINDS_THE_RUN = 180.0
-"""Seconds until a run must have come as far as a test needs."""
+"""Seconds until a run must have reached the state that a test needs."""
 
 
 def path(namespace: str, name: str, subresource: RunSubresource, *, watch: bool = False, **query: Any) -> str:

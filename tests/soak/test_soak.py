@@ -113,9 +113,7 @@ class Victim:
 
 @dataclass
 class Lives:
-    """What `kubectl get mljobs --watch` has printed so far: times by name, and the number of
-    changes.
-    """
+    """The output of `kubectl get mljobs --watch` so far: times by name, and the number of changes."""
 
     of: dict[str, Life] = field(default_factory=dict)
     changes: int = 0

@@ -73,7 +73,7 @@ OTHER_PROGRAMS = {
 KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease", "namespace", "secret"}
 """Kubernetes' own resources in the pages' commands."""
 OTHER_CONDITIONS = {"Available"}
-"""Conditions of these resources."""
+"""Conditions of the resources in ``KUBERNETES``."""
 RUN_PARAMETERS = {"after", "attempt", "follow", "mapIndex", "positions", "tail", "task", "try"}
 """The parameters of ``run.mljob.dev``."""
 EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}

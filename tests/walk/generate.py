@@ -64,7 +64,7 @@ def fixed(*values: Any) -> Choice:
 
 
 class Generator:
-    """Generates values from a schema.
+    """A generator of values from a schema.
 
     Args:
         rng: The source of randomness; the same seed generates the same values.

@@ -1,4 +1,4 @@
-"""The metrics of MLJobs: what they count, what removes them, and how many series there can be."""
+"""The metrics of MLJobs: their counts, their removal, and the greatest number of their series."""
 
 from __future__ import annotations
 

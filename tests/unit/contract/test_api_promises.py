@@ -1,4 +1,4 @@
-"""What v1alpha1 promises: docs/compatibility.md, "Versions of the API".
+"""The promises of v1alpha1: docs/compatibility.md, "Versions of the API".
 
 ``released_fields.json`` has the fields of the CRDs with their types, and which of them are
 required. A field that is added to a CRD is added to this file too, by ``python -m

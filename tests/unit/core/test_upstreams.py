@@ -1,5 +1,5 @@
-"""MLJobs whose outputs another MLJob takes: what is known of them, what blocks a start, and which
-attempt takes their outputs.
+"""MLJobs whose outputs another MLJob takes: the operator's knowledge of them, the blockers of a
+start, and the attempt that takes their outputs.
 """
 
 from __future__ import annotations

@@ -48,7 +48,9 @@ class World:
     watches_namespaces = True
     """Whether the operator watches namespaces."""
     accepts_vanished_before: datetime | None = None
-    """The time before which submitted runs count as lost if they are missing from that Airflow."""
+    """The time before which submitted runs count as lost if they are missing from the Airflow of the
+    settings.
+    """
     cancels_orphans = False
     """Whether the operator cancels orphaned runs."""
     namespaces: Sequence[str] = ()

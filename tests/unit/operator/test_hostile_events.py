@@ -27,7 +27,7 @@ from .conftest import KEY, World
 from .runs import begin, end, newest, runs
 
 CHILD = "child"
-"""A DAG that runs of ``train`` trigger with their own run id."""
+"""A DAG whose runs are triggered by runs of ``train``, and have the same run ids."""
 PARTITION: Partition = ("airflow.events", 0)
 
 
@@ -153,7 +153,7 @@ class TestFalseEnd:
 
 
 class TestTrueEnd:
-    """Airflow publishes the end a moment before it stores it."""
+    """Airflow publishes the end a moment before it stores the end."""
 
     async def test_end_counts_as_soon_as_airflow_confirms_it(self, world: World) -> None:
         run = await going_on(world)

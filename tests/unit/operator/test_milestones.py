@@ -1,5 +1,5 @@
-"""The metrics of MLJobs over the life of an MLJob: where it is counted, and how long it waited and
-ran.
+"""The metrics of MLJobs over the life of an MLJob: the series in which it is counted, and the
+seconds that it waited and ran.
 """
 
 from __future__ import annotations

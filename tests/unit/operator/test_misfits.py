@@ -102,8 +102,8 @@ class TestCreated:
 
 
 class TestInProgress:
-    """An MLJob that stops to match the schema while its run is active, because it is edited or its
-    CRD changes.
+    """An MLJob that no longer matches the schema while its run is active, because it was edited or
+    its CRD has changed.
     """
 
     @pytest.mark.parametrize("policy", ["Once", "OnChange", "OncePerSpec"])

@@ -146,7 +146,7 @@ class TestRequestedRetry:
         assert world.status.reason != "DeadlineExceeded"
 
     async def test_retry_does_not_begin_in_the_second_in_which_the_run_ended(self, world: World) -> None:
-        """Facts of the first end and of the retry can't be told apart then."""
+        """In that second, facts of the first end and of the retry can't be distinguished."""
         await world.apply()
         await begin(world)
         await end(world, RunState.FAILED)

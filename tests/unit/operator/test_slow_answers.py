@@ -1,4 +1,4 @@
-"""The response to a request does not undo what the watch delivered before it."""
+"""The response to a request does not undo a change that the watch delivered before the response."""
 
 from __future__ import annotations
 

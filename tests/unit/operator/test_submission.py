@@ -1,4 +1,4 @@
-"""Submission of a run: what delays it, and that it happens only once."""
+"""The submission of a run: its obstacles. A run is submitted only once."""
 
 from __future__ import annotations
 

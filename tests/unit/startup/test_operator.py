@@ -25,7 +25,7 @@ from mljob_operator.settings import Settings
 from tests.fakes.kubernetes_api import MLJOBS, Answer, KubernetesApi, Query, finished, kubeconfig, status
 
 WITHIN = 30.0
-"""The seconds after which something that has to happen counts as missing."""
+"""Seconds until a test that waits for a condition fails."""
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ COMMANDS = sorted(
     command.name or command.callback.__name__ for command in application().registered_commands if command.callback
 )
 HEAVY = {"httpx2", "mljob_contract", "rich", "yaml", "cel", "ssl", "mljob.sync.client"}
-"""What `--help` must not import, because each costs a person's time."""
+"""Modules that `--help` must not import, because each import takes time."""
 
 
 def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

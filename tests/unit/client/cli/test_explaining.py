@@ -1,4 +1,4 @@
-"""`why`, `logs`, `tree` and `open`: what happened in a run."""
+"""The commands `why`, `logs`, `tree` and `open`, which show what happened in a run."""
 
 from __future__ import annotations
 
