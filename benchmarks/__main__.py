@@ -42,7 +42,7 @@ SIMULATED_PARTS = ("floor", "rates", "upgrade", "live", "push", "polling")
 PARTS = ("delivery", *SIMULATED_PARTS, "fold", "step", "client", "view")
 FLOOR_JOBS = 400
 LATENCIES = "event_to_status"
-"""The name of what ``push`` and ``polling`` measure."""
+"""The name of the results of ``push`` and ``polling``."""
 QUICK_RATES, QUICK_SIZES = (5.0, 20.0), (20, 100)
 
 
@@ -91,8 +91,8 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        """Measure what the simulated Airflow makes possible. Each result is kept at once, so that
-        an overloaded operator costs no result but its own.
+        """Run the benchmarks of load, which need the simulated Airflow. Each result is stored at
+        once, so that an overloaded operator loses only the result of its own benchmark.
         """
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)
@@ -182,8 +182,8 @@ def main() -> int:
 
 
 def _store(results: dict[str, Any], *, whole: bool) -> None:
-    """Write results into the file. Those of benchmarks that did not run stay, and ``measured`` says
-    of each one that ran later than the last complete run when and on which machine.
+    """Write results into the file. The results of benchmarks that did not run stay. For each
+    benchmark that ran after the last complete run, ``measured`` has its date and machine.
     """
     file = RESULTS / "latest.json"
     file.write_text(json.dumps(merged(json.loads(file.read_text()), results, whole=whole), indent=2) + "\n")
@@ -191,7 +191,9 @@ def _store(results: dict[str, Any], *, whole: bool) -> None:
 
 
 def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """Add new results to earlier ones, and drop the results of benchmarks that no longer exist."""
+    """Return the earlier results with new results added, without those of benchmarks that no longer
+    exist. Return the new results alone if they are ``whole``.
+    """
     if whole:
         return results
     circumstances = {name: results[name] for name in ("date", "machine")}
@@ -224,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _machine() -> dict[str, Any]:
-    """The facts about this machine that a comparison with another machine needs."""
+    """Return the facts about this machine that a comparison with another machine needs."""
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),

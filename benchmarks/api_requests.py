@@ -1,5 +1,5 @@
-"""Counts the requests that the API server has answered, from its own metrics: what the operator
-writes is counted where it arrives.
+"""Counts the requests that the API server has answered, from its own metrics. So the operator's
+writes are counted where they arrive.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ EVENTS = "events"
 
 
 def counted(cluster: Cluster) -> Counter[str]:
-    """The answered requests so far, as counts of ``status patches``, ``finalizer patches``,
-    ``gets``, ``events``, and ``conflicts``, ``throttled`` and ``timeouts`` among them.
+    """Return the numbers of answered requests so far: ``status patches``, ``finalizer patches``,
+    ``gets`` and ``events``, and among these ``conflicts``, ``throttled`` and ``timeouts``.
     """
     return kinds(cluster.metrics())
 
 
 def kinds(metrics: str) -> Counter[str]:
-    """The counts in the text of the API server's metrics."""
+    """Return the counts in the text of the API server's metrics."""
     found: Counter[str] = Counter()
     for labels, value in _LINE.findall(metrics):
         label = dict(_LABEL.findall(labels))

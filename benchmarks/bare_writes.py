@@ -2,8 +2,8 @@
 
 These are: create, add the finalizer, announce the run, report its start, report its end, remove the
 finalizer, and two Events. They are sent by bare HTTP on open connections, with statuses like the
-operator's for a run of five tasks. A watch of the same process takes what an operator's watch would
-get, and doesn't look at it.
+operator's for a run of five tasks. A watch in the same process receives the changes that an
+operator's watch would get, and ignores them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ AT_A_TIME = 16
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How fast bare writes are: the floor for the operator.
+    """The speed of bare writes, which is the floor for the operator.
 
     Attributes:
         jobs: How many MLJobs were written.
-        seconds: How long that took.
+        seconds: How long the writes took.
         api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
     """
 
@@ -48,7 +48,7 @@ class Result:
         return self.jobs / self.seconds
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures."""
+        """Return the rounded figures."""
         return {
             "jobs": self.jobs,
             "jobs_per_second": round(self.jobs_per_second, 1),

@@ -24,7 +24,7 @@ DIRECTORY = ROOT / ".dev-bench"
 DAGS = Path(__file__).parent / "dags"
 DAG_ID = PAUSED
 TASKS = 5
-"""How many tasks this DAG has."""
+"""How many tasks the DAG ``DAG_ID`` has."""
 
 AIRFLOW_SETTINGS = {
     # The tasks of benchmarks/delivery.py run one after the other, each as a child of the same
@@ -87,7 +87,7 @@ class BenchStack:
         return known
 
     def cpu_seconds(self, component: str) -> float:
-        """The CPU time that a component of the stack has taken."""
+        """Return the CPU time that a component of the stack has taken."""
         pid = self.stack.pid(component)
         if pid is None:
             raise MeasurementError(f"{component} does not run")
@@ -95,7 +95,7 @@ class BenchStack:
         return float(times.user + times.system)
 
     def log_lines(self, module: str, *texts: str) -> int:
-        """How many lines of a module's log contain one of the texts."""
+        """Return how many lines of a module's log contain one of the texts."""
         file = self._log(module)
         if not file.exists():
             return 0
@@ -177,15 +177,17 @@ def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
 
 
 def _ended(process: psutil.Process) -> bool:
-    """Whether the process has exited. Until its exit code is read, it is a zombie."""
+    """Return whether the process has exited. An exited process is a zombie until its exit code is
+    read.
+    """
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def wait_for(holds: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
-    """Wait until `holds()` is true, and check it every `every` seconds.
+    """Call `holds` every `every` seconds until it returns True.
 
     Raises:
-        MeasurementError: It is not true after `seconds`.
+        MeasurementError: `holds` has not returned True within `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not holds():

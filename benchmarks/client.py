@@ -1,8 +1,9 @@
-"""What the Python client costs at its start: the import, and the first list of MLJobs.
+"""The cost of the Python client at its start: the import, the first list of MLJobs, and two
+commands of ``kubectl mljob``.
 
-The CPU time is that of a whole Python process. The floors are what any client over HTTP has to do:
-``import httpx2``; and a request by httpx2 whose answer is parsed and printed. The API server is a
-thread of the benchmark on loopback, so its work is not part of the figures.
+The CPU time is that of a whole Python process. The floors are the work that any client over HTTP
+has to do: the import of the packages, and a request by httpx2 whose answer is parsed and printed.
+The API server is a thread of the benchmark on loopback, so its work is not part of the figures.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ for job in httpx2.get("{url}/apis/mljob.dev/v1alpha1/namespaces/default/mljobs")
 """,
     ),
 }
-"""By name: the client's program, and the floor's."""
+"""The client's program and the floor's program, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """CPU time of a process in milliseconds, by program: the 10th percentile, which other load of
-    the machine affects least. The start of Python itself is subtracted.
+    """The CPU time of a process in milliseconds, by program: the 10th percentile, which other load
+    of the machine affects least. The start of Python itself is subtracted.
 
     Attributes:
         client: With the client.
@@ -79,7 +80,7 @@ class Result:
     floor: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures by program."""
+        """Return the rounded figures by program."""
         return {
             name: {
                 "cpu_ms": round(self.client[name], 1),

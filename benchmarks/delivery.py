@@ -75,7 +75,7 @@ class Result:
     costs: Mapping[str, tuple[Cost, ...]]
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures. ``more`` and ``ratio`` compare the median with the floor's
+        """Return the rounded figures. ``more`` and ``ratio`` compare the median with the floor's
         median.
         """
         return {"tasks_of_each": len(self.costs[FLOOR])} | {
@@ -120,7 +120,7 @@ def measure(bench: BenchStack, plan: Plan) -> Result:
 
 
 def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
-    """The costs that the DAG's tasks recorded in these runs, by variant.
+    """Return the costs that the DAG's tasks recorded in these runs, by variant.
 
     Raises:
         MeasurementError: A run does not have ``POSITIONS`` records of each variant.
@@ -140,7 +140,7 @@ def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
 
 
 def expected_events(runs: Iterable[str]) -> Counter[tuple[str, str, str, str]]:
-    """The expected events as (run, task, producer, event), each once."""
+    """Return the expected events as (run, task, producer, event), each once."""
     return Counter(
         (run, f"{variant}_{position}", producer, event)
         for run in runs

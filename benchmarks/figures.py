@@ -8,7 +8,7 @@ from typing import Any
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """The percentile of the samples, by linear interpolation. `share` is 0.5 for the median."""
+    """Return the percentile of the samples, by linear interpolation. `share` is 0.5 for the median."""
     ordered = sorted(samples)
     position = share * (len(ordered) - 1)
     low = int(position)
@@ -47,7 +47,7 @@ class Side:
         return [sample for block in self.blocks for sample in block]
 
     def p(self, share: float) -> float:
-        """A percentile of all latencies, in milliseconds."""
+        """Return a percentile of all latencies, in milliseconds."""
         return percentile(self.samples, share)
 
     @property
@@ -70,7 +70,7 @@ class Comparison:
     floor: Side
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures."""
+        """Return the rounded figures."""
         pairs = zip(self.operator.blocks, self.floor.blocks, strict=True)
         by_block = [percentile(ours, 0.5) / percentile(floors, 0.5) for ours, floors in pairs]
         return {

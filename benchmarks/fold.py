@@ -1,4 +1,5 @@
-"""How many events per second the core folds without I/O, compared with parsing their JSON only.
+"""The number of events per second that the core folds without I/O, compared with the number of
+events per second that are only parsed as JSON.
 
 The benchmark measures CPU time of the process. It waits for nothing, so other load of the machine
 hardly affects it.
@@ -27,7 +28,7 @@ _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Events per second.
+    """The numbers of events per second.
 
     Attributes:
         json_alone: ``json.loads`` only, the floor.
@@ -45,8 +46,8 @@ class Result:
     wide_run: float
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures. ``time_ratio`` is the time of parsing and folding, divided by the
-        floor's.
+        """Return the rounded figures. ``time_ratio`` is the time of parsing and folding, divided by
+        the floor's.
         """
         return {
             "events_per_second": round(self.read_and_fold),
@@ -112,8 +113,8 @@ def _fold_one(observed_runs: dict[str, ObservedRun], envelope: Envelope) -> None
 
 
 def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS) -> list[bytes]:
-    """Events of tasks that start, report and succeed. The events of different runs alternate, as on
-    a topic.
+    """Return events of tasks that start, report and succeed. The events of different runs
+    alternate, as on a topic.
     """
     steps = [EventName.TASK_RUNNING, *[EventName.TASK_PROGRESS] * reports, EventName.TASK_SUCCESS]
     messages = []
@@ -142,7 +143,9 @@ def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS)
 
 
 def _official_messages() -> list[bytes]:
-    """Events of Airflow's own producer. It sends no reports, so more runs make up for them."""
+    """Return events of Airflow's own producer. That producer sends no reports, so there are more
+    runs instead.
+    """
     messages = []
     for run in range(RUNS * REPORTS // 2):
         for task in range(TASKS):

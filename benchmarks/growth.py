@@ -1,4 +1,4 @@
-"""How the costs of live MLJobs grow with their number: exponents, and a plot."""
+"""The growth of the costs of live MLJobs with their number: exponents, and a plot."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COSTS: dict[str, tuple[str, Callable[[Result], float]]] = {
     "restart_caught_up_s": ("restart, s until caught up", lambda result: result.caught_up),
     "burst_s": ("burst, s until all are submitted", lambda result: result.jobs / result.submitted_per_second),
 }
-"""By name in the results: what it is, and the cost."""
+"""The costs by name in the results: the label in the plot, and the function that returns the cost."""
 
 
 def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
-    """The figures by size, and the exponent of each cost where there are two sizes or more."""
+    """Return the figures by size, and the exponent of each cost if there are two sizes or more."""
     powers = {
         name: exponent({size: cost(result) for size, result in sizes.items()}) for name, (_, cost) in COSTS.items()
     }

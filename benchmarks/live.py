@@ -1,7 +1,8 @@
-"""What many live MLJobs cost: a burst of them, the silence afterwards, and a restart.
+"""The costs of many live MLJobs: of their creation in a burst, of the silence afterwards, and of a
+restart.
 
-The runs start and then report nothing, so whatever the operator does in the silence is its own
-idea. Each size has an operator, a namespace and a prefix of run ids of its own.
+The runs start and then report nothing, so nothing from outside causes the work of the operator in
+the silence. Each size has an operator, a namespace and a prefix of run ids of its own.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ SIZES, SILENCE = (100, 1000, 2000), 60.0
 VICTIMS = 10
 """How many MLJobs are cancelled while the burst is submitted."""
 ENDED_AWAY = 20
-"""How many runs end while no operator runs. A new operator has caught up when all have been seen."""
+"""How many runs end while no operator runs. A new operator has caught up when its statuses show the
+ends of all these runs.
+"""
 
 TIMEOUT = ("timed out", "Timeout")
-"""What a line of the log about a time-out contains."""
+"""The texts by which a line of the log is counted as a time-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Plan:
     Attributes:
         sizes: How many MLJobs are live.
         silence: How long CPU time is measured, in seconds. The operator lists all active runs once
-            a minute, so less than 60 leaves that out at random.
+            a minute, so a value below 60 includes that list only by chance.
     """
 
     sizes: Sequence[int] = SIZES
@@ -51,22 +54,23 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """What one number of live MLJobs costs.
+    """The costs of one number of live MLJobs.
 
     Attributes:
         jobs: The number.
-        created_per_second: How fast the API server took them.
-        submitted_per_second: How fast Airflow got their runs, from the first creation on.
+        created_per_second: How many MLJobs the API server accepted in a second.
+        submitted_per_second: How many runs Airflow got in a second, from the first creation on.
         timeouts: How many lines of the operator's log speak of a time-out.
         twice: How many submissions Airflow answered with 409.
-        cancelled: From each cancellation in the burst to its verdict, in seconds.
+        cancelled: The time from each cancellation in the burst to its verdict, in seconds.
         none_mib: Resident memory without MLJobs.
-        live_mib: Resident memory with them.
+        live_mib: Resident memory with the live MLJobs.
         cpu: Percent of a core in the silence.
-        ready: From the start of another process to its readiness, in seconds.
-        caught_up: The same until it has shown what happened meanwhile.
-        restarted_mib: Its resident memory.
-        restarted_cpu: Percent of a core in its silence.
+        ready: The time from the start of another process to its readiness, in seconds.
+        caught_up: The time from that start until the statuses show the runs that have ended
+            meanwhile, in seconds.
+        restarted_mib: Resident memory of the other process.
+        restarted_cpu: Percent of a core that the other process takes in the silence.
     """
 
     jobs: int
@@ -94,7 +98,7 @@ class Result:
         return (self.restarted_mib - self.none_mib) * 1024 / self.jobs
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures."""
+        """Return the rounded figures."""
         return {
             "created_per_second": round(self.created_per_second, 1),
             "submitted_per_second": round(self.submitted_per_second, 1),
@@ -132,7 +136,7 @@ class _Size:
         self._result = Result(size)
 
     def measure(self) -> Result:
-        """Burst, silence and restart."""
+        """Measure the burst, the silence and the restart, and return the costs."""
         result = self._result
         self._bench.cluster.make_namespace(self._namespace)
         with Watcher(self._bench.credentials) as watcher:
@@ -184,7 +188,7 @@ class _Size:
 
     async def _create_and_cancel(self) -> dict[str, float]:
         """Create the MLJobs of the burst, and cancel the victims after the first third of them.
-        Returns the times of the cancellations.
+        Return the times of the cancellations by name.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:
@@ -195,7 +199,7 @@ class _Size:
         return dict(zip(self._victims, times, strict=True))
 
     def _silence(self, operator: psutil.Process) -> float:
-        """Percent of a core that a process takes while nothing happens."""
+        """Return the percentage of a core that a process takes while nothing happens."""
         with step("live", f"{self._plan.silence:.0f} s of silence"):
             before, began = operator.cpu_times(), time.monotonic()
             time.sleep(self._plan.silence)
@@ -208,7 +212,9 @@ class _Size:
             self._bench.airflow.fail(SILENT, jobs[name])
 
     def _ended(self) -> list[str]:
-        """The MLJobs whose runs end while no operator runs, evenly among all."""
+        """Return the names of the MLJobs whose runs end while no operator runs, spread evenly over
+        all names.
+        """
         count = min(ENDED_AWAY, len(self._names))
         return [self._names[number * len(self._names) // count] for number in range(count)]
 
@@ -239,7 +245,7 @@ class _Phases:
         self.since: dict[str, float] = {}
 
     def count(self, phases: set[str] | frozenset[str], names: frozenset[str]) -> int:
-        """How many of these MLJobs are in one of the phases."""
+        """Return how many of these MLJobs are in one of the phases."""
         for one in self._watcher.observations():
             if one.namespace == self._namespace and self._phases.get(one.name) != one.phase:
                 self._phases[one.name], self.since[one.name] = one.phase, one.at
@@ -247,8 +253,9 @@ class _Phases:
 
 
 def exponent(costs: Mapping[int, float]) -> float:
-    """The exponent of growth: by which power of the number of MLJobs a cost grows, by least squares
-    of the logarithms. 1: in proportion.
+    """Return the exponent of growth, which is the power of the number of MLJobs with which a cost
+    grows, by least squares of the logarithms. It is 1 if the cost grows in proportion, and NaN for
+    fewer than two positive costs.
     """
     points = [(math.log(size), math.log(cost)) for size, cost in costs.items() if cost > 0]
     if len(points) < 2:

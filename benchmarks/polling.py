@@ -34,7 +34,7 @@ class Result:
     samples: tuple[float, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures."""
+        """Return the rounded figures."""
         return {
             "jobs": self.jobs,
             "interval_seconds": INTERVAL,
@@ -45,7 +45,7 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Result:
-    """Set the runs failed one after the other, and measure how long each takes to show in the
+    """Set the runs failed one after the other, and measure the time until each failure is in the
     status.
     """
     names = bench.populate(NAMESPACE, plan.jobs)

@@ -1,7 +1,7 @@
 """An operator that polls, for comparison: a kopf timer reads each MLJob's run from Airflow every
 few seconds.
 
-It is written with care: connections stay open, requests run concurrently, and it writes a status
+It does no needless work: connections stay open, requests run concurrently, and it writes a status
 only after a change.
 """
 
@@ -25,7 +25,7 @@ _PHASES = {"queued": "Queued", "running": "Running", "success": "Succeeded", "fa
 
 
 class Airflow:
-    """Airflow's REST API."""
+    """A client of Airflow's REST API."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url
@@ -52,13 +52,13 @@ class Airflow:
                 raise kopf.TemporaryError(f"Airflow answered {answer.status}", delay=2)
 
     async def state(self, dag_id: str, run_id: str) -> str:
-        """Airflow's state of the run."""
+        """Return Airflow's state of the run."""
         async with self._session.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", raise_for_status=True) as answer:
             return str((await answer.json())["state"])
 
 
 def registry(airflow: Airflow) -> kopf.OperatorRegistry:
-    """The handlers of the operator."""
+    """Return the handlers of the operator."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)

@@ -1,9 +1,9 @@
 """The latency from a task's event in Kafka to the change at a Kubernetes watcher, for the operator
 and for the floor.
 
-Both get the same events at the same rate, for MLJobs in a namespace of their own that the other
-does not watch. They take turns in short blocks, and alternate in who goes first, so that other load
-of the machine affects both.
+Both get the same events at the same rate, each for MLJobs in a namespace that the other does not
+watch. They take turns in short blocks, and the one that begins alternates, so that other load of
+the machine affects both.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class _Subject:
     traffic: Traffic
 
     def restarted(self, process: psutil.Process) -> _Subject:
-        """The same traffic for a new process."""
+        """Return a subject with the same traffic for a new process."""
         return _Subject(process, self.traffic)
 
     def block(self, rate: float, seconds: float) -> tuple[tuple[float, ...], Load]:

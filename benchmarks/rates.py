@@ -1,7 +1,8 @@
 """The operator under load: MLJobs at an even rate, from ``kubectl apply`` to the end of their runs.
 
 Each MLJob runs five tasks in about two seconds in the simulated Airflow, which sends twelve events.
-The clock of an end starts when Airflow has stored it, and stops when a watch receives the verdict.
+The latency of an end is the time from the moment when Airflow has stored the end to the moment when
+a watch receives the verdict.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ NAMESPACE = PREFIX = "bench-rates"
 RATES, SECONDS = (5.0, 8.0, 10.0, 20.0), 20.0
 OVER = frozenset({"Succeeded", "Failed", "Cancelled"})
 PATIENCE = 300.0
-"""Seconds after the last MLJob's creation in which all have to end."""
+"""Seconds after the last MLJob's creation within which all MLJobs must end."""
 SUBMISSION = "POST /api/v2/dags/{dag_id}/dagRuns"
 
 
@@ -45,18 +46,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What happened at one rate.
+    """The results at one rate.
 
     Attributes:
         rate: The offered MLJobs per second.
         jobs: How many MLJobs there were.
-        jobs_per_second: How many ended in a second: of the middle four fifths of the ends, so that
-            neither the first run's duration nor the last one's counts.
-        latencies: From each end in Airflow to the watcher, in seconds.
+        jobs_per_second: How many MLJobs ended in a second. Only the middle four fifths of the ends
+            count, so that the durations of the first and the last run have no effect.
+        latencies: The time from each end in Airflow to the watcher, in seconds.
         writes: The operator's requests by kind.
         operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
-        api_cpu_ms: The same of the API server.
-        airflow_cpu_ms: The same of the simulated Airflow.
+        api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
+        airflow_cpu_ms: CPU time of the simulated Airflow for each MLJob, in milliseconds.
         twice: How many submissions Airflow answered with 409.
     """
 
@@ -71,7 +72,7 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures."""
+        """Return the rounded figures."""
         return {
             "jobs": self.jobs,
             "jobs_per_second": round(self.jobs_per_second, 1),
@@ -145,7 +146,7 @@ def _drive(
 
 
 def throughput(ends: Sequence[float]) -> float:
-    """Ends in a second, of the middle four fifths of the sorted ends."""
+    """Return the number of ends in a second, of the middle four fifths of the sorted ends."""
     cut = len(ends) // 10
     middle = ends[cut : len(ends) - cut]
     return (len(middle) - 1) / (middle[-1] - middle[0])
@@ -163,8 +164,8 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def name_of(run_id: str, operator: str, namespace: str) -> str:
-    """The MLJob's name in a run id, or an empty text if another operator or namespace has the run.
-    ``operator`` is the prefix of the operator's run ids.
+    """Return the MLJob's name in a run id, or an empty text if another operator or namespace has
+    the run. ``operator`` is the prefix of the operator's run ids.
     """
     prefix = f"{operator}.{namespace}."
     return run_id.removeprefix(prefix).split(".")[0] if run_id.startswith(prefix) else ""

@@ -10,11 +10,11 @@ from devstack.progress import step
 
 MIB = 1024 * 1024
 STABLE_SECONDS = 8
-"""Memory counts as settled after so many seconds without a change of more than one percent."""
+"""Memory counts as settled after this number of seconds with a change of less than one percent."""
 
 
 def settled(process: psutil.Process, what: str, seconds: float = 40) -> float:
-    """The resident memory in MiB once it has settled, or after `seconds`."""
+    """Return the resident memory in MiB once it has settled, or after `seconds`."""
     history = [process.memory_info().rss / MIB]
     with step("memory", f"settling {what}", lambda: f"{history[-1]:.1f} MiB"):
         deadline = time.monotonic() + seconds

@@ -1,5 +1,5 @@
-"""Clients of the Kubernetes API and of Airflow's REST API. They use plain HTTP, because the
-benchmarks would measure a client library too.
+"""Clients of the Kubernetes API and of Airflow's REST API. They use plain HTTP, because otherwise
+the benchmarks would measure a client library too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The address of the Kubernetes API, a user's token and the CA certificate."""
+    """The URL of the Kubernetes API, a user's token and the CA certificate."""
 
     server: str
     token: str
@@ -45,22 +45,22 @@ class Credentials:
         return cls(cluster["server"], user["token"], base64.b64decode(cluster["certificate-authority-data"]).decode())
 
     def tls(self) -> ssl.SSLContext:
-        """A TLS context that trusts only this cluster."""
+        """Return a TLS context that trusts only this cluster."""
         return ssl.create_default_context(cadata=self.authority)
 
     def headers(self, content_type: str = "application/json") -> dict[str, str]:
-        """The headers of a request."""
+        """Return the headers of a request."""
         return {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
 
 
 def path_of(namespace: str, name: str = "", subresource: str = "") -> str:
-    """The path of an MLJob, or of all MLJobs of a namespace."""
+    """Return the path of an MLJob, or of all MLJobs of a namespace."""
     parts = ["", "apis", GROUP, VERSION, "namespaces", namespace, PLURAL, name, subresource]
     return "/".join(parts).rstrip("/")
 
 
 class Cluster:
-    """MLJobs in the Kubernetes API."""
+    """A client of the Kubernetes API for MLJobs."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -81,7 +81,7 @@ class Cluster:
         self._request("POST", path_of(namespace), body, accept=(201, 409))
 
     def list(self, namespace: str) -> list[dict[str, Any]]:
-        """All MLJobs of a namespace."""
+        """Return all MLJobs of a namespace."""
         found: list[dict[str, Any]] = []
         token = ""
         while True:
@@ -92,11 +92,11 @@ class Cluster:
                 return found
 
     def version(self) -> str:
-        """The resource version from which a watch of all MLJobs can start."""
+        """Return the resource version from which a watch of all MLJobs can start."""
         return str(self._request("GET", f"{_EVERYWHERE}?limit=1")["metadata"]["resourceVersion"])
 
     def metrics(self) -> str:
-        """The API server's own metrics, in Prometheus' text format."""
+        """Return the API server's own metrics, in Prometheus' text format."""
         headers = self._credentials.headers()
         answer = self._pool.request("GET", f"{self._credentials.server}/metrics", headers=headers, timeout=60)
         if answer.status != 200:
@@ -134,7 +134,7 @@ class Cluster:
 
 
 class Airflow:
-    """Airflow's REST API."""
+    """A client of Airflow's REST API."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url
@@ -144,7 +144,7 @@ class Airflow:
         self._headers = {"Authorization": f"Bearer {login['access_token']}"}
 
     def knows(self, dag_id: str) -> bool:
-        """Whether Airflow has parsed the DAG's file."""
+        """Return whether Airflow has parsed the DAG's file."""
         answer = self._pool.request("GET", f"{self._url}/api/v2/dags/{dag_id}", headers=self._headers, timeout=15)
         return answer.status == 200
 
@@ -153,7 +153,7 @@ class Airflow:
         self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None})
 
     def state(self, dag_id: str, run_id: str) -> str:
-        """Airflow's state of a run."""
+        """Return Airflow's state of a run."""
         return str(self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def fail(self, dag_id: str, run_id: str) -> None:
@@ -161,15 +161,17 @@ class Airflow:
         self._request("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
 
     def requests(self) -> Counter[str]:
-        """The requests that the simulated Airflow has answered, by route and status."""
+        """Return the requests that the simulated Airflow has answered, by route and status."""
         return Counter(self._request("GET", "/simulation")["requests"])
 
     def runs(self, dag_id: str) -> int:
-        """How many runs of a DAG the simulated Airflow has."""
+        """Return how many runs of a DAG the simulated Airflow has."""
         return int(self._request("GET", "/simulation")["runs"].get(dag_id, 0))
 
     def ends(self) -> dict[str, float]:
-        """When runs ended in the simulated Airflow, by run id, in seconds of the monotonic clock."""
+        """Return when runs ended in the simulated Airflow, by run id, in seconds of the monotonic
+        clock.
+        """
         ends: dict[str, float] = self._request("GET", "/simulation/ends")
         return ends
 

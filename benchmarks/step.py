@@ -49,7 +49,7 @@ _NAMESPACE = Namespace("team-a")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """CPU time of a step in microseconds: the 10th percentile, which other load of the machine
+    """The CPU time of a step in microseconds: the 10th percentile, which other load of the machine
     affects least.
 
     Attributes:
@@ -61,7 +61,7 @@ class Result:
     floor: Mapping[int, float]
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures by number of tasks."""
+        """Return the rounded figures by number of tasks."""
         return {
             str(tasks): {
                 "cpu_us": round(self.operator[tasks]),
@@ -162,7 +162,7 @@ def _fact(number: int, clock: _Clock, progress: float = 0.0) -> TaskFact:
 
 
 def _object() -> dict[str, Any]:
-    """An MLJob whose run is submitted."""
+    """Return an MLJob whose run is submitted."""
     meta = {"namespace": "team-a", "name": "churn", "uid": "5f2f", "generation": 1, "resourceVersion": "1"}
     meta |= {"creationTimestamp": _BEGAN.isoformat(), "finalizers": [FINALIZER]}
     body = {"metadata": meta, "spec": {"dagId": "train", "conf": {"epochs": 3}}}

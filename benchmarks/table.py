@@ -26,7 +26,7 @@ GOALS = {
 
 
 def show(results: dict[str, Any]) -> None:
-    """Print all results that there are."""
+    """Print the results of the benchmarks that ran."""
     _show_load(results)
     if upgrade := results.get("upgrade"):
         print(

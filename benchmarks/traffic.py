@@ -129,7 +129,8 @@ class Traffic:
 
 
 def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observation]) -> list[float]:
-    """The milliseconds from each event to the first observation that contains it or a later event.
+    """Return the milliseconds from each event to the first observation that contains it or a later
+    event.
 
     Raises:
         MeasurementError: No observation contains an event.

@@ -27,19 +27,21 @@ from devstack.progress import say, step
 NAMESPACE = PREFIX = "bench-upgrade"
 REPLICAS = 2
 RATE, SECONDS, LOADED = 8.0, 40.0, 8.0
-"""MLJobs a second, for how many seconds, and how many of these pass before the update begins."""
+"""The number of MLJobs per second, the duration of this load in seconds, and the seconds of load
+before the update begins.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a watch saw of the update. Times are in seconds.
+    """The update as a watch saw it. Times are in seconds.
 
     Attributes:
         jobs: How many MLJobs ran, each with one run.
         longest_gap: The longest time without a status from the first replica's end until the last
             replica leads.
-        usual_gap: The longest one in the same load before the update.
-        latencies: From each end in Airflow to the watch.
+        usual_gap: The longest time without a status under the same load before the update.
+        latencies: The time from each end in Airflow to the watch.
         twice: How many submissions Airflow answered with 409.
     """
 
@@ -50,7 +52,7 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures."""
+        """Return the rounded figures."""
         return {
             "jobs": self.jobs,
             "longest_gap_s": round(self.longest_gap, 2),
@@ -131,7 +133,7 @@ class Replicas:
         self._running.append(stack)
 
     def end_oldest(self) -> None:
-        """Tell the replica that has run longest to end, and wait until it has."""
+        """Tell the replica that has run longest to end, and wait until it has ended."""
         self._running.pop(0).close()
 
 
@@ -141,7 +143,9 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def _longest_gap(found: Sequence[Observation], begin: float, end: float) -> float:
-    """The longest time between two observations of which the second is within these times."""
+    """Return the longest time between two successive observations of which the second is between
+    ``begin`` and ``end``. Return 0 if there are none.
+    """
     times = [one.at for one in found if one.phase is not None]
     return max((after - before for before, after in pairwise(sorted(times)) if begin <= after <= end), default=0.0)
 

@@ -1,10 +1,10 @@
-"""The live view under load: 2,000 MLJobs, of which 100 move each second.
+"""The live view under load: 2,000 MLJobs, of which 100 change each second.
 
-Measured are, in Chromium, the first paint of the list, and the time from a watch event to the row
-that shows it; and the memory of one replica with 50 viewers. The floor is a bare reader of the same
-watch, which parses each event and does nothing with it. The API server is simulated
-(:mod:`benchmarks.view_source`), because a real one can't send 50 times 100 events a second on two
-cores beside the view.
+The benchmark measures three things: the first paint of the list in Chromium, the time from a watch
+event to the row that shows it, and the memory of one replica with 50 viewers. The floor is a bare
+reader of the same watch, which parses each event and does nothing with it. The API server is
+simulated (:mod:`benchmarks.view_source`), because a real one can't send 50 times 100 events a
+second on two cores beside the view.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ OBSERVER = """
     .observe(rows, { subtree: true, childList: true, characterData: true, attributes: true });
 }
 """
-"""Notes the age of each event when its row shows it."""
+"""JavaScript that records the age of each event when a row shows the event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured.
+    """The size of the benchmark.
 
     Attributes:
         jobs: How many MLJobs there are.
-        moves: How many of them move each second.
+        moves: How many of them change each second.
         viewers: How many viewers look at the list at the same time.
         seconds: How long changes are measured.
     """
@@ -70,19 +70,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Times in milliseconds, memory in MiB.
+    """The measured times in milliseconds, and memory in MiB.
 
     Attributes:
         first_paint_ms: The first paint of the list for the first viewer, for whom the view lists
-            all MLJobs first, and for the second one.
+            all MLJobs first, and for the second viewer.
         page_bytes: The size of the list's HTML, compressed.
-        shown_ms: From a watch event to its row in Chromium, one viewer.
-        crowded_ms: The same beside the other viewers.
-        floor_ms: From a watch event to a bare reader of the watch.
+        shown_ms: The time from a watch event to its row in Chromium, with one viewer.
+        crowded_ms: The time from a watch event to its row in Chromium, beside the other viewers.
+        floor_ms: The time from a watch event to a bare reader of the watch.
         one_mib: The view's memory with one viewer.
-        same_mib: With all viewers, who have one identity.
-        all_mib: With all viewers, each with an identity and a watch of their own, of one of ten
-            namespaces.
+        same_mib: The view's memory with all viewers, who have one identity.
+        all_mib: The view's memory with all viewers, each with an identity and a watch of their own,
+            of one of ten namespaces.
         cpu_ms: The view's CPU time for a watch event, with one viewer.
     """
 
@@ -97,7 +97,7 @@ class Result:
     cpu_ms: float
 
     def as_json(self) -> dict[str, Any]:
-        """The rounded figures."""
+        """Return the rounded figures."""
         floor = percentile(self.floor_ms, 0.5)
         return {
             "first_paint_cold_ms": round(self.first_paint_ms[0]),
@@ -117,7 +117,7 @@ class Result:
 
 
 def measure(plan: Plan = Plan()) -> Result:
-    """Measure the view with the source of a plan."""
+    """Measure the view under the load of a plan."""
     program = chromium.program()
     with _process("benchmarks.view_source", str(plan.jobs), str(plan.moves)) as (_, port), ExitStack() as at_the_end:
         source = f"http://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""The view as a process of its own, behind no proxy: ``python -m benchmarks.view_process URL``."""
+"""The view as a process of its own, without a proxy: ``python -m benchmarks.view_process URL``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A Kubernetes API with many MLJobs that move: the source of the view's benchmark, as a process.
+"""A Kubernetes API with many MLJobs that change: the source of the view's benchmark, as a process.
 
-It serves the list and the watch of MLJobs, and nothing else. Each move writes the time of the event
-into the status message, in milliseconds since the epoch, as ``t=...``. The bytes of an event are
-made once for all watches, so that the source takes little time of the processor.
+It serves the list and the watch of MLJobs, and nothing else. Each change writes the time of the
+event into the status message, in milliseconds since the epoch, as ``t=...``. The bytes of an event
+are made once for all watches, so that the source takes little CPU time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aiohttp import web
 COLLECTION = "/apis/mljob.dev/v1alpha1"
 NAMESPACES = 10
 STRIDE = 7_919
-"""A prime, so that MLJobs that move one after the other are far apart in the list."""
+"""A prime, so that MLJobs that change one after the other are far apart in the list."""
 TASKS = ("load", "split", "fit", "evaluate", "publish")
 
 
@@ -68,7 +68,7 @@ class Source:
 
     Args:
         jobs: How many MLJobs there are.
-        moves: How many of them move each second.
+        moves: How many of them change each second.
     """
 
     def __init__(self, jobs: int, moves: float) -> None:
@@ -91,7 +91,7 @@ class Source:
         moving.cancel()
 
     async def _move(self) -> None:
-        """Move the MLJobs one after the other, evenly over time and over the list."""
+        """Change the MLJobs one after the other, evenly over time and over the list."""
         begun, moved = time.monotonic(), 0
         while self._moves:
             due = begun + moved / self._moves

@@ -65,14 +65,14 @@ class Watcher:
         self._process.join(10)
 
     def observations(self) -> list[Observation]:
-        """The observations since the last call."""
+        """Return the observations since the last call."""
         self._pipe.send(None)
         found: list[Observation] = self._pipe.recv()
         return found
 
 
 def observation(event: dict[str, Any], at: float) -> Observation:
-    """The observation from a watch event that arrived at a time."""
+    """Return the observation of a watch event that arrived at the time ``at``."""
     meta, status = event["object"]["metadata"], event["object"].get("status") or {}
     numbers = [
         int(task["metrics"][SEQUENCE]) for task in status.get("tasks") or () if SEQUENCE in (task.get("metrics") or {})

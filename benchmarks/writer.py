@@ -43,7 +43,7 @@ class Writer:
         await self._session.close()
 
     async def create(self, namespace: str, name: str, dag_id: str) -> float:
-        """Create an MLJob. Returns the monotonic time of the answer, in seconds."""
+        """Create an MLJob. Return the monotonic time of the answer, in seconds."""
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -66,7 +66,7 @@ class Writer:
         await asyncio.gather(*(self.create(namespace, name, dag_id) for name in names))
 
     async def cancel(self, namespace: str, name: str) -> float:
-        """Set ``spec.cancel`` of an MLJob. Returns the monotonic time of the answer."""
+        """Set ``spec.cancel`` of an MLJob. Return the monotonic time of the answer, in seconds."""
         await self.send("PATCH", path_of(namespace, name), {"spec": {"cancel": True}}, MERGE_PATCH)
         return time.monotonic()
 

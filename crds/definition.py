@@ -1,4 +1,4 @@
-"""A CustomResourceDefinition: what all CRDs of this project have in common."""
+"""A CustomResourceDefinition: the parts that all CRDs of this project share."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ HEADER = "# Generated from contract/ by `make generate`. Do not edit.\n"
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes repeated values in full instead of as YAML anchors, which are hard to read."""
+    """A YAML dumper that writes repeated values in full, because anchors are hard to read."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -49,10 +49,11 @@ def _up(stack: Stack, arguments: argparse.Namespace, extra_env: Mapping[str, str
 
 
 def _dags_folders(named: Sequence[str]) -> list[Path]:
-    """Return the folders of DAG files that a person has named. Make leaves ``~`` as it is.
+    """Return the folders of DAG files that a person has named. ``~`` is expanded, because Make does
+    not expand it.
 
     Raises:
-        StackError: There is no such folder. Airflow would start, and know no DAG of it.
+        StackError: A folder does not exist. Airflow would start without the DAGs of the folder.
     """
     folders = [Path(folder).expanduser() for folder in named if folder]
     for folder in folders:

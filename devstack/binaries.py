@@ -72,8 +72,8 @@ CLIENTS = ("kubectl", "helm")
 
 
 _PATIENCE = 180
-"""Seconds for a program to say its version. On a busy machine a program may take long to start, and
-to build another takes minutes.
+"""Seconds that a program may take to print its version. On a busy machine a program may take long
+to start, and a build takes minutes.
 """
 
 

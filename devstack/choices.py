@@ -1,4 +1,4 @@
-"""What the person who starts a stack has chosen: the arguments of `up`, and variables of the
+"""The choices of the person who starts a stack: the arguments of `up`, and variables of the
 environment.
 """
 

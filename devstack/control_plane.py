@@ -92,8 +92,9 @@ class ControlPlane:
         return self._directory / "server.key"
 
     def _front_proxy(self, part: str) -> Path:
-        """The file with the authority (`ca`), the certificate (`crt`) or the key (`key`) of the
-        front proxy. The front proxy is the API server as a client of aggregated API servers.
+        """Return the path of the file with the authority (`ca`), the certificate (`crt`) or the key
+        (`key`) of the front proxy. The front proxy is the API server as a client of aggregated API
+        servers.
         """
         return self._directory / f"front-proxy.{part}"
 

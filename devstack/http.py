@@ -13,7 +13,7 @@ def get(url: str, token: str | None = None, authority: Path | None = None, timeo
     """Send a GET request, and return the body of the answer.
 
     Args:
-        url: The address.
+        url: The URL.
         token: A bearer token.
         authority: The file with the certificate of the authority to trust. None: the system's
             authorities.

@@ -34,7 +34,7 @@ def problems(manifests: str, version: str, *, skip: tuple[str, ...] = ()) -> str
         skip: Kinds that Kubernetes itself does not have.
 
     Returns:
-        What kubeconform says about each object with a problem. Empty: there is none.
+        kubeconform's messages about the objects with a problem, or an empty text.
 
     Raises:
         MissingToolError: kubeconform or the schemas can't be made.

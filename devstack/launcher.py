@@ -14,7 +14,7 @@ from devstack.progress import say, step
 
 
 class Launcher:
-    """Starts parts of the stack in one directory.
+    """The launcher of the parts of the stack in one directory.
 
     Args:
         directory: The directory of the stack.
@@ -25,7 +25,7 @@ class Launcher:
         self._given_up = threading.Event()
 
     def start(self, component: Component) -> None:
-        """Start one component, if it is not ready, and wait until it is.
+        """Start one component if it is not ready, and wait until it is ready.
 
         Raises:
             NotReadyError: The component did not become ready.
@@ -97,7 +97,7 @@ class Launcher:
 
 
 def is_ready(component: Component) -> bool:
-    """Return whether a component is ready. An exception counts as no."""
+    """Return whether a component is ready. An exception counts as False."""
     try:
         return component.ready()
     except Exception:

@@ -62,8 +62,8 @@ class MLJobApi:
         """Return the component that runs mljob-api, the step before it, which makes credentials,
         and the step after it, which registers mljob-api.
 
-        The registration comes last, because the API server checks it at once, and after a failed
-        check only after up to 30 seconds.
+        The registration comes last, because the API server checks an APIService at once. After a
+        failed check, the next check comes up to 30 seconds later.
         """
         return [
             Step("mljob-api-credentials", self._make_credentials, needs=("chart",)),
@@ -79,7 +79,7 @@ class MLJobApi:
 
     @property
     def url(self) -> str:
-        """The address of the process, for callers other than the API server."""
+        """The URL of the process, for callers other than the API server."""
         return f"https://{HOST}:{self._ports[NAME]}"
 
     @property

@@ -62,7 +62,7 @@ zombie until this process waits for it.
 
 @dataclass(frozen=True)
 class Command:
-    """How to start a component.
+    """The command that starts a component.
 
     Attributes:
         environment: Environment variables in addition to the variables that the process inherits

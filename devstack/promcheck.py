@@ -19,7 +19,7 @@ PROMCHECK = Program("promcheck", "mljob.dev/devstack/promcheck")
 
 @dataclass(frozen=True)
 class Use:
-    """What a query wants of one metric.
+    """The use of one metric in a query.
 
     Attributes:
         query: The query.
@@ -34,7 +34,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is wrong, and what the queries use.
+    """The result of a check.
 
     Attributes:
         problems: Why rules or queries are invalid, and how metrics differ from Prometheus'
@@ -53,8 +53,8 @@ def check(*, rules: str = "", series: Sequence[str] = (), queries: Sequence[str]
 
     Args:
         rules: A file of rules for Prometheus, as ``promtool check rules`` reads it.
-        series: Series in the notation of ``promtool test rules``, such as ``up{job="x"} 1x10``, with a
-            sample a minute. Prometheus' engine evaluates the rules on them.
+        series: Series in the notation of ``promtool test rules``, such as ``up{job="x"} 1x10``,
+            with one sample per minute. Prometheus' engine evaluates the rules on these series.
         queries: PromQL expressions.
         metrics: The text of a scrape, as ``promtool check metrics`` reads it.
 

@@ -22,10 +22,12 @@ from collections.abc import Sequence
 from types import FrameType
 
 TRIAL = 30.0
-"""Seconds that the first start of a program must last for a second one."""
+"""Seconds that a program must run after its first start. A program that ends earlier is not started
+again.
+"""
 
 LONGEST_PAUSE = 30.0
-"""Seconds between the end of the program and the next start, at most."""
+"""The maximum number of seconds between the end of the program and its next start."""
 
 
 def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = LONGEST_PAUSE) -> int:
@@ -33,8 +35,9 @@ def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = 
 
     Args:
         arguments: The program and its arguments.
-        trial: Seconds that the first start must last for a second one.
-        longest_pause: Seconds between the end of the program and the next start, at most.
+        trial: Seconds that the program must run after its first start to be started again.
+        longest_pause: The maximum number of seconds between the end of the program and its next
+            start.
 
     Returns:
         The exit status.

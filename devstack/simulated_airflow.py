@@ -1,5 +1,5 @@
-"""The simulated Airflow of the benchmarks as a part of the stack, in place of a real Airflow and its
-database. It takes a second to start, and a hundredth of the memory.
+"""The simulated Airflow of the benchmarks as a part of the stack, in place of a real Airflow and
+its database. It starts in a second, and needs a hundredth of the memory.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SimulatedAirflow:
         return self._secrets["airflow-password"]
 
     def parts(self) -> list[Component | Step]:
-        """Return the component."""
+        """Return the component of the simulated Airflow."""
         return [
             Component(
                 self.api,

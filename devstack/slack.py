@@ -199,7 +199,7 @@ class SlackServer:
         retry_after: Seconds in the `Retry-After` header of a 429.
         missing: Channels that do not exist.
         members: User ids by e-mail address.
-        url: The server's address.
+        url: The server's URL.
     """
 
     messages: list[Message] = field(default_factory=list)

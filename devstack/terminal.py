@@ -17,8 +17,8 @@ _THEME = Theme(
 
 
 class _States(RegexHighlighter):
-    """Colours the words for the state of a component or an MLJob, the lines with commands, and the
-    lines with titles.
+    """A highlighter for the words for the state of a component or an MLJob, the lines with
+    commands, and the lines with titles.
     """
 
     base_style = "state."

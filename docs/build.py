@@ -1,8 +1,9 @@
 """Build the site of the documentation: ``make docs``.
 
-The pages are those of the repository, so that they are read on GitHub as they are here. The site is built from a copy of them, in which a
-link to a file that is no page (code, a manifest, a folder) is its text alone: such files are not on the site.
-Zensical builds strictly: a link or an anchor that leads nowhere fails.
+The pages are files of the repository, so that people can read them on GitHub too. The site is built
+from a copy of the pages. In the copy, a link to a file that is not a page (code, a manifest, a
+folder) becomes plain text, because such files are not on the site. Zensical builds strictly: it
+fails for a link or an anchor that leads nowhere.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / ".dev-docs"
-"""What is built; ``html`` is the site, ``pages`` the copy that it is made from."""
+"""The folder of the build. ``html`` is the site, and ``pages`` is the copy that the site is built
+from.
+"""
 
 PAGES = tuple(
     sorted(
@@ -39,7 +42,9 @@ CODE_OR_LINK = re.compile(
 
 
 def on_site(text: str, page: Path) -> str:
-    """A page's text with each link to a file that is no page replaced by its text. Code stays as it is, and so does a link that leads nowhere."""
+    """Return a page's text, in which a link to a file that is not a page becomes plain text. Code,
+    and a link that leads nowhere, stay unchanged.
+    """
 
     def replaced(found: re.Match[str]) -> str:
         if found["code"]:
@@ -51,7 +56,7 @@ def on_site(text: str, page: Path) -> str:
 
 
 def main() -> int:
-    """Copy the pages and build the site; zensical's exit code."""
+    """Copy the pages, build the site, and return zensical's exit code."""
     shutil.rmtree(SITE, ignore_errors=True)
     for page in PAGES:
         target = SITE / "pages" / page.relative_to(ROOT)

@@ -1,7 +1,8 @@
-"""Writes the chart that a release publishes: ``python release/chart.py <image> <view image> <folder>``.
+"""Writes the chart that a release publishes:
+``python release/chart.py <image> <view image> <folder>``.
 
-It is the chart of the repository with the released images as defaults, so that ``helm install oci://...``
-needs no image to be built.
+The published chart is the chart of the repository with the released images as defaults, so that
+``helm install oci://...`` needs no image to be built.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def write(image: str, view: str, target: Path, root: Path = ROOT) -> None:
         root: The repository.
 
     Raises:
-        ChartError: The folder exists, a name is no name of an image, or values.yaml has no place for it.
+        ChartError: The folder exists, a name is not the name of an image, or values.yaml does not
+            have exactly one line for an image.
     """
     if target.exists():
         raise ChartError(f"{target} exists: name a new folder")

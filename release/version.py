@@ -92,7 +92,7 @@ def expected(root: Path = ROOT) -> dict[Path, str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the files and return 0. With ``--check``, print the names of the files that differ, and
-    return 1 if there are any.
+    return 1 if there are any. Return 1 also after a :class:`VersionError`, which is printed.
     """
     try:
         differing = {path: text for path, text in expected().items() if path.read_text() != text}

@@ -57,8 +57,8 @@ with mljob_dag(
 
     @task
     def plan() -> list[dict[str, int]]:
-        """Divide the rows among the shards, and return the arguments of the tasks that generate
-        them. Each shard has its own seed, so that shards differ.
+        """Divide the rows among the shards, and return the arguments of the tasks that generate the
+        shards. Each shard has its own seed, so that shards differ.
         """
         params = job.params()
         rows, shards = params.rows, params.shards

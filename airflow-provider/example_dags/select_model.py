@@ -107,7 +107,8 @@ with mljob_dag(
     @task
     def compare(scores: list[dict[str, Any]]) -> dict[str, Any]:
         """Sort the candidates, best first, and report the accuracy of each candidate. Return the
-        sorted candidates with their scores.
+        sorted candidates with their scores. If the best candidate is not good enough, the task
+        fails without a retry.
         """
         from statistics import mean, stdev
 

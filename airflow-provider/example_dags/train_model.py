@@ -158,7 +158,9 @@ with mljob_dag(
 
     @task
     def publish(model_path: str, scores: dict[str, float]) -> None:
-        """Publish the model as a version, if the model is good enough."""
+        """Publish the model as a version. If the model is not good enough, the task fails without a
+        retry.
+        """
         import sklearn
 
         params = job.params()

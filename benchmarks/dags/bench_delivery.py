@@ -1,9 +1,9 @@
-"""Tasks that do nothing, with each way of sending events to Kafka, in every order. Each task
+"""Tasks that do nothing, with each way of sending events to Kafka, once in each position. Each task
 records the cost of its process.
 
 The process measures itself in an exit handler. The handler is registered first, so it runs last,
 and the measurement includes messages that a producer sends while the process exits. The dates in
-Airflow's database exclude these.
+Airflow's database exclude these messages.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def _record_cost() -> None:
 
 
 def _started() -> float:
-    """When the kernel created this process, in seconds since the boot, in steps of 10 ms (proc(5),
-    starttime).
+    """Return when the kernel created this process, in seconds since the boot, in steps of 10 ms
+    (proc(5), starttime).
     """
     # The name of the process, in parentheses, may contain spaces and parentheses.
     after_the_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()

@@ -23,17 +23,17 @@ COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a simulated Airflow is.
+    """The settings of a simulated Airflow.
 
     Attributes:
         user: The only user.
         password: The user's password.
         version: Airflow's version.
         seed: Decides faults and how long tasks take.
-        starts_per_second: How many runs start in a second at most; None: all that are due.
+        starts_per_second: The maximum number of runs that start in a second. None: no maximum.
         brokers: Kafka's bootstrap servers; empty: no events.
         topic: The topic of the events.
-        form: Whose events are sent.
+        form: The producer whose events are sent.
         source: The name that this Airflow gives itself in events.
     """
 
@@ -53,13 +53,13 @@ class SimulatedAirflow:
 
     Args:
         dags: The DAGs.
-        settings: What this Airflow is.
+        settings: The settings of this Airflow. Default: those of :class:`Settings`.
 
     Attributes:
         unhealthy: The components that are not healthy.
         locked: Whether the credentials are refused.
-        requests: The number of answered requests, by route and status, for example ``("POST
-            /api/v2/dags/{dag_id}/dagRuns", 409)``.
+        requests: The number of answered requests, by route and status, for example
+            ``("POST /api/v2/dags/{dag_id}/dagRuns", 409)``.
     """
 
     def __init__(self, dags: Iterable[Dag], settings: Settings | None = None, faults: Faults | None = None) -> None:
@@ -84,7 +84,7 @@ class SimulatedAirflow:
         self._tokens: dict[str, None] = {}
 
     def log_in(self, user: object, password: object) -> str | None:
-        """A new token; None: the credentials are wrong."""
+        """Return a new token, or None if the credentials are wrong or refused."""
         if self.locked or (user, password) != (self.settings.user, self.settings.password):
             return None
         token = secrets.token_hex(16)
@@ -94,15 +94,15 @@ class SimulatedAirflow:
         return token
 
     def knows(self, token: str | None) -> bool:
-        """Whether this Airflow has issued a token."""
+        """Return whether this Airflow has issued a token."""
         return token in self._tokens
 
     def active(self) -> list[Run]:
-        """The queued and running runs."""
+        """Return the queued and running runs."""
         return self.store.active()
 
     async def work(self) -> None:
-        """Move runs on until cancelled, and then send the events that wait."""
+        """Advance runs until cancelled, and then send the events that wait."""
         try:
             await self.scheduler.work()
         finally:

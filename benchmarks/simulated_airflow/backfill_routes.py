@@ -10,13 +10,13 @@ from .requests import Answer, Refused, Request, moment, page
 
 
 def list_backfills(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """The backfills of a DAG, the newest first."""
+    """Return the backfills of a DAG, the newest first."""
     made = reversed(airflow.backfills.made.values())
     return 200, page(request, "backfills", [one.row() for one in made if one.dag_id == request.one("dag_id")])
 
 
 def create_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Create a backfill; 409 while the DAG has an active one."""
+    """Create a backfill. Refuse it with 409 while the DAG has an active backfill."""
     body = request.content("dag_id", "from_date", "to_date")
     order = body | {name: moment(f"body.{name}", str(body[name])) for name in ("from_date", "to_date")}
     dag = airflow.store.dags.get(str(body["dag_id"]))

@@ -31,7 +31,7 @@ class Backfill:
     completed_at: datetime | None = None
 
     def row(self) -> Json:
-        """The row of the REST API."""
+        """Return the row of the REST API."""
         return {
             "id": self.id,
             "dag_id": self.dag_id,
@@ -59,7 +59,7 @@ class Backfills:
         self._runs: dict[int, list[Run]] = {}
 
     def active(self, dag_id: str) -> Backfill | None:
-        """The DAG's backfill that has not completed, or None. A DAG has one at a time."""
+        """Return the DAG's backfill that has not completed, or None. A DAG has one at a time."""
         made = (one for one in self.made.values() if one.dag_id == dag_id and one.completed_at is None)
         return next(made, None)
 
@@ -71,7 +71,7 @@ class Backfills:
             order: The body of the request, with times that are parsed.
 
         Returns:
-            The backfill, and those of its runs that are to be moved on.
+            The backfill, and the runs that were created or cleared for it.
 
         Raises:
             ValueError: The DAG has no schedule, or the range has no day in the past.
@@ -99,11 +99,11 @@ class Backfills:
         return backfill, runs
 
     def runs(self, backfill_id: int) -> list[Run]:
-        """The runs of a backfill. A later backfill may have taken some of them over."""
+        """Return the runs of a backfill. A later backfill may have taken some of them over."""
         return [run for run in self._runs[backfill_id] if run.backfill == backfill_id]
 
     def has_room(self, backfill_id: int) -> bool:
-        """Whether another run of the backfill may start."""
+        """Return whether another run of the backfill may start."""
         backfill = self.made[backfill_id]
         running = sum(run.state is RunState.RUNNING for run in self.runs(backfill_id))
         return not backfill.is_paused and running < backfill.max_active_runs
@@ -122,7 +122,9 @@ class Backfills:
             self.complete(run.backfill)
 
     def _run(self, dag: Dag, backfill: Backfill, date: datetime) -> Run | None:
-        """The run of a day, created or cleared as the backfill wants; None: it is left alone."""
+        """Return the run of a day, created or cleared as the backfill's reprocess behaviour says.
+        Return None if the existing run stays as it is.
+        """
         there = self._store.of_date(dag.dag_id, date)
         if there is None:
             run_id = f"backfill__{date.isoformat()}"

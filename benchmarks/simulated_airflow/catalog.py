@@ -11,8 +11,9 @@ BUSY, SILENT, PAUSED = "bench_busy", "bench_silent", "bench_paused"
 
 
 def benchmark_dags() -> list[Dag]:
-    """``bench_busy`` runs five tasks in about two seconds, ``bench_silent`` starts and then reports
-    nothing, and the runs of ``bench_paused`` stay queued.
+    """Return the DAGs of the benchmarks, and the DAG that cancels runs. ``bench_busy`` runs five
+    tasks in about two seconds, ``bench_silent`` starts and then reports nothing, and the runs of
+    ``bench_paused`` stay queued.
     """
     return [
         Dag(dag_id=BUSY, tasks=FIVE, queued_seconds=0.2, task_seconds=0.35, jitter=0.5),
@@ -23,7 +24,7 @@ def benchmark_dags() -> list[Dag]:
 
 
 def contract_dags() -> list[Dag]:
-    """The DAGs of ``tests/contract``."""
+    """Return the DAGs of ``tests/contract``."""
     return [
         Dag(
             dag_id="parity_params",
@@ -39,5 +40,5 @@ def contract_dags() -> list[Dag]:
 
 
 def all_dags() -> list[Dag]:
-    """All DAGs of this module."""
+    """Return all DAGs of this module."""
     return benchmark_dags() + contract_dags()

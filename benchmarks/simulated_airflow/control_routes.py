@@ -1,6 +1,6 @@
-"""Requests of whoever directs the simulation: what goes wrong, and what has happened.
+"""Requests that control the simulation: they set the faults, and return counts and times.
 
-They need a token, as Airflow's own requests do, and no fault concerns them.
+They need a token, as requests to Airflow's REST API do, and no fault affects them.
 
 - ``GET /simulation``: runs by DAG, requests by route and status, and events.
 - ``PUT /simulation/faults``: replace the faults (:class:`.Faults`).
@@ -17,7 +17,7 @@ from .requests import Answer, Refused, Request
 
 
 def get_counts(airflow: SimulatedAirflow, _: Request) -> Answer:
-    """How many runs, requests and events there have been."""
+    """Return the numbers of runs, requests and events so far."""
     publisher = airflow.publisher
     counts = {name: getattr(publisher, name, 0) for name in ("sent", "undelivered", "lost")}
     return 200, {
@@ -39,5 +39,5 @@ def put_faults(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_ends(airflow: SimulatedAirflow, _: Request) -> Answer:
-    """When runs ended."""
+    """Return when runs ended, by run id."""
     return 200, airflow.store.ends

@@ -12,7 +12,7 @@ from .runs import Json
 
 
 def log_in(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """A token for user and password."""
+    """Return a token for a user and a password."""
     body = request.content("username", "password")
     token = airflow.log_in(body["username"], body["password"])
     if token is None:
@@ -21,22 +21,22 @@ def log_in(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_version(airflow: SimulatedAirflow, _: Request) -> Answer:
-    """Airflow's version."""
+    """Return Airflow's version."""
     return 200, {"version": airflow.settings.version, "git_version": None}
 
 
 def get_health(airflow: SimulatedAirflow, _: Request) -> Answer:
-    """The health of Airflow's components."""
+    """Return the health of Airflow's components."""
     return 200, {part: {"status": "unhealthy" if part in airflow.unhealthy else "healthy"} for part in COMPONENTS}
 
 
 def list_import_errors(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """No import errors."""
+    """Return an empty list of import errors."""
     return 200, page(request, "import_errors", [])
 
 
 def list_dags(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """All DAGs that pass the filters."""
+    """Return all DAGs that pass the filters."""
     paused, pattern = request.one("paused"), (request.one("dag_id_pattern") or "%").replace("%", "*")
     rows = [
         _row(dag)
@@ -47,7 +47,7 @@ def list_dags(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_dag(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """One DAG."""
+    """Return one DAG."""
     return 200, _row(known_dag(airflow, request))
 
 
@@ -61,13 +61,13 @@ def patch_dag(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_details(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """One DAG with its params."""
+    """Return one DAG with its params."""
     dag = known_dag(airflow, request)
     return 200, _row(dag) | {"params": dag.params}
 
 
 def list_tasks(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """The tasks of a DAG, each upstream of the next."""
+    """Return the tasks of a DAG, each upstream of the next."""
     dag = known_dag(airflow, request)
     rows = [
         {

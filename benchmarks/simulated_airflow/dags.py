@@ -1,4 +1,4 @@
-"""What a DAG of the simulated Airflow is, and how its runs go."""
+"""The DAGs of the simulated Airflow: their tasks, and the course of their runs."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ class Dag(BaseModel):
     returns: dict[Id, Any] = {}
 
     def downstream(self, task_id: str) -> list[str]:
-        """The ids of the tasks right after a task."""
+        """Return the ids of the tasks right after a task."""
         at = self.tasks.index(task_id)
         return list(self.tasks[at + 1 : at + 2])
 
     def question(self, task_id: str, conf: dict[str, Any]) -> str:
-        """What a task asks a person, with the values of a run's conf."""
+        """Return the question that a task asks a person, with the values of a run's conf."""
         return re.sub(r"\{(\w+)\}", lambda found: str(conf.get(found[1], "")), self.asks[task_id])
 
 
 def cancellation_dag() -> Dag:
-    """The DAG that cancels runs."""
+    """Return the DAG that cancels runs."""
     return Dag(dag_id=CANCEL_DAG, tasks=("cancel",), queued_seconds=0.05, task_seconds=0.05)
 
 
@@ -74,6 +74,6 @@ def read_dags(file: Path) -> list[Dag]:
     """Read DAGs from a JSON file with a list of :class:`Dag`.
 
     Raises:
-        ValueError: The file is no such list. The message names the field.
+        ValueError: The file is not such a list. The message names the field.
     """
     return TypeAdapter(list[Dag]).validate_python(json.loads(file.read_text()))

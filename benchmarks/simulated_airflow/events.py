@@ -28,11 +28,11 @@ _OFFICIAL_TASK = {
     TaskState.FAILED: "TaskInstanceState.RUNNING",
     TaskState.SKIPPED: "TaskInstanceState.RUNNING",
 }
-"""The states that have an event, and the state before."""
+"""The task states that have an event, each with the previous state in that event."""
 
 
 class Format(StrEnum):
-    """Whose messages are sent."""
+    """The producer whose messages are sent."""
 
     PROVIDER = "provider"
     AIRFLOW = "airflow"
@@ -49,10 +49,10 @@ class Message:
 
 
 class Events:
-    """Makes messages in the chosen formats.
+    """The maker of messages in the chosen formats.
 
     Args:
-        form: Whose messages.
+        form: The producer whose messages are made.
         source: The name that this Airflow gives itself.
     """
 
@@ -62,7 +62,9 @@ class Events:
         self._source = source
 
     def of_run(self, run: Run, state: RunState) -> list[Message]:
-        """The messages when a run enters a state: Airflow's own producer's alone."""
+        """Return the messages when a run enters a state. Only Airflow's own producer sends such
+        messages.
+        """
         if not self._airflow or state is RunState.QUEUED:
             return []
         body = self._official(f"dag_run.{state}", run) | {
@@ -75,7 +77,7 @@ class Events:
         return [Message(_key(run), _bytes(body))]
 
     def of_task(self, task: TaskInstance, error: str | None = None) -> list[Message]:
-        """The messages when a task instance has entered its state."""
+        """Return the messages when a task instance has entered its state."""
         found = []
         if self._airflow and task.state in _OFFICIAL_TASK:
             body = self._official(f"task_instance.{task.state}", task.run)
@@ -92,14 +94,14 @@ class Events:
         return found
 
     def of_progress(self, task: TaskInstance, progress: float) -> list[Message]:
-        """The messages when a running task reports progress and metrics."""
+        """Return the messages when a running task reports progress and metrics."""
         if not self._provider:
             return []
         more = {"state": "running", "progress": progress, "metrics": {"loss": round(1 / (1 + progress), 4)}}
         return [self._ours(task, "task_instance.progress", more)]
 
     def of_cancellation(self, target: Run, canceller: Run, ended: int) -> list[Message]:
-        """The messages when the cancellation DAG has ended a run and ``ended`` of its tasks."""
+        """Return the messages when the cancellation DAG has ended a run and ``ended`` of its tasks."""
         if not self._provider:
             return []
         body = self._envelope("dag_run.cancellation", target, now()) | {

@@ -1,4 +1,4 @@
-"""What goes wrong with requests and events, and when: at random, deterministically by a seed."""
+"""The faults of requests and events, drawn at random. The same seed draws the same faults."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Faults(BaseModel):
     """The faults. Shares are of all requests, or of all events, from 0 to 1.
 
     Attributes:
-        paths: A regular expression. Requests whose method and path it doesn't match have no
-            faults, for example ``POST .*/dagRuns$``.
-        latency_seconds: How long each request takes in addition, evenly between half and one and a
-            half times as long.
+        paths: A regular expression, for example ``POST .*/dagRuns$``. Only requests whose method
+            and path match it have faults.
+        latency_seconds: The mean time that each request takes in addition. The times are spread
+            evenly between half of the mean and one and a half times the mean.
         errors: The share of requests that are answered with 503.
         throttled: The share of requests that are answered with 429.
         retry_after_seconds: The ``Retry-After`` of a 429, in whole seconds.
@@ -29,7 +29,7 @@ class Faults(BaseModel):
         lost_events: The share of events that are not sent.
         doubled_events: The share of events that are sent twice.
         late_events: The share of events that are sent late, so that later ones overtake them.
-        late_seconds: How late.
+        late_seconds: How much later these events are sent.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -57,7 +57,7 @@ class Faults(BaseModel):
 
 
 class RequestFault(Enum):
-    """What goes wrong with one request."""
+    """The fault of one request."""
 
     ERROR = "error"
     THROTTLED = "throttled"
@@ -66,8 +66,8 @@ class RequestFault(Enum):
 
 
 class FaultPlan:
-    """Draws the faults of each request and event. The same seed draws the same faults, request by
-    request and event by event.
+    """The random choice of a fault for each request and each event. With the same seed, the same
+    sequence of requests and events gets the same faults.
 
     Args:
         seed: The seed.
@@ -79,7 +79,7 @@ class FaultPlan:
         self.faults = faults or Faults()
 
     def of_request(self, request: str) -> tuple[float, RequestFault | None]:
-        """How many seconds a request takes in addition, and what goes wrong with it.
+        """Return how many seconds a request takes in addition, and its fault or None.
 
         Args:
             request: Method and path, separated by a space.
@@ -101,8 +101,8 @@ class FaultPlan:
         return delay, None
 
     def of_event(self) -> tuple[float, ...]:
-        """The delays in seconds after which an event is sent: none for a lost event, two for a
-        doubled one.
+        """Return the delays in seconds after which an event is sent: none for a lost event, two for
+        a doubled one.
         """
         faults, chance = self.faults, self._events.random()
         if chance < faults.lost_events:

@@ -19,23 +19,23 @@ FLUSH_SECONDS = 5.0
 
 
 class Outlet(Protocol):
-    """Takes messages about runs."""
+    """A receiver of messages about runs."""
 
     def publish(self, messages: Iterable[Message]) -> None:
         """Take messages, in order."""
 
 
 class Publisher:
-    """Sends messages from an event loop.
+    """A producer that sends messages from an event loop.
 
     Args:
         brokers: Kafka's bootstrap servers.
         topic: The topic.
-        plan: Draws what goes wrong.
+        plan: Draws the faults of events.
 
     Attributes:
         sent: How many messages were handed to Kafka's client.
-        undelivered: How many of them the brokers have not accepted.
+        undelivered: How many messages a full queue has dropped, or the brokers have not accepted.
         lost: How many messages were left out on purpose.
     """
 
@@ -46,7 +46,7 @@ class Publisher:
         self.sent = self.undelivered = self.lost = 0
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Send messages, as far as nothing goes wrong with them."""
+        """Send messages. The plan draws which of them are lost, doubled or late."""
         for message in messages:
             delays = self._plan.of_event()
             self.lost += not delays
@@ -58,7 +58,7 @@ class Publisher:
         self._producer.poll(0)
 
     def close(self) -> None:
-        """Send what waits, for at most ``FLUSH_SECONDS``."""
+        """Send the messages that wait, for at most ``FLUSH_SECONDS``."""
         if self._producer.flush(FLUSH_SECONDS):
             log.warning("%d events did not reach Kafka within %.0f s", len(self._producer), FLUSH_SECONDS)
 

@@ -1,4 +1,4 @@
-"""One request to the REST API, and the answers that are no success."""
+"""Requests to the REST API, pages of lists, and answers with an error status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from .runs import Json, Run, TaskInstance
 
 MAXIMUM_PAGE = 100
-"""The most rows of an answer: Airflow's default of ``[api] maximum_page_limit``."""
+"""The maximum number of rows in an answer: Airflow's default of ``[api] maximum_page_limit``."""
 
 
 class Refused(Exception):
@@ -40,17 +40,21 @@ class Request:
     body: Any = None
 
     def one(self, name: str) -> str | None:
-        """The first value of a parameter, or None."""
+        """Return the first value of a parameter, or None."""
         values = self.query.get(name)
         return values[0] if values else None
 
     def time(self, name: str) -> datetime | None:
-        """The first value of a parameter as a time, or None."""
+        """Return the first value of a parameter as a time, or None."""
         text = self.one(name)
         return moment(name, text) if text else None
 
     def number(self, name: str, default: int) -> int:
-        """The first value of a parameter as a number."""
+        """Return the first value of a parameter as a number, or ``default`` without a value.
+
+        Raises:
+            Refused: The value is not a whole number.
+        """
         text = self.one(name)
         if not text:
             return default
@@ -59,7 +63,11 @@ class Request:
         return int(text)
 
     def content(self, *required: str) -> Json:
-        """The body, which has to be an object with these fields."""
+        """Return the body.
+
+        Raises:
+            Refused: The body is not an object, or lacks one of the required fields.
+        """
         if not isinstance(self.body, dict):
             raise Refused(422, "body: has to be an object")
         for name in required:
@@ -73,10 +81,10 @@ Row = TypeVar("Row", Run, TaskInstance)
 
 
 def moment(name: str, text: str) -> datetime:
-    """A time in a request.
+    """Return a time in a request.
 
     Raises:
-        Refused: The text is no time with a zone.
+        Refused: The text is not a time with a time zone.
     """
     try:
         at = datetime.fromisoformat(text)
@@ -88,14 +96,14 @@ def moment(name: str, text: str) -> datetime:
 
 
 def page(request: Request, name: str, rows: list[Json]) -> Json:
-    """One page of a list without cursors."""
+    """Return one page of a list without cursors."""
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     begin = request.number("offset", 0)
     return {name: rows[begin : begin + limit], "total_entries": len(rows)}
 
 
 def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Callable[[Row], bool]) -> Json:
-    """One page of a list in the order of creation.
+    """Return one page of a list in the order of creation.
 
     A request with a cursor gets the rows after the cursor, so rows that change meanwhile shift no
     others. Rows are made for this page alone.

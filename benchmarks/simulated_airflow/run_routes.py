@@ -17,7 +17,7 @@ _TOO_LATE = "Unique constraint violation"
 
 
 def known_dag(airflow: SimulatedAirflow, request: Request) -> Dag:
-    """The DAG that a request names.
+    """Return the DAG that a request names.
 
     Raises:
         Refused: There is no such DAG.
@@ -29,7 +29,7 @@ def known_dag(airflow: SimulatedAirflow, request: Request) -> Dag:
 
 
 def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
-    """The run that a request names.
+    """Return the run that a request names.
 
     Raises:
         Refused: There is no such run.
@@ -42,7 +42,7 @@ def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
 
 
 def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Create a run; 409 where the run id or the logical date exists."""
+    """Create a run. Refuse it with 409 if the run id or the logical date exists."""
     dag, body = known_dag(airflow, request), request.content("logical_date")
     run_id, conf = body.get("dag_run_id"), body.get("conf") or {}
     if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
@@ -61,7 +61,7 @@ def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """The runs of one DAG or of all (``~``) that pass the filters."""
+    """Return the runs of one DAG or of all (``~``) that pass the filters."""
     dag_id, store = request.path["dag_id"], airflow.store
     if dag_id != "~":
         known_dag(airflow, request)
@@ -88,7 +88,7 @@ def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """One run."""
+    """Return one run."""
     return 200, known_run(airflow, request).row()
 
 

@@ -16,7 +16,7 @@ HEADER = ("::group::Log message source details", "/opt/airflow/logs/attempt=1.lo
 
 
 def now() -> datetime:
-    """The time on Airflow's clock, which is this machine's."""
+    """Return the time on Airflow's clock, which is this machine's."""
     return datetime.now(UTC)
 
 
@@ -25,7 +25,7 @@ def _line(at: datetime | None, event: str) -> Json:
 
 
 def text(at: datetime | None) -> str | None:
-    """A time as Airflow writes it."""
+    """Return a time as Airflow writes it."""
     return at.isoformat().replace("+00:00", "Z") if at is not None else None
 
 
@@ -71,8 +71,8 @@ class TaskInstance:
         self.written.setdefault(self.try_number, []).append(_line(now(), event))
 
     def log(self, number: int) -> list[Json]:
-        """The log of a try. A task of which nothing was written says when it began and ended, so
-        the logs of thousands of runs need no memory.
+        """Return the log of a try. If nothing was written to the log, it only says when the task
+        began and ended. So the logs of thousands of runs need no memory.
         """
         if self.written is not None:
             return self.written.get(number, [])
@@ -80,7 +80,7 @@ class TaskInstance:
         return [_line(self.start, f"{self.task_id} begins"), *ends]
 
     def row(self) -> Json:
-        """The row of the REST API."""
+        """Return the row of the REST API."""
         return {
             "task_id": self.task_id,
             "dag_id": self.run.dag_id,
@@ -104,8 +104,7 @@ class Run:
         changed: When the row changed last.
         ended: The machine's monotonic clock at the end, in seconds, which a watcher on the same
             machine compares with its own.
-        outputs: The outputs that the run's last task has published.
-        xcoms: What tasks have pushed, by task id and key.
+        xcoms: The values that tasks have pushed, by task id and key.
         generation: How often the run was cleared or set from outside. A step of the scheduler that
             was planned before is dropped.
     """
@@ -139,7 +138,7 @@ class Run:
         return self.state in TERMINAL_RUN
 
     def row(self) -> Json:
-        """The row of the REST API."""
+        """Return the row of the REST API."""
         return {
             "dag_run_id": self.run_id,
             "dag_id": self.dag_id,

@@ -1,7 +1,8 @@
-"""Moves runs on, as Airflow's scheduler and workers do.
+"""Advances runs, as Airflow's scheduler and workers do.
 
-The life of a run is a generator that yields how long it waits before its next step. A heap has the
-next step of each run, so runs that wait cost nothing, and one task of the event loop serves all.
+The life of a run is a generator that yields how long the run waits before its next step. A heap has
+the next step of each run, so runs that wait cost nothing, and one task of the event loop serves
+all.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ Life = Generator[float, None, None]
 """Yields the seconds before each next step of a run."""
 OUTPUTS_KEY = "mljob_outputs"
 AGAIN = 0.1
-"""Seconds after which a run that may not go on looks again."""
+"""Seconds after which a run that may not go on checks again whether it may."""
 BATCH = 50
 """How many steps are taken before requests get their turn."""
 
 
 class Scheduler:
-    """Moves the runs of a store on.
+    """The scheduler, which advances the runs of a store.
 
     Args:
         store: The runs.
         backfills: The backfills, which limit how many of their runs run at a time.
         events: Makes the messages.
-        publisher: Sends the messages; None: nobody is told.
+        publisher: Sends the messages. None: no messages are sent.
         seed: Decides how long tasks take.
-        starts_per_second: How many runs start in a second at most; None: all that are due.
+        starts_per_second: The maximum number of runs that start in a second. None: no maximum.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Scheduler:
         self._woken = asyncio.Event()
 
     async def work(self) -> None:
-        """Move runs on until cancelled."""
+        """Advance runs until cancelled."""
         while True:
             self._woken.clear()
             self._take_steps()
@@ -79,7 +80,7 @@ class Scheduler:
                 continue
 
     def plan(self, run: Run) -> None:
-        """Move a run on from now on. A run of a paused or stale DAG stays queued."""
+        """Plan the next step of a run. A queued run of a paused or stale DAG stays queued."""
         dag = self._store.dags[run.dag_id]
         if run.is_over or (run.state is RunState.QUEUED and (dag.is_paused or dag.is_stale)):
             return
@@ -100,12 +101,12 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """The runs that take a step later, with the monotonic time of the step in seconds."""
+        """Return the runs that take a step later, with the monotonic time of the step in seconds."""
         return [(at, run) for at, _, run, _, _ in self._due]
 
     def end(self, run: Run, state: RunState) -> int:
-        """End a run from outside: running tasks fail, and tasks without a state are skipped.
-        Returns how many tasks have failed.
+        """End a run from outside: running tasks fail, and tasks without a state are skipped. Return
+        how many tasks have failed.
         """
         run.generation += 1
         failed = 0
@@ -118,7 +119,7 @@ class Scheduler:
         return failed
 
     def set_task(self, task: TaskInstance, state: TaskState, *, tell: bool = True) -> None:
-        """Set a task instance, and tell whoever listens."""
+        """Set the state of a task instance, and publish its messages unless ``tell`` is False."""
         self._store.set_task(task, state)
         if tell and self._publisher is not None:
             error = "the task failed" if state is TaskState.FAILED else None
@@ -144,7 +145,7 @@ class Scheduler:
         heapq.heappush(self._due, (time.monotonic() + pause, next(self._order), run, generation, life))
 
     def life(self, run: Run) -> Life:
-        """The rest of a run, step by step: yields the seconds before each next step."""
+        """Take the remaining steps of a run. Yield the seconds before each next step."""
         dag = self._store.dags[run.dag_id]
         chance = random.Random(f"{self._seed} {run.dag_id} {run.run_id} {run.generation}")  # noqa: S311 - no secret
 
@@ -176,7 +177,7 @@ class Scheduler:
         self._set_run(run, RunState.FAILED)
 
     def _work(self, task: TaskInstance, dag: Dag, about: Callable[[float], float]) -> Generator[float, None, bool]:
-        """Run a task. Returns whether the task ends by itself."""
+        """Run a task. Return whether the task ends by itself."""
         self.set_task(task, TaskState.RUNNING)
         if task.task_id in dag.asks:
             self.set_task(task, TaskState.AWAITING_INPUT, tell=False)
@@ -210,7 +211,7 @@ class Scheduler:
                 self._publisher.publish(self._events.of_cancellation(target, canceller, ended))
 
     def _turn(self) -> float:
-        """How many seconds a run waits because others start before it."""
+        """Return how many seconds a run waits because others start before it."""
         if not self._pause:
             return 0.0
         now = time.monotonic()

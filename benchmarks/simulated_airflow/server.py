@@ -22,7 +22,7 @@ from .faults import RequestFault
 from .requests import Answer, Refused, Request
 
 MAX_BODY = 4 * 1024 * 1024
-"""The most bytes of a request's body."""
+"""The maximum size of a request's body, in bytes."""
 PREFIX = "/api/v2"
 _RUNS = "/dags/{dag_id}/dagRuns"
 _RUN = _RUNS + "/{run_id}"
@@ -69,8 +69,8 @@ _FOR_EVERYBODY = {dag_routes.get_version, dag_routes.get_health, dag_routes.log_
 
 
 def application(airflow: SimulatedAirflow) -> web.Application:
-    """The REST API of a simulated Airflow as an aiohttp application, which moves runs on while it
-    serves.
+    """Return the REST API of a simulated Airflow as an aiohttp application, which advances runs
+    while it serves.
     """
 
     async def at_work(_: web.Application) -> AsyncIterator[None]:
@@ -90,7 +90,7 @@ def application(airflow: SimulatedAirflow) -> web.Application:
 
 
 async def serve(airflow: SimulatedAirflow, port: int = 0) -> tuple[web.AppRunner, int]:
-    """Serve a simulated Airflow on loopback. Returns the runner, which ``cleanup`` ends, and the
+    """Serve a simulated Airflow on loopback. Return the runner, which ``cleanup`` ends, and the
     port.
     """
     runner = web.AppRunner(application(airflow), access_log=None, handle_signals=False)
@@ -105,7 +105,7 @@ class Served:
 
     Attributes:
         airflow: The Airflow. Only :meth:`do` may read or change it.
-        url: Its address.
+        url: Its URL.
     """
 
     def __init__(self, airflow: SimulatedAirflow, url: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -114,7 +114,9 @@ class Served:
         self._loop = loop
 
     def do(self, what: Callable[[SimulatedAirflow], T]) -> T:
-        """Call a function with the Airflow in the thread that serves it. Returns its result."""
+        """Call a function with the Airflow in the thread that serves it. Return the function's
+        result.
+        """
 
         async def call() -> T:
             return what(self.airflow)

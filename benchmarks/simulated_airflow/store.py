@@ -1,8 +1,9 @@
-"""The runs of the simulated Airflow, with the indexes that make a list cost what it returns.
+"""The runs of the simulated Airflow, with indexes, so that the cost of a list depends only on the
+number of rows that it returns.
 
-The change feed of an operator asks again and again for what changed since a moment ago. So runs and
-task instances are also kept in the order of their last change, and such a list looks at the changed
-ones alone, however many runs there are.
+The change feed of an operator often asks for the changes since a recent time. So runs and task
+instances are also kept in the order of their last change. Such a list reads only the changed rows,
+however many runs there are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .dags import Dag
 from .runs import Run, RunKey, TaskInstance, TaskKey, now
 
 MAX_ENDS = 100_000
-"""How many ends of runs are remembered for those who measure."""
+"""How many ends of runs are kept for the benchmarks."""
 
 
 class Store:
@@ -45,27 +46,27 @@ class Store:
         return len(self._runs)
 
     def get(self, dag_id: str, run_id: str) -> Run | None:
-        """A run, or None."""
+        """Return a run, or None if it does not exist."""
         return self._runs.get((dag_id, run_id))
 
     def of_date(self, dag_id: str, date: datetime | None) -> Run | None:
-        """The DAG's run of a logical date, or None."""
+        """Return the DAG's run of a logical date, or None."""
         return self._dates.get((dag_id, date)) if date is not None else None
 
     def runs(self, dag_id: str = "~") -> ValuesView[Run]:
-        """The runs of a DAG, or of all (``~``), in the order of their creation."""
+        """Return the runs of a DAG, or of all (``~``), in the order of their creation."""
         return (self._runs if dag_id == "~" else self._of_dag.get(dag_id, {})).values()
 
     def active(self, dag_id: str = "~") -> list[Run]:
-        """The queued and running runs of a DAG, or of all (``~``), in the order of creation."""
+        """Return the queued and running runs of a DAG, or of all (``~``), in the order of creation."""
         return [run for run in self._active.values() if dag_id in ("~", run.dag_id)]
 
     def runs_since(self, at: datetime) -> Iterator[Run]:
-        """The runs that changed at or after a time, the latest first."""
+        """Return the runs that changed at or after a time, the latest first."""
         return itertools.takewhile(lambda run: run.changed >= at, reversed(self._changed_runs.values()))
 
     def tasks_since(self, at: datetime) -> Iterator[TaskInstance]:
-        """The task instances that changed at or after a time, the latest first."""
+        """Return the task instances that changed at or after a time, the latest first."""
         return itertools.takewhile(lambda task: task.changed >= at, reversed(self._changed_tasks.values()))
 
     def add(
@@ -91,7 +92,7 @@ class Store:
         return run
 
     def set_run(self, run: Run, state: RunState) -> None:
-        """Enter a state of a run."""
+        """Set the state of a run."""
         at = now()
         run.state = state
         if state is RunState.RUNNING:
@@ -105,7 +106,7 @@ class Store:
         self.touch(run)
 
     def set_task(self, task: TaskInstance, state: TaskState) -> None:
-        """Enter a state of a task instance."""
+        """Set the state of a task instance."""
         task.set(state, now())
         self._moved(task)
 
@@ -134,7 +135,7 @@ class Store:
             self._changed_tasks.pop(task.number, None)
 
     def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
-        """Note that a run, and task instances of it, changed now."""
+        """Record that a run, and some of its task instances, have changed now."""
         run.changed = now()
         self._changed_runs.pop(run.key, None)
         self._changed_runs[run.key] = run

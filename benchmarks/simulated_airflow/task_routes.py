@@ -14,7 +14,7 @@ from .runs import HEADER, Json, Run, TaskInstance
 
 
 def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """The task instances of one run or of all (``~``) that pass the filters."""
+    """Return the task instances of one run or of all (``~``) that pass the filters."""
     dag_id, run_id, store = request.path["dag_id"], request.path["run_id"], airflow.store
     since, prefix = request.time("updated_at_gte"), request.one("run_id_prefix_pattern") or ""
     if run_id != "~":
@@ -38,7 +38,7 @@ def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """One task instance."""
+    """Return one task instance."""
     path = request.path
     run = airflow.store.get(path["dag_id"], path["run_id"])
     index = path["map_index"]
@@ -54,7 +54,9 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set the states of several task instances. The run ends with its last task."""
+    """Set the states of several task instances. If all tasks of the run have ended, the run becomes
+    failed.
+    """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
         for entity in action["entities"]:
@@ -70,7 +72,9 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """The log of a try from the position of a token on, with the next token while the task runs."""
+    """Return the log of a try from the position of a token on, with the next token while the task
+    runs.
+    """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):
         raise Refused(400, "Bad Signature. Please use only the tokens provided by the API.")
@@ -90,7 +94,7 @@ def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_questions(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """The unanswered questions of a run's tasks; none for a run that does not exist."""
+    """Return the unanswered questions of a run's tasks, or none for a run that does not exist."""
     run = airflow.store.get(request.path["dag_id"], request.path["run_id"])
     dag = airflow.store.dags.get(request.path["dag_id"])
     if run is None or dag is None:
@@ -108,7 +112,9 @@ def list_questions(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_xcoms(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """The XComs with a key of one task or of all (``~``); none for a run that doesn't exist."""
+    """Return the XComs with a key of one task or of all (``~``), or none for a run that doesn't
+    exist.
+    """
     path, wanted = request.path, request.one("xcom_key")
     run = airflow.store.get(path["dag_id"], path["run_id"])
     rows = [] if run is None else [_entry(run, task_id, key) for task_id, key in run.xcoms]
@@ -117,7 +123,7 @@ def list_xcoms(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_xcom(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """One XCom as it is stored."""
+    """Return one XCom as it is stored."""
     run, key = known_run(airflow, request), request.path["key"]
     place = (request.path["task_id"], key)
     if place not in run.xcoms:

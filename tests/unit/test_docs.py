@@ -310,6 +310,14 @@ def anchors(page: Path) -> set[str]:
     return {reference.anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 
 
+def test_names_beside_links_to_modules_exist() -> None:
+    """The table "Where to look" names functions and classes after links to their modules."""
+    pairs = re.findall(r"\]\((\.\./\S+\.py)\): `(\w+)`", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(pairs) > 10
+    for module, name in pairs:
+        assert re.search(rf"\b(def|class) {name}\b", (ROOT / "docs" / module).read_text()), (module, name)
+
+
 @pages
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

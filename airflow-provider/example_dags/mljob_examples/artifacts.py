@@ -148,8 +148,9 @@ def publish(
 def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
     """Return a version of an artifact. For ``latest``, return the version that was published last.
 
-    The version must exist. Only one task of a run should pass ``latest``, and the other tasks
-    should use the version that the task found, because ``latest`` may change during the run.
+    The function does not check that the version exists (:func:`is_published`). Only one task of a
+    run should pass ``latest``, and the other tasks should use the version that the task found,
+    because ``latest`` may change during the run.
     """
     if version == LATEST:
         version = (_home(kind, name) / LATEST).read_text()

@@ -14,7 +14,7 @@ def model_of(name: Candidate, recipe: Any, seed: int) -> Any:
     Args:
         name: The kind of model.
         recipe: The transformer that adds features, see :func:`mljob_examples.features.recipe`. The
-            transformer is part of the model, and is fitted on the same rows.
+            transformer is part of the model, and is fitted on the training rows of the model.
         seed: The same seed gives the same model.
     """
     from sklearn.base import clone

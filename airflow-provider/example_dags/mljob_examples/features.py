@@ -48,7 +48,9 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
 
 
 def columns(name: Family, number: int) -> list[str]:
-    """Return the names of the ``number`` columns of a family."""
+    """Return the names of the ``number`` columns of a family. The family ``statistics`` always has
+    four columns.
+    """
     if name == "statistics":
         return ["mean", "spread", "maximum", "energy"]
     prefix = {"components": "component", "clusters": "distance"}[name]

@@ -62,7 +62,8 @@ _MODULES = {
     "publish_outputs": "mljob_airflow.tasks.outputs",
     "report": "mljob_airflow.tasks.progress",
 }
-"""The module of each public name. ``__getattr__`` imports it when the name is first used."""
+"""The module of each public name. ``__getattr__`` imports the module when the name is first used.
+"""
 
 
 def __getattr__(name: str) -> Any:

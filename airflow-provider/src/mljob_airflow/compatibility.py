@@ -18,6 +18,12 @@ from typing import Any
 
 from mljob_contract.airflow_versions import OLDEST, SUPPORTED, version_number
 
+WITHHELD = (
+    "The text is withheld: mljob-airflow can't mask secrets, because this version of Airflow has no "
+    "airflow.sdk.log.redact. The task's log has the text. Update mljob-airflow."
+)
+"""The text in place of a text that can't be masked."""
+
 
 class UnsupportedAirflowError(ImportError):
     """The installed Airflow is older than the oldest supported version."""
@@ -99,7 +105,8 @@ def read_dag_files(path: Path) -> Any:
 
 def masked(text: str) -> str:
     """Return ``text`` with ``***`` in place of each secret that Airflow's secrets masker knows in
-    this process.
+    this process. If this Airflow has no such masker, return ``WITHHELD``, because ``text`` may have
+    such a secret.
 
     The masker knows the passwords of Connections that the process has used, the values of Variables
     with sensitive names, and the arguments of ``mask_secret``. Airflow itself masks only its logs,
@@ -108,8 +115,9 @@ def masked(text: str) -> str:
     try:
         from airflow.sdk.log import redact
     except ImportError:
-        # airflow.sdk.log is not part of Airflow's public interface, and may move.
-        return text
+        # airflow.sdk.log is not part of Airflow's public interface, and may move. A process without
+        # Airflow has no secrets of Airflow.
+        return text if installed_version() is None else WITHHELD
     return str(redact(text))
 
 

@@ -1,4 +1,4 @@
-"""What a watch tells: the changes of a set of objects."""
+"""The changes of a set of objects, as a watch yields them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ Item = TypeVar("Item")
 
 
 class ChangeKind(StrEnum):
-    """The kinds of changes."""
+    """The kind of a change: of an object, or of the connection to the API server."""
 
     ADDED = "Added"
     """The object is new to the reader."""
     MODIFIED = "Modified"
-    """The object has another state."""
+    """The object was changed."""
     DELETED = "Deleted"
     """The object was deleted, or no longer matches the selector."""
     SYNCED = "Synced"
     """The reader is up to date: all objects were listed. Comes after each list."""
     DISCONNECTED = "Disconnected"
-    """The client has lost the connection, and makes a new one. States told before may be old until
-    the next change of the kind Connected or Synced.
+    """The client has lost the connection, and makes a new one. Until the next change of the kind
+    Connected or Synced, the last states of the objects may be out of date.
     """
     CONNECTED = "Connected"
     """The connection was made again, and continues where it was lost."""
@@ -31,13 +31,13 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[Item]):
-    """One change.
+    """One change of an object, or of the connection to the API server.
 
     Attributes:
         kind: What happened.
         item: The object after the change; for a deletion, its last state. None for the kinds
             Synced, Disconnected and Connected.
-        message: Why the connection was lost.
+        message: Why the connection was lost, for the kind Disconnected. Otherwise empty.
     """
 
     kind: ChangeKind
@@ -49,7 +49,7 @@ class Known(Generic[Item]):
     """The objects that a reader of a watch has seen. Decides which changes are new to the reader.
 
     Args:
-        convert: Makes the item to keep and to tell from an object as JSON.
+        convert: Converts an object from JSON to the item that is kept, and that changes have.
     """
 
     def __init__(self, convert: Callable[[dict[str, Any]], Item]) -> None:
@@ -60,7 +60,9 @@ class Known(Generic[Item]):
         return len(self._items)
 
     def put(self, raw: dict[str, Any]) -> list[Change[Item]]:
-        """Take a state of an object. Return what is news: nothing if the state is known."""
+        """Store a state of an object. Return its changes for the reader: none if the state is
+        known, and a deletion and an addition if the object has another uid than before.
+        """
         key, uid, version = _identity(raw)
         known = self._items.get(key)
         if known is not None and known[:2] == (uid, version):
@@ -74,7 +76,9 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.MODIFIED, item)]
 
     def remove(self, raw: dict[str, Any]) -> list[Change[Item]]:
-        """Take a deletion, with the object's last state."""
+        """Remove a deleted object, given in its last state. Return its deletion, or nothing if the
+        object is not known.
+        """
         key, uid, _ = _identity(raw)
         known = self._items.get(key)
         if known is None or known[0] != uid:
@@ -83,7 +87,9 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.DELETED, self._convert(raw))]
 
     def replace(self, listed: list[dict[str, Any]]) -> list[Change[Item]]:
-        """Take all objects. Return what is news, deletions first."""
+        """Replace the known objects by those of a list. Return the changes for the reader,
+        beginning with the deletions of the objects that the list lacks.
+        """
         there = {_identity(raw)[0] for raw in listed}
         changes = [Change(ChangeKind.DELETED, self._items.pop(key)[2]) for key in self._items.keys() - there]
         for raw in listed:

@@ -25,7 +25,7 @@ MAX_CONF_LEVELS: Final = 32
 """The maximum number of levels of a conf (``mljob_contract.mljob``)."""
 _MAX_CELL: Final = 60
 _LESS_IS_BETTER: Final = ("loss", "error", "rmse", "mse", "mae", "perplexity", "seconds", "duration")
-"""Parts of names of results of which the smallest is the best."""
+"""Parts of the names of results whose smallest value is the best."""
 _COUNTERS: Final = frozenset({"epoch", "step", "iteration", "global_step"})
 """Results that say how far a run is, not how good."""
 
@@ -36,7 +36,8 @@ class Row:
 
     Attributes:
         job: The MLJob.
-        params: The conf by dotted path, such as ``optimizer.lr``, of the params that differ.
+        params: The values of the params that differ, by dotted path in the conf, such as
+            ``optimizer.lr``.
         results: The outputs and the last metrics by name. Outputs hide metrics of the same name.
     """
 
@@ -50,12 +51,13 @@ class Comparison:
     """Several MLJobs side by side.
 
     Attributes:
-        rows: The MLJobs, best first. MLJobs without the result come last, then by name.
-        params: The names of the params that differ, in order.
-        results: The names of the results, in order.
+        rows: The MLJobs, best first, and by name if equal. MLJobs without the result come last.
+        params: The names of the params that differ, in the order of the confs.
+        results: The names of the results, ``by`` first.
         by: The result that the rows are ordered by, or None.
         less_is_better: Whether the smallest value of ``by`` comes first.
-        columns_omitted: How many names are left out, because there are too many.
+        columns_omitted: How many params and results are left out, because they exceed
+            :data:`MAX_COLUMNS`.
     """
 
     rows: Sequence[Row]
@@ -124,9 +126,10 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
     Args:
         jobs: The MLJobs.
-        by: The result to order by. Default: the first numeric output that all finished ones have.
-        less_is_better: Whether the smallest value is the best. Default: by the result's name:
-            ``loss``, ``error`` and the like.
+        by: The result to order by. Default: the number that most MLJobs have, except counters such
+            as ``epoch``.
+        less_is_better: Whether the smallest value is the best. Default: whether the result's name
+            contains ``loss``, ``error`` or the like.
 
     Raises:
         Invalid: No MLJob has a number as the result ``by``.
@@ -152,12 +155,16 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
 
 def smallest_is_best(name: str) -> bool:
-    """Whether the smallest value of a result is the best, by its name: ``loss`` and the like."""
+    """Return whether the smallest value of a result is the best, by its name: ``loss`` and the
+    like.
+    """
     return any(part in name.lower() for part in _LESS_IS_BETTER)
 
 
 def results_of(job: MLJob) -> dict[str, Any]:
-    """Return the outputs of an MLJob, and the metrics that its tasks reported last."""
+    """Return the outputs of an MLJob, and the last metrics of its tasks. An output hides a metric
+    of the same name.
+    """
     metrics: dict[str, Any] = {}
     tasks = job.raw_status.get("tasks")
     for task in tasks if isinstance(tasks, list) else ():
@@ -167,8 +174,8 @@ def results_of(job: MLJob) -> dict[str, Any]:
 
 
 def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
-    """Return the values of a conf by dotted path. Lists are values, and so is what is deeper than a
-    conf may be.
+    """Yield the values of a conf with their dotted paths. A list, an empty object, and an object
+    below ``levels`` levels are values.
     """
     for key, value in conf.items():
         if isinstance(value, dict) and value and levels > 1:
@@ -195,7 +202,9 @@ def _number(value: Any) -> float | None:
 
 
 def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
-    """Choose the result that most MLJobs have as a number; outputs come before metrics."""
+    """Return the result that most MLJobs have as a number, except counters. Of several such
+    results, return the first. Return None if no MLJob has a number.
+    """
     counts = {
         name: sum(_number(result.get(name)) is not None for result in results)
         for name in names

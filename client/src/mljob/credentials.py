@@ -27,9 +27,11 @@ from .text import plain
 EXEC_API_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 """The versions of the plugins' format."""
 PLUGIN_SECONDS: Final = 60.0
-"""How long a plugin that asks nobody may run, in seconds."""
+"""How long a plugin may run that can't ask the person, in seconds."""
 INTERACTIVE_SECONDS: Final = 600.0
-"""How long a plugin may run that may ask the person, for example to log in in a browser."""
+"""How long a plugin may run that can ask the person, for example for a login in a browser, in
+seconds.
+"""
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 """The maximum size of a plugin's answer, in bytes."""
 _TOKEN_FILE_SECONDS: Final = 10.0
@@ -40,7 +42,7 @@ _EARLY: Final = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a request proves the person's identity with.
+    """The credential of a request: its headers, and a client certificate.
 
     Attributes:
         headers: Headers of each request.
@@ -54,7 +56,7 @@ class Credential:
 
 
 class Credentials:
-    """Gives the current credential of a cluster's user. It may be shared between threads."""
+    """The source of the current credential of a cluster's user. Several threads may share it."""
 
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
@@ -65,7 +67,7 @@ class Credentials:
 
     @property
     def may_block(self) -> bool:
-        """Whether :meth:`current` may take long: a plugin runs, or a file is read."""
+        """Whether :meth:`current` may take long, because it runs a plugin or reads a file."""
         return (self._config.user.plugin is not None or self._config.user.token_file is not None) and not self._is_fresh
 
     def current(self) -> Credential:
@@ -80,8 +82,8 @@ class Credentials:
             return self._kept
 
     def refuse(self, credential: Credential) -> bool:
-        """Forget a credential that the API server refused. Return whether there may be a better
-        one.
+        """Forget a credential that the API server refused. Return whether :meth:`current` can
+        obtain a new one from a plugin or a token file.
         """
         with self._lock:
             if self._kept is credential:
@@ -138,10 +140,11 @@ class PluginAnswer:
 
 
 def run_plugin(plugin: ExecPlugin, config: ClusterConfig) -> PluginAnswer:
-    """Run an exec plugin.
+    """Run an exec plugin, and return the credentials that it prints.
 
     Raises:
-        ConfigError: The plugin is missing, fails, takes too long, or prints no credentials.
+        ConfigError: The plugin is missing, has an apiVersion that is not supported, needs a
+            terminal that is missing, fails, takes too long, or prints no credentials.
     """
     if plugin.api_version not in EXEC_API_VERSIONS:
         raise ConfigError(

@@ -35,7 +35,7 @@ class DocumentError(ValueError):
 
 
 class _Loader(yaml.CSafeLoader):
-    """Reads the scalars that Kubernetes reads: a time stays a text."""
+    """A YAML loader that reads scalars as Kubernetes does: a time stays a text."""
 
 
 _MERGE = "tag:yaml.org,2002:merge"
@@ -70,7 +70,7 @@ class Document:
 
 
 def documents(text: str) -> Iterator[Document]:
-    """Yield the documents of a text that are not empty.
+    """Yield the documents of a text, except empty ones.
 
     Raises:
         DocumentError: The text is not YAML, or exceeds a limit.
@@ -90,8 +90,8 @@ def documents(text: str) -> Iterator[Document]:
 
 
 def _refuse_excess(text: str) -> None:
-    """Count levels and documents by libyaml's events, because libyaml's composer calls itself for
-    each level and ends the process when the stack is full.
+    """Check the limits of levels and documents by libyaml's events, before libyaml's composer reads
+    the text: the composer calls itself for each level, and ends the process when the stack is full.
     """
     levels = count = 0
     for event in yaml.parse(text, _Loader):
@@ -119,7 +119,7 @@ def _line(mark: Any) -> int:
 
 
 class _Converter:
-    """Converts the nodes of one document to JSON's values."""
+    """A converter from the nodes of one document to JSON's values."""
 
     def __init__(self, loader: yaml.CSafeLoader) -> None:
         self._loader = loader
@@ -163,8 +163,8 @@ class _Converter:
         return {**inherited, **found}
 
     def _merged(self, node: Node, path: str, level: int) -> Iterator[tuple[str, Any]]:
-        """Yield the fields of a merge key's mapping, or of its list of mappings. The first of a name
-        counts.
+        """Yield the fields of a merge key's mapping, or of each mapping in its list. The caller
+        keeps the first value of each name.
         """
         for source in node.value if isinstance(node, SequenceNode) else [node]:
             value = self._value(source, path, level)

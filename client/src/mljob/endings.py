@@ -1,4 +1,6 @@
-"""How an MLJob ended, as an error: pure functions of its last state."""
+"""The errors for an MLJob that ended in another way than success, or not in time: pure functions of
+its last state.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,13 @@ from .text import plain
 from .verdict import Verdict
 
 LOG_TAIL: Final = 20
-"""How many lines of the failed task's log an error has."""
+"""The maximum number of lines of the failed task's log in an error."""
 _MAX_TEXT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """The task that failed first.
+    """The task that failed.
 
     Attributes:
         task_id: Its id.
@@ -32,7 +34,7 @@ class FailedTask:
 
 
 def failed_task(job: MLJob) -> FailedTask | None:
-    """Return the task that made the run fail, or None if no task did, or if none is known."""
+    """Return the current task if it has failed, else the first failed task in the status, or None."""
     listed = job.raw_status.get("tasks")
     tasks = [task for task in listed if isinstance(task, dict)] if isinstance(listed, list) else []
     failed = [task for task in tasks if task.get("state") == "failed"]
@@ -48,8 +50,8 @@ def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFaile
 
     Args:
         job: The MLJob.
-        verdict: How it ended.
-        log: The lines of the failed task's log that say why, if there is a way to read them.
+        verdict: How the MLJob ended: FAILED or STALLED.
+        log: The end of the failed task's log, or None if the log can't be read.
     """
     task = failed_task(job) if verdict is Verdict.FAILED else None
     kind = JobFailed if verdict is Verdict.FAILED else JobStalled
@@ -72,8 +74,9 @@ def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFaile
 
 
 def cancelled(job: MLJob) -> JobCancelled:
-    """Return the error for a cancelled MLJob. The operator cancels the run of an MLJob that is being
-    deleted, so a watch may tell of the cancellation before it tells of the deletion.
+    """Return the error for a cancelled MLJob. If the MLJob is being deleted, return the error for a
+    deletion: the operator cancels the run of such an MLJob, so a watch may report the cancellation
+    before the deletion.
     """
     if job.is_being_deleted:
         return deleted(job)

@@ -57,7 +57,7 @@ class NotFound(ApiError):
 
 
 class KindNotServed(NotFound):
-    """404: the API server does not serve the kind MLJob, because the CRDs are not installed."""
+    """404: the API server does not serve the kind, for example because the CRDs are not installed."""
 
 
 class RunApiMissing(NotFound):
@@ -69,7 +69,7 @@ class AlreadyExists(ApiError):
 
 
 class Conflict(ApiError):
-    """409: the object changed since it was read."""
+    """409: the object changed since it was read, or another object has its name now."""
 
 
 class Invalid(ApiError):
@@ -85,11 +85,11 @@ class Expired(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """429: the API server asks for fewer requests, also after the client's own retries."""
+    """429: the API server asks for fewer requests. The client's own retries did not help."""
 
 
 class Unavailable(ApiError):
-    """A 5xx status, no connection or no answer in time, also after the client's own retries."""
+    """A 5xx status, no connection, or no answer in time. The client's own retries did not help."""
 
 
 class BadAnswer(ApiError):
@@ -113,11 +113,11 @@ class JobFailed(JobError):
 
     Attributes:
         reason: The reason of the status in one CamelCase word, such as ``TaskFailed``.
-        task: The id of the task that failed first, or None if the run failed without one.
+        task: The id of the task that failed, or None if the status names no failed task.
         map_index: The index of the failed instance of a mapped task, or -1.
         error: The type and the text of the task's exception, or None.
-        log: 20 lines of the task's log, without control characters: the last ones, or those that
-            end with the traceback of the error. Empty without mljob-api.
+        log: At most 20 lines of the task's log, without control characters: the last lines, or the
+            lines up to the end of the error's traceback. Empty without mljob-api.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class JobDeleted(JobCancelled):
 
 
 class JobTimeout(JobError, TimeoutError):
-    """The MLJob did not end in time. It goes on."""
+    """The MLJob did not end in time, and continues."""
 
 
 _BY_CODE: dict[int, type[ApiError]] = {

@@ -11,44 +11,49 @@ from .text import clean_line
 SEARCHED_LINES: Final = 1_000
 """How many lines at the end of a log are searched for the traceback."""
 _MATCHED: Final = 80
-"""How many characters of the status's error a line has to have. The status cuts long errors."""
+"""How many characters of the status's error are searched for in the log. The status cuts long
+errors.
+"""
 _MESSAGE_LINES: Final = 5
 """How many further lines of an exception's message are shown."""
 _BEGINNING: Final = "Traceback (most recent call last):"
 _ENTRY: Final = re.compile(r"\A\d{4}-\d\d-\d\dT\S{1,20}Z (?:[A-Z][A-Z ]{6} |[A-Z]{8,10} )?")
-"""What mljob-api writes before the first line of each entry: its time and level."""
+"""The time and the level that mljob-api writes before the first line of each entry."""
 _AIRFLOW_FRAME: Final = re.compile(r'\s+File "[^"]{0,1000}/site-packages/airflow/[^"]{1,1000}", line \d')
 """A frame of a traceback in a file of Airflow or of one of its providers."""
 
 
 class LogEnd(NamedTuple):
-    """Lines of a log.
+    """The lines to show from the end of a log.
 
     Attributes:
         lines: The lines.
-        following: How many lines follow after them.
+        following: How many lines of the log follow after them.
     """
 
     lines: list[str]
     following: int = 0
 
     def title(self, whose: str) -> str:
-        """Return the words before the lines. ``whose`` is the log, such as ``its log``."""
+        """Return the title of the lines. ``whose`` names the log, such as ``its log``."""
         if not self.following:
             return f"The last {len(self.lines)} lines of {whose}:"
         return f"The {len(self.lines)} lines of {whose} up to the error, before {self.following} others:"
 
 
 def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEnd:
-    """Return the last lines of a log if they have the traceback of the error, else the lines that end
-    with that traceback: a task may write much after its failure. Without a traceback, these are the
-    last lines. Neighbouring frames of Airflow's own files are one line.
+    """Return the last lines of a log if they contain the traceback of the error. Otherwise, return
+    the lines up to the end of that traceback, because a task may write many lines after its
+    failure. Successive frames in Airflow's own files become one line.
+
+    If no traceback contains the error, the last traceback of the log is taken. Without a traceback,
+    the last lines are returned.
 
     Args:
         lines: The end of the log.
         limit: How many lines to return at most.
-        error: The error in the status, which tells it from tracebacks of something else. None if
-            the status has none.
+        error: The error in the status, to find its traceback among others. None if the status has
+            no error.
     """
     tracebacks = list(_tracebacks(lines))
     first = (error or "").partition("\n")[0]
@@ -64,7 +69,7 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
 
 
 def _folded(lines: Sequence[str]) -> list[str]:
-    """Return lines in which frames of Airflow that follow each other are one line."""
+    """Return the lines, with one line for each group of successive frames of Airflow."""
     made, frames, number = list[str](), list[str](), 0
 
     def taken() -> list[str]:
@@ -83,7 +88,9 @@ def _folded(lines: Sequence[str]) -> list[str]:
 
 
 def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last line of each traceback. The last one names the exception."""
+    """Yield the indexes of the first and the last line of each traceback. The last line names the
+    exception.
+    """
     begin: int | None = None
     for index, line in enumerate(lines):
         text = _text(line)
@@ -95,8 +102,9 @@ def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _end_of_message(lines: Sequence[str], at: int) -> int:
-    """Return the last line of an exception's message, which may have some lines. Lines that a task
-    has written itself are entries of their own.
+    """Return the index of the last line of an exception's message that begins at the line ``at``. A
+    message has at most five further lines. It ends before an empty line and before the next entry
+    of the log. A line that begins an entry has no further lines.
     """
     end = at
     if _ENTRY.match(clean_line(lines[at])):

@@ -35,8 +35,8 @@ class Finding:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return the question whether the most similar of the ``known`` names was meant, with a space
-    before it, or an empty text.
+    """Return the question `` (did you mean NAME?)`` with the most similar of the ``known`` names,
+    or an empty text if no name is similar.
     """
     if len(name) > MAX_COMPARED_LENGTH:
         return ""

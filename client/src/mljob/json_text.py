@@ -1,5 +1,5 @@
-"""JSON from the API server. Whoever may create an MLJob may nest its conf thousands of levels deep;
-that must not make the lists of others unreadable.
+"""JSON from the API server. A person who may create an MLJob can nest its conf thousands of levels
+deep, and the lists of other people must stay readable.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import re
 from typing import Any, Final
 
 MAX_LEVELS: Final = 200
-"""How many levels of objects and lists are read. A conf may have 32."""
+"""How many levels are read of JSON that is nested too deeply for Python. A conf may have 32."""
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON. If it is nested too deeply for Python, what is below :data:`MAX_LEVELS` levels
-    becomes null.
+    """Parse JSON. If the nesting is too deep for Python, values below :data:`MAX_LEVELS` levels
+    become null.
 
     Raises:
-        ValueError: It is not JSON.
+        ValueError: The content is not JSON.
     """
     try:
         return json.loads(content)

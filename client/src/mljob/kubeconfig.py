@@ -1,4 +1,5 @@
-"""Which cluster, user and namespace a person means: the kubeconfig, read as ``kubectl`` reads it.
+"""The kubeconfig, read as ``kubectl`` reads it: the cluster, the user and the namespace of a
+context.
 
 The files of ``KUBECONFIG`` are merged, and the first file that sets a value wins. Without the
 variable, the file is ``~/.kube/config``. Without that file, a pod uses its own ServiceAccount.
@@ -29,16 +30,18 @@ SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclass(frozen=True, slots=True)
 class ClusterConfig:
-    """What a client needs to reach a cluster as a person.
+    """The settings to reach a cluster as a user.
 
     Attributes:
         server: The URL of the API server, without a slash at its end.
+        user: The credentials of the user.
         context: The name of the context, or an empty text in a pod.
         namespace: The default namespace.
         ca: Certificates of the authorities to trust, as PEM, or None for those of the system.
         verify: Whether the server's certificate is checked.
-        server_name: The name to expect in the server's certificate, or None for that of the URL.
-        proxy: The URL of a proxy, or None to follow the environment.
+        server_name: The name to expect in the server's certificate, or None for the host of the
+            URL.
+        proxy: The URL of a proxy, or None for the proxy in the environment variables.
     """
 
     server: str
@@ -57,7 +60,8 @@ def load(
     """Return the cluster, user and namespace of a context.
 
     Args:
-        kubeconfig: A file. Default: the files of ``KUBECONFIG``, else ``~/.kube/config``.
+        kubeconfig: A file. Default: the files of ``KUBECONFIG``, else ``~/.kube/config``, else the
+            pod's ServiceAccount, if no context is given.
         context: The name of a context. Default: the current context.
         namespace: Replaces the context's namespace, which is ``default`` if it has none.
 
@@ -96,7 +100,7 @@ def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) 
 
 
 def is_loopback(server: str) -> bool:
-    """Whether the URL of a server leads to this machine."""
+    """Return whether the URL of a server leads to this machine."""
     host = urlsplit(server).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -150,8 +154,8 @@ class _RefusedYAML(Exception):
 
 
 def _parsed(text: bytes) -> Any:
-    """Parse YAML with the parser in C where there is one. It ends the process at deep nesting, and
-    a few nested merge keys make gigabytes, so both are refused before.
+    """Parse YAML, with the C parser if PyYAML has it. Deep nesting crashes the C parser, and a few
+    nested merge keys can fill the memory, so both are refused first.
     """
     import yaml
 

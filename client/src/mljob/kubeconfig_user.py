@@ -112,7 +112,12 @@ def _plugin(path: Path, given: Any) -> ExecPlugin | None:
 
 
 def data_or_file(path: Path, entry: Mapping[str, Any], key: str) -> bytes | None:
-    """Return what ``<key>-data`` holds in base64, else what the file at ``<key>`` holds."""
+    """Return the decoded base64 of the field ``<key>-data``, else the content of the file that the
+    field ``<key>`` names, else None.
+
+    Raises:
+        ConfigError: The field is not base64, or the file can't be read.
+    """
     if data := text_of(entry, f"{key}-data"):
         try:
             return base64.b64decode(data, validate=False)

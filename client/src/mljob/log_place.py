@@ -1,4 +1,4 @@
-"""Where a reader of a log is, so that it can go on after a lost connection."""
+"""The position of a reader in a log, so that the reader can continue after a lost connection."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .errors import ApiError, BadAnswer, RunApiMissing
 from .retries import MAX_TRIES, wait_seconds
 
 READ_TRIES: Final = 2
-"""How often a log is asked for that is not followed, at most."""
+"""How often a graph, or a log that is not followed, is requested at most."""
 PATIENCE_SECONDS: Final = 600.0
 """How long a reader that has begun to follow a log tries to go on, in seconds: an API server may
 restart, and a laptop's network comes back some time after its lid is opened.
 """
 LASTED_SECONDS: Final = 10.0
-"""How long a connection has to last to be no failure although it brought no line, in seconds."""
+"""How long a connection without a line must last to reset the count of failures, in seconds."""
 
 
 class LogLine(NamedTuple):
@@ -24,7 +24,8 @@ class LogLine(NamedTuple):
 
     Attributes:
         text: The line, without its line break.
-        after: The position to go on from after this line, or an empty text where it is not known.
+        after: The position after this line, where another request can continue. Empty if the
+            position is not known.
     """
 
     text: str
@@ -32,12 +33,16 @@ class LogLine(NamedTuple):
 
 
 class LogPlace:
-    """Counts the lines that were read, and says what to ask for next.
+    """The position of a reader in a log. It counts the lines that were read, and makes the next
+    query.
 
     Args:
-        params: What the first request asks for, without ``follow``.
+        params: The query of the first request, without ``follow``.
         follow: Whether the log is followed.
         after: The position to begin at, instead of the beginning.
+
+    Raises:
+        ValueError: ``after`` is not a position.
     """
 
     def __init__(self, params: Mapping[str, str], *, follow: bool, after: str = "") -> None:
@@ -53,7 +58,7 @@ class LogPlace:
         self._failures = 0
         self._failing_since: float | None = None
         self.goes_on = False
-        """Whether the answer has ended although the log goes on."""
+        """Whether mljob-api has ended the answer although the log continues."""
 
     def params(self) -> dict[str, str]:
         """Return the query of the next request."""
@@ -71,7 +76,9 @@ class LogPlace:
         self._was_open, self._opened_at = True, monotonic()
 
     def take(self, line: bytes) -> LogLine | None:
-        """Return what a line of the answer says, or None if a person needn't read it.
+        """Count a line of the answer, and return it with its position. Return None for a line that
+        only gives a position, repeats a notice of the answer before, or says that the log
+        continues.
 
         Raises:
             BadAnswer: The line has no valid position.
@@ -100,8 +107,8 @@ class LogPlace:
 
     def wait_after(self, error: ApiError) -> float | None:
         """Return how long to wait before the next request after a failure, in seconds. Return None
-        if there is to be none: the log can't go on without losing or repeating lines, or has not
-        gone on for long.
+        if no request may follow: it would lose or repeat lines, or requests have failed too often
+        or for too long.
         """
         now = monotonic()
         if self._opened_at is not None and now - self._opened_at >= LASTED_SECONDS:

@@ -66,8 +66,8 @@ def manifest(
 
 
 def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
-    """Return a conf as JSON. Of a params class, only the fields that were given are sent, so that
-    the DAG's own defaults hold for the others.
+    """Return a conf as JSON. Of a pydantic model, return only the fields that were set, so that the
+    DAG's own defaults hold for the others.
 
     Raises:
         InvalidArgument: The conf is not a JSON object.
@@ -99,10 +99,10 @@ def _unfit(conf: Any) -> str:
 
 
 def checked_name(name: str) -> str:
-    """Return a name that Kubernetes accepts for an MLJob.
+    """Return the name if Kubernetes accepts it for an MLJob.
 
     Raises:
-        InvalidArgument: It doesn't.
+        InvalidArgument: The name is too long, or has a character that is not allowed.
     """
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
         raise InvalidArgument(
@@ -118,7 +118,9 @@ def random_name(dag_id: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Return a text as a name of lower-case letters, digits and hyphens, or ``job``."""
+    """Return a text as a name of lower-case letters, digits and hyphens. Return ``job`` if the text
+    has no such character.
+    """
     ascii_text = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:MAX_NAME].rstrip("-") or "job"
 

@@ -18,7 +18,7 @@ COLUMNS = ("time", "task", "map_index", "try_number")
 
 
 def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
-    """Return a row for each report of metrics. Metrics of the names of the first columns get the
+    """Return a row for each report of metrics. A metric named like one of :data:`COLUMNS` gets the
     prefix ``metric_``.
     """
     return [
@@ -29,7 +29,9 @@ def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def rows_of_status(job: MLJob) -> list[dict[str, Any]]:
-    """Return a row for each task with metrics: those that it reported last."""
+    """Return a row with the last metrics of each task that has metrics. The time of each row is
+    that of the run's last event.
+    """
     status = job.status
     return [
         _row(status.last_event_time, task.task_id, -1, task.try_number, task.metrics)

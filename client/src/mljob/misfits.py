@@ -1,4 +1,4 @@
-"""What pydantic finds in a spec, in words that name the value and say what to write."""
+"""The errors that pydantic finds in a spec, in words that name the value and say what to write."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ from .resource import MLJob
 from .text import plain, value_text
 
 MAX_TASKS: Final = 50
-"""The maximum number of tasks that are shown."""
+"""The maximum number of tasks, and of outputs, that are shown."""
 MAX_METRICS: Final = 20
 """The maximum number of metrics of a task that are shown."""
 
 
 class Display:
-    """One place in a notebook that is written anew with each state. Outside of notebooks, a line is
-    printed for each new phase or message.
+    """The display of one MLJob in a notebook, which is updated in place with each state. Outside of
+    notebooks, a line is printed whenever the text of :func:`job_line` changes.
     """
 
     def __init__(self, job: MLJob) -> None:
@@ -27,7 +27,7 @@ class Display:
         self.update(job)
 
     def update(self, job: MLJob) -> None:
-        """Show another state."""
+        """Show a new state of the MLJob."""
         if self._handle is None:
             self._print(job)
             return

@@ -26,7 +26,8 @@ RETRY_REQUESTED_AT: Final = "mljob.dev/retry-requested-at"
 
 
 class MLJob:
-    """One state of an MLJob. Two states are equal if they have the same uid and resource version.
+    """One state of an MLJob. Two states are equal if they have the same uid, name and resource
+    version.
 
     Attributes:
         raw: The object as JSON. Don't change it.
@@ -155,8 +156,8 @@ class MLJob:
 
     @property
     def sentence(self) -> str:
-        """The message without the command of kubectl at its end that retries a failed MLJob, because
-        this package has shorter ways to retry it.
+        """The message without the kubectl command at its end that retries a failed MLJob: this
+        package has shorter ways to retry.
         """
         return without_how_to_retry(self.message, self.namespace, self.name)
 
@@ -168,7 +169,7 @@ class MLJob:
         return {_string(entry.get("type")): entry for entry in found}
 
     def is_true(self, condition: str) -> bool:
-        """Whether a condition of this type is True."""
+        """Return whether a condition of this type is True."""
         return self.conditions.get(condition, {}).get("status") == "True"
 
 

@@ -1,4 +1,7 @@
-"""When a request is tried again, and after how long. Source: client-go, ``rest/with_retry.go``."""
+"""The rules of retries: which requests are sent again, and after how long.
+
+Source: client-go, ``rest/with_retry.go``.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _READ_AGAIN: Final = frozenset({500, 502, 503, 504})
 
 
 def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: bool) -> bool:
-    """Whether a refused request is sent again.
+    """Return whether a refused request is sent again.
 
     Args:
         code: The HTTP status.
@@ -28,8 +31,9 @@ def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: b
 
 
 def wait_seconds(failures: int, retry_after: float | None = None) -> float:
-    """Return how long to wait after a number of failures in a row, in seconds: what the server
-    asks, else 0.2, 0.4 and so on up to 30, with jitter so that many clients don't come at once.
+    """Return how long to wait after a number of failures in a row, in seconds. The wait is 0.2
+    after the first failure and doubles with each further failure up to 30. A longer ``retry_after``
+    replaces it, up to 30. Jitter adds at most a quarter, so that many clients don't come at once.
     """
     asked = min(retry_after, MAX_WAIT_SECONDS) if retry_after is not None else 0.0
     own: float = min(_FIRST_SECONDS * 2 ** min(failures - 1, 20), MAX_WAIT_SECONDS)
@@ -37,7 +41,9 @@ def wait_seconds(failures: int, retry_after: float | None = None) -> float:
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of the header ``Retry-After``. The API server sends no dates in it."""
+    """Return the seconds of the header ``Retry-After``, or None without a valid number. The API
+    server sends no dates in this header.
+    """
     try:
         seconds = float(headers.get("retry-after", ""))
     except ValueError:

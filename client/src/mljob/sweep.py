@@ -18,7 +18,7 @@ SWEEP_LABEL: Final = "mljob.dev/sweep"
 POINT: Final = "mljob.dev/sweep-point"
 """The annotation that says which values an MLJob of a sweep has, for people: ``epochs=5 lr=0.1``."""
 MAX_POINT_TEXT: Final = 1_000
-"""The maximum number of characters of that annotation."""
+"""The maximum number of characters of the annotation :data:`POINT`."""
 MAX_POINTS: Final = 500
 """The maximum number of MLJobs of a sweep."""
 MAX_SWEEP_NAME: Final = 63
@@ -52,7 +52,8 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
         grid: The values of each param: all combinations are points. Or a list of points.
 
     Raises:
-        InvalidArgument: The grid has no points, too many, or a point twice.
+        InvalidArgument: The grid has no points, too many points, the same point twice, or a value
+            that is not JSON.
     """
     points = [Point(_name(sweep, params), params) for params in _combinations(grid)]
     if not points:
@@ -63,10 +64,11 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
 
 
 def checked_sweep_name(name: str) -> str:
-    """Return a name that can be the value of a label.
+    """Return the name if a sweep can have it: lower-case letters, digits and single hyphens, at
+    most 63 characters.
 
     Raises:
-        InvalidArgument: It can't.
+        InvalidArgument: The name has another form.
     """
     if name != slug(name) or len(name) > MAX_SWEEP_NAME:
         raise InvalidArgument(

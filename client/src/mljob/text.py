@@ -13,8 +13,8 @@ from typing import Any
 _ANSI = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)|\x9b[0-?]*[ -/]*[@-~]?"
 )
-"""Escape sequences of ECMA-48: CSI, the strings (OSC, DCS, SOS, PM, APC), and the two-character
-ones.
+"""Escape sequences of ECMA-48: CSI, the strings (OSC, DCS, SOS, PM, APC), and sequences of two
+characters.
 """
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 """Categories of Unicode that show nothing, or move other characters."""
@@ -52,8 +52,8 @@ def clean_line(line: str) -> str:
 
 
 def value_text(value: Any, limit: int) -> str:
-    """Return a JSON value on one line, as :func:`plain`: numbers with six digits, an empty text for
-    None.
+    """Return a JSON value on one line, cut as by :func:`plain`. A float has six significant digits,
+    and None becomes an empty text.
     """
     if value is None:
         return ""

@@ -15,7 +15,8 @@ def tls_context(config: ClusterConfig, credential: Credential) -> ssl.SSLContext
     """Return the TLS context for requests to a cluster.
 
     Raises:
-        ConfigError: A certificate or a key is not PEM, or they don't belong together.
+        ConfigError: A certificate or a key is not PEM, they don't belong together, or the key is
+            encrypted.
     """
     try:
         context = ssl.create_default_context(cadata=config.ca.decode("ascii", "replace") if config.ca else None)

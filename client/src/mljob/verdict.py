@@ -1,8 +1,10 @@
-"""Whether an MLJob has ended, and how: what ``wait`` waits for, as a pure function of one state.
+"""The verdict on an MLJob: whether and how it has ended, as a pure function of one state. ``wait``
+waits for a verdict.
 
-An MLJob has a verdict when its operator says that nothing follows by itself: the status describes
-the newest spec, no requested retry is still to come, and the condition Reconciling is not True.
-Suspended is no verdict, because somebody resumes the MLJob.
+An MLJob has a verdict when its operator does nothing more by itself: the status describes the
+newest spec, no requested retry is pending, and the condition Reconciling is not True. The verdict
+Cancelled is final, so it needs none of these. A suspended MLJob has no verdict, because somebody
+resumes it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ _MAX_RETRY_REQUEST = 253
 
 
 class Verdict(StrEnum):
-    """How an MLJob ended."""
+    """The way in which an MLJob ended."""
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -40,20 +42,20 @@ def verdict_of(job: MLJob) -> Verdict | None:
 
 
 def retry_is_pending(job: MLJob) -> bool:
-    """Whether a retry was requested that no attempt handles yet."""
+    """Return whether a retry was requested that no attempt handles yet."""
     requested = job.annotations.get(RETRY_REQUESTED_AT, "")[:_MAX_RETRY_REQUEST]
     return bool(requested) and requested != job.raw_status.get("lastHandledRetry")
 
 
 def retry_waits(job: MLJob) -> bool:
-    """Whether the MLJob has ended, and its requested retry has not begun: the status is that of the
-    attempt before.
+    """Return whether the MLJob has ended, and its requested retry has not begun: the status still
+    describes the attempt before.
     """
     return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
 
 
 def retry_is_suspended(job: MLJob) -> bool:
-    """Whether a requested retry waits until the MLJob is resumed."""
+    """Return whether a requested retry waits until the MLJob is resumed."""
     return retry_is_pending(job) and job.raw_spec.get("suspend") is True
 
 

@@ -11,8 +11,9 @@ Airflow workers install this package, so pydantic is its only dependency.
 - :mod:`mljob_contract.backfill_marker`: the conf key that links a backfill's runs to an MLJob.
 - :mod:`mljob_contract.events`: the messages on the Kafka topic of events.
 - :mod:`mljob_contract.run_api`: the API group of an MLJob's run, ``run.mljob.dev``.
-- :mod:`mljob_contract.history`: the events of a run, as that group answers.
-- :mod:`mljob_contract.graph`: the tasks of a run and their edges, as that group answers.
+- :mod:`mljob_contract.history`: the response with the events of a run.
+- :mod:`mljob_contract.graph`: the response with the tasks of a run and their edges.
+- :mod:`mljob_contract.param_schema`: a keyword in the JSON Schemas of a DAG's params.
 - :mod:`mljob_contract.reports`: the messages of the monitoring DAGs.
 - :mod:`mljob_contract.message`: the base class of events and reports.
 - :mod:`mljob_contract.airflow_id`: the ids that Airflow allows for DAGs and tasks.

@@ -2,9 +2,9 @@
 which MLJobs can run, and how the operator reaches this Airflow.
 
 The platform team owns AirflowInstances. They are cluster-scoped, like an IngressClass or a
-StorageClass. An MLJob names an AirflowInstance in ``spec.airflowRef``. If it names none, the MLJob
-runs in the AirflowInstance that is annotated as the default. As in :mod:`.mljob`, ``make generate``
-writes the CRD from these models, and ``kubectl explain`` shows the docstrings.
+StorageClass. An MLJob names an AirflowInstance in ``spec.airflowRef``. An MLJob that names no
+AirflowInstance runs in the AirflowInstance that is annotated as the default. As in :mod:`.mljob`,
+``make generate`` writes the CRD from these models, and ``kubectl explain`` shows the docstrings.
 
 Sources: the Kubernetes API conventions; StorageClass for the annotation of the default and for
 which of several defaults counts; metav1.LabelSelector; cert-manager's ClusterIssuer for the

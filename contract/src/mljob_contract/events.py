@@ -1,9 +1,10 @@
 """The events that ``mljob_airflow`` sends to the Kafka topic.
 
-The value of a message is one JSON object. Its key is ``<dag_id>/<run_id>``, so that the events of
-one run are in one partition, in order. The Kafka headers are the CloudEvents 1.0 attributes in
-binary mode, with the names of the CloudEvents Kafka protocol binding: ``ce_specversion``,
-``ce_id``, ``ce_source``, ``ce_type``, ``ce_time``, ``ce_subject`` and ``content-type``.
+The value of a message is one JSON object. The key of a message is ``<dag_id>/<run_id>``, so that
+the events of one run are in one partition, in order. The Kafka headers are the CloudEvents 1.0
+attributes in binary mode, with the names of the CloudEvents Kafka protocol binding:
+``ce_specversion``, ``ce_id``, ``ce_source``, ``ce_type``, ``ce_time``, ``ce_subject`` and
+``content-type``.
 
 The field ``event`` distinguishes two kinds of messages. A :class:`TaskEvent` describes a task
 instance, and a :class:`RunCancellation` describes what the cancellation DAG did to a run.
@@ -72,8 +73,8 @@ def _limit_metrics(value: object) -> object:
 
 
 class EventName(StrEnum):
-    """What happened to a task instance. The name has the state that the task instance entered, or
-    ``progress`` for a report of the running task.
+    """The name of an event about a task instance. The name ends in the state that the task instance
+    entered, or in ``progress`` for a report of the running task.
     """
 
     TASK_RUNNING = "task_instance.running"
@@ -82,7 +83,7 @@ class EventName(StrEnum):
     TASK_SKIPPED = "task_instance.skipped"
     TASK_UP_FOR_RETRY = "task_instance.up_for_retry"
     TASK_PROGRESS = "task_instance.progress"
-    """A report of a running task. It has ``progress``, ``metrics`` or both."""
+    """A report of a running task. The event has ``progress``, ``metrics`` or both."""
 
 
 class MLJobRef(Message):
@@ -95,7 +96,7 @@ class MLJobRef(Message):
 
 
 class TaskError(Message):
-    """Why a task failed."""
+    """The error with which a try of a task failed."""
 
     type: Text
     """The class of the exception, for example ``ValueError``."""
@@ -189,8 +190,8 @@ CANCELLATION_EVENT: Final = "dag_run.cancellation"
 
 
 class RunCancellation(Message):
-    """What the cancellation DAG did to one run. Each try of the DAG's task sends one message for
-    each run to cancel.
+    """The result of the cancellation DAG for one run. Each try of the DAG's task sends one message
+    for each run to cancel.
     """
 
     mljob_version: Literal[1] = 1

@@ -1,5 +1,5 @@
-"""The graph of an MLJob's run, as ``mljobs/graph`` of ``run.mljob.dev`` answers: the tasks of its
-DAG with their states, and the edges between them.
+"""The response of the subresource ``mljobs/graph`` of ``run.mljob.dev``. The response has the graph
+of an MLJob's run: the tasks of its DAG with their states, and the edges between these tasks.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class GraphTask(ResourceModel):
     mapped: MappedTasks | None = None
     """The instances of the task. Present for a mapped task that Airflow has expanded."""
     counts: str | None = None
-    """How many instances of a mapped task have succeeded, and how many there are: 12/40. Skipped
-    instances count as succeeded. Present with ``mapped``."""
+    """How many instances of a mapped task have succeeded, and how many instances the task has, such
+    as 12/40. Skipped instances count as succeeded. Present with ``mapped``.
+    """
 
 
 class GraphEdge(ResourceModel):
@@ -71,9 +72,12 @@ class RunGraph(ResourceModel):
     """Airflow's state of the run: queued, running, success or failed. Absent before Airflow has the
     run."""
     tasks: list[GraphTask] = Field(default_factory=list)
-    """The tasks, upstream tasks first; tasks of equal depth by id. Tasks that were removed from the
-    DAG after the run started come last, without edges."""
+    """The tasks, with upstream tasks first. Tasks of equal depth are sorted by id. Tasks that were
+    removed from the DAG after the run started come last, without edges.
+    """
     edges: list[GraphEdge] = Field(default_factory=list)
     """The dependencies between tasks of this graph."""
     tasks_omitted: Annotated[int, Field(ge=0)] = 0
-    """How many tasks are missing, because the DAG has more than a graph can have."""
+    """How many tasks are missing in ``tasks``, because the run has more tasks than a graph can
+    have.
+    """

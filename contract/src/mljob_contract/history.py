@@ -1,15 +1,17 @@
-"""The history of an MLJob's run, as ``mljobs/events`` of ``run.mljob.dev`` answers.
+"""The response of the subresource ``mljobs/events`` of ``run.mljob.dev``: the history of an MLJob's
+run.
 
-The answer is JSON lines (``application/x-ndjson``): each line is one :data:`HistoryEntry`. An empty
-line is a heartbeat, which keeps idle connections open; readers skip it. The last line of a complete
-answer is a :class:`HistoryEnd`. An answer without that line was cut off, and the reader asks again.
+The response has the format JSON lines (``application/x-ndjson``): each line is one
+:data:`HistoryEntry`. An empty line is a heartbeat, which keeps idle connections open. Readers skip
+heartbeats. The last line of a response is a :class:`HistoryEnd`. If this line is missing, the
+response was cut off, and the reader must repeat the request.
 
-The Kubernetes API server ends each GET of events after a minute. So an answer that isn't complete
-after 50 seconds ends with the reason ``Limit`` and a cursor, and the reader goes on from the
-cursor. A watch (``run_path`` with ``watch=True``) goes on for hours.
+The Kubernetes API server ends each GET of events after a minute. So a response that isn't complete
+after 50 seconds ends with the reason ``Limit`` and a cursor, and the next request of the reader
+begins at the cursor. A watch (``run_path`` with ``watch=True``) can last for hours.
 
 Entries come in the order of the Kafka partition. Kafka may deliver an event twice, so a reader that
-counts entries compares them first.
+counts entries must first remove equal entries.
 """
 
 from __future__ import annotations
@@ -37,17 +39,18 @@ TryNumber = Annotated[int, Field(ge=0, le=MAX_INT)]
 
 
 class _Entry(ResourceModel):
-    """What all entries that come from Airflow have in common."""
+    """The common fields of all entries that come from Airflow."""
 
     time: Time
-    """When it happened, by the clock of its producer, with a time zone."""
+    """The time of the change or of the report, by the clock of the producer, with a time zone."""
     source: StatusSource
-    """Kafka: read from the topic of events. REST: read from Airflow's REST API, which knows the
-    newest try of each task only."""
+    """Kafka: read from the topic of events. REST: read from Airflow's REST API, from which only the
+    newest try of each task is read.
+    """
 
 
 class _TaskEntry(_Entry):
-    """What all entries of a task instance have in common."""
+    """The common fields of all entries of a task instance."""
 
     task_id: AirflowId
     """The id of the task in its DAG, with the ids of its groups."""
@@ -59,7 +62,7 @@ class _TaskEntry(_Entry):
 
 
 class RunChange(_Entry):
-    """The run entered a state."""
+    """A change of the run's state."""
 
     kind: Literal["run"] = "run"
     """Distinguishes the kinds of entries."""
@@ -68,7 +71,7 @@ class RunChange(_Entry):
 
 
 class EntryError(ResourceModel):
-    """Why a try of a task failed."""
+    """The error with which a try of a task failed."""
 
     type: str | None = None
     """The class of the exception, for example ValueError. Absent if Airflow does not report it."""
@@ -77,7 +80,7 @@ class EntryError(ResourceModel):
 
 
 class TaskChange(_TaskEntry):
-    """A task instance entered a state."""
+    """A change of a task instance's state."""
 
     kind: Literal["task"] = "task"
     """Distinguishes the kinds of entries."""
@@ -92,7 +95,7 @@ class TaskChange(_TaskEntry):
 
 
 class ProgressReport(_TaskEntry):
-    """A running task reported how much of its work is done."""
+    """A report of a running task about its progress."""
 
     kind: Literal["progress"] = "progress"
     """Distinguishes the kinds of entries."""
@@ -101,7 +104,7 @@ class ProgressReport(_TaskEntry):
 
 
 class MetricsReport(_TaskEntry):
-    """A running task reported numbers: one point of each curve."""
+    """A report of a running task with its metrics."""
 
     kind: Literal["metrics"] = "metrics"
     """Distinguishes the kinds of entries."""
@@ -110,7 +113,7 @@ class MetricsReport(_TaskEntry):
 
 
 class EndReason(StrEnum):
-    """Why an answer ends."""
+    """The reason why a response ends."""
 
     COMPLETE = "Complete"
     """All entries up to now were sent. With ``follow``, the run has ended too."""
@@ -121,21 +124,22 @@ class EndReason(StrEnum):
 
 
 class HistoryEnd(ResourceModel):
-    """The last line of an answer."""
+    """The entry that ends a response."""
 
     kind: Literal["end"] = "end"
     """Distinguishes the kinds of entries."""
     reason: EndReason
-    """Why the answer ends."""
+    """The reason why the response ends."""
     message: str = ""
-    """The same in a sentence, with what to do."""
+    """The reason in a sentence, and what to do next."""
     cursor: str | None = None
-    """The position after the last entry. A request with the parameter ``after`` set to this text
-    goes on from there. Absent without Kafka."""
+    """The position after the last entry. If a request has this text as its parameter ``after``, the
+    response begins at this position. Absent without Kafka.
+    """
 
 
 class HistoryNotice(ResourceModel):
-    """Something that a reader of the history has to know, such as a gap in it."""
+    """A notice for the reader of the history, for example that events are missing."""
 
     kind: Literal["notice"] = "notice"
     """Distinguishes the kinds of entries."""
@@ -152,7 +156,7 @@ _ENTRY: Final[TypeAdapter[HistoryEntry]] = TypeAdapter(HistoryEntry)
 
 
 def parse_entry(line: str | bytes) -> HistoryEntry | None:
-    """Read a line of the history.
+    """Return the entry in a line of the history.
 
     Returns:
         The entry, or None for a heartbeat, and for an entry of a kind that this version does not
@@ -176,7 +180,7 @@ def parse_entry(line: str | bytes) -> HistoryEntry | None:
 
 
 def entry_line(entry: HistoryEntry) -> bytes:
-    """Write an entry as a line of the history, with its line break. Fields without a value are left
-    out.
+    """Return an entry as a line of the history, with the line break. Fields without a value are
+    left out.
     """
     return entry.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 ADDITIONAL_PARAMS = "x-mljob-additional-params"
 """If a param's schema has this keyword with the value false, a conf of the DAG must have no other
-keys than the DAG's params. The keyword is to a conf what ``additionalProperties`` of JSON Schema is to an object.
-Validators ignore keywords that they don't know (JSON Schema 2020-12, Core, section 6.5).
+keys than the DAG's params. So the keyword works for a conf as ``additionalProperties`` of JSON
+Schema works for an object. Validators ignore keywords that they don't know (JSON Schema 2020-12,
+Core, section 6.5).
 """

@@ -61,7 +61,7 @@ class FindingKind(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """The severity of a finding."""
 
     INFO = "info"
     """The web page shows the finding. Nobody is notified."""
@@ -77,12 +77,12 @@ class Severity(StrEnum):
 
 
 class Finding(Message):
-    """One problem."""
+    """One problem that a check of Airflow has found."""
 
     kind: FindingKind
     """The kind of problem."""
     subject: str
-    """What has the problem: the id of a DAG, a task as ``dag.task``, a file or a pool."""
+    """The object that has the problem: the id of a DAG, a task as ``dag.task``, a file or a pool."""
     variant: str | None = None
     """The fingerprint of an error. The fingerprint distinguishes several findings of one kind about
     one subject. None for other findings.

@@ -17,7 +17,7 @@ RUN_GROUP: Final = "run.mljob.dev"
 RUN_VERSION: Final = "v1alpha1"
 """The version of the API group."""
 RUN_API_VERSION: Final = f"{RUN_GROUP}/{RUN_VERSION}"
-"""The value of ``apiVersion`` in answers."""
+"""The value of ``apiVersion`` in responses."""
 
 
 class RunSubresource(StrEnum):
@@ -35,21 +35,22 @@ class RunSubresource(StrEnum):
 
 
 LOG_NOTICE: Final = "### mljob-api: "
-"""Begins a line that mljob-api itself has written into a log, such as the reason why the log ends.
-No line of a task begins so: mljob-api writes a space before such a line.
+"""The beginning of a line that mljob-api itself has written into a log, such as the reason why the
+log ends. If a line of a task begins with this text, mljob-api writes a space before the line.
 """
 LOG_GOES_ON: Final = f"{LOG_NOTICE}The log has been followed for as long as mljob-api does. Ask again to go on."
-"""The last line of an answer with a followed log that has not ended."""
+"""The last line of a response if the log was followed for the maximum time and has not ended."""
 LOG_POSITION: Final = f"{LOG_NOTICE}position "
-"""Begins a line with the :class:`LogPosition` of the line after it. Such lines are in answers to
-requests with ``positions=true``, wherever the position is not the one after the line before.
+"""The beginning of a line with the :class:`LogPosition` of the next line. Responses to requests
+with ``positions=true`` have such a line before the first line of a log, and before each line that
+does not directly follow the previous line of the log.
 """
 _LOG_POSITION = re.compile(r"([0-9]{1,10})/([\w.-]{1,250})/(-1|[0-9]{1,10})/([0-9]{1,10})/([0-9]{1,15})")
 
 
 class LogPosition(NamedTuple):
-    """The position of a line in the logs of a run, with which another request can go on: the value
-    of the parameter ``after``.
+    """The position of a line in the logs of a run. A later request can begin at this line, with the
+    position as its parameter ``after``.
 
     Attributes:
         attempt: The attempt of the MLJob.
@@ -71,7 +72,7 @@ class LogPosition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LogPosition:
-        """Read a position.
+        """Return the position in a text.
 
         Raises:
             ValueError: The text is no position.
@@ -90,7 +91,7 @@ def run_path(namespace: str, name: str, subresource: RunSubresource, *, watch: b
         namespace: The namespace of the MLJob.
         name: The name of the MLJob.
         subresource: The subresource.
-        watch: Whether the answer goes on until the run has ended. Only events can be watched. The
+        watch: Whether the response lasts until the run has ended. Only events can be watched. The
             log is followed with the parameter ``follow``.
     """
     prefix = "watch/" if watch else ""

@@ -38,13 +38,12 @@ class RunId:
     """The parts of a dag run id.
 
     Attributes:
-        prefix: A label of at most 16 lower-case letters, digits and hyphens. It distinguishes
-            clusters that share one Airflow.
+        prefix: A label of at most 16 lower-case letters, digits and hyphens. The prefix
+            distinguishes clusters that share one Airflow.
         namespace: The namespace of the MLJob.
         name: The name of the MLJob, which may contain dots.
-        digest: Ten characters of base32. They are a hash of the MLJob's uid. With runPolicy
-            OncePerSpec, they are a hash of the MLJob's namespace, name and spec
-            (``mljob_operator.core.mljob.identity``).
+        digest: Ten characters of base32: a hash of the MLJob's uid, or with runPolicy OncePerSpec a
+            hash of the MLJob's namespace, name and spec (``mljob_operator.core.mljob.identity``).
         attempt: The number of the run, from 1 for the first run of the MLJob.
     """
 

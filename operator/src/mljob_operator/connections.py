@@ -1,5 +1,5 @@
-"""Makes what the processes of this package connect with: the adapters of Airflows and the
-properties for Kafka. The operator and mljob-api read the same settings for both.
+"""Makes the adapters of Airflows and the properties for Kafka, with which the processes of this
+package connect. The operator and mljob-api use the same settings for both.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class AirflowConnections:
     Args:
         settings: The settings of the process.
         meter: Records each operation of the adapters.
-        gate: Lets requests that change something pass only while the process is the leader. None:
-            the process only reads.
+        gate: Lets requests that change something pass only while the process is the leader. If
+            None, no request that changes something is sent.
     """
 
     def __init__(self, settings: Settings, meter: RequestMeter, gate: Gate | None = None) -> None:
@@ -93,8 +93,9 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def refused_by_kafka(settings: Settings) -> list[str]:
-    """Return a list with one sentence: why librdkafka refuses the settings, and which environment
-    variables are the cause. Return an empty list if librdkafka accepts the settings.
+    """Return a list with one sentence: why librdkafka refuses the settings and which environment
+    variables are the cause, or which package is not installed. Return an empty list if librdkafka
+    accepts the settings or the settings name no brokers.
     """
     if settings.kafka_bootstrap_servers is None:
         return []
@@ -110,6 +111,6 @@ def refused_by_kafka(settings: Settings) -> list[str]:
 
 
 def print_problems(problems: Sequence[str], process: str = "The operator") -> int:
-    """Print the problems of the settings, and return the exit code 2."""
+    """Print the problems of the settings to standard error, and return the exit code 2."""
     print(f"{process}'s settings are wrong:", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)  # noqa: T201
     return 2

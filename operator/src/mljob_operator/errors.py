@@ -14,7 +14,8 @@ policy.
     │   ├── AirflowUnsupported      the Airflow is too old: retried slowly, it may be upgraded
     │   ├── AirflowInstanceNotFound the run's AirflowInstance does not exist: retried, it may be
     │   │                           created again
-    │   ├── AirflowInstanceNotReady the operator has no credentials for the AirflowInstance: retried
+    │   ├── AirflowInstanceNotReady the AirflowInstance can't be used, for example because its Secret
+    │   │   │                       is missing: retried
     │   │   └── InvalidCredentials  its Secret holds values that can't be sent
     │   ├── DagNotFound             retried: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retried: the DAG may be fixed
@@ -36,6 +37,7 @@ policy.
         ├── StoreUnavailable        the Kubernetes API gives no answer: retried
         ├── Refused                 the Kubernetes API refuses the written object as invalid: the
         │                           status is built again from Airflow's answers, slowly
+        ├── FieldsDropped           the CRD lacks fields of the written object: retried slowly
         ├── NotLeading              this process is not the leader, or not any more: it changes
         │                           nothing
         ├── Conflict                another client wrote first: read and decide again at once
@@ -52,8 +54,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 SPREAD = 0.2
-"""The random share of a delay. It makes requests that failed at the same time retry at different
-times.
+"""The random share of a delay, as a fraction of the delay. With this share, requests that failed at
+the same time are retried at different times.
 """
 
 
@@ -62,7 +64,7 @@ class OperatorError(Exception):
 
     Attributes:
         reason: The reason in conditions and Events, in one CamelCase word.
-        stalls: Whether waiting alone can't help, because a user has to change the spec or the DAG.
+        stalls: Whether the request can succeed only after a user has changed the spec or the DAG.
         first_delay: The time before the first retry, in seconds. Each further retry doubles the
             delay.
         longest_delay: The longest delay, in seconds. A longer ``retry_after`` takes precedence.
@@ -94,8 +96,9 @@ class AirflowUnavailable(AirflowError):
     from Airflow.
 
     Attributes:
-        of_one_request: Whether Airflow answered 500, which may be caused by this request, for
-            example by its DAG. Airflow may answer other requests.
+        of_one_request: Whether this request alone may be the cause, for example because its DAG
+            makes Airflow answer 500, or because Airflow has not sent a whole log. Airflow may
+            answer other requests.
     """
 
     reason = "AirflowUnavailable"
@@ -242,7 +245,9 @@ class LogicalDateTaken(AirflowError):
 
 
 class ValidationFailed(AirflowError):
-    """Airflow refused the run: its conf does not fit the DAG's params."""
+    """Airflow or the operator refused the run, for example because its conf does not fit the DAG's
+    params.
+    """
 
     reason = "ValidationFailed"
     stalls = True
@@ -251,7 +256,9 @@ class ValidationFailed(AirflowError):
 
 
 class ReferenceMissing(OperatorError):
-    """An object that ``spec.confFrom`` names does not exist, can't be read or has invalid data."""
+    """An object that ``spec.confFrom`` or credentials name does not exist, can't be read or has
+    invalid data.
+    """
 
     reason = "ReferenceMissing"
     first_delay = 2.0

@@ -6,8 +6,9 @@ object would make the whole list of MLJobs unreadable.
 
 Up to Python 3.11, the recursion limit counts the levels of C code too. Since Python 3.12, C code
 has a limit of its own, which can't be changed: 1,497 levels in Python 3.12.1, and 9,998 in 3.13.
-``json`` has a scanner and an encoder in Python beside those in C, and for them the recursion limit
-counts. They are slower, so they are used for what is too deep for C only.
+``json`` has a scanner and an encoder in C, and also a scanner and an encoder in Python. The
+recursion limit applies to the Python code. The Python code is slower, so it is used only for values
+that are too deep for the C code.
 
 Source: Python's documentation, "What's New In Python 3.12", ``sys.setrecursionlimit``.
 """
@@ -31,7 +32,9 @@ calls per level, which take memory from the heap.
 
 
 def allow_deep_json() -> None:
-    """Raise the recursion limit of this process, and let ``json`` use what the limit counts for."""
+    """Raise the recursion limit of this process. Since Python 3.12, also let ``json`` use its
+    Python code for values that are too deep for its C code.
+    """
     if sys.version_info < (3, 12):
         sys.setrecursionlimit(RECURSION_LIMIT)
         return
@@ -55,7 +58,9 @@ def _with_fallback(fast: Callable[..., Any], deep: Callable[..., Any]) -> Callab
 
 
 class _DeepEncoder(json.JSONEncoder):
-    """The encoder in C, and for values that are too deep for it, the encoder in Python."""
+    """An encoder that uses the encoder in C, or the encoder in Python for values that are too deep
+    for C.
+    """
 
     def encode(self, o: Any) -> str:
         """Return the value as JSON."""

@@ -99,8 +99,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(log_format: str, log_level: str) -> None:
-    """Log to standard error. The log has the operator's own messages of ``log_level`` and above,
-    and messages of libraries of level warning and above.
+    """Configure the log of the process, which goes to standard error. The log has the operator's
+    own messages of ``log_level`` and above, and messages of libraries of level warning and above.
+    With ``log_format`` ``json``, each line is a JSON object. With any other ``log_format``, the
+    lines are plain text.
     """
     handler = logging.StreamHandler()
     if log_format == "json":

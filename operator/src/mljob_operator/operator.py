@@ -37,7 +37,8 @@ def now() -> datetime:
 
 
 class Operator:
-    """All parts of the operator that act, except kopf. They exist while the process is the leader.
+    """All parts of the operator that act, except kopf. These parts exist while the process is the
+    leader.
 
     Args:
         settings: The operator's settings.
@@ -45,7 +46,7 @@ class Operator:
         watches: The client for watches of single objects.
         authentication: Records the HTTP status of each answer of the Kubernetes API.
         metrics: The metrics of the process.
-        tracer: Exports the traces of attempts. None: traces are off.
+        tracer: Exports the traces of attempts. None if traces are off.
         gate: Lets requests that change something pass only while the process is the leader.
         name: A unique name of the process and of this period of leadership.
     """
@@ -92,11 +93,11 @@ class Operator:
         """Whether a background task has ended by itself."""
 
     async def start(self) -> None:
-        """List all AirflowInstances and MLJobs, and then start to read the events and the change
+        """List all AirflowInstances and MLJobs, and then start reading the events and the change
         feeds.
 
-        The requests for the lists are repeated until the Kubernetes API answers. If the operator
-        is told to settle meanwhile, no reader is started.
+        The requests for the lists are repeated until the Kubernetes API answers. If :meth:`settle`
+        is called meanwhile, no reader is started.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
@@ -109,7 +110,7 @@ class Operator:
         self._started = True
 
     async def settle(self) -> None:
-        """Stop to act: start no further step, and wait for the steps that are being taken.
+        """Stop acting: start no further step of an MLJob, and wait for the steps in progress.
 
         The readers of the sources end meanwhile. This method may be called in any state. Further
         calls have no effect.
@@ -124,7 +125,7 @@ class Operator:
             await self._parts.settle()
 
     async def stop(self) -> None:
-        """Stop to act, wait for the readers of the sources, and close the connections.
+        """Stop acting, wait for the readers of the sources, and close the connections.
 
         This method may be called in any state. Further calls have no effect.
         """

@@ -1,8 +1,9 @@
 """A process of the operator: it competes for the Lease, and acts while it is the leader.
 
-What lasts as long as the process is here: the HTTP endpoints, the heartbeat, and the election. The
-parts that act are made anew for each term (:class:`.Operator`), so that nothing of a term that is
-over can act in the next one.
+This module has the parts that last as long as the process: the HTTP endpoints, the heartbeat, and
+the election. A term is a period for which the process is the leader. The parts that act
+(:class:`.Operator`) are created again for each term, so that no part of an earlier term can act in
+a later term.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ async def run(settings: Settings) -> None:
     """Run the operator until a signal tells it to end.
 
     Raises:
-        CannotStart: The operator can't listen on the port, has no address of the Kubernetes API,
-            another operator claims the same, or the SDK for traces is not installed.
+        CannotStart: The operator can't listen on the port, no configuration says how to reach the
+            Kubernetes API, another operator has claims that conflict with this operator's claims,
+            or the SDK for traces is not installed.
     """
     process = Process(settings)
     try:
@@ -74,8 +76,9 @@ class Process:
         """Act in each term of this process, until a signal tells it to end.
 
         Raises:
-            CannotStart: The operator can't listen on the port, has no address of the Kubernetes
-                API, or another operator claims the same.
+            CannotStart: The operator can't listen on the port, no configuration says how to reach
+                the Kubernetes API, or another operator has claims that conflict with this
+                operator's claims.
         """
         handle_signals(self._stop.set)
         await self.listen()
@@ -107,7 +110,7 @@ class Process:
         """Return the parts that act in a term.
 
         Raises:
-            CannotStart: Nothing says how to reach the Kubernetes API.
+            CannotStart: No configuration says how to reach the Kubernetes API.
         """
         assert term.lease.holder is not None
         self._operator = Operator(
@@ -123,7 +126,9 @@ class Process:
         return self._operator
 
     def is_alive(self) -> bool:
-        """Return whether the kubelet should leave the process alone (``/livez``)."""
+        """Return whether the process is alive (``/livez``). If not, the kubelet restarts the
+        process.
+        """
         return (
             not (self._operator is not None and self._operator.has_defect)
             and not self._authentication.must_restart
@@ -131,8 +136,8 @@ class Process:
         )
 
     def is_ready(self) -> bool:
-        """Return whether the process does its work (``/readyz``): as the leader it watches
-        everything, or it stands by.
+        """Return whether the process is ready (``/readyz``). A leader is ready when it watches
+        everything. Any other process is ready when it stands by.
         """
         if self._stop.is_set() or self._election is None:
             return False
@@ -159,8 +164,8 @@ class Process:
         election, operator = self._election, await self.make_operator(term)
 
         async def leave() -> None:
-            """Stop to act. Then let another process take the Lease before the connections are
-            closed, which may take seconds.
+            """Stop acting when the term is over. Then let another process take the Lease, and close
+            the connections. Closing the connections may take seconds.
             """
             await over.wait()
             await operator.settle()

@@ -60,7 +60,7 @@ class Ports:
         subscribe: Creates the consumer of a topic. The first argument is the topic. The consumer
             calls the second argument with the new state of its connection to the brokers, each time
             the state changes, and with None when the consumer is closed.
-        tracer: Exports the traces of attempts. None: traces are off.
+        tracer: Exports the traces of attempts. None if traces are off.
     """
 
     jobs: JobStore
@@ -103,10 +103,10 @@ class Parts:
     run_in_background: RunInBackground
 
     def start(self) -> None:
-        """Start to read the sources and to probe the Airflows. Call this method after all objects
+        """Start reading the sources and probing the Airflows. Call this method after all objects
         were listed.
 
-        Before that, the operator would drop events of MLJobs that it does not know yet.
+        Otherwise the operator would drop events of MLJobs that it does not know yet.
         """
         self.sources.start()
         self.instances.start()
@@ -116,9 +116,9 @@ class Parts:
             self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
     async def settle(self) -> None:
-        """Wait for the steps that are being taken, and stop the controllers.
+        """Stop the controllers, and wait for the steps of MLJobs that are in progress.
 
-        The tasks that ``run_in_background`` has started are the caller's.
+        The caller must end the tasks that ``run_in_background`` has started.
         """
         await self.job_controller.close()
         await self.instances.close()

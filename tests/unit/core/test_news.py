@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mljob_operator.core.status.news import is_significant, shows_nothing_new
+from mljob_operator.core.status.patches import merge_patch
 
 FIT = {"taskId": "fit", "state": "running", "startTime": "2026-01-01T12:00:00Z"}
 LOAD = {"taskId": "load", "state": "success", "startTime": "2026-01-01T11:00:00Z", "endTime": "2026-01-01T11:30:00Z"}
@@ -46,7 +47,7 @@ EXACT = "2026-01-01T12:00:00.250Z"
     ],
 )
 def test_more_exact_times_wait_for_the_next_significant_change(change: dict[str, Any]) -> None:
-    assert not is_significant(STATUS, STATUS | change)
+    assert not is_significant(merge_patch(STATUS, STATUS | change), STATUS)
 
 
 @pytest.mark.parametrize(
@@ -65,12 +66,13 @@ def test_more_exact_times_wait_for_the_next_significant_change(change: dict[str,
     ],
 )
 def test_a_change_that_tells_readers_something_is_written_at_once(change: dict[str, Any]) -> None:
-    assert is_significant(STATUS, STATUS | change)
-    assert is_significant(STATUS | change, STATUS)
+    changed = STATUS | change
+    assert is_significant(merge_patch(STATUS, changed), STATUS)
+    assert is_significant(merge_patch(changed, STATUS), changed)
 
 
 def test_the_first_status_is_significant() -> None:
-    assert is_significant({}, STATUS)
+    assert is_significant(merge_patch({}, STATUS), {})
     assert not is_significant({}, {})
 
 

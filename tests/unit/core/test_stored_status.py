@@ -34,6 +34,7 @@ LATER: dict[str, dict[str, Any]] = {
     "a task was removed": CONTENT | {"tasks": CONTENT["tasks"][1:]},
     "the tasks are gone": {"phase": "Queued"},
     "the tasks are no list": CONTENT | {"tasks": "none"},
+    "a field is invalid": CONTENT | {"attempts": "many"},
     "conditions were added": CONTENT | {"conditions": [{"type": "Ready", "status": "True", "reason": "R"}]},
 }
 

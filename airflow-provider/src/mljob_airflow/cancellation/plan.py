@@ -22,8 +22,8 @@ TEARDOWN_TRIGGER_RULE = "all_done_setup_success"
 """The trigger rule of teardown tasks. Airflow gives this rule to no other task."""
 BATCH_SIZE = 25
 """The maximum number of task instances in one request. Airflow locks the rows of all task instances
-of a request until it has set the last one to failed, so large requests would block the
-scheduler."""
+of a request until all of them are set to failed, so large requests would block the scheduler.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ class Summary:
 class Timing:
     """The maximum time of each step, and the pause ``poll`` between two requests, in seconds.
 
-    ``clock`` and ``sleep`` are functions of :mod:`time`. A test replaces them.
+    ``clock`` and ``sleep`` are functions of :mod:`time`, which tests replace.
     """
 
     fail: float = FAIL_SECONDS
@@ -187,7 +187,7 @@ def cancel_runs(
 ) -> Iterator[Summary]:
     """Cancel runs in parallel, each by :func:`cancel_run`.
 
-    Yields the summary of each run as soon as its cancellation has ended.
+    Yield the summary of each run as soon as the cancellation of the run has ended.
 
     Args:
         connect: Makes the connection to Airflow. If this function raises an error, the outcome of

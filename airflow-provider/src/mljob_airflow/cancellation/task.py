@@ -36,7 +36,7 @@ def cancel(context: Context) -> dict[str, Any]:
     Raises:
         AirflowFailException: The params name no run, or only one of ``dag_id`` and ``dag_run_id``.
         CancellationError: At least one run has not ended. The message names all such runs. A retry
-            of the task finds that the other runs have ended, and cancels only these runs.
+            of the task cancels only these runs, because the other runs have ended.
     """
     params: Mapping[str, Any] = context["params"]
     try:

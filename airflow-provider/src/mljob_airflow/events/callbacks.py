@@ -57,29 +57,29 @@ def mljob_callbacks() -> dict[str, list[TaskCallback]]:
 
 
 def on_execute(context: Context) -> None:
-    """Send ``running``: a try has started, a deferred task resumes, or a rescheduled sensor
-    pokes.
+    """Send the event ``running``: a try has started, a deferred task resumes, or a rescheduled
+    sensor pokes.
     """
     _publish(EventName.TASK_RUNNING, context)
 
 
 def on_success(context: Context) -> None:
-    """Send ``success``: the task has succeeded."""
+    """Send the event ``success``: the task has succeeded."""
     _publish(EventName.TASK_SUCCESS, context)
 
 
 def on_failure(context: Context) -> None:
-    """Send ``failed``: the task has failed, and Airflow won't retry it."""
+    """Send the event ``failed``: the task has failed, and Airflow won't retry it."""
     _publish(EventName.TASK_FAILED, context)
 
 
 def on_retry(context: Context) -> None:
-    """Send ``up_for_retry``: this try has failed, and Airflow will retry the task."""
+    """Send the event ``up_for_retry``: this try has failed, and Airflow will retry the task."""
     _publish(EventName.TASK_UP_FOR_RETRY, context)
 
 
 def on_skipped(context: Context) -> None:
-    """Send ``skipped``: the task has skipped itself."""
+    """Send the event ``skipped``: the task has skipped itself."""
     _publish(EventName.TASK_SKIPPED, context)
 
 

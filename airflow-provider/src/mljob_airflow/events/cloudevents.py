@@ -43,8 +43,8 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
 def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -> Message:
     """Make the message for the event about a cancelled run.
 
-    The message has the same key as the other events of the cancelled run, so it is in the same
-    partition, and behind them.
+    The message has the same key as the other events of the cancelled run. So the message is in the
+    same partition, behind these events.
 
     Args:
         cancellation: The event.

@@ -13,8 +13,9 @@ def instrument(task: Any) -> None:
     """Add each callback to a task, behind the task's own callbacks. A second call adds nothing.
 
     The scheduler marks an EmptyOperator as succeeded without running it, unless the task has an
-    execute or success callback. So an EmptyOperator doesn't get these two callbacks: with them the
-    task would need a worker. The MLJob operator reads the state of such a task from the REST API.
+    execute or success callback. So an EmptyOperator doesn't get these two callbacks: with one of
+    these callbacks, the task would need a worker. The MLJob operator reads the state of such a task
+    from the REST API.
 
     Args:
         task: An Airflow operator or a mapped operator.

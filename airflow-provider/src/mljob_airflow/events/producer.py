@@ -77,7 +77,8 @@ _state: _State | None = None
 def send(event: TaskEvent | RunCancellation) -> None:
     """Put an event into librdkafka's buffer, and return at once.
 
-    librdkafka delivers the event in its own thread.
+    librdkafka delivers the event in its own thread. If an earlier attempt of this process to make
+    the producer has failed, the event is dropped.
     """
     producer = _producer()
     if producer is None:
@@ -95,7 +96,7 @@ def send(event: TaskEvent | RunCancellation) -> None:
 
 
 def flush(timeout: float) -> None:
-    """Wait until all events are delivered.
+    """Wait until all events are delivered. After the timeout, log a warning and return.
 
     Args:
         timeout: The maximum number of seconds to wait. While no broker can be reached,

@@ -6,7 +6,8 @@ models.
 - The DAG has no schedule, and is not paused at first.
 - Params are validated before a run, and are typed in the run's tasks. The operator refuses a conf
   with a key that is not a param.
-- Every task has the callbacks that send events, and at least one retry for chance failures.
+- Every task has the callbacks that send events and, by default, at least one retry for chance
+  failures.
 
 Further defaults depend on the job type (:data:`PROFILES`). The DAG is an ordinary Airflow DAG, and
 takes every argument of ``DAG``. MLJobs can also run a DAG that is declared with Airflow's ``DAG``
@@ -198,7 +199,7 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         owner: The person or team to ask when the job fails.
         outputs: A model with a field for each output of a run. ``None``: the job declares no
             outputs, and published outputs are not compared with a declaration.
-        owner_link: How to reach the owner: an ``https:`` or ``mailto:`` address.
+        owner_link: The URL at which to reach the owner, ``https:`` or ``mailto:``.
         description: One line; by default the first sentence of ``doc_md``.
         doc_md: The DAG's documentation in Airflow's UI, as Markdown, for example ``__doc__``. The
             list of declared outputs is appended.
@@ -264,7 +265,7 @@ def job_of(dag: Any) -> Job[Any] | None:
 
 
 def _keywords(params: type[BaseModel]) -> dict[str, Any]:
-    """The keywords that the schema of each param has in addition to the schema of its field.
+    """Return the keywords that the schema of each param has in addition to the schema of its field.
 
     The operator refuses a conf with keys that the DAG does not declare, unless the params model
     allows other keys (pydantic's ``extra="allow"``).

@@ -18,8 +18,8 @@ WIDTH = 80
 
 
 class UnknownPath(LookupError):
-    """There is no param or field at the path. The text of the error names the params or fields that
-    exist.
+    """There is no param or field at the path. The text of the error suggests a similar name, or
+    lists the names that exist.
     """
 
 
@@ -35,7 +35,7 @@ def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
 
 def wrapped(text: str, width: int) -> list[str]:
     """Split ``text`` into lines of at most ``width`` characters. The line breaks of the text are
-    kept.
+    kept. A word that is longer than ``width`` is not split.
     """
     lines: list[str] = []
     for paragraph in text.splitlines():

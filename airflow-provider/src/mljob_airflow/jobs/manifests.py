@@ -62,7 +62,9 @@ def manifest(
 def default_name(dag_id: str) -> str:
     """Make a name for an MLJob from the DAG's id.
 
-    Each group of characters that Kubernetes does not allow in a name becomes a ``-``.
+    The name is in lower case, and each group of characters that Kubernetes does not allow in a name
+    becomes a ``-``. The name is cut to ``MAX_NAME_LENGTH``. If no character is left, the name is
+    ``mljob``.
     """
     return re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).strip("-.")[:MAX_NAME_LENGTH].strip("-.") or "mljob"
 
@@ -75,8 +77,8 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
     """Make a conf from assignments.
 
-    A text is taken as a string if the schema allows strings. Otherwise the text is read as JSON; a
-    text that is not JSON is taken as a string.
+    A text is taken as a string if the schema allows strings, except the text ``null`` if the schema
+    also allows null. Any other text is read as JSON. A text that is not JSON is taken as a string.
 
     Args:
         entry: The DAG.

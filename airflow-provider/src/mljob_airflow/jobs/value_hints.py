@@ -40,7 +40,9 @@ def for_number(value: object) -> str:
 
 
 def for_format(name: object) -> str:
-    """Return the hint for a ``format`` of a JSON Schema. The hint is empty for other formats."""
+    """Return the hint for a ``format`` of a JSON Schema. The result is empty for a format without a
+    hint.
+    """
     return _OF_FORMATS.get(str(name), "")
 
 

@@ -41,7 +41,7 @@ MAX_SUSPECTS = 200
 broken."""
 MAX_UNLISTED = 100
 """The maximum number of DAGs that are read one by one because the list of DAGs in use lacks them.
-The running runs of at most so many DAGs are counted.
+The running runs of at most this many DAGs are counted.
 """
 MAX_RECURRING = 50
 """The maximum number of tasks whose failures are compared with each other."""
@@ -148,8 +148,8 @@ class _Collection:
     def dag(self, dag_id: str) -> Dag:
         """Return the DAG with this id.
 
-        A DAG that was not read before is requested. After :data:`MAX_UNLISTED` such requests, the
-        result has only the DAG's id.
+        A DAG that was not read before is requested. If the DAG does not exist, or after
+        :data:`MAX_UNLISTED` such requests, the result has only the DAG's id.
         """
         if dag_id not in self.dags:
             known = None

@@ -199,7 +199,7 @@ class AirflowReader:
         return [_instance(row) for row in (answer or {}).get("task_instances") or ()]
 
     def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
-        """Return all task instances that ended at or after ``since``, or are running.
+        """Return all task instances that succeeded or failed at or after ``since``, or are running.
 
         The list has all instances of mapped tasks.
         """

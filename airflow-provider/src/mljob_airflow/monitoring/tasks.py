@@ -83,6 +83,11 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
 
     Returns:
         The reason of each notification that was sent, by owner.
+
+    Raises:
+        ValueError: There is no fallback channel for a bot, or a Variable or the type of the
+            Connection is invalid.
+        NotificationError: At least one message was not sent.
     """
     from airflow.sdk import Connection, Variable
 
@@ -133,7 +138,12 @@ def write_page(report_json: Mapping[str, Any]) -> str:
 
 
 def send_event(report_json: Mapping[str, Any]) -> None:
-    """Send the report to Kafka."""
+    """Send the report to Kafka.
+
+    Raises:
+        ValueError: The topic of reports is also the topic of task events.
+        DeliveryError: Kafka has not stored the report.
+    """
     import uuid
 
     from mljob_airflow.events import producer

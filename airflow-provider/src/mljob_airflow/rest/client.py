@@ -1,9 +1,9 @@
 """Sends requests to Airflow's REST API, through apache-airflow-client.
 
-The address and the credentials come from an Airflow Connection. This module sets a timeout for
-every request, because the client has no default timeout. Answers are read as JSON and not as the
-client's models, because the models refuse answers of newer Airflow versions (``docs/adr/0005``).
-Every failed request raises an :class:`AirflowApiError`, whose text names the request.
+The URL and the credentials come from an Airflow Connection. This module sets a timeout for every
+request, because the client has no default timeout. Answers are read as JSON and not as the client's
+models, because the models refuse answers of newer Airflow versions (``docs/adr/0005``). Every
+failed request raises an :class:`AirflowApiError`, whose text names the request.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class AirflowApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The address of Airflow's API server, and the credentials for it.
+    """The URL of Airflow's API server, and the credentials for the API server.
 
     Attributes:
         base_url: The API server's URL, without ``/api/v2``.

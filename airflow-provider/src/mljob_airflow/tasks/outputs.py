@@ -2,9 +2,9 @@
 of rows.
 
 The outputs of a task are one XCom with a fixed key. The XCom's value is a JSON object with the
-outputs by name. After the end of the run, the operator collects
-the outputs of all tasks, and shows them in ``.status.outputs`` of the MLJob. Large data belongs in
-files or tables; publish the path of the data.
+outputs by name. After the end of the run, the operator collects the outputs of all tasks, and shows
+them in ``.status.outputs`` of the MLJob. Large data belongs in files or tables; publish the path of
+the data.
 
 An output whose value can't be published is left out. The task's log has a warning, and a reserved
 field of the same JSON object lists the names of such outputs. The operator shows these names in
@@ -65,8 +65,8 @@ def publish_outputs(**outputs: Any) -> None:
     left out, and ``.status.outputsOmitted`` of the MLJob has the output's name. The function leaves
     out these outputs, and publishes all others:
 
-    - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer of
-      more than 64 bits;
+    - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer
+      outside of the range of int64;
     - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON.
 
     Args:

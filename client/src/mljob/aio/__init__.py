@@ -1,4 +1,4 @@
-"""The client for asyncio. ``client/generate.py`` writes ``mljob.sync`` from these modules: each
-``await`` goes, and each name with ``Async`` loses it. So asyncio itself is used in
-:mod:`.runtime` only, which has a counterpart written by hand.
+"""The client for asyncio. ``client/generate.py`` writes ``mljob.sync`` from these modules: it
+removes each ``await``, and ``Async`` from each name. Only :mod:`.runtime` uses asyncio itself, and
+its counterpart in ``mljob.sync`` is written by hand.
 """

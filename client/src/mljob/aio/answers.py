@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-"""The maximum size of an answer: a page of 100 objects of the largest size that etcd stores, twice."""
+"""The maximum size of an answer that is not a stream: a page of 500 objects of 128 KiB each fits."""
 MAX_ERROR_BYTES: Final = 64 * 1024
-"""How much of a refusal is read, in bytes."""
+"""How much of the body of an error response is read, in bytes."""
 ANSWER_SECONDS: Final = 120.0
-"""How long a whole answer may take that is no stream, in seconds."""
+"""The maximum duration of an answer that is not a stream, in seconds."""
 
 
 async def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
-    """Return the error for a refusal. ``asked`` is the request, for refusals without a message."""
+    """Return the error for a response with an error status. ``asked`` is the request, such as
+    ``GET /apis``, for the message of a response without one.
+    """
     content = await _read_some(response, MAX_ERROR_BYTES)
     try:
         body = parse_json(content)
@@ -33,7 +35,12 @@ async def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
 
 
 async def _read_some(response: httpx2.Response, limit: int) -> bytes:
-    """Return the first bytes of an answer, one more than the limit at most."""
+    """Return the body of an answer, cut off one byte after the limit. A longer result than the
+    limit tells the caller that the answer is too large.
+
+    Raises:
+        Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
+    """
     content = bytearray()
     ends_at = monotonic() + ANSWER_SECONDS
     async with runtime.aclosing(response.aiter_bytes()) as chunks:
@@ -50,7 +57,7 @@ async def object_of(response: httpx2.Response, path: str) -> dict[str, Any]:
     """Return the JSON object of an answer.
 
     Raises:
-        BadAnswer: The answer is too large, or is no JSON object.
+        BadAnswer: The answer is too large, or is not a JSON object.
     """
     content = await _read_some(response, MAX_ANSWER_BYTES)
     if len(content) > MAX_ANSWER_BYTES:
@@ -67,10 +74,10 @@ async def object_of(response: httpx2.Response, path: str) -> dict[str, Any]:
 
 
 async def lines_of(response: httpx2.Response, limit: int, path: str) -> AsyncGenerator[bytes, None]:
-    """Give the lines of an answer without their line breaks.
+    """Yield the lines of an answer without their line breaks.
 
     Raises:
-        BadAnswer: A line has more bytes than the limit.
+        BadAnswer: More bytes than the limit have arrived without a line break.
     """
     rest = bytearray()
     async with runtime.aclosing(response.aiter_bytes()) as chunks:

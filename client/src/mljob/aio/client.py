@@ -1,4 +1,4 @@
-"""The client: submits MLJobs, finds them, sweeps and compares."""
+"""The client: submits, finds, sweeps and compares MLJobs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 
 class AsyncClient:
-    """Works with the MLJobs of a cluster, with the person's own kubeconfig and rights.
+    """A client for the MLJobs of a cluster, with the person's own kubeconfig and rights.
+
+    All methods that send requests raise :class:`~mljob.errors.ApiError` if the API server refuses a
+    request or does not answer.
 
     Args:
-        namespace: The namespace of all methods that are given none. Default: the context's.
+        namespace: The default namespace of all methods. Default: the context's.
         context: The context of the kubeconfig. Default: the current one.
         kubeconfig: The file. Default: as ``kubectl`` finds it; in a pod, the pod's ServiceAccount.
-        transport: Requests to use instead, for example with another person's token.
+        transport: The transport to use instead of a new one, for example with another person's
+            token. ``context`` and ``kubeconfig`` are then ignored.
 
     Raises:
         ConfigError: There is no usable kubeconfig.
@@ -68,12 +72,12 @@ class AsyncClient:
         annotations: Mapping[str, str] | None = None,
         **spec: Any,
     ) -> AsyncJob:
-        """Create an MLJob.
+        """Create an MLJob, and return a handle on it.
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            conf: The conf of the run: a dict, or an instance of the DAG's params class. Of a params
-                class, the fields that were given are sent.
+            conf: The conf of the run: a dict, or an instance of the DAG's params class. Only the
+                fields that were set in the instance are sent.
             name: The name. Default: the DAG's id and a random suffix.
             namespace: The namespace. Default: the client's.
             labels: Labels.
@@ -99,7 +103,7 @@ class AsyncClient:
         """Return a handle on an MLJob.
 
         Raises:
-            NotFound: There is none.
+            NotFound: No MLJob has this name.
         """
         where = namespace or self.namespace
         path = f"{collection_path(where)}/{quote(name, safe='')}"
@@ -125,8 +129,11 @@ class AsyncClient:
         Args:
             selector: A label selector, such as ``team=vision,mljob.dev/sweep=lr``.
             namespace: The namespace. Default: the client's.
-            all_namespaces: Whether to list those of all namespaces.
+            all_namespaces: Whether to list the MLJobs of all namespaces.
             field_selector: A field selector, such as ``status.phase=Failed,spec.type=Training``.
+
+        Raises:
+            Invalid: A selector is not valid, or the label selector has more than 4,000 characters.
         """
         path = collection_path(None if all_namespaces else namespace or self.namespace)
         found, _ = await list_objects(self.transport, path, _selectors(selector, field_selector))
@@ -141,8 +148,9 @@ class AsyncClient:
         field_selector: str | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[Change[MLJob], None]:
-        """Give the changes of MLJobs as they come, all present ones first: :mod:`mljob.aio.watch`.
-        The arguments are those of :meth:`list_jobs`, and a deadline as ``time.monotonic()``.
+        """Yield the changes of MLJobs as they happen, beginning with an addition for each MLJob
+        that exists: see :mod:`mljob.aio.watch`. The arguments are those of :meth:`list_jobs`, and
+        ``deadline``, the end of the watch as ``time.monotonic()``.
         """
         path = collection_path(None if all_namespaces else namespace or self.namespace)
         return watch_objects(self.transport, path, MLJob, _selectors(selector, field_selector), deadline)
@@ -162,20 +170,22 @@ class AsyncClient:
         ``mljob.dev/sweep`` with the sweep's name, so :meth:`compare` finds them, and the annotation
         ``mljob.dev/sweep-point`` with their values.
 
-        The same sweep again creates only what is missing.
+        A second call with the same sweep creates only the MLJobs that are missing.
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            grid: The values of each param, of which all combinations run; or a list of points.
+            grid: The values of each param, whose combinations are the points; or a list of points.
             name: The name of the sweep, at most 63 characters.
-            conf: What all points have in common.
+            conf: The conf that all points share. The params of a point replace its keys.
             namespace: The namespace. Default: the client's.
             labels: Further labels.
             **spec: Further fields of the spec, as in :meth:`submit`.
 
         Raises:
-            AlreadyExists: An MLJob of a point's name exists, and is not this point's.
-            Invalid: The grid or a field has a wrong value. Then nothing was created.
+            AlreadyExists: The name of a point belongs to an MLJob with another DAG, conf or sweep,
+                or to one that is being deleted.
+            Invalid: The grid or a field has a wrong value. The client checks all points before it
+                creates the first; if the API server refuses a point, the points before it exist.
         """
         points = points_of(checked_sweep_name(name), grid)
         common = conf_of(conf) if conf is not None else {}
@@ -204,14 +214,16 @@ class AsyncClient:
         """Compare MLJobs: the params that differ, the outputs and the last metrics, best first.
 
         Args:
-            selector: A label selector, such as ``mljob.dev/sweep=lr``; or names or handles.
-            by: The result to order by. Default: the first number that most of them have.
+            selector: A label selector, such as ``mljob.dev/sweep=lr``; or the names or handles of
+                MLJobs.
+            by: The result to order by. Default: the number that most MLJobs have, except counters
+                such as ``epoch``.
             less_is_better: Whether the smallest value is the best. Default: by the result's name.
             namespace: The namespace. Default: the client's.
 
         Raises:
             Invalid: No MLJob has a number of the name ``by``.
-            NotFound: A named MLJob does not exist.
+            NotFound: An MLJob of the names or handles does not exist.
         """
         if isinstance(selector, str):
             jobs = [job.state for job in await self.list_jobs(selector, namespace=namespace)]
@@ -225,8 +237,9 @@ class AsyncClient:
         return compare_jobs(jobs, by=by, less_is_better=less_is_better)
 
     async def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:
-        """Create an MLJob. If one exists, it is taken if this very request created it and the
-        answer was lost; or with ``adopt``, if it is the same in DAG, conf and sweep.
+        """Create an MLJob. If the name exists, return the existing MLJob in two cases: this very
+        request created it and the answer was lost; or ``adopt`` is set and its DAG, conf and sweep
+        are the same.
         """
         metadata = wanted["metadata"]
         path = collection_path(metadata["namespace"])

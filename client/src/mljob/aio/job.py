@@ -1,4 +1,4 @@
-"""A handle on one MLJob: waits for it, reads it, and asks its operator for things."""
+"""A handle on one MLJob: reads it, waits for its end, and requests changes from its operator."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ _LOG_TAIL_SECONDS: Final = 10.0
 
 
 def collection_path(namespace: str | None) -> str:
-    """Return the path of the MLJobs of a namespace, or of all namespaces."""
+    """Return the path of the MLJobs of a namespace, or of all namespaces for None."""
     within = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
     return f"/apis/mljob.dev/v1alpha1/{within}mljobs"
 
 
 class AsyncJob:
-    """One MLJob. Another MLJob of the same name, after this one was deleted, is not this one.
+    """A handle on one MLJob, identified by its uid. A later MLJob of the same name is another
+    MLJob.
 
     Attributes:
         state: The last state that was seen. :meth:`refresh`, :meth:`wait`, :meth:`stream` and the
@@ -77,7 +78,7 @@ class AsyncJob:
         """Read the MLJob again, and return its state.
 
         Raises:
-            NotFound: It was deleted.
+            NotFound: The MLJob was deleted.
         """
         found = MLJob(await self._transport.request("GET", self._path))
         if found.uid != self.state.uid:
@@ -86,17 +87,19 @@ class AsyncJob:
         return found
 
     async def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
-        """Wait until the MLJob has succeeded. A suspended MLJob is waited for: somebody resumes it.
+        """Wait until the MLJob has succeeded. While it is suspended, go on waiting, because
+        somebody may resume it.
 
         Args:
-            timeout: How long to wait, in seconds. Default: until it ends.
+            timeout: The maximum wait, in seconds. Default: no maximum.
 
         Raises:
-            JobFailed: It failed. The error has the failed task, its error and the end of its log.
-            JobStalled: It can't go on without a change, for example of its conf.
-            JobCancelled: It was cancelled.
-            JobDeleted: It was deleted before it ended.
-            JobTimeout: It did not end in time. It goes on.
+            JobFailed: The MLJob failed. The error has the failed task, its error and the end of its
+                log.
+            JobStalled: The MLJob can't continue without a change, for example of its conf.
+            JobCancelled: The MLJob was cancelled.
+            JobDeleted: The MLJob was deleted before it ended.
+            JobTimeout: The MLJob did not end in time, and continues.
         """
         async with runtime.aclosing(self.stream(timeout)) as states:
             async for _ in states:
@@ -109,14 +112,15 @@ class AsyncJob:
         return self
 
     async def stream(self, timeout: float | None = None) -> AsyncGenerator[MLJob, None]:  # noqa: ASYNC109 - as in wait
-        """Give each state of the MLJob as it comes, the current one first, until it has ended.
+        """Yield each state of the MLJob as it comes, the current one first, until the MLJob has
+        ended.
 
         Args:
-            timeout: How long to wait for the end, in seconds. Default: until it ends.
+            timeout: The maximum wait for the end, in seconds. Default: no maximum.
 
         Raises:
-            JobDeleted: It was deleted before it ended.
-            JobTimeout: It did not end in time. It goes on.
+            JobDeleted: The MLJob was deleted before it ended.
+            JobTimeout: The MLJob did not end in time, and continues.
         """
         deadline = None if timeout is None else monotonic() + timeout
         params = {"fieldSelector": f"metadata.name={self.name}"}
@@ -141,8 +145,8 @@ class AsyncJob:
             timeout: How long to show it, in seconds. Default: until it ends.
 
         Raises:
-            JobDeleted: It was deleted before it ended.
-            JobTimeout: It did not end in time. It goes on.
+            JobDeleted: The MLJob was deleted before it ended.
+            JobTimeout: The MLJob did not end in time, and continues.
         """
         from ..notebook import Display
 
@@ -161,16 +165,17 @@ class AsyncJob:
         tail: int | None = None,
         follow: bool = False,
     ) -> AsyncGenerator[str, None]:
-        """Give the lines of a task's log: :meth:`RunApi.log`."""
+        """Yield the lines of a task's log. The arguments are those of :meth:`RunApi.log`."""
         return self._runs.log(self.state, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow)
 
     def history(self, *, follow: bool = False) -> AsyncGenerator[HistoryEntry, None]:
-        """Give the entries of the run's history: :meth:`RunApi.history`."""
+        """Yield the entries of the run's history: see :meth:`RunApi.history`."""
         return self._runs.history(self.state, follow=follow)
 
     async def metrics(self) -> pandas.DataFrame | list[dict[str, Any]]:
         """Return all metrics that tasks of the run have reported: a pandas DataFrame if pandas is
-        installed, else a list of rows. Without mljob-api, these are the last metrics of each task.
+        installed, else a list of rows. Without mljob-api, return only the last metrics of each
+        task.
         """
         try:
             rows = rows_of_history([entry async for entry in self.history()])
@@ -179,12 +184,12 @@ class AsyncJob:
         return table_of(rows)
 
     async def graph(self) -> RunGraph:
-        """Return the tasks of the run and their dependencies: :meth:`RunApi.graph`."""
+        """Return the tasks of the run and their dependencies: see :meth:`RunApi.graph`."""
         return await self._runs.graph(self.state)
 
     async def retry(self) -> Self:
-        """Request another attempt: of a failed MLJob by its ``retryStrategy``; a succeeded one runs
-        again as a whole. :meth:`wait` then waits for the end of that attempt.
+        """Request another attempt. A failed MLJob is retried by its ``retryStrategy``; a succeeded
+        MLJob runs again as a whole. :meth:`wait` then waits for the end of that attempt.
 
         Raises:
             Invalid: The MLJob was cancelled, which is final.
@@ -199,7 +204,9 @@ class AsyncJob:
         return await self._patch({"spec": {"cancel": True, "suspend": False}})
 
     async def suspend(self) -> Self:
-        """Suspend the MLJob: its run is cancelled, and none starts. A backfill is paused."""
+        """Suspend the MLJob: its run is cancelled, and no new run starts until :meth:`resume`. A
+        backfill is paused.
+        """
         return await self._patch({"spec": {"suspend": True}})
 
     async def resume(self) -> Self:
@@ -207,9 +214,9 @@ class AsyncJob:
         return await self._patch({"spec": {"suspend": False}})
 
     async def delete(self) -> None:
-        """Delete the MLJob. Its run in progress is cancelled first, unless ``deletionPolicy`` says
-        otherwise. An MLJob that does not exist any more is no error, and another one of its name
-        stays.
+        """Delete the MLJob. The operator first cancels its run in progress, unless
+        ``deletionPolicy`` says otherwise. Do nothing if the MLJob no longer exists. Another MLJob
+        of the same name stays.
         """
         try:
             body = {"preconditions": {"uid": self.state.uid}}
@@ -235,7 +242,9 @@ class AsyncJob:
         return self
 
     async def _log_end(self) -> LogEnd | None:
-        """Return the end of the failed task's log; nothing if there is no way to read it."""
+        """Return the end of the failed task's log, or None if no task failed or the log can't be
+        read.
+        """
         task = failed_task(self.state)
         if task is None:
             return None

@@ -1,4 +1,4 @@
-"""What the client needs of asyncio. ``mljob.sync.runtime`` is the same for threads."""
+"""The functions of asyncio that the client uses. ``mljob.sync.runtime`` is the same for threads."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ __all__ = ["aclosing", "in_thread", "lock", "sleep"]
 
 
 async def sleep(seconds: float) -> None:
-    """Wait for so many seconds."""
+    """Wait for a number of seconds, without blocking other tasks."""
     await asyncio.sleep(seconds)
 
 
 async def in_thread(function: Callable[[], Result]) -> Result:
-    """Call a function that may block, without blocking others."""
+    """Call a function that may block in a worker thread, and return its result."""
     return await asyncio.to_thread(function)
 
 
 def lock() -> AbstractAsyncContextManager[None]:
-    """Return a lock."""
+    """Return a lock for ``async with``."""
     return asyncio.Lock()
 
 
 def aclosing(items: AsyncIterator[Item]) -> AbstractAsyncContextManager[AsyncIterator[Item]]:
-    """Close a generator at the end of a block, and with it the request that it reads from."""
+    """Return a context manager that closes a generator at the end of the block, and so ends the
+    request that the generator reads from.
+    """
     return contextlib.aclosing(cast("Any", items))

@@ -1,5 +1,5 @@
-"""Requests to the Kubernetes API server: with the person's credentials, bounded, and tried again
-where that is safe.
+"""Requests to the Kubernetes API server: with the person's credentials, bounded, and retried where
+a retry is safe.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 """The maximum size of a line of a stream, such as an event of a watch."""
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 35.0
-"""How long a request waits for the next bytes of an answer, in seconds. The API server ends a
-request after 60 seconds at most, and mostly after 34.
+"""How long a request waits for the next bytes of an answer, in seconds. The API server ends most
+requests after 34 seconds, and all requests except watches after 60.
 """
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 class AsyncTransport:
-    """Sends requests to a cluster's API server as one person.
+    """The connections to a cluster's API server, with the credentials of one person.
 
     Args:
         config: The cluster and the person.
@@ -71,16 +71,17 @@ class AsyncTransport:
         tries: int = MAX_TRIES,
         deadline: float | None = None,
     ) -> dict[str, Any]:
-        """Send a request, and return the object that the API server answers.
+        """Send a request, and return the JSON object of the answer.
 
         Args:
             method: The HTTP method.
-            path: The path from the root of the API server, with its slash.
+            path: The path from the root of the API server, with a leading slash.
             params: The query.
             body: An object to send as JSON.
             content_type: The type of the body.
-            repeatable: Whether sending the request twice has the effect of sending it once. Then
-                it is also sent again after a lost connection. Default: for GET.
+            repeatable: Whether sending the request twice has the effect of sending it once. A
+                repeatable request is also sent again after a lost connection. Default: True for GET
+                only.
             tries: How often the request is sent at most.
             deadline: When the caller stops waiting, as ``time.monotonic()``, or None.
 
@@ -115,19 +116,20 @@ class AsyncTransport:
         idle_seconds: float = READ_SECONDS,
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a stream, and give its lines without their line breaks as they come.
+        """Open a stream, and yield an iterator over its lines, without their line breaks.
 
-        The iterator ends when the API server closes the stream properly. A longer line than
-        ``max_line_bytes`` is an error.
+        The iterator ends when the API server closes the stream properly.
 
         Args:
-            path: The path from the root of the API server, with its slash.
+            path: The path from the root of the API server, with a leading slash.
             params: The query.
             idle_seconds: How long the stream may be silent, in seconds.
             max_line_bytes: The maximum size of a line.
 
         Raises:
-            ApiError: The API server refused the request, or the stream broke: ``Unavailable``.
+            ApiError: The API server refused the request; the stream broke (``Unavailable``); or a
+                line is too long (``BadAnswer``).
+            ConfigError: The person's credentials can't be used.
         """
         try:
             async with self._send("GET", path, params, None, "", idle_seconds) as response:
@@ -183,7 +185,9 @@ class AsyncTransport:
             raise BadAnswer(f"{method} {path}: the address is not valid.") from None
 
     async def _connect(self) -> tuple[httpx2.AsyncClient, Credential]:
-        """Return the connections with the client certificate of the current credential."""
+        """Return the HTTP client and the current credential. Make a new HTTP client if the client
+        certificate has changed.
+        """
         async with self._lock:
             if self._credentials.may_block:
                 credential = await runtime.in_thread(self._credentials.current)
@@ -214,13 +218,13 @@ class AsyncTransport:
 
 
 def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
-    """Return headers as bytes: a name to impersonate may have any letters."""
+    """Return headers as bytes: the name of an impersonated user may have letters outside of ASCII."""
     return [(name.encode(), value.encode()) for name, value in credential.headers]
 
 
 def until(deadline: float | None, at_most: float) -> float:
-    """Return how long something may last in seconds: not beyond a deadline, and at least 50 ms, so
-    that a request which is sent has a chance.
+    """Return the number of seconds until a deadline, but ``at_most`` at most. It is at least 0.05,
+    so that a request that is still sent can succeed. Return ``at_most`` without a deadline.
     """
     return at_most if deadline is None else max(min(at_most, deadline - monotonic()), 0.05)
 

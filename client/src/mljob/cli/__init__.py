@@ -1,8 +1,8 @@
-"""``kubectl mljob``: a plugin of kubectl for those who run MLJobs.
+"""``kubectl mljob``: a plugin of kubectl for people who run MLJobs.
 
-kubectl finds the program ``kubectl-mljob`` on ``PATH``. The plugin has what kubectl lacks: it starts,
-follows, explains, repeats and compares MLJobs. It uses the person's kubeconfig, and has no rights of
-its own.
+kubectl finds the program ``kubectl-mljob`` on ``PATH``. The plugin has what kubectl lacks: it
+starts, follows, explains, repeats and compares MLJobs. It uses the person's kubeconfig, and has no
+rights of its own.
 
 A command imports what it needs when it runs, so that ``--help`` and completion answer at once.
 """

@@ -1,4 +1,4 @@
-"""The commands, and how each of them ends."""
+"""The command line: its commands, and the exit codes of their errors."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def application(command: str | None = None) -> typer.Typer:
     """Return the command line.
 
     Args:
-        command: The only command that is needed, so that the others need not be imported. None, or
-            what is no command, means all of them.
+        command: The only command whose module is imported. None or an unknown name means all
+            commands.
     """
     app = typer.Typer(
         name="mljob",
@@ -71,7 +71,9 @@ def _about(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line, and return its exit code. Errors are printed."""
+    """Run a command line, and return its exit code. Print the errors that a person can act on, and
+    raise all others.
+    """
     try:
         app = application(arguments[0] if arguments else None)
         code = get_command(app).main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
@@ -91,7 +93,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _told(error: Exception) -> int:
-    """Print an error that a person can act on. Any other is a defect, and keeps its traceback."""
+    """Print an error that a person can act on, and return its exit code. Raise any other error
+    again: it is a defect, and its traceback is needed.
+    """
     from typer.exceptions import TyperException
 
     if isinstance(error, TyperException):

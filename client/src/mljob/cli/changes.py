@@ -1,4 +1,6 @@
-"""``retry``, ``cancel``, ``suspend`` and ``resume``: what a person asks the operator for."""
+"""``retry``, ``cancel``, ``suspend`` and ``resume``: the changes that a person requests from the
+operator.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,7 @@ def retry(
 
 
 def cancel(session: Session, names: Names = None, selector: Selector = None, yes: Yes = False) -> int:
-    """Cancel MLJobs for good. Their runs end, and they stay as a record.
+    """Cancel MLJobs for good. Their runs end, and the MLJobs stay as a record.
 
     To stop a run and go on later, use suspend. On a terminal, the command asks first.
     """
@@ -77,7 +79,7 @@ def cancel(session: Session, names: Names = None, selector: Selector = None, yes
 
 
 def suspend(session: Session, names: Names = None, selector: Selector = None) -> int:
-    """Suspend MLJobs until resume.
+    """Suspend MLJobs until they are resumed.
 
     Their runs in progress end. A backfill is paused instead.
     """
@@ -110,7 +112,9 @@ def resume(
 
 
 def _each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
-    """Change each MLJob, print what was done, and go on after a refusal."""
+    """Change each MLJob, and print ``done`` or the error. Return ERROR if at least one change was
+    refused.
+    """
     from ..errors import ApiError
     from ..text import plain
 

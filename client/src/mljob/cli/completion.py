@@ -91,7 +91,9 @@ def main() -> None:
 
 
 def answer(words: list[str], incomplete: str) -> list[str]:
-    """Return the lines for kubectl: a candidate each, with its description, and the directive."""
+    """Return the lines for kubectl: one for each candidate, with its description if it has one, and
+    one for the directive.
+    """
     from typer._click.shell_completion import CompletionItem, ShellComplete
     from typer.main import get_command
 
@@ -114,7 +116,9 @@ def answer(words: list[str], incomplete: str) -> list[str]:
 
 
 def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
-    """Return names from the MLJobs of the namespace; none if the cluster doesn't answer in time."""
+    """Return the names that a function takes from each MLJob of the namespace. Return none if the
+    cluster refuses the request or doesn't answer in time.
+    """
     from ..errors import MLJobError
     from ..resource import MLJob
     from ..sync.job import collection_path
@@ -141,7 +145,7 @@ def _listed(context: typer.Context, path: Callable[[Client], str]) -> list[dict[
 
 
 def _matching(incomplete: str, names: Iterable[str]) -> list[str]:
-    """Return the names that begin as the word does, each once. A shell must not read control
-    characters.
+    """Return the names that begin with the incomplete word, each once. Leave out names with control
+    characters, which a shell must not read.
     """
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete) and name.isprintable()]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """What the exit code of a command says.
+    """The exit code of a command.
 
     A command that follows MLJobs to their end has the first four codes. ``lint`` exits with 1 if it
     found a mistake.
@@ -22,15 +22,15 @@ class Exit(IntEnum):
     CANCELLED = 2
     """An MLJob was cancelled or deleted."""
     TIMED_OUT = 3
-    """An MLJob did not end in time. It goes on."""
+    """An MLJob did not end in time, and continues."""
     ERROR = 4
     """The command could not do its work: no connection, a missing right, no such MLJob."""
     USAGE = 64
     """An option or an argument is wrong (``EX_USAGE`` of sysexits.h)."""
     INTERRUPTED = 130
-    """Ctrl-C. What the command followed goes on."""
+    """Ctrl-C. The MLJobs that the command followed go on."""
     BROKEN_PIPE = 141
-    """The reader of the output has left, as ``head`` does."""
+    """The reader of the output has closed the pipe, as ``head`` does."""
 
 
 def exit_of(job: MLJob) -> Exit:
@@ -44,6 +44,8 @@ def exit_of(job: MLJob) -> Exit:
 
 
 def worst(codes: list[Exit]) -> Exit:
-    """Return the exit code for several MLJobs: a failure counts most, then a timeout."""
+    """Return the exit code for several MLJobs: the first of ERROR, FAILED, TIMED_OUT and CANCELLED
+    that one of them has, else SUCCESS.
+    """
     order = (Exit.ERROR, Exit.FAILED, Exit.TIMED_OUT, Exit.CANCELLED, Exit.SUCCESS)
     return next((code for code in order if code in codes), Exit.SUCCESS)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..sync.job import Job
 
 LOG_TAIL = 20
-"""How many lines of a failed task's log ``why`` shows."""
+"""How many lines of a failed task's log ``why`` shows by default."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -110,7 +110,9 @@ def tree(session: Session, name: Name) -> None:
 
 
 def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]:
-    """Return the lines of the task's log that say why it failed, or why they can't be read."""
+    """Return the lines of the task's log up to its error, and an empty text. If the log can't be
+    read, return no lines, and the reason.
+    """
     from ..errors import ApiError
     from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 
@@ -125,7 +127,9 @@ def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]
 
 
 def _graph_of(job: Job) -> tuple[RunGraph | None, str]:
-    """Return the graph, or a note that says why there is none."""
+    """Return the graph and an empty note. If the graph can't be read, return None and a note with
+    the reason.
+    """
     from ..errors import ApiError
 
     try:
@@ -142,7 +146,7 @@ def _upstream_names(job: Job) -> list[str]:
 
 
 def _upstream(session: Session, name: str) -> tuple[str, str | None]:
-    """Return name and phase of another MLJob; None for one that can't be read."""
+    """Return the name and the phase of another MLJob. The phase is None if the MLJob can't be read."""
     from ..errors import ApiError
 
     try:

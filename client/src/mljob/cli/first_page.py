@@ -1,4 +1,6 @@
-"""A page of a person's own that leads their browser to an address with a token."""
+"""A local HTML page that only the person can read, and that redirects their browser to a URL with a
+token.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def first_page() -> Iterator[Callable[[str], str]]:
-    """Give a function that writes the page for an address, and returns the page's own address. The
-    page is removed at the end of the block.
+    """Yield a function that writes the page for a URL, and returns the page's own URL. The page is
+    removed at the end of the block.
 
     Other people on the machine can see the arguments of the browser's process. So the browser gets
-    the address of a file that they can't read.
+    the URL of a file that they can't read.
     """
     with TemporaryDirectory(prefix="mljob-ui-") as folder:
 

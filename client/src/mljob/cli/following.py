@@ -53,8 +53,8 @@ def wait(
 def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
-    """Wait until MLJobs have ended, print how each of them did as soon as it has, and return the
-    exit code for all. One watch follows all of them.
+    """Wait until MLJobs have ended, and return the exit code for all of them. Print how each MLJob
+    ended as soon as it has ended. One watch follows all MLJobs.
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence
@@ -99,7 +99,9 @@ def waited_for(
 
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
-    """Show an MLJob until it ends, then its outputs or the way to find out why it failed."""
+    """Show an MLJob until it ends, then its outputs or the way to find out why it failed. Return
+    the exit code.
+    """
     from ..errors import JobTimeout
     from .live import follow
 
@@ -115,7 +117,9 @@ def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
 
 
 def conclude(session: Session, state: MLJob, screen: Screen) -> None:
-    """Print what a person wants to know after the end."""
+    """Print the outputs of an MLJob that has succeeded, or the command that explains one that has
+    failed.
+    """
     from .pages import output_lines
 
     if exit_of(state) is Exit.SUCCESS:

@@ -73,10 +73,11 @@ def lint(
 
 
 def _found(paths: list[str]) -> Iterator[str]:
-    """Yield the files, those of a folder in their order.
+    """Yield the paths of the files. For a folder, yield those of the YAML and JSON files in it,
+    sorted.
 
     Raises:
-        typer.BadParameter: There are too many, or a folder has none.
+        typer.BadParameter: There are too many files, or a folder has no such file.
     """
     count = 0
     for path in paths:
@@ -97,7 +98,7 @@ def _found(paths: list[str]) -> Iterator[str]:
 
 
 def _refusals(session: Session, value: dict[str, Any]) -> Iterator[str]:
-    """Yield why the API server would refuse an object."""
+    """Yield the reason if the API server would refuse an object."""
     from ..errors import Invalid, NotAllowed
     from ..text import plain
 

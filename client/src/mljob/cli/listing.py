@@ -1,4 +1,4 @@
-"""``list``: MLJobs with their progress, and what is the matter with those that are not all right."""
+"""``list``: MLJobs with their progress, and the messages of those that need attention."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def list_jobs(
 ) -> None:
     """List MLJobs with their progress.
 
-    Each line says how far the MLJob is and what runs now; and why, if it waits or failed.
+    Each line has the progress and the running task of an MLJob. If the MLJob waits or failed, the
+    line also says why.
     """
     wanted = {
         "status.phase": _known(phase, completion.phases, "--phase"),

@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 FRAMES_PER_SECOND = 4
 _OTHER_ROWS = 6
-"""The rows of a page that are no tasks."""
+"""The number of rows of a page that don't show a task."""
 
 
 def now() -> datetime:
-    """Return the time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def look_of(screen: Screen) -> Look:
-    """Return how a screen shows signs."""
+    """Return the look of signs and bars on a screen."""
     return Look(screen.sign, screen.is_terminal, screen.has_unicode)
 
 
 @contextmanager
 def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
-    """Draw a page in place while the block runs, again and again, so that durations tick. The last
-    state stays.
+    """Draw a page in place while the block runs, several times a second, so that durations advance.
+    The last page stays on the screen.
     """
     from rich.live import Live
     from rich.text import Text
@@ -51,8 +51,8 @@ def follow(job: Job, screen: Screen, timeout: float | None) -> MLJob:
     """Show an MLJob until it ends, and return its last state.
 
     Raises:
-        JobDeleted: It was deleted before it ended.
-        JobTimeout: It did not end in time. It goes on.
+        JobDeleted: The MLJob was deleted before it ended.
+        JobTimeout: The MLJob did not end in time, and continues.
     """
     if not screen.is_terminal:
         return _printed(job, screen, timeout)

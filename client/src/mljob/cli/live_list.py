@@ -13,9 +13,9 @@ from .pages import change_line, list_lines
 from .screen import Line, Piece, Screen
 
 _ENDED = ("Succeeded", "Cancelled")
-"""Phases of MLJobs that give way to others where there is no room."""
+"""The phases of MLJobs that are left out first if the screen is too small."""
 _OTHER_ROWS = 4
-"""The rows of a page that are no MLJobs."""
+"""The number of rows of a page that don't show an MLJob."""
 _NAME_WIDTH = 30
 
 
@@ -37,7 +37,7 @@ class LiveList:
         self._begun = monotonic()
 
     def take(self, change: Change[MLJob]) -> None:
-        """Take a change of the watch."""
+        """Apply a change of the watch to the list."""
         job = change.item
         if job is not None:
             key = job.namespace, job.name
@@ -51,7 +51,9 @@ class LiveList:
             self._lost = ""
 
     def page(self) -> list[Line]:
-        """Return the whole list. Another thread may call this, so the list is copied first."""
+        """Return the lines of the list that fit on the screen. Another thread may call this, so the
+        list is copied first.
+        """
         known = list(self._known.values())
         rows = self._fitting(known)
         more = f"and {len(known) - len(rows)} more" if len(rows) < len(known) else ""
@@ -77,7 +79,9 @@ class LiveList:
         return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
-        """Yield a line about a change that a person can see."""
+        """Yield a line about a change, if the change is visible to a person: a deletion, a lost
+        connection, or another text in the line of its MLJob.
+        """
         job = change.item
         if job is None:
             if change.kind is ChangeKind.DISCONNECTED:

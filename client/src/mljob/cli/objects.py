@@ -26,7 +26,8 @@ def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> s
     Args:
         objects: The objects as the API server sent them.
         output: JSON or YAML.
-        as_list: Whether the objects are the items of a List. Otherwise there is one object.
+        as_list: Whether the objects are the items of a List. Otherwise, only the first object is
+            returned.
     """
     shown = [_without_managers(value) for value in objects]
     return text_of({"apiVersion": "v1", "kind": "List", "items": shown} if as_list else shown[0], output)

@@ -1,4 +1,4 @@
-"""``open`` and ``ui``: in a browser."""
+"""``open`` and ``ui``: the pages of MLJobs in a browser."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def ui(
 ) -> int:
     """Show MLJobs live in the browser.
 
-    Only this machine reaches the page, and its address lets one browser in. It uses your own rights.
+    Only this machine reaches the page, and its address lets one browser in. The page uses your own
+    rights.
     """
     from importlib.util import find_spec
 
@@ -90,7 +91,7 @@ def ui(
 
 
 def _opened(url: str) -> bool:
-    """Open a browser, and return whether there is one."""
+    """Open a URL in a browser. Return whether there is a browser."""
     import webbrowser
 
     try:

@@ -61,9 +61,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
 def with_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of each group that it takes. A group is a parameter whose type is a
-    dataclass: its fields are options. A group that is a context manager is open while the command
-    runs.
+    """Return a command with the options of each group that it takes. A group is a parameter whose
+    type is a dataclass: the fields of the dataclass are options. A group that is a context manager
+    is open while the command runs.
     """
     signature = inspect.signature(command, eval_str=True)
     annotations: dict[str, Any] = {name: given.annotation for name, given in signature.parameters.items()}
@@ -98,7 +98,7 @@ def seconds(duration: str | None) -> float | None:
     """Return the seconds of a duration as Go writes it, such as ``1h30m``, or of a number.
 
     Raises:
-        typer.BadParameter: It is not a duration.
+        typer.BadParameter: The text is not a duration.
     """
     import re
 

@@ -1,4 +1,6 @@
-"""What commands print, as lines: pure functions of what :mod:`mljob.render` says about MLJobs."""
+"""The output of commands as lines: pure functions of the texts that :mod:`mljob.render` makes of
+MLJobs.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,13 @@ from .screen import Line, Piece
 
 INDENT = "  "
 MIN_TASKS = 5
-"""The minimum number of tasks that a live page shows, however low the terminal is."""
+"""The minimum number of tasks that a live page shows, however few rows the terminal has."""
 _MAX_OUTPUTS = 50
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a screen shows signs and bars.
+    """The look of signs and bars on a screen.
 
     Attributes:
         sign: Makes the piece for a sign.
@@ -37,7 +39,7 @@ class Look:
     has_unicode: bool = False
 
     def bar(self, percent: int | None) -> str:
-        """Return a bar."""
+        """Return a bar for a percentage, or an empty text for None."""
         return numbers.bar(percent, "█", "░") if self.has_unicode else numbers.bar(percent)
 
 
@@ -63,8 +65,8 @@ def list_cells(row: Row, look: Look, *, with_namespace: bool) -> list[Piece]:
 
 
 def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles: bool = True) -> list[Line]:
-    """Return a list of MLJobs. On a terminal, the reason of an MLJob that is not all right is on the
-    line below it.
+    """Return the lines of a list of MLJobs. On a terminal, the message of an MLJob that needs
+    attention is on a line below the MLJob.
     """
     from .screen import columns
 
@@ -81,7 +83,7 @@ def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles:
 
 
 def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int) -> list[Line]:
-    """Return one MLJob with its tasks, for a page that is drawn again and again."""
+    """Return the lines of one MLJob with its tasks, for a page that is drawn repeatedly."""
     row = row_of(job, now)
     share = f"{look.bar(row.percent)} {row.percent}%" if row.percent is not None else ""
     parts = [Piece(row.name, is_strong=True), look.sign(row.sign), Piece(share), Piece(row.progress), Piece(row.took)]
@@ -114,13 +116,13 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
 
 
 def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
-    """Return what a line about a change of an MLJob says, to compare with the line before, and the
-    line itself.
+    """Return the texts of a line about a change of an MLJob, and the line. Callers compare the
+    texts with those of the line before, because the line also has the time.
 
     Args:
         job: The MLJob.
-        look: How the screen shows signs.
-        now: The time, for durations.
+        look: The look of signs.
+        now: The current time, for durations.
         since: The seconds since the command began.
     """
     row = row_of(job, now)
@@ -146,14 +148,14 @@ def output_lines(job: MLJob) -> list[Line]:
 
 
 def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: LogEnd, no_log: str) -> list[Line]:
-    """Return why an MLJob is as it is.
+    """Return the lines of an explanation.
 
     Args:
         explanation: The explanation.
-        look: How the screen shows signs.
-        now: The time, for durations.
-        log: The lines of the task's log that say why it failed.
-        no_log: Why there is no log, or an empty text.
+        look: The look of signs.
+        now: The current time, for durations.
+        log: The lines of the task's log up to its error.
+        no_log: Why the log can't be read, or an empty text.
     """
     from .screen import columns
 
@@ -184,7 +186,8 @@ def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: 
 def comparison_lines(
     header: Sequence[str], cells: Sequence[Sequence[str]], best: str | None, by: str | None
 ) -> list[Line]:
-    """Return a comparison. The best MLJob has a star, and the result that decides is marked.
+    """Return the lines of a comparison. The best MLJob and the title of the result ``by`` have a
+    star.
 
     Args:
         header: The titles of the columns; the first is that of the name.
@@ -203,8 +206,9 @@ def comparison_lines(
 
 
 def _worth_showing(tasks: Sequence[Task], most: int) -> list[Task]:
-    """Return as many tasks as fit, in their order: failed ones first, then those in progress, then
-    the latest.
+    """Return as many tasks as fit, in their order. Failed tasks and tasks that await input are
+    chosen first, then running tasks and retries, then deferred and queued tasks. Later tasks are
+    chosen before earlier ones.
     """
     most = max(most, MIN_TASKS)
     if len(tasks) <= most:

@@ -33,7 +33,7 @@ DagId = Annotated[
 
 @dataclass
 class Request:
-    """What to run: options of ``run`` and ``sweep``.
+    """The options of ``run`` and ``sweep`` that describe the MLJob.
 
     Attributes:
         set_: Keys of the conf.

@@ -33,9 +33,9 @@ class Piece(NamedTuple):
     """A part of a line.
 
     Attributes:
-        text: Harmless text on one line.
-        tone: Its tone, or None.
-        is_strong: Whether it stands out.
+        text: Text on one line, without control characters.
+        tone: The tone that selects its colour, or None.
+        is_strong: Whether it is bold.
     """
 
     text: str
@@ -47,7 +47,7 @@ Line = Sequence[Piece]
 
 
 class Screen:
-    """Where a command prints.
+    """The output of a command: a terminal, a file or a pipe.
 
     Args:
         stream: The stream. Default: standard output.
@@ -71,7 +71,7 @@ class Screen:
         return max(shutil.get_terminal_size().lines, 10)
 
     def sign(self, sign: Sign) -> Piece:
-        """Return icon and word of a state."""
+        """Return the icon and the word of a state."""
         return Piece(f"{sign.icon if self.has_unicode else sign.ascii} {sign.word}", sign.tone)
 
     def show(self, lines: Iterable[Line]) -> None:

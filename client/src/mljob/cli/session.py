@@ -1,6 +1,6 @@
-"""One call of a command: the cluster that its options choose, and what the person has to know if the
-command ends early. The fields of :class:`Session` are options of each command, named as kubectl
-names them.
+"""One call of a command: the cluster that its options choose, and the sentence that is printed
+after Ctrl-C. The fields of :class:`Session` are options of each command, named as kubectl names
+them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 MAX_NAMES = 500
 """The maximum number of MLJobs that a command changes or waits for."""
 goes_on: ContextVar[str] = ContextVar("goes_on", default="")
-"""The sentence for Ctrl-C: what goes on without the command."""
+"""The sentence that is printed after Ctrl-C: it says which MLJobs go on without the command."""
 
 
 @dataclass
 class Session:
-    """What the options of a command choose.
+    """The cluster and the namespace that the options of a command choose.
 
     Attributes:
         namespace: The namespace, or None for that of the context.
@@ -95,7 +95,7 @@ class Session:
         """Return a handle on an MLJob. ``mljob/NAME`` is allowed, as kubectl prints it.
 
         Raises:
-            NotFound: There is none. The message says where to look.
+            NotFound: No MLJob has this name. The message says how to list the MLJobs.
         """
         from ..errors import KindNotServed, NotFound
 
@@ -116,8 +116,9 @@ class Session:
         """Return handles on the MLJobs that a command names, or selects by labels.
 
         Raises:
-            typer.BadParameter: Neither or both are given.
-            Invalid: There are too many, or the selector matches less than ``at_least``.
+            typer.BadParameter: Neither names nor a selector are given, or both.
+            NotFound: An MLJob of the names does not exist.
+            Invalid: There are more than :data:`MAX_NAMES`, or fewer than ``at_least``.
         """
         from ..errors import Invalid
 
@@ -140,8 +141,8 @@ class Session:
 
         Raises:
             AlreadyExists: With ``create``, there is an object of this name.
-            Invalid: The API server would refuse it.
-            NotAllowed: The person may not create it.
+            Invalid: The API server would refuse the object.
+            NotAllowed: The person may not create or change the object.
         """
         from urllib.parse import quote
 
@@ -165,7 +166,7 @@ class Session:
         return transport.request("PATCH", path, params=params, body=value, content_type=MERGE_PATCH, repeatable=True)
 
     def follows(self, names: list[str]) -> None:
-        """Have Ctrl-C say that these MLJobs go on."""
+        """Set the sentence that is printed after Ctrl-C: these MLJobs go on."""
         watched = names[0] if len(names) == 1 else ""
         who = f"MLJob {watched} goes on" if watched else f"{len(names)} MLJobs go on"
         goes_on.set(f"{who}. To follow again: kubectl mljob watch {watched} {self.scope}".rstrip())

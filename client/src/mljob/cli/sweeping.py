@@ -46,7 +46,7 @@ def sweep(
 
     All MLJobs have the label mljob.dev/sweep=NAME. list shows the values of each.
 
-    The same sweep again creates only what is missing.
+    The same command again creates only the MLJobs that are missing.
     """
     from ..sweep import SWEEP_LABEL, points_of
     from ..text import values_text

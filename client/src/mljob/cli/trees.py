@@ -46,11 +46,11 @@ def tree_lines(
 
     Args:
         job: The MLJob.
-        graph: The graph of its run, or None. Then the tasks of the status are shown.
-        upstreams: Name and phase of the MLJobs whose outputs it takes. The phase is None for one
-            that can't be read.
-        look: How the screen shows signs.
-        now: The time, for durations.
+        graph: The graph of its run, or None to show the tasks of the status.
+        upstreams: The names and phases of the MLJobs whose outputs it takes. The phase is None for
+            an MLJob that can't be read.
+        look: The look of signs.
+        now: The current time, for durations.
     """
     row = row_of(job, now)
     root = Branch([Piece(row.name, is_strong=True), look.sign(row.sign), Piece(row.took), Piece(row.progress)])
@@ -82,8 +82,8 @@ def _of_graph(graph: RunGraph, job: MLJob, look: Look, now: datetime) -> list[Br
 
 
 def _group(group: str | None, groups: dict[str, Branch], top: list[Branch]) -> list[Branch]:
-    """Return where the tasks of a group go. Groups that are nested deeper than can be shown share the
-    line of the outer one.
+    """Return the list to which the tasks of a group are added. Groups below :data:`MAX_LEVELS`
+    levels have no line: their tasks are added to the outer group.
     """
     if group is None:
         return top

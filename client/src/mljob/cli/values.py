@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 MAX_ASSIGNMENTS = 200
-"""The maximum number of ``--set`` and ``--grid``."""
+"""The maximum number of options ``--set``, ``--grid`` or ``--label`` in a command."""
 MAX_LENGTH = 64 * 1024
 """The maximum number of characters of one value."""
 MAX_FILE_BYTES = 1024 * 1024
@@ -86,7 +86,7 @@ def labels_of(texts: Iterable[str]) -> dict[str, str]:
     """Return labels such as ``team=vision``.
 
     Raises:
-        typer.BadParameter: A text is no label.
+        typer.BadParameter: A text is not ``KEY=VALUE``.
     """
     return dict(_split(texts, "--label"))
 
@@ -126,10 +126,10 @@ def path_of(key: str, option: str) -> list[str]:
 
 
 def parsed(text: str, key: str, option: str) -> Any:
-    """Return the value of a text in YAML. A text that is not YAML is a text.
+    """Return the value of a text in YAML. An empty text stays an empty text.
 
     Raises:
-        typer.BadParameter: The value is too long, or no value of JSON.
+        typer.BadParameter: The text is too long, is not YAML, or is not a value of JSON.
     """
     if len(text) > MAX_LENGTH:
         raise typer.BadParameter(

@@ -1,8 +1,8 @@
-"""Finds mistakes in manifests of MLJobs and AirflowInstances without a cluster: what the API server
-would refuse, what it would drop in silence, and what the operator would refuse later.
+"""Finds mistakes in manifests of MLJobs and AirflowInstances without a cluster: values that the API
+server or the operator would refuse, and fields that the API server would drop silently.
 
-A manifest is checked against the models of :mod:`mljob_contract` and against the validation rules of
-the CRDs, which are part of this package.
+A manifest is checked against the models of :mod:`mljob_contract` and against the validation rules
+of the CRDs, which are part of this package.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _TEXTS = ("labels", "annotations")
 
 
 def is_ours(value: Any) -> bool:
-    """Whether an object belongs to this project's API group, by its apiVersion or its kind."""
+    """Return whether an object belongs to this project's API group, by its apiVersion or its kind."""
     if not isinstance(value, dict):
         return False
     version, kind = value.get("apiVersion"), value.get("kind")
@@ -40,7 +40,7 @@ def is_ours(value: Any) -> bool:
 
 
 def check(document: Document) -> list[Finding]:
-    """Return what is wrong with an object of this project, in the order of the lines."""
+    """Return the mistakes in an object of this project, in the order of their lines."""
     value = document.value
     found = [*document.findings, *_of_kind(value)]
     kind = value.get("kind")
@@ -136,7 +136,7 @@ def _levels(value: Any) -> int:
 
 
 def _with_name(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with the fields of the metadata that rules read."""
+    """Return the schema with ``metadata.name``, which some rules read."""
     metadata = {"type": "object", "properties": {"name": {"type": "string"}}}
     return {**schema, "properties": {**schema["properties"], "metadata": metadata}}
 

@@ -1,5 +1,5 @@
-"""The CRDs that this package brings, and what a walk through their schemas finds: fields that no CRD
-has, and validation rules that an object violates.
+"""The CRDs of this package, and the checks of an object against their schemas. The checks find
+fields that the schema doesn't have, and validation rules that the object violates.
 
 ``make generate`` copies the CRDs from ``crds/``. The rules are written in CEL, as the API server
 evaluates them (kubernetes.io: "Validation rules").
@@ -26,8 +26,8 @@ CRDS = files(__package__) / "crds"
 _OLD = "oldSelf"
 """The variable of rules about a change of an object. A manifest has no earlier object."""
 _TIME = TypeAdapter[datetime](Time | AwareDatetime)
-"""Reads the times that the API server reads. A time out of the years that rules allow is a time, so
-that the rule can say so.
+"""Reads the times that the API server reads. It also accepts a time outside of the years that the
+rules allow, so that a rule can report the year.
 """
 
 
@@ -96,7 +96,7 @@ def _broken_here(value: Any, schema: Node, path: str) -> Iterator[Finding]:
 
 def as_the_server_sees(value: Any, schema: Node) -> Any:
     """Return a value as the API server gives it to a rule: with defaults, with times as times, and
-    without what the schema doesn't describe.
+    without fields that the schema doesn't have.
     """
     if isinstance(value, list):
         return [as_the_server_sees(item, schema.get("items", {})) for item in value]
@@ -109,7 +109,7 @@ def as_the_server_sees(value: Any, schema: Node) -> Any:
 
 
 def is_time(value: Any) -> bool:
-    """Whether a value is an RFC 3339 date-time that the API server accepts."""
+    """Return whether a value is an RFC 3339 date-time that the API server accepts."""
     if not (isinstance(value, str) and len(value) > len("2026-01-01")):
         return False
     try:

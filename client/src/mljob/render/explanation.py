@@ -1,4 +1,6 @@
-"""Why an MLJob is as it is: the sentence, the failed task with its error, and the way out."""
+"""The explanation of an MLJob's state: the sentence, the failed task with its error, and the way
+out.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,17 @@ from .rows import MAX_NAME, is_all_right, sentence
 from .tasks import Task, tasks_of
 
 MAX_SENTENCE = 1024
-"""The maximum number of characters of the sentence: the status has no longer message."""
+"""The maximum number of characters of the sentence, as of the message in the status."""
 MAX_FACTS = 10
 _MAX_URL = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class WayOut:
-    """What a person can do.
+    """An action that a person can take.
 
     Attributes:
-        text: A sentence.
+        text: The action in a sentence.
         command: The command that does it, or an empty text.
     """
 
@@ -36,14 +38,14 @@ class WayOut:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why an MLJob is as it is.
+    """The explanation of an MLJob's state.
 
     Attributes:
         name: The name.
         sign: The sign of the phase.
         reason: The reason in one word.
-        sentence: What is the case, in the words of the status.
-        task: The task that failed first, or that waits for a person, or None.
+        sentence: The state in a sentence, in the words of the status.
+        task: The task that failed, else a task that waits for input or for a retry, or None.
         facts: Names and values: attempts, times, the page of the run.
         ways_out: What to do, the best first.
         needs_log: Whether the end of the task's log says more.
@@ -65,12 +67,12 @@ class Explanation:
 
 
 def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
-    """Explain an MLJob.
+    """Return the explanation of an MLJob's state.
 
     Args:
         job: The MLJob.
-        now: The time, for durations.
-        scope: Options that the commands of the way out need, such as ``-n team-a``.
+        now: The current time, for durations.
+        scope: Options to add to the commands of the ways out, such as ``-n team-a``.
     """
     tasks = tasks_of(job.raw_status)
     failed = failed_task(job)
@@ -90,7 +92,9 @@ def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
 
 
 def safe_url(url: str) -> str:
-    """Return a URL of http or https without control characters, or an empty text for any other."""
+    """Return a URL if its scheme is http or https, it has no spaces or control characters, and at
+    most 2000 characters. Otherwise, return an empty text.
+    """
     shown = plain(url, _MAX_URL)
     return shown if shown == url and shown.startswith(("https://", "http://")) and " " not in shown else ""
 
@@ -177,4 +181,4 @@ _BY_REASON: dict[str, Callable[[str, MLJob, str], WayOut]] = {
     "ReferenceMissing": lambda *_: WayOut("Create the object that the message names. It continues by itself."),
     "DagPaused": lambda *_: WayOut("Unpause the DAG in Airflow. It continues by itself."),
 }
-"""What to do for reasons whose message doesn't have the command."""
+"""The ways out for reasons whose message names no command."""

@@ -1,5 +1,6 @@
-"""Fields of an object as JSON, of the wanted type or without a value. An object that another version
-of the CRD has stored, or a server that is no API server, must not keep a list from being shown.
+"""Readers of the fields of a JSON object. A field of another type counts as missing, so that an
+object of another version of the CRD, or an answer of another kind of server, doesn't break a whole
+list.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ Object = Mapping[str, Any]
 
 
 def text(value: Object, name: str) -> str:
-    """Return a text, or an empty text."""
+    """Return the field if it is a text, else an empty text."""
     found = value.get(name)
     return found if isinstance(found, str) else ""
 
 
 def whole(value: Object, name: str) -> int | None:
-    """Return an integer, or None."""
+    """Return the field if it is an integer, else None."""
     found = value.get(name)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def numbers(value: Object, name: str) -> dict[str, float]:
-    """Return the numbers of a map, without NaN and infinity."""
+    """Return the entries of a map whose values are numbers, without NaN and infinity."""
     return {
         key: float(number)
         for key, number in child(value, name).items()
@@ -34,19 +35,19 @@ def numbers(value: Object, name: str) -> dict[str, float]:
 
 
 def child(value: Object, name: str) -> Object:
-    """Return an object, or an empty one."""
+    """Return the field if it is an object, else an empty object."""
     found = value.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def children(value: Object, name: str) -> list[Object]:
-    """Return the objects of a list."""
+    """Return the objects in the field if it is a list, else an empty list."""
     found = value.get(name)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def time(value: Object, name: str) -> datetime | None:
-    """Return a time with a time zone, or None."""
+    """Return the field if it is a time with a time zone, else None."""
     try:
         at = datetime.fromisoformat(text(value, name))
     except ValueError:

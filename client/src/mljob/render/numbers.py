@@ -23,14 +23,16 @@ def number(value: float) -> str:
 
 
 def metrics(values: Mapping[str, float], most: int = MAX_SHOWN_METRICS) -> str:
-    """Return metrics by name, such as ``loss 0.1532  epoch 9``."""
+    """Return the first metrics by name, such as ``loss 0.1532  epoch 9``, and how many follow, such
+    as ``+2``.
+    """
     shown = [f"{plain(name, _MAX_NAME)} {number(value)}" for name, value in list(values.items())[:most]]
     more = len(values) - most
     return "  ".join([*shown, f"+{more}"] if more > 0 else shown)
 
 
 def bar(percent: int | None, filled: str = "#", empty: str = ".") -> str:
-    """Return a bar of ten columns, or an empty text if the share is not known."""
+    """Return a bar of ten columns, or an empty text if the percentage is None."""
     if percent is None:
         return ""
     full = BAR * max(0, min(100, percent)) // 100

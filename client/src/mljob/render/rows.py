@@ -1,4 +1,6 @@
-"""A list of MLJobs, one row each: is it all right, how far is it, and if not, why."""
+"""The rows of a list of MLJobs: the state, the progress, and the message of an MLJob that needs
+attention.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ _SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunnin
 """The reasons of an MLJob that is all right. With any other reason, the row also has the message."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 FRESH_SECONDS = 10
-"""How long an MLJob without a status needs no word, in seconds."""
+"""How long the row of an MLJob without a status has no message, in seconds."""
 NEW = "No operator has read this MLJob yet. If this lasts, ask whether the operator runs and watches this namespace."
 """The message of an MLJob without a status."""
 _ENDED = ("Succeeded", "Failed")
@@ -37,12 +39,12 @@ class Row:
         point: The values that tell the MLJob from the others of its sweep, or an empty text.
         sign: The sign of the phase.
         progress: How many task instances succeeded, of how many: ``6/10``.
-        percent: How much of the run has succeeded.
+        percent: The share of the run that has succeeded, in percent, or None.
         now: The running task, or the task that failed, or the reason of a job that waits.
         metrics: The last metrics.
         took: How long the run took or takes.
         age: How old the MLJob is.
-        message: The sentence that says what is the matter, for an MLJob that is not all right.
+        message: The message of an MLJob that needs attention, or an empty text.
         dag_id: The DAG.
         attempts: The number of the attempt, or an empty text.
     """
@@ -87,12 +89,16 @@ def row_of(job: MLJob, now: datetime) -> Row:
 
 
 def is_all_right(job: MLJob) -> bool:
-    """Whether nothing needs a word: the MLJob makes progress, or has succeeded."""
+    """Return whether the MLJob makes progress or has succeeded. An MLJob that is being deleted, or
+    whose conf has unknown params, is not all right.
+    """
     return job.phase != "" and job.reason in _SMOOTH and not job.is_being_deleted and not job.is_true("UnknownParams")
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
-    """Return the sentence that says what is the case, in the words of the status."""
+    """Return the message of an MLJob's status, with the notices of a deletion, a waiting retry and
+    unknown params. Without a status, return :data:`NEW`.
+    """
     if not job.phase:
         return NEW
     said = plain(job.sentence or job.reason, limit)
@@ -108,13 +114,15 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
 
 
 def retry_notice(job: MLJob) -> str:
-    """Return what comes before the words of the last attempt while the requested retry waits."""
+    """Return the notice of a requested retry that waits. The message of the last attempt follows
+    it.
+    """
     what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
     return f"The requested retry waits {what}. The attempt before:"
 
 
 def _is_fresh(job: MLJob, now: datetime) -> bool:
-    """Whether the MLJob is new, and its operator may not have had the time to read it."""
+    """Return whether the MLJob is new, and its operator may not have had the time to read it."""
     age = times.between(job.created_at, now)
     return not job.phase and age is not None and age < FRESH_SECONDS
 
@@ -127,8 +135,8 @@ def _now(job: MLJob, current: str) -> str:
 
 
 def _metrics(job: MLJob, current: str) -> str:
-    """Return the metrics of the current task, or of the task that started last among those that
-    have some.
+    """Return the metrics of the current task if it has metrics. Otherwise, return those of the task
+    with metrics that started last.
     """
     reporting = [task for task in tasks_of(job.raw_status) if task.metrics]
     chosen = [task for task in reporting if task.task_id == current] or reporting

@@ -1,5 +1,5 @@
-"""The signs of phases and of task states: an icon, a word, and a tone. The icon and the word say the
-state; a colour, by the tone, only helps.
+"""The signs of phases and of task states: an icon, a word, and a tone. The icon and the word are
+enough to tell the state. The tone only selects a colour.
 
 The words of task states are Airflow's. See ``airflow.utils.state`` (TaskInstanceState).
 """
@@ -13,9 +13,7 @@ from ..text import plain
 
 
 class Tone(StrEnum):
-    """What a state means for a person: all is well, something moves, something waits, something is
-    wrong, or none of these.
-    """
+    """The meaning of a state for a person: good, in progress, waiting, bad, or none of these."""
 
     GOOD = "good"
     BUSY = "busy"
@@ -25,11 +23,11 @@ class Tone(StrEnum):
 
 
 class Sign(NamedTuple):
-    """How a state is shown.
+    """The icon, the word and the colour by which a state is displayed.
 
     Attributes:
         icon: One character of one column.
-        ascii: The same for a terminal without Unicode.
+        ascii: The icon for a terminal without Unicode.
         word: The state in words.
         tone: The choice of a colour.
     """
@@ -77,7 +75,7 @@ def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
 
     Args:
         phase: Its phase. An MLJob without a phase is new: no operator has read it yet.
-        retry_waits: Whether it has ended, and its requested retry has not begun.
+        retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
     """
     if retry_waits:
         return _RETRY_WAITS

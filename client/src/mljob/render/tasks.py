@@ -24,17 +24,17 @@ class Task:
     Attributes:
         task_id: Its id in the DAG.
         state: Airflow's name of its state.
-        try_number: The number of its try, from 1, or 0.
+        try_number: The number of its try, from 1, or 0 if it has not been tried.
         started_at: When the try started.
         ended_at: When the try ended.
         progress: How much of it is done, in percent.
         metrics: The numbers that it reported last.
         error: The type and the text of its exception, or an empty text.
-        question: What it asks a person, or an empty text.
-        url: The page where the question is answered, or else that of its log.
+        question: The question that it asks a person, or an empty text.
+        url: The page where the question is answered, else the page of its log.
         total: How many instances a mapped task has, or None for another task.
-        done: How many of them succeeded or were skipped.
-        failed: The map indexes of failed instances, the first ones.
+        done: How many of the instances succeeded or were skipped.
+        failed: The map indexes of the first failed instances.
         failures: How many instances failed.
     """
 
@@ -55,7 +55,7 @@ class Task:
 
     @classmethod
     def of(cls, raw: Object) -> Task:
-        """Read a task of a status, or of a graph."""
+        """Return a task from its JSON in a status or in a graph."""
         error, asked, mapped = (fields.child(raw, name) for name in ("error", "input", "mapped"))
         counts = {name: int(value) for name, value in fields.numbers(mapped, "states").items()}
         kind = fields.text(error, "type")
@@ -80,20 +80,22 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The id, harmless and bounded, and how many instances are done: ``score 12/40``."""
+        """The id without control characters, of bounded length, and how many instances are done:
+        ``score 12/40``.
+        """
         shown = plain(self.task_id, MAX_TASK_ID)
         return shown if self.total is None else f"{shown} {self.done}/{self.total}"
 
 
 @dataclass(frozen=True, slots=True)
 class TaskLine:
-    """What is shown of a task.
+    """The texts of a task's line.
 
     Attributes:
         sign: The sign of its state.
         name: Its id, and how many instances of a mapped task are done.
         took: How long the try took or takes.
-        notes: What else there is to say: tries, progress, failed instances, metrics.
+        notes: The number of the try, progress, failed instances, the question and metrics.
         error: Why it failed.
     """
 
@@ -110,7 +112,7 @@ def tasks_of(status: Object) -> list[Task]:
 
 
 def line_of(task: Task, now: datetime) -> TaskLine:
-    """Return what is shown of a task at the time ``now``."""
+    """Return the line of a task at the time ``now``."""
     ended = task.ended_at or (now if task.state in ("running", "deferred", "up_for_reschedule") else None)
     running = task.progress is not None and task.total is None and task.state == "running"
     notes = [

@@ -1,3 +1,3 @@
-"""The client for scripts and notebooks. All modules but :mod:`.runtime` are generated from
-``mljob.aio`` by ``make generate``: change those.
+"""The client for scripts and notebooks. ``make generate`` generates all modules except
+:mod:`.runtime` from ``mljob.aio``. Change the modules of ``mljob.aio`` instead.
 """

@@ -1,5 +1,5 @@
 # Generated from mljob.aio by client/generate.py.
-"""A handle on one MLJob: waits for it, reads it, and asks its operator for things."""
+"""A handle on one MLJob: reads it, waits for its end, and requests changes from its operator."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ _LOG_TAIL_SECONDS: Final = 10.0
 
 
 def collection_path(namespace: str | None) -> str:
-    """Return the path of the MLJobs of a namespace, or of all namespaces."""
+    """Return the path of the MLJobs of a namespace, or of all namespaces for None."""
     within = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
     return f"/apis/mljob.dev/v1alpha1/{within}mljobs"
 
 
 class Job:
-    """One MLJob. Another MLJob of the same name, after this one was deleted, is not this one.
+    """A handle on one MLJob, identified by its uid. A later MLJob of the same name is another
+    MLJob.
 
     Attributes:
         state: The last state that was seen. :meth:`refresh`, :meth:`wait`, :meth:`stream` and the
@@ -78,7 +79,7 @@ class Job:
         """Read the MLJob again, and return its state.
 
         Raises:
-            NotFound: It was deleted.
+            NotFound: The MLJob was deleted.
         """
         found = MLJob(self._transport.request("GET", self._path))
         if found.uid != self.state.uid:
@@ -87,17 +88,19 @@ class Job:
         return found
 
     def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
-        """Wait until the MLJob has succeeded. A suspended MLJob is waited for: somebody resumes it.
+        """Wait until the MLJob has succeeded. While it is suspended, go on waiting, because
+        somebody may resume it.
 
         Args:
-            timeout: How long to wait, in seconds. Default: until it ends.
+            timeout: The maximum wait, in seconds. Default: no maximum.
 
         Raises:
-            JobFailed: It failed. The error has the failed task, its error and the end of its log.
-            JobStalled: It can't go on without a change, for example of its conf.
-            JobCancelled: It was cancelled.
-            JobDeleted: It was deleted before it ended.
-            JobTimeout: It did not end in time. It goes on.
+            JobFailed: The MLJob failed. The error has the failed task, its error and the end of its
+                log.
+            JobStalled: The MLJob can't continue without a change, for example of its conf.
+            JobCancelled: The MLJob was cancelled.
+            JobDeleted: The MLJob was deleted before it ended.
+            JobTimeout: The MLJob did not end in time, and continues.
         """
         with runtime.closing(self.stream(timeout)) as states:
             for _ in states:
@@ -110,14 +113,15 @@ class Job:
         return self
 
     def stream(self, timeout: float | None = None) -> Generator[MLJob, None]:  # noqa: ASYNC109 - as in wait
-        """Give each state of the MLJob as it comes, the current one first, until it has ended.
+        """Yield each state of the MLJob as it comes, the current one first, until the MLJob has
+        ended.
 
         Args:
-            timeout: How long to wait for the end, in seconds. Default: until it ends.
+            timeout: The maximum wait for the end, in seconds. Default: no maximum.
 
         Raises:
-            JobDeleted: It was deleted before it ended.
-            JobTimeout: It did not end in time. It goes on.
+            JobDeleted: The MLJob was deleted before it ended.
+            JobTimeout: The MLJob did not end in time, and continues.
         """
         deadline = None if timeout is None else monotonic() + timeout
         params = {"fieldSelector": f"metadata.name={self.name}"}
@@ -142,8 +146,8 @@ class Job:
             timeout: How long to show it, in seconds. Default: until it ends.
 
         Raises:
-            JobDeleted: It was deleted before it ended.
-            JobTimeout: It did not end in time. It goes on.
+            JobDeleted: The MLJob was deleted before it ended.
+            JobTimeout: The MLJob did not end in time, and continues.
         """
         from ..notebook import Display
 
@@ -162,16 +166,17 @@ class Job:
         tail: int | None = None,
         follow: bool = False,
     ) -> Generator[str, None]:
-        """Give the lines of a task's log: :meth:`RunApi.log`."""
+        """Yield the lines of a task's log. The arguments are those of :meth:`RunApi.log`."""
         return self._runs.log(self.state, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow)
 
     def history(self, *, follow: bool = False) -> Generator[HistoryEntry, None]:
-        """Give the entries of the run's history: :meth:`RunApi.history`."""
+        """Yield the entries of the run's history: see :meth:`RunApi.history`."""
         return self._runs.history(self.state, follow=follow)
 
     def metrics(self) -> pandas.DataFrame | list[dict[str, Any]]:
         """Return all metrics that tasks of the run have reported: a pandas DataFrame if pandas is
-        installed, else a list of rows. Without mljob-api, these are the last metrics of each task.
+        installed, else a list of rows. Without mljob-api, return only the last metrics of each
+        task.
         """
         try:
             rows = rows_of_history([entry for entry in self.history()])
@@ -180,12 +185,12 @@ class Job:
         return table_of(rows)
 
     def graph(self) -> RunGraph:
-        """Return the tasks of the run and their dependencies: :meth:`RunApi.graph`."""
+        """Return the tasks of the run and their dependencies: see :meth:`RunApi.graph`."""
         return self._runs.graph(self.state)
 
     def retry(self) -> Self:
-        """Request another attempt: of a failed MLJob by its ``retryStrategy``; a succeeded one runs
-        again as a whole. :meth:`wait` then waits for the end of that attempt.
+        """Request another attempt. A failed MLJob is retried by its ``retryStrategy``; a succeeded
+        MLJob runs again as a whole. :meth:`wait` then waits for the end of that attempt.
 
         Raises:
             Invalid: The MLJob was cancelled, which is final.
@@ -200,7 +205,9 @@ class Job:
         return self._patch({"spec": {"cancel": True, "suspend": False}})
 
     def suspend(self) -> Self:
-        """Suspend the MLJob: its run is cancelled, and none starts. A backfill is paused."""
+        """Suspend the MLJob: its run is cancelled, and no new run starts until :meth:`resume`. A
+        backfill is paused.
+        """
         return self._patch({"spec": {"suspend": True}})
 
     def resume(self) -> Self:
@@ -208,9 +215,9 @@ class Job:
         return self._patch({"spec": {"suspend": False}})
 
     def delete(self) -> None:
-        """Delete the MLJob. Its run in progress is cancelled first, unless ``deletionPolicy`` says
-        otherwise. An MLJob that does not exist any more is no error, and another one of its name
-        stays.
+        """Delete the MLJob. The operator first cancels its run in progress, unless
+        ``deletionPolicy`` says otherwise. Do nothing if the MLJob no longer exists. Another MLJob
+        of the same name stays.
         """
         try:
             body = {"preconditions": {"uid": self.state.uid}}
@@ -234,7 +241,9 @@ class Job:
         return self
 
     def _log_end(self) -> LogEnd | None:
-        """Return the end of the failed task's log; nothing if there is no way to read it."""
+        """Return the end of the failed task's log, or None if no task failed or the log can't be
+        read.
+        """
         task = failed_task(self.state)
         if task is None:
             return None

@@ -1,5 +1,5 @@
 # Generated from mljob.aio by client/generate.py.
-"""What mljob-api serves of an MLJob's run: the log of a task, the history and the graph."""
+"""The client of mljob-api: reads a task's log, the history and the graph of an MLJob's run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 120.0
 """How long a stream of mljob-api may be silent, in seconds."""
 FOLLOW_SECONDS: Final = 3_600.0
-"""How long a log that is followed may be silent, in seconds: a task may say nothing for long."""
+"""How long a followed log may be silent, in seconds. A task may log nothing for a long time."""
 MAX_LOG_LINE_BYTES: Final = 2 * 1024 * 1024
 """The maximum size of a line of a log. mljob-api cuts longer ones."""
 _MISSING: Final = (
@@ -34,13 +34,14 @@ _MISSING: Final = (
 
 
 class RunApi:
-    """Reads from mljob-api through the Kubernetes API server, as the person.
+    """A client of mljob-api, which is called through the Kubernetes API server with the person's
+    credentials.
 
-    Every method raises :class:`~mljob.errors.RunApiMissing` if mljob-api is not there, and other
-    ``ApiError``s if it refuses.
+    Every method raises :class:`~mljob.errors.RunApiMissing` if mljob-api is not installed or not
+    available, and another ``ApiError`` if mljob-api refuses the request.
 
     Args:
-        transport: The cluster.
+        transport: The connection to the cluster's API server.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -58,21 +59,21 @@ class RunApi:
         idle_seconds: float | None = None,
         raw: bool = False,
     ) -> Generator[str, None]:
-        """Give the lines of a task's log, without control characters.
+        """Yield the lines of a task's log, without control characters.
 
-        A log that is followed continues after a lost connection: no line is lost or repeated.
+        A followed log continues after a lost connection: no line is lost or repeated.
 
         Args:
             job: The MLJob.
             task: The id of the task. Default: the failed task, else the running one, else the
                 newest.
             map_index: The index of the instance of a mapped task.
-            try_number: The try. Default: the newest.
-            tail: Only the last lines, so many.
+            try_number: The number of the try. Default: the newest.
+            tail: How many lines to read from the end of the log. Default: all lines.
             follow: Go on until the task has ended. A task that has not started is waited for.
             idle_seconds: How long the answer may be silent, in seconds. Default: two minutes, and
-                an hour for a log that is followed.
-            raw: Keep control characters, for readers that turn colours into something else.
+                an hour for a followed log.
+            raw: Keep control characters, for callers that convert colour codes.
         """
         lines = self.log_lines(
             job, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow, idle_seconds=idle_seconds
@@ -93,20 +94,20 @@ class RunApi:
         idle_seconds: float | None = None,
         after: str = "",
     ) -> Generator[LogLine, None]:
-        """Give the lines of a task's log as they are, with their positions: see :meth:`log`.
+        """Yield the lines of a task's log unchanged, with their positions: see :meth:`log`.
 
         Args:
             job: The MLJob.
             task: The id of the task.
             map_index: The index of the instance of a mapped task.
-            try_number: The try.
-            tail: Only the last lines, so many.
+            try_number: The number of the try.
+            tail: How many lines to read from the end of the log.
             follow: Go on until the task has ended.
             idle_seconds: How long the answer may be silent, in seconds.
-            after: The position of a line that was followed, to begin after that line.
+            after: The position of a line of a followed log, to begin after that line.
 
         Raises:
-            ValueError: ``after`` is no position.
+            ValueError: ``after`` is not a position.
         """
         given = {"task": task, "mapIndex": map_index, "try": try_number, "tail": tail}
         params = {name: str(value) for name, value in given.items() if value is not None}
@@ -129,12 +130,15 @@ class RunApi:
             runtime.sleep(wait)
 
     def history(self, job: MLJob, *, follow: bool = False) -> Generator[HistoryEntry, None]:
-        """Give the entries of the run's history, without the ends of answers. Where an answer is cut
-        off, the next one continues.
+        """Yield the entries of the run's history, without the entry that ends each response. If a
+        response is cut off, another request continues.
 
         Args:
             job: The MLJob.
             follow: Go on until the run has ended.
+
+        Raises:
+            Unavailable: The history can't be read to its end.
         """
         from mljob_contract.history import MAX_ENTRY_BYTES, EndReason
 
@@ -214,7 +218,11 @@ def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
 
 
 def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
-    """Whether nothing comes after an answer that ended properly."""
+    """Return whether no entry follows after a response that ended with ``end``.
+
+    Raises:
+        Unavailable: mljob-api failed to read the history, and the history is not followed.
+    """
     from mljob_contract.history import EndReason
 
     if end.reason is EndReason.COMPLETE:

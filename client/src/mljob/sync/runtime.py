@@ -1,4 +1,4 @@
-"""What the client needs of threads. ``mljob.aio.runtime`` is the same for asyncio."""
+"""The functions for threads that the client uses. ``mljob.aio.runtime`` is the same for asyncio."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ __all__ = ["closing", "in_thread", "lock", "sleep"]
 
 
 def sleep(seconds: float) -> None:
-    """Wait."""
+    """Wait for a number of seconds."""
     time.sleep(seconds)
 
 
 def in_thread(function: Callable[[], Result]) -> Result:
-    """Call a function that may block."""
+    """Call a function that may block, in the caller's thread, and return its result."""
     return function()
 
 
 def lock() -> AbstractContextManager[bool]:
-    """Return a lock."""
+    """Return a lock for ``with``."""
     return threading.Lock()
 
 
 def closing(items: Iterator[Item]) -> AbstractContextManager[Iterator[Item]]:
-    """Close a generator at the end of a block, and with it the request that it reads from."""
+    """Return a context manager that closes a generator at the end of the block, and so ends the
+    request that the generator reads from.
+    """
     return contextlib.closing(cast("Any", items))

@@ -1,6 +1,6 @@
 # Generated from mljob.aio by client/generate.py.
-"""Lists and watches: what the API server says about a set of objects, as one stream that misses no
-object's newest state and tells no state twice.
+"""Lists and watches of a set of objects, as one stream of changes. The stream has the newest state
+of each object, and no state twice.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -22,7 +22,7 @@ from .transport import Transport, until
 Item = TypeVar("Item")
 
 PAGE_SIZE: Final = 500
-"""How many objects a page of a list has."""
+"""The maximum number of objects in a page of a list."""
 MAX_ITEMS: Final = 100_000
 """The maximum number of objects in a list."""
 WATCH_SECONDS: Final = 300
@@ -34,7 +34,7 @@ longer silence means that the connection is dead, for example after a laptop's s
 _SHORT_SECONDS: Final = 1.0
 """A watch that ends sooner counts as a failure."""
 _MAX_LISTS_IN_A_ROW: Final = 5
-"""How often a list is begun again because its pages have expired."""
+"""How often a list is begun at most, if its pages expire before it is complete."""
 
 
 def list_objects(
@@ -86,21 +86,24 @@ def watch_objects(
     params: Mapping[str, str] | None = None,
     deadline: float | None = None,
 ) -> Generator[Change[Item], None]:
-    """List a collection, then tell its changes for as long as the caller reads.
+    """Yield an addition for each object of a collection, then the changes of the collection, until
+    the caller stops reading or the deadline passes.
 
-    A lost connection is made again, and a change that the API server no longer has (410) is found
-    by another list. Close the iterator with ``aclosing`` to end the request at once.
+    After a lost connection, the stream connects again. If the API server no longer has the changes
+    since then (410), the stream lists the collection again. Close the iterator with ``aclosing`` to
+    end the request at once.
 
     Args:
         transport: The cluster.
         path: The path of the collection.
-        convert: Makes the item to tell and to keep from an object as JSON.
+        convert: Converts an object from JSON to the item of its changes.
         params: ``labelSelector`` and ``fieldSelector``.
         deadline: When the stream ends, as ``time.monotonic()``, or None.
 
     Raises:
-        ApiError: The API server refused, for example because a right is missing, or the first list
-            failed. After that, a lost connection is no error.
+        ApiError: The API server refused a request, for example because a right is missing, or the
+            first list failed. After the first list, a lost connection is a change of the kind
+            Disconnected, and no error.
     """
     watch = _Watch(transport, path, convert, dict(params or {}), deadline)
     while not watch.is_over:
@@ -121,14 +124,14 @@ def watch_objects(
 
 
 class _Watch(Generic[Item]):
-    """What a watch knows between its requests.
+    """The state of a watch between its requests.
 
     Args:
         transport: The cluster.
         path: The path of the collection.
-        convert: Makes an item from an object as JSON.
+        convert: Converts an object from JSON to an item.
         params: The selectors.
-        deadline: When the watch ends, or None.
+        deadline: When the watch ends, as ``time.monotonic()``, or None.
     """
 
     def __init__(
@@ -156,7 +159,9 @@ class _Watch(Generic[Item]):
         return self._deadline is not None and monotonic() >= self._deadline
 
     def listed(self) -> list[Change[Item]]:
-        """List the collection, unless the version to watch from is known. Return what is news."""
+        """List the collection, unless the version to watch from is known. Return the changes that
+        are new to the caller.
+        """
         if self._version:
             return []
         self._begun = monotonic()
@@ -165,7 +170,7 @@ class _Watch(Generic[Item]):
         return [*self._known.replace(found), Change(ChangeKind.SYNCED)]
 
     def changes(self) -> Generator[Change[Item], None]:
-        """Give the changes of one watch request."""
+        """Yield the changes of one watch request."""
         query = _watch_query(self._params, self._version, self._deadline)
         idle = until(self._deadline, IDLE_SECONDS)
         self._begun = monotonic()
@@ -184,10 +189,10 @@ class _Watch(Generic[Item]):
                     return
 
     def lost(self, error: ApiError) -> Change[Item]:
-        """Return the news of a lost connection.
+        """Return the change that reports a lost connection.
 
         Raises:
-            ApiError: There was none before.
+            ApiError: The first list has not succeeded yet.
         """
         if not self._was_synced:
             raise error
@@ -196,25 +201,31 @@ class _Watch(Generic[Item]):
         return Change(ChangeKind.DISCONNECTED, message=str(error))
 
     def forget_version(self) -> None:
-        """Have the collection listed again: at once, and with pauses if that does not help."""
+        """Make the next request a list. After the second failure in a row and later ones, wait
+        first.
+        """
         self._version = ""
         self._failures += 1
         if self._failures > 1:
             runtime.sleep(until(self._deadline, wait_seconds(self._failures)))
 
     def pause_if_short(self) -> None:
-        """Wait after a proxy or an API server that ends each watch at once."""
+        """Wait if the last watch request took less than a second, because a proxy or an API server
+        may end each watch at once.
+        """
         self._forgive()
         if monotonic() - self._begun < _SHORT_SECONDS:
             self.pause()
 
     def _forgive(self) -> None:
-        """Begin to count failures anew after a request that lasted: it was quiet, and no failure."""
+        """Reset the number of failures if the last request lasted at least a second: a silent watch
+        is not a failure.
+        """
         if monotonic() - self._begun >= _SHORT_SECONDS:
             self._failures = 0
 
     def pause(self, retry_after: float | None = None) -> None:
-        """Wait after a failure, longer after each one in a row."""
+        """Count a failure, and wait. The wait grows with the number of failures in a row."""
         self._failures += 1
         runtime.sleep(until(self._deadline, wait_seconds(self._failures, retry_after)))
 

@@ -1,17 +1,18 @@
-"""Who looks: a person on their own machine, or somebody behind an OIDC proxy in the cluster.
+"""Access to the view: for one person on their own machine, or for people behind an OIDC proxy in
+the cluster.
 
 On a person's machine the view acts with the person's kubeconfig, so it must let nobody else in:
 
 - It listens on 127.0.0.1, and answers only requests for that host, so that no web site reaches it
   by a name of its own (DNS rebinding).
-- The first address has a token, which becomes a cookie of the first browser that opens it: not
-  readable by scripts, and not sent with requests from other sites. Other people on the machine can
-  see the arguments of the browser, and might be faster. So the browser gets a file that they can't
-  read, with the address in it.
-- A change needs the same origin, and a token of a page.
+- The URL that the view prints has a token. The first browser that opens the URL gets a cookie,
+  which scripts can't read, and which browsers don't send with requests from other sites. Other
+  people on the machine can see the arguments of the browser, and might be faster. So the browser
+  gets a file that they can't read, with the URL in it.
+- A request that changes something must come from the same origin, with the token of a page's form.
 
 In the cluster, the view has no rights of its own. Each request brings the viewer's token, and the
-API server decides what it is worth.
+API server decides what the token allows.
 """
 
 from __future__ import annotations
@@ -34,40 +35,41 @@ from .person import Person
 MAX_TOKEN: Final = 16 * 1024
 """The maximum number of characters of a viewer's token."""
 MAX_PERSONS: Final = 200
-"""How many persons the view serves at the same time. Of those without an open page, the one who was
-away longest leaves first.
+"""How many persons the view serves at the same time. If there are more, the view first forgets the
+person without an open page whose last request is the oldest.
 """
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
 class Access(Protocol):
-    """Decides whose page a request asks for."""
+    """The part of the view that decides which person a request comes from."""
 
     allowed_hosts: frozenset[str]
     """The values of the header Host that are answered."""
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person, or None if the request does not say who asks."""
+        """Return the person, or None if the request does not prove who the person is."""
         ...
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return name and value of the cookie to set if the request is the first one with the token
-        of a first address.
+        """Return the name and the value of the cookie to set, if the request is the first one with
+        the token of the printed URL. Otherwise, return None.
         """
         ...
 
     async def end_idle(self) -> None:
-        """End what nobody uses any more."""
+        """End the feeds that no open page has used for some time."""
         ...
 
     async def aclose(self) -> None:
-        """End everything."""
+        """End all feeds, and close the connections of all persons."""
         ...
 
 
 def is_same_origin(request: Request) -> bool:
-    """Return whether a page of the view itself has sent a request, as browsers say it. A request
-    without the headers that every current browser sends with a form is refused.
+    """Return whether a page of the view itself has sent a request, by the headers
+    ``Sec-Fetch-Site`` and ``Origin``. Return False for a request without both: every current
+    browser sends one of them with a form.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site != "same-origin":
@@ -78,10 +80,10 @@ def is_same_origin(request: Request) -> bool:
 
 
 class LocalAccess:
-    """Lets one person in, who started the view.
+    """The access of the one person who started the view on their machine.
 
     Attributes:
-        token: The token of the first address.
+        token: The token of the printed URL.
 
     Args:
         config: The person's cluster and credentials.
@@ -99,7 +101,7 @@ class LocalAccess:
         self._person: Person | None = None
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person if the browser has the cookie."""
+        """Return the person if the browser has the cookie, else None."""
         if not hmac.compare_digest(request.cookies.get(self._cookie, "").encode(), self._session.encode()):
             return None
         if self._person is None:
@@ -107,7 +109,7 @@ class LocalAccess:
         return self._person
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the cookie if the request has the token, once."""
+        """Return the cookie for the first request with the token, else None."""
         given = request.query_params.get("token", "")
         is_right = hmac.compare_digest(given.encode(), self.token.encode())
         if request.method != "GET" or self._was_visited or not is_right:
@@ -116,18 +118,19 @@ class LocalAccess:
         return self._cookie, self._session
 
     async def end_idle(self) -> None:
-        """End the feeds that no page uses."""
+        """End the feeds that no page has used for some time."""
         if self._person is not None:
             await self._person.feeds.end_idle()
 
     async def aclose(self) -> None:
-        """End everything."""
+        """End all feeds, and close the connections."""
         if self._person is not None:
             await self._person.aclose()
 
 
 class ProxyAccess:
-    """Lets in whoever brings a token, from an OIDC proxy in front of the view.
+    """The access of each person whose request has a token. The OIDC proxy in front of the view adds
+    the token.
 
     Args:
         config: The cluster. Its user is replaced by the viewer's token.
@@ -141,10 +144,10 @@ class ProxyAccess:
         self._persons: dict[str, Person] = {}
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person of the request's token.
+        """Return the person of the request's token, or None without a valid token.
 
         Raises:
-            TooManyPersons: As many persons as the view serves have pages open.
+            TooManyPersons: :data:`MAX_PERSONS` persons have pages open.
         """
         token = _bearer(request)
         if token is None:
@@ -160,18 +163,18 @@ class ProxyAccess:
         return person
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return None: the proxy knows who asks."""
+        """Return None: the proxy identifies the person, so there is no cookie."""
         return None
 
     async def end_idle(self) -> None:
-        """End feeds that no page uses, and forget the persons without feeds."""
+        """End the feeds that no page has used for some time, and forget the persons without feeds."""
         for key, person in list(self._persons.items()):
             await person.feeds.end_idle()
             if person.feeds.is_empty and not person.is_in_use:
                 await self._forget(key, person)
 
     async def aclose(self) -> None:
-        """End everything."""
+        """End all feeds, and close the connections of all persons."""
         for person in self._persons.values():
             await person.aclose()
 
@@ -182,7 +185,7 @@ class ProxyAccess:
             if not person.is_in_use:
                 await self._forget(key, person)
         if len(self._persons) >= MAX_PERSONS:
-            # Anybody can send a token that is worth nothing. That must not end the pages of others.
+            # Anybody can send an invalid token. Such requests must not end the pages of others.
             raise TooManyPersons(f"{MAX_PERSONS} people have pages of this view open. Try again later.")
 
     async def _forget(self, key: str, person: Person) -> None:
@@ -193,7 +196,7 @@ class ProxyAccess:
 
 
 class TooManyPersons(MLJobError):
-    """More people have pages open than the view serves."""
+    """The error when more people have pages open than the view serves."""
 
 
 def _bearer(request: Request) -> str | None:

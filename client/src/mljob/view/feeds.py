@@ -1,5 +1,5 @@
-"""What the view reads of a cluster: one watch for each person and collection, which all open pages
-of that person share.
+"""The watches of the view: one for each person and collection, which all open pages of that person
+share.
 
 Nothing is shared between persons: the API server decides for each of them what they may see.
 """
@@ -21,13 +21,17 @@ from ..errors import MLJobError
 Item = TypeVar("Item")
 
 LINGER_SECONDS: Final = 60.0
-"""How long a feed goes on after the last page that used it, so that the next page needs no list."""
+"""How long a feed goes on after its last page was closed, in seconds, so that the next page needs
+no list.
+"""
 REFUSAL_SECONDS: Final = 3.0
-"""How long a refusal is shown before the API server is asked again, in seconds. A page that said that
-it is loading comes back within this time, and tells it.
+"""How long a refusal is shown before the API server is asked again, in seconds. A page that is
+loading asks again within this time, and shows the refusal.
 """
 MAX_FEEDS: Final = 64
-"""The maximum number of feeds of a person. The feed that nobody has used for longest ends."""
+"""The maximum number of feeds of a person. For a further feed, the one that has been unused for
+longest ends.
+"""
 MAX_LISTS: Final = 2
 """How many first lists run at the same time, in the whole process. A list needs memory for a moment."""
 
@@ -36,19 +40,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Since when a feed is not up to date, and why."""
+    """The state of a feed that may be out of date: since when, and why."""
 
     since: datetime
     why: str
 
 
 class Source:
-    """Something that pages show and that changes.
+    """A source of data that pages show, read by a task in the background.
 
     Attributes:
         version: Grows with each change.
         outage: Why the source may be out of date, or None.
-        refusal: Why the API server refused, or None. A source that was refused has ended.
+        refusal: Why the source has ended, such as a refusal of the API server, or None.
         ended_at: When it ended, on the clock of the event loop, or None.
     """
 
@@ -66,7 +70,7 @@ class Source:
             await self._changed.wait()
 
     async def aclose(self) -> None:
-        """End what the source reads from."""
+        """End the task that reads the source."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -98,8 +102,9 @@ class Feed(Source, Generic[Item]):
     """The objects of a collection, kept up to date by a watch.
 
     Attributes:
-        items: The objects by namespace and name.
-        memberships: Grows when an object comes or goes.
+        items: The objects by key. MLJobs of several namespaces have the key ``namespace/name``, all
+            other objects their name.
+        memberships: Grows when an object is added or deleted.
     """
 
     def __init__(
@@ -191,12 +196,13 @@ class Feeds:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is read."""
+        """Whether there are no feeds."""
         return not self._feeds
 
     async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
-        """Return the source of this name, and make it if there is none, or if it was refused
-        some time ago. Call :meth:`release` later.
+        """Return the source of this name. Make a new source if there is none, or if the old one
+        ended with an error more than :data:`REFUSAL_SECONDS` ago. Call :meth:`release` when the
+        page no longer needs the source.
 
         Raises:
             TooManyFeeds: The person has too many pages open.
@@ -211,11 +217,13 @@ class Feeds:
         return feed
 
     def _is_old(self, refused: Source) -> bool:
-        """Whether everybody who waited has seen the refusal, so that it is time to ask again."""
+        """Return whether a source ended :data:`REFUSAL_SECONDS` ago: all pages that waited have
+        seen its refusal, so the API server can be asked again.
+        """
         return refused.ended_at is not None and refused.ended_at <= asyncio.get_running_loop().time() - REFUSAL_SECONDS
 
     def release(self, name: tuple[str, ...]) -> None:
-        """Say that a page does not need the feed any more."""
+        """Release a source that a page does not need any more."""
         self._uses[name] -= 1
         if not self._uses[name]:
             del self._uses[name]

@@ -1,4 +1,6 @@
-"""What holds for every answer: the host that was asked for, and headers that keep browsers safe."""
+"""A middleware for every answer: it checks the requested host, and adds headers that keep browsers
+safe.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Nothing but the view's own files runs or loads, and no inline script or style does."""
+"""Only the view's own files may run or load. Inline scripts and styles may not."""
 HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -32,7 +34,7 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 PROBES: Final = ("/livez", "/readyz")
-"""The addresses that the kubelet asks, by the pod's own address."""
+"""The paths that the kubelet requests, with the pod's IP address as the host."""
 
 
 class Guard:

@@ -1,9 +1,9 @@
 """Keeps open pages up to date: compares what a page shows with what it should show, and sends the
 elements that differ as server-sent events.
 
-Every event of a page carries the page's version as its id. A browser that reconnects says which
-version it has, and gets what differs from it: nothing if the page is the same, else all elements,
-which its script applies in place.
+Every event of a page carries the page's version as its id. A browser that reconnects sends the
+version that it has. It gets nothing if the page is the same. Otherwise it gets all elements, which
+its script applies in place.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -23,18 +23,18 @@ from .feeds import Outage, Source
 BEAT_SECONDS: Final = 15.0
 """How long a stream is silent at most, so that proxies don't cut it, in seconds."""
 PAUSE_SECONDS: Final = 0.1
-"""The least time between two events of a page. Changes in between are sent together."""
+"""The minimum time between two events of a page, in seconds. Changes in between are sent together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What a page shows.
+    """The content of a page at one moment.
 
     Attributes:
         title: The title of the page.
         parts: The HTML of single elements by id. Their places in the page don't change.
         rows: Ids and HTML of the rows of the page's list, in their order.
-        phases: The phase of each row, for what a screen reader says.
+        phases: The name and the phase of each MLJob on the page, for a screen reader.
         again_after: After how many seconds the page changes by itself, or None.
     """
 
@@ -46,7 +46,7 @@ class Shown:
 
     @cached_property
     def version(self) -> str:
-        """A hash of everything that the page shows."""
+        """A hash of the HTML of all parts and rows."""
         digest = hashlib.blake2b(digest_size=12)
         for html in (*self.parts.values(), *(html for _, html in self.rows)):
             digest.update(html.encode())
@@ -59,11 +59,11 @@ class LivePage(Protocol):
 
     @property
     def sources(self) -> Sequence[Source]:
-        """What the page shows."""
+        """The sources that the page reads."""
         ...
 
     async def show(self) -> Shown:
-        """Return what the page shows now.
+        """Return the content of the page now.
 
         Raises:
             MLJobError: The page can't be shown any more.
@@ -78,8 +78,8 @@ def event(name: str, data: object, *, id: str = "") -> bytes:  # noqa: A002 - th
 
 
 BEAT: Final = b"event: beat\ndata:\n\n"
-"""What a stream sends when nothing changes. A comment would keep connections too, but the script
-could not see it.
+"""The event that a stream sends when nothing changes. A comment would keep the connection too, but
+the page's script can't see comments.
 """
 
 
@@ -87,8 +87,8 @@ def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
     """Return the change that turns a page into another one, or None if nothing differs.
 
     Args:
-        before: What the browser shows, or None if that isn't known.
-        now: What it should show.
+        before: The content that the browser has, or None if it is not known.
+        now: The content that the browser should have.
     """
     old_parts = before.parts if before else {}
     old_rows = dict(before.rows) if before else {}
@@ -110,7 +110,9 @@ def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
 
 
 def _said(before: Shown, now: Shown) -> str:
-    """Return what a screen reader says about new phases, in a sentence or two."""
+    """Return the announcement of new phases for a screen reader: a sentence for each MLJob, or for
+    more than three MLJobs only their number.
+    """
     changed = [
         f"{name}: {phase}."
         for key, (name, phase) in now.phases.items()
@@ -156,7 +158,9 @@ async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
 
 @lru_cache(maxsize=64)
 def _change_event(before: Shown | None, now: Shown) -> bytes | None:
-    """Return the event of a change, which all who look at the same page get."""
+    """Return the event for a change of a page, or None if nothing differs. The result is cached for
+    all browsers that have the same page open.
+    """
     found = change(before, now)
     return event("change", found, id=now.version) if found is not None else None
 
@@ -168,8 +172,8 @@ def _upstream(outage: Outage | None) -> bytes:
 
 
 async def _changed(sources: Sequence[Source], seen: Sequence[int], seconds: float) -> bool:
-    """Wait until one of the sources has changed, or is another one. Return False if none has within
-    the time.
+    """Wait until one of the sources has changed. Return False if none has changed within the time.
+    Return True at once if the number of sources has changed.
     """
     if len(sources) != len(seen):
         return True

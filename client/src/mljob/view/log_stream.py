@@ -30,7 +30,7 @@ class LastLine(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LastLine:
-        """Read the id of an event. What is no id means that the browser has no line."""
+        """Parse the id of an event. Any other text means that the browser has no line."""
         from mljob_contract.run_api import LogPosition
 
         number, _, after = text.partition(" ")
@@ -44,8 +44,8 @@ class LastLine(NamedTuple):
 async def log_events(
     lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a log: ``lines`` with HTML, ``done`` with a sentence at the end. The id of
-    an event is the :class:`LastLine` in it.
+    """Yield the events of a log: ``state`` at the beginning, ``lines`` with HTML, and ``done`` with
+    a sentence at the end. The id of an event of ``lines`` is the :class:`LastLine` in it.
 
     Args:
         lines: The lines of the log that the browser does not have.
@@ -78,8 +78,9 @@ async def log_events(
 
 
 class _Batches:
-    """Takes the lines that are there together. A batch is empty after a silence. Lines wait for
-    browsers that read slowly, so only what is shown of each line is kept.
+    """The lines of a log in batches. A batch has the lines that have arrived. The batch is empty if
+    no line has arrived for :data:`BEAT_SECONDS`. Lines wait for browsers that read slowly, so each
+    line is cut to the length that is shown.
     """
 
     def __init__(self, lines: AsyncGenerator[LogLine, None]) -> None:
@@ -88,7 +89,7 @@ class _Batches:
         self._task = asyncio.create_task(self._read())
 
     async def next(self) -> list[LogLine] | None:
-        """Return the next lines, or None at the end.
+        """Return the next batch, or None at the end of the log.
 
         Raises:
             MLJobError: The log can't be read.
@@ -110,7 +111,7 @@ class _Batches:
         return None
 
     async def aclose(self) -> None:
-        """End the reading."""
+        """Stop reading the log."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

@@ -1,4 +1,4 @@
-"""A person who looks at the view, and what that person's pages read."""
+"""A person who uses the view, and the sources that the person's pages read."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ MAX_CHANGES: Final = 20_000
 MAX_NAMESPACES: Final = 500
 """How many namespaces the list offers."""
 PATIENCE_SECONDS: Final = 0.4
-"""How long the first answer waits for what is read in the background, in seconds."""
+"""How long a page waits for answers that are read in the background, in seconds."""
 INSTANCES: Final = "/apis/mljob.dev/v1alpha1/airflowinstances"
 
 _summaries: WeakValueDictionary[tuple[str, str], JobSummary] = WeakValueDictionary()
 """The summaries that any feed holds, by uid and resource version. Persons who may see the same
-MLJob hold one summary of each state together. Each person's own watch has delivered it.
+MLJob share the summary of each state, after each person's own watch has delivered that state.
 """
 
 
@@ -52,7 +52,7 @@ class JobsFeed(Feed[JobSummary]):
         super().__init__(transport, collection_path(namespace), self._summary, lambda job: job.key, lists=lists)
 
     def newest_first(self) -> list[JobSummary]:
-        """Return all MLJobs, those first that were created last."""
+        """Return all MLJobs, the newest first."""
         memberships, order = self._order
         if memberships != self.memberships:
             order = sorted(self.items, key=lambda key: _age(self.items[key]))
@@ -114,7 +114,9 @@ class RunHistory(Source):
 
 
 class Lookup(Source, Generic[Answer]):
-    """One answer of the API server, read in the background. ``answer`` is None until it is there."""
+    """One answer of the API server, read in the background. ``answer`` is None until it has been
+    read.
+    """
 
     def __init__(self, name: str, read: Callable[[], Awaitable[Answer]]) -> None:
         self.answer: Answer | None = None
@@ -127,7 +129,7 @@ class Lookup(Source, Generic[Answer]):
 
     @property
     def is_pending(self) -> bool:
-        """Whether neither an answer nor a refusal is there."""
+        """Whether there is neither an answer nor a refusal yet."""
         return self.answer is None and self.refusal is None
 
     async def _run(self) -> None:
@@ -135,7 +137,9 @@ class Lookup(Source, Generic[Answer]):
 
 
 async def settle(lookups: Iterable[Lookup[Any]]) -> None:
-    """Wait for answers, for a moment only. Pages get later ones as changes."""
+    """Wait until all lookups have ended, but at most :data:`PATIENCE_SECONDS`. Pages get later
+    answers as changes.
+    """
     waits = [asyncio.ensure_future(one.changed(0)) for one in lookups if one.is_pending]
     if waits:
         await asyncio.wait(waits, timeout=PATIENCE_SECONDS)
@@ -149,12 +153,11 @@ class Person:
     Attributes:
         default_namespace: The namespace of the person's context, or an empty text.
         streams: How many streams the person has open.
-        may_list_all: Whether the API server let the person list all namespaces; True until it is
-            known.
-        names_of_namespaces: The namespaces that the person may list, or nothing.
+        may_list_all: False after the API server has refused the list of all namespaces, else True.
 
     Args:
         config: The cluster and the person.
+        secret: The key that :attr:`form_token` is derived from.
         lists: Bounds the first lists of all persons together.
         transport: Sends the requests, for tests. Default: made from ``config``.
     """
@@ -181,12 +184,12 @@ class Person:
         return hmac.new(self._secret, b"form", hashlib.sha256).hexdigest()
 
     def is_form_token(self, token: str) -> bool:
-        """Whether a form came from a page of this session."""
+        """Return whether a token is the form token of this session."""
         return hmac.compare_digest(token.encode(), self.form_token.encode())
 
     async def namespaces(self) -> list[str]:
-        """Return the names of all namespaces, or nothing if the person may not list them, or if the
-        answer takes long: a page does not wait for them.
+        """Return the names of at most :data:`MAX_NAMESPACES` namespaces, sorted. Return none if the
+        person may not list them, or if the answer takes longer than :data:`PATIENCE_SECONDS`.
         """
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -200,7 +203,7 @@ class Person:
         return sorted(name for name in names if name)
 
     async def aclose(self) -> None:
-        """End everything that is read for the person."""
+        """End all sources of the person, and close the connections."""
         await self.feeds.aclose()
 
 
@@ -225,7 +228,7 @@ class Reads:
 
     @property
     def sources(self) -> list[Source]:
-        """What the page reads."""
+        """The sources that the page reads."""
         return list(self._held.values())
 
     async def jobs(self, namespace: str) -> JobsFeed:
@@ -236,11 +239,13 @@ class Reads:
         )
 
     async def shared(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:
-        """Return a source that is made from others, which all pages with this name share."""
+        """Return a source that is made from other sources. All pages of the person that ask for
+        this name share the source.
+        """
         return await self._hold(("shared", *name), make)
 
     async def job(self, namespace: str, name: str) -> Feed[MLJob]:
-        """Return a feed of one MLJob. It is empty if there is none."""
+        """Return a feed of one MLJob. The feed is empty if the MLJob does not exist."""
         return await self._hold(
             ("job", namespace, name),
             lambda: Feed(
@@ -282,7 +287,9 @@ class Reads:
         return await self._hold(("history", *_attempt(job)), lambda: RunHistory(self._person.transport, job))
 
     async def look_up(self, what: str, job: MLJob, read: Callable[[], Awaitable[Answer]]) -> Lookup[Answer]:
-        """Return an answer about the MLJob's current attempt, which is read once."""
+        """Return a lookup for the MLJob's current attempt. All pages of the person share one
+        request.
+        """
         return await self._hold((what, *_attempt(job)), lambda: Lookup(f"{what} of {job.namespace}/{job.name}", read))
 
     async def _hold(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:

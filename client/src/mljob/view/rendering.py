@@ -1,4 +1,6 @@
-"""Turns pages into HTML. Jinja escapes every text, and cleans what escaping leaves."""
+"""Turns pages into HTML. Jinja escapes every text. Before that, each text is cut, and characters
+that escaping leaves are replaced.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,14 @@ def _quoted(text: str) -> str:
 
 @cache
 def fingerprint(name: str) -> str:
-    """Return a hash of a static file. Its address has the hash, so that browsers keep the file until
-    it changes.
+    """Return a hash of a static file. The URL of the file has the hash, so that browsers keep the
+    file until it changes.
     """
     return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:16]
 
 
 class Renderer:
-    """Renders the templates of one view.
+    """The templates of one view, and their rendering.
 
     Args:
         base: The path under which the view is served, without a slash at its end.
@@ -84,7 +86,7 @@ class Renderer:
         return {name: self.render(template, **values) for name, template in templates.items()}
 
     def job_url(self, namespace: str, name: str) -> str:
-        """Return the address of an MLJob's page."""
+        """Return the URL of an MLJob's page."""
         return f"{self._base}/jobs/{_quoted(namespace)}/{_quoted(name)}"
 
     def _static(self, name: str) -> str:

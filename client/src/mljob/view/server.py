@@ -1,4 +1,6 @@
-"""The web application of the view, and how it runs on a person's own machine."""
+"""The web application of the view, and the servers that run it: on a person's own machine, or
+behind a proxy.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ _ENTRANCE: Final = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>MLJobs</title>'
     '<meta http-equiv="refresh" content="0;url=/jobs"><p><a href="/jobs">MLJobs</a></p></html>\n'
 )
-"""Leads a browser to the list."""
+"""The page that leads a browser to the list."""
 _FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 logger = logging.getLogger(__name__)
@@ -99,7 +101,7 @@ async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str
     Args:
         config: The person's cluster and credentials.
         port: The port on 127.0.0.1, or 0 for any free one.
-        started: Is called with the address that lets the person's browser in.
+        started: Is called with the URL that lets the person's browser in.
 
     Raises:
         OSError: The port is in use.
@@ -120,7 +122,7 @@ async def serve_behind_proxy(
         host: The address to listen on.
         port: The port, or 0 for any free one.
         hosts: The values of the header Host that are answered, besides the address itself.
-        started: Is called with the address.
+        started: Is called with the URL.
 
     Raises:
         OSError: The address can't be used.
@@ -143,7 +145,7 @@ def _listening(host: str, port: int) -> Iterator[tuple[socket.socket, int]]:
 
 
 class _Server(uvicorn.Server):
-    """Ends the streams of a site before it waits for the end of its answers."""
+    """A server that ends the streams of its site before it waits for the end of open answers."""
 
     def __init__(self, site: Site) -> None:
         # An access log would hold the token of the first address.

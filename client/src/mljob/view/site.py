@@ -1,4 +1,6 @@
-"""What all pages of the view have in common: who asks, what can go wrong, and the stream of changes."""
+"""The parts that all pages of the view share: the person of a request, the pages for errors, and
+the stream of changes.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,10 @@ MAX_STREAMS: Final = 64
 """How many streams of events a person may have open."""
 
 MAX_LAST: Final = 400
-"""The maximum number of characters of what a browser says that it got last."""
+"""The maximum number of characters of the id that a browser sends as that of its last event."""
 
 LOADING_SECONDS: Final = 0.9
-"""How long a page is awaited before people see that it is loading, in seconds."""
+"""How long a page may take before the person sees that it is loading, in seconds."""
 
 Answer = Callable[[Request, Person, Reads], Awaitable[Response]]
 """Answers a person's request with what the person may read."""
@@ -35,8 +37,8 @@ class Site:
     """The pages of one view.
 
     Attributes:
-        access: Decides whose pages they are.
-        renderer: Renders them.
+        access: Decides which person a request comes from.
+        renderer: Renders the pages.
         rows: Renders the rows of lists.
     """
 
@@ -51,8 +53,9 @@ class Site:
         self._closing.set()
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return what Starlette calls for the address of a page. While a first list takes long, the
-        answer is a page that says so and comes back.
+        """Return the endpoint of a page for Starlette. If the page takes longer than
+        :data:`LOADING_SECONDS`, the endpoint answers with a page that says that it is loading, and
+        that loads itself again.
         """
 
         async def patient(request: Request, person: Person, reads: Reads) -> Response:
@@ -65,7 +68,7 @@ class Site:
         return self.answer(patient)
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return what Starlette calls for an address. An error becomes a page that says why."""
+        """Return an endpoint for Starlette. An error becomes a page that says why."""
 
         async def respond(request: Request) -> Response:
             namespace = ""
@@ -88,7 +91,7 @@ class Site:
         return HTMLResponse(self.renderer.render("state.html", title=state.title, state=state), state.code)
 
     def html(self, template: str, shown: live.Shown, request: Request, **values: object) -> Response:
-        """Return a whole page. Its changes come from the same address with ``/events``."""
+        """Return a whole page. Its changes come from the same path with ``/events``."""
         query = f"?{request.url.query}" if request.url.query else ""
         return HTMLResponse(
             self.renderer.render(
@@ -105,7 +108,9 @@ class Site:
     def changes(
         self, person: Person, request: Request, open_page: Callable[[Reads], Awaitable[live.LivePage]]
     ) -> Response:
-        """Return the stream of a page's changes. It keeps its sources while the browser reads."""
+        """Return the stream of a page's changes. The stream holds the page's sources while the
+        browser reads.
+        """
         last = last_of(request)
 
         async def events() -> AsyncGenerator[bytes, None]:
@@ -119,13 +124,17 @@ class Site:
         return self.stream(person, events())
 
     def stream(self, person: Person, events: AsyncGenerator[bytes, None]) -> Response:
-        """Return server-sent events as an answer, unless the person has too many answers open."""
+        """Return server-sent events as an answer, or the status 429 if the person has
+        :data:`MAX_STREAMS` answers open.
+        """
         # Proxies such as nginx must not collect events before they pass them on.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return self._streamed(person, _until(events, self._closing), "text/event-stream", headers)
 
     def text(self, person: Person, text: AsyncGenerator[bytes, None]) -> Response:
-        """Return a long text as an answer, unless the person has too many answers open."""
+        """Return a long text as an answer, or the status 429 if the person has :data:`MAX_STREAMS`
+        answers open.
+        """
         return self._streamed(person, text, "text/plain; charset=utf-8", {})
 
     def _streamed(
@@ -166,7 +175,7 @@ async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) ->
 
 
 def last_of(request: Request) -> str:
-    """Return what the browser got last from a stream: the id of an event, or an empty text."""
+    """Return the id of the last event that the browser got from a stream, or an empty text."""
     return (request.headers.get("last-event-id") or request.query_params.get("last", ""))[:MAX_LAST]
 
 

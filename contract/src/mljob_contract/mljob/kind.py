@@ -7,8 +7,9 @@ from ..resource import GROUP
 KIND = "MLJob"
 PLURAL = "mljobs"
 FINALIZER = f"{GROUP}/cancellation"
-"""The operator's finalizer on an MLJob. The operator removes it when no run is left to cancel, and
-the tasks and outputs of the ended run are in the status."""
+"""The operator's finalizer on an MLJob. The operator removes the finalizer when no run is left to
+cancel, and the tasks and outputs of the ended run are in the status.
+"""
 
 RETRY_REQUESTED_AT = f"{GROUP}/retry-requested-at"
 """The annotation that requests another attempt of an MLJob. The operator acts once on each new
@@ -21,9 +22,9 @@ The operator ignores the rest of the value.
 """
 
 FINISHED = f"{GROUP}/finished"
-"""The annotation in which the operator records how an MLJob ended, as JSON. An MLJob that is restored
-from a manifest has lost its status, and this record keeps it from running again. It counts only for
-the MLJob whose run it names, so a copy under another name runs.
+"""The annotation in which the operator records how an MLJob ended, as JSON. An MLJob that is
+restored from a manifest has lost its status, and this record keeps the MLJob from running again. A
+record counts only for the MLJob whose run it names, so a copy of the MLJob under another name runs.
 """
 
 UNOBSERVED = {"observedGeneration": -1}

@@ -1,5 +1,5 @@
-"""The properties of the consumer of events: which the operator sets, which files they name, and
-whether librdkafka accepts them.
+"""librdkafka's properties for the consumer of events: the fixed properties, the defaults, the
+properties that name files, and the check by librdkafka.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ DEFAULTS = {
     "topic.metadata.refresh.interval.ms": 10_000,
     "reconnect.backoff.max.ms": 2_000,
 }
-"""Properties that users can set otherwise."""
+"""Defaults of properties that users can set."""
 
 
 def refusal(config: Mapping[str, Any]) -> str | None:
@@ -58,8 +58,8 @@ def refusal(config: Mapping[str, Any]) -> str | None:
     """
     asked = {name: value for name, value in config.items() if name != "oauth_cb"}
     if "sasl.oauthbearer.token.endpoint.url" in asked:
-        # With the configured address, librdkafka would request a token at once, and closing the
-        # consumer would wait for the answer. Nothing listens on the address below, so closing does
+        # With the configured URL, librdkafka would request a token at once, and closing the
+        # consumer would wait for the answer. No server listens at the URL below, so closing does
         # not wait.
         asked["sasl.oauthbearer.token.endpoint.url"] = "http://127.0.0.1:9/"
     silenced = {"log_level": 0, "logger": logging.getLogger("librdkafka"), "error_cb": lambda _: None}

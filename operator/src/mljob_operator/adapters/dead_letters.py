@@ -75,7 +75,7 @@ class DeadLetters:
 
     def serve(self) -> None:
         """Run the producer's callbacks for errors and tokens. The consumer's thread calls this
-        often.
+        method at short intervals.
         """
         if self._producer is not None:
             self._producer.poll(0)

@@ -84,7 +84,7 @@ def listen(host: str, port: int, settings: str) -> socket.socket:
     stands for all addresses of IPv4.
 
     Args:
-        host: The address, or a name of it.
+        host: The IP address or the host name.
         port: The port.
         settings: The first part of the names of the settings for host and port.
 

@@ -1,9 +1,10 @@
 """The metrics of MLJobs, by which a team sees how many of its jobs wait, run and fail, and how long
 they take.
 
-No series belongs to one MLJob, and no label takes whatever value a person writes: there are at most
-``MAX_NAMESPACES`` namespaces, and an AirflowInstance counts by its name only while it exists. The
-series of a namespace or of an AirflowInstance are removed when it is deleted.
+The number of series is bounded. No series belongs to a single MLJob. The labels have at most
+``MAX_NAMESPACES`` namespaces and ``MAX_REASONS`` reasons. The name of an AirflowInstance is a
+label's value only while the AirflowInstance exists. The series of a deleted namespace or
+AirflowInstance are removed.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ OTHER = "_other"
 """The value that stands for all further values. No object in Kubernetes has this name."""
 UNUSED_AFTER = 48 * 3600.0
 """Seconds after which the series of a namespace without unfinished MLJobs are removed. An operator
-without the right to watch namespaces does not learn that a namespace is deleted. Nightly work keeps
-its series.
+without the right to watch namespaces does not learn that a namespace is deleted. A namespace with
+nightly MLJobs keeps its series.
 """
 MAX_EXEMPLAR = 128
 """The maximum number of characters in the labels of an exemplar (OpenMetrics 1.0)."""
@@ -46,7 +47,7 @@ class BoundedLabel:
         self._values: set[str] = set()
 
     def value(self, wanted: str) -> str:
-        """Return the value to use for a wanted value."""
+        """Return the wanted value, or ``OTHER`` if the label has ``limit`` other values already."""
         if wanted not in self._values and len(self._values) >= self._limit:
             return OTHER
         self._values.add(wanted)
@@ -113,7 +114,7 @@ class JobMetrics(Collector):
         return self._gauges()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the numbers of unfinished MLJobs. They are counted at each change, not here."""
+        """Return the numbers of unfinished MLJobs, which :meth:`follow` and :meth:`forget` count."""
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():
             shown[self._values(labels)] += number
@@ -125,14 +126,14 @@ class JobMetrics(Collector):
         return live, jobs
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob by its labels from now on, and not by its earlier ones."""
+        """Count an unfinished MLJob by these labels from now on, instead of its earlier labels."""
         if self._followed.get(key) != labels:
             self.forget(key)
             self._followed[key] = labels
             self._counts[labels] += 1
 
     def forget(self, key: Key) -> None:
-        """Stop to count an MLJob, because it has finished or does not exist any more."""
+        """Stop counting an MLJob, because it has finished or does not exist any more."""
         labels = self._followed.pop(key, None)
         if labels is None:
             return
@@ -157,7 +158,7 @@ class JobMetrics(Collector):
         self._run.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took that has ended with this phase."""
+        """Record the duration of an attempt that has ended with this phase."""
         self._duration.labels(*self._values(labels)[:3], phase).observe(seconds, _exemplar(run_id))
 
     def namespace_deleted(self, namespace: str) -> None:

@@ -137,8 +137,8 @@ class KafkaEvents:
         self._commands.put(self._pause_or_resume)
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send an unreadable message to the dead-letter topic, without waiting and without
-        raising.
+        """Send an unreadable message to the dead-letter topic, if there is one, without waiting and
+        without raising.
         """
         if self._dead_letters is not None:
             self._commands.put(partial(self._dead_letters.send, message, why))
@@ -220,7 +220,7 @@ class KafkaEvents:
                 return
 
     def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """The callback ``callback``, for the current consumer only.
+        """Return a function that calls ``callback`` only as long as the current consumer is in use.
 
         If the brokers refuse a consumer, the consumer may take long to end after its replacement.
         Its errors and statistics say nothing about the next consumer, so they are ignored.

@@ -139,8 +139,9 @@ class Connection:
     def log(self, level: int, text: str, facility: str, name: str, line: str, *_: object) -> None:
         """Pass a message of librdkafka to the operator's log (callback ``logger``).
 
-        A message below the level ERROR is logged at level DEBUG. So is a message about an error of
-        which :meth:`error` is told too. All other messages are logged at level WARNING.
+        A message below the level ERROR is logged at level DEBUG. A message about an error that
+        librdkafka also passes to :meth:`error` is logged at level DEBUG too. All other messages are
+        logged at level WARNING.
         """
         is_minor = facility in _PASSED_TO_ERROR_CB or level < logging.ERROR
         log.log(logging.DEBUG if is_minor else logging.WARNING, text, facility, name, line)

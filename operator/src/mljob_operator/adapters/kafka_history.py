@@ -1,11 +1,10 @@
-"""Reads the events of one run from the topic of events, from the submission of the run on.
+"""Reads the events of one run from the topic of events, beginning with the submission of the run.
 
 Each reader has a consumer of its own, without a consumer group, and commits nothing. The consumer
 reads the partition of the run's key, and drops the messages with other keys.
 
-confluent-kafka's consumer blocks, so its calls run in threads, one call at a time. Nothing waits
-for a call whose result nobody needs any more: a reader that leaves marks its consumer as closed, and
-the thread closes it.
+confluent-kafka's consumer blocks, so its calls run in threads, one call at a time. Closing a reader
+does not wait for a call that is running: another thread closes the consumer after the call.
 """
 
 from __future__ import annotations
@@ -87,12 +86,13 @@ class KafkaHistory:
         Args:
             topic: The topic.
             key: The key of the messages.
-            since: The time of the first message. Earlier messages are skipped.
+            since: The reader begins at the first message that has this timestamp or a later one.
             after: Instead of ``since``, the offset of the first message, by partition.
 
         Raises:
             TooManyReaders: There are as many readers as the settings allow.
-            KafkaUnavailable: The brokers don't answer, or refuse the topic.
+            KafkaUnavailable: The brokers don't answer or refuse the topic, or the topic has more
+                than ``MAX_PARTITIONS`` partitions.
         """
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -158,8 +158,8 @@ class KafkaRunHistory:
         await self._call(self._open, since, after, any_partition)
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait for messages for at most half a second, and return what ``convert`` makes of them.
-        ``convert`` runs in another thread.
+        """Wait for messages for at most half a second, and return a batch with the results of
+        ``convert`` for the messages with the key. ``convert`` runs in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer.
@@ -243,7 +243,7 @@ class KafkaRunHistory:
         return HistoryBatch(items, dict(self._positions), not self._behind)
 
     def _message(self, raw: KafkaMessage) -> Message | None:
-        """Note the position of a message, and return it if it has the key."""
+        """Record the position of a message. Return the message, or None if it has another key."""
         number, offset = raw.partition() or 0, raw.offset() or 0
         if (error := raw.error()) is not None:
             if error.code() != KafkaError._PARTITION_EOF:
@@ -278,7 +278,7 @@ class KafkaRunHistory:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a key that librdkafka's default partitioner chooses
+    """Return the partition that librdkafka's default partitioner chooses for a key
     (``consistent_random``: CRC-32 of the key).
     """
     return zlib.crc32(key) % partitions

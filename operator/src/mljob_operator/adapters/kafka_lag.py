@@ -7,16 +7,17 @@ from typing import Any
 
 
 def unread(statistics: Mapping[str, Any], topic: str) -> int:
-    """Return the number of messages after the consumer's position, over all of its partitions.
+    """Return the number of messages after the consumer's position, over all partitions of the
+    topic.
 
     Args:
         statistics: librdkafka's statistics (STATISTICS.md).
         topic: The topic.
 
     Returns:
-        The number of messages. A partition counts as completely read if librdkafka does not know its
-        end or the consumer's position in it, for example because another member of the group reads
-        it.
+        The number of messages. A partition counts as completely read if librdkafka does not know
+        the end of the partition or the consumer's position in the partition, for example because
+        another member of the group reads the partition.
     """
     partitions = (statistics.get("topics") or {}).get(topic, {}).get("partitions") or {}
     return sum(_unread_of(partition) for partition in partitions.values())

@@ -138,7 +138,9 @@ class Metrics:
         self._lag.observe(seconds)
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Read at each scrape how many writes of each priority wait."""
+        """Set the function that returns the number of waiting writes of each priority at each
+        scrape.
+        """
         self._waiting_writes.numbers = waiting
 
     def status_refused(self) -> None:

@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SERVICE = "mljob-operator"
-"""The name of the service in traces, unless OTEL_SERVICE_NAME gives another one."""
+"""The name of the service in traces, unless OTEL_SERVICE_NAME gives another name."""
 REPEATED_WITHIN = 600.0
-"""Seconds in which a line of the SDK is logged once."""
+"""The number of seconds in which equal log lines of the SDK are logged only once."""
 LAST_SPANS = 5.0
-"""The longest time in seconds for the spans that wait when the process ends."""
+"""The longest time in seconds for sending the waiting spans when the process ends."""
 
 
 def exporter(endpoint: str) -> SpanProcessor:
-    """Return what sends spans to an endpoint, in batches and in a thread of its own.
+    """Return the span processor that sends spans to an endpoint, in batches and in a thread of its
+    own.
 
-    At most 2,048 spans wait; further ones are dropped. The SDK's variables of the environment
+    At most 2,048 spans wait, and further spans are dropped. The SDK's environment variables
     (``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_EXPORTER_OTLP_CERTIFICATE``, ``OTEL_BSP_*``) apply.
 
     Args:
@@ -57,8 +58,8 @@ def exporter(endpoint: str) -> SpanProcessor:
 
 
 class Repeated(logging.Filter):
-    """Drops a log line that was logged in the last ``REPEATED_WITHIN`` seconds. The SDK logs each
-    batch that it can't send.
+    """A log filter that drops a line if an equal line was logged in the last ``REPEATED_WITHIN``
+    seconds. The SDK logs each batch that it can't send.
     """
 
     def __init__(self) -> None:
@@ -66,7 +67,7 @@ class Repeated(logging.Filter):
         self._logged_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the line is to be logged. The text before its values tells lines apart."""
+        """Return whether to log the line. Lines are equal if their format strings are equal."""
         now, text = time.monotonic(), str(record.msg)
         if now - self._logged_at.get(text, -REPEATED_WITHIN) < REPEATED_WITHIN:
             return False
@@ -88,7 +89,9 @@ class Traces:
         from opentelemetry.sdk.trace.id_generator import IdGenerator
 
         class ComputedIds(IdGenerator):
-            """Gives the next span the ids that follow from its attempt."""
+            """The generator of span ids, which gives the next span the ids computed from its
+            attempt.
+            """
 
             trace_id = span_id = 0
 
@@ -116,7 +119,7 @@ class Traces:
             log.exception("the trace of run %s was not exported", trace.run_id)
 
     async def close(self) -> None:
-        """Send the spans that wait, for at most ``LAST_SPANS``."""
+        """Send the spans that wait, for at most ``LAST_SPANS`` seconds."""
         # An executor's thread would keep the process alive until the collector answers.
         closing = threading.Thread(target=self._provider.shutdown, name="traces that end", daemon=True)
         closing.start()

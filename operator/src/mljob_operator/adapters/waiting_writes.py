@@ -13,7 +13,7 @@ class WaitingWrites(Collector):
     """Reads the numbers of waiting writes at each scrape.
 
     Attributes:
-        numbers: Returns the number of waiting writes of each priority. None of them on a standby.
+        numbers: Returns the number of waiting writes of each priority. Empty on a standby.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

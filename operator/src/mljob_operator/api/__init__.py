@@ -1,7 +1,7 @@
 """mljob-api, the aggregated API server of ``run.mljob.dev``: the log, the events and the graph of an
 MLJob's run, for everybody who may read them in the Kubernetes API.
 
-``python -m mljob_operator.api`` starts it. It reads MLJobs and AirflowInstances from the Kubernetes
-API, logs and graphs from Airflow, and events from Kafka. It writes nothing and stores nothing, so
-any number of replicas may run (docs/adr/0032-aggregated-api.md).
+``python -m mljob_operator.api`` starts mljob-api. The process reads MLJobs and AirflowInstances
+from the Kubernetes API, logs and graphs from Airflow, and events from Kafka. mljob-api writes
+nothing and stores nothing, so any number of replicas may run (docs/adr/0032-aggregated-api.md).
 """

@@ -25,7 +25,8 @@ def main() -> int:
     """Run mljob-api until a signal stops it.
 
     Returns:
-        The exit code: 2 if the settings are wrong, 1 if it can't run for another reason, otherwise 0.
+        The exit code: 2 if the settings are wrong, 1 if mljob-api can't run for another reason,
+        otherwise 0.
     """
     try:
         settings = ApiSettings()

@@ -1,8 +1,9 @@
 """The Airflows that mljob-api reads from, with the access rules and the logins of the operator.
 
-The operator watches AirflowInstances and namespaces. mljob-api reads them when a request needs them,
-at most every few seconds, so that it needs no watches, and an idle replica makes no requests. What
-one Airflow lacks is remembered for this Airflow alone.
+The operator watches AirflowInstances and namespaces. mljob-api has no watches: it reads
+AirflowInstances and namespaces when a request needs them, at most every few seconds. So an idle
+replica makes no requests. If the Secrets of one Airflow can't be read, only the requests for this
+Airflow fail.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from .errors import Refusal
 from .refreshed import Refreshed
 
 INSTANCES_SECONDS = 5.0
-"""How long a list of AirflowInstances, and the labels of a namespace, are used, in seconds."""
+"""The time, in seconds, after which a list of AirflowInstances or the labels of a namespace are
+read again.
+"""
 LOGIN_SECONDS = 60.0
-"""How long the Secrets of an Airflow are used, in seconds."""
+"""The time, in seconds, after which the Secrets of an Airflow are read again."""
 LOGIN_AT_MOST_EVERY = 5.0
 """The shortest time between two readings of the Secrets of an Airflow, in seconds."""
 LOGS_OF_A_NAMESPACE = 3
@@ -36,13 +39,14 @@ MAX_NAMESPACES = 1_000
 
 
 class ApiAirflows:
-    """The Airflows that mljob-api asks about runs: that of the settings, and AirflowInstances.
+    """The Airflows that mljob-api asks about runs: the Airflow of the settings, and the
+    AirflowInstances.
 
     Args:
         registry: The registry, which this object fills.
         store: Reads AirflowInstances, namespaces and Secrets.
         topic: The topic of the settings.
-        with_instances: Whether there are AirflowInstances.
+        with_instances: Whether mljob-api uses AirflowInstances (``MLJOB_AIRFLOW_INSTANCES``).
     """
 
     def __init__(self, registry: AirflowRegistry, store: InstanceStore, *, topic: str, with_instances: bool) -> None:
@@ -73,7 +77,9 @@ class ApiAirflows:
         return self._registry.dag_runs(airflow, User(namespace, dag_id))
 
     def refused(self, airflow: str) -> None:
-        """Note that an Airflow has refused the credentials, so that its Secrets are read again."""
+        """Record that an Airflow has refused the credentials, so that the next request reads its
+        Secrets again.
+        """
         if (login := self._logins.get(airflow)) is not None:
             login.expire(at_most_every=LOGIN_AT_MOST_EVERY)
 
@@ -83,7 +89,7 @@ class ApiAirflows:
         return self._registry.topic_of(registered.instance) if registered is not None else self._topic
 
     def may_have_sent(self, airflow: str, source: str | None) -> bool:
-        """Return whether an event on the topic of an Airflow may be this Airflow's.
+        """Return whether this Airflow may have sent an event in its topic.
 
         Args:
             airflow: The name of the Airflow.
@@ -92,8 +98,8 @@ class ApiAirflows:
         return airflow in self._registry.origins(self.topic(airflow), source)
 
     def turn(self, airflow: str, namespace: str) -> asyncio.Semaphore:
-        """Return what bounds the requests for logs of one namespace in one Airflow, so that a
-        namespace with slow logs leaves threads for the others.
+        """Return the semaphore that limits the concurrent requests for logs of one namespace in one
+        Airflow, so that a namespace with slow logs leaves threads for other namespaces.
         """
         found = self._turns.get((airflow, namespace))
         if found is None:

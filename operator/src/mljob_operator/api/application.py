@@ -1,4 +1,4 @@
-"""The HTTP application: its paths, who may call, and how errors are answered."""
+"""The HTTP application: its paths, the check of the client, and the responses to errors."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 USER = web.RequestKey("user", str)
-"""The name of the user who asks."""
+"""The key under which a request has the name of its user."""
 _JOB = f"namespaces/{{namespace}}/{PLURAL}/{{name}}"
 _BASE = f"/apis/{RUN_API_VERSION}"
 
 
 class Application:
-    """The routes of mljob-api, with authentication, bounds and error answers.
+    """The routes of mljob-api, with authentication, limits and error responses.
 
     Args:
         handlers: Answer the requests for runs.
-        proxy: Returns what identifies the front proxy, or None if nobody may call.
-        connection: Returns what is known of the connection of a request.
-        places: Bounds the number of requests.
+        proxy: Returns the front proxy to trust, or None if no client may call.
+        connection: Returns the connection of a request, or None if the connection is closed.
+        places: Limits the number of concurrent requests.
         metrics: Records the requests.
     """
 
@@ -68,7 +68,7 @@ class Application:
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Check who calls, and turn every error into a Status."""
+        """Check the client, call the handler, and turn errors into responses."""
         began = time.monotonic()
         subresource = _subresource(request)
         answer: web.StreamResponse | None = None
@@ -127,7 +127,7 @@ class Application:
 
 
 async def _without_version(_: web.Request, answer: web.StreamResponse) -> None:
-    """Name no versions of libraries to clients."""
+    """Set the header ``Server``, which otherwise would tell clients the versions of libraries."""
     answer.headers["Server"] = "mljob-api"
 
 
@@ -139,7 +139,9 @@ def _json(content: Mapping[str, Any]) -> Handler:
 
 
 def _subresource(request: web.Request) -> str:
-    """Return the subresource that a request is about, for metrics: a bounded number of values."""
+    """Return the subresource of a request for metrics: ``log``, ``events``, ``graph``, ``watch``
+    for a watch of events, or ``other``.
+    """
     name = request.match_info.route.name
     return name if name is not None and (name == "watch" or name in list(RunSubresource)) else "other"
 

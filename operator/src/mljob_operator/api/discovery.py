@@ -1,5 +1,5 @@
-"""What the Kubernetes API server and kubectl ask an aggregated API server for: its groups, versions
-and resources.
+"""The discovery documents of mljob-api: the group, version and resources that the Kubernetes API
+server and kubectl request from an aggregated API server.
 
 Source: ``metav1.APIGroupList``, ``APIGroup`` and ``APIResourceList``.
 """

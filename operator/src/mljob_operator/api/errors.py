@@ -65,15 +65,17 @@ _CODES: tuple[tuple[type[OperatorError], int], ...] = (
 """The status code for each class of errors. The first class that fits counts."""
 _CAUSE = "The log of mljob-api has the cause."
 RETRY_AFTER = 5
-"""The number of seconds after which a client may ask again, after 429. After other errors, people
-decide: kubectl would ask ten times, and show the error after a minute."""
+"""The header ``Retry-After`` of a response with code 429, in seconds. Responses with other codes
+have no such header. With this header, kubectl would repeat the request ten times, and its user
+would see the error only after a minute.
+"""
 
 
 class Refusal(Exception):
-    """A request that gets no answer but a Status.
+    """The error for a request whose response is a Status.
 
     Attributes:
-        code: The HTTP status code.
+        code: The HTTP status code of the response.
         message: The cause, and what to do.
     """
 

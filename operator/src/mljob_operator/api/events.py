@@ -1,4 +1,5 @@
-"""Answers with the events of a run: from Kafka, or what Airflow's REST API says.
+"""Writes the events of a run to a client. The events come from Kafka, or are made from answers of
+Airflow's REST API.
 
 The history from Kafka has every report of the tasks. Airflow's REST API has the newest try of each
 task, without reports.
@@ -38,26 +39,26 @@ from .output import Output
 from .readings import FollowedRun, Reading
 
 GET_SECONDS = 50.0
-"""How long an answer to a GET takes at most, in seconds. The Kubernetes API server ends a GET after
-60 s (``--request-timeout``).
+"""The maximum duration of the response to a GET, in seconds. The Kubernetes API server ends a GET
+after 60 s (``--request-timeout``).
 """
 LOOK_SECONDS = 5.0
-"""The longest time between two looks at the readings of a run, in seconds."""
+"""The longest time between two checks of a run's readings, in seconds."""
 LATE = 2.0
 """How long after the end of a run its last events may arrive, in seconds."""
 MAX_ENTRIES = 200_000
-"""The maximum number of entries of an answer."""
+"""The number of entries after which a response ends."""
 _CURSOR = re.compile(r"\d{1,6}:\d{1,19}(?:,\d{1,6}:\d{1,19})*")
 
 
 @frozen
 class EventsRequest:
-    """What a client asks for.
+    """A client's request for events.
 
     Attributes:
         after: The offset of the first message, by partition, or None for all messages.
-        follow: Whether to wait for what happens, until the run has ended.
-        seconds: How long the answer takes at most.
+        follow: Whether to wait for later events until the run has ended.
+        seconds: The maximum duration of the response.
     """
 
     after: Mapping[int, int] | None
@@ -66,7 +67,8 @@ class EventsRequest:
 
 
 def parse_cursor(text: str) -> Mapping[int, int]:
-    """Read the cursor of an earlier answer.
+    """Return the offset of the first message for each partition, from the cursor of an earlier
+    response.
 
     Raises:
         Refusal: The text is no cursor.
@@ -82,9 +84,9 @@ class EventsWriter:
 
     Args:
         key: The run.
-        request: What the client asks for.
+        request: The request of the client.
         redaction: Redacts the texts.
-        output: The answer.
+        output: The body of the response.
         followed: The readings of the run.
     """
 
@@ -104,7 +106,8 @@ class EventsWriter:
         """The position after the last entry."""
 
     async def from_kafka(self, history: RunHistory, is_origin: Callable[[str | None], bool]) -> None:
-        """Write what Kafka has, and then what arrives.
+        """Write the events that Kafka has. If the request says ``follow``, also write later events
+        until the run has ended.
 
         Args:
             history: Reads the messages of the run.
@@ -130,7 +133,8 @@ class EventsWriter:
                 return None
 
     async def from_rest(self) -> None:
-        """Write what Airflow's REST API says, and then what changes.
+        """Write the states of tasks and of the run in Airflow's REST API. If the request says
+        ``follow``, also write later changes until the run has ended.
 
         Raises:
             OperatorError: Airflow fails.
@@ -155,7 +159,7 @@ class EventsWriter:
                 return None
 
     async def end(self, reason: EndReason, message: str) -> None:
-        """Write the last line."""
+        """Write the entry that ends the response."""
         await self._write([HistoryEnd(reason=reason, message=self._redaction.text(message), cursor=self.cursor)])
 
     def _is_over(self) -> bool:
@@ -168,7 +172,9 @@ class EventsWriter:
         return time.monotonic() - self._ended_at >= LATE
 
     async def _is_full(self) -> bool:
-        """Return whether the answer ends because of a limit. Send a heartbeat when it is time."""
+        """Return whether the response has reached a limit. If so, write the entry that ends the
+        response. Otherwise send a heartbeat if no data was sent for a while.
+        """
         if self._entries >= MAX_ENTRIES or self._output.is_full:
             await self.end(EndReason.LIMIT, "The answer has reached its size. Ask again with after=<cursor>.")
             return True
@@ -201,8 +207,9 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether a failure is known already, and better: an event of Airflow's own producer
-        does not say whether a retry follows, and the provider's event of the same try does.
+        """Return whether an earlier event has reported a failure more precisely. An event of
+        Airflow's own producer does not say whether a retry follows. The event of the MLJob provider
+        about the same try says so.
         """
         if isinstance(fact, RunFact):
             return False
@@ -242,7 +249,9 @@ def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[
 
 
 def entries_of(reading: Reading) -> list[HistoryEntry]:
-    """Return what a reading of Airflow's REST API says, in the order of the times."""
+    """Return the entries of a reading: the task instances in the order of their start times, then
+    the run.
+    """
     found: list[HistoryEntry] = []
     for fact in sorted(reading.tasks, key=lambda fact: (fact.start or fact.occurred_at, fact.key)):
         if fact.state is not TaskState.NONE:
@@ -264,7 +273,7 @@ def entries_of(reading: Reading) -> list[HistoryEntry]:
 
 
 def _identity(entry: HistoryEntry) -> object:
-    """Return what distinguishes the entries of a run. The time of a waiting task is that of the
-    reading, so it doesn't count.
+    """Return an entry without its time, for comparisons. The time is left out, because the time of
+    a waiting task is the time of the reading.
     """
     return entry.model_copy(update={"time": None})

@@ -1,8 +1,10 @@
-"""Knows who may call: the front proxy of the Kubernetes API server.
+"""Finds out whether a client is the front proxy of the Kubernetes API server, which is the only
+client that may call mljob-api.
 
-The API server authenticates and authorises a user, and then proxies the request. It proves itself
-by a client certificate, and names the user in a header. The certificate's CA, the names that the
-certificate may have, and the header are in a ConfigMap that the API server writes.
+The API server authenticates and authorises a user, and then proxies the request. The API server
+proves its identity by a client certificate, and names the user in a header. The certificate's CA,
+the names that the certificate may have, and the header are in a ConfigMap that the API server
+writes.
 
 Source: kubernetes.io, "Configure the Aggregation Layer".
 """
@@ -30,17 +32,19 @@ MAX_USER = 1024
 
 
 class NoFrontProxy(CannotStart):
-    """The ConfigMap does not name a front proxy to trust, or trusts too many callers."""
+    """The ConfigMap does not name a front proxy to trust, or trusts too many clients."""
 
 
 @frozen
 class FrontProxy:
-    """What identifies the front proxy.
+    """The properties by which mljob-api recognises the front proxy.
 
     Attributes:
-        ca: The certificates of its CA (PEM).
-        names: The common names that its certificate may have. Empty: any name.
-        user_headers: The headers with the name of the user. The first one that a request has counts.
+        ca: The certificates of the front proxy's CA (PEM).
+        names: The common names that the front proxy's certificate may have. Empty if any name is
+            allowed.
+        user_headers: The names of the headers with the name of the user. The first of these headers
+            that a request has counts.
     """
 
     ca: str
@@ -49,7 +53,7 @@ class FrontProxy:
 
     @classmethod
     def of(cls, data: Mapping[str, str], *, allow_any_name: bool) -> FrontProxy:
-        """Read the data of the ConfigMap.
+        """Return the front proxy that the data of the ConfigMap describe.
 
         Raises:
             NoFrontProxy: The data have no CA, or allow any name although ``allow_any_name`` is
@@ -89,13 +93,16 @@ class FrontProxy:
         return not self.names or bool(found & self.names)
 
     def user(self, headers: Mapping[str, str]) -> str | None:
-        """Return the name of the user, or None if the headers have none."""
+        """Return the name of the user. Return None if the headers have no name, or a name of more
+        than ``MAX_USER`` characters.
+        """
         user = next((headers[name] for name in self.user_headers if headers.get(name)), None)
         return user if user is not None and len(user) <= MAX_USER else None
 
 
 class FrontProxyConfig:
-    """Reads the ConfigMap, again and again, because the CA is renewed.
+    """The front proxy that the ConfigMap describes. The ConfigMap must be read regularly, because
+    the CA is renewed.
 
     Args:
         api: The client of the Kubernetes API.
@@ -107,13 +114,14 @@ class FrontProxyConfig:
         self._allow_any_name = allow_any_name
         self._problem = ""
         self.current: FrontProxy | None = None
-        """The front proxy. None if nobody may call."""
+        """The front proxy. None if no client may call."""
 
     async def read(self) -> None:
         """Read the ConfigMap.
 
         Raises:
-            NoFrontProxy: The ConfigMap does not say whom to trust.
+            NoFrontProxy: The ConfigMap does not exist, does not name a front proxy to trust, or
+                trusts too many clients.
             StoreError: The Kubernetes API fails.
         """
         try:
@@ -126,7 +134,7 @@ class FrontProxyConfig:
 
     async def refresh(self) -> None:
         """Read the ConfigMap again. While the Kubernetes API fails, the last answer counts. If the
-        ConfigMap trusts nobody or too many, nobody may call.
+        ConfigMap trusts no client or too many clients, no client may call.
         """
         try:
             await self.read()

@@ -16,13 +16,14 @@ from .readings import Reading
 
 
 def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> RunGraph:
-    """Return the graph of a run.
+    """Return the graph of a run, with at most ``MAX_GRAPH_TASKS`` tasks and ``MAX_GRAPH_EDGES``
+    edges.
 
     Args:
         key: The run.
         structure: The tasks of the DAG's latest version. The run may have other tasks, if its DAG
             has changed.
-        reading: What Airflow says of the run.
+        reading: The state of the run and its task instances.
     """
     known = {task.task_id: task for task in structure}
     states = {task.entry.status.task_id: task.entry.status for task in RunTasks().of(reading.tasks, None)}
@@ -43,7 +44,9 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
 
 
 def _in_order(structure: Iterable[DagTask]) -> list[str]:
-    """Return the ids of the tasks, upstream tasks first, tasks of equal depth by id."""
+    """Return the ids of the tasks, with upstream tasks first. Tasks of equal depth are sorted by
+    id. If the tasks have a cycle, all tasks are sorted by id.
+    """
     tasks = list(structure)
     known = {task.task_id for task in tasks}
     sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(known, ()))

@@ -28,13 +28,15 @@ from .runs import NoRunYet, Runs, ShownRun, no_run
 from .try_log import notice
 
 ANSWER_SECONDS = 50.0
-"""The longest time for a graph, in seconds. The Kubernetes API server ends a GET after 60 s."""
+"""The maximum duration of a request for a graph, in seconds. The Kubernetes API server ends a GET
+after 60 s.
+"""
 LOG_SECONDS = 600.0
-"""The longest time for a log that is not followed, in seconds."""
+"""The maximum duration of a request for a log that is not followed, in seconds."""
 WAIT_SECONDS = 2.0
-"""The time between two looks whether an MLJob has a run, in seconds."""
+"""The time between two checks whether an MLJob has a run, in seconds."""
 CHECK_SECONDS = 15.0
-"""The time between two looks whether a followed MLJob still exists, in seconds."""
+"""The time between two checks whether a followed MLJob still exists, in seconds."""
 
 
 class Handlers:
@@ -44,7 +46,7 @@ class Handlers:
         runs: Finds runs.
         airflows: All Airflows.
         history: Reads events from Kafka, or None without Kafka.
-        follow_seconds: How long a run is followed, in seconds.
+        follow_seconds: The maximum time for which a client can follow a run, in seconds.
     """
 
     def __init__(self, runs: Runs, airflows: ApiAirflows, history: History | None, *, follow_seconds: float) -> None:
@@ -71,14 +73,16 @@ class Handlers:
         return await output.end()
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the events of the run that there are, and with those that follow within the
-        time of a GET.
+        """Answer with the events of the run so far. With the parameter ``follow``, also answer with
+        later events, for at most ``GET_SECONDS``.
         """
         parameters = Parameters(request, "attempt", "after", "follow")
         return await self._events(request, parameters, events_request(parameters, watch_seconds=None))
 
     async def watch_events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the events of the run until the run has ended."""
+        """Answer with the events of the run until the run has ended, for at most
+        ``follow_seconds``.
+        """
         parameters = Parameters(request, "attempt", "after", "follow")
         return await self._events(request, parameters, events_request(parameters, watch_seconds=self._follow_seconds))
 
@@ -100,8 +104,8 @@ class Handlers:
     async def _find(
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
     ) -> tuple[ShownRun, Redaction]:
-        """Return the run, and the redaction of its texts. If ``waiting`` is given, wait until the
-        MLJob has a run, for at most this time.
+        """Return the run, and the redaction of its texts. If ``waiting`` is given, wait for at most
+        ``seconds`` until the MLJob has a run, and send heartbeats meanwhile.
         """
         namespace, name = job_of(request)
         until = time.monotonic() + seconds
@@ -187,8 +191,8 @@ class Handlers:
         return Reading(fact, tuple(tasks))
 
     def _reader(self, run: ShownRun) -> Callable[[], Awaitable[Reading]]:
-        """Return the function that reads a followed run. It also notices that the MLJob was
-        deleted.
+        """Return the function that reads a followed run. This function raises Refusal if the MLJob
+        was deleted.
         """
         checked_at = time.monotonic()
 

@@ -1,7 +1,9 @@
-"""Accepts TLS connections: a bounded number, each within a bounded time.
+"""Accepts TLS connections. The number of connections and the time for each step of a connection are
+limited.
 
-Everybody in the cluster can connect. So a client that hasn't shown the front proxy's certificate
-gets a place among few, and loses it after seconds; the front proxy's connections are counted apart.
+Every Pod in the cluster can connect. So there can be only a few connections of clients that haven't
+shown the front proxy's certificate, and such a connection is closed after seconds. The connections
+of the front proxy have their own limit.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ log = logging.getLogger(__name__)
 STRANGERS = 64
 """The maximum number of connections whose client has not shown the front proxy's certificate."""
 HANDSHAKE_SECONDS = 5.0
-"""The longest time for a TLS handshake, in seconds. Afterwards, a client without the front proxy's
-certificate has as long for one request.
+"""The longest time for a TLS handshake, in seconds. A client without the front proxy's certificate
+then has the same time to send a request, and again the same time to read the response.
 """
 FIRST_REQUEST_SECONDS = 30.0
 """The longest time from the handshake to the first request of the front proxy, in seconds."""
@@ -36,7 +38,9 @@ Kubernetes API server uses, closes idle connections after 90 s.
 
 
 class Certificate:
-    """The serving certificate on disk, which is read again when a file has changed."""
+    """The serving certificate in two files (PEM), which are read again when one of the files has
+    changed.
+    """
 
     def __init__(self, cert_file: str, key_file: str) -> None:
         self._files = cert_file, key_file
@@ -79,12 +83,14 @@ class Certificate:
 
 
 def _no_password() -> str:
-    """Return the password of an encrypted key. Without this function, OpenSSL would ask a terminal."""
+    """Return an empty password, with which an encrypted key can't be read. Without this function,
+    OpenSSL would ask for a password on the terminal.
+    """
     return ""
 
 
 class Connection:
-    """What is known of one connection.
+    """A TLS connection of a client.
 
     Attributes:
         is_front_proxy: Whether the client has shown the front proxy's certificate.
@@ -97,7 +103,8 @@ class Connection:
 
 
 class Watched(asyncio.Protocol):
-    """aiohttp's protocol of a connection, whose end can be waited for.
+    """A wrapper of aiohttp's protocol of a connection. A caller can wait for the end of the
+    connection.
 
     Args:
         protocol: aiohttp's protocol.
@@ -116,7 +123,7 @@ class Watched(asyncio.Protocol):
         self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end of the connection, and pass it on."""
+        """Set ``lost``, and call the wrapped protocol."""
         self.lost.set()
         self._protocol.connection_lost(exc)
 
@@ -127,7 +134,7 @@ class Listener:
     Args:
         server: aiohttp's server, which makes a protocol for each connection.
         certificate: The serving certificate.
-        proxy: Returns what identifies the front proxy.
+        proxy: Returns the front proxy to trust, or None if no client may call.
         connections: The maximum number of the front proxy's connections.
     """
 
@@ -151,7 +158,7 @@ class Listener:
 
     @property
     def count(self) -> int:
-        """The number of open connections."""
+        """The number of open connections whose TLS handshake has succeeded."""
         return len(self._connections)
 
     def start(self, host: str, port: int) -> None:
@@ -181,7 +188,7 @@ class Listener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def of(self, transport: asyncio.BaseTransport | None) -> Connection | None:
-        """Return what is known of a connection. None if the connection is closed."""
+        """Return the connection of a transport, or None if the connection is closed."""
         return self._connections.get(transport) if transport is not None else None
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

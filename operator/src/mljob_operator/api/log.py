@@ -1,7 +1,8 @@
-"""Answers with the log of a task: all of it, its last lines, or as it grows.
+"""Writes the log of a task to a client: the whole log, its last lines, or also the lines that the
+task writes later.
 
-A follower of a task sees the log of the newest try, then the log of the next one, and so on until
-the task has ended.
+A client that follows a task gets the log of the newest try first, then the log of each later try,
+until the task has ended.
 """
 
 from __future__ import annotations
@@ -41,16 +42,17 @@ _HOW_TO_WAIT = "Add follow=true to wait for it."
 
 @frozen
 class LogRequest:
-    """What a client asks for.
+    """A client's request for the log of a task.
 
     Attributes:
-        task: The task, or None for the task that failed, or else the running one, or else the newest.
+        task: The task. If None, :func:`.followed_try.choose` chooses the task: the task that failed
+            first, or else a running task, or else the task that started last.
         map_index: The instance of a mapped task, or None for any instance.
         try_number: The try, or None for the newest try.
-        tail: The number of lines from the end of what is there, or None for all lines.
-        follow: Whether to wait for what the task goes on to write.
-        positions: Whether the answer has the positions of its lines.
-        after: The position to go on from, or None.
+        tail: The number of lines to write from the end of the log so far, or None for all lines.
+        follow: Whether to wait for later lines until the task has ended.
+        positions: Whether the response has the positions of its lines.
+        after: The position of the first line to write, or None.
     """
 
     task: str | None = None
@@ -78,15 +80,15 @@ class RunOfLog(NamedTuple):
 
 @dataclass(slots=True)
 class _Watched:
-    """The try that a client sees.
+    """The try whose log a client gets.
 
     Attributes:
         fact: The task instance, as it was read last.
         number: The number of the try.
         log: The log of the try.
-        sink: Takes the lines.
-        announced: Whether the log says already that another try follows.
-        pause: The seconds to the next request for the log.
+        sink: Receives the lines.
+        announced: Whether the client was told that another try follows.
+        pause: The time until the next request for the log, in seconds.
     """
 
     fact: TaskFact
@@ -106,13 +108,13 @@ class TaskLogWriter:
     """Writes the log of a task to a client.
 
     Args:
-        request: What the client asks for.
+        request: The request of the client.
         dag_runs: Returns the operations on the run's Airflow.
         run: The run.
         redaction: Redacts the texts.
-        output: The answer.
-        turn: Bounds the requests for logs at the same time.
-        until: The time at which the answer ends at the latest, on the monotonic clock.
+        output: The body of the response.
+        turn: Limits the number of concurrent requests for logs.
+        until: The latest time for the end of a followed log, in seconds of ``time.monotonic``.
     """
 
     def __init__(
@@ -135,10 +137,10 @@ class TaskLogWriter:
         self._until = until
 
     async def once(self, reading: Reading) -> None:
-        """Write what Airflow has now.
+        """Write the lines that Airflow has now.
 
         Raises:
-            Refusal: There is no such task or try, or it has not started.
+            Refusal: There is no such task or try, the try has not started, or the try has no log.
             OperatorError: Airflow fails.
         """
         watched = self._begin(reading)
@@ -158,11 +160,12 @@ class TaskLogWriter:
             await watched.log.pump(watched.sink)
 
     async def follow(self, followed: FollowedRun) -> None:
-        """Write what Airflow has, and then what the task goes on to write, until it has ended.
+        """Write the lines that Airflow has, and then the lines that the task writes later, until
+        the task has ended.
 
         Raises:
             Refusal: There is no such task.
-            OperatorError: Airflow fails, for longer than a follower bears it.
+            OperatorError: Airflow has failed for longer than a follower waits (``PATIENCE``).
         """
         watched: _Watched | None = None
         while True:
@@ -182,8 +185,9 @@ class TaskLogWriter:
                 return
 
     def _watched(self, before: _Watched | None, reading: Reading) -> _Watched | None:
-        """Return the try to watch: the same as before, while its task instance is there. A mapped
-        task has other instances when Airflow has expanded it.
+        """Return the try to watch: the same try as before while the run has its task instance, or
+        else another try. When Airflow expands a mapped task, other task instances replace the
+        placeholder of the task.
         """
         if before is not None and (fact := _find(reading, before.key)) is not None:
             before.fact = fact
@@ -194,8 +198,8 @@ class TaskLogWriter:
         """Return the try that a request begins with, or None if no task has started.
 
         Args:
-            reading: What Airflow says.
-            is_first: Whether the client has no line yet, so that ``tail`` and ``after`` count.
+            reading: The state of the run and its task instances.
+            is_first: Whether the client has no line yet, so that ``tail`` and ``after`` apply.
         """
         after = self._request.after if is_first else None
         if after is not None and (fact := _find(reading, (after.task_id, after.map_index))) is not None:
@@ -207,7 +211,9 @@ class TaskLogWriter:
         return self._try(fact, number, self._tail if is_first else None)
 
     def _tail(self, write: Sink) -> Sink:
-        """Return the sink for the first lines of the answer: all of them, or the last ones."""
+        """Return the sink for the first try of the response: all lines, or the last lines if the
+        request says ``tail``.
+        """
         tail = self._request.tail
         return write if tail is None else Tail(tail, write)
 
@@ -220,7 +226,9 @@ class TaskLogWriter:
         return _Watched(fact, number, log, lines if choose is None else choose(lines))
 
     async def _is_over(self, watched: _Watched, reading: Reading) -> bool:
-        """Write what is new, and return whether nothing follows."""
+        """Write the new lines of the try, and return whether the response is complete. If a later
+        try has begun, change ``watched`` to the next try.
+        """
         fact, number = watched.fact, watched.number
         state = try_state(fact, number, run_has_ended=reading.has_ended)
         if state is not TryState.WAITING:
@@ -263,7 +271,9 @@ class TaskLogWriter:
         return fact
 
     async def _wait(self, followed: FollowedRun, seconds: float) -> bool:
-        """Wait for a change of the run. Return False if the time of the answer is over."""
+        """Wait for a change of the run. If the time of the response is over, tell the client and
+        return False.
+        """
         left = self._until - time.monotonic()
         if left <= 0:
             await self._notice(LOG_GOES_ON.removeprefix(LOG_NOTICE))

@@ -1,4 +1,6 @@
-"""Sinks for the lines of one try's log: all lines, the last ones, or those from a line on."""
+"""Sinks for the lines of one try's log: for all lines, for the last lines, or for all lines from a
+given line on.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +11,25 @@ from typing import Protocol
 from mljob_contract.run_api import LOG_NOTICE, LOG_POSITION, LogPosition
 
 MAX_TAIL_BYTES = 4 * 1024 * 1024
-"""The maximum number of bytes that ``tail`` keeps in memory. The oldest lines are left out."""
+"""The maximum number of characters that ``tail`` keeps in memory. The oldest lines are left out."""
 
 
 class Sink(Protocol):
-    """Takes the lines of a log."""
+    """A receiver of the lines of a log."""
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
         """Take the next lines of the log.
 
         Args:
             lines: The lines.
-            first: The number of the first of them in the log of the try, from 0.
-            last: Whether no more lines are there for now.
+            first: The number of the first of these lines in the log of the try, from 0.
+            last: Whether Airflow has no further lines at the moment.
         """
         ...
 
 
 class Lines:
-    """Writes lines, and their positions if the client asks for positions.
+    """Writes all lines to the client, with their positions if the client asks for positions.
 
     Args:
         start: The position of the first line of the try.
@@ -84,7 +86,7 @@ class Tail:
 
 
 class From:
-    """Passes on all lines from a line on.
+    """Passes on all lines from a given line on.
 
     Args:
         line: The number of the line, from 0.

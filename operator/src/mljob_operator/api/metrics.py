@@ -50,7 +50,7 @@ class ApiMetrics:
     def watch(
         self, *, streams: Callable[[], float], connections: Callable[[], float], readers: Callable[[], float]
     ) -> None:
-        """Ask these functions for the values of the gauges."""
+        """Export the values of the gauges. Each scrape calls these functions."""
         self._streams.set_function(streams)
         self._connections.set_function(connections)
         self._readers.set_function(readers)

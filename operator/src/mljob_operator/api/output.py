@@ -1,4 +1,4 @@
-"""The body of an answer, which is sent piece by piece."""
+"""The body of a response, which is sent in pieces."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import time
 from aiohttp import web
 
 WRITE_SECONDS = 60.0
-"""How long a client may take for one piece, in seconds. A client that reads nothing for longer is
-cut off, so that it doesn't occupy a place for ever.
+"""The time that a client has to receive one piece, in seconds. If the client needs longer, the
+connection is closed, so that the client doesn't occupy a place forever.
 """
 MAX_BYTES = 64 * 1024 * 1024
-"""The maximum number of bytes of an answer."""
+"""The number of bytes after which a response ends."""
 
 
 HEARTBEAT_SECONDS = 15.0
-"""The longest time without a piece, in seconds, where the answer can have heartbeats. Proxies cut
-idle connections after a minute or so.
+"""The longest time without a piece, in seconds, if the response can have heartbeats. Proxies close
+idle connections after about a minute.
 """
 HAS_BEGUN = web.RequestKey("has_begun", bool)
-"""Set in a request whose answer has begun."""
+"""The key of a flag that is set in a request when its response has begun."""
 
 
 class ClientGone(Exception):
-    """The client reads nothing any more."""
+    """The client has closed the connection, or reads nothing any more."""
 
 
 class Output:
-    """The body of an answer. The status code 200 and the headers are sent with its first piece, so
-    that an error before that still gets its own status code.
+    """The body of a response. The status code 200 and the headers are sent with the first piece. So
+    the response to an error before the first piece can still have another status code.
 
     Args:
         request: The request.
         content_type: The type of the body.
-        heartbeat: What keeps an idle connection open without changing the content. Empty for a
-            content that has nothing of this kind.
+        heartbeat: The bytes that are sent on an idle connection. They must not change the meaning
+            of the content. Empty if the content has no such bytes.
     """
 
     def __init__(self, request: web.Request, content_type: str, *, heartbeat: bytes = b"") -> None:
@@ -55,7 +55,7 @@ class Output:
 
     @property
     def is_full(self) -> bool:
-        """Whether the answer has as many bytes as an answer may have."""
+        """Whether the response has at least ``MAX_BYTES`` bytes, and so must end."""
         return self.size >= MAX_BYTES
 
     async def begin(self) -> web.StreamResponse:
@@ -101,7 +101,11 @@ class Output:
             await self.write(self._heartbeat)
 
     async def end(self) -> web.StreamResponse:
-        """End the body."""
+        """End the body, and return the response.
+
+        Raises:
+            ClientGone: The client is gone.
+        """
         response = await self.begin()
         try:
             await response.write_eof()

@@ -1,4 +1,4 @@
-"""Bounds the number of requests at the same time, for all users and for each user."""
+"""Limits the number of concurrent requests, for all users together and for each user."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from .errors import Refusal
 
 SHARE_OF_A_USER = 4
-"""One user may have one in this many of the places."""
+"""One user may have at most this fraction (1/4) of the places, but always one place."""
 
 
 class Places:
-    """The places for requests.
+    """A limited number of places for concurrent requests. Each request takes one place.
 
     Args:
         limit: The number of places.
@@ -26,7 +26,7 @@ class Places:
 
     @property
     def taken(self) -> int:
-        """The number of requests now."""
+        """The number of places that are taken now."""
         return self._taken.total()
 
     @contextmanager

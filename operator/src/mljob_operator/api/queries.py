@@ -1,4 +1,6 @@
-"""Reads the path and the parameters of a request. What isn't known, or doesn't fit, is refused."""
+"""Reads the path and the parameters of a request. Unknown parameters and invalid values are
+refused.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ class Parameters:
         known: The names of the parameters that the request may have.
 
     Raises:
-        Refusal: A parameter is not known, or occurs twice.
+        Refusal: A parameter is not known or occurs twice, or the parameters are too long.
     """
 
     def __init__(self, request: web.Request, *known: str) -> None:
@@ -73,7 +75,9 @@ class Parameters:
         return int(text)
 
     def flag(self, name: str) -> bool:
-        """Return whether the parameter is true. Absent means false."""
+        """Return whether the parameter is true. A parameter without a value is true, and an absent
+        parameter is false.
+        """
         text = self._values.get(name, "false").lower()
         if text not in ("true", "1", "", "false", "0"):
             raise Refusal(400, f"{name}: {text[:20]!r} is neither true nor false.")
@@ -85,12 +89,16 @@ class Parameters:
 
     @property
     def attempt(self) -> int | None:
-        """The number of the attempt, or None for the newest one."""
+        """The number of the attempt, or None for the newest attempt."""
         return self.number("attempt", 1, MAX_INT)
 
 
 def log_request(parameters: Parameters) -> LogRequest:
-    """Return what a client of the log asks for."""
+    """Return the request for a log that the parameters make.
+
+    Raises:
+        Refusal: A parameter is not valid, or does not fit another parameter.
+    """
     task = parameters.text("task")
     if task is not None and not _TASK.fullmatch(task):
         raise Refusal(400, "task: is no id of a task. An id has letters, digits, '_', '-' and '.'.")
@@ -135,11 +143,12 @@ def _after(parameters: Parameters) -> LogPosition | None:
 
 
 def events_request(parameters: Parameters, *, watch_seconds: float | None) -> EventsRequest:
-    """Return what a client of the events asks for.
+    """Return the request for events that the parameters make. Raise Refusal if a parameter is not
+    valid.
 
     Args:
         parameters: The parameters of the request.
-        watch_seconds: How long a watch goes on, in seconds. None if the request is a GET.
+        watch_seconds: The maximum duration of a watch, in seconds. None if the request is a GET.
     """
     after = parameters.text("after")
     cursor = parse_cursor(after) if after else None

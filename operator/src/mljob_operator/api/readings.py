@@ -1,7 +1,7 @@
 """Readings of runs from Airflow, which all followers of a run share.
 
-However many people follow a run, Airflow is asked once. While nothing changes, it is asked less and
-less often.
+The number of requests to Airflow does not depend on the number of followers of a run. While a run
+does not change, the time between two readings grows.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ LONGEST = 8.0
 SHARE = 0.25
 """The largest share of the time that Airflow may be busy with readings of one run."""
 PATIENCE = 120.0
-"""How long a follower bears that Airflow can't be asked, in seconds."""
+"""The time, in seconds, for which a follower keeps the last reading while Airflow can't be asked.
+After this time, the follower gets the error.
+"""
 
 
 @frozen
 class Reading:
-    """What Airflow says of a run.
+    """The state of a run and of its task instances in Airflow at one time.
 
     Attributes:
         run: The run, or None if Airflow does not have it.
-        tasks: Its task instances.
+        tasks: The task instances of the run.
     """
 
     run: RunFact | None
@@ -50,7 +52,9 @@ class Reading:
 
     @property
     def content(self) -> object:
-        """What distinguishes two readings: all but the times at which Airflow was asked."""
+        """The values by which two readings are compared: the states, the tries and the times in
+        Airflow, without the times at which Airflow was asked.
+        """
         run = (self.run.state, self.run.queued_at, self.run.end) if self.run is not None else None
         return run, sorted((*fact.key, fact.try_number, fact.state, fact.start, fact.end) for fact in self.tasks)
 
@@ -80,8 +84,9 @@ class FollowedRun:
         """The latest reading.
 
         Raises:
-            OperatorError: Airflow can't be asked, for longer than a follower bears it.
-            Refusal: The run must not be shown any more.
+            OperatorError: There is no reading yet, or Airflow could not be asked for longer than
+                ``PATIENCE``.
+            Refusal: The client may not read the run any more, or the MLJob was deleted.
         """
         if self._error is not None:
             late = self._failing_since is not None and self._clock() - self._failing_since >= PATIENCE
@@ -96,8 +101,8 @@ class FollowedRun:
             await self._changed.wait()
 
     async def change(self, seconds: float) -> bool:
-        """Wait for at most so many seconds until a reading differs from the reading before. Return
-        whether a reading differs.
+        """Wait for at most ``seconds`` until a reading differs from the reading before, or a
+        reading fails. Return False if neither happens in this time.
         """
         changed = self._changed
         try:
@@ -108,7 +113,7 @@ class FollowedRun:
         return True
 
     async def run(self) -> None:
-        """Read again and again, until the task is cancelled."""
+        """Read the run repeatedly, until the task is cancelled."""
         interval, failures = SHORTEST, 0
         while True:
             began = self._clock()
@@ -154,11 +159,12 @@ class Readings:
 
         Args:
             key: The run.
-            read: Asks Airflow. Of several followers, the function of the first one is used.
+            read: Reads the run from Airflow. If several clients follow the run, only the function
+                of the first client is used.
 
         Raises:
             OperatorError: Airflow can't be asked.
-            Refusal: The run must not be shown.
+            Refusal: The client may not read the run, or the MLJob was deleted.
         """
         if key not in self._followed:
             followed = FollowedRun(read)

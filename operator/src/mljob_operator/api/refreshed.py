@@ -1,4 +1,4 @@
-"""Knowledge that is read again after some time, by one task at a time."""
+"""Data that is read when it is needed and is too old, by one task at a time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..errors import OperatorError, backoff
 
 
 class Refreshed:
-    """Reads something when it is needed, and not again before its time.
+    """Data that is read when a caller needs it. The data is read again only after ``seconds``.
 
-    A failure is remembered, so that requests don't repeat it: they fail at once until the backoff of
-    the error is over.
+    A failure is remembered. Until the backoff of the error is over, all callers get this error at
+    once, without another request.
 
     Args:
         read: Reads, and stores what it has read.
@@ -35,7 +35,7 @@ class Refreshed:
         self._task: asyncio.Task[None] | None = None
 
     async def ensure(self) -> None:
-        """Wait until the result is there.
+        """Read the data if there is no data or the data is too old, and wait for the result.
 
         Raises:
             OperatorError: The result can't be read. Each caller gets its own copy of the error.
@@ -49,7 +49,9 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Read again at the next call, unless the last reading is only some seconds old."""
+        """Make the next call of :meth:`ensure` read the data again, if ``at_most_every`` seconds
+        have passed since the last reading.
+        """
         self._until = min(self._until, self._read_at + at_most_every)
 
     async def _run(self) -> None:

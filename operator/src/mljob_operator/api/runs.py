@@ -1,8 +1,8 @@
 """Finds the run of an MLJob, and checks that the run is the MLJob's own.
 
-A user who may write the status of an MLJob could write the run of somebody else into it. So nothing
-in a status is believed but what can be read back: the run id has the namespace and the name of its
-MLJob in it, and the access rules of the Airflow let the namespace run the DAG.
+A user who may write the status of an MLJob could write the run of somebody else into it. So
+mljob-api shows a run only after two checks: the run id must contain the namespace and the name of
+the MLJob, and the access rules of the Airflow must let the namespace run the DAG.
 """
 
 from __future__ import annotations
@@ -128,12 +128,13 @@ class Runs:
     async def redaction(self, run: ShownRun) -> Redaction:
         """Return the redaction of the texts that the run's tasks write.
 
-        The hidden texts are the values of the run's conf that are not public. Public are those in
-        the spec, in ConfigMaps and in the outputs of other MLJobs. mljob-api reads no Secret of an
-        MLJob, and a Secret may have changed since the run was submitted.
+        The hidden texts are the values of the run's conf that are not public. A value is public if
+        the spec, a ConfigMap or the outputs of another MLJob have this value. mljob-api reads no
+        Secret of an MLJob. So the result is right even if a Secret has changed since the run was
+        submitted.
 
         Raises:
-            Refusal: Airflow does not have the run, or does not say what its conf is.
+            Refusal: Airflow does not have the run, or hides values of the run's conf.
             OperatorError: Airflow fails.
         """
         job = run.job
@@ -177,16 +178,16 @@ class Runs:
 
 
 def no_run(run: ShownRun) -> Refusal:
-    """Return the refusal for a run that Airflow does not have."""
+    """Return the refusal for a run that Airflow does not have: NoRunYet if Airflow may still get
+    the run.
+    """
     message = f"Airflow has no run {run.key.run_id} of DAG {run.key.dag_id!r}. It is not there yet, or was deleted in Airflow."
     may_come = run.is_current and run.job.status.phase not in TERMINAL_PHASES
     return (NoRunYet if may_come else Refusal)(404, message)
 
 
 def _times(status: MLJobStatus, run_id: str) -> Iterator[datetime | None]:
-    """Yield what the status says of the times of a run. A run that was cleared was queued more than
-    once.
-    """
+    """Yield the known times of a run in the status. A run that was cleared has several such times."""
     if status.dag_run_id == run_id:
         yield from (status.submit_time, status.start_time)
     for entry in status.history or ():

@@ -39,7 +39,7 @@ MAX_HEADER = 8190
 header for each group of the user.
 """
 STOP_SECONDS = 10.0
-"""How long answers may go on after the signal to end, in seconds."""
+"""The time that open responses have after the signal to end, in seconds."""
 
 
 class ApiServer:

@@ -1,5 +1,5 @@
-"""The settings of mljob-api: those of the operator for Airflow, Kafka and the log, and its own with
-the prefix ``MLJOB_API_``.
+"""The settings of mljob-api: the operator's settings for Airflow, Kafka and the log, and further
+settings with the prefix ``MLJOB_API_``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..settings import Settings, unusable_files, variable
 
 
 class ApiSettings(Settings):
-    """All settings. mljob-api ignores those of the operator's settings that are about writing."""
+    """All settings of mljob-api. mljob-api ignores the operator's settings that are about writing."""
 
     api_host: str = "0.0.0.0"  # noqa: S104  # the Kubernetes API server connects from outside the Pod
     """The address on which mljob-api listens for the Kubernetes API server. ``::`` means every

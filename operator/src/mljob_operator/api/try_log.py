@@ -1,4 +1,4 @@
-"""Reads the log of one try of a task, again and again while it grows."""
+"""Reads the log of one try of a task, and reads the log again while the log grows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from .output import Output
 log = logging.getLogger(__name__)
 
 PATIENCE = 120.0
-"""How long a follower bears that Airflow can't be asked, in seconds."""
+"""The time, in seconds, for which a follower waits while Airflow can't be asked. After this time,
+the follower gets the error.
+"""
 
 
 class TaskTry(NamedTuple):
@@ -41,19 +43,21 @@ class TaskTry(NamedTuple):
 
 
 def notice(text: str, redaction: Redaction) -> bytes:
-    """Return a line of mljob-api's own for a log."""
+    """Return the lines of a notice of mljob-api, which the client gets within a log. Each line
+    begins with ``LOG_NOTICE``.
+    """
     return "".join(f"{LOG_NOTICE}{line}\n" for line in plain_lines(text, redaction)).encode()
 
 
 class TryLog:
-    """The log of one try, which is read again and again while it grows.
+    """The log of one try, which is read repeatedly while the log grows.
 
     Args:
         dag_runs: Returns the operations on the run's Airflow.
         of: The try.
         redaction: Redacts the texts.
-        output: The answer, whose size is limited.
-        turn: Bounds the requests for logs at the same time.
+        output: The body of the response, whose size is limited.
+        turn: Limits the number of concurrent requests for logs.
     """
 
     def __init__(
@@ -80,10 +84,10 @@ class TryLog:
         """Whether a call of :meth:`pump` has read all that Airflow had."""
 
     async def pump(self, sink: Sink) -> bool:
-        """Pass all lines to ``sink`` that Airflow has and that were not passed before. Return whether
-        Airflow has the try.
+        """Pass the new lines that Airflow has to ``sink``. Return whether Airflow has the try.
 
-        A failure of Airflow's is borne for some time once the answer has begun: see ``is_behind``.
+        After the response has begun, a failure of Airflow raises no error for ``PATIENCE`` seconds.
+        ``is_behind`` is True then.
 
         Raises:
             OperatorError: Airflow fails.

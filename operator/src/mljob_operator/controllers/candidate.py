@@ -1,4 +1,6 @@
-"""A process competes for leadership, acts in each of its terms, and ends when it is told to."""
+"""The part of one process in the election. The process competes for leadership, acts in each of its
+terms, and ends when the stop event is set.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ from .leadership import Election, Term
 T = TypeVar("T")
 
 Act = Callable[[Term, asyncio.Event], Awaitable[None]]
-"""Acts in a term until the event is set, which means that the term is over or that the process is
-told to end. Then it stops to act, calls :meth:`.Election.release`, and cleans up.
+"""A function that acts in a term until the event is set. The event means that the term is over, or
+that the process has to end. The function then stops acting, calls :meth:`.Election.release`, and
+cleans up.
 """
 
 
@@ -34,7 +37,7 @@ class Candidate:
         """Compete and act until the process is told to end.
 
         Raises:
-            CannotStart: Another operator claims the same.
+            CannotStart: The claims of another operator conflict with the claims of this operator.
         """
         stopping = asyncio.create_task(self._stop.wait(), name="told to end")
         try:
@@ -62,7 +65,9 @@ class Candidate:
 
 
 async def _before(work: Coroutine[Any, Any, T], *ends: asyncio.Task[Any]) -> T | None:
-    """Return the result of the work, or None if one of the tasks ends before."""
+    """Return the result of the work, or None if one of the tasks ends first. The work is then
+    cancelled.
+    """
     working = asyncio.create_task(work)
     try:
         await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,14 +1,14 @@
 """Takes, renews and releases the operator's Lease. The process that holds the Lease is the leader,
 and only the leader acts.
 
-A leader measures its time from before it sends a renewal, and stops after ``STOPS_AFTER`` of the
-Lease's duration. Other processes measure from when they see the renewal, and wait for the whole
-duration. So a leader that can't renew the Lease has stopped before another process starts, whatever
-the clocks of their machines show. Each period of leadership is a :class:`Term`. A term that is over
-never comes back.
+A leader counts from the moment before it sends a renewal, and stops after ``STOPS_AFTER`` of the
+Lease's duration. Another process counts from the moment at which it sees the renewal, and waits for
+the whole duration. So a leader that can't renew the Lease has stopped before another process
+starts, whatever the clocks of their machines show. Each period of leadership is a :class:`Term`. A
+term that is over never comes back.
 
-The library's own election (``kubernetes.aio.leaderelection``) keeps none of this:
-docs/adr/0035-standby.md.
+The election of the Kubernetes client (``kubernetes.aio.leaderelection``) gives none of these
+guarantees: docs/adr/0035-standby.md.
 """
 
 from __future__ import annotations
@@ -37,22 +37,24 @@ RENEWS_EVERY = 0.2
 REQUEST_TIMEOUT = 0.3
 """The part of the Lease's duration after which a request about the Lease is given up."""
 LOOKS_EVERY = 0.5
-"""Seconds between two requests of a standby for the Lease. After a release, another process is the
-leader within this time."""
+"""Seconds between two requests of a standby for the Lease. After a release, a standby tries to take
+the Lease within this time.
+"""
 
 
 def uptime() -> float:
-    """Return the seconds since the machine was started, including the time in suspend.
+    """Return the seconds since the machine was started, including the time in suspend. Where
+    ``CLOCK_BOOTTIME`` does not exist (Linux has it), return ``time.monotonic()``.
 
-    Python's ``time.monotonic`` stands still while the machine is suspended. A leader that wakes up
-    would then go on for some seconds.
+    On Linux, ``time.monotonic`` stands still while the machine is suspended. With that clock, a
+    leader would go on acting for some seconds after the machine wakes up.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.clock_gettime(clock) if clock is not None else time.monotonic()
 
 
 class Term:
-    """A period for which this process is the leader. It ends once, and for good.
+    """A period for which this process is the leader. A term that has ended never begins again.
 
     Args:
         lease: The version of the Lease that this process has written.
@@ -65,7 +67,7 @@ class Term:
         self._until = until
         self._clock = clock
         self.ended = False
-        """Whether the process has ended the term itself. A term also ends with its time."""
+        """Whether :meth:`end` was called. A term is also over when its time has run out."""
         self._acts = False
         self.released = False
         """Whether the process has tried to release the Lease."""
@@ -86,7 +88,7 @@ class Term:
         return self._acts
 
     def check(self) -> None:
-        """Do nothing while the process may act (:class:`.Gate`).
+        """Check that the process may act (:class:`.Gate`).
 
         Raises:
             NotLeading: The term is over, or the process has not begun to act.
@@ -113,8 +115,9 @@ class Election:
 
     Args:
         leases: The Leases in the Kubernetes API.
-        claims: What the operator claims.
-        name: Returns a new identity for each term, so that nothing of an earlier term counts.
+        claims: The claims of this operator.
+        name: Returns a new identity. Each term has its own identity, so that requests of an earlier
+            term have no effect on a later term.
         seconds: The duration of the Lease.
         clock: A monotonic clock, in seconds.
     """
@@ -140,14 +143,17 @@ class Election:
         self._earlier: str | None = None
         self._told = ""
         self.stands_by = False
-        """Whether this process has seen that another process holds the Lease, and waits for it."""
+        """Whether this process has seen that another process holds the Lease, and waits for the
+        Lease.
+        """
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Check at the start that no operator that acts claims the same.
+        """Check at the start that no other operator acts whose claims conflict with the claims of
+        this operator.
 
         Raises:
-            CannotStart: There is such an operator.
+            CannotStart: Such an operator acts.
         """
         await self._rivals.refuse_acting()
 
@@ -178,11 +184,14 @@ class Election:
             await asyncio.sleep(LOOKS_EVERY)
 
     async def begin(self, term: Term) -> None:
-        """Check that no other operator claims the same, and let the process act. :meth:`hold` has
-        to run meanwhile. If the term ends before, the process does not act.
+        """Check that the claims of no other operator conflict with the claims of this operator, and
+        let the process act.
+
+        The caller runs :meth:`hold` at the same time. If the term ends during the check, the
+        process does not act.
 
         Raises:
-            CannotStart: Another operator claims the same.
+            CannotStart: The claims of another operator conflict.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()
@@ -229,8 +238,8 @@ class Election:
     async def _take(self, lease: Lease | None, identity: str) -> Lease:
         """Take the Lease, and return the new version.
 
-        A process that is told to end meanwhile waits for the answer and releases the Lease.
-        Otherwise the next leader would have to wait until it runs out.
+        If the caller is cancelled meanwhile, the method waits for the answer and releases the
+        Lease. Otherwise the next leader would have to wait until the Lease runs out.
         """
         taking = asyncio.ensure_future(self._answer(self._leases.take(lease, identity, self._claims)))
         try:
@@ -241,7 +250,7 @@ class Election:
             raise
 
     async def _renew(self, term: Term) -> bool:
-        """Renew the Lease once. Return whether the Kubernetes API has confirmed that."""
+        """Renew the Lease once. Return whether the Kubernetes API has confirmed the renewal."""
         if term.over:
             return False
         sent_at = self._clock()
@@ -261,9 +270,11 @@ class Election:
         return False
 
     async def _read_again(self, term: Term) -> None:
-        """After a Conflict, find out whether this process still holds the Lease.
+        """Read the Lease after a Conflict or Gone, and end the term if this process does not hold
+        the Lease any more.
 
-        Another client may have changed the annotations, or the answer to a renewal was lost.
+        Another client may have changed the annotations of the Lease, or the answer to a renewal may
+        have been lost.
         """
         try:
             lease = await self._answer(self._leases.get())
@@ -284,7 +295,7 @@ class Election:
         """Return the answer to a request about the Lease.
 
         Raises:
-            StoreUnavailable: There is no answer in time.
+            StoreUnavailable: There is no answer within ``REQUEST_TIMEOUT`` of the Lease's duration.
             StoreError: The request failed.
         """
         timeout = REQUEST_TIMEOUT * self._seconds

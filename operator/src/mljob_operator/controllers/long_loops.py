@@ -1,5 +1,5 @@
-"""Lets a loop over thousands of MLJobs leave the event loop to others. The renewal of the Lease is
-one of them: it must not wait for seconds.
+"""Lets other asyncio tasks run during a loop over thousands of MLJobs. The renewal of the Lease,
+for example, must not wait for seconds.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 AT_ONCE = 100
-"""The number of items after which others have their turn. A look at an MLJob at rest takes a third
-of a millisecond.
+"""The number of items after which the other asyncio tasks run. An MLJob that was kept in its
+compact form (:meth:`.WorkerState.rest`) takes a third of a millisecond.
 """
 
 

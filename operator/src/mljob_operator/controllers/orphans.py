@@ -23,7 +23,9 @@ from ..ports import Airflows, JobStore, Meter, OperatorStore, RunChange
 log = logging.getLogger(__name__)
 
 MAX_LOOK_UPS = 20
-"""The maximum number of MLJobs that are requested from the API server per relist."""
+"""The maximum number of suspected runs that are checked per relist, with one request to the API
+server for each. Each cancellation adds one more request.
+"""
 TIMEOUT_SECONDS = 10.0
 """The longest time in seconds for the check of a relist. The reader of the change feed waits for
 this check.

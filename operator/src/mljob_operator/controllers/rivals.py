@@ -1,8 +1,8 @@
 """Finds operators that claim the same MLJobs, run ids or events, so that only one of them acts.
 
-An operator takes its own Lease before it looks at the others. Of two operators that start at the
-same time, at least one sees the other one. If both do, the one whose Lease has the smaller name goes
-on, and the other one gives way.
+An operator takes its own Lease before it lists the Leases of other operators. So of two operators
+that start at the same time, at least one sees the Lease of the other. If both see it, the operator
+whose Lease has the smaller name goes on, and the other operator ends with an error.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 
 
 class Rivals:
-    """The other operators of the namespace whose claims conflict with the claims of this one.
+    """The other operators of the namespace whose claims conflict with the claims of this operator.
 
-    A Lease alone does not show whether its operator still runs. So a rival counts when it renews
-    its Lease, and stops counting when its Lease has run out.
+    A Lease alone does not show whether its operator still runs. A rival is known to run when it
+    renews its Lease, and is ignored when its Lease has run out.
 
     Args:
         leases: The Leases in the Kubernetes API.
-        claims: What this operator claims.
+        claims: The claims of this operator.
         clock: A monotonic clock, in seconds.
-        interval: Seconds between two looks at the Leases.
+        interval: Seconds between two requests for the Leases.
     """
 
     def __init__(self, leases: LeaseStore, claims: Claims, clock: Callable[[], float], interval: float) -> None:
@@ -100,7 +100,9 @@ class Rivals:
         return left
 
     async def _rivals(self) -> list[tuple[Lease, str]]:
-        """Return the Leases with a holder whose claims conflict, each with the reason."""
+        """Return the Leases that have a holder and conflicting claims, each with the conflict in
+        words. Claims that can't be read count as a conflict.
+        """
         found = []
         for lease in await self._leases.others():
             if lease.holder is None:

@@ -1,5 +1,5 @@
-"""The operator's decisions and statuses. The functions of this package depend only on their
-arguments: they do no I/O, read no clock and log nothing.
+"""The operator's decisions and statuses. The code of this package does no I/O, reads no clock and
+logs nothing: a result depends only on the arguments, and on earlier calls if an object has a state.
 
 A package imports only packages below it in this list:
 
@@ -7,8 +7,12 @@ A package imports only packages below it in this list:
 - :mod:`.status`: builds the status of an MLJob from its state, and the status of an
   AirflowInstance.
 - :mod:`.mljob`: an MLJob, its attempts, its state, and what to do next.
-- :mod:`.airflow_instance`: an Airflow that MLJobs may use.
+- :mod:`.airflow_instance`: an Airflow that MLJobs may use. :mod:`.leadership`: which operator
+  process acts.
 - :mod:`.run`: a run in Airflow, and what the operator knows of the run.
 - :mod:`.conf`: the conf of a run, and which of its texts are secret.
-- :mod:`.text`: limits for text and JSON from outside, and parts of messages.
+- :mod:`.text`: limits for text and JSON from outside, and parts of messages. :mod:`.labels`: label
+  selectors.
+
+Every package may import :mod:`.frozen`, the decorator for classes whose objects never change.
 """

@@ -1,4 +1,4 @@
-"""The decorator of the classes whose objects never change."""
+"""The decorator for classes whose objects never change."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ T = TypeVar("T")
 def frozen(cls: type[T]) -> type[T]:
     """Make a class a dataclass with slots, whose objects can be compared and hashed.
 
-    The type checker refuses to assign their attributes. Nothing refuses it at run time:
-    ``dataclass(frozen=True)`` would, but makes the creation of an object five times as expensive,
-    and a step of an MLJob creates about fifty (ADR 0043).
+    The type checker refuses an assignment to an attribute of such an object. At run time, Python
+    does not refuse the assignment. ``dataclass(frozen=True)`` would refuse it, but would make the
+    creation of an object five times as expensive, and a step of an MLJob creates about fifty
+    objects (ADR 0043).
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)

@@ -30,7 +30,7 @@ def selects(selector: LabelSelector, labels: Mapping[str, str], *, complete: boo
 
 
 def may_overlap(one: LabelSelector, other: LabelSelector) -> bool:
-    """Return whether an object may have labels that both selectors select."""
+    """Return whether there can be an object that both selectors select."""
     allowed: dict[str, _Allowed] = {}
     for requirement in (*_requirements(one), *_requirements(other)):
         allowed[requirement.key] = allowed.get(requirement.key, _ANYTHING) & _Allowed.by(requirement)
@@ -46,10 +46,11 @@ def query(selector: LabelSelector) -> str:
 
 @frozen
 class _Allowed:
-    """The values that a label may have. ``None`` stands for an object without the label.
+    """A set of values that a label may have. ``None`` stands for an object without the label.
 
     Attributes:
-        values: The allowed values, or with ``inverted`` the values that are not allowed.
+        values: The allowed values, or the values that are not allowed.
+        inverted: Whether ``values`` has the values that are not allowed.
     """
 
     values: frozenset[str | None]
@@ -84,7 +85,9 @@ class _Allowed:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no value is allowed. There are always values that a finite set lacks."""
+        """Whether no value is allowed. An inverted set always allows values, because ``values``
+        can't list every value of a label.
+        """
         return not self.values and not self.inverted
 
 

@@ -8,7 +8,7 @@ A run is orphaned in two cases:
 - The operator gave up a cancellation (CancellationAbandoned).
 
 In both cases, only Airflow's list of active runs shows the run. The Kubernetes API has no trace of
-it. The operator reads this list periodically, which is called a relist.
+the run. The operator reads this list periodically, which is called a relist.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ def note_of_retained(key: Key) -> str:
 def follows(job: Job, run: RunKey) -> bool:
     """Return whether an MLJob follows a run, or will follow the run in its first attempt.
 
-    An MLJob follows the run of its current attempt, and also the runs of earlier attempts, which
-    somebody may have cleared in Airflow. The comparison ignores the name of the Airflow: two
-    AirflowInstances may lead to one Airflow, and each of them lists the runs of both.
+    An MLJob follows the run of its current attempt. The MLJob also follows the runs of earlier
+    attempts, if these runs had started, because somebody may have cleared such a run in Airflow.
+    The comparison ignores the name of the Airflow: two AirflowInstances may lead to one Airflow,
+    and each of them lists the runs of both.
     """
     attempt = attempts.current(job.status)
     if attempt is None:
@@ -65,7 +66,9 @@ def follows(job: Job, run: RunKey) -> bool:
 
 
 def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
-    """Return the Event that reports an orphaned run."""
+    """Return the Event that reports an orphaned run. ``cancelled`` says whether the operator
+    cancels the run.
+    """
     where = (
         f"AirflowInstance {run.airflow}"
         if run.airflow != SETTINGS_AIRFLOW
@@ -116,7 +119,8 @@ class Suspects:
 
     def next_to_cancel(self, count: int, at: datetime) -> list[RunKey]:
         """Return at most ``count`` orphaned runs to cancel now. Runs whose cancellation was tried
-        before come last, because the cancellation may be impossible.
+        before come last, because the cancellation may be impossible. ``cancelled_at`` of the
+        returned runs becomes ``at``.
         """
         found = sorted(self.orphaned, key=lambda run: (run in self.cancelled_at, self.cancelled_at.get(run, at), run))[
             :count

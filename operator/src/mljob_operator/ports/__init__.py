@@ -1,4 +1,5 @@
-"""The ports: protocols that the controllers and sources use, and that :mod:`.adapters` implements.
+"""The ports: protocols that the controllers and sources use. Most of them are implemented in
+:mod:`mljob_operator.adapters`. The controllers implement Airflows and Gate.
 
 Their methods raise only errors of :mod:`mljob_operator.errors`.
 """

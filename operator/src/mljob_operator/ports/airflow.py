@@ -31,7 +31,14 @@ class Airflow(DagRuns, Protocol):
         ...
 
     async def probe(self) -> ProbeResult:
-        """Check that Airflow answers and accepts the credentials. Return its version and health."""
+        """Check that Airflow answers and accepts the credentials. Return Airflow's version and
+        health.
+
+        Raises:
+            AirflowUnavailable: There is no answer, or the answer is not Airflow's.
+            AirflowUnauthorized: The credentials are wrong.
+            AirflowForbidden: The credentials lack the permission to read DAGs.
+        """
         ...
 
     async def close(self) -> None:

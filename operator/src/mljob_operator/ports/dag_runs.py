@@ -62,34 +62,38 @@ class DagTask:
 
 
 class TaskLog(Protocol):
-    """A log that is being read. The log of a running task grows while it is read."""
+    """The log of a task's try, opened for reading. Further entries may appear while a running
+    task's log is read.
+    """
 
     @property
     def token(self) -> str | None:
-        """At the end, the token for the entries that follow. None if no entry follows, as far as
-        Airflow knows.
+        """The token with which :meth:`DagRuns.open_log` returns only later entries. The token is
+        known when :meth:`read` has returned None. None before that, and if Airflow expects no later
+        entries.
         """
         ...
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return the next entries, or None at the end of what Airflow has.
+        """Return the next entries, or None if Airflow has no further entries at the moment.
 
         Args:
-            convert: Called for each entry, in another thread.
+            convert: Converts an entry to an item of the result. The function is called in another
+                thread.
         """
         ...
 
     def close(self) -> None:
-        """Stop to read. The call does not wait."""
+        """Stop reading. The call does not wait."""
         ...
 
 
 class DagRuns(Protocol):
     """The dag runs of an Airflow.
 
-    A result that is None or empty means that Airflow itself has answered that the requested object
-    does not exist. If a proxy or another service answers instead, the method raises
-    AirflowUnavailable.
+    A result that is None or empty is based on an answer of Airflow itself, such as the answer that
+    the requested object does not exist. If a proxy or another service answers instead, the method
+    raises AirflowUnavailable.
     """
 
     @property
@@ -210,7 +214,7 @@ class DagRuns(Protocol):
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the run's unfinished task instances to failed, and then the run."""
+        """Set the run's unfinished task instances to failed, and then set the run to failed."""
         ...
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
@@ -224,8 +228,9 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """End the cancellation DAG's run for this run if the cancellation DAG's run is still
-        queued. It has nothing left to do, because this run has ended.
+        """End the run of the cancellation DAG that was triggered to cancel this run, if the
+        cancellation DAG's run is still queued. That run has nothing left to do, because this run
+        has ended.
         """
         ...
 

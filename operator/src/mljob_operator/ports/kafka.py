@@ -31,7 +31,7 @@ class Message:
 
 @frozen
 class Link:
-    """Whether the brokers of a topic are connected.
+    """The state of the connection to the brokers of a topic.
 
     Attributes:
         brokers: The configured brokers, as statuses name them.
@@ -50,7 +50,7 @@ class EventSource(Protocol):
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Start to read. The arguments are called in the thread of the event loop.
+        """Start reading. The arguments are called in the thread of the event loop.
 
         Args:
             deliver: Receives messages in the order in which they were read.
@@ -79,12 +79,13 @@ class EventSource(Protocol):
 
 @frozen
 class HistoryBatch(Generic[T]):
-    """What a reader of a run's events has read at once.
+    """The result of one read of a run's events.
 
     Attributes:
-        items: What the caller has made of the messages, in the order of the partition.
-        positions: The offset of the next message, by partition.
-        caught_up: Whether the reader has reached the end of the topic, once at least.
+        items: The items that the caller's function has made of the messages. The items of one
+            partition are in the order of their offsets.
+        positions: The offset of the next message, by the number of the partition.
+        caught_up: Whether the reader has reached the end of the topic at least once.
     """
 
     items: Sequence[T]
@@ -93,7 +94,7 @@ class HistoryBatch(Generic[T]):
 
 
 class RunHistory(Protocol):
-    """Reads the messages with one key."""
+    """A reader of the messages with one key."""
 
     @property
     def incomplete(self) -> bool:
@@ -101,8 +102,8 @@ class RunHistory(Protocol):
         ...
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait a moment for messages, and return what ``convert`` makes of them. ``convert`` runs in
-        another thread.
+        """Wait for messages for at most half a second, and return the items that ``convert`` makes
+        of them. ``convert`` runs in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer.
@@ -110,7 +111,7 @@ class RunHistory(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop to read. The call does not wait."""
+        """Stop reading. The call does not wait."""
         ...
 
 

@@ -73,8 +73,8 @@ class JobStore(Protocol):
         ...
 
     async def get(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob. Return None if it does not exist, or belongs to
-        another operator of the cluster.
+        """Return the latest version of an MLJob. Return None if the MLJob does not exist, or
+        belongs to another operator of the cluster.
         """
         ...
 

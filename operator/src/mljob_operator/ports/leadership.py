@@ -15,7 +15,7 @@ class Gate(Protocol):
     """Lets a request pass while the process is the leader.
 
     The adapters call :meth:`check` right before they send a request that changes something. Any
-    thread may call it.
+    thread may call this method.
     """
 
     def check(self) -> None:

@@ -29,7 +29,7 @@ class JobMeter(Protocol):
         ...
 
     def forget(self, key: Key) -> None:
-        """Stop to count an MLJob, because it has finished or does not exist any more."""
+        """Stop counting an MLJob, because the MLJob has finished or does not exist any more."""
         ...
 
     def finished(self, labels: JobLabels) -> None:
@@ -98,8 +98,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Read from now on how many writes of each priority wait. ``waiting`` is called at each
-        scrape.
+        """Export the number of waiting writes by priority from now on. Each scrape calls
+        ``waiting`` for these numbers.
         """
         ...
 
@@ -114,7 +114,7 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """Count a pass over an Airflow's change feed that has ended."""
+        """Count a pass over an Airflow's change feed. ``outcome`` is ``ok`` or ``failed``."""
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:

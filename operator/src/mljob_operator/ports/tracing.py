@@ -19,11 +19,11 @@ class Tracer(Protocol):
 
 @frozen
 class Telemetry:
-    """What reports how the operator works.
+    """The metrics and the traces of the operator.
 
     Attributes:
         meter: The metrics.
-        tracer: The traces. None: traces are off.
+        tracer: The traces. None if traces are off.
     """
 
     meter: Meter

@@ -20,7 +20,9 @@ from .values import BaseUrl, Token, Url, json_of
 
 
 class AirflowSettings(EnvironmentSettings):
-    """The operator's own Airflow, and whether there are others."""
+    """The settings of the operator's own Airflow, and whether the operator also manages
+    AirflowInstances.
+    """
 
     airflow_url: BaseUrl | None = None
     """The base URL of the API server of the operator's own Airflow, without ``/api/v2`` and without

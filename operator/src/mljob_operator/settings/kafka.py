@@ -13,7 +13,7 @@ from .values import Brokers, Url
 
 
 class KafkaSettings(EnvironmentSettings):
-    """The brokers, and what is read from and written to them."""
+    """The settings of the brokers, of their security, and of the topics."""
 
     kafka_bootstrap_servers: Brokers | None = None
     """The brokers, each as ``host:port``, comma-separated. Absent: the operator reads no events,

@@ -92,12 +92,14 @@ RESERVED = {
     "logger": _SET_BY_OPERATOR,
     "default.topic.config": "set the topic's properties directly",
 }
-"""The properties that users can't set, and the reason for each of them."""
+"""The properties that users can't set, each with the reason. Users also can't set properties whose
+names end in ``_cb``.
+"""
 
 
 class Unusable(ValueError):
-    """Further properties can't be used. The message has the reason, but not the value of any
-    property.
+    """The error for further properties that can't be used. The message has the reason, but not the
+    value of any property.
     """
 
 

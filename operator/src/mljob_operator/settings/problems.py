@@ -1,4 +1,6 @@
-"""What is wrong with the settings, in sentences that name the variable and hold no secret."""
+"""Finds the problems of the settings. Each problem is a sentence that names the variable and
+contains no secret.
+"""
 
 from __future__ import annotations
 

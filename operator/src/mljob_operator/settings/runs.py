@@ -24,9 +24,9 @@ class RunSettings(EnvironmentSettings):
     cancel_dag_id: str = "mljob_cancel"
     """The id of the cancellation DAG. No MLJob may run this DAG."""
     cancel_fallback_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
-    """How many seconds the run of the cancellation DAG may wait for a slot before the operator
-    cancels through the REST API. After its start, the run of the cancellation DAG may take 60
-    seconds.
+    """How many seconds after its trigger the run of the cancellation DAG must have started.
+    Otherwise the operator cancels through the REST API. If the run has started by then, the
+    operator waits until 60 seconds after it triggered the run.
     """
     reserved_dags: Annotated[tuple[DagGlob, ...], NoDecode, COMMA_SEPARATED] = ()
     """DAGs that no MLJob may run, as comma-separated globs of DAG ids. The cancellation DAG is

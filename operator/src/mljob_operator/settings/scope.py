@@ -14,7 +14,9 @@ from .values import COMMA_SEPARATED, Namespace, Selector, json_of
 
 
 class ScopeSettings(EnvironmentSettings):
-    """Namespaces and selector; the operator's namespace, Lease and Pod."""
+    """The settings for the MLJobs that the operator manages, and for the operator's own namespace,
+    Lease and Pod.
+    """
 
     namespaces: Annotated[tuple[Namespace, ...], NoDecode, COMMA_SEPARATED] = ()
     """The namespaces to watch, comma-separated. Absent: all namespaces."""
@@ -32,8 +34,9 @@ class ScopeSettings(EnvironmentSettings):
     """
     lease_seconds: Annotated[int, Field(ge=4, le=60)] = 10
     """The duration of the Lease, in seconds. After the leader was killed, another replica acts at
-    most about 2 seconds later than this. A leader that can't renew the Lease for 0.7 of this time
-    stops. A shorter time makes a leader stop when the Kubernetes API is slow for a moment.
+    most about 2 seconds after the end of this time. A leader that can't renew the Lease for 0.7 of
+    this time stops. A shorter time makes a leader stop when the Kubernetes API is slow for a
+    moment.
     """
     pod_name: str | None = None
     """The name of the operator's Pod, in ``credentials_namespace``. Events that concern neither an

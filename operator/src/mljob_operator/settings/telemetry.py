@@ -11,7 +11,7 @@ from .values import Url
 
 
 class TelemetrySettings(EnvironmentSettings):
-    """Endpoints, traces and log."""
+    """The settings of the HTTP endpoints, of traces and of the log."""
 
     http_host: str = "::"
     """The address on which ``/livez``, ``/readyz`` and ``/metrics`` listen. The kubelet and
@@ -22,8 +22,9 @@ class TelemetrySettings(EnvironmentSettings):
     """The port of ``/livez``, ``/readyz`` and ``/metrics``."""
     traces_endpoint: Url | None = None
     """The URL of an OTLP receiver over HTTP, with the path, such as
-    ``http://otel-collector:4318/v1/traces``. The operator sends it a trace of each attempt that
-    ends. This needs the extra ``tracing``. Absent: no traces."""
+    ``http://otel-collector:4318/v1/traces``. When an attempt ends, the operator sends a trace of
+    the attempt to this receiver. This needs the extra ``tracing``. Absent: no traces.
+    """
     log_format: Literal["json", "text"] = "json"
     """``json``: one JSON object per line. ``text``: lines for people."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,5 +1,5 @@
-"""Types of settings whose values have a syntax of their own: URLs, brokers, tokens, selectors, lists
-between commas, and JSON.
+"""Types of settings whose values have a syntax of their own: URLs, brokers, tokens, selectors,
+comma-separated lists, and JSON.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def json_of(wanted: Any) -> BeforeValidator:
     """Return a validator that reads a value of type ``wanted`` from JSON.
 
     Unknown fields are refused. Otherwise a rule or a selector with a misspelt field would lack that
-    field, and would select more than it says.
+    field, and would select more objects than its author wants.
     """
     adapter = TypeAdapter(wanted)
 
@@ -132,4 +132,4 @@ Token = Annotated[SecretStr, AfterValidator(_token)]
 Selector = Annotated[LabelSelector, AfterValidator(_label_syntax)]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 COMMA_SEPARATED = BeforeValidator(_between_commas)
-"""Reads a tuple from texts between commas."""
+"""A validator that reads a tuple from comma-separated texts."""

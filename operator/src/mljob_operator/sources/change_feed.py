@@ -5,11 +5,11 @@ Kafka events may be lost or late, and Airflow sends no event for some changes: `
 has no hook for queued, retry, deferred, upstream_failed or removed. So the operator is
 level-triggered: it also reads the current states of runs from the REST API.
 
-The reader passes over the feed every ``interval`` seconds. A pass requests the runs and the task
-instances with the operator's prefix that have changed. The number of pages depends on the number of
-changes, not on the number of MLJobs. While a change without an event is expected at any moment, the
-next pass follows after ``hot_interval`` seconds already. Such a change is expected if all tasks of
-a run have ended, if a run is being cancelled, or if the tasks of a run are not known yet.
+The reader makes a pass over the feed every ``interval`` seconds. A pass requests the runs and the
+task instances with the operator's prefix that have changed. The number of pages depends on the
+number of changes, not on the number of MLJobs. While a change without an event is expected at any
+moment, the next pass follows after ``hot_interval`` seconds. Such a change is expected if all tasks
+of a run have ended, if a run is being cancelled, or if the tasks of a run are not known yet.
 
 The watermark is the time of the last successful pass, by Airflow's clock. Each pass asks for
 changes since a time before the watermark (``OVERLAP``), because Airflow gives a changed row the
@@ -52,7 +52,9 @@ and other hosts change the run's task instances.
 """
 RELIST_INTERVAL = timedelta(seconds=60)
 """The interval of the relist, which lists all active runs. The change feed lacks two kinds of runs:
-deleted runs, and runs that a user cleared while the operator was not running."""
+deleted runs, and runs that a user cleared while the operator was not running. While a missing run
+can count as deleted only after a relist, the interval is ``ABSENCE_CONFIRMED_AFTER``.
+"""
 
 HALT_CHECK_INTERVAL = timedelta(seconds=4)
 """The interval of checks whether the DAGs of runs in progress are halted. A DAG is halted if it is
@@ -244,9 +246,9 @@ class ChangeFeedReader:
     async def _follow(self, since: datetime, now: datetime) -> None:
         """Pass the changed runs of backfills to the workers. One request covers all backfills.
 
-        The request does not show whether a backfill itself was paused, closed or deleted. So at
-        each relist the workers are told to look their backfills up. A worker that does not know the
-        backfill's runs yet is told so in each pass.
+        The request does not show whether a backfill itself was paused, closed or deleted. So each
+        pass that makes a relist tells the workers to look up their backfills. Every pass tells this
+        to those workers that don't know the runs of their backfill yet.
         """
         followed = self._followed
         if not followed.backfills:
@@ -321,7 +323,7 @@ class ChangeFeedReader:
             self._controller.observe_halt(key, halt)
 
     async def _relist(self, now: datetime) -> None:
-        """Take a census if one is due: list Airflow's active runs, and compare them with the
+        """If a relist is due, list Airflow's active runs, and compare them with the runs of the
         MLJobs.
 
         If the list lacks an MLJob's run, or not all tasks of the run are known, the MLJob's worker

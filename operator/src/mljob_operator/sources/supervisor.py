@@ -30,7 +30,7 @@ class SourceSupervisor:
     Args:
         airflows: The Airflows, and the topics of their events.
         orphans: Finds runs that no MLJob follows.
-        subscribe: Creates the consumer of a topic; None: Kafka is not configured.
+        subscribe: Creates the consumer of a topic. None if Kafka is not configured.
         run_in_background: Starts a background task with this name. If the task ends by itself,
             ``/livez`` fails.
         prefix: The prefix of the operator's dag run ids.

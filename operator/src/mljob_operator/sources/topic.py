@@ -29,14 +29,14 @@ from ..ports import Clock, EventSource, Message, Meter
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 20_000
-"""The maximum number of messages whose facts are not in a stored status yet. Above this number, the
-Kubernetes API is probably slow or unavailable, so the reader stops fetching messages until the
-number is half as large.
+"""The number of messages without a stored status above which the reader stops fetching messages. So
+many messages mean that the Kubernetes API is probably slow or unavailable. The reader fetches
+messages again when the number is half as large.
 """
 
 
 class TopicReader:
-    """Reads one topic.
+    """A reader of one Kafka topic.
 
     Args:
         source: The topic.

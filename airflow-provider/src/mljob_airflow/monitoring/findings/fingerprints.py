@@ -19,7 +19,7 @@ from typing import Any
 from mljob_airflow.truncation import truncated
 
 MAX_TEXT = 300
-"""The number of characters of an error that are compared and shown."""
+"""The maximum number of characters of an error that are compared and shown."""
 
 _CHANGING = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
@@ -56,7 +56,9 @@ class ErrorText:
 
 
 def normalised(text: str) -> str:
-    """Return ``text`` with placeholders for the parts that change from run to run."""
+    """Return ``text`` with placeholders for the parts that change from run to run, cut to
+    ``MAX_TEXT`` characters.
+    """
     # A log line may have megabytes, but the beginning suffices to recognise the error.
     text = text[: 4 * MAX_TEXT]
     for pattern, placeholder in _CHANGING:
@@ -78,8 +80,8 @@ def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
     Args:
         lines: The log's lines from ``GET .../logs/{try}``. Each line is an object with ``event``,
             ``level`` and, for an exception, ``error_detail``. The first entry of ``error_detail``
-            is the exception that was raised, the others are its causes. Some log handlers return
-            lines of plain text instead of objects.
+            is the exception that was raised, and the other entries are its causes. Some log
+            handlers return lines of plain text instead of objects.
     """
     exception: ErrorText | None = None
     error_line: ErrorText | None = None

@@ -27,7 +27,7 @@ SHOWN = 60
 def elapsed(instance: TaskInstance, now: datetime) -> float | None:
     """Return the seconds that a task instance took, or has taken so far.
 
-    Return ``None`` if the task instance has not started, or has failed. A failure may end a task
+    Return ``None`` unless the task instance is running or has succeeded. A failure may end a task
     early, so the duration of a failed task instance says nothing.
     """
     if instance.state == "running" and instance.start is not None:

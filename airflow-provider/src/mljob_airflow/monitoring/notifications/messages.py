@@ -145,8 +145,8 @@ def _resolved(notification: Notification) -> str:
 
 
 def _line(text: str, max_length: int) -> str:
-    """``text`` in one line, escaped for Slack. The escaped text has at most ``max_length``
-    characters.
+    """Return ``text`` in one line, escaped for Slack. A longer text is cut, so that the escaped
+    text has at most ``max_length`` characters.
     """
     shown: list[str] = []
     length = 0

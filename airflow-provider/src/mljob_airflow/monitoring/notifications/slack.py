@@ -49,7 +49,9 @@ users.lookupByEmail)."""
 
 
 class SlackError(Exception):
-    """Slack refused a message. The text has the address and Slack's error."""
+    """Slack refused a message, or did not answer. The text has Slack's error and, for a bot, the
+    address.
+    """
 
 
 class UnreachableError(SlackError):

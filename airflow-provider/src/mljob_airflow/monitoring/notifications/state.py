@@ -131,8 +131,8 @@ class Notification:
 
 
 def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list[Finding]]:
-    """Return the findings of each owner, most severe first. A finding with two owners is in both
-    lists.
+    """Return the findings of each owner that have at least this severity, in the order of the
+    report. A finding with two owners is in both lists.
     """
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
@@ -204,8 +204,8 @@ def kind_of(key: str) -> FindingKind | None:
 def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
     """Return the state after a report.
 
-    Findings in the report get the report's time as ``last_seen``. Muted findings, and transient
-    findings that no report has had for the repeat period, are removed.
+    Findings in the report get the report's time as ``last_seen``. Muted findings, findings of an
+    unknown kind, and transient findings that no report has had for the repeat period are removed.
     """
     current = findings_by_owner(report, policy.min_severity)
     after: dict[str, Conversation] = {}

@@ -33,7 +33,8 @@ def url_of(report: MonitoringReport, base_url: str) -> str | None:
 
 
 def write(report: MonitoringReport, folder: Path) -> Path:
-    """Write the report's page, and return the path of the file.
+    """Write the report's page, and return the path of the file. Replace ``latest.html``, and delete
+    the oldest pages.
 
     A reader never sees an incomplete file.
     """

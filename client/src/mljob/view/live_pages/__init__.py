@@ -1,3 +1,3 @@
-"""The pages with their sources: each reads what its page shows, and makes the page again when
-something has changed.
+"""The pages with their sources: each reads the sources of its page, and makes the page again when a
+source has changed.
 """

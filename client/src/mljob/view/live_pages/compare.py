@@ -1,4 +1,4 @@
-"""The comparison, live."""
+"""The live page with the comparison of MLJobs."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class LiveComparison:
 
     @property
     def sources(self) -> list[Source]:
-        """What the page reads."""
+        """The sources that the page reads."""
         return self._reads.sources
 
     async def page(self, now: datetime) -> ComparePage:
-        """Return what the comparison shows now. MLJobs that can't be read are named."""
+        """Return the content of the comparison now. It names the MLJobs that can't be read."""
         jobs: list[MLJob] = []
         missing: list[str] = []
         if self._asked > MAX_COMPARED:

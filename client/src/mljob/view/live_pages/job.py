@@ -1,4 +1,4 @@
-"""The page of one MLJob, live."""
+"""The live page of one MLJob."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LogTail = tuple[tuple[Part, ...], ...]
 
 
 class LiveJob:
-    """The page of an MLJob for one open page."""
+    """The page of one MLJob in one browser."""
 
     def __init__(
         self, person: Person, reads: Reads, feed: Feed[MLJob], key: tuple[str, str], view: View, renderer: Renderer
@@ -47,14 +47,14 @@ class LiveJob:
 
     @property
     def sources(self) -> list[Source]:
-        """What the page reads."""
+        """The sources that the page reads."""
         return self._reads.sources
 
     async def job(self) -> MLJob:
         """Return the MLJob.
 
         Raises:
-            NotFound: There is none, or it was deleted.
+            NotFound: The MLJob does not exist, or was deleted.
         """
         await self._feed.ready()
         job = self._feed.items.get(self._name)
@@ -69,7 +69,7 @@ class LiveJob:
         return self.shown(page, tail, now)
 
     def shown(self, page: JobPage, tail: LogTail, now: datetime) -> Shown:
-        """Return the HTML of what the page shows."""
+        """Return the HTML of a page with this content."""
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},
             page=page, tail=tail, now=now,
@@ -84,7 +84,7 @@ class LiveJob:
         )
 
     async def page(self, now: datetime) -> tuple[JobPage, LogTail]:
-        """Return what the page shows, and the end of the failed task's log in parts.
+        """Return the content of the page, and the end of the failed task's log in parts.
 
         Raises:
             MLJobError: The MLJob can't be shown.
@@ -112,7 +112,9 @@ class LiveJob:
         return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now, colours={})
 
     async def _with_run(self, given: JobInput) -> JobInput:
-        """Add what mljob-api says about the run. What it refuses is missing, and the page says so."""
+        """Add the graph, the log and the history that mljob-api has of the run. If mljob-api
+        refuses one of them, it is missing, and a notice of the page says so.
+        """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))
         pending: list[Lookup[Any]] = [graph]

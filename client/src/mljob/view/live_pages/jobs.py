@@ -1,4 +1,4 @@
-"""The list of MLJobs, live."""
+"""The live page with the list of MLJobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTS = {"summary": "jobs/summary.html", "empty": "jobs/empty.html", "pager": "j
 
 
 class JobRows:
-    """Renders rows, each state of an MLJob once for all open pages."""
+    """The rows of lists as HTML. Each state of an MLJob is rendered once for all open pages."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
@@ -51,11 +51,11 @@ def _mark(job: JobSummary) -> Mark:
 
 
 class SharedList(Source):
-    """One page of the list, made once for all who look at it: a person's pages with one filter.
+    """One page of the list, made once for all open pages of a person that have the same filter.
 
     Attributes:
-        page: What it shows, or None before the MLJobs were listed.
-        shown: Its HTML.
+        page: Its content, or None before the MLJobs were listed.
+        shown: Its HTML, or None before the MLJobs were listed.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class SharedList(Source):
 
 
 class LiveJobs:
-    """The list for one open page."""
+    """The list in one browser."""
 
     def __init__(self, shared: SharedList) -> None:
         self._shared = shared
@@ -121,7 +121,7 @@ class LiveJobs:
         return [self._shared]
 
     async def page(self) -> JobsPage:
-        """Return what the list shows now."""
+        """Return the content of the list now."""
         page, _ = await self._shared.ready()
         return page
 
@@ -132,7 +132,7 @@ class LiveJobs:
 
 
 async def live_jobs(person: Person, reads: Reads, chosen: JobFilter, renderer: Renderer, rows: JobRows) -> LiveJobs:
-    """Open the list with a filter."""
+    """Return the live list with a filter."""
     feed = await reads.jobs(chosen.namespace)
     name = (chosen.namespace, chosen.query(page=chosen.page), str(person.may_list_all))
     shared = await reads.shared(name, lambda: SharedList(feed, chosen, renderer, rows, may_see_all=person.may_list_all))

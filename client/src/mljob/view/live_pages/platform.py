@@ -1,4 +1,4 @@
-"""The platform page, live."""
+"""The live platform page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS = {"airflows": "platform/airflows.html", "waiting": "platform/waiting.html
 
 
 class LivePlatform:
-    """The platform for one open page."""
+    """The platform page in one browser."""
 
     def __init__(
         self, person: Person, reads: Reads, instances: Feed[dict[str, Any]], jobs: JobsFeed, renderer: Renderer
@@ -33,11 +33,16 @@ class LivePlatform:
 
     @property
     def sources(self) -> list[Source]:
-        """What the page reads."""
+        """The sources that the page reads."""
         return self._reads.sources
 
     async def page(self) -> PlatformPage:
-        """Return what the page shows now. What the person may not read is named."""
+        """Return the content of the page now. It says why if the person may not read the
+        AirflowInstances.
+
+        Raises:
+            MLJobError: The person may not list the MLJobs, or the API server does not answer.
+        """
         refusal = ""
         try:
             await self._instances.ready()
@@ -56,7 +61,7 @@ class LivePlatform:
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
     async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
-        """Read the whole MLJob of a summary."""
+        """Return a lookup of the whole MLJob of a summary."""
 
         async def read() -> MLJob:
             path = f"{collection_path(summary.namespace)}/{quote(summary.name, safe='')}"

@@ -1,6 +1,7 @@
-"""What a person can do with an MLJob now, and what will happen, in words.
+"""The actions that fit the state of an MLJob, with their consequences in words.
 
-Each action is a request to the Kubernetes API, which decides whether the person may.
+Each action is a request to the Kubernetes API, which decides whether the person has the right to
+it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ...verdict import retry_waits
 _ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 _ACTIVE = frozenset({Phase.QUEUED, Phase.RUNNING})
 _DEADLINES = frozenset({"DeadlineExceeded", "PreRunningDeadlineExceeded"})
-"""Reasons of failures after which a retry has a new run, because the last one was cancelled."""
+"""Reasons of failures after which a retry has a new run, because the last run was cancelled."""
 
 
 class Verb(StrEnum):
@@ -36,8 +37,8 @@ class Action:
     Attributes:
         label: The text of the button.
         consequences: What will happen, in sentences.
-        is_final: Whether it can't be undone.
-        is_advised: Whether it is what most people want now.
+        is_final: Whether the action can't be undone.
+        is_advised: Whether most people want this action now, so that its button stands out.
     """
 
     verb: Verb

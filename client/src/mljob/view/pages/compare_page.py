@@ -50,7 +50,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class CompareRow:
-    """A result or a param of all MLJobs. ``query`` orders the page by this result, if it can."""
+    """A result or a param of all MLJobs. ``query`` orders the page by this result. It is empty for
+    a param, and for a result that no MLJob has as a number.
+    """
 
     name: str
     cells: tuple[Cell, ...]
@@ -60,7 +62,7 @@ class CompareRow:
 
 @dataclass(frozen=True, slots=True)
 class ComparePage:
-    """What the comparison shows. The columns are the MLJobs, best first."""
+    """The content of the comparison. The columns are the MLJobs, best first."""
 
     columns: tuple[Column, ...]
     results: tuple[CompareRow, ...]
@@ -78,7 +80,7 @@ def compare_page(
     by: str = "",
     missing: Sequence[str] = (),
 ) -> ComparePage:
-    """Make the comparison.
+    """Return the content of the comparison.
 
     Args:
         jobs: At most :data:`MAX_COMPARED` MLJobs.
@@ -158,6 +160,8 @@ def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsRep
 
 
 def _named(job: str, lines: Sequence[Series], *, is_alone: bool) -> Iterator[Series]:
-    """Yield the lines of an MLJob with its name, and with the task instance if it has several."""
+    """Yield the lines of an MLJob, named for the MLJob, and also for the task instance if there are
+    several.
+    """
     for line in lines:
         yield replace(line, label=job if is_alone else f"{job} {line.label}", job=job)

@@ -26,7 +26,9 @@ MAX_CURVES: Final = 24
 MAX_LINES: Final = 8
 """How many lines a picture has: as many as there are colours that can be told apart."""
 STEPS: Final = ("epoch", "step", "iteration", "global_step")
-"""Metrics that serve as the horizontal axis, the first that a report has."""
+"""Metrics that can be the horizontal axis. The first of them that a report has is the report's
+axis.
+"""
 
 Points = tuple[tuple[float, float], ...]
 
@@ -116,7 +118,7 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
 
 
 def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> Curve | None:
-    """Draw series of one metric over each other. Without points there is no picture."""
+    """Return the picture of one metric with all series, or None if no series has a point."""
     drawn = [replace(one, points=_bounded(one.points)) for one in series if one.points]
     if not drawn:
         return None
@@ -177,7 +179,10 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Return round numbers that cover the range: 1, 2 or 5 times a power of ten apart."""
+    """Return round numbers that cover the range. The distance between two of them is 1, 2 or 5
+    times a power of ten. Return the two ends if the range has no such numbers within the limits of
+    floats.
+    """
     raw = (high - low) / wanted
     if not math.isfinite(raw) or raw <= 0 or raw < 1e-300:
         return [low, high]
@@ -190,8 +195,8 @@ def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def _thinned(points: Points) -> Points:
-    """Return at most :data:`MAX_POINTS` points: of each part of a long series its lowest and its
-    highest point, so that no peak is lost.
+    """Return at most :data:`MAX_POINTS` points. From each part of a longer series, keep the lowest
+    and the highest point, so that no peak is lost.
     """
     if len(points) <= MAX_POINTS:
         return points

@@ -1,4 +1,4 @@
-"""When each task of a run waited and ran, as bars on one axis of time.
+"""The times when each task of a run waited and ran, as bars on one axis.
 
 The status of an MLJob knows the newest try of each task. The run's history adds when a task was
 queued, and its earlier tries.
@@ -56,7 +56,8 @@ class TaskRow:
     """A task with its bars.
 
     Attributes:
-        counts: How many instances of a mapped task succeeded, such as ``12/40``; or an empty text.
+        counts: How many instances of a mapped task succeeded or were skipped, such as ``12/40``; or
+            an empty text.
         progress: What the task last reported, in percent.
         started_at: When the newest try started.
         ended_at: None while the task runs.
@@ -78,7 +79,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class Gantt:
-    """The rows and the labels of the axis: texts at percents."""
+    """The rows, and the ticks of the axis: the place of each in percent, and its label."""
 
     rows: tuple[TaskRow, ...]
     ticks: tuple[tuple[float, str], ...]
@@ -93,7 +94,7 @@ class _Span:
 
 
 def gantt(tasks: Sequence[TaskStatus], history: Iterable[TaskChange], now: datetime) -> Gantt:
-    """Make the rows of a run's tasks.
+    """Return the rows of a run's tasks, and the ticks of the axis.
 
     Args:
         tasks: The tasks of the status, in their order.
@@ -127,7 +128,7 @@ def _span(begin: datetime, end: datetime, tone: str, state: str, try_number: int
 
 
 def _history_spans(changes: list[TaskChange], now: datetime) -> list[_Span]:
-    """Return for each try its wait and its run."""
+    """Return the spans of each try: its wait and its run."""
     tries: dict[int, list[TaskChange]] = {}
     for change in sorted(changes, key=lambda change: change.time):
         tries.setdefault(change.try_number, []).append(change)
@@ -169,7 +170,9 @@ def _row(task: TaskStatus, spans: list[_Span], begin: datetime, length: float) -
 
 
 def mapped_counts(task: TaskStatus) -> str:
-    """Return how many instances of a mapped task succeeded: ``12/40``, or an empty text."""
+    """Return how many instances of a mapped task succeeded or were skipped: ``12/40``. Return an
+    empty text for another task.
+    """
     if task.mapped is None:
         return ""
     states = task.mapped.states

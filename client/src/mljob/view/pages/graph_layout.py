@@ -13,16 +13,16 @@ from itertools import pairwise
 from typing import Final
 
 BOX_HEIGHT: Final = 46
-"""In pixels."""
+"""The height of a box, in pixels."""
 GAP: Final = (38, 14)
 """Distance of boxes along the layers and across them, in pixels."""
 LANE: Final = 12
 """Space that an edge takes where it passes a layer, in pixels."""
 MAX_BOXES: Final = 120
-"""How many boxes a page draws. A larger DAG is a list of tasks."""
+"""The maximum number of boxes of a graph that is drawn. A larger DAG is a list of tasks."""
 MAX_BENDS: Final = 2_000
 MAX_EDGES: Final = 1_000
-"""How many edges a page draws. More of them hide each other."""
+"""The maximum number of edges of a graph that is drawn. More edges hide each other."""
 _SWEEPS: Final = 6
 
 
@@ -80,7 +80,9 @@ def layout(
 
 
 def _acyclic(ids: Sequence[str], edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the edges without those that lead back to a task on the way (depth-first search)."""
+    """Return the edges without those that close a cycle. A depth-first search finds them: they lead
+    to a task on its current path.
+    """
     after: dict[str, list[str]] = {task: [] for task in ids}
     for start, end in sorted(edges):
         after[start].append(end)
@@ -121,7 +123,7 @@ def _layers(ids: Sequence[str], edges: set[tuple[str, str]]) -> dict[str, int]:
 
 
 _Place = str | tuple[str, str, int]
-"""What stands in a layer: a task, or the bend of an edge (its tasks and the layer)."""
+"""An entry of a layer: a task, or the bend of an edge (its tasks and the layer)."""
 
 
 def _chain(edge: tuple[str, str], layer_of: dict[str, int]) -> list[_Place]:
@@ -193,8 +195,8 @@ def _turned(along: float, across: float, is_vertical: bool) -> tuple[float, floa
 
 
 def _path(chain: list[_Place], middle: dict[_Place, tuple[float, float]], along: float, is_vertical: bool) -> str:
-    """Return the path from the end of the first box to the begin of the last one, as curves whose
-    ends lie along the layers.
+    """Return the path from the end of the first box to the beginning of the last box. The path has
+    curves whose ends lie along the layers.
     """
 
     def point(at: float, across: float) -> str:

@@ -1,4 +1,6 @@
-"""The graph of a run as boxes: icon and word of each task's state, and where its log is."""
+"""The graph of a run as boxes, with the icon and the word of each task's state and a link to its
+log.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ BESIDE_TEXT = 46
 PER_CHARACTER = 8
 """The width of a character of the text, in pixels, in wide fonts."""
 SHRINKABLE = (1050, 1400)
-"""The width that a graph may shrink to (view.css), and the largest one whose text stays legible
-then, in pixels.
+"""The width to which a graph may shrink (view.css), and the maximum width of a graph whose text is
+still legible at that width, in pixels.
 """
 
 
@@ -43,7 +45,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class DrawnGraph:
-    """A graph in two drawings: for wide screens to the right, for narrow ones downwards."""
+    """A graph in two drawings: to the right for wide screens, and downwards for narrow screens."""
 
     boxes: dict[str, Box]
     wide: Layout
@@ -56,8 +58,8 @@ class DrawnGraph:
 
 
 def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:
-    """Draw a graph. The states of the MLJob's status count where it has the task, because the
-    status is newer than the graph.
+    """Return the drawings of a graph. A task's state is that of the MLJob's status if the status
+    has the task, because the status is newer than the graph.
 
     Returns:
         The drawings, or None if the graph is empty or too large to draw.

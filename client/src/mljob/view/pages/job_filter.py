@@ -1,4 +1,6 @@
-"""Which MLJobs the list shows. The URL holds the whole filter, so that a link shows the same list."""
+"""The filter of the list of MLJobs. The URL holds the whole filter, so that a link shows the same
+list.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class JobFilter:
         type: A job type, or an empty text.
         phase: A phase, or an empty text.
         label: Equalities of labels as kubectl writes them: ``team=a,tier!=gold,owner``.
-        text: A part of a name, DAG, reason or message, in any case.
+        text: Words that must all occur in the name, namespace, DAG, phase, reason or message, in
+            any case.
         page: The page from 1.
     """
 
@@ -58,8 +61,8 @@ class JobFilter:
         )
 
     def query(self, **changes: Any) -> str:
-        """Return the query of the URL with some fields changed. It begins with a question mark, or
-        is empty.
+        """Return the query of the URL with some fields changed, for the first page unless ``page``
+        is given. The query begins with a question mark, or is empty.
         """
         changed = replace(self, **{"page": 1, **changes})
         fields = {name: getattr(changed, name) for name in ("namespace", "type", "phase", "label", "text")}

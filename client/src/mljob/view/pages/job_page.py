@@ -1,4 +1,4 @@
-"""One MLJob: is it all right, how far is it, and if it failed, why."""
+"""The page of one MLJob: its state, its progress, and why it failed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PROBLEM_IF: Final = {"Failed": "True", "Stalled": "True", "UnknownParams": "Tru
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """What the page of an MLJob is made of.
+    """The data that the page of an MLJob is made of.
 
     Attributes:
         graph: The graph, or None if mljob-api does not serve it.
@@ -54,7 +54,7 @@ class JobInput:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the MLJob failed: the task, its error, and the end of its log."""
+    """The reasons why an MLJob failed: the task, its error, and the end of its log."""
 
     task: str
     error: str
@@ -87,7 +87,9 @@ class NamedValue:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """What the page of an MLJob shows. Fields that belong to a tab are filled for all tabs."""
+    """The content of the page of an MLJob. ``curves`` and ``events`` are empty unless their tab is
+    open.
+    """
 
     namespace: str
     name: str
@@ -124,12 +126,12 @@ class JobPage:
 
     @property
     def is_moving(self) -> bool:
-        """Whether tasks run, so that the bars grow with the clock."""
+        """Whether the run has started and not ended, so that the bars grow with the clock."""
         return self.ended_at is None and self.started_at is not None
 
 
 def job_page(given: JobInput) -> JobPage:
-    """Make the page of an MLJob.
+    """Return the content of the page of an MLJob.
 
     Raises:
         InvalidResource: The stored object does not fit this version's model.
@@ -176,7 +178,7 @@ def job_page(given: JobInput) -> JobPage:
 
 
 def failed_task(status: MLJobStatus) -> TaskStatus | None:
-    """Return the task that failed first, if the status names it."""
+    """Return the current task of a failed MLJob, or None if the status does not name it."""
     if status.phase != "Failed" or not status.current_task:
         return None
     return next((task for task in status.tasks or () if task.task_id == status.current_task), None)
@@ -207,8 +209,8 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
-    """Yield a picture for each metric of a task. The first instances of a mapped task are lines in
-    it.
+    """Yield a picture for each metric of a task. It has a line for each of the first
+    :data:`MAX_LINES` instances of a mapped task.
     """
     by_metric: dict[tuple[str, str], list[Series]] = {}
     for index, found in islice(instances.items(), MAX_LINES):
@@ -221,7 +223,7 @@ def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]])
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
-    """Return values as texts: texts as they are, everything else as JSON."""
+    """Return the first 200 values as texts: texts as they are, all other values as JSON."""
     found = []
     for name, value in list(values.items())[:200]:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)

@@ -1,4 +1,4 @@
-"""Which tab of an MLJob's page is open, and which log: both are in the URL."""
+"""The open tab of an MLJob's page, and the chosen log. Both are in the URL."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ TABS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the URL of the page asks for.
+    """The tab and the log that the URL of the page asks for.
 
     Attributes:
         tab: A key of :data:`TABS`.
-        task: The task of the log, or an empty text for the most important one.
+        task: The task of the log, or an empty text for the failed task, else the running one, else
+            the newest.
         map_index: The instance of a mapped task, or -1.
-        try_number: The try, or 0 for the newest one.
+        try_number: The number of the try, or 0 for the newest.
     """
 
     tab: str = "tasks"

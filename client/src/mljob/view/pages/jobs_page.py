@@ -1,4 +1,6 @@
-"""The list of MLJobs: one page of the matching ones, newest first, and how many are in each phase."""
+"""The list of MLJobs: one page of the matching MLJobs, newest first, and the number of MLJobs in
+each phase.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ class PhaseCount:
 
 @dataclass(frozen=True, slots=True)
 class JobsPage:
-    """What the list shows.
+    """The content of a page of the list.
 
     Attributes:
         total: How many MLJobs the namespace has, or all namespaces together.
@@ -45,11 +47,11 @@ class JobsPage:
 
 
 def jobs_page(jobs: Sequence[JobSummary], chosen: JobFilter) -> JobsPage:
-    """Choose what a page of the list shows.
+    """Return the content of a page of the list.
 
     Args:
         jobs: All MLJobs of the namespace, newest first.
-        chosen: The filter. A page after the last one shows the last one.
+        chosen: The filter. A page number after the last page means the last page.
     """
     of_all_phases = chosen.without_phase(jobs)
     counts = Counter(job.phase for job in of_all_phases)

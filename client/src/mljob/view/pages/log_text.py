@@ -17,8 +17,9 @@ from .outside_text import cut
 MAX_LINE: Final = 4_000
 """The maximum number of characters of a line, escape sequences included."""
 MAX_PARTS: Final = 100
-"""How many parts a line has at most. What follows loses its colours and links: each part costs time in
-the process that all viewers share, and whoever writes a log decides how many there are.
+"""The maximum number of parts of a line. The rest of the line loses its colours and links. Each
+part takes time in the process that all viewers share, and the writer of a log decides how many
+parts there are.
 """
 _TOKEN = re.compile(
     r"\x1b\[(?P<codes>[0-9;]{0,64})m"
@@ -43,7 +44,7 @@ class Part:
 
 @dataclass(slots=True)
 class AnsiStyle:
-    """The colours that are switched on. A log keeps one for all its lines."""
+    """The colours that are switched on. One object is used for all lines of a log."""
 
     colour: str = ""
     switches: set[str] = field(default_factory=set)
@@ -85,7 +86,8 @@ def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
 
     Args:
         line: The line without its line break. What exceeds :data:`MAX_LINE` is cut.
-        style: The colours at the begin of the line. The function changes them to those at its end.
+        style: The colours at the beginning of the line. The function changes them to the colours at
+            the end of the line.
     """
     text = cut(line, MAX_LINE)
     found: list[Part] = []

@@ -1,4 +1,4 @@
-"""States as an icon and a word. Colour helps, and never tells a state alone.
+"""States as an icon and a word. The colour is an addition, and never the only sign of a state.
 
 The words and the tones are those of :mod:`mljob.render.states`, which the command line shows too.
 """
@@ -13,7 +13,7 @@ from ...render.states import Sign, of_phase, of_task
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a state looks.
+    """The icon, the word and the colour of a state.
 
     Attributes:
         icon: The name of a symbol in the template ``icons.svg``.
@@ -61,7 +61,7 @@ def phase_mark(phase: str, *, retry_waits: bool = False) -> Mark:
 
     Args:
         phase: Its phase. An empty phase is that of a new MLJob.
-        retry_waits: Whether it has ended, and its requested retry has not begun.
+        retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
     """
     icon = "retry" if retry_waits else _PHASE_ICONS.get(phase, "question")
     return _mark(icon, of_phase(phase, retry_waits=retry_waits))

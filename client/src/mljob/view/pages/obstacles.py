@@ -1,4 +1,4 @@
-"""What a person sees instead of a page: what is the case, why, and what to do."""
+"""The pages that a person sees instead of data: the problem, its cause, and what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Obstacle:
         code: The HTTP status.
         cause: Why, in a sentence.
         steps: What to do, one sentence each.
-        links: Addresses and texts of buttons.
+        links: URLs and texts of buttons.
         asks_namespace: Whether the page asks for a namespace.
         again_seconds: After how many seconds the page loads itself again, or None.
     """
@@ -44,10 +44,10 @@ def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = ""
     """Return the page for an error of the client.
 
     Args:
-        error: The error. Its text says what is the case, and often what to do.
-        again: The address to try again.
-        jobs: The address of the list that the page belongs to.
-        namespace: The person's default namespace, for the question which one to show.
+        error: The error. Its text is the cause on the page.
+        again: The URL to try again.
+        jobs: The URL of the list that the page belongs to.
+        namespace: The person's default namespace, for the form that asks for a namespace.
     """
     cause = cut(str(error))
     links = ((again, "Try again"),)
@@ -70,13 +70,15 @@ def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = ""
 
 
 def loading() -> Obstacle:
-    """Return the page that people see while a first list takes long."""
+    """Return the page that people see while a page takes long."""
     cause = "The view reads all that you may see, once. After that, only changes are read."
     return Obstacle(200, "Loading …", cause, ("The page shows it as soon as it is there.",), again_seconds=1)
 
 
 def no_session(again: str) -> Obstacle:
-    """Return the page of a browser without a session, of a view on a person's own machine."""
+    """Return the page for a browser without a session. Its text is about a view on a person's own
+    machine.
+    """
     steps = (
         "If you followed a link from elsewhere, open the page again.",
         "Otherwise open the address that kubectl mljob ui printed. It lets one browser in.",
@@ -99,5 +101,5 @@ def too_late(name: str, verb: str, back: str) -> Obstacle:
 
 
 def no_page(home: str) -> Obstacle:
-    """Return the page of an address that does not exist."""
+    """Return the page for a URL that does not exist."""
     return Obstacle(404, "There is no such page", "The address leads nowhere.", links=((home, "Jobs"),))

@@ -28,12 +28,12 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class KubeEvent:
-    """What a page shows of a Kubernetes Event, so that the view doesn't keep the whole object.
+    """The parts of a Kubernetes Event that the view keeps, instead of the whole object.
 
     Attributes:
         name: The name of the Event.
         uid: The uid of the object that the Event is about.
-        shown: What the page shows.
+        shown: The part that the page shows.
     """
 
     name: str
@@ -42,7 +42,8 @@ class KubeEvent:
 
 
 def event_of(event: Mapping[str, Any]) -> KubeEvent:
-    """Return what pages need of an Event. Fields that don't fit are left out.
+    """Return the parts of an Event that the view keeps. Fields of another type than expected are
+    left out.
 
     Args:
         event: The Event as the Kubernetes API has it.

@@ -1,7 +1,7 @@
 """Bounds and cleans values that come from outside: from objects, events, logs and answers.
 
 Jinja escapes HTML. This module handles what escaping leaves: control characters, characters that
-turn the direction of a line, values of another type than expected, and texts without end.
+turn the direction of a line, values of another type than expected, and very long texts.
 """
 
 from __future__ import annotations

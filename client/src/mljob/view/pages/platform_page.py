@@ -1,5 +1,5 @@
-"""The Airflows and their queues: ready or why not, how many runs, who waits and for what, and what
-the monitoring DAGs found.
+"""The platform page: the state of each Airflow and the number of its runs, the MLJobs that wait and
+their reasons, and the findings of the monitoring DAGs.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ShownFinding:
 
 @dataclass(frozen=True, slots=True)
 class PlatformPage:
-    """What the page shows. ``findings`` has the findings of each owner."""
+    """The content of the platform page. ``findings`` has the findings of each owner."""
 
     airflows: tuple[Airflow, ...]
     refusal: str
@@ -92,7 +92,7 @@ def platform_page(
     *,
     refusal: str = "",
 ) -> PlatformPage:
-    """Make the page.
+    """Return the content of the platform page.
 
     Args:
         instances: The AirflowInstances as JSON.
@@ -160,8 +160,8 @@ def _waiting(jobs: Iterable[JobSummary]) -> tuple[WaitingGroup, ...]:
 
 
 def _report(job: MLJob) -> MonitoringReport | None:
-    """Return the report among the outputs of an MLJob. Anybody may write an output, so what isn't a
-    report is left out.
+    """Return the monitoring report among the outputs of an MLJob, or None. Anybody may write an
+    output, so outputs that are not a report are skipped.
     """
     for value in job.outputs.values():
         if isinstance(value, dict) and value.get("monitor") in MONITORS:

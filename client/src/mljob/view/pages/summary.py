@@ -1,6 +1,6 @@
-"""An MLJob as lists need it: about a kilobyte, whatever the size of the object.
+"""The summary of an MLJob for lists: about a kilobyte, whatever the size of the object.
 
-The view keeps thousands of these, and forgets the objects that they were made from.
+The view keeps thousands of summaries, and forgets the objects that they were made from.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STEPS = ("epoch", "step", "iteration", "rows", "total", "seconds")
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class JobSummary:
-    """What a list shows of an MLJob.
+    """The summary of an MLJob for lists.
 
     Attributes:
         version: The resourceVersion.
@@ -37,8 +37,8 @@ class JobSummary:
         percent: The progress from 0 to 100.
         metrics: Names and values of the metrics that a task last reported, at most 3.
         trend: The last values of the first metric, as the view saw them.
-        error: The error of the task that failed first.
-        is_stalled: Whether waiting can't help.
+        error: The error of the current task, if the MLJob has failed.
+        is_stalled: Whether the condition Stalled is True.
         retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
         searched: All texts in lower case, for searches.
     """
@@ -70,17 +70,19 @@ class JobSummary:
 
     @property
     def key(self) -> str:
-        """Namespace and name, as links and forms name the MLJob."""
+        """The namespace and the name, as links and forms name the MLJob."""
         return f"{self.namespace}/{self.name}"
 
     @property
     def is_finished(self) -> bool:
-        """Whether the MLJob has a verdict."""
+        """Whether the phase is Succeeded, Failed or Cancelled."""
         return self.phase in FINISHED
 
     @property
     def needs_words(self) -> bool:
-        """Whether a list says the reason in a second line: everything that isn't all right."""
+        """Whether a list shows the message on a second line: the MLJob has a message, and waits,
+        has failed or was cancelled.
+        """
         return bool(self.message) and (
             self.is_stalled
             or self.retry_waits
@@ -137,7 +139,7 @@ def _trend(metrics: tuple[tuple[str, float], ...], before: JobSummary | None) ->
 
 
 def summary_of(item: dict[str, Any], before: JobSummary | None = None) -> JobSummary:
-    """Return the summary of an MLJob. Fields that don't fit are left out.
+    """Return the summary of an MLJob. Fields of another type than expected are left out.
 
     Args:
         item: The object as the Kubernetes API has it.

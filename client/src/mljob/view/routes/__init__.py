@@ -1,1 +1,1 @@
-"""The addresses of the view, one module for each page."""
+"""The routes of the view, one module for each page."""

@@ -1,4 +1,6 @@
-"""``/jobs/{namespace}/{name}/actions/{verb}``: what will happen, and the request that does it."""
+"""``/jobs/{namespace}/{name}/actions/{verb}``: the confirmation of an action, and the request that
+does it.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,13 @@ _REQUESTS: Final[dict[Verb, Callable[[AsyncJob], Awaitable[Any]]]] = {
 
 
 class ActionRoutes:
-    """The confirmation of an action, and the action."""
+    """The routes of an action: its confirmation, and its request."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the addresses."""
+        """Return the routes."""
         return [Route(f"{JOB}/actions/{{verb}}", self._site.answer(self._action), methods=["GET", "POST"])]
 
     async def _action(self, request: Request, person: Person, reads: Reads) -> Response:

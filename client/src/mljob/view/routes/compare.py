@@ -13,13 +13,13 @@ from ..site import Site
 
 
 class CompareRoutes:
-    """The comparison and its changes."""
+    """The routes of the comparison and its changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the addresses."""
+        """Return the routes."""
         page, answer = self._site.page, self._site.answer
         return [Route("/compare", page(self._compare)), Route("/compare/events", answer(self._changes))]
 

@@ -25,13 +25,13 @@ JOB = "/jobs/{namespace}/{name}"
 
 
 class JobRoutes:
-    """The page of an MLJob."""
+    """The routes of the page of an MLJob, its log and its changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the addresses."""
+        """Return the routes."""
         page, answer = self._site.page, self._site.answer
         return [
             Route(JOB, page(self._job)),

@@ -1,4 +1,4 @@
-"""``/jobs``: the list."""
+"""``/jobs``: the list of MLJobs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..site import Site
 
 
 class JobsRoutes:
-    """The list of MLJobs and its changes."""
+    """The routes of the list of MLJobs and its changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the addresses."""
+        """Return the routes."""
         page, answer = self._site.page, self._site.answer
         return [Route("/jobs", page(self._jobs)), Route("/jobs/events", answer(self._changes))]
 
@@ -36,7 +36,7 @@ class JobsRoutes:
             chosen = JobFilter.from_query(request.query_params)
             if chosen.namespace or not person.default_namespace:
                 raise
-            # Who may see one namespace only comes to that one.
+            # A person who may see only one namespace is redirected to it.
             person.may_list_all = False
             return RedirectResponse(f"/jobs{chosen.query(namespace=person.default_namespace)}", 303)
         namespaces = await person.namespaces()

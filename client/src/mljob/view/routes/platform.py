@@ -12,13 +12,13 @@ from ..site import Site
 
 
 class PlatformRoutes:
-    """The platform and its changes."""
+    """The routes of the platform page and its changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the addresses."""
+        """Return the routes."""
         page, answer = self._site.page, self._site.answer
         return [Route("/platform", page(self._platform)), Route("/platform/events", answer(self._changes))]
 

@@ -1,7 +1,7 @@
 """The texts by which Airflow says that an object does not exist, for each request.
 
 The status 404 alone proves nothing: a proxy without a backend answers with 404, and so does another
-service at the same address. The proof is Airflow's own sentence about the requested object, so each
+service at the same URL. The proof is Airflow's own sentence about the requested object, so each
 text is compared as a whole, with the ids of the request in the text. If a later Airflow rewords a
 text, the request fails, with an error that says so, until the new text is added to this module.
 
@@ -49,41 +49,42 @@ class Absence:
 
 
 NO_SERIALIZED_DAG = "The Dag with ID: `{dag_id}` was not found"
-"""From ``common/dagbag.py``. Many requests load the DAG. A request that names a run loads the run
-first, so the missing run is reported before the missing DAG.
+"""Source: ``common/dagbag.py``. Many requests load the DAG. A request that names a run loads the
+run first, so the missing run is reported before the missing DAG.
 """
 
 GET_RUN = Absence("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")
-"""From ``routes/public/dag_run.py``, get_dag_run."""
+"""Source: ``routes/public/dag_run.py``, get_dag_run."""
 PATCH_RUN = Absence(*GET_RUN.texts, NO_SERIALIZED_DAG)
-"""From ``routes/public/dag_run.py``, patch_dag_run."""
+"""Source: ``routes/public/dag_run.py``, patch_dag_run."""
 CLEAR_RUN = Absence(*GET_RUN.texts, "Dag with id {dag_id} was not found")
-"""From ``routes/public/dag_run.py``, clear_dag_run; since 3.3 ``services/public/dag_run.py``."""
+"""Source: ``routes/public/dag_run.py``, clear_dag_run; since 3.3 ``services/public/dag_run.py``."""
 TRIGGER_RUN = Absence("Dag with dag_id: '{dag_id}' not found", NO_SERIALIZED_DAG)
-"""From ``routes/public/dag_run.py``, trigger_dag_run."""
+"""Source: ``routes/public/dag_run.py``, trigger_dag_run."""
 LIST_TASK_INSTANCES = Absence(
     "DagRun with run_id: `{run_id}` was not found",
     "DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found",
     NO_SERIALIZED_DAG,
 )
-"""From ``routes/public/task_instances.py``, get_task_instances: the first text in 3.1, the second
-since 3.2."""
+"""Source: ``routes/public/task_instances.py``, get_task_instances: the first text in 3.1, the
+second since 3.2.
+"""
 GET_TASK_INSTANCE = Absence(
     "The Mapped Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}`, task_id: `{task_id}`, and map_index: `{map_index}` was not found"
 )
-"""From ``routes/public/task_instances.py``, get_mapped_task_instance."""
+"""Source: ``routes/public/task_instances.py``, get_mapped_task_instance."""
 GET_DAG = Absence(NO_SERIALIZED_DAG, "Unable to obtain dag with id {dag_id} from session")
-"""From ``routes/public/dags.py``, get_dag and get_dag_details."""
+"""Source: ``routes/public/dags.py``, get_dag and get_dag_details."""
 LIST_TASKS = Absence(NO_SERIALIZED_DAG)
-"""From ``routes/public/tasks.py``, get_tasks."""
+"""Source: ``routes/public/tasks.py``, get_tasks."""
 GET_LOG = Absence("TaskInstance not found")
-"""From ``routes/public/log.py``, get_log: the task instance, or the try, does not exist."""
+"""Source: ``routes/public/log.py``, get_log: the task instance, or the try, does not exist."""
 GET_XCOM = Absence("XCom entry with key: `{key}` not found")
-"""From ``routes/public/xcom.py``, get_xcom_entry."""
+"""Source: ``routes/public/xcom.py``, get_xcom_entry."""
 CREATE_BACKFILL = Absence("Could not find dag {dag_id}")
-"""From ``routes/public/backfills.py``, create_backfill."""
+"""Source: ``routes/public/backfills.py``, create_backfill."""
 CHANGE_BACKFILL = Absence("Could not find backfill with id {backfill_id}", "Backfill not found")
-"""From ``routes/public/backfills.py``, pause_backfill, unpause_backfill and cancel_backfill: the
+"""Source: ``routes/public/backfills.py``, pause_backfill, unpause_backfill and cancel_backfill: the
 first text before 3.3, the second since 3.3, without the id."""
 NEVER = Absence()
 """No text proves an absence. This is for requests that Airflow never answers with 404, such as a

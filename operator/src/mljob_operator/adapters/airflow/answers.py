@@ -1,8 +1,8 @@
 """Decides whether an answer is Airflow's: JSON of a bounded size, with a status of Airflow's API.
 
-A proxy without a backend, a login page, a cache, or another service at the same address may also
-answer a request. Such an answer says nothing about runs and DAGs, so it counts as "Airflow is out
-of reach" (``docs/operations/airflow.md``, "What counts as an answer").
+A proxy without a backend, a login page, a cache, or another service at the same URL may also answer
+a request. Such an answer says nothing about runs and DAGs, so it counts as "Airflow is out of
+reach" (``docs/operations/airflow.md``, "What counts as an answer").
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class Reply:
         location: The header Location, which is the target of a redirect. Empty if the header is
             absent.
         retry_after: The header Retry-After in seconds, at most ``MAX_RETRY_AFTER``. 0 if the header
-            is absent.
+            is absent or invalid.
         date: The header Date, which is the time of the server's clock, in UTC. None if the header
-            is absent.
+            is absent or invalid.
         body: The body. The body of an error is cut to ``MAX_ERROR_BYTES``.
     """
 
@@ -97,7 +97,7 @@ class Reply:
 
         Raises:
             TooLarge: The successful answer has more than ``max_bytes`` bytes, or too many JSON
-                values for them.
+                values for this limit.
             AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
             urllib3.exceptions.HTTPError: The connection broke.
         """
@@ -105,7 +105,9 @@ class Reply:
 
     @classmethod
     def head(cls, response: urllib3.BaseHTTPResponse, base: str, body: bytes = b"") -> Reply:
-        """Return the answer with this body, which the caller has read or is going to read."""
+        """Return the answer with the status and the headers of a response, and with this body. If
+        the caller reads the body later, ``body`` is empty.
+        """
         headers = response.headers
         return cls(
             _url(response, base),

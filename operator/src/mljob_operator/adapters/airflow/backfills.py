@@ -96,8 +96,9 @@ class AirflowBackfills:
     async def not_created(self, backfill: Backfill, members: int) -> int:
         """Return the number of runs in the backfill's range that the backfill did not create.
 
-        This is the total of ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=``,
-        less ``members``, the number of runs that the backfill created.
+        This is the total of ``GET
+        /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=&run_type=`` for the run types in
+        ``TIMED``, less ``members``, the number of runs that the backfill created.
         """
 
         def ask() -> int:

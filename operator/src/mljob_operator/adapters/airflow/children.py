@@ -46,7 +46,7 @@ class Children:
         self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the active children of a run, and the active children of these children.
+        """Return the active runs that a run has started, directly or through its children.
 
         A task with the XCom ``trigger_run_id`` claims to have started a run. The claim may be
         wrong, because any task can push this XCom. At most ``MAX_CHILDREN`` such claims are read.

@@ -59,7 +59,8 @@ class AirflowRuns:
     def clock_offset(self) -> timedelta:
         """How far Airflow's clock is ahead of the operator's.
 
-        The precision is one second, because HTTP dates have no fractions of seconds.
+        A difference of up to two seconds counts as zero, because HTTP dates have no fractions of
+        seconds.
         """
         return self._session.clock_offset
 

@@ -1,5 +1,5 @@
-"""Each kind of work in one Airflow has a lane with its own threads, so that no kind waits for
-another.
+"""Each kind of work in one Airflow has a lane with its own threads, so that no kind of work waits
+for another kind.
 
 Requests are synchronous and may hang until their timeouts. If all requests shared their threads, a
 thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by an hour.
@@ -50,7 +50,8 @@ class Work(StrEnum):
     LOGS = "logs"
     """Requests for the logs of tasks, which may take minutes."""
     PROBE = "probe"
-    """Requests that find out whether Airflow answers again. They must not wait for others."""
+    """Requests that find out whether Airflow answers again. They must not wait for other requests.
+    """
 
 
 THREADS = {Work.SUBMISSIONS: 8, Work.LOOKUPS: 4, Work.FEED: 2, Work.CANCELLATIONS: 4, Work.LOGS: 8, Work.PROBE: 1}

@@ -21,7 +21,9 @@ from ...core.run.log_lines import LogEntry
 MAX_ENTRY = 1024 * 1024
 """The maximum number of bytes of an entry. The rest of a longer entry is dropped."""
 MAX_FRAME = 64 * 1024
-"""The maximum number of bytes of the answer around the entries, most of which is the token."""
+"""The maximum number of bytes of the answer outside of the entries. Most of these bytes are the
+token.
+"""
 MAX_VALUES = 10_000
 """The maximum number of JSON values of an entry that is parsed. An entry with more values becomes a
 text.
@@ -35,11 +37,13 @@ _CONTENT = re.compile(rb'"content"\s*:\s*\Z')
 
 
 class NotALog(ValueError):
-    """The answer is not a log: it is no JSON, or has other fields."""
+    """The answer is not a log: it is not JSON, has other fields, or is too large outside of the
+    entries.
+    """
 
 
 class LogDocument:
-    """One answer, which arrives in chunks."""
+    """The parser of one answer, which arrives in chunks."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -68,8 +72,8 @@ class LogDocument:
                 yield entry
 
     def token(self) -> str | None:
-        """Return the token for the entries that follow, at the end of the answer. None if Airflow
-        knows that no entry follows.
+        """Return the token with which the next request gets the entries that follow. Return None if
+        no entry follows. Call this method after the last chunk.
 
         Raises:
             NotALog: The answer is not a log, or is not whole.
@@ -99,8 +103,8 @@ class LogDocument:
         return end
 
     def _mark(self, mark: bytes) -> LogEntry | None:
-        """Take a character that opens, closes or separates values, and return the entry that ends
-        there.
+        """Take a character that opens, closes or separates values. Return the entry that ends at
+        this character, or None.
         """
         between_entries = self._in_content and self._depth == 2
         if between_entries and mark in b",]}":
@@ -137,8 +141,8 @@ class LogDocument:
 
 
 def _parsed(text: bytes, *, is_whole: bool) -> Any:
-    """Return the JSON value of an entry. The beginning of an entry becomes the beginning of its
-    value. A text that is no JSON, or has too many values, stays a text.
+    """Return the JSON value of an entry. If the entry was cut, return the part of the value that is
+    known. If the entry is not JSON or has more than ``MAX_VALUES`` values, return its text.
     """
     if sum(map(text.count, (b",", b"[", b"{"))) <= MAX_VALUES:
         try:

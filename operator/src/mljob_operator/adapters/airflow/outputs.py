@@ -39,8 +39,8 @@ MAX_RUN_BYTES = 8 * 1024 * 1024
 """The maximum number of bytes of all XComs that are read for a run."""
 IN_A_STORE = "(in an object store)"
 """The text after the name of an output that is omitted because an XCom backend keeps the output in
-an object store. For such an XCom, Airflow's REST API returns the address in the object store
-instead of the value.
+an object store. For such an XCom, Airflow's REST API returns the path in the object store instead
+of the value.
 """
 DELETED = "(deleted in Airflow before it was read)"
 """The text after the name of an output whose XCom was deleted while the outputs were read."""
@@ -64,7 +64,7 @@ class _Reading:
 
     Attributes:
         room: The number of bytes that may still be read for this run.
-        omitted: The names of outputs that are too large or kept in an object store.
+        omitted: The names of outputs that are too large, kept in an object store or deleted.
     """
 
     dag_id: str
@@ -99,7 +99,9 @@ class XComOutputs:
           output.
         - An XCom ``mljob_outputs`` that is too large or kept in an object store is named by its
           task.
-        - An XCom that was deleted while the outputs were read is named like one that is too large.
+        - An XCom that was deleted while the outputs were read is named in the same way.
+        - If more than ``MAX_XCOMS`` XComs have the same key, the output of ``sources`` is named, or
+          the XCom ``mljob_outputs``.
         - An output that ``publish_outputs`` omitted is named, unless a later task published this
           output.
 

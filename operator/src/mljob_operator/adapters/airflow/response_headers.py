@@ -1,4 +1,4 @@
-"""Reads what the headers of an answer say about time."""
+"""Reads the headers ``Retry-After`` and ``Date`` of an answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def retry_after(header: str, now: datetime | None = None) -> float:
     """Return the seconds that a header ``Retry-After`` asks for. The header's value is a number of
     seconds or a date (RFC 9110, 10.2.3).
 
-    The result is at most ``MAX_RETRY_AFTER``. It is 0 if the header is neither a number nor a date.
+    The result is at most ``MAX_RETRY_AFTER``. The result is 0 if the header is neither a number nor
+    a date, or if the date has passed.
     """
     header = header.strip()
     if re.fullmatch(r"[0-9]{1,9}", header):

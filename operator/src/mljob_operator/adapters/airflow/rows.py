@@ -51,7 +51,7 @@ class Row:
         self.size = size
 
     def text(self, field: str, max_length: int = MAX_ID) -> str:
-        """The field's value: an id or a word of at most ``max_length`` characters."""
+        """Return the field's value: an id or a word of at most ``max_length`` characters."""
         value = self._data.get(field)
         if not isinstance(value, str) or len(value) > max_length or whole(value) != value:
             raise self.invalid(field, f"a text of at most {max_length} characters")
@@ -68,8 +68,8 @@ class Row:
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
     def prose(self, field: str, max_length: int | None = MAX_PROSE) -> str:
-        """The field's value: a text that people wrote, cut to ``max_length`` characters (None: not
-        cut).
+        """Return the field's value: a text that people wrote, cut to ``max_length`` characters
+        (None: not cut).
 
         Empty if the field is null or absent.
         """
@@ -79,14 +79,16 @@ class Row:
         return whole(value or "") if max_length is None else cut(value or "", max_length)
 
     def number(self, field: str) -> int:
-        """Return the field's value: a whole number of 32 bits."""
+        """Return the field's value: a signed integer of 32 bits."""
         value = self._data.get(field)
         if not isinstance(value, int) or isinstance(value, bool) or not -_INT32 <= value < _INT32:
             raise self.invalid(field, "a whole number of 32 bits")
         return value
 
     def number_or_none(self, field: str) -> int | None:
-        """Return the field's value: a whole number. None if the field is null or absent."""
+        """Return the field's value: a signed integer of 32 bits. None if the field is null or
+        absent.
+        """
         return None if self._data.get(field) is None else self.number(field)
 
     def flag(self, field: str) -> bool:
@@ -97,7 +99,7 @@ class Row:
         return value
 
     def time(self, field: str) -> datetime:
-        """Return the field's value: a time, converted to UTC."""
+        """Return the field's value: a time with a zone, converted to UTC."""
         value = self._data.get(field)
         try:
             # Airflow's times are ISO 8601, with a zone.
@@ -110,7 +112,9 @@ class Row:
         return moment
 
     def time_or_none(self, field: str) -> datetime | None:
-        """Return the field's value: a time, converted to UTC. None if it is null or absent."""
+        """Return the field's value: a time with a zone, converted to UTC. None if the field is null
+        or absent.
+        """
         return None if self._data.get(field) is None else self.time(field)
 
     def row(self, field: str) -> Row:
@@ -140,7 +144,7 @@ class Row:
 
     def content(self, field: str) -> dict[str, Any]:
         """Return the field's value: a JSON object that people or tasks wrote. Empty if the field is
-        null.
+        null. An absent field is an error.
 
         The object has at most ``MAX_LEVELS`` nested levels.
         """
@@ -167,7 +171,9 @@ class Row:
         return field in self._data
 
     def invalid(self, field: str, expected: str) -> AirflowUnreadable:
-        """The error for a missing or invalid field. ``expected`` says what the field should be."""
+        """Return the error for a missing or invalid field. ``expected`` says what the field should
+        be.
+        """
         found = f"is a {_kind(self._data[field])}" if field in self._data else "is missing"
         return AirflowUnreadable(
             f"{self._url} answered with JSON in which {field} {found}, and should be {expected}. Is it Airflow's api-server?",
@@ -176,7 +182,7 @@ class Row:
 
 
 def run_fact(row: Row, observed_at: datetime) -> RunFact:
-    """The state of a dag run in an answer to a request that was sent at ``observed_at``."""
+    """Return the state of a dag run in an answer to a request that was sent at ``observed_at``."""
     return RunFact(
         state=run_state(row.text_or_null("state")),
         source=StatusSource.REST,
@@ -189,7 +195,9 @@ def run_fact(row: Row, observed_at: datetime) -> RunFact:
 
 
 def task_fact(row: Row, observed_at: datetime) -> TaskFact:
-    """The state of a task instance in an answer to a request that was sent at ``observed_at``."""
+    """Return the state of a task instance in an answer to a request that was sent at
+    ``observed_at``.
+    """
     return TaskFact(
         task_id=row.text("task_id"),
         map_index=row.number("map_index"),

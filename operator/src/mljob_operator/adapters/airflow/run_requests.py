@@ -147,10 +147,11 @@ class RunRequests:
 
         The request is ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. A run
         that was queued at or after ``since`` (Airflow's clock) has already been cleared by an
-        earlier request, and is not cleared again.
+        earlier request, and is not cleared again. A run that has not ended is not cleared either.
 
         Returns:
-            The state of the run after the tasks were cleared. None if Airflow has no such run.
+            The state of the run after the request, or its current state if the run is not cleared.
+            None if Airflow has no such run.
 
         Raises:
             NothingToClear: The run has no failed task.

@@ -110,14 +110,14 @@ class Session:
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
         self._unreadable: set[str] = set()
         self.clock_offset = timedelta(0)
-        """How far Airflow's clock is ahead of the operator's. The precision is one second, because
-        HTTP dates have no fractions of seconds.
+        """How far Airflow's clock is ahead of the operator's. A difference of up to two seconds
+        counts as zero, because HTTP dates have no fractions of seconds.
         """
 
     def _request(
         self, send: Callable[..., urllib3.BaseHTTPResponse], gate: Gate, method: str, url: str, **options: Any
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request. Every request to Airflow takes this way.
+        """Send a request. Every request to Airflow goes through this method.
 
         urllib3 follows redirects by default, and apache-airflow-client has no setting to turn this
         off. A redirect may lead to a login page.
@@ -209,7 +209,9 @@ class Session:
             return self._supported()[0]
 
     def connection_errors(self) -> AbstractContextManager[None]:
-        """Turn the exceptions of an answer that breaks off into AirflowUnavailable."""
+        """Return a context that turns the exceptions of a broken connection into
+        AirflowUnavailable.
+        """
         return connection_errors(f"Airflow at {self._shown_url}", self._proxy)
 
     def pages(
@@ -232,8 +234,8 @@ class Session:
                 have both a cursor and an offset. Airflow 3.1 ignores the cursor, and later versions
                 ignore the offset.
             absent: The texts by which Airflow says that the object does not exist.
-            skip_too_large: Whether the rows belong to many runs. A row that is too large to be read
-                is then left out, so that the conf of one run does not hide the other runs.
+            skip_too_large: Whether to leave out a row that is too large to be read. Set this for a
+                list of many runs, in which the conf of one run must not hide the other runs.
             query: The method's keyword arguments.
 
         Raises:

@@ -14,8 +14,8 @@ T = TypeVar("T")
 class SingleFlight(Generic[T]):
     """Work that only one thread does at a time.
 
-    A thread that asks for the work while another thread does it waits for the result. If the work
-    raises an exception, the waiting threads raise it too, and don't repeat the work.
+    While one thread does the work, every other thread that asks for the work waits for the result.
+    If the work raises an exception, the waiting threads raise it too, and don't repeat the work.
     """
 
     def __init__(self) -> None:

@@ -44,8 +44,9 @@ class AirflowLog:
         session: The session with the Airflow.
         run: Runs a function in the lane of its kind of work.
         response: The answer, whose body was not read yet.
-        skip: The number of entries that an earlier answer had, if Airflow begins each log again.
-            None if Airflow goes on after the position of a token.
+        skip: The number of entries to skip, because earlier answers had these entries and this
+            version of Airflow begins each log again. None if this version goes on after the
+            position of a token.
     """
 
     def __init__(
@@ -65,7 +66,14 @@ class AirflowLog:
         self.token: str | None = None
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return the next entries, converted in the thread that reads. None at the end."""
+        """Return the next entries, each converted by ``convert``, which runs in the thread that
+        reads. Return None at the end of the answer, or if the answer was closed.
+
+        Raises:
+            AirflowUnreadable: The answer is not a log, or is larger than ``MAX_BYTES``.
+            AirflowUnavailable: The connection broke, or the answer took longer than
+                ``MAX_SECONDS``.
+        """
         return await self._run(Work.LOGS, "log", self._next, convert)
 
     def close(self) -> None:
@@ -151,7 +159,9 @@ class TaskLogs:
     async def open(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> AirflowLog | None:
-        """Request the log of a try, from its beginning or from the position of a token."""
+        """Request the log of a try, from its beginning or from the position of a token. Return None
+        if the task instance or the try does not exist.
+        """
         return await self._run(Work.LOGS, "open_log", self._open, dag_id, run_id, task, try_number, token)
 
     def _open(self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None) -> AirflowLog | None:

@@ -72,7 +72,7 @@ def without_api(answered: str) -> AirflowUnavailable:
 
 
 def repeats_logs(number: Version) -> bool:
-    """Return whether this version begins a log again at each token."""
+    """Return whether this version begins the log again if a request has a token."""
     return number < LOGS_GO_ON
 
 

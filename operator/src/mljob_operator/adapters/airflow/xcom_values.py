@@ -2,8 +2,8 @@
 
 Airflow stores JSON. A value without a JSON form (a tuple, a set, a time, a NumPy number, a
 dataclass) is stored as an object that names the Python class. An XCom backend may keep large values
-in an object store. Airflow then stores the value's address. Sources: ``airflow/sdk/serde``;
-``XComObjectStorageBackend`` of the provider common.io.
+in an object store. Airflow then stores the value's path in the object store. Sources:
+``airflow/sdk/serde``; ``XComObjectStorageBackend`` of the provider common.io.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def plain(value: Any) -> Any:
     """Convert a stored value to plain JSON.
 
     Tuples and sets become lists, times become texts in ISO 8601, and objects of other classes
-    become their fields.
+    become the data that Airflow has stored for them.
     """
     if isinstance(value, str):
         try:
@@ -39,9 +39,9 @@ def plain(value: Any) -> Any:
 
 
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
-    """Return whether a value is the address of this task's XCom in an object store.
+    """Return whether a value is the path of this task's XCom in an object store.
 
-    If it is not, the value is the XCom itself.
+    Otherwise the value is the XCom itself.
     """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None

@@ -1,4 +1,4 @@
-"""Makes clients of the Kubernetes API: finds the API's address, the credentials and the proxy."""
+"""Makes clients of the Kubernetes API: finds the API's URL, the credentials and the proxy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 async def connect(*, for_watches: bool = False) -> client.ApiClient:
     """Make a client for the Kubernetes API.
 
-    The address and the credentials come from the first of these sources that exists: the kubeconfig
+    The URL and the credentials come from the first of these sources that exists: the kubeconfig
     that KUBECONFIG names, the pod's ServiceAccount, ``~/.kube/config``.
 
     Args:

@@ -63,7 +63,8 @@ class InstanceObjects(CustomObjects[Instance]):
 
         Raises:
             ReferenceMissing: The Secret does not exist, or the operator may not read it.
-            SecretUnlabelled: The Secret lacks the label for credentials of Airflow.
+            SecretUnlabelled: The Secret lacks the label for Airflow's credentials.
+            StoreUnavailable: No answer, or a server error.
         """
         namespace = self._credentials_namespace
         try:

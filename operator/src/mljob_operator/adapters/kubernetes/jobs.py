@@ -34,8 +34,9 @@ class Jobs(CustomObjects[Job]):
         api: The client.
         namespaces: The watched namespaces. If there are none, all namespaces are watched.
         selector: Selects the MLJobs of this operator.
-        prefix: The prefix of this operator's dag run ids, which tells its own records of ended
-            MLJobs (:mod:`...core.mljob.finished`). None: no record is read.
+        prefix: The prefix of this operator's dag run ids. By this prefix, the operator recognises
+            its own records of ended MLJobs (:mod:`...core.mljob.finished`). None: no record is
+            read.
     """
 
     def __init__(

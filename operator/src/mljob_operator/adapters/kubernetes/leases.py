@@ -28,7 +28,7 @@ _API_VERSION = "coordination.k8s.io/v1"
 
 
 class Leases:
-    """The Lease of this operator, and the Leases of others in the same namespace.
+    """The Lease of this operator, and the Leases of other operators in the same namespace.
 
     Args:
         api: The client. It needs connections of its own, because a renewal must not wait for other
@@ -52,7 +52,9 @@ class Leases:
             return None
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Write this holder and these claims into the Lease, and return the new version."""
+        """Write this holder and these claims into the Lease, and return the new version. If
+        ``lease`` is None, create the Lease.
+        """
         transitions = lease.transitions + 1 if lease is not None else 0
         spec = {
             "holderIdentity": holder,
@@ -145,5 +147,7 @@ class Leases:
 
 
 def _now() -> str:
-    """Return the time for people. No operator compares times of different machines."""
+    """Return the current time in UTC, as text. The times in a Lease are for people only: no
+    operator compares times of different machines.
+    """
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

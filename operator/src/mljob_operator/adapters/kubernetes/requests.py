@@ -17,7 +17,7 @@ from ..proxies import shown
 TIMEOUT = 15.0
 """The longest time of one request, in seconds."""
 LONGEST_PAUSE = 30.0
-"""The longest pause in seconds that the API server may ask for. A longer one counts as this."""
+"""The longest pause in seconds that the operator makes if the API server asks for a pause."""
 NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
 """The exceptions of aiohttp for a request that got no answer."""
 

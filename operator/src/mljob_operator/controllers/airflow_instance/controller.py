@@ -1,8 +1,9 @@
 """The controller of AirflowInstances probes each Airflow, and writes the AirflowInstance's status.
 
 Each AirflowInstance has its own task. The task reads the Secret, creates an adapter and probes the
-Airflow every ``PROBE_INTERVAL`` seconds, or sooner after a failed request. So an Airflow that does
-not answer delays only its own MLJobs.
+Airflow every ``PROBE_INTERVAL`` seconds. The next probe comes sooner after a failed probe, a failed
+request or a change of the AirflowInstance. So an Airflow that does not answer delays only its own
+MLJobs.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class AirflowInstanceController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The tasks of all AirflowInstances, and Kubernetes Events that are being recorded."""
+        """The tasks of all AirflowInstances, and the tasks that are recording Kubernetes Events."""
         started = [registered.task for registered in self._registry.instances if registered.task is not None]
         return [*started, *self._background]
 
@@ -238,7 +239,7 @@ class AirflowInstanceController:
             return
         self._accept_vanished_runs(registered)
         self._set_readiness(registered, self._unless_runs_vanished(registered.instance, readiness))
-        # If the spec can't be read, its address and its access rules may be wrong, so no login is
+        # If the spec can't be read, its URL and its access rules may be wrong, so no login is
         # tried.
         if registered.instance.problem is None and await self._registry.refresh_logins(registered, ask=readiness.ready):
             self._changed(airflow=name)

@@ -1,5 +1,5 @@
 """Remembers whether the brokers of each topic are connected. Metrics and the statuses of
-AirflowInstances show this.
+AirflowInstances show the state of the connection.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class EventLinks:
         self._changed(topic)
 
     def of(self, topic: str) -> Link | None:
-        """Return the state of a topic's connection, or None if Kafka is not configured."""
+        """Return the state of a topic's connection, or None if Kafka is not configured. A topic
+        without a recorded state counts as not connected.
+        """
         if self._brokers is None:
             return None
         return self._links.get(topic) or Link(False, self._brokers)

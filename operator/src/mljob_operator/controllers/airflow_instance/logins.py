@@ -58,7 +58,8 @@ def reason(error: OperatorError) -> str:
 
 
 class Logins:
-    """Reads the logins that credentials describe, from Secrets and token files.
+    """Reads the logins that credentials describe from Secrets. A login with a token file has only
+    the path of the file.
 
     Args:
         store: The store that reads the Secrets.
@@ -139,8 +140,8 @@ class _Account:
 
     Attributes:
         airflow: The adapter. None if the Secret was not read yet, or can't be used.
-        adapter_inputs: The address and the login from which the adapter was made. If one of them
-            changes, a new adapter is made.
+        adapter_inputs: The URL, the TLS settings and the login that the adapter was created from.
+            If one of them changes, a new adapter is created.
         suspect: Whether a request with the login has failed. A suspect login is tried at each
             refresh until Airflow accepts the login.
         problem: The reason why the login can't be used. None if no problem is known.
@@ -176,7 +177,8 @@ class AccessLogins:
 
         Raises:
             AirflowInstanceNotReady: The Secret has not been read yet.
-            AirflowUnauthorized: The credentials can't be used.
+            AirflowUnauthorized: The credentials can't be used, and no earlier refresh has created
+                an adapter for them.
         """
         account = self._accounts.get(credentials)
         if account is not None and account.airflow is not None:
@@ -201,7 +203,8 @@ class AccessLogins:
             all_credentials: The credentials of all access rules. Logins with other credentials are
                 dropped.
             connect: Creates an adapter.
-            address: The address of the Airflow. If the address changes, new adapters are created.
+            address: The URL and the TLS settings of the Airflow, as an object that can be compared.
+                If the object changes, new adapters are created.
             ask: Whether the Airflow is reachable. If it is not, no login is tried.
 
         Raises:

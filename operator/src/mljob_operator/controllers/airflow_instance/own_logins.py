@@ -23,8 +23,8 @@ class OwnLogins:
 
     Args:
         registry: All Airflows.
-        changed: Called when a login has changed, because waiting MLJobs may then be able to
-            continue.
+        changed: Called when a login was added or removed, or has another problem than before.
+            Waiting MLJobs may then be able to continue.
     """
 
     def __init__(self, registry: AirflowRegistry, changed: Changed) -> None:

@@ -2,7 +2,7 @@
 
 The operator's settings (``MLJOB_AIRFLOW_URL``) may name an Airflow. There is no AirflowInstance for
 this Airflow, and so no status that says whether the Airflow is ready. Instead, the log and the
-metric ``mljob_airflow_ready``, on which alerts depend, say this.
+metric ``mljob_airflow_ready`` say whether the Airflow is ready. Alerts depend on the metric.
 """
 
 from __future__ import annotations

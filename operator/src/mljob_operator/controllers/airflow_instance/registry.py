@@ -1,8 +1,8 @@
 """The registry of the Airflows that the operator knows, with their adapters, access rules, logins
 and readiness.
 
-When an address or a Secret changes, the registry creates a new adapter. So callers ask the registry
-for the adapter before each use.
+When the URL, the TLS settings or the login of an Airflow change, the registry creates a new
+adapter. So callers ask the registry for the adapter before each use.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NOT_ASKED = Readiness(False, "NotAskedYet", "The operator has not asked it yet."
 
 
 class Changed(Protocol):
-    """Called when Airflows, access rules or namespaces have changed."""
+    """The callback for changes of Airflows, access rules, logins or namespaces."""
 
     def __call__(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
         """Wake the waiting MLJobs that may be able to continue.
@@ -74,15 +74,15 @@ class RegisteredInstance:
         instance: The latest known version of the AirflowInstance.
         logins: The logins of the AirflowInstance's access rules.
         airflow: The adapter. None if the Secret was not read yet, or can't be used.
-        adapter_inputs: The address and the login from which the adapter was made.
+        adapter_inputs: The URL, the TLS settings and the login that the adapter was created from.
         readiness: Whether the Airflow can be used, and why not.
         probe_result: Airflow's answer to the last probe; None: the last probe failed.
         accepted: The value of the annotation by which an administrator has last accepted the loss
             of vanished runs.
-        failures: The number of failed probes in a row.
-        asked_at: The time of the last probe, in seconds of the event loop's clock.
+        failures: The number of failed probes and reconciliations in a row.
+        asked_at: The end of the last reconciliation, in seconds of the event loop's clock.
         probe_requested: Set when a probe is needed before its time.
-        task: The task that probes.
+        task: The task that reconciles the AirflowInstance. None before the task is started.
     """
 
     instance: Instance
@@ -102,7 +102,7 @@ class AirflowRegistry:
     """The registry of all Airflows. All methods run in the event loop's thread.
 
     Args:
-        logins: Reads the Secrets and token files of credentials.
+        logins: Reads the logins that credentials describe.
         connect: Creates the adapter of an AirflowInstance.
         own: The Airflow of the operator's settings. None if the settings name no Airflow.
         topic: The Kafka topic in the operator's settings. AirflowInstances that name no topic use
@@ -240,8 +240,10 @@ class AirflowRegistry:
 
         Raises:
             AirflowInstanceNotFound: No AirflowInstance has this name.
-            AirflowInstanceNotReady: The operator has no credentials for the Airflow.
-            AirflowUnauthorized: The access rule's credentials can't be used.
+            AirflowInstanceNotReady: There is no adapter, because the credentials were not read yet
+                or can't be used, or because the settings name no Airflow any more.
+            AirflowUnauthorized: The access rule's credentials can't be used, and there is no
+                adapter for them.
         """
         airflow = self._own_airflow() if name == SETTINGS_AIRFLOW else self._airflow_of(name)
         credentials = self._credentials(name, user)
@@ -310,7 +312,10 @@ class AirflowRegistry:
         )
 
     def request_probe(self, name: str, user: User | None = None) -> None:
-        """Schedule an early probe of an Airflow. The probe also tries the user's credentials."""
+        """Schedule an early probe of an Airflow. The probe also tries the user's credentials.
+
+        For the Airflow of the settings, only the logins of its access rules are refreshed early.
+        """
         registered = self._registered.get(name)
         if name != SETTINGS_AIRFLOW and registered is None:
             return
@@ -324,14 +329,16 @@ class AirflowRegistry:
         return [*own, *sorted(name for name, registered in self._registered.items() if registered.airflow is not None)]
 
     def topics(self) -> set[str]:
-        """Return the Kafka topics that have the events of all Airflows."""
+        """Return the Kafka topics of the Airflows' events, including the topic of the settings."""
         return {self._topic} | {self.topic_of(instance) for instance in self._instances.values()}
 
     def origins(self, topic: str, source: str | None) -> frozenset[str]:
         """Return the names of the Airflows that may have sent an event with this source on this
         topic.
 
-        ``source`` is None for an event without a source.
+        These are the AirflowInstances with this topic and this source. If there are none, these are
+        the Airflows with this topic that name no source. ``source`` is None for an event without a
+        source.
         """
         found = self._origins.get((topic, source))
         if found is None:
@@ -362,11 +369,12 @@ class AirflowRegistry:
     # Adapters
 
     async def connect(self, registered: RegisteredInstance) -> Airflow:
-        """Return the adapter of an AirflowInstance, with the login that its Secret has now.
+        """Return the adapter of an AirflowInstance, with its current login.
 
         Raises:
             ReferenceMissing: The Secret does not exist, can't be read, or lacks a key.
-            InvalidCredentials: The Secret holds values that can't be sent.
+            InvalidCredentials: The Secret holds values that can't be sent in an HTTP header, or the
+                credentials name a token file and there is no folder of token files.
             StoreError: The Kubernetes API fails.
         """
         instance = registered.instance
@@ -385,7 +393,7 @@ class AirflowRegistry:
             ask: Whether Airflow is reachable. If it is not, no login is tried.
 
         Returns:
-            Whether a login has changed.
+            Whether a login was added or removed, or has another problem than before.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -395,8 +403,10 @@ class AirflowRegistry:
         return await self._refresh_logins(instance.name, partial(self._connect, instance), address, ask=ask)
 
     async def refresh_own_logins(self) -> bool:
-        """Read the Secrets that the settings' access rules name, and return whether a login has
-        changed.
+        """Read the Secrets that the settings' access rules name, and try suspect logins.
+
+        Returns:
+            Whether a login was added or removed, or has another problem than before.
 
         Raises:
             StoreError: The Kubernetes API fails.

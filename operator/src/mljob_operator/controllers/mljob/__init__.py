@@ -7,19 +7,20 @@ The input of an MLJob goes this way:
 - :mod:`.workers` wakes the workers and starts their steps. :mod:`.paced_wake` wakes many of them in
   batches, and :mod:`.expiries` wakes finished MLJobs at the end of their time to live.
 - :mod:`.worker_state` has the state of one MLJob's worker, and the inbox for the next step.
-- :mod:`.steps` takes the steps of a worker. A step folds the inbox into the observed run, carries
+- :mod:`.steps` runs the steps of a worker. A step folds the inbox into the observed run, carries
   out actions, writes the status and acknowledges Kafka messages.
 - :mod:`.reconciler` decides and acts, again and again, until the next action is to wait.
-  :mod:`.classifier` makes the state that it decides on, and admits MLJobs.
+  :mod:`.classifier` makes the state on which the reconciler decides, and admits MLJobs.
 - :mod:`.actions` has the protocol of the actions that differ between a single run and a backfill.
-  :mod:`.run_actions` and :mod:`.backfill_actions` implement it. :mod:`.shared_actions` and
-  :mod:`.cancellation_actions` have the other actions.
-- :mod:`.write_queue` lets writes wait while the API server can't keep up, :mod:`.write_pace` says
-  when that is so, and :mod:`.queued_jobs` sends all writes that way.
+  :mod:`.run_actions` and :mod:`.backfill_actions` implement the protocol. :mod:`.shared_actions`
+  and :mod:`.cancellation_actions` have the other actions.
+- :mod:`.write_queue` lets writes wait while the API server can't keep up. :mod:`.write_pace`
+  decides how many writes are sent at once, and :mod:`.queued_jobs` sends all writes through the
+  queue.
 - :mod:`.status_writer` stores statuses and records Kubernetes Events. :mod:`.status_redaction`
   redacts their texts.
 
-What they need to know:
+These modules have what the workers need to know:
 
 - :mod:`.upstreams` knows the MLJobs whose outputs other MLJobs wait for, and finds the MLJobs that
   wait.
@@ -29,9 +30,9 @@ What they need to know:
 
 - :mod:`.past_jobs` remembers which MLJobs and runs need no worker any more.
 
-What others ask:
+Other packages use these modules:
 
-- :mod:`.lister` lists the MLJobs of an Airflow. :mod:`.feed_index` knows what the reader of a change
-  feed asks about all of them.
+- :mod:`.lister` lists the MLJobs of an Airflow. :mod:`.feed_index` answers the questions of a
+  change feed's reader about all MLJobs.
 - :mod:`.vanished_runs` takes the lists of active runs, and reports runs that are missing.
 """

@@ -64,7 +64,7 @@ class ActionContext:
 
     @property
     def transient(self) -> TransientState:
-        """What this process has tried for the MLJob's attempt."""
+        """The transient state: the facts about what this process has tried for the MLJob's attempt."""
         return self._tracked.transient
 
     @property
@@ -123,17 +123,19 @@ class ActionContext:
 
     async def confirm(self) -> None:
         """Check that the known version of the MLJob is the latest. Actions on the MLJob's own run
-        call this method before they change something in Airflow.
+        call this method before they change something in Airflow. A version that was confirmed
+        within the last ``LATEST_FOR`` seconds is not checked again.
 
         The known version may be old, because a list or a watch may be stale and another process may
         have changed the MLJob. The check is an empty patch of the known version. The API server
         refuses the patch with a Conflict if a later version exists. The API server may also refuse
-        the stored object as invalid (422). It compares the versions before it validates the object,
-        so the known version is the latest in this case too.
+        the stored object as invalid (422). The API server compares the versions before it validates
+        the object, so the known version is the latest in this case too.
 
         Raises:
             Conflict: A later version exists.
             Gone: The MLJob does not exist any more.
+            StoreError: The Kubernetes API fails.
         """
         sent_at = asyncio.get_running_loop().time()
         if sent_at - self._tracked.confirmed_at <= LATEST_FOR:
@@ -152,8 +154,9 @@ class ActionContext:
 class Actions(Protocol):
     """The actions that differ between a single run and a backfill.
 
-    All methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob
-    has changed.
+    All methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
+    changed, and ``StoreError`` if the Kubernetes API fails. A method that builds a conf also raises
+    ``ReferenceMissing``.
     """
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:

@@ -47,8 +47,9 @@ class BackfillActions:
         """Create another backfill of the same range. In this backfill, Airflow runs only the failed
         runs again.
 
-        If the earlier backfill does not exist any more, the conf is built again. If the conf takes
-        outputs of other MLJobs, these MLJobs are checked before, as for a first attempt.
+        If the earlier backfill does not exist any more, the conf is built again. If this conf takes
+        outputs of other MLJobs, the first call creates no backfill. The call only records that the
+        conf is lost, so that these MLJobs are checked before the next call.
         """
         run_id = context.state.run.run_id
         earlier = await self._earlier(context, run_id)
@@ -106,8 +107,8 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
-        """Return the backfill of an earlier attempt. Return None if Airflow does not have it any
-        more.
+        """Return the backfill of an earlier attempt. Return None if ``conf_of`` is None, or if
+        Airflow does not have the backfill any more.
         """
         if conf_of is None:
             return None
@@ -124,7 +125,7 @@ class BackfillActions:
             context: The context of the action.
             earlier: The backfill whose range and conf are used again. If None, the range and the
                 conf come from the spec.
-            conf_of: The run id of that backfill.
+            conf_of: The run id of the earlier backfill.
 
         Raises:
             ValidationFailed: The earlier backfill does not exist any more, and ``runPolicy: Once``

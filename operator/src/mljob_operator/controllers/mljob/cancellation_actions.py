@@ -1,5 +1,5 @@
-"""The actions that cancel a run through the cancellation DAG, and those that handle the runs that a
-cancelled run has started.
+"""The actions that cancel a run through the cancellation DAG, and the action that handles the runs
+that a cancelled run has started.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CancellationActions:
     has changed.
 
     Args:
-        jobs: The MLJobs in the Kubernetes API, which record Events.
+        jobs: The store that records Kubernetes Events about MLJobs.
         classifier: Classifies MLJobs.
         confs: Knows the secret values of the runs' confs.
         redaction: Redacts texts.
@@ -47,7 +47,9 @@ class CancellationActions:
         self._prefix = prefix
 
     async def trigger_cancellation(self, context: ActionContext, _: actions.TriggerCancellation) -> TrackedJob:
-        """Trigger the cancellation DAG for the run."""
+        """Trigger the cancellation DAG for the run. If the cancellation DAG can't be triggered,
+        record the reason, so that the operator cancels through Airflow's REST API.
+        """
         state, job = context.state, context.job
         reason = f"MLJob {job.namespace}/{job.name}: {state.cancellation.reason}"
         await context.confirm()
@@ -63,7 +65,7 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=triggered))
 
     async def check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
-        """Find out whether the run of the cancellation DAG has started."""
+        """Find out whether the cancellation DAG's task for the run is executing."""
         running = await context.operators_dag_runs.cancellation_runs(context.state.run.run_id)
         checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))

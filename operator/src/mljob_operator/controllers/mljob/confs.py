@@ -1,10 +1,10 @@
 """Builds the confs of runs, and remembers which values in the confs came from Secrets.
 
 A status, an Event or a log line must not show a value from a Secret. The operator learns these
-values in two ways. When it builds a conf, it reads the Secrets. If this process has not built the
-conf of a run, for example after a restart, it reads the run's conf from Airflow before it shows any
-text of the run. The conf in Airflow has the submitted values even if the Secret has changed or was
-deleted.
+values in two ways. The operator reads the Secrets when it builds a conf. If this process has not
+built the conf of a run, for example after a restart, the operator reads the run's conf from Airflow
+before it writes any text about the run. The conf in Airflow has the submitted values even if the
+Secret has changed or was deleted.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ class Confs:
             ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
             ValidationFailed: The conf exceeds its bounds, or does not fit the params.
             AirflowError: The params can't be read from Airflow.
+            StoreError: The Kubernetes API fails.
         """
         job, dag_id = s.job, s.run.dag_id
         self._secrets_of_run(s)
@@ -150,6 +151,7 @@ class Confs:
 
         Raises:
             AirflowError: The conf can't be read.
+            StoreError: The Kubernetes API fails.
         """
         if self.redaction(s).complete:
             return
@@ -196,7 +198,9 @@ class Confs:
         return self._secrets_of(job).redaction
 
     def forget(self, key: Key) -> None:
-        """Forget the secret values of an MLJob, because no more texts about it will be shown."""
+        """Forget the secret values of an MLJob, because the operator writes no more texts about the
+        MLJob.
+        """
         self._known_secrets.pop(key, None)
 
     def _may_have_secrets(self, job: Job) -> bool:

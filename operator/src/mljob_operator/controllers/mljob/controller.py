@@ -186,7 +186,8 @@ class MLJobController:
         worker.inbox.facts.append((candidates, fact))
         worker.done.append(done)
         if worker.awaits_turn and isinstance(fact, TaskFact) and fact.state not in FINISHED_TASK:
-            # The step for the turn takes the fact too, and until then it can't be shown.
+            # The status waits for its turn among all writes. The step at this turn takes the fact
+            # too.
             return
         self.workers.wake(key)
 
@@ -196,10 +197,11 @@ class MLJobController:
         Args:
             candidates: The runs that the event may be about.
             fact: The fact.
-            done: As for :meth:`observe_event`, if the result is true.
+            done: Called as for :meth:`observe_event` if the result is True. Otherwise not called.
 
         Returns:
-            Whether the run belongs to the backfill of an MLJob, whose worker took the fact.
+            Whether the run belongs to the backfill of an MLJob. The MLJob's worker has then taken
+            the fact.
         """
         for airflow, dag_id, run_id in candidates:
             for key in self._backfills.of(airflow, dag_id):
@@ -260,8 +262,8 @@ class MLJobController:
             self.workers.wake(key)
 
     def observe_halt(self, key: Key, halt: Halt | None) -> None:
-        """Handle the reason why the run's DAG schedules no tasks. ``halt`` is None if it schedules
-        tasks.
+        """Handle the reason why the run's DAG schedules no tasks. ``halt`` is None if the DAG
+        schedules tasks.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
@@ -298,19 +300,21 @@ class MLJobController:
         return self._early_passes[airflow]
 
     async def idle(self) -> None:
-        """Wait until no step is being taken, and no Event is being recorded."""
+        """Wait until no step is running, no MLJob waits for a batch of :mod:`.paced_wake`, and no
+        Kubernetes Event is being recorded.
+        """
         while tasks := self.tasks:
             await asyncio.wait(tasks)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks that take steps at the moment, wake MLJobs, or record Kubernetes
-        Events.
-        """
+        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events at the moment."""
         return [*self.workers.tasks, *self._writer.tasks]
 
     async def close(self) -> None:
-        """Start no more steps, and wait for the steps that are being taken."""
+        """Start no more steps, and wait for the running steps and the Events that are being
+        recorded, for a limited time.
+        """
         await self.workers.close()
         await self._conf_sources.close()
         await self._writer.close()
@@ -350,18 +354,18 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Show in the AirflowInstance, and in the MLJobs that wait for it, that many runs have
-        vanished or are back.
+        """Have the statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
+        written again. The statuses say that many runs have vanished or are back.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
 
     def _follow_up(self, key: Key, worker: WorkerState) -> None:
         """After a step, request an early pass over the change feed if the run may change without an
-        event, or if it is missing and a census is needed.
+        event, or if the run is missing and a relist is needed.
 
-        Also update the index of backfills in progress, and register the MLJob with the MLJobs for
-        which it waits.
+        Also update the index of backfills in progress, and record for which other MLJobs the MLJob
+        waits.
         """
         state = worker.state
         self._upstreams.follow(key, waited_for(state) if state is not None and worker.tracked is not None else ())

@@ -1,9 +1,9 @@
-"""Knows of all MLJobs what the reader of a change feed asks about them.
+"""An index of the unfinished MLJobs, which answers the questions of a change feed's reader.
 
 The reader asks several times a minute whether a change is expected, which DAGs have runs, and which
-runs should be in a list. A look at each MLJob for each question would cost the operator more, the
-more MLJobs are silent. So the index is updated when an MLJob changes, and a question costs as much
-as its answer is long.
+runs should be in a list. Without an index, each question would have to check every MLJob, also
+those without changes. So the index is updated when an MLJob changes, and the cost of a question
+depends only on the length of its answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...core.run.run_key import Key, RunKey
 
 @frozen
 class _Entry:
-    """What the index knows of one MLJob that has an attempt.
+    """The entry of one MLJob that has an attempt.
 
     Attributes:
         run: The run of the attempt.
@@ -29,12 +29,13 @@ class _Entry:
         is_backfill: Whether the run is a backfill.
         over: Whether the run has ended.
         unread: Whether not all tasks of the run are known, or the backfill is not known yet.
-        missed: Whether Airflow last answered that it has no such run.
+        missed: Whether Airflow's last answer about the run was that the run does not exist.
         hot: Whether the run may change at any moment without an event.
         last_event_at: When the last event of a run in the backfill was read, or None.
-        halts: Whether the reader asks if the run's DAG is halted.
+        halts: Whether the reader has to ask if the run's DAG schedules tasks.
         still: Whether no task of the run is active.
-        halt: Why the run's DAG schedules no tasks, as last observed.
+        halt: The last observed reason why the run's DAG schedules no tasks. None if the DAG
+            schedules tasks.
     """
 
     run: RunKey
@@ -74,7 +75,7 @@ class DagRunsOfJobs:
 
     Attributes:
         by_halt: The MLJobs by the last observed reason why the DAG schedules no tasks.
-        moving: The MLJobs of whose run a task is active.
+        moving: The MLJobs whose run has an active task.
     """
 
     by_halt: defaultdict[Halt | None, set[Key]] = field(default_factory=lambda: defaultdict(set))
@@ -117,8 +118,10 @@ class FollowedRuns:
         return bool(self.events)
 
     def differing(self, dag_id: str, halt: Halt | None, unless: Halt | None = None) -> list[Key]:
-        """Return the MLJobs with a run of a DAG for which another halt than ``halt`` was observed
-        last. MLJobs for which ``unless`` was observed last are left out, if it is not None.
+        """Return the MLJobs with a run of the DAG, if their last observed halt differs from
+        ``halt``.
+
+        If ``unless`` is not None, MLJobs whose last observed halt is ``unless`` are left out too.
         """
         if (dag := self.dags.get(dag_id)) is None:
             return []
@@ -169,14 +172,14 @@ class FollowedRuns:
 
 
 class FeedIndex:
-    """The unfinished MLJobs of all Airflows, as the readers of the change feeds ask about them."""
+    """The index of the unfinished MLJobs of all Airflows, for the readers of the change feeds."""
 
     def __init__(self) -> None:
         self._entries: dict[Key, _Entry | None] = {}
         self._airflows: defaultdict[str, FollowedRuns] = defaultdict(FollowedRuns)
 
     def __len__(self) -> int:
-        """The number of unfinished MLJobs."""
+        """Return the number of unfinished MLJobs."""
         return len(self._entries)
 
     def of(self, airflow: str) -> FollowedRuns:
@@ -184,7 +187,7 @@ class FeedIndex:
         return self._airflows[airflow]
 
     def update(self, state: State) -> None:
-        """Add an unfinished MLJob, or replace what is known of it."""
+        """Add an unfinished MLJob, or replace its entry."""
         key = state.job.key
         entry = _Entry.of(state) if state.current.attempt is not None else None
         before = self._entries.get(key)

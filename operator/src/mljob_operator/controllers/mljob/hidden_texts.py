@@ -1,4 +1,4 @@
-"""Finds the texts of a run's conf that may have come from a Secret, by the conf in Airflow."""
+"""Finds the texts that may have come from a Secret in a run's conf, as Airflow has the conf."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
     """Return the texts of a run's conf that may have come from a Secret.
 
     A text of ``spec.conf``, of a ConfigMap or of another MLJob's outputs, as they are now, did not
-    come from a Secret. Every other text of the conf counts as secret, and so do the values that the
-    Secrets have now.
+    come from a Secret. Every other text of the conf counts as secret. If ``reads_secrets`` is true,
+    the values that the Secrets have now count as secret too.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.
         job: The MLJob.
         conf: The conf of its run, as Airflow has it.
-        reads_secrets: Whether this process reads Secrets. The texts of the conf are hidden without
-            them.
+        reads_secrets: Whether this process may read Secrets. The texts of the conf count as secret
+            in both cases.
 
     Raises:
         StoreError: The Kubernetes API fails.
@@ -36,8 +36,8 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
 
 
 async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIterator[Source]:
-    """Yield the sources of ``spec.confFrom`` that can be read. The values of the others are hidden,
-    because nothing shows that they are public.
+    """Yield the sources of ``spec.confFrom`` that can be read. The values of the other sources
+    count as secret, because nothing shows that these values are public.
     """
     for reference in job.spec.conf_from:
         source: Source | None = None
@@ -53,8 +53,8 @@ async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIte
 
 
 async def _outputs(jobs: JobStore, job: Job, reference: OutputsReference) -> Source | None:
-    """Return the outputs that the newest run's conf took from another MLJob. Return None if that
-    MLJob has other outputs by now.
+    """Return the outputs that the newest run's conf took from another MLJob. Return None if the
+    other MLJob has different outputs by now.
     """
     found = await jobs.get((job.namespace, reference.name))
     upstream = Upstream.of(found) if found is not None else Upstream()

@@ -20,7 +20,7 @@ class MLJobLister:
     Args:
         workers: The workers of all MLJobs.
         classify: Classifies an MLJob at the current time.
-        index: The unfinished MLJobs by what the change feed asks about them.
+        index: The index of the unfinished MLJobs for the readers of the change feeds.
     """
 
     def __init__(self, workers: Workers, classify: Callable[[TrackedJob], State], index: FeedIndex) -> None:
@@ -42,8 +42,8 @@ class MLJobLister:
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
     def has_answer(self, key: Key) -> bool:
-        """Return whether an answer of Airflow waits for an MLJob's next step, or a step is being
-        taken.
+        """Return whether an answer of Airflow waits for an MLJob's next step, or a step of the
+        MLJob is running.
         """
         worker = self._workers.get(key)
         return worker is not None and (worker.task is not None or bool(worker.inbox.snapshots))
@@ -53,7 +53,7 @@ class MLJobLister:
 
         MLJobs that wait for their first attempt have no run yet, and are left out.
 
-        This method looks at each MLJob. What is asked again and again is in :meth:`followed`.
+        This method checks each MLJob. Frequent questions should use the index (:meth:`followed`).
         """
         for key in list(self._workers.tracked):
             if (state := self.state(key, airflow)) is not None:
@@ -85,8 +85,8 @@ class MLJobLister:
         def is_named(worker: WorkerState) -> bool:
             """Return whether the stored status names a run in this Airflow.
 
-            This counts if :func:`is_user` fails because of a defect: the AirflowInstance must not
-            be released then.
+            The result is used if :func:`is_user` fails because of a defect, so that the
+            AirflowInstance is not released too early.
             """
             status = worker.tracked.job.status if worker.tracked is not None else None
             return (

@@ -29,7 +29,8 @@ class Milestones:
         self._clock = clock
 
     def record(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
-        """Record what has ended between two statuses of an MLJob.
+        """Record the stages, the attempt and the MLJob that have ended between two statuses of an
+        MLJob.
 
         Args:
             job: The MLJob with the status ``new``, as it is stored.

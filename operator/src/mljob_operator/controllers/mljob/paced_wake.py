@@ -1,9 +1,9 @@
 """Wakes many MLJobs in batches, so that one change does not occupy the operator and the Kubernetes
 API at once.
 
-One MLJob may have ten thousand others that wait for its outputs, and it may change every second.
-Each of them takes a step after a change, and most of them write a status. MLJobs that still wait to
-be woken when the next change comes are woken once for both changes.
+Ten thousand MLJobs may wait for the outputs of one MLJob, which may change every second. After each
+change, every waiting MLJob runs a step, and most of the steps write a status. If the next change
+comes before a waiting MLJob was woken, the MLJob is woken once for both changes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ BATCH = 100
 delay.
 """
 PAUSE = 0.2
-"""Seconds between two batches. 500 MLJobs a second are more than the Kubernetes API stores statuses
-for.
+"""Seconds between two batches. At this pace, 500 MLJobs are woken per second. The Kubernetes API
+stores fewer statuses per second.
 """
 
 
@@ -37,8 +37,9 @@ class PacedWake:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, keys: Iterable[Key]) -> None:
-        """Wake MLJobs in this order: the first batch now, and the others later. MLJobs that are
-        pending keep their place.
+        """Wake MLJobs in this order: the first batch now, and the others later. If other MLJobs are
+        still pending, the new MLJobs come after them. MLJobs that are already pending keep their
+        place.
         """
         self._pending.update(dict.fromkeys(keys))
         if self.tasks:

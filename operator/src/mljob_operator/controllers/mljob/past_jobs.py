@@ -1,8 +1,8 @@
 """Remembers which MLJobs and runs need no worker any more.
 
-A finished MLJob has no worker. The watch and the change feed may be behind, and still deliver what
-was before the end. Without this memory, each such delivery would add a worker, which would read the
-MLJob from the Kubernetes API to find that there is nothing to do.
+A finished MLJob has no worker. The watch and the change feed may be behind, and still deliver
+versions and runs from before the end. Without this memory, each such delivery would add a worker,
+which would read the MLJob from the Kubernetes API to find that there is nothing to do.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ...core.run.facts import RunFact
 from ...core.run.run_key import Key, RunKey
 
 MAX_REMEMBERED = 10_000
-"""The maximum number of MLJobs, and of runs, that are remembered. An MLJob or a run
-that is forgotten is looked at again when it is delivered again, which changes nothing.
+"""The maximum number of MLJobs, and of runs, that are remembered. A forgotten MLJob or run is
+checked once more when it is delivered again. The check changes nothing.
 """
 
 
@@ -45,8 +45,8 @@ class PastJobs:
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 
     def needs_check(self, run: RunKey, fact: RunFact) -> bool:
-        """Return whether the MLJob of a run without a worker has to be looked at. This is so at
-        first, and when Airflow has queued the run again.
+        """Return whether the MLJob of a run without a worker has to be checked. This is so if the
+        run was not checked before, or if Airflow has queued the run again since then.
         """
         return self._queued_at.get(run) != fact.queued_at
 

@@ -43,20 +43,20 @@ class QueuedJobs:
         return await self._jobs.find(key)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Patch the status before the submission of a run, or before a cancellation
-        (:meth:`.JobStore.write_status`).
+        """Patch the status (:meth:`.JobStore.write_status`) with the priority of a submission, or
+        of a cancellation if the MLJob is being deleted.
         """
         worth = Worth.CANCELLATION if job.deleting else Worth.SUBMISSION
         written, _ = await self.store_status(job, patch, worth)
         return written
 
     async def store_status(self, job: Job, patch: Mapping[str, Any], worth: Worth) -> tuple[Job, float]:
-        """Patch the status when it has its turn.
+        """Patch the status when the write has its turn.
 
         Args:
             job: The version of the MLJob that the patch was made from.
             patch: The change of the status.
-            worth: What the write is worth.
+            worth: The priority of the write.
 
         Returns:
             The new version, and when the patch was sent, in seconds of the event loop's clock.

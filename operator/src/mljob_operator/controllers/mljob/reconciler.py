@@ -195,8 +195,8 @@ class Reconciler:
         return self._backfill if context.job.is_backfill else self._single_run
 
     def _after_failure(self, error: OperatorError, action: Action, state: State) -> TransientState:
-        """Return the transient state after a failed action. It has the error and the time of the
-        next try.
+        """Return the transient state after a failed action. The state has the error and the time of
+        the next try.
         """
         job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
         starting = isinstance(action, actions.CountRuns | actions.Submit | actions.ClearFailed)

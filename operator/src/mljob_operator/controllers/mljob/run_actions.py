@@ -41,7 +41,9 @@ class RunActions:
         self._clock = clock
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
-        """Build the conf, check it against the DAG's params, and trigger the run."""
+        """Build the conf, check it against the DAG's params, and trigger the run. If the action
+        names an earlier run, use the conf of that run without a check.
+        """
         state, run = context.state, context.state.run
         if action.conf_of is not None:
             conf = await self._confs.reuse(state, await context.dag_runs.conf(run.dag_id, action.conf_of))
@@ -153,7 +155,7 @@ def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
 
 
 def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
-    """Whether the list of an ended run's tasks is final (``FINAL_AFTER``).
+    """Return whether the list of an ended run's tasks is final (``FINAL_AFTER``).
 
     Args:
         tasks: The task instances in the list.

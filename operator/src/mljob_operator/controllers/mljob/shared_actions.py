@@ -1,5 +1,5 @@
-"""The actions that are the same for a single run and for a backfill, but for those of a cancellation
-(:mod:`.cancellation_actions`). Most of them prepare an attempt.
+"""The actions that are the same for a single run and for a backfill, except the actions of a
+cancellation (:mod:`.cancellation_actions`). Most of the actions prepare an attempt.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from .confs import Confs
 from .upstreams import Upstreams
 
 MAX_RUNS_OF_A_SPEC = 1000
-"""The maximum number of runs of a spec that are counted for ``runPolicy: OncePerSpec``. If another
-service at Airflow's address answers every request with a run, the limit ends the count.
+"""The maximum number of runs of a spec that are counted for ``runPolicy: OncePerSpec``. If the
+Airflow's URL leads to another service that answers every request with a run, the limit ends the
+count.
 """
 
 
@@ -94,7 +95,7 @@ class SharedActions:
         return await context.dag_runs.get(run.dag_id, run.run_id) is not None
 
     async def begin_attempt(self, context: ActionContext, action: actions.BeginAttempt) -> TrackedJob:
-        """Begin an attempt. The status does not have the attempt yet."""
+        """Begin an attempt in memory. The next ``Store`` writes the attempt into the status."""
         state, observed_run = context.state, context.observed_run
         attempt = replace(action.attempt, submitter=self._process)
         begun = TransientState(
@@ -107,8 +108,8 @@ class SharedActions:
         observed_run = replace(
             observed_run, run=run, reported=None, listed=False, missed_at=None, not_found=False, observed_backfill=None
         )
-        # A worker that a finished MLJob has got anew knows the tasks from the stored status only. The
-        # change feed never lists the tasks that are not cleared, so Airflow has to list all of them.
+        # The new worker of a finished MLJob knows the tasks from the stored status only. The change
+        # feed never lists the tasks that are not cleared, so Airflow has to list all of them.
         begun = replace(begun, needs_look_up=not observed_run.complete)
         return context.with_result(observed_run=observed_run, transient=begun)
 
@@ -121,7 +122,9 @@ class SharedActions:
         )
 
     async def note_retention(self, context: ActionContext, _: actions.NoteRetention) -> TrackedJob:
-        """Write into the note of the run that the run continues without its MLJob."""
+        """Write into the note of the run that the run continues without its MLJob. An error of
+        Airflow is only logged.
+        """
         run = context.state.run
         try:
             await context.dag_runs.set_note(run.dag_id, run.run_id, orphans.note_of_retained(context.job.key))

@@ -1,4 +1,4 @@
-"""Redacts the texts of a status: values from Secrets that a run's conf has must not be shown."""
+"""Redacts the texts of a status, which must not contain values that a run's conf has from Secrets."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class StatusRedaction:
     async def of(self, state: State) -> Redaction:
         """Return the redaction for an MLJob's status.
 
-        If the status has texts that may quote the run's conf, the conf is read first, unless
-        Airflow is out of reach.
+        If the status has texts that may quote the run's conf, the conf is read first. The conf is
+        not read if Airflow is out of reach, or before the time of :meth:`.Confs.read_at`.
 
         Raises:
             StoreError: The Kubernetes API fails.

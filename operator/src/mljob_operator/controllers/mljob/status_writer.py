@@ -35,15 +35,17 @@ from .write_queue import Worth
 log = redacted_logger(__name__)
 
 LAST_EVENTS = 0.4
-"""The longest time in seconds for the Events that are being recorded when the process is told to end.
-Another replica waits for them too. An Event that takes longer may still be recorded.
+"""The longest time in seconds for the Events that are being recorded when the process is told to
+end. Another replica waits for this time too. An Event that takes longer may still be recorded.
 """
 
 
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
-"""The Events that are not recorded while writes wait, because the status says the same."""
+"""The reasons of the Events that are not recorded while writes wait, because the status says the
+same.
+"""
 MAX_WAITING_EVENTS = 5000
-"""The maximum number of Events that wait for the API server. Further ones are left out, but for
+"""The maximum number of Events that wait for the API server. Further Events are left out, except
 warnings.
 """
 
@@ -67,12 +69,12 @@ class StatusWriter:
 
     Three requests don't use this class, because they are parts of the reconciler's actions: the
     patch of ``submittedBy`` that takes over an attempt, the empty patch that checks that a version
-    is the latest (:meth:`.Turn.confirm`), and the Events about child runs.
+    is the latest (:meth:`.ActionContext.confirm`), and the Events about child runs.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
         meter: Measures the writes.
-        milestones: Records what has ended with a stored status.
+        milestones: Records the stages, attempts and MLJobs that end with a stored status.
         wake: Wakes an MLJob whose write has its turn.
     """
 
@@ -90,8 +92,8 @@ class StatusWriter:
         return self._background
 
     def has_turn(self, key: Key, worth: Worth) -> bool:
-        """Return whether a status may be stored now. If not, the MLJob is woken for its turn, and
-        then stores the status of that time.
+        """Return whether a status may be stored now. If not, the MLJob is woken at its turn, and
+        then stores its status as it is by then.
         """
         return self._writes.has_turn(key, worth, partial(self._wake, key))
 
@@ -109,7 +111,7 @@ class StatusWriter:
         Args:
             job: The version of the MLJob that the patch was made from.
             patch: The change of the status.
-            worth: What the status is worth to its readers.
+            worth: The priority of the write.
 
         Returns:
             The stored MLJob, and when the patch was sent, in seconds of the event loop's clock.
@@ -184,7 +186,9 @@ class StatusWriter:
             )
 
     async def close(self) -> None:
-        """Wait for the Events that are being recorded (``LAST_EVENTS``), and drop the others."""
+        """Wait for the Events that are being recorded, for up to ``LAST_EVENTS`` seconds, and drop
+        the Events that take longer.
+        """
         if not self._background:
             return
         _, late = await asyncio.wait(self._background, timeout=LAST_EVENTS)
@@ -228,8 +232,8 @@ class StatusWriter:
 def difference(
     state: State, outputs: Outputs | None, *, ui_url: str | None, redaction: Redaction, run_tasks: RunTasks
 ) -> Patch | None:
-    """Return the patch from the stored status to the current status. Return None if it shows a reader
-    nothing new (:func:`.shows_nothing_new`).
+    """Return the patch from the stored status to the current status. Return None if the patch has
+    no news for a reader (:func:`.shows_nothing_new`).
 
     Args:
         state: The state of the MLJob.
@@ -243,16 +247,17 @@ def difference(
     patch = merge_patch(job.stored_status, status)
     if shows_nothing_new(patch, status):
         return None
-    return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(job.stored_status, status))
+    return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(patch, job.stored_status))
 
 
 def worth_of(state: State, patch: Patch, action: Action) -> Worth:
-    """Return what a status is worth to its readers, and to what follows from it.
+    """Return the priority of a status write.
 
     Args:
         state: The state that the status shows.
         patch: The change of the status.
-        action: What follows. If it is not to wait, the step waits for the write.
+        action: The action that follows the write. Unless this is ``Wait``, the step waits for the
+            write.
     """
     phase = patch.content.get("phase")
     if state.cancellation.reason is not None or state.job.deleting:

@@ -1,4 +1,4 @@
-"""Takes the steps of an MLJob's worker.
+"""Runs the steps of an MLJob's worker.
 
 A step folds the inbox into the observed run, carries out actions (:meth:`.Reconciler.advance`),
 writes the status, and acknowledges the Kafka messages whose facts are stored.
@@ -42,7 +42,7 @@ does not have.
 
 
 class Steps:
-    """Takes steps for workers. A worker takes one step at a time.
+    """Runs the steps of workers. A worker runs one step at a time.
 
     Args:
         reconciler: Decides and acts.
@@ -69,7 +69,7 @@ class Steps:
         self._clock = clock
 
     async def take(self, key: Key, worker: WorkerState) -> float | None:
-        """Take one step.
+        """Run one step of an MLJob's worker.
 
         An error with one MLJob affects no other MLJob. The error is logged, and the step is
         repeated after a delay.
@@ -143,7 +143,7 @@ class Steps:
     async def _step(self, key: Key, worker: WorkerState) -> float | None:
         if worker.tracked is None:
             found = await self._jobs.get(key)
-            # worker.known is checked again, because the watch may have delivered the MLJob during
+            # worker.tracked is checked again, because the watch may have delivered the MLJob during
             # the request.
             if found is not None and worker.tracked is None:
                 worker.begin(found, self._reconciler.transient(found))
@@ -223,8 +223,8 @@ class Steps:
         """Store the status if it has changed, and return whether the status was stored.
 
         A change that only makes values more exact waits for up to ``REFINEMENT_WAITS``, unless the
-        action is to store. If the action is to wait, the status waits for its turn among all
-        writes, and this step does not store it.
+        action is to store. If the action is to wait and the write has no turn yet, the status is
+        not stored. The MLJob is then woken at its turn.
         """
         worker.awaits_turn = False
         job = state.job
@@ -320,8 +320,8 @@ def _needs_no_step(worker: WorkerState, state: State) -> bool:
 
 
 def _require_stored(patch: Patch, written: Job) -> None:
-    """Check that the API server has stored the fields of a patch without which one request may
-    begin several attempts.
+    """Check that the API server has stored those fields of ``_RECEIPTS`` that the patch has.
+    Without these fields, one request may begin several attempts.
 
     Raises:
         FieldsDropped: The API server has dropped a field, because its CRD doesn't have the field.

@@ -1,9 +1,9 @@
 """Knows the MLJobs whose outputs other MLJobs wait for, and wakes the MLJobs that wait.
 
-A finished MLJob has no worker and costs no memory. So this module keeps what the waiting MLJobs
-need to know of each MLJob that they name, and only while they wait. The first MLJob that waits
-reads the upstream MLJob from the Kubernetes API. After that the watch of MLJobs, which the operator
-has anyway, delivers the changes.
+A finished MLJob has no worker and costs no memory. So this module keeps only the facts that the
+waiting MLJobs need about each MLJob that they name, and only while they wait. The first MLJob that
+waits reads the upstream MLJob from the Kubernetes API. After that the watch of MLJobs, which the
+operator has anyway, delivers the changes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...ports import Clock, JobStore
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of an MLJob for which others wait.
+    """The known facts about an MLJob whose outputs other MLJobs wait for.
 
     Attributes:
         waiting: The MLJobs that wait.
@@ -46,9 +46,8 @@ class _Known:
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def take(self, job: Job, at: datetime) -> bool:
-        """Take a version of the MLJob, and return whether it changes anything for those who wait.
-
-        An older version than the last is ignored.
+        """Take a version of the MLJob, and return whether the version changes anything for the
+        waiting MLJobs. A version that is not newer than the last is ignored.
         """
         if int(job.resource_version) <= self.version:
             return False
@@ -58,7 +57,9 @@ class _Known:
         return first or self.upstream != before
 
     def remove(self, at: datetime) -> bool:
-        """Record that the MLJob does not exist, and return whether this is news."""
+        """Record that the MLJob does not exist, and return whether this changes anything for the
+        waiting MLJobs.
+        """
         first, before = self.known_at is None, self.upstream
         had_outputs = before is not None and (before.run is not None or before.deleted)
         self.upstream, self.known_at = Upstream(deleted=True) if had_outputs else None, at
@@ -80,13 +81,16 @@ class Upstreams:
         self._followed: dict[Key, frozenset[Key]] = {}
 
     def of(self, job: Job) -> tuple[Mapping[str, Upstream | None], datetime | None]:
-        """Return what is known of the MLJobs whose outputs an MLJob takes.
+        """Return the known facts about the MLJobs whose outputs an MLJob takes.
 
         Returns:
-            The MLJobs by name, as :func:`.upstream.dependencies` takes them, and since when the
-            oldest information about the MLJobs that the MLJob itself names is known.
+            The MLJobs by name, as :func:`.upstream.dependencies` takes them, and the time of the
+            oldest information about the MLJobs that the MLJob itself names. The time is None if
+            nothing is known about them.
         """
         names = upstream_names(job.spec)
+        if not names:
+            return {}, None
         found: dict[str, Upstream | None] = {}
         pending, times = deque(names), []
         while pending and len(found) <= MAX_SEARCHED:
@@ -102,9 +106,10 @@ class Upstreams:
         return found, min(times, default=None)
 
     async def read(self, key: Key, names: Iterable[str]) -> None:
-        """Read the MLJobs for which an MLJob waits, unless they were read lately.
+        """Read the MLJobs for which an MLJob waits. An MLJob that was read or observed within
+        ``READ_AGAIN_AFTER`` is not read again.
 
-        The MLJob is registered before the read, so that it misses no change after the read.
+        The waiting MLJob is registered before the read, so that no change after the read is missed.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -132,7 +137,9 @@ class Upstreams:
         known.known_at = now
 
     def follow(self, key: Key, names: Iterable[str]) -> None:
-        """Set the MLJobs for which an MLJob waits. ``names`` is empty if it waits for none."""
+        """Set the MLJobs for which an MLJob waits. ``names`` is empty if it waits for no other
+        MLJob.
+        """
         self._follow(key, frozenset((key[0], name) for name in names))
 
     def observe(self, job: Job) -> list[Key]:
@@ -153,7 +160,7 @@ class Upstreams:
 
     @property
     def awaited(self) -> Collection[Key]:
-        """The MLJobs for which others wait."""
+        """The MLJobs for which other MLJobs wait."""
         return self._known.keys()
 
     def _follow(self, key: Key, upstreams: frozenset[Key]) -> None:

@@ -1,7 +1,7 @@
 """Reports the runs that are missing in an Airflow to the MLJobs that they concern.
 
-One run that is missing was deleted. If many runs are missing at once, something has happened to the
-Airflow, such as a restored backup (:mod:`...core.run.vanishing`).
+A single missing run counts as deleted. If many runs are missing at once, something has happened to
+the Airflow, such as a restored backup (:mod:`...core.run.vanishing`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class VanishedRuns:
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
     def wants_relist(self, airflow: str) -> bool:
-        """Whether a relist is needed soon.
+        """Return whether a relist is needed soon.
 
         If a run is missing, a relist has to show whether other runs are missing too.
         """

@@ -56,7 +56,8 @@ class WorkerState:
 
     Attributes:
         takeover_state: Called with a version of the MLJob. Returns the transient state if another
-            process has begun the attempt in this version, and None if this process has begun it.
+            process has begun the attempt in this version, and None if this process has begun the
+            attempt.
         tracked: The MLJob with its observed run; None: the MLJob was not read yet.
         state: The state at the end of the last step; None: no step has ended since ``begin``.
         inbox: The input since the last step.
@@ -66,8 +67,8 @@ class WorkerState:
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
         woken_at: Since when an input has waited for a stored status, in the event loop's seconds.
-            None: none does.
-        task: The task that takes the steps. None if no step is being taken.
+            None: no input waits.
+        task: The task that runs the steps. None if no step is running.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
         refining_since: Since when a patch that only makes values more exact has been waiting; None:
@@ -126,8 +127,8 @@ class WorkerState:
         return state
 
     def rest(self) -> None:
-        """Keep only what an MLJob needs that is silent, and that in little memory. The next step
-        makes everything else again.
+        """Save memory while the MLJob is silent. Keep the MLJob in a compact form, and drop the
+        data that the next step can make again. A worker whose step is running stays as it is.
         """
         if self.task is None:
             self.state, self.run_tasks = None, RunTasks()
@@ -138,7 +139,7 @@ class WorkerState:
         """Start to track an MLJob, or an attempt that another process has begun.
 
         The inbox is kept, because facts about the MLJob or the attempt may have arrived already. A
-        status patch that is being sent is about what was tracked before.
+        status patch that is being sent belongs to the MLJob or the attempt that was tracked before.
         """
         self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None
@@ -165,15 +166,15 @@ class WorkerState:
             self.begin(job, transient)
 
     def drop_outdated_run(self, before: Job) -> None:
-        """Drop the observed run if the end of the run has been written since ``before``, the version
-        for which a write failed. Either another process has written the end, or this write has
-        written it and only its answer was lost.
+        """Drop the observed run if the end of the run has been written since ``before``, the
+        version for which a write failed. Either another process has written the end, or the failed
+        write has stored the end and only its answer was lost.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
             self._begin_after_end(self.job)
 
     def _begin_after_end(self, job: Job) -> None:
-        """Track an MLJob whose run's end another process has written.
+        """Track an MLJob after another process has written the end of its run.
 
         The answers of Airflow in the inbox are dropped, because they may be from before the end. If
         somebody has cleared the run since, the change feed or the next relist shows it.
@@ -217,10 +218,11 @@ class WorkerState:
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """Take a snapshot of the run if it says nothing new, so that it needs no step. Return
+        """Take a snapshot of the run without a step, if the snapshot says nothing new. Return
         whether the worker has taken the snapshot.
 
-        A worker that is about to take a step, or is taking one, takes no snapshot in this way.
+        The result is also False if a step is due or running, if the MLJob is finished, if the
+        snapshot is about another run, or if the state was not classified since the last change.
         """
         tracked, state = self.tracked, self.state
         if tracked is None or state is None or self.needs_step or self.task is not None or self.finished:
@@ -283,8 +285,8 @@ class WorkerState:
             done()
 
     def forget(self) -> None:
-        """Drop the inbox, cancel the timer, and call all callbacks, because no MLJob needs the
-        input.
+        """Drop the facts and snapshots of the inbox, cancel the timer, and call all callbacks,
+        because no MLJob needs the input.
         """
         self.unstored += self.done
         self.done = []

@@ -1,7 +1,7 @@
-"""The workers of all MLJobs. Each MLJob that is not finished has one worker, which takes one step
-at a time.
+"""The workers of all MLJobs. Each MLJob that is not finished has one worker, which runs one step at
+a time.
 
-A worker takes a step when it is woken, and when the next step is due without input. Input that
+A worker runs a step when it is woken, and when the next step is due without input. Input that
 arrives during a step waits in the worker's inbox, and the next step takes the whole inbox.
 """
 
@@ -29,9 +29,9 @@ log = redacted_logger(__name__)
 T = TypeVar("T")
 
 MAX_AWAKE = 200
-"""The number of MLJobs that are kept in the form that a step needs. The others keep what they need
-while they are silent (:meth:`.WorkerState.rest`), which takes an eighth of the memory. A step of an
-MLJob at rest takes a third of a millisecond longer.
+"""The number of MLJobs that are kept in memory in the form that a step needs. The other MLJobs are
+kept in a compact form (:meth:`.WorkerState.rest`), which takes an eighth of the memory. A step that
+starts from the compact form takes a third of a millisecond longer.
 """
 MAX_STARTS = 20
 """The number of workers that start a step in one round of the event loop. A step may take a
@@ -39,9 +39,9 @@ millisecond before it waits for something. After a start of the operator, or a b
 thousands of workers are due at once, and the renewal of the Lease must not wait for all of them.
 """
 LAST_STEPS = 1.0
-"""The longest time in seconds for the steps that are being taken when the process is told to end.
-Most take milliseconds. Another replica waits for them, and may act within 2 seconds. It does again
-what a step has not completed.
+"""The longest time in seconds for the steps that are running when the process is told to end. Most
+steps take milliseconds. Another replica waits for these steps, and may act within 2 seconds. The
+other replica repeats the work that a step has not completed.
 """
 
 
@@ -49,7 +49,7 @@ class Workers:
     """Starts the steps of all MLJobs. All methods run in the event loop's thread.
 
     Args:
-        steps: Takes one step for a worker.
+        steps: Runs one step of a worker.
         confs: Knows the redaction of secret values, for log lines.
         takeover_state: Returns the transient state for an MLJob whose attempt another process has
             begun, or None if this process has begun the attempt.
@@ -87,7 +87,7 @@ class Workers:
 
     @contextmanager
     def hold_steps(self) -> Iterator[None]:
-        """Let no worker take a step within this context.
+        """Let no worker start a step within this context.
 
         After its start, the operator lists the MLJobs within this context. Until the list is
         complete, the number of active runs is not known, so no MLJob may be admitted.
@@ -113,7 +113,7 @@ class Workers:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks that take steps at the moment, or wake MLJobs."""
+        """The asyncio tasks that run steps or wake MLJobs at the moment."""
         return [*self._steps_under_way(), *self._paced.tasks]
 
     def get(self, key: Key) -> WorkerState | None:
@@ -128,8 +128,8 @@ class Workers:
         return worker
 
     def remove(self, key: Key) -> None:
-        """Remove the worker of a deleted MLJob. If the worker takes a step, the end of the step
-        removes it.
+        """Remove the worker of a deleted MLJob. If a step of the worker is running, the worker is
+        removed at the end of the step.
         """
         worker = self._states[key]
         worker.forget()
@@ -144,16 +144,21 @@ class Workers:
         self._awake.pop(key, None)
 
     def expire(self, seconds: float, job: Job) -> None:
-        """Wake the worker of a finished MLJob after this many seconds, unless this is planned."""
+        """Wake the worker of a finished MLJob after this many seconds, unless a timer was set for
+        this version of the MLJob or a later version.
+        """
         if not self._expiries.covers(job):
             self._expiries.begin(seconds, job)
 
     def end_expiry(self, key: Key, uid: str) -> None:
-        """Forget the end of the time to live of a deleted MLJob."""
+        """Cancel the timer for the time to live of a deleted MLJob."""
         self._expiries.end(key, uid)
 
     def wake(self, key: Key) -> None:
-        """Make the worker of an MLJob take a step now, or after the current step."""
+        """Make the worker of an MLJob run a step now, or after the current step. A finished MLJob
+        whose time to live has a timer gets a new worker. For any other MLJob without a worker,
+        nothing happens.
+        """
         if self._closing:
             return
         worker = self.get_or_add(key) if self._expiries.end(key) else self._states.get(key)
@@ -169,7 +174,7 @@ class Workers:
             self._start(key, worker)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
-        """Start the steps of a worker, in this round of the event loop or in one of the next."""
+        """Start the steps of a worker, in this round of the event loop or in a later round."""
         if self._starts == 0:
             asyncio.get_running_loop().call_soon(self._next_round)
         if self._starts >= MAX_STARTS:
@@ -195,7 +200,9 @@ class Workers:
             self.wake(key)
 
     def retry_paced(self, keys: Iterable[Key]) -> None:
-        """Do the same for MLJobs that may be many, in batches (:mod:`.paced_wake`)."""
+        """Tell the workers of many MLJobs to retry refused submissions, in batches
+        (:mod:`.paced_wake`).
+        """
         if not self._closing:
             self._paced.wake(keys)
 
@@ -230,7 +237,9 @@ class Workers:
         return answers
 
     def _keep_awake(self, key: Key) -> None:
-        """Let the MLJob rest that was asked for the longest ago, instead of this one."""
+        """Keep this MLJob in the form that a step needs. If more than ``MAX_AWAKE`` MLJobs are in
+        this form, change the MLJob that was not used for the longest time to the compact form.
+        """
         self._awake.pop(key, None)
         self._awake[key] = None
         if len(self._awake) > MAX_AWAKE:
@@ -250,7 +259,9 @@ class Workers:
                 worker.timer.cancel()
 
     async def close(self) -> None:
-        """Start no more steps, and wait for the steps that are being taken (``LAST_STEPS``)."""
+        """Start no more steps, wait for the running steps for up to ``LAST_STEPS`` seconds, and
+        cancel the steps that take longer.
+        """
         self.stop()
         if under_way := self._steps_under_way():
             _, late = await asyncio.wait(under_way, timeout=LAST_STEPS)
@@ -261,8 +272,8 @@ class Workers:
         return [worker.task for worker in self._states.values() if worker.task is not None]
 
     async def _measured(self, key: Key, worker: WorkerState) -> float | None:
-        """Take a step, and measure how long its input has waited for a stored status. An input whose
-        status waits for its turn among all writes goes on waiting.
+        """Run a step, and measure how long its input has waited for a stored status. If the status
+        waits for its turn among all writes, or the step fails, the measurement goes on.
         """
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)
@@ -273,7 +284,7 @@ class Workers:
         return until
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
-        """Take steps for an MLJob until no input has arrived during the last step."""
+        """Run steps for an MLJob until no input has arrived during the last step."""
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:

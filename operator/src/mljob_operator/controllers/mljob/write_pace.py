@@ -1,13 +1,13 @@
-"""Decides how many writes may be under way at once, by the API server's own answers.
+"""Decides from the API server's answers how many writes may be under way at once.
 
-An API server that gets more writes than it can handle lets all of them wait. Writes that wait there
-have no priority any more, and can't be merged with later writes. So the operator sends as many
-writes as keep the API server busy, and lets the others wait in its own queue
+An API server that gets more writes than it can handle lets all of them wait. Writes that wait in
+the API server have no priority any more, and can't be merged with later writes. So the operator
+sends as many writes as keep the API server busy, and lets the other writes wait in its own queue
 (:mod:`.write_queue`).
 
 Source: TCP Vegas (Brakmo and Peterson, 1995). If answers take longer than the fastest answer, the
 difference is the time that writes wait in the API server. The number of writes is changed until a
-few of them wait there.
+few of them wait in the API server.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from __future__ import annotations
 LEAST, MOST = 12.0, 64.0
 """The bounds of the number of writes under way. The client has 64 connections."""
 FEW, MANY = 4.0, 12.0
-"""How many writes should wait in the API server: fewer leave it idle, more serve nobody."""
+"""The intended range of the number of writes that wait in the API server. With fewer waiting
+writes, the API server may be idle. With more, each write only waits longer.
+"""
 FASTEST_COUNTS = 30.0
-"""For how many seconds the fastest answer counts. It depends on the size of the objects, and on the
-load that other clients cause. To measure it again, the limit then begins with ``LEAST``, so that
-nothing waits in the API server. It grows back within a second.
+"""The seconds after which the fastest answer is measured again, because it depends on the size of
+the objects and on the load from other clients. For the measurement, the limit goes back to
+``LEAST``, so that no write waits in the API server. The limit grows back within a second.
 """
 
 
@@ -35,11 +37,11 @@ class WritePace:
 
     @property
     def limit(self) -> int:
-        """How many writes may be under way."""
+        """The maximum number of writes under way."""
         return int(self._limit)
 
     def answered(self, seconds: float, now: float) -> None:
-        """Learn from the duration of a write that the API server has answered."""
+        """Adjust the limit to the duration of a write that the API server has answered."""
         if now >= self._fastest_until:
             self._fastest, self._fastest_until = float("inf"), now + FASTEST_COUNTS
             self._limit = LEAST
@@ -52,11 +54,11 @@ class WritePace:
             self._limit = max(LEAST, self._limit - 1 / self._limit)
 
     def refused(self, retry_after: float, now: float) -> None:
-        """Learn that the API server was too busy for a write, or did not answer.
+        """Halve the limit, because the API server was too busy for a write or did not answer.
 
         Args:
             retry_after: The seconds for which the API server asks for a pause (``Retry-After``). 0
-                if it asks for none.
+                if the API server asks for no pause.
             now: The current time.
         """
         self._limit = max(LEAST, self._limit / 2)

@@ -1,8 +1,9 @@
-"""The queue of all writes about MLJobs: the writes that are worth most are sent first.
+"""The priority queue of all writes about MLJobs.
 
-While the API server keeps up, each write is sent at once. Otherwise the writes wait here. A start or
-a report of progress is not made before its turn: the MLJob is woken then, and writes whatever is the
-case by that time. So what waits for the same MLJob becomes one write.
+While the API server keeps up, each write is sent at once. Otherwise the writes wait here. If no
+further action depends on a status, the status is not made before its turn. The MLJob is woken at
+its turn, and writes its status as it is by then. So all waiting changes of one MLJob become one
+write.
 """
 
 from __future__ import annotations
@@ -19,29 +20,31 @@ from .write_pace import WritePace
 T = TypeVar("T")
 
 LONGEST_WAITING_EVERY = 8
-"""Of so many writes, one is the write that has waited longest, whatever it is worth. So nothing
-waits forever.
+"""One in this many turns goes to the write that has waited longest, whatever its priority is. So no
+write waits forever.
 """
 
 TURN_SECONDS = 0.5
-"""After so many seconds, an MLJob that was woken and does not write loses its turn. Its step may wait
-for Airflow, and other MLJobs must not wait for that.
+"""The seconds after which an MLJob that was woken and has not written loses its turn. Its step may
+wait for Airflow, and the writes of other MLJobs must not wait for Airflow.
 """
 
 
 class Worth(IntEnum):
-    """What a write is worth. Lower numbers come first.
+    """The priority of a write. Lower numbers come first, but one in ``LONGEST_WAITING_EVERY`` turns
+    goes to the write that has waited longest.
 
     Attributes:
-        CANCELLATION: Cancels a run, or lets a deletion through.
+        CANCELLATION: Announces or reports a cancellation, or lets a deletion through.
         END: Says how an MLJob, or an attempt, has ended.
         SUBMISSION: Goes before the submission of a run.
-        FIRST: Is the first write about an MLJob. It comes after the others, so that a burst of new
-            MLJobs is submitted one by one, and not only after the last MLJob has had its first
-            write.
+        FIRST: Adds the finalizer to an MLJob. This write comes after the submissions, so that a
+            burst of new MLJobs is submitted one by one, and not only after the last MLJob has its
+            finalizer.
         START: Changes the phase.
-        RELEASE: Removes what a finished MLJob does not need any more.
-        PROGRESS: Says anything else.
+        RELEASE: Removes the finalizer of a finished MLJob, or deletes the MLJob after its time to
+            live.
+        PROGRESS: Changes anything else in a status.
         EVENT: Records a Kubernetes Event.
     """
 
@@ -56,8 +59,8 @@ class Worth(IntEnum):
 
 
 class WriteQueue:
-    """The writes that are under way, and those that wait. All methods run in the event loop's
-    thread.
+    """The queue of the writes that wait, and the number of writes under way. All methods run in the
+    event loop's thread.
     """
 
     def __init__(self) -> None:
@@ -75,19 +78,20 @@ class WriteQueue:
         return any(self._waiting.values())
 
     def waiting(self, worth: Worth) -> int:
-        """Return how many writes of this worth wait."""
+        """Return how many writes of this priority wait."""
         return len(self._waiting[worth])
 
     def numbers(self) -> dict[str, int]:
-        """Return how many writes of each worth wait, by the name of the worth in lower case."""
+        """Return how many writes of each priority wait, by the name of the priority in lower case."""
         return {worth.name.lower(): len(waiting) for worth, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, worth: Worth, wake: Callable[[], None]) -> bool:
-        """Return whether an MLJob may write now. If so, its next :meth:`send` does not wait.
+        """Return whether an MLJob may write now. If the result is True, the MLJob's next
+        :meth:`send` does not wait.
 
-        If not, the MLJob takes its place in the queue, and ``wake`` is called when it has its turn.
-        A call with another worth changes the place. After each step of an MLJob, the caller calls
-        :meth:`end_turn`.
+        If the result is False, the MLJob takes a place in the queue, and ``wake`` is called when
+        the MLJob has its turn. A call with another priority changes the place. After each step of
+        an MLJob, the caller calls :meth:`end_turn`.
         """
         if key in self._turns:
             return True
@@ -120,12 +124,12 @@ class WriteQueue:
         self._expiry = loop.call_at(next_at, self._end_expired_turns) if next_at is not None else None
 
     def end_turn(self, key: Key) -> None:
-        """Give an unused turn back."""
+        """Give back the turn of an MLJob that has not used the turn."""
         if self._turns.pop(key, None) is not None:
             self._end_write()
 
     def leave(self, key: Key) -> None:
-        """Give up the place of an MLJob that has nothing to write."""
+        """Remove an MLJob from the queue."""
         for waiting in self._waiting.values():
             waiting.pop(key, None)
 
@@ -133,17 +137,18 @@ class WriteQueue:
         """Send a write when it has its turn, and return the answer.
 
         Args:
-            worth: What the write is worth.
+            worth: The priority of the write.
             request: Sends the write.
-            key: The MLJob, if it may have its turn already.
+            key: The MLJob whose turn (:meth:`has_turn`) the write uses, if the MLJob has one. None
+                if the write always waits for a turn of its own.
 
         Raises:
             StoreError: The error of the write.
         """
         if key is None or self._turns.pop(key, None) is None:
             if key is not None:
-                # An MLJob has one place. A turn from its other place would be of no use to it while
-                # it waits here.
+                # An MLJob has one place. While the MLJob waits here, it could not use a turn that
+                # it gets through another place.
                 self.leave(key)
             await self._turn(worth)
         clock = asyncio.get_running_loop().time
@@ -210,7 +215,9 @@ class WriteQueue:
         self._give_turns()
 
     def _next(self) -> Worth:
-        """Return the worth of the next write. Within a worth, the longest waiting write is next."""
+        """Return the priority of the next write. Within a priority, the longest waiting write is
+        next.
+        """
         present = [worth for worth, waiting in self._waiting.items() if waiting]
         if self._grants % LONGEST_WAITING_EVERY == 0:
             return min(present, key=lambda worth: next(iter(self._waiting[worth].values()))[0])

@@ -26,12 +26,13 @@ MAX_LABELS = 10
 EVERYBODY = AccessRule()
 """The rule that lets every namespace run every DAG."""
 MONITORING_DAGS = ("mljob_monitor", "mljob_monitor_bottlenecks")
-"""The monitoring DAGs. They read the runs of all tenants, so an access rule lets MLJobs run them only
-if it has their id itself and not a pattern.
+"""The monitoring DAGs. These DAGs read the runs of all tenants, so an access rule lets MLJobs run
+such a DAG only if the rule names the DAG by its full id and not by a pattern.
 """
 OUR_DAGS = ("mljob_cancel", *MONITORING_DAGS)
 """The DAGs that come with the Airflow provider. These DAGs act on runs of all tenants, so no tenant
-may trigger them.
+may trigger them. Monitoring DAGs are an exception if an access rule has their full id
+(``MONITORING_DAGS``).
 """
 
 
@@ -69,7 +70,7 @@ def matches(globs: Iterable[str], dag_id: str) -> bool:
 
 
 def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> int | None:
-    """Return the index of the first rule that lets a namespace run a DAG, or None if none does."""
+    """Return the index of the first rule that lets a namespace run a DAG, or None if no rule does."""
     for index, rule in enumerate(rules):
         if selects(rule.namespace_selector, namespace) and matches(rule.dags, dag_id):
             return index

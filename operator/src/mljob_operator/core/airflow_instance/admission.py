@@ -215,8 +215,8 @@ class _PriorityQueue:
 
     A namespace that is new in the queue comes after the namespaces that wait already, and before
     the namespace whose MLJob was admitted last. After the admission of an MLJob, its namespace goes
-    to the end. Before the first admission, namespaces are ordered by their oldest MLJobs, so that
-    every process begins with the same order.
+    to the end. Namespaces that entered the queue between the same two admissions are ordered by
+    their oldest MLJobs, so that every process begins with the same order.
     """
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from .admission import Limits, Reservation
 from .instance import Instance
 
 NO_AIRFLOW = "-"
-"""Stands for the default Airflow if there is no default. No AirflowInstance can have this name."""
+"""The name that stands for a missing default Airflow. No AirflowInstance can have this name."""
 
 
 AIRFLOW_GONE = "AirflowInstanceNotFound"
@@ -34,7 +34,8 @@ class Blocker:
     Attributes:
         reason: The reason in the status, in one CamelCase word.
         message: The cause, and what to do about it.
-        stalls: Whether waiting doesn't help, because somebody has to change something.
+        stalls: Whether the condition Stalled is True, because somebody has to change something
+            before the run can start.
     """
 
     reason: str
@@ -117,7 +118,7 @@ class AirflowCatalog:
     def is_reserved(self, airflow: str, dag_id: str) -> bool:
         """Return whether a DAG is reserved for the platform in an Airflow.
 
-        A monitoring DAG is not if the MLJob's access rule has its id itself.
+        A monitoring DAG is not reserved if the MLJob's access rule names the DAG by its full id.
         """
         if not matches(self.reserved, dag_id):
             return False
@@ -127,8 +128,8 @@ class AirflowCatalog:
         return index is None or dag_id not in self.access(airflow)[index].dags
 
     def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
-        """Return the credentials of the MLJob's access rule, or None if the MLJob uses the
-        credentials of the Airflow.
+        """Return the credentials of the MLJob's access rule. Return None if the MLJob uses the
+        credentials of the Airflow, or if no access rule applies.
         """
         index = self.rule(airflow, dag_id)
         return self.access(airflow)[index].credentials if index is not None else None
@@ -163,8 +164,8 @@ def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker 
 
 
 def find_refusal(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Return the reason why the MLJob's namespace may see nothing of a DAG in an Airflow, or None if
-    it may (:meth:`AirflowCatalog.may_run`).
+    """Return the reason why the status of the MLJob may show no facts about a DAG in an Airflow.
+    Return None if the status may show such facts (:meth:`AirflowCatalog.may_run`).
     """
     if airflow != SETTINGS_AIRFLOW and airflow not in catalog.instances:
         return Blocker(AIRFLOW_GONE, f"AirflowInstance {airflow!r} of the run does not exist.")

@@ -115,6 +115,8 @@ class Login:
     source: str = "the Secret that the operator's settings name"
 
     def secrets(self) -> Iterator[str]:
-        """Yield all values that must not appear in a log."""
+        """Yield the secret values in these credentials, which must not appear in a log. The token
+        in the file ``token_file`` is not among them.
+        """
         held = [self.password, self.token, self.oauth2.client_secret if self.oauth2 else None]
         yield from (value.get_secret_value() for value in (*held, *(value for _, value in self.headers)) if value)

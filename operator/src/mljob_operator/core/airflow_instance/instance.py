@@ -33,7 +33,7 @@ URL.
 
 @frozen
 class Instance:
-    """One AirflowInstance.
+    """An AirflowInstance, read from the object in the Kubernetes API.
 
     Attributes:
         annotated: Whether the object is annotated as the default.
@@ -70,12 +70,14 @@ class Instance:
         return self.spec.ui_url or self.spec.url
 
     def newer_than(self, other: Instance | None) -> bool:
-        """Return whether this is a later version of the object than ``other``."""
+        """Return whether this is a later version of the object than ``other``. The result is also
+        True if ``other`` is None or has another uid.
+        """
         return other is None or self.uid != other.uid or int(self.resource_version) > int(other.resource_version)
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Instance:
-        """Read an object as the API server sends it.
+        """Return the AirflowInstance in an object, as the API server sends the object.
 
         Reading doesn't fail. ``problem`` names the invalid fields of the spec. Invalid fields of
         the status count as absent.
@@ -117,8 +119,9 @@ def _timestamp(instance: Instance) -> float:
 
 
 def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
-    """Return whether requests to a URL leave the cluster without TLS. The host in the URL shows
-    whether a request leaves the cluster.
+    """Return whether requests to a URL leave the cluster without TLS. The host in the URL decides
+    whether a request leaves the cluster. A URL that can't be parsed counts as leading out of the
+    cluster.
 
     Requests to loopback addresses and to names of Services stay inside the cluster. For example, a
     Service ``airflow`` has the names ``airflow``, ``airflow.<namespace>`` if the namespace exists,

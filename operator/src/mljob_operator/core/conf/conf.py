@@ -61,7 +61,7 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
 
     Later sources override earlier ones, and ``own`` overrides all of them. In a ConfigMap or
     Secret, the value of a key that ends in ``.json`` is a JSON object, whose fields become keys of
-    the conf.
+    the conf. The other keys of the same source override these fields.
 
     Raises:
         ValueError: The value of a ``.json`` key is not a JSON object, or the object exceeds the
@@ -115,9 +115,9 @@ def secrets(sources: Iterable[Source]) -> set[str]:
 def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
     """Return the texts of a run's conf that may have come from a Secret.
 
-    A key of the conf is public if ``own``, a ConfigMap or an output has the same value for it. The values of
-    all other keys are returned. So the result is right even if a Secret was changed or deleted
-    after the run was submitted.
+    A key of the conf is public if the merge of the ConfigMaps, the outputs and ``own`` has the same
+    value for the key. The texts in the values of all other keys are returned. So the result is
+    right even if a Secret was changed or deleted after the run was submitted.
 
     Args:
         conf: The conf of the run, as Airflow has it.
@@ -137,7 +137,8 @@ def unknown_keys(
     conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
 ) -> list[str]:
     """Return the keys of a conf that the DAG does not declare as params, each as ``<field>.<key>:
-    <reason>``. The result is empty for a DAG without params, which may read any key.
+    <reason>``. If there are more than ``MAX_UNKNOWN`` such keys, the last entry says how many more
+    there are. The result is empty for a DAG without params, which may read any key.
 
     Args:
         conf: The conf to submit.

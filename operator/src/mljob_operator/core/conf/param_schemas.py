@@ -45,8 +45,9 @@ class Checks:
         self._work = 0
 
     def problem(self, value: Any, schema: Any) -> jsonschema.ValidationError | None:
-        """Return the error in a param's value. Return None if the value is right, or if only
-        Airflow checks it.
+        """Return the error in a param's value. Return None if the value is valid, or if the
+        operator leaves the check to Airflow. The operator leaves the check to Airflow if the schema
+        is invalid, has a keyword that the operator doesn't check, or exceeds the work limit.
         """
         if not isinstance(schema, dict) or not schema:
             return None

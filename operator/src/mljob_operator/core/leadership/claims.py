@@ -25,11 +25,11 @@ _Name = Annotated[str, Field(max_length=2048)]
 
 
 class Claims(BaseModel):
-    """What one operator manages.
+    """The claims of one operator: the MLJobs, the dag run ids and the consumer group that it uses.
 
     Attributes:
         selector: Selects the MLJobs of the operator.
-        namespaces: The namespaces of the operator. If there are none, all namespaces.
+        namespaces: The namespaces whose MLJobs the operator manages. Empty for all namespaces.
         run_id_prefix: The first part of the operator's dag run ids.
         brokers: The brokers of the operator's events. None if the operator reads no events.
         group_id: The operator's consumer group.
@@ -49,7 +49,9 @@ class Claims(BaseModel):
 
     @classmethod
     def of_annotation(cls, text: str) -> Claims | None:
-        """Return the claims in an annotation, or None if the text holds no claims."""
+        """Return the claims in an annotation, or None if the text is too long or holds no valid
+        claims.
+        """
         if len(text) > MAX_ANNOTATION:
             return None
         try:
@@ -58,8 +60,9 @@ class Claims(BaseModel):
             return None
 
     def conflict(self, other: Claims) -> str | None:
-        """Return why another operator must not run beside this one, as the end of a sentence with
-        the way out. Return None if both may run.
+        """Return why this operator must not run beside an operator with the claims ``other``. The
+        text is the end of a sentence, and says what to change. Return None if both operators may
+        run.
         """
         if self._share_namespaces(other):
             if may_overlap(self.selector, other.selector):

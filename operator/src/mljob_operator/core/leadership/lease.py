@@ -1,4 +1,4 @@
-"""A version of a Lease, and how long its holder may go on.
+"""A version of a Lease, and how long its holder may act.
 
 The times in a Lease come from the clocks of other machines, so they are not used. A process measures
 on its own monotonic clock how long it has known the same version of a Lease. A holder that renews
@@ -43,19 +43,23 @@ class Lease:
 
 
 class Observation:
-    """How long a process has known the same version of a Lease."""
+    """The newest version of a Lease that a process knows, and the time at which the process first
+    read this version.
+    """
 
     def __init__(self) -> None:
         self._lease: Lease | None = None
         self._since = 0.0
         self.renewed = False
-        """Whether the holder has renewed the Lease since the process knows the Lease."""
+        """Whether the newest version has the same holder as the version before it, so that the
+        holder has renewed the Lease.
+        """
 
     def update(self, lease: Lease | None, now: float) -> None:
-        """Take over the version that a request has returned.
+        """Record the version of the Lease that a request has returned.
 
         Args:
-            lease: The version, or None if there is no such Lease.
+            lease: The version, or None if there is no such Lease. None changes nothing.
             now: The time of the answer, in seconds of a monotonic clock.
         """
         if lease is None:

@@ -2,10 +2,13 @@
 
 - :mod:`.job`: the object in the Kubernetes API.
 - :mod:`.spec`: the spec of the object, and the hash of the spec.
+- :mod:`.stored_status`: the status of the object.
+- :mod:`.packing`: compresses the spec and the status of MLJobs that wait.
+- :mod:`.finished`: the annotation that records how the MLJob ended.
 - :mod:`.identity`: the dag run ids of an MLJob.
 - :mod:`.capabilities`: what Airflow can do with a single run, and what Airflow can do with a
   backfill.
-- :mod:`.outstanding`: what the MLJob still asks of the operator.
+- :mod:`.outstanding`: whether the operator still has to act for the MLJob.
 - :mod:`.retry_request`: the retries that users request.
 - :mod:`.upstream`: the MLJobs whose outputs the MLJob takes.
 - :mod:`.cycle`: the MLJobs that wait for each other.
@@ -14,6 +17,8 @@
 - :mod:`.transient_state`: what this process has tried for an MLJob, and what failed.
 - :mod:`.remembered`: what a stored status says about the run.
 - :mod:`.tracked`: everything that this process knows of an MLJob, as one value.
+- :mod:`.timeline`, :mod:`.attempt_trace`, :mod:`.job_labels`: the times and properties of an MLJob
+  for metrics and traces.
 
 In each round of the reconciler, :func:`.state.classify` builds one :class:`.state.State` from
 :class:`.inputs.Inputs`. Decisions and the status read this state. Each part of a state has its own

@@ -37,8 +37,8 @@ def is_hot(state: State, now: datetime) -> bool:
 
 
 def expects_change(state: State) -> bool:
-    """Return whether what is known of the run makes a change without an event likely: the run is
-    being cancelled, its tasks are not all known, or all of them have ended.
+    """Return whether a change of the run without an event is likely: the run is being cancelled,
+    the operator doesn't know all tasks of the run, or all known tasks have ended.
     """
     if not state.current.active:
         return False
@@ -57,7 +57,7 @@ def last_event_at(state: State) -> datetime | None:
 
 
 def has_recent_event(at: datetime, now: datetime) -> bool:
-    """Return whether an event of a run in a backfill was read so recently, ``at``, that further
-    changes of the backfill are expected.
+    """Return whether further changes of a backfill are expected, because the last event of its runs
+    is recent. ``at`` is the time when the operator read this event.
     """
     return now - at < CHANGE_FOLLOWS_WITHIN

@@ -1,8 +1,9 @@
-"""One attempt of an MLJob as a trace of OpenTelemetry: from the time when the attempt was due to the
-stored verdict.
+"""One attempt of an MLJob as an OpenTelemetry trace. The trace begins when the attempt was due, and
+ends when the status with the result of the attempt was stored.
 
-The ids of the trace and of its spans follow from the run's id and the number of the attempt. So
-nothing has to be stored while the run goes on, and whoever knows the run finds its trace.
+The ids of the trace and of its spans are computed from the run's id and the number of the attempt.
+So the operator stores nothing while the run is in progress, and a reader can compute the trace id
+from the status.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ class AttemptTrace:
     Attributes:
         run_id: The id of the attempt's dag run.
         number: The number of the attempt.
-        whole: From the time when the attempt was due to the stored verdict.
-        parts: The stages ``submission``, ``queue``, ``run`` and ``verdict``. A stage that was left
-            out is missing.
+        whole: The time from when the attempt was due until the status with its result was stored.
+        parts: The stages ``submission``, ``queue``, ``run`` and ``verdict`` by name. ``verdict`` is
+            the time from the end of the attempt until the status was stored. A stage that the
+            attempt did not have, or whose times are not known, has no entry.
         succeeded: Whether the attempt succeeded.
-        attributes: What the trace says about the attempt. Nothing in it may be secret.
+        attributes: The attributes of the trace's spans, by name. They contain nothing secret.
     """
 
     run_id: str
@@ -45,11 +47,13 @@ class AttemptTrace:
 
     @property
     def trace_id(self) -> int:
-        """The id of the trace, in 128 bits: the first half of SHA-256 over ``<run id>#<attempt>``."""
+        """The id of the trace, a 128-bit integer: the first half of the SHA-256 of the text
+        ``<run id>#<attempt>``.
+        """
         return int.from_bytes(self._hash()[:16])
 
     def span_id(self, name: str) -> int:
-        """Return the id of a span, in 64 bits."""
+        """Return the id of a span, a 64-bit integer."""
         return int.from_bytes(self._hash(f"/{name}")[:8])
 
     def _hash(self, part: str = "") -> bytes:
@@ -57,12 +61,12 @@ class AttemptTrace:
 
     @classmethod
     def of(cls, job: Job, status: MLJobStatus, stored_at: datetime) -> AttemptTrace | None:
-        """Return the trace of the attempt that a status describes, or None if the attempt has not
-        ended.
+        """Return the trace of the attempt that a status describes. Return None if the attempt has
+        not ended, or if the status does not name its run.
 
         Args:
             job: The MLJob.
-            status: The status that tells the end of the attempt.
+            status: The status with the end of the attempt.
             stored_at: When the status was stored.
         """
         timeline = Timeline.of(job, status)

@@ -178,8 +178,8 @@ def ended_at(status: MLJobStatus) -> datetime | None:
 
 
 def last_end(status: MLJobStatus) -> tuple[Phase, str] | None:
-    """Return the phase and the reason with which the attempt ended that the status describes, or
-    None if it has not ended.
+    """Return the phase and the reason with which the status's attempt ended, or None if this
+    attempt has not ended.
     """
     if status.phase in TERMINAL_PHASES:
         return status.phase, status.reason or str(status.phase)
@@ -190,8 +190,9 @@ def last_end(status: MLJobStatus) -> tuple[Phase, str] | None:
 def close(
     status: MLJobStatus, phase: Phase, reason: str, message: str, at: datetime, *, failed: bool = False
 ) -> MLJobStatus:
-    """Return the status with the attempt that it describes added to the history. ``failed`` says
-    whether the attempt counts as failed for the backoff limit.
+    """Return the status with an entry for its attempt at the end of the history. The new entry
+    replaces an earlier entry with the same number. Only the last ``MAX_HISTORY`` entries are kept.
+    ``failed`` says whether the attempt counts as failed for the backoff limit.
     """
     number = status.attempts or 1
     entry = AttemptStatus(
@@ -211,7 +212,10 @@ def close(
 
 
 def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
-    """Return the status that announces an attempt, before the run of the attempt is submitted."""
+    """Return the status that announces an attempt, before the run of the attempt is submitted. If
+    the status describes an earlier attempt that is not in the history yet, that attempt is added to
+    the history.
+    """
     finished = status.phase in TERMINAL_PHASES
     if not finished and not closed(status) and status.attempts is not None and attempt.number > status.attempts:
         why = "The spec changed before the run was submitted."

@@ -18,8 +18,8 @@ from .spec_change import SpecChange
 class CancelReason(StrEnum):
     """The reason why a run is cancelled. The value is the reason in the status, which is stored
     before the cancellation begins. If several reasons apply, the first in this list counts. There
-    is one exception: if the status already has PRE_RUNNING or SPEC_CHANGED, DEADLINE does not
-    replace PRE_RUNNING, and SUSPEND does not replace SPEC_CHANGED.
+    are two exceptions. If the stored status already has PRE_RUNNING, DEADLINE does not replace this
+    reason. If the stored status already has SPEC_CHANGED, SUSPEND does not replace this reason.
     """
 
     DELETED = "Cancelling"
@@ -39,15 +39,16 @@ class Cancellation:
 
     Attributes:
         reason: Why the run must not start or continue, or None if it may.
-        announced: The reason in the stored status, or None if that is no reason of a cancellation.
-            The cancellation continues even if its cause disappears, because a partly cancelled run
-            can't continue.
+        announced: The reason of the cancellation in the stored status, or None if the stored status
+            announces no cancellation. The cancellation continues even if its cause disappears,
+            because a partly cancelled run can't continue.
         pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
             exists in Airflow can be paused, and later resumed.
         by_dag: Whether the cancellation DAG cancels the run. This DAG cancels single runs only; the
             runs of a backfill are cancelled through Airflow's REST API.
-        asked_in_vain: Whether this process has asked Airflow to cancel the run without success: the
-            run was still there afterwards, Airflow did not find the run, or the request failed.
+        asked_in_vain: Whether this process has tried to cancel the run without success: Airflow
+            still had the run after a request to cancel it, Airflow did not find the run, or the
+            last request failed.
     """
 
     reason: CancelReason | None

@@ -27,7 +27,8 @@ class CurrentAttempt:
         open: True if the run of the attempt is in Airflow, may be in Airflow, or is about to be
             submitted. False if the attempt is over, and before the first attempt.
         submitted: Whether Airflow has or had a run of the attempt, as far as the operator knows.
-        by_clearing: Whether the attempt clears the failed tasks of the previous attempt's run.
+        by_clearing: Whether the attempt continues the run of the previous attempt: the attempt
+            clears the failed tasks of this run, or somebody has cleared this run in Airflow.
         given_up: Whether the attempt ended without a run, as far as the operator knew at that time.
         run: The run of the attempt. Before the first attempt, the run that the first attempt would
             have.

@@ -10,8 +10,8 @@ from ..frozen import frozen
 MAX_SEARCHED = 100
 """The maximum number of MLJobs that are searched for a cycle."""
 MAX_NAMED = 3
-"""The maximum number of MLJobs of a cycle whose waiting a message describes, so that the message
-keeps its end, which says what to do.
+"""The maximum number of MLJobs that the message about a cycle describes. A longer message might be
+cut, and its end says what to do.
 """
 
 
@@ -20,8 +20,8 @@ class CycleSearch:
     """The result of a search for a cycle.
 
     Attributes:
-        members: The names of MLJobs of which each waits for the next one, and the last one for the
-            first one. Empty if no cycle was found.
+        members: The names of the MLJobs in the cycle. Each MLJob waits for the next MLJob in the
+            list, and the last MLJob waits for the first MLJob. Empty if no cycle was found.
         complete: Whether all MLJobs were searched. False if there are more than ``MAX_SEARCHED``.
     """
 
@@ -44,7 +44,7 @@ def find_cycle(name: str, names: Iterable[str], waits_for: Callable[[str], Itera
 
     Args:
         name: The name of the MLJob.
-        names: The names of the MLJobs that it waits for.
+        names: The names of the MLJobs that this MLJob waits for.
         waits_for: Returns the names of the MLJobs that another MLJob waits for.
     """
     reached_from = dict.fromkeys(names, name)

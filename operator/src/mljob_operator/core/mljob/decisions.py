@@ -62,8 +62,9 @@ LOOK_UP_EVERY = timedelta(seconds=5)
 report that a run was deleted.
 """
 CANCEL_DAG_TAKES = timedelta(seconds=60)
-"""How long the run of the cancellation DAG may take after its start. The cancellation DAG sets
-tasks failed in the order of the cancelled run's DAG, and gives teardown tasks time to run.
+"""How long after its trigger a run of the cancellation DAG may take if this run has started. The
+cancellation DAG sets tasks failed in the order of the cancelled run's DAG, and gives teardown tasks
+time to run.
 """
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
 """The time after which a cancellation through Airflow's REST API is repeated if the run has not
@@ -121,7 +122,7 @@ def handle_children(s: State) -> Action | None:
 def let_deletion_through(s: State) -> Action | None:
     """Remove the finalizer of a deleted MLJob in one of three cases: there is nothing to cancel,
     deletionPolicy is Retain, or the deadline of the deletion has passed without a successful
-    cancellation.
+    cancellation. With deletionPolicy Retain, the note of a run in progress is written first.
     """
     if not s.job.deleting:
         return None
@@ -312,7 +313,7 @@ def wait_for_the_backoff(s: State) -> Action | None:
 
 def read_upstreams(s: State) -> Action | None:
     """Read the MLJobs whose outputs the conf takes, if this process has not read them yet or has
-    waited for long.
+    last read them ``READ_AGAIN_AFTER`` ago.
     """
     at = _read_upstreams_at(s)
     return ReadUpstreams(s.start.needed.names) if s.start is not None and at is not None and s.now >= at else None

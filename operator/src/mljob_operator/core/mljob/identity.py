@@ -41,8 +41,8 @@ def pin(job: Job) -> str:
 def has_one_spec(job: Job) -> bool:
     """Return whether the spec is the one that the MLJob was created with.
 
-    The API server counts the changes of the spec in the generation, which nobody else can set. It
-    counts the deletion too.
+    The API server counts the changes of the spec in the generation, which nobody else can set. The
+    API server counts the deletion too.
     """
     return job.generation == (2 if job.deleting else 1)
 

@@ -30,8 +30,8 @@ class Inputs:
         absence_withheld: Whether the operator ignores Airflow's answer that the run does not exist,
             because too many runs are missing in that Airflow at once.
         upstreams: The MLJobs whose outputs the MLJob takes, as for :func:`.upstream.dependencies`.
-        upstreams_known_at: Since when the oldest information about them is known. None if none of
-            them was read.
+        upstreams_known_at: When the operator last learned about the MLJobs that ``spec.confFrom``
+            names: the earliest of these times. None if none of these MLJobs was read.
     """
 
     job: Job

@@ -23,7 +23,7 @@ from .stored_status import StoredStatus
 
 @frozen
 class Job:
-    """One MLJob.
+    """An MLJob, read from the object in the Kubernetes API.
 
     Attributes:
         resource_version: The version of the object. A newer version has a larger number (KEP-5504:
@@ -34,7 +34,7 @@ class Job:
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
         recorded: The status that the annotation mljob.dev/finished records, if the object has lost
-            its status. None: the object has its status, or no valid record.
+            its status. None if the object has its status or no valid record.
     """
 
     namespace: str
@@ -99,13 +99,13 @@ class Job:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None, *, prefix: str | None = None) -> Job:
-        """Read an object as the API server sends it.
+        """Return the MLJob in an object, as the API server sends the object.
 
         Args:
             body: The object.
-            earlier: An earlier version of the object, or None. What the object still has of it is
-                not read again.
-            prefix: The prefix of this operator's dag run ids. None: the annotation
+            earlier: An earlier version of the object, or None. Parts that have not changed since
+                this version are not read again.
+            prefix: The prefix of this operator's dag run ids. If None, the annotation
                 mljob.dev/finished is ignored.
         """
         meta = body["metadata"]
@@ -130,13 +130,14 @@ class Job:
         )
 
     def pack(self) -> None:
-        """Keep spec and status in little memory until they are read again."""
+        """Keep spec and status in compressed form until they are read again."""
         self.parsed.pack()
         self.stored.pack()
 
     def newer_than(self, other: Job | None) -> bool:
         """Return whether this is a later version of the object than ``other``, or a later MLJob of
-        the same name. After a patch, the watch may still deliver a version from before the patch.
+        the same name. If ``other`` is None, return True. After a patch, the watch may still deliver
+        a version from before the patch.
         """
         return other is None or int(self.resource_version) > int(other.resource_version)
 

@@ -1,4 +1,4 @@
-"""The properties of an MLJob by which metrics count MLJobs. None of them belongs to one MLJob."""
+"""The properties of an MLJob by which metrics count MLJobs. No property identifies a single MLJob."""
 
 from __future__ import annotations
 

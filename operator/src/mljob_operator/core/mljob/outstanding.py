@@ -1,4 +1,6 @@
-"""What an MLJob still asks of the operator: another attempt, or nothing."""
+"""Functions that return whether the operator still has to act for an MLJob, and whether a user has
+requested a retry.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def wants_retry(job: Job) -> bool:
 
 def is_done(job: Job) -> bool:
     """Return whether the operator has nothing left to do: the MLJob has finished, has no finalizer,
-    the status describes the current spec, and no retry is requested.
+    the status describes the current spec, and no retry is requested. If the MLJob is being deleted,
+    the last two conditions don't apply.
     """
     seen = job.status.observed_generation == job.generation and not wants_retry(job)
     return job.status.phase in TERMINAL_PHASES and not job.has_finalizer and (seen or job.deleting)

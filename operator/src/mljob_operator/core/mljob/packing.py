@@ -1,5 +1,5 @@
-"""Keeps JSON of silent MLJobs in little memory: compressed, in about a tenth of the space that it
-takes as objects of Python.
+"""Compresses the JSON of MLJobs that wait. Compressed JSON takes about a tenth of the memory of the
+same JSON as Python objects.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _FAST = 1
 
 
 def packed(value: Any) -> bytes:
-    """Return a JSON value in its packed form."""
+    """Return a JSON value as compressed bytes."""
     return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), _FAST)
 
 
 def unpacked(data: bytes) -> Any:
-    """Return the JSON value that was packed."""
+    """Return the JSON value in compressed bytes from :func:`packed`."""
     return json.loads(zlib.decompress(data))

@@ -23,8 +23,8 @@ _PLACEHOLDERS = {"dagId": "-"}
 
 
 class ParsedSpec:
-    """A spec as the operator has read it. Its value never changes; :meth:`pack` changes the form in
-    which it is kept.
+    """A spec as the operator has read it. The value never changes; :meth:`pack` compresses the spec
+    in memory.
 
     Args:
         spec: The valid fields of the spec.
@@ -43,7 +43,7 @@ class ParsedSpec:
 
     @classmethod
     def of(cls, value: object) -> ParsedSpec:
-        """Read a spec as the API server sends it."""
+        """Return the parsed form of a spec, as the API server sends the spec."""
         spec, problems = fitting(MLJobSpec, value, "spec", bounds={"conf": CONF}, placeholders=_PLACEHOLDERS)
         if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
             problems = ("spec.backfill is required for type Backfill, and allowed only for that type",)
@@ -70,7 +70,7 @@ class ParsedSpec:
         return self._hash
 
     def pack(self) -> None:
-        """Keep the spec in little memory until it is read again."""
+        """Keep the spec in compressed form until it is read again."""
         if self._packed is None:
             self._packed = packed(self.spec.model_dump(mode="json", by_alias=True, exclude_unset=True))
         self._spec = None

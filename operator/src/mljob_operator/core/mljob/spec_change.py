@@ -15,7 +15,7 @@ class SpecChange(StrEnum):
 
     Attributes:
         NONE: The attempt runs the current spec. An invalid spec counts as unchanged.
-        RENEWED: The spec has changed, and another run is to run the changed spec.
+        RENEWED: The spec has changed, and a new attempt is to run the changed spec.
         REFUSED: The spec has changed too late. With runPolicy Once, every attempt runs the spec of
             the first attempt.
     """

@@ -38,8 +38,9 @@ class Stage(StrEnum):
         ENDED: The attempt is over, and the stored status does not say so yet.
         STOPPED: No attempt is open. Suspension, cancellation, a deadline or deletion prevents
             another attempt.
-        RETAINED: The MLJob is being deleted with deletionPolicy Retain. Its run, if it has one,
-            continues, and no other run is started.
+        RETAINED: The MLJob is being deleted with deletionPolicy Retain, and the operator knows of
+            no run in Airflow for an open attempt. No other run is started. An MLJob with such a run
+            stays in the stage RUNNING or COLLECTING.
         FINISHED: The status says how the MLJob ended, and neither the spec nor a requested retry
             asks for another run.
     """

@@ -1,7 +1,7 @@
 """The status of an MLJob as the API server has it, read into typed fields.
 
-A silent MLJob needs its status for its next step, which may be hours away. The status is then
-packed, and is read again when somebody asks for it.
+The next step of an MLJob that waits may be hours away. Until then, the operator keeps the status in
+compressed form, and reads the status again for the next step.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ..text.bounds import OUTPUTS
 from ..text.fitting import fitting
 from .packing import packed, unpacked
 
-_LISTS = ("tasks", "conditions", "history")
+_LISTS = frozenset({"tasks", "conditions", "history"})
 """The lists of a status. From one version to the next, most of their items stay the same."""
 
 
 class StoredStatus:
-    """A stored status. Its value never changes; :meth:`pack` changes the form in which it is kept.
+    """A stored status. The value never changes; :meth:`pack` compresses the status in memory.
 
     Args:
         value: The status of an API object. Anything but an object counts as empty.
-        earlier: An earlier version of the status, or None. The items of lists that are in both versions
-            are not read again.
+        earlier: An earlier version of the status, or None. Fields, and items of lists, that are the
+            same in both versions are not read again.
     """
 
     __slots__ = ("_content", "_fields", "_packed", "is_invalid")
@@ -64,32 +64,42 @@ class StoredStatus:
         return self._fields
 
     def pack(self) -> None:
-        """Keep the status in little memory until it is read again."""
+        """Keep the status in compressed form until it is read again."""
         if self._packed is None:
             self._packed = packed(self.content)
         self._content = self._fields = None
 
-    def read_items(self, content: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Return the lists of a later version, with the items that this version has too as models. If
-        this version is packed, return nothing.
+    def read_later(self, later: Mapping[str, Any]) -> MLJobStatus | None:
+        """Return the fields of a later version of the status. Only the fields that differ from this
+        version are read. Return None if the whole later version must be read: this version is packed
+        or has an invalid field, or the later version has an invalid field or lacks a field.
         """
-        if self._content is None or self._fields is None or self.is_invalid:
-            return {}
-        return {
-            name: _with_models(later, self._content[name], getattr(self._fields, name))
-            for name in _LISTS
-            if isinstance(later := content.get(name), list) and name in self._content
-        }
+        content, fields = self._content, self._fields
+        if content is None or fields is None or self.is_invalid or not content.keys() <= later.keys():
+            return None
+        changed = {name: value for name, value in later.items() if name not in content or content[name] != value}
+        for name in _LISTS & changed.keys() & content.keys():
+            changed[name] = _with_models(changed[name], content[name], getattr(fields, name))
+        read, problems = _fitting(changed)
+        if problems:
+            return None
+        return fields.model_copy(update={name: getattr(read, name) for name in read.model_fields_set})
 
 
-def _with_models(later: list[Any], earlier: Sequence[Any], models: Sequence[Any]) -> list[Any]:
-    """Return the items of ``later``, each as the model of the equal item of ``earlier`` at the same
-    place if there is one.
+def _with_models(later: object, earlier: Sequence[Any], models: Sequence[Any]) -> object:
+    """Return the items of ``later``. An item that equals the item of ``earlier`` at the same index is
+    replaced by the model of that item. If ``later`` is not a list, return ``later``.
     """
+    if not isinstance(later, list):
+        return later
     read = [model if item == before else item for item, before, model in zip(later, earlier, models, strict=False)]
     return read + later[len(read) :]
 
 
 def _read(content: Mapping[str, Any], earlier: StoredStatus | None) -> tuple[MLJobStatus, tuple[str, ...]]:
-    items = earlier.read_items(content) if earlier is not None else {}
-    return fitting(MLJobStatus, {**content, **items}, "status", bounds={"outputs": OUTPUTS}, placeholders={})
+    fields = earlier.read_later(content) if earlier is not None else None
+    return (fields, ()) if fields is not None else _fitting(content)
+
+
+def _fitting(content: Mapping[str, Any]) -> tuple[MLJobStatus, tuple[str, ...]]:
+    return fitting(MLJobStatus, content, "status", bounds={"outputs": OUTPUTS}, placeholders={})

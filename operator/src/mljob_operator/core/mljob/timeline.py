@@ -1,5 +1,5 @@
-"""When the newest attempt of an MLJob passed each stage of its life. The status has all the times,
-so nothing else is stored.
+"""The stages of an MLJob's newest attempt, with the times at which they began and ended. All these
+times are in the status, so nothing else is stored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ends_of_stages = attrgetter(
 
 @frozen
 class Interval:
-    """A stage of an attempt that is over.
+    """The begin and the end of a stage that is over.
 
     The times may come from different clocks: Kubernetes', the operator's and Airflow's. Most of them
     have whole seconds.
@@ -45,7 +45,7 @@ class Timeline:
         number: The number of the attempt.
         submission: From the time when the attempt was due until Airflow had queued its run. The
             MLJob may wait for a limit, for another MLJob, or for Airflow.
-        queue: From then until Airflow started the run.
+        queue: From the time when Airflow had queued the run until Airflow started the run.
         run: From the start of the run until its end.
         whole: From the time when the attempt was due until its end.
         end: The phase and the reason with which the attempt ended, or None if it has not ended.
@@ -110,9 +110,9 @@ def _interval(begins_at: datetime | None, ends_at: datetime | None) -> Interval 
 def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
     """Return when the attempt was due.
 
-    The first attempt is due when the MLJob is created, and a further one when the attempt before it
-    has ended. A suspension, an edit or a requested retry may make it due later: the status then has
-    a later ``activeSince``.
+    The first attempt is due when the MLJob is created. A later attempt is due when the attempt
+    before it has ended. A suspension, a changed spec or a requested retry may make an attempt due
+    later: the status then has a later ``activeSince``.
     """
     before = [entry for entry in status.history or () if entry.attempt != status.attempts]
     if before:

@@ -25,8 +25,8 @@ class LastError:
         failures: How many times in a row the request has failed.
         starting: Whether the request was to start the run. A cancellation does not wait for the
             retry of such a request.
-        stalls: Whether waiting alone doesn't help, because somebody has to change the spec or the
-            DAG that the spec was checked against.
+        stalls: Whether the condition Stalled is True, because somebody has to change the spec or
+            the DAG that the spec was checked against.
     """
 
     reason: str
@@ -93,7 +93,7 @@ class TransientState:
             this process has not resumed the backfill.
         unknown_params: The message about keys of the run's conf that the DAG does not declare as
             params. Empty if the DAG declares all keys. None if this process has not built the conf.
-        halt: Why the DAG of the run schedules no task, or None if it schedules tasks.
+        halt: Why the DAG of the run schedules no tasks, or None if the DAG schedules tasks.
         refused: Whether the Kubernetes API refused the status as invalid. The operator has then
             forgotten the facts behind that status, and can't announce anything in the status.
     """

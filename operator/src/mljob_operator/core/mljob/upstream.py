@@ -4,10 +4,11 @@ As in Airflow, an MLJob whose outputs are taken is upstream of the MLJob that ta
 in the same namespace. The MLJob that waits has no finalizer, no place in the admission queue and no
 run.
 
-Whether an upstream MLJob can still succeed follows from its conditions, as for every other client:
-if it is Stalled, it needs a change. So :func:`dependencies` treats an MLJob that failed, was
-cancelled, was refused, or ran an older spec in the same way. The failure passes on along a chain,
-and ends where it began: as soon as the first MLJob is not Stalled any more.
+The conditions of an upstream MLJob tell whether the upstream MLJob can still succeed: an MLJob that
+is Stalled needs a change. So :func:`dependencies` treats an MLJob that failed, was cancelled, was
+refused, or ran an older spec in the same way. In a chain of MLJobs, a Stalled MLJob makes all
+MLJobs after it Stalled. They recover as soon as the first MLJob of the chain is not Stalled any
+more.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Upstream:
 
     @classmethod
     def of(cls, job: Job) -> Upstream:
-        """Return what other MLJobs need to know of an MLJob."""
+        """Return the facts about an MLJob that the MLJobs downstream of it need."""
         status = job.status
         conditions = {condition.type: condition for condition in status.conditions or ()}
         reconciling, stalled = conditions.get("Reconciling"), conditions.get("Stalled")
@@ -137,7 +138,8 @@ def upstream_names(spec: MLJobSpec) -> tuple[str, ...]:
 
 
 def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependencies:
-    """Return whether the outputs that an MLJob takes are there.
+    """Return the upstream MLJobs of an MLJob, and what prevents the start of its run: outputs that
+    don't exist yet, or that will not exist without a change.
 
     Args:
         job: The MLJob.
@@ -197,7 +199,8 @@ def _passed_on(message: str) -> str | None:
     chain failed first, and why. Return None if the MLJob itself is the cause.
 
     The cause travels in the messages, because the status is all that the operator keeps of an
-    MLJob. Each message names two MLJobs only, so the cause is complete at the end of a long chain.
+    MLJob. Each message names only two MLJobs, so the message at the end of a long chain still has
+    the whole cause.
     """
     found = _OF_UPSTREAM.fullmatch(message.removesuffix(CONTINUES))
     if found is None:

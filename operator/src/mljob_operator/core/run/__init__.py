@@ -6,9 +6,12 @@
   facts.
 - :mod:`.offsets`: which Kafka offsets are safe to commit.
 - :mod:`.facts`: what an event or an answer of Airflow's REST API says, in one form.
+- :mod:`.task_merging`: combines facts about one task instance.
 - :mod:`.observed_run`: combines facts into everything that the operator knows of one run.
 - :mod:`.backfill`: a backfill and its runs, which the operator treats as one run.
 - :mod:`.outputs`: what the tasks of a run published.
+- :mod:`.followed_try`: the task whose log people want to see, and the state of a task's try.
+- :mod:`.log_lines`: the entries of a task's log as lines of text.
 - :mod:`.halt`: a DAG that schedules no tasks.
 - :mod:`.children`: runs that the tasks of a run have started.
 - :mod:`.task_order`: the order in which a cancellation sets tasks failed.

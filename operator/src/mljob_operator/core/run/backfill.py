@@ -110,8 +110,8 @@ class BackfillRun:
         date: The logical date of the run, or None if the fact comes from an event without the date.
         attempt: The attempt that created the run or ran it again, or None if the fact comes from an
             event without the attempt.
-        reported: The event that reports a later state than the REST API, or None. It is a hint: the
-            status may show it, and no decision depends on it.
+        reported: The event that reports a later state than the REST API, or None. The event is a
+            hint: the status may show the reported state, and no decision depends on this state.
         denied: The last event of the run that the REST API has contradicted, or None.
     """
 
@@ -223,8 +223,11 @@ def with_snapshot(old: ObservedBackfill | None, snapshot: BackfillSnapshot) -> O
 
 def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
     """Return what is known of a backfill after a change of one run. An event or the change feed
-    (the list of recent changes in Airflow) has reported the change. An event of an unknown run is
-    ignored, because an event does not say to which backfill its run belongs.
+    (the list of recent changes in Airflow) has reported the change.
+
+    Three changes are ignored: an event of an unknown run, because an event does not say to which
+    backfill its run belongs; an event that the REST API has contradicted; and a change from an
+    earlier attempt.
     """
     old, last_event_at = observed_backfill.members.get(member.run_id), observed_backfill.last_event_at
     if member.run.source is StatusSource.KAFKA:

@@ -8,8 +8,8 @@ tasks, and what the cancellation DAG did to a run. Messages of Airflow's own
 
 Everybody who may write to the topic can write any message. So the operator checks every field that
 it uses: the type, the length or range, and whether a time is plausible. For a message that has
-neither format or exceeds a limit, :func:`read` raises :class:`Unreadable`. The caller counts such
-messages and reads the next message.
+neither format or has an invalid field, :func:`read` raises :class:`Unreadable`. The caller counts
+such messages and reads the next message.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ MAX_WHY = 300
 
 
 class Unreadable(ValueError):
-    """Raised for a message that has neither format, or has a field that exceeds a limit.
+    """The error for a message that is too large, is not JSON, has neither format, or has an invalid
+    field.
 
     Attributes:
         kind: The kind of the problem, for logs: too_large, not_json, unknown_format or invalid.
@@ -69,7 +70,8 @@ class Unreadable(ValueError):
 
 @frozen
 class Envelope:
-    """A message that was read: the run that it is about, and the fact that it reports.
+    """The content of a message: the run that the message is about, and the fact that the message
+    reports.
 
     Attributes:
         fact: The fact, or None if the event changes nothing.
@@ -130,7 +132,8 @@ def read(value: bytes, now: datetime) -> Envelope:
         now: The time on the operator's clock.
 
     Raises:
-        Unreadable: The message has neither format, or exceeds a limit.
+        Unreadable: The message is too large, is not JSON, has neither format, or has an invalid
+            field.
     """
     if len(value) > MAX_MESSAGE_BYTES:
         raise Unreadable("too_large", f"{len(value)} bytes, more than {MAX_MESSAGE_BYTES}")

@@ -29,7 +29,7 @@ EventId = tuple[object, ...]
 
 @frozen
 class RunFact:
-    """A dag run's state.
+    """A fact about a dag run: the state that an event or the REST API reports.
 
     Attributes:
         occurred_at: When the run entered the state, on Airflow's clock. The status shows this time
@@ -63,11 +63,11 @@ class RunFact:
 
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
-    """Return the later of two facts about a run. The result also has the start, end and queue time
-    that only the other fact has.
+    """Return the fact with the later state of a run. If both states are equally late, return
+    ``old``. The result also has the start, end and queue time that only the other fact has.
 
     A run that has ended stays ended unless Airflow has queued it again. If Airflow has queued the
-    run again, older facts are ignored.
+    run again, the older fact is ignored, and the result has none of its times.
     """
     if old is None:
         return new
@@ -93,8 +93,9 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 
 def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Return the event with the latest state of a run, or None if the REST API has reported a state
-    that is as late or later. The order in which events arrive does not matter.
+    """Return the event with the latest state of a run. Return None if the REST API has reported a
+    state that is as late or later, or if the event is from before the run was last queued. The
+    order in which events arrive does not matter.
 
     Args:
         run: What the REST API says.
@@ -175,7 +176,8 @@ def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool
 
     Args:
         at: When the run was queued, according to the newer fact.
-        queued: When the run was queued, as known before, or None if that is not known.
+        queued: When the run was queued, as known before. If None, this time is not known, and
+            ``at`` only has to be later than ``ended``.
         ended: When the run ended, as known before.
     """
     if queued is None:
@@ -238,7 +240,7 @@ NO_DETAILS = Details()
 
 @frozen
 class TaskFact:
-    """A task instance's state.
+    """A fact about a task instance: the state that an event or the REST API reports.
 
     Attributes:
         try_number: The number of the current try, from 1; 0 before the first try.

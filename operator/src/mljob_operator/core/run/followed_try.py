@@ -1,8 +1,9 @@
-"""Which task of a run has the log that people want to see, and whether a try of a task goes on.
+"""Chooses the task of a run whose log people want to see, and finds out whether a try of a task is
+in progress.
 
-Airflow raises the number of a task's try when it schedules the next try. A task that was deferred or
-rescheduled goes on with the same number. After a clear, a task has no state and the number of its
-last try, until it is scheduled again.
+Airflow raises the number of a task's try when it schedules the next try. A task that was deferred
+or rescheduled continues with the same number. After a clear, a task has no state and the number of
+its last try, until it is scheduled again.
 """
 
 from __future__ import annotations
@@ -16,23 +17,26 @@ from .states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState
 
 
 class TryState(StrEnum):
-    """How far a try of a task is."""
+    """The state of a try of a task."""
 
     WAITING = "waiting"
     """The try has not begun, or waits for a worker again."""
     ACTIVE = "active"
-    """The try goes on."""
+    """The try is in progress."""
     RETRYING = "retrying"
     """The try has ended, and the next try follows."""
     SUPERSEDED = "superseded"
     """A later try exists."""
     ENDED = "ended"
-    """The task has ended, or nothing follows any more."""
+    """The task has ended, or its run has ended and no try follows."""
 
 
 def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None) -> TaskFact | None:
-    """Return the task instance whose log is shown: the instance that failed first, or else the
-    active instance that started last, or else the instance that started last.
+    """Return the task instance whose log is shown. The instance that failed first comes before all
+    others. If no instance has failed, active instances come first, then instances that wait for a
+    retry, then all others that have begun. An active instance with a worker comes before an active
+    instance without a worker. Of several such instances, the function returns the instance that
+    started last.
 
     Args:
         facts: The task instances of the run.
@@ -40,7 +44,8 @@ def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None
         map_index: The instance of a mapped task, or None for any instance.
 
     Returns:
-        The task instance. If the task is given, it may not have begun. None if there is none.
+        TaskFact: The task instance. If no instance of the given task has begun, the instance with
+            the lowest map index. None if there is no such instance.
     """
     found = [fact for fact in facts if task_id in (None, fact.task_id) and map_index in (None, fact.map_index)]
     begun = [fact for fact in found if fact.try_number > 0 and fact.start is not None]
@@ -62,7 +67,7 @@ def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None
 
 
 def try_state(fact: TaskFact, number: int, *, run_has_ended: bool) -> TryState:
-    """Return how far a try of a task is.
+    """Return the state of a try of a task.
 
     Args:
         fact: The task instance.

@@ -28,7 +28,9 @@ WINDOW = 64 * 1024
 its text.
 """
 MAX_FIELDS = 20
-"""The maximum number of further fields of an entry that its line shows."""
+"""The maximum number of fields that the line of an entry shows, besides the time, the level and the
+text. Also the maximum number of notes of an exception.
+"""
 MAX_FIELD = 200
 """The maximum number of characters of such a field."""
 MAX_FRAMES = 100
@@ -40,7 +42,7 @@ HEADER = "::group::Log message source details"
 GROUP_END = "::endgroup::"
 """The last entry of a group, and so of the header."""
 UNREADABLE_SOURCE = "Could not"
-"""Begins the entries of the header about sources that can't be read."""
+"""The beginning of the header's entries about sources that can't be read."""
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence, such as a colour
@@ -57,7 +59,7 @@ the text.
 _FOR_THE_UI = frozenset({"::group::Pre Execute", "::group::Post Execute", GROUP_END})
 """Entries by which Airflow's UI folds the log."""
 _GROUP = "::group::"
-"""Begins an entry with the title of a group."""
+"""The beginning of an entry that has the title of a group."""
 _SHOWN_OTHERWISE = frozenset(
     {
         *("timestamp", "event", "level", "logger", "filename", "lineno", "loc", "chan", "error_detail", "exception"),
@@ -92,8 +94,8 @@ class LogEntry:
 class EntryLines:
     """Writes the entries of one answer of Airflow's as lines.
 
-    Airflow's header about the sources of the log is left out, because it names hosts and paths. It
-    stays where it says that a source can't be read.
+    Airflow's header about the sources of the log is left out, because the header names hosts and
+    paths. Only the entries of the header about sources that can't be read are kept.
 
     Args:
         redaction: Redacts the values from Secrets.
@@ -120,8 +122,9 @@ class EntryLines:
 
 
 def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
-    """Yield the lines of an entry, without line breaks and without values from Secrets. Marks for
-    Airflow's UI have no lines, because they would be most of the last lines of a log.
+    """Yield the lines of an entry, without line breaks and without values from Secrets. The entries
+    by which Airflow's UI folds the log have no lines. Otherwise most of the last lines of a log
+    would be such entries.
     """
     if entry.event in _FOR_THE_UI:
         return

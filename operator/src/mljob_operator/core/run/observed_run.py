@@ -1,8 +1,9 @@
 """The observed run is everything that the operator knows of one run, combined from facts.
 
-Facts come from events and from Airflow's REST API. An event is a hint: the status shows it at once,
-and no decision depends on it. The state of the run (``ObservedRun.run``) comes from the REST API
-alone. A later state that an event reports is kept separately (``ObservedRun.reported``).
+Facts come from events and from Airflow's REST API. An event is a hint: the status shows the
+reported state at once, except the end of the run, and no decision depends on an event. The state of
+the run (``ObservedRun.run``) comes from the REST API alone. A later state that an event reports is
+kept separately (``ObservedRun.reported``).
 
 The events of a task instance are ordered by try, then by the rank of the state within the try, then
 by Airflow's clock. So the result is the same if events arrive twice, late or in another order.
@@ -48,8 +49,8 @@ from .states import FINISHED_TASK, RunState
 from .task_merging import is_recent, merge_answer, merge_event
 
 ABSENCE_CONFIRMED_AFTER = timedelta(seconds=3)
-"""The minimum time between two answers of Airflow that it does not have the run. The run counts as
-not found after the second answer.
+"""The minimum time between two answers in which Airflow says that it does not have the run. The run
+counts as not found after the second answer.
 """
 MAX_TASKS = 20_000
 """The maximum number of task instances of one run that events may add. Further task instances come
@@ -71,14 +72,14 @@ class ObservedRun:
     Attributes:
         run: The state of the run according to the REST API, or None if the REST API was not asked
             yet.
-        reported: The event that reports a later state than ``run``, or None. It is a hint: the
-            status may show it, and no decision depends on it.
+        reported: The event that reports a later state than ``run``, or None. The event is a hint:
+            the status may show the reported state, and no decision depends on this state.
         tasks: The task instances by task id and map index.
         listed: Whether all task instances were listed after the run had ended. Another list would
             have nothing new.
         complete: Whether all task instances of the run are known, so that their counts are totals.
         missed_at: When Airflow first answered that it has no such run, on the operator's clock.
-            None if its last answer had the run.
+            None if Airflow's last answer had the run.
         not_found: Whether Airflow has given this answer twice, at least ``ABSENCE_CONFIRMED_AFTER``
             apart.
         denied: The events that the REST API has contradicted. Contradicted events of a backfill's
@@ -144,8 +145,8 @@ class ObservedRun:
 
     @property
     def all_tasks_ended(self) -> bool:
-        """Whether every known task has ended, but not the run. The run will end soon, perhaps
-        without an event that reports its end.
+        """Whether at least one task is known, every known task has ended, and the run has not
+        ended. The run will end soon, perhaps without an event that reports its end.
         """
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
 
@@ -279,7 +280,8 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
         observed_run: What the operator knows of the run.
         asked_at: When Airflow was asked, on the operator's clock.
         arrives_by: The latest time at which a submission without an answer can reach Airflow. None
-            if there is no such submission. An answer to a request before this time proves nothing.
+            if there is no such submission. Answers to requests before this time prove nothing, so
+            the first answer to a request after this time counts as the first answer.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
@@ -330,9 +332,9 @@ def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> Run
 
 
 def _attempt_time(fact: RunFact) -> datetime:
-    """Return the time that decides which attempt a fact is about. That is the queue time if the
-    fact has one. If not, that is the end of the run, or for a fact without an end the time at which
-    the run entered its state.
+    """Return the time that decides which attempt a fact is about: the queue time if the fact has a
+    queue time, or else the end of the run if the fact has an end, or else the time at which the run
+    entered its state.
     """
     if fact.queued_at is not None:
         return fact.queued_at

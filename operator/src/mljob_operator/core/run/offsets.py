@@ -1,9 +1,10 @@
-"""Finds the Kafka offsets that are safe to commit: the offsets before the first message whose
-status is not stored yet.
+"""Finds the Kafka offset of each partition that is safe to commit: the offset of the first message
+that is not done.
 
-A committed offset states that all messages before this offset are done. The operator writes the
-statuses of several MLJobs concurrently, so messages are not done in the order of their offsets.
-After a crash, some messages are read again, and the statuses do not change.
+A committed offset states that all messages before this offset are done. A message is done when its
+status is stored, or when no MLJob needs the message. The operator writes the statuses of several
+MLJobs concurrently, so messages are not done in the order of their offsets. After a crash, some
+messages are read again, and the statuses do not change.
 """
 
 from __future__ import annotations

@@ -69,8 +69,9 @@ def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
 
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
-    """Return the outputs for a status: as many as fit. Small outputs come first, so that a large
-    output, such as a model's weights, does not displace small outputs, such as a score.
+    """Return the outputs for a status: as many as fit. An output whose value is null is left out.
+    Small outputs come first, so that a large output, such as a model's weights, does not displace
+    small outputs, such as a score.
 
     Args:
         outputs: The outputs by name.

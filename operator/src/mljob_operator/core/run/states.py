@@ -1,5 +1,5 @@
-"""Airflow's states of runs and tasks, the order of these states (their ranks), and which phase of an
-MLJob may follow which.
+"""Airflow's states of runs and tasks, the order of these states (their ranks), and the phases of an
+MLJob that may follow each phase.
 
 Sources: ``airflow.utils.state`` (TaskInstanceState, DagRunState) of Airflow 3.3.
 """
@@ -101,8 +101,9 @@ a backfill pauses it while its active runs continue, so a backfill may end while
 
 
 def task_state(name: str | None) -> TaskState:
-    """Return the state with the name ``name`` in Airflow. An unknown state, which a later Airflow
-    may add, counts as running, because running is not final.
+    """Return the state of a task instance that Airflow calls ``name``. None and an empty text mean
+    NONE. An unknown state, which a later Airflow may add, counts as running, because running is not
+    final.
     """
     if not name:
         return TaskState.NONE
@@ -113,8 +114,8 @@ def task_state(name: str | None) -> TaskState:
 
 
 def run_state(name: str | None) -> RunState:
-    """Return the state of a run with the name ``name`` in Airflow. An unknown state, which a later
-    Airflow may add, counts as running.
+    """Return the state of a run that Airflow calls ``name``. None and an empty text mean queued. An
+    unknown state, which a later Airflow may add, counts as running.
     """
     try:
         return RunState(name or "queued")

@@ -1,5 +1,6 @@
-"""Combines two facts about one task instance: an event, or an answer of the REST API, with what is
-known already. :mod:`.observed_run` has the rules by which one of them is believed.
+"""Combines a new fact about a task instance with the fact that is already known. The new fact comes
+from an event or from an answer of the REST API. :mod:`.observed_run` explains which of the two
+facts the operator believes.
 """
 
 from __future__ import annotations

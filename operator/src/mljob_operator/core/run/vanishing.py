@@ -104,8 +104,8 @@ class _FollowedRuns:
         return self.vanished or self._are_many(self.lost + len(self.unchecked), self.missing.keys() | self.unchecked)
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
-        """Return whether ``count`` is many, and ``missing`` are not the runs of only one of several
-        namespaces.
+        """Return whether ``count`` missing runs are many. The result is False if all runs in
+        ``missing`` belong to one namespace and the operator also follows runs of other namespaces.
         """
         if not are_many(count, self.expected):
             return False
@@ -119,8 +119,8 @@ class _FollowedRuns:
         return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unchecked)
 
     def update_vanished(self) -> None:
-        """Update ``vanished``. It stays True until all missing runs are found again or accepted as
-        lost.
+        """Update ``vanished``, which stays True until all missing runs are found again or accepted
+        as lost.
         """
         if self._are_many(self.lost, self.missing.keys()):
             self.vanished = True
@@ -221,7 +221,7 @@ class MissingRuns:
 
     def accept(self, airflow: str) -> int:
         """Accept the loss of the runs that are missing now, as an administrator has asked. Return
-        the number of these runs.
+        the number of runs whose loss was not accepted before.
         """
         runs = self._runs[airflow]
         lost = runs.lost
@@ -254,7 +254,7 @@ class MissingRuns:
 
     def needs_relist(self, key: Key) -> bool:
         """Return whether this MLJob's run can count as deleted only after a relist, because other
-        runs may be missing too.
+        runs may be missing too. The operator must follow a run of this MLJob.
         """
         runs = self._runs[self._airflow_of[key]]
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
@@ -273,7 +273,9 @@ class MissingRuns:
         return Vanished(len(lost), len(runs.followed), min(lost, default=None))
 
     def missing(self, airflow: str) -> list[Key]:
-        """Return the MLJobs whose runs are missing in an Airflow."""
+        """Return the MLJobs whose runs are missing in an Airflow, including runs whose loss is
+        accepted.
+        """
         runs = self._runs.get(airflow)
         return list(runs.missing) if runs is not None else []
 

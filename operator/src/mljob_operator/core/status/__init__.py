@@ -3,10 +3,14 @@
 - :mod:`.build`: builds the whole status.
 - :mod:`.conditions`: conditions and their transition times.
 - :mod:`.mljob_conditions`: the conditions of an MLJob.
-- :mod:`.messages`: phase, reason and message, by stage.
+- :mod:`.messages`: phase, reason and message, by stage. :mod:`.summary` has the class for all
+  three.
+- :mod:`.context`: the inputs of the functions that build the parts of a status.
 - :mod:`.workload`: the parts that differ between a single run (:mod:`.single_run`) and a backfill
-  (:mod:`.backfill`).
-- :mod:`.tasks`: the tasks, within the limits of a status.
+  (:mod:`.backfill`). :mod:`.workloads` chooses between the two.
+- :mod:`.tasks`: the tasks, within the limits of a status. :mod:`.task_entry` builds the entry of
+  one task.
+- :mod:`.lost_outputs`: whether the outputs of a successful run are lost.
 - :mod:`.disclosure`: redacts texts from Secrets in the state.
 - :mod:`.news`: decides which changes of a status are written at once.
 - :mod:`.patches`: the difference between two statuses, as a JSON merge patch.

@@ -133,7 +133,7 @@ def report(view: View) -> dict[str, Any]:
 
 def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
     """Return the Events for a change from ``old`` to ``new``: one for each condition with a new
-    reason.
+    reason. A condition that is new and good, such as Healthy, has no Event.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
     events = []

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatus, BackfillStatus, Phase
 
@@ -19,6 +18,7 @@ from ..run.backfill import BackfillRun, ObservedBackfill, as_one_run
 from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
 from ..run.states import RunState
+from ..text.urls import path_segment
 from .context import Context
 from .summary import StatusSummary
 from .workload import dag_url
@@ -84,7 +84,9 @@ class BackfillOfRuns:
         return succeeded_runs(context.state.observed_run.observed_backfill)
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """Return the summary of a backfill with failed runs."""
+        """Return the summary of a backfill that failed, because runs failed or because Airflow
+        created no run.
+        """
         return failed_runs(observed_run.observed_backfill)
 
 
@@ -105,7 +107,7 @@ def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str,
         BackfillRunStatus(
             dag_run_id=member.run_id,
             logical_date=member.date.replace(microsecond=0) if member.date else None,
-            url=f"{dag_page}/runs/{quote(member.run_id, safe='')}" if dag_page else None,
+            url=f"{dag_page}/runs/{path_segment(member.run_id)}" if dag_page else None,
         )
         for member in failed[:MAX_FAILED_RUNS]
     ]
@@ -211,7 +213,7 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 def dates(members: Sequence[BackfillRun]) -> str:
     """Return the logical dates of runs, as part of a sentence. A run without a known date is named
-    by its id.
+    by its id. At most ``NAMED`` runs are named. There must be at least one run.
     """
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)

@@ -21,7 +21,9 @@ from ..run.states import TERMINAL_PHASES
 NORMAL = "Normal"
 WARNING = "Warning"
 MAX_NOTE = 1024
-"""The maximum length of an Event's message, in characters, which is the API server's limit."""
+"""The maximum length of an Event's message, in characters. The API server has this limit for the
+field ``note`` of events.k8s.io/v1.
+"""
 MAX_RUN_EVENTS = 5
 """The maximum number of runs of a backfill that have an Event each if they fail at once. More runs
 share one Event.
@@ -52,7 +54,8 @@ class KubeEvent:
     Attributes:
         type: Normal or Warning.
         reason: The reason in one CamelCase word.
-        message: A sentence of at most 1,024 characters, which is the API server's limit.
+        message: One or more sentences. Functions that make a message from texts of any length cut
+            the message to ``MAX_NOTE`` characters.
     """
 
     type: str
@@ -194,8 +197,9 @@ def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _was_cancelled(status: MLJobStatus) -> bool:
-    """Return whether the operator has begun to cancel the run, so that further tasks fail because
-    of that. The status says so before the operator sends a request to Airflow.
+    """Return whether the operator has begun to cancel the run, so that tasks fail because of the
+    cancellation. The status announces the cancellation before the operator sends a request to
+    Airflow.
     """
     return status.phase in _CANCELLED or status.reason in CANCEL_REASONS
 
@@ -211,10 +215,13 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         # Without progress, the operator has not listed the tasks through the REST API yet. Until
         # then, the operator may not know whether a retry follows a failure.
         return []
-    before = {(task.task_id, task.state) for task in old.tasks or ()} if old.progress is not None else set()
+    failed = [task for task in new.tasks or () if task.state == "failed"]
+    if not failed:
+        return []
+    before = {task.task_id for task in old.tasks or () if task.state == "failed"} if old.progress is not None else set()
     events = []
-    for task in new.tasks or ():
-        if task.state != "failed" or (task.task_id, task.state) in before:
+    for task in failed:
+        if task.task_id in before:
             continue
         error = ""
         if task.error is not None:

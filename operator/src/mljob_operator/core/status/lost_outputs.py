@@ -1,5 +1,5 @@
-"""Tells when the outputs of a successful run are lost, so that nobody takes their absence for a run
-that has published nothing.
+"""Finds out whether the outputs of a successful run are lost. The status then says so, because
+otherwise the run would seem to have published nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ LOST = " Its outputs are lost, as status.outputsOmitted says. To get them, run i
 
 def lost_outputs(state: State) -> str | None:
     """Return the entry of ``status.outputsOmitted`` for the lost outputs of a successful run.
-    Return None if the outputs were read, can still be read, or are of no interest.
+    Return None if the outputs were read or can still be read. Also return None if the run did not
+    succeed, the MLJob is being deleted, or the MLJob is a backfill.
 
     The outputs are lost if Airflow does not have the run any more. They are also lost if the
     finalizer was removed, because then nothing keeps the MLJob until they are read.

@@ -28,29 +28,33 @@ _TASK_TIMES = frozenset({"startTime", "endTime"})
 _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
-def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether two statuses of an MLJob differ in more than the exactness of their times."""
+def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Return whether a patch of the status ``old`` changes more than the exactness of times."""
     # The current task is the task that started last, so a more exact time may make another task the
     # current task.
-    one_task = old.get("currentTask") == new.get("currentTask")
-    ignored = _TIMES if one_task else _TIMES | _OF_CURRENT_TASK
+    ignored = _TIMES | _OF_CURRENT_TASK if "currentTask" in patch else _TIMES
     return (
-        _tasks_differ(old.get("tasks"), new.get("tasks"))
-        or _without(old, ignored | _LISTS) != _without(new, ignored | _LISTS)
-        or _conditions(old, ignored) != _conditions(new, ignored)
+        not patch.keys() <= ignored | _LISTS
+        or ("tasks" in patch and _tasks_differ(old.get("tasks"), patch["tasks"]))
+        or (
+            "conditions" in patch
+            and _conditions(old.get("conditions"), ignored) != _conditions(patch["conditions"], ignored)
+        )
     )
 
 
 def shows_nothing_new(patch: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether a patch, which leads to the status ``new``, shows a reader nothing new: it is
-    empty, or Airflow's REST API has only said again what the stored status shows. After a restart,
-    it does so for each MLJob.
+    """Return whether a patch shows a reader nothing new. ``new`` is the status after the patch.
+
+    Two kinds of patches show nothing new: an empty patch, and a patch that only says that the
+    newest fact comes from Airflow's REST API. After a restart, the REST API repeats for each MLJob
+    what the stored status already shows.
     """
     return not patch or (patch.keys() <= _OF_NEWEST and new.get("statusSource") == StatusSource.REST)
 
 
-def _conditions(status: Mapping[str, Any], ignored: frozenset[str]) -> list[dict[str, Any]]:
-    return [_without(condition, ignored) for condition in status.get("conditions") or ()]
+def _conditions(conditions: Sequence[Mapping[str, Any]] | None, ignored: frozenset[str]) -> list[dict[str, Any]]:
+    return [_without(condition, ignored) for condition in conditions or ()]
 
 
 def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping[str, Any]] | None) -> bool:

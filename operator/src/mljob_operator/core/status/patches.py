@@ -17,7 +17,7 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
         before = old.get(key)
         if before == value and key in old:
             continue
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
+        if isinstance(before, dict) and isinstance(value, dict):
             patch[key] = merge_patch(before, value)
         else:
             patch[key] = value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from mljob_contract.mljob import Phase
 
@@ -15,6 +14,7 @@ from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
 from ..run.states import ACTIVE_TASK, RunState, TaskState
 from ..text.storable import cut
+from ..text.urls import path_segment
 from .context import Context
 from .lost_outputs import LOST, NOT_READ, lost_outputs
 from .summary import StatusSummary
@@ -30,7 +30,7 @@ class SingleRun:
 
     def url(self, ui_url: str, run: RunKey) -> str:
         """Return the URL of the run's page."""
-        return f"{dag_url(ui_url, run.dag_id)}/runs/{quote(run.run_id, safe='')}"
+        return f"{dag_url(ui_url, run.dag_id)}/runs/{path_segment(run.run_id)}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
         """Return no fields. A single run has no fields besides those of its tasks."""

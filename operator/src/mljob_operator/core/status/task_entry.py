@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from mljob_contract.mljob import MAX_ERROR_LENGTH, InputRequest, MappedTasks, TaskErrorStatus, TaskStatus
 
@@ -15,6 +14,7 @@ from ..frozen import frozen
 from ..run.facts import Failure, Report, TaskFact
 from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
 from ..text.storable import cut, stored_size
+from ..text.urls import path_segment
 from .whole_seconds import whole_seconds
 
 MAX_FAILED_INDEXES = 20
@@ -85,18 +85,18 @@ class TaskEntry:
 
 @frozen
 class RunTask:
-    """A task of a run, with all that the status needs of its task instances. As long as none of them
-    changes, nothing is computed again.
+    """A task of a run, with everything that the status needs of its task instances. The object is
+    used again for the next status if no task instance has changed.
 
     Attributes:
         facts: The task instances. A task that is not mapped has one.
         entry: The entry of the task.
         states: How many task instances are in each state.
         progress: The sum of the progress of the active task instances, each from 0 to 1.
-        activity: How well the task fits as the current task: the largest value wins. None: no task
-            instance is active. A task that waits for a person comes before a task on a worker, and
-            that comes before an active task without a worker. Among several such tasks, the task that
-            started last comes first.
+        activity: The sort key for the choice of the current task: the task with the largest value
+            is the current task. None if no task instance is active. A task that waits for a person
+            comes before a task on a worker, and a task on a worker comes before an active task
+            without a worker. Of several such tasks, the task that started last comes first.
     """
 
     facts: tuple[TaskFact, ...]
@@ -166,7 +166,7 @@ def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
 
 
 def _task_url(run_url: str, task_id: str) -> str:
-    return f"{run_url}/tasks/{quote(task_id, safe='')}"
+    return f"{run_url}/tasks/{path_segment(task_id)}"
 
 
 def _is_mapped(facts: Sequence[TaskFact]) -> bool:

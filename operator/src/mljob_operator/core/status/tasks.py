@@ -8,7 +8,7 @@ MiB a request by default) and the API server sends it as a whole to every watche
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from mljob_contract.mljob import MAX_TASKS, TaskCounts, TaskStatus
@@ -23,7 +23,9 @@ MAX_TASKS_BYTES = 40 * 1024
 
 
 class RunTasks:
-    """The tasks of a run. A task is used again until one of its task instances changes."""
+    """The tasks of a run, kept from one status to the next. A task is computed again only if one of
+    its task instances or the URL of the run has changed.
+    """
 
     __slots__ = ("_run_url", "_tasks")
 
@@ -85,7 +87,7 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
         tasks: The tasks of earlier statuses of the same run, to use again.
     """
     found = (tasks if tasks is not None else RunTasks()).of(observed_run.tasks.values(), run_url)
-    states: Counter[TaskState] = Counter()
+    states: defaultdict[TaskState, int] = defaultdict(int)
     for task in found:
         for state, number in task.states.items():
             states[state] += number
@@ -132,8 +134,8 @@ def first_failure(observed_run: ObservedRun) -> TaskFact | None:
 
 
 def within_bounds(entries: Sequence[TaskEntry], room: int) -> list[TaskEntry]:
-    """Return the most important entries that fit into ``room`` bytes, in the order in which the
-    tasks started.
+    """Return the most important entries that fit into ``room`` bytes, but at most ``MAX_TASKS``
+    entries and ``MAX_TASKS_BYTES`` bytes. The entries are in the order in which the tasks started.
     """
     room = min(room, MAX_TASKS_BYTES)
     if len(entries) <= MAX_TASKS and sum(entry.size for entry in entries) <= room:

@@ -5,11 +5,11 @@ protocol of the code that makes the parts of a status in which the two differ.
 from __future__ import annotations
 
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from ..mljob.state import State
 from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
+from ..text.urls import path_segment
 from .context import Context
 from .summary import StatusSummary
 
@@ -56,4 +56,4 @@ def dag_url(ui_url: str, dag_id: str) -> str:
     """Return the URL of the DAG's page in Airflow's UI. Airflow's REST API does not return such
     URLs.
     """
-    return f"{ui_url.rstrip('/')}/dags/{quote(dag_id, safe='')}"
+    return f"{ui_url.rstrip('/')}/dags/{path_segment(dag_id)}"

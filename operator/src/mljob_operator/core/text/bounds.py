@@ -1,4 +1,4 @@
-"""Limits how deep and how large a JSON value may be.
+"""Limits for the depth and the size of a JSON value.
 
 The operator checks the depth and the size of a value before it calls any function that recurses
 into the value, such as hashing, merging, comparing and validating. The API server stores objects

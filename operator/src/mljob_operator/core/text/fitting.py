@@ -3,8 +3,8 @@ and reported, and all other fields are read.
 
 The API server accepts only objects that fit the CRD. But an object may have been stored under an
 older or a hand-edited CRD, or a field may exceed a limit that a CRD can't express. Even so, the
-operator must handle the deletion of such an object, the object's run in progress. The operator must
-also continue to handle all other objects.
+operator must handle the deletion of such an object, and must follow the object's run in progress.
+The operator must also continue to handle all other objects.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def fitting(
         path: ``spec`` or ``status``, for messages.
         bounds: The limits of those fields that may hold any JSON, by the name of the field. These
             limits are checked before the model.
-        placeholders: Values for required fields that don't fit.
+        placeholders: Values for required fields that are missing or don't fit.
 
     Returns:
         tuple: The model, and a text for each omitted field, such as ``spec.conf is nested 300

@@ -15,6 +15,6 @@ def sentence(text: str) -> str:
 
 def capitalised(text: str) -> str:
     """Return the text with a capital first letter, for the beginning of a sentence. All other
-    letters stay as they are, because they may belong to names.
+    letters stay as they are, because they may belong to names. The text must not be empty.
     """
     return f"{text[0].upper()}{text[1:]}"

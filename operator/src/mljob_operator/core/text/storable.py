@@ -34,19 +34,20 @@ _LONGER = {
     **dict.fromkeys(("e+16", "e+17", "e+18", "e+19", "e+20"), 17),
     **dict.fromkeys(("e-05", "e-06"), 5),
 }
-"""How many bytes more Go's encoder writes than Python's encoder, for each occurrence of a text in
-Python's JSON.
+"""For each of these texts, the number of bytes by which Go's JSON is longer than Python's, for each
+occurrence of the text in Python's JSON.
 """
 _MARKS = ("<", ">", "&", "\u2028", "\u2029", "\\", "e+", "e-0")
-"""Short texts, of which each key of ``_LONGER`` contains one. JSON without these texts needs no
-further search, and most JSON has none of them.
+"""Short texts. Each key of ``_LONGER`` contains one of these texts. Most JSON contains none of
+these texts, and needs no further search.
 """
 _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def stored_size(value: Any) -> int:
     """Return the size of a value's JSON in etcd, in bytes. For texts that look like numbers in
-    exponent notation, the result is a little too large.
+    exponent notation, the result is a little too large. The value must not have lone surrogates
+    (:func:`whole`).
     """
     text = _encoded(value)
     size = len(text.encode())
@@ -63,8 +64,9 @@ def whole(text: str) -> str:
 
 
 def cut(text: str, length: int, size: int | None = None) -> str:
-    """Return the text, cut to at most ``length`` characters and ``size`` bytes of JSON. A text that
-    was cut ends in three dots.
+    """Return the text without whitespace at both ends, cut to at most ``length`` characters and
+    ``size`` bytes of JSON. Without ``size``, only the characters are limited. A text that was cut
+    ends in three dots.
     """
     text = whole(text.strip())
     shown = text if len(text) <= length else text[: length - 3] + "..."
@@ -78,11 +80,13 @@ def cut(text: str, length: int, size: int | None = None) -> str:
 
 
 def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return the value as the API server can store it. Numbers that JSON or Go can't represent
-    become text, and nulls in objects are removed.
+    """Return the value as the API server can store it. Numbers that JSON or Go can't represent, and
+    values of other Python types, become text. Nulls in objects are removed, and lone surrogates are
+    replaced (:func:`whole`).
 
     Raises:
-        ValueError: The value is nested more than ``depth`` levels deep.
+        ValueError: The value has more than ``depth`` levels. An item of an object or list is one
+            level deeper than the object or list.
     """
     if depth == 0:
         raise ValueError(f"more than {MAX_DEPTH} levels")

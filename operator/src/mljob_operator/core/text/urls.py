@@ -1,0 +1,12 @@
+"""Parts of URLs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from urllib.parse import quote
+
+
+@lru_cache(maxsize=1024)  # each status of a run has the same ids
+def path_segment(text: str) -> str:
+    """Return a text percent-encoded as one segment of a URL's path (RFC 3986, section 3.3)."""
+    return quote(text, safe="")
