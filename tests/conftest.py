@@ -139,7 +139,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _airflows(item: pytest.Item) -> tuple[str, ...]:
-    """The Airflows that a test is for."""
+    """Return the Airflows that a test is for."""
     if item.get_closest_marker("oldest_airflow"):
         return (OLDEST,)
     return (NEWEST, OLDEST) if item.get_closest_marker("every_airflow") else (NEWEST,)
@@ -188,7 +188,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 
 def _directory(config: pytest.Config) -> Path:
-    """The directory of the session's stack."""
+    """Return the directory of the session's stack."""
     return DIRECTORIES[config.getoption("airflow")]
 
 
@@ -220,7 +220,7 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
 
 
 def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
-    """The git repositories with DAGs. The oldest Airflow has none: its environment lacks the
+    """Return the git repositories with DAGs. The oldest Airflow has none: its environment lacks the
     provider for git.
     """
     if airflow == OLDEST:

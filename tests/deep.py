@@ -6,7 +6,7 @@ from typing import Any
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """An object with this many levels."""
+    """Return an object with this many levels."""
     value: Any = 1
     for _ in range(levels):
         value = {"a": value}

@@ -81,7 +81,7 @@ to any run.
 
 
 def hostile(random: Random, good: Message) -> bytes | None:
-    """A hostile message, made from a valid message or from nothing."""
+    """Return a hostile message, made from a valid message or from nothing."""
     return random.choice((_nonsense, _broken, _out_of_bounds, _out_of_bounds, _out_of_bounds, _about_others))(
         random, good
     )
@@ -131,8 +131,8 @@ def _out_of_bounds(random: Random, good: Message) -> bytes:
 
 
 def _about_others(random: Random, good: Message) -> bytes:
-    """A valid message about the run of somebody else: of a namesake, of another attempt, of another
-    operator, or of no MLJob.
+    """Return a valid message about the run of somebody else: of a namesake, of another attempt, of
+    another operator, or of no MLJob.
     """
     prefix, namespace, name, _ = str(good["run_id"]).split(".")
     run_id = random.choice(

@@ -59,7 +59,9 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
 
 
 def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
-    """An attempt of the history. Its message is ``text``, as far as a status has room for it."""
+    """Return an attempt of the history. Its message is ``text``, as far as a status has room for
+    it.
+    """
     return AttemptStatus(
         attempt=number,
         dag_run_id=RUN_ID,

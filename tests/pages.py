@@ -57,7 +57,7 @@ def blocks(page: Path, *languages: str) -> Iterator[Block]:
 
 
 def typed(block: Block) -> list[str]:
-    """The commands in a console block: the lines that begin with a prompt, each with its
+    """Return the commands in a console block: the lines that begin with a prompt, each with its
     continuation lines.
     """
     commands_so_far: list[str] = []
@@ -72,7 +72,7 @@ def typed(block: Block) -> list[str]:
 
 
 def _is_open(text: str) -> bool:
-    """Whether a loop has begun and not ended."""
+    """Return whether a loop has begun and not ended."""
     return len(re.findall(r"\bdo$", text, re.MULTILINE)) > len(re.findall(r"\bdone\b", text))
 
 

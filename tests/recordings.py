@@ -43,7 +43,7 @@ class Recording:
         return str(self.row["dag_id"])
 
     def messages(self, producers: Sequence[str]) -> list[Message]:
-        """The messages of these producers, in the order in which they were sent."""
+        """Return the messages of these producers, in the order in which they were sent."""
         files = [GOLDEN / producer / f"{self.run}.json" for producer in producers]
         values = [
             json.loads(line)["value"] for file in files if file.exists() for line in file.read_text().splitlines()
@@ -102,7 +102,7 @@ def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
     """Final statuses by producer, reduced to the fields that either producer alone can report.
 
     Only the provider's events contain a failure's type and a task's reports, and only Airflow's
-    producer reports the end of a killed process: of errors, the result contains those that both
+    producer reports the end of a killed process: so the result contains only the errors that both
     producers report. The location of a log differs with the run id.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}

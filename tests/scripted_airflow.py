@@ -56,12 +56,12 @@ Told = Says | Does
 
 
 def said(status: int, **fields: Any) -> Says:
-    """A JSON response."""
+    """Return a JSON response."""
     return Says(status, json.dumps(fields))
 
 
 def refused(status: int, detail: Any) -> Says:
-    """An error in FastAPI's format."""
+    """Return an error in FastAPI's format."""
     return said(status, detail=detail)
 
 
@@ -285,7 +285,7 @@ class ScriptedAirflow(LoopbackServer):
         self.start()
 
     def answer(self, method: str, path_and_query: str, body: Mapping[str, Any]) -> Told:
-        """The response to a request."""
+        """Return the response to a request."""
         parts = urlsplit(path_and_query)
         query = parse_qs(parts.query, keep_blank_values=True)
         matching = [

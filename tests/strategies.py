@@ -72,7 +72,7 @@ def rest(
     seconds: float = 0,
     max_tries: int | None = None,
 ) -> TaskFact:
-    """A task as REST returns it for a request ``seconds`` after the epoch."""
+    """Return a task as REST returns it for a request ``seconds`` after the epoch."""
     seen = EPOCH + timedelta(seconds=seconds)
     return TaskFact(task_id, map_index, try_number, state, StatusSource.REST, seen, seen, max_tries=max_tries)
 
@@ -80,8 +80,8 @@ def rest(
 def event(
     task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
 ) -> TaskFact:
-    """A task's event that is read ``seconds`` after the epoch; ``more``: fields of the fact or of
-    its details.
+    """Return a task's event that occurs and is read ``seconds`` after the epoch. ``more`` are
+    fields of the fact or of its details.
     """
     at = EPOCH + timedelta(seconds=seconds)
     details = {field.name: more.pop(field.name) for field in fields(Details) if field.name in more}

@@ -260,8 +260,8 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of this process without PYTHONDONTWRITEBYTECODE: otherwise every worker of
-    every part would compile the tests again.
+    """Return the environment of this process without PYTHONDONTWRITEBYTECODE: otherwise every
+    worker of every part would compile the tests again.
     """
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
@@ -295,7 +295,9 @@ def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]) -> str:
-    """The slowest tests, the duration of each part, and the parts that exceeded their budgets."""
+    """Return the slowest tests, the duration of each part, and the parts that exceeded their
+    budgets.
+    """
     tests = [(took, f"{result.part.name}: {name}") for result in results for name, took in result.tests.items()]
     lines = ["", f"The {SLOWEST} slowest tests:"]
     lines += [f"  {elapsed(took):>8}  {name}" for took, name in sorted(tests, reverse=True)[:SLOWEST]]

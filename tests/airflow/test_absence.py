@@ -29,7 +29,7 @@ FILES = {
 
 
 def absence() -> ModuleType:
-    """The operator's module, loaded from its file. The operator is not installed in this
+    """Return the operator's module, loaded from its file. The operator is not installed in this
     environment, and the module imports no other part of the operator.
     """
     spec = importlib.util.spec_from_file_location("absence", MODULE)
@@ -41,7 +41,7 @@ def absence() -> ModuleType:
 
 
 def plain(text: str) -> str:
-    """The text without the names in braces, in lower case."""
+    """Return the text without the names in braces, in lower case."""
     return re.sub(r"\{[^}]*\}", "{}", text).casefold()
 
 

@@ -107,7 +107,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def params_of(dag: DAG, conf: dict[str, Any]) -> Any:
-    """The params of a run with this conf, as Airflow makes them."""
+    """Return the params of a run with this conf, as Airflow makes them."""
     params = copy.deepcopy(dag.params)
     params.update(conf)
     return params.validate()

@@ -13,7 +13,7 @@ from tests.pages import PAGES, ROOT, blocks, commands
 
 EXAMPLES = str(ROOT / "airflow-provider" / "example_dags")
 OWN_FOLDERS = ("dags/", "~/dags")
-"""What pages call the reader's own folder of DAGs."""
+"""The names of the reader's own folder of DAGs in the pages."""
 
 
 def documented() -> list[Any]:

@@ -26,7 +26,7 @@ assert all(task.on_success_callback for dag in bag.dags.values() for task in dag
 
 
 def loaded_by(program: str) -> set[str]:
-    """The modules that a new interpreter loads while it runs the program."""
+    """Return the modules that a new interpreter loads while it runs the program."""
     asked = "import json, sys; before = set(sys.modules)\n{}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     done = subprocess.run([sys.executable, "-c", asked.format(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

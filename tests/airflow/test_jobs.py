@@ -70,7 +70,7 @@ def declare(dag_id: str = "train", **arguments: Any) -> Job[Any]:
 
 
 def stored(job: Job[Any]) -> Any:
-    """The DAG as the scheduler and the API server see it."""
+    """Return the DAG as the scheduler and the API server see it."""
     return DagSerialization.from_dict(DagSerialization.to_dict(job.dag))
 
 

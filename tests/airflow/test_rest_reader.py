@@ -29,8 +29,8 @@ GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "rest"
 
 
 def row(number: int, **fields: Any) -> dict[str, Any]:
-    """A task instance as a later Airflow may list it, with a state and a field that the client does
-    not know.
+    """Return a task instance as a later Airflow may list it, with a state and a field that the
+    client does not know.
     """
     given = {
         "id": "x",
@@ -132,8 +132,8 @@ def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursor
 
 
 def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Server) -> None:
-    """Other fields of the answer have other types in 3.1 than in the client's models, which are
-    those of 3.3.
+    """In Airflow 3.1, other fields of the answer have other types than in the client's models,
+    which describe Airflow 3.3.
     """
     given = {"task_id": "fit", "downstream_task_ids": ["stop"], "trigger_rule": "all_done", "is_mapped": False}
     server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})

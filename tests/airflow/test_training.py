@@ -47,7 +47,7 @@ class Tasks:
 
 
 Begin = Callable[..., Tasks]
-"""Starts a run of a DAG with this conf."""
+"""A function that starts a run of a DAG with a conf."""
 
 
 @pytest.fixture

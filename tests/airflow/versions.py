@@ -20,7 +20,7 @@ __all__ = ["DagSerialization", "ParamValidationError", "policy_plugins", "valida
 
 
 def policy_plugins() -> PluginManager:
-    """Airflow's manager of cluster policies in packages."""
+    """Return Airflow's manager of cluster policies in packages."""
     if hasattr(settings, "get_policy_plugin_manager"):
         return settings.get_policy_plugin_manager()
     if settings.POLICY_PLUGIN_MANAGER is None:

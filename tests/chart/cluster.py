@@ -43,7 +43,7 @@ class Cluster:
         return self.run(self.helm_path, *arguments, stdin=stdin).stdout
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """The parsed output of `kubectl get`."""
+        """Return the parsed output of `kubectl get`."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
         return found
 
@@ -85,8 +85,8 @@ class Cluster:
         return answer == ["yes"]
 
     def rules(self, user: str, namespace: str) -> set[tuple[str, str, str]]:
-        """All rights of `user` in a namespace, including cluster-wide rights, as (group, resource,
-        verb).
+        """Return all rights of `user` in a namespace, including cluster-wide rights, as (group,
+        resource, verb).
         """
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -105,8 +105,8 @@ class Cluster:
         }
 
     def as_service_account(self, namespace: str, name: str, kubeconfig: Path) -> Cluster:
-        """The same cluster, with the token of a ServiceAccount as the only credential. Writes
-        `kubeconfig`.
+        """Write `kubeconfig` with the token of a ServiceAccount as the only credential. Return the
+        cluster with it.
         """
         config = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}").strip()
@@ -117,5 +117,5 @@ class Cluster:
 
 
 def unique(prefix: str) -> str:
-    """A name that no other test uses, not even a test that runs at the same time."""
+    """Return a name that no other test uses, not even a test that runs at the same time."""
     return f"{prefix}-{secrets.token_hex(3)}"

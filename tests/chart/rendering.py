@@ -43,7 +43,7 @@ RESTRICTED_CONTAINER = {
 
 
 class RefusedError(Exception):
-    """Helm failed. The message is what helm prints to the terminal."""
+    """Helm failed. The message is helm's output."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def run_helm(helm: Path, *arguments: str, values: str | None = None) -> str:
 
 
 def complete(values: Mapping[str, Any] | None) -> str:
-    """The values merged over the minimal ones, as JSON."""
+    """Return the values merged over the minimal ones, as JSON."""
     return json.dumps(merged(MINIMAL, values or {}))
 
 

@@ -36,7 +36,7 @@ SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
 
 
 def of_api(rendered: Rendered) -> Rendered:
-    """The objects of mljob-api."""
+    """Return the objects of mljob-api."""
     return Rendered([each for each in rendered.objects if each["metadata"]["name"].startswith((NAME, "v1alpha1."))])
 
 
@@ -46,7 +46,7 @@ def api(render: Render) -> Rendered:
 
 
 def grants(rendered: Rendered) -> dict[tuple[str, str, str | None], Any]:
-    """What each binding of mljob-api grants: rules, or the name of a Role of Kubernetes."""
+    """Return the rules that each binding of mljob-api grants, or the name of a Role of Kubernetes."""
     found = {}
     for kind in ("Role", "ClusterRole"):
         for binding in of_api(rendered).all(f"{kind}Binding"):

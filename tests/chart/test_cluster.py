@@ -33,7 +33,7 @@ INSTANCES = "airflowinstances.mljob.dev"
 
 
 NO_API_SERVICE = {"api": {"apiService": {"create": False}}}
-"""A cluster has the APIService of mljob-api once, and the development stack has it."""
+"""A cluster can have one APIService of mljob-api, which the development stack has already."""
 ONE_STACK = {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": []}}
 """The API server of the development stack has one family of IP addresses."""
 WITH_API = merged(NO_API_SERVICE, {"api": {"enabled": True}})

@@ -44,7 +44,7 @@ EVERYTHING: dict[str, Any] = {
     "operator": {"namespaces": ["team-a", "team-b"]},
 }
 """All values that can be set at the same time. `auth` is Password: other logins are in WITH_TOKEN
-and its siblings."""
+and similar values."""
 
 OIDC = merged(
     SASL,

@@ -26,9 +26,9 @@ INSTALL, UPGRADE, UNINSTALL = (
 )
 
 NEEDS_A_POD = ("kubectl rollout status", "kubectl logs")
-"""Commands that end when a Pod is ready, and those that read its log."""
+"""Commands that end when a Pod is ready, and commands that read a Pod's log."""
 NEEDS_MORE = ("docker ", "kubectl get airflowinstances", "kubectl delete airflowinstances")
-"""Commands that need Docker, and those about objects that other tests share."""
+"""Commands that need Docker, and commands about objects that other tests share."""
 RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 
@@ -58,7 +58,7 @@ class Reader:
         return lines
 
     def _own(self, line: str) -> str:
-        """The command for the reader's own release, namespace and CRDs."""
+        """Return the command for the reader's own release, namespace and CRDs."""
         line = line.replace("charts/mljob-operator", str(self.copy.path))
         line = re.sub(
             rf"(?<=helm )(install|upgrade|history|rollback|uninstall) {RELEASE}\b", rf"\1 {self.release}", line

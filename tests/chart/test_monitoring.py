@@ -35,11 +35,11 @@ OF_EVERY_SCRAPE = {"job", "instance"}
 PROMETHEUS_OWN = {"up": OF_EVERY_SCRAPE}
 """Metrics of Prometheus itself, with their labels."""
 VARIABLES = {"$__rate_interval": "5m", "$job": ".*", "$namespace": ".*", "$type": ".*", "$airflow": ".*"}
-"""What Grafana puts in the place of a variable."""
+"""The values that Grafana puts in the place of variables."""
 
 
 def everything() -> Metrics:
-    """Metrics with a series of everything that the operator measures."""
+    """Return metrics with a series of everything that the operator measures."""
     metrics, labels = Metrics(), JobLabels("team-a", "Training", "Failed", "TaskFailed", "prod")
     metrics.jobs.airflow_exists("prod")
     metrics.jobs.follow(("team-a", "churn"), labels)
@@ -70,7 +70,7 @@ def families() -> list[Metric]:
 
 
 def exposed() -> dict[str, list[dict[str, str]]]:
-    """The labels of the operator's series, by the name of the series."""
+    """Return the labels of the operator's series, by the name of the series."""
     found: dict[str, list[dict[str, str]]] = {}
     for family in families():
         for sample in family.samples:
@@ -248,7 +248,7 @@ TYPES = {"Gauge": "gauge", "StateSet": "stateSet", "Info": "info"}
 
 
 def field(schema: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """The schema of a field. Every object has ``metadata``, which a CRD does not describe."""
+    """Return the schema of a field. Every object has ``metadata``, which a CRD does not describe."""
     for name in path:
         schema = schema.get("items", schema)["properties"][name]
     return schema

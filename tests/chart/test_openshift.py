@@ -15,7 +15,7 @@ from tests.chart.test_environment import EVERYTHING
 
 OPENSHIFT = yaml.safe_load((CHART / "values-openshift.yaml").read_text())
 ASSIGNED = {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "seLinuxOptions"}
-"""Fields that restricted-v2 sets from the ranges of the namespace. It refuses other values."""
+"""Fields that restricted-v2 sets from the ranges of the namespace. Other values are refused."""
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 """The kinds of volumes that restricted-v2 allows."""
 

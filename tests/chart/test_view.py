@@ -22,7 +22,7 @@ ENABLED: dict[str, Any] = {
 
 
 def of_view(rendered: Rendered) -> Rendered:
-    """The objects of the view."""
+    """Return the objects of the view."""
     return Rendered([each for each in rendered.objects if each["metadata"]["name"] == NAME])
 
 

@@ -42,7 +42,7 @@ CLOSED: dict[str, Any] = merged(
         },
     },
 )
-"""All connections are limited."""
+"""Values that limit all connections."""
 
 POD: dict[str, Any] = {
     "imagePullSecrets": [{"name": "registry"}],

@@ -51,7 +51,7 @@ DAGS = {
     "backfill_contract_days": ("work",),
     "people_approve": ("train", "approve", "deploy"),
 }
-"""The DAGs of the tests, with those of their tasks that matter."""
+"""The DAGs of the tests, with the tasks that the tests use."""
 
 
 def now() -> datetime:
@@ -59,7 +59,7 @@ def now() -> datetime:
 
 
 def new_run_id() -> str:
-    """A run id that was never used before."""
+    """Return a run id that was never used before."""
     return str(dag_run_id("mljob", "contract", "job", uuid.uuid4().hex))
 
 
@@ -81,7 +81,7 @@ def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None
 
 
 def adapter(url: str, user: str, password: str) -> Airflow:
-    """The operator's adapter, logged in to the server as this user."""
+    """Return the operator's adapter, logged in to the server as this user."""
     return Airflow(
         SETTINGS_AIRFLOW,
         url,

@@ -30,7 +30,8 @@ class World:
 
     Attributes:
         set_status: Writes the status of an MLJob, as an operator does.
-        age: Makes the API server forget old changes, where it doesn't by itself.
+        age: Makes the API server forget old changes. By default nothing: the API server forgets by
+            itself.
     """
 
     client: Client

@@ -26,7 +26,7 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
-    """The facts in a run's messages, in the order in which the messages were sent."""
+    """Return the facts in a run's messages, in the order in which the messages were sent."""
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]
     envelopes = [read(json.dumps(json.loads(line)["value"]).encode(), NOW) for line in lines]

@@ -44,7 +44,7 @@ class Outage:
 def planned(
     parts: Mapping[str, Callable[[], Callable[[], None]]], within: float, chance: random.Random
 ) -> list[Outage]:
-    """Plan one outage of each part, at a random time within so many seconds. Outages may overlap."""
+    """Plan one outage of each part, at a random time within this many seconds. Outages may overlap."""
     return [Outage(part, chance.uniform(0, within), take_away) for part, take_away in parts.items()]
 
 
@@ -98,7 +98,7 @@ class Outages:
 
 @dataclass
 class Course:
-    """What the watch saw of one MLJob.
+    """The course of one MLJob, as the watch saw it.
 
     Attributes:
         ended: When the watch saw a terminal phase, in seconds since the epoch; 0: not yet.

@@ -30,7 +30,7 @@ def dag_ids() -> list[str]:
 
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
-    """The run as Airflow reports it, in plain form."""
+    """Return the run as Airflow reports it, in plain form."""
     run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
     for row in airflow.task_instances(dag_id, run_id):
@@ -49,7 +49,7 @@ def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, An
 
 
 def status_says(status: Object) -> dict[str, Any]:
-    """The run as an MLJob's status reports it, in plain form."""
+    """Return the run as an MLJob's status reports it, in plain form."""
     return {
         "phase": status["phase"],
         "dagRunState": status["dagRunState"],
@@ -62,7 +62,9 @@ def status_says(status: Object) -> dict[str, Any]:
 
 
 def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
-    """The differences between an MLJob's status and Airflow; empty if there are none."""
+    """Return the differences between an MLJob's status and Airflow. Return an empty mapping if
+    there are none.
+    """
     told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
     return {
         name: f"{told.get(name)!r}, and Airflow says {truth.get(name)!r}"

@@ -22,7 +22,7 @@ FIRST_DAY = "2026-01-01T00:00:00Z"
 
 def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **spec: Any) -> Object:
     """Return an MLJob that runs a DAG for the first ``days`` days of January, even if an earlier
-    test session has run it for them.
+    test session has run it for these days.
     """
     wanted = {"from": FIRST_DAY, "to": f"2026-01-{days:02}T00:00:00Z", "reprocessBehavior": "Completed"}
     wanted |= spec.pop("backfill", {})
@@ -30,18 +30,18 @@ def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **sp
 
 
 def runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
-    """The runs of a DAG, by day."""
+    """Return the runs of a DAG, by day."""
     rows = airflow.get(f"/dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
     return {row["logical_date"][:10]: row for row in rows}
 
 
 def ended_runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
-    """The runs of a DAG, by day, once all of them have ended."""
+    """Return the runs of a DAG, by day, once all of them have ended."""
     return {day: airflow.ended(dag_id, run["dag_run_id"]) for day, run in runs_of(airflow, dag_id).items()}
 
 
 def backfills_of(airflow: AirflowRest, status: Object) -> list[Object]:
-    """The backfills that an MLJob has created."""
+    """Return the backfills that an MLJob has created."""
     found = airflow.get("/backfills", dag_id=status["dagId"], order_by="id")["backfills"]
     return [row for row in found if row["dag_run_conf"].get("mljob", {}).get("id") == status["dagRunId"]]
 

@@ -68,7 +68,7 @@ class Runs:
         return self.begin(CANCELLER, targets=targets, reason="a test", **conf)
 
     def states(self, dag_id: str, run_id: str) -> dict[str, list[str | None]]:
-        """The states of a run's task instances, by task id."""
+        """Return the states of a run's task instances, by task id."""
         found = defaultdict(list)
         for row in self.airflow.task_instances(dag_id, run_id):
             found[row["task_id"]].append(row["state"])
@@ -79,7 +79,7 @@ class Runs:
         return run["state"] if run else None
 
     def returned(self, run_id: str) -> dict[str, Any]:
-        """The report that a run of the cancellation DAG returned, once it has succeeded."""
+        """Return the report that a run of the cancellation DAG returned, once it has succeeded."""
         eventually(lambda: self.state(CANCELLER, run_id) in OVER, "the cancellation is over", within=180)
         assert self.state(CANCELLER, run_id) == "success", self.log(run_id)
         path = f"/dags/{CANCELLER}/dagRuns/{quote(run_id, safe='')}/taskInstances/cancel/xcomEntries"

@@ -170,7 +170,7 @@ def until_no_run_is_left(made: Installation, airflow: AirflowRest) -> list[Objec
 
 
 def owner(run: Object) -> str:
-    """The name of a run's MLJob."""
+    """Return the name of a run's MLJob."""
     return str(run["dag_run_id"].split(".")[2])
 
 
@@ -195,7 +195,7 @@ def told(
     wrong: dict[str, Any],
     backward: dict[str, list[str]],
 ) -> None:
-    """Print the figures, and write those of the long form to a file."""
+    """Print the figures. Write the figures of the long form to a file."""
     all_back = max(back for _, back in outages.times.values())
     ends = {owner(run): _epoch(run["end_date"]) for run in runs}
     behind = [

@@ -130,7 +130,7 @@ class Cluster:
         self._kubectl = kubectl
 
     def jobs(self) -> dict[str, Object]:
-        """The MLJobs by namespace."""
+        """Return the MLJobs by namespace."""
         return {
             found["metadata"]["namespace"]: found
             for found in self._kubectl.api.get(f"/apis/{API_VERSION}/{PLURAL}")["items"]
@@ -278,7 +278,7 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
 
 
 def outcome(cell: Cell, airflow: AirflowRest) -> str:
-    """The result of a cell, in words."""
+    """Return the result of a cell, in words."""
     run = airflow.runs(cell.runs_prefix)[0]
     ends = cell.story.ends or "gone"
     attempts = "" if cell.story.attempts == 1 else f", {cell.story.attempts} attempts"
@@ -286,7 +286,7 @@ def outcome(cell: Cell, airflow: AirflowRest) -> str:
 
 
 def described(job: Object | None) -> str:
-    """A short description of an MLJob."""
+    """Return a short description of an MLJob."""
     if job is None:
         return "gone"
     status = job.get("status", {})
@@ -300,6 +300,6 @@ def evidence(cells: list[Cell]) -> str:
 
 
 def table(cells: list[Cell]) -> str:
-    """The matrix, in Markdown."""
+    """Return the matrix, in Markdown."""
     rows = [f"| {cell.call} | {cell.when} | {cell.at_death} | {cell.outcome} |" for cell in cells]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

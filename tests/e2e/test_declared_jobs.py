@@ -1,5 +1,5 @@
-"""A job declared with the job factory, from its params model to its MLJob's outputs: what is
-refused, by which component, and what reaches the task.
+"""A job declared with the job factory, from its params model to its MLJob's outputs: the values
+that each component refuses, and the values that reach the task.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ CASES = {
 
 
 def rows() -> dict[str, dict[str, re.Pattern[str]]]:
-    """The documented table: for each row, the words of each producer's messages, each
+    """Return the documented table: for each row, the words of each producer's messages, each
     followed by a space.
     """
     cells = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in TABLE.read_text().splitlines()]
@@ -150,17 +150,17 @@ class Timeline:
     rest: dict[tuple[str, str, int], list[Seen]] = field(default_factory=lambda: defaultdict(list))
 
     def told(self, job: str, task: str | None, index: int = -1, producer: str | None = None) -> list[Told]:
-        """Messages about a task instance, or about the run."""
+        """Return messages about a task instance, or about the run."""
         about = (task, index) if task else None
         found = self.topic.about(self.run_ids.get(job))
         return [told for told in found if told.task == about and producer in (None, told.producer)]
 
     def words(self, case: Case, index: int, producer: str) -> str:
-        """The states that a producer's messages report, each followed by a space."""
+        """Return the states that a producer's messages report, each followed by a space."""
         return "".join(f"{told.state} " for told in self.told(case.job, case.task, index, producer))
 
     def status(self, job: str) -> Object:
-        """The newest status."""
+        """Return the newest status."""
         return self.statuses[job][-1][1] if self.statuses[job] else {}
 
     def shown(self, job: str, task: str) -> str | None:
@@ -272,7 +272,7 @@ class Stage:
     # Conditions
 
     def _told_running(self, job: str, task: str) -> bool:
-        """Whether both producers have reported that the task runs, and the task has written
+        """Return whether both producers have reported that the task runs, and the task has written
         its process id.
         """
         there = {told.producer for told in self.story.told(job, task) if told.state == "running"}
@@ -489,7 +489,7 @@ def is_as_far(said: Told, instances: int, entry: Object) -> bool:
 
 
 def is_in(state: str, entry: Object) -> bool:
-    """Whether a task's entry shows the state."""
+    """Return whether a task's entry shows the state."""
     return bool(entry["state"] == state)
 
 

@@ -165,7 +165,7 @@ def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
 
 
 def made_by(data: Path, day: str, mljob: str) -> str:
-    """The version of a day's predictions that an MLJob has made."""
+    """Return the version of a day's predictions that an MLJob has made."""
     cards = (data / "predictions" / f"handwriting-{day}").glob("*/card.json")
     [card] = [card for card in cards if json.loads(card.read_text())["created_by"]["mljob"] == mljob]
     return card.parent.name
@@ -225,7 +225,7 @@ def test_second_model_version_repeats_the_predictions_and_everything_is_traceabl
 
 
 def in_order(phases: list[str | None]) -> bool:
-    """Whether the phases of a job only moved forward."""
+    """Return whether the phases of a job only moved forward."""
     ranks = {None: 0, "Pending": 1, "Queued": 2, "Running": 3, "Succeeded": 4}
     walked = [ranks[phase] for phase in phases]
     return walked == sorted(walked)

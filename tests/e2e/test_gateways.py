@@ -43,7 +43,7 @@ def gateways() -> Iterator[ExitStack]:
 
 
 def asked(installation: Installation, operation: str) -> float:
-    """The number of requests of a kind that an operator has sent."""
+    """Return the number of requests of a kind that an operator has sent."""
     return installation.operator.requests().get(operation, 0)
 
 

@@ -40,11 +40,11 @@ PASSWORD = "hunter2-correct-horse"
 EPOCHS = 6
 HELD = "epoch 2 is over"
 FINDS_THE_RUN = 180.0
-"""Seconds until a run must have come as far as a test needs."""
+"""Seconds until a run must have reached the state that a test needs."""
 
 
 def path(namespace: str, name: str, subresource: RunSubresource, *, watch: bool = False, **query: Any) -> str:
-    """The path with parameters, as ``kubectl get --raw`` takes it."""
+    """Return the path with parameters, as ``kubectl get --raw`` takes it."""
     parameters = urlencode({name: str(value).lower() for name, value in query.items()})
     return run_path(namespace, name, subresource, watch=watch) + (f"?{parameters}" if parameters else "")
 
@@ -107,12 +107,12 @@ class Runs:
 
 
 def entries(text: str) -> list[HistoryEntry]:
-    """The entries of a history, without heartbeats."""
+    """Return the entries of a history, without heartbeats."""
     return [entry for entry in map(parse_entry, text.splitlines()) if entry is not None]
 
 
 def curve(found: list[HistoryEntry]) -> list[tuple[float, float]]:
-    """The points of the loss curve: epoch and loss."""
+    """Return the points of the loss curve: epoch and loss."""
     return [(entry.metrics["epoch"], entry.metrics["loss"]) for entry in found if isinstance(entry, MetricsReport)]
 
 

@@ -83,12 +83,12 @@ class Monitoring:
         return MonitoringReport.model_validate(self.airflow.get(path)["value"])
 
     def serving(self, run_id: str) -> dict[str, Any]:
-        """The task instance of a run of monitored_slow."""
+        """Return the task instance of a run of monitored_slow."""
         found = self.airflow.task_instances("monitored_slow", run_id)
         return found[0] if found else {"state": None}
 
     def logs(self, dag_id: str, run_id: str) -> str:
-        """The last log lines of each task of a failed run."""
+        """Return the last log lines of each task of a failed run."""
         said = []
         for row in self.airflow.task_instances(dag_id, run_id):
             path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{row['task_id']}/logs/{row['try_number']}"
@@ -114,8 +114,8 @@ class Monitoring:
         return [message for message in self.slack.messages if message.channel == channel]
 
     def told_of_the_broken_file(self) -> list[Message]:
-        """The messages to the platform's channel about the broken file. Problems that other tests
-        left behind are reported there too.
+        """Return the messages to the platform's channel about the broken file. Problems that other
+        tests left behind are reported there too.
         """
         platform = self.told(self.slack.id_of(PLATFORM))
         return [message for message in platform if "parity_import_error.py" in message.words]
@@ -233,7 +233,7 @@ def test_each_owner_is_notified_once_and_then_only_of_changes(
 
 
 def monitoring_links(message: Message) -> list[str]:
-    """The links in the buttons and the text of a message."""
+    """Return the links in the buttons and the text of a message."""
     blocks = message.body["blocks"]
     buttons = [element["url"] for block in blocks for element in block.get("elements", ()) if "url" in element]
     return buttons + [part.split("|")[0] for part in message.words.split("<") if part.startswith("http")]
@@ -350,11 +350,11 @@ def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
 
 
 def of_slow(report: MonitoringReport) -> dict[FindingKind, Finding]:
-    """The findings about monitored_slow in a report, by kind."""
+    """Return the findings about monitored_slow in a report, by kind."""
     return {finding.kind: finding for finding in report.findings if finding.dag_id == "monitored_slow"}
 
 
 def seconds(since: str, until: str | None = None) -> float:
-    """The seconds between two of Airflow's dates, or from a date until now."""
+    """Return the seconds between two of Airflow's dates, or from a date until now."""
     end = datetime.fromisoformat(until) if until else datetime.now(UTC)
     return (end - datetime.fromisoformat(since)).total_seconds()

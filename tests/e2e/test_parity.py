@@ -117,7 +117,7 @@ def test_progress_is_shown_during_the_run(with_kafka: Installation, rest_only: I
 
 
 def told_by(watch: Watch, name: str) -> set[str]:
-    """The sources of the facts in an MLJob's statuses."""
+    """Return the sources of the facts in an MLJob's statuses."""
     return {status["statusSource"] for status in watch.statuses(name) if "statusSource" in status}
 
 

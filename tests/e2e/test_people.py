@@ -67,7 +67,7 @@ def task(status: Object, task_id: str) -> Object:
 
 
 def asked(jobs: MLJobs, name: str) -> list[str]:
-    """The messages of the Events that ask for input."""
+    """Return the messages of the Events that ask for input."""
     return [event["message"] for event in jobs.events(name) if event["reason"] == "AwaitingInput"]
 
 

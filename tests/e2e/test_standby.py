@@ -46,7 +46,7 @@ def measured(what: str) -> Iterator[None]:
 
 
 def pair(installation: NewInstallation, name: str) -> tuple[Installation, OperatorProcess]:
-    """An operator that leads, and a replica that stands by."""
+    """Return an operator that leads, and a replica that stands by."""
     made = installation(name)
     standby = made.operator.replica().start()
     assert (made.operator.leads(), standby.leads()) == (True, False)

@@ -71,7 +71,7 @@ def forger(stack: Stack) -> Forger:
 
 
 def read_by(installation: Installation) -> float:
-    """The number of messages that an operator has read."""
+    """Return the number of messages that an operator has read."""
     return sum(value for key, value in installation.operator.metrics().items() if key[0] == "mljob_events_total")
 
 

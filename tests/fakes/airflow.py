@@ -189,7 +189,7 @@ class FakeAirflow:
         return self.fact(run)
 
     async def params(self, dag_id: str) -> dict[str, Any]:
-        """The params of a DAG."""
+        """Return the params of a DAG."""
         self.asked("params")
         return dict(self.dag_params.get(dag_id, {}))
 
@@ -236,13 +236,13 @@ class FakeAirflow:
         return self.fact(run) if run else None
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """The task instances of a run."""
+        """Return the task instances of a run."""
         self.asked("tasks")
         run = self.runs.get((dag_id, run_id))
         return [replace(task, observed_at=self._clock()) for task in run.tasks.values()] if run else []
 
     async def structure(self, dag_id: str) -> list[DagTask]:
-        """The tasks of a DAG as a chain: each task is downstream of the task before."""
+        """Return the tasks of a DAG as a chain: each task is downstream of the task before."""
         self.asked("structure")
         ids = self.dags.get(dag_id, ())
         return [DagTask(task_id, task_id, "PythonOperator", ids[at + 1 : at + 2]) for at, task_id in enumerate(ids)]
@@ -258,7 +258,7 @@ class FakeAirflow:
         return FakeLog(*found) if found is not None else None
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """The questions of the tasks that wait for a person."""
+        """Return the questions of the tasks that wait for a person."""
         self.asked("questions")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -270,7 +270,9 @@ class FakeAirflow:
         }
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """The outputs that the tasks of a run published, and the XComs that ``sources`` name."""
+        """Return the outputs that the tasks of a run published, and the XComs that ``sources``
+        name.
+        """
         self.asked("outputs")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -286,7 +288,7 @@ class FakeAirflow:
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Whether a run of the cancellation DAG is cancelling this run."""
+        """Return whether a run of the cancellation DAG is cancelling this run."""
         self.asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         return run is not None and any(task.state in ACTIVE_TASK for task in run.tasks.values())
@@ -302,7 +304,7 @@ class FakeAirflow:
             self.end(run, RunState.FAILED)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """The unfinished runs that the tasks of a run say they have triggered."""
+        """Return the unfinished runs that the tasks of a run claim to have triggered."""
         self.asked("children")
         run = self.runs.get((dag_id, run_id))
         claimed = run.children if run is not None else []
@@ -326,13 +328,13 @@ class FakeAirflow:
             self.end(run, RunState.FAILED)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """The operator's runs that changed since a time."""
+        """Return the operator's runs that changed since a time."""
         self.asked("changed_runs")
         changed = {(run.dag_id, run.run_id) for run in self.runs.values() if run.changed >= since}
         return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """The task instances of the operator's runs that changed since a time."""
+        """Return the task instances of the operator's runs that changed since a time."""
         self.asked("changed_tasks")
         return [
             TaskChange(run.dag_id, run.run_id, replace(task, observed_at=self._clock()))
@@ -342,7 +344,7 @@ class FakeAirflow:
         ]
 
     async def active_runs(self) -> list[RunChange]:
-        """The operator's queued and running runs."""
+        """Return the operator's queued and running runs."""
         self.asked("active_runs")
         return [change for change in self._ours() if change.fact.state not in TERMINAL_RUN]
 
@@ -362,7 +364,7 @@ class FakeAirflow:
         }
 
     async def paused_dags(self) -> set[str]:
-        """The ids of paused DAGs."""
+        """Return the ids of paused DAGs."""
         self.asked("paused_dags")
         return set(self.paused)
 
@@ -440,7 +442,7 @@ class FakeAirflow:
         return run
 
     def only_run(self, dag_id: str = "train") -> FakeRun:
-        """The only run of a DAG."""
+        """Return the only run of a DAG."""
         (run,) = [run for run in self.runs.values() if run.dag_id == dag_id]
         return run
 
@@ -472,7 +474,7 @@ class FakeAirflow:
         )
 
     def fact(self, run: FakeRun) -> RunFact:
-        """The run as the REST API gives it."""
+        """Return the run as the REST API gives it."""
         now = self._clock()
         return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, queued_at=run.queued_at)
 

@@ -106,7 +106,7 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed_at=self._clock())
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """The runs of backfills that changed since a time."""
+        """Return the runs of backfills that changed since a time."""
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
         return [change for run in changed if (change := self._member(run)) is not None]
@@ -145,7 +145,7 @@ class FakeBackfills:
         return backfill
 
     def runs(self, backfill_id: int) -> list[FakeRun]:
-        """The runs of a backfill, by date."""
+        """Return the runs of a backfill, by date."""
         found = [run for run in self._airflow.runs.values() if run.backfill == backfill_id]
         return sorted(found, key=lambda run: (run.date, run.run_id))
 

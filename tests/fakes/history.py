@@ -74,7 +74,9 @@ class FakeRunHistory:
         self._closed = False
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Read the next messages, at most ``BATCH``. Return those with the reader's key, converted."""
+        """Read the next messages, at most ``BATCH``. Return the messages with the reader's key,
+        converted.
+        """
         if self._topics.down:
             raise KafkaUnavailable("Kafka can't be read")
         found = self._messages[self._position : self._position + BATCH]

@@ -39,7 +39,7 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def get(self, name: str) -> Instance:
-        """The latest version of an AirflowInstance."""
+        """Return the latest version of an AirflowInstance."""
         return Instance.from_object(self.body(name))
 
     def edit(self, name: str, spec: Mapping[str, Any]) -> Instance:
@@ -68,19 +68,24 @@ class FakeInstances(StoredObjects[str]):
     # InstanceStore
 
     async def list(self) -> list[Instance]:
-        """All AirflowInstances."""
+        """Return all AirflowInstances."""
         return [self.get(name) for name in self.objects]
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
-        """The labels of all namespaces."""
+        """Return the labels of all namespaces."""
         return deepcopy(self.labels)
 
     async def namespace(self, name: str) -> dict[str, str] | None:
-        """The labels of a namespace, or None."""
+        """Return the labels of a namespace, or None if it does not exist."""
         return deepcopy(self.labels.get(name))
 
     async def secret(self, name: str) -> dict[str, str]:
-        """The data of a Secret."""
+        """Return the data of a Secret.
+
+        Raises:
+            ReferenceMissing: There is no such Secret.
+            SecretUnlabelled: The Secret lacks the label for credentials.
+        """
         if name not in self.secrets:
             raise ReferenceMissing(f"Secret {name} is not there")
         if name in self.unlabelled:

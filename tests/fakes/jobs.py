@@ -94,7 +94,7 @@ class FakeJobs(StoredObjects[Key]):
     # JobStore
 
     async def list(self) -> AsyncIterator[Job]:
-        """All MLJobs."""
+        """Yield all MLJobs."""
         for key in tuple(self.objects):
             yield self._read(key)
 
@@ -103,7 +103,7 @@ class FakeJobs(StoredObjects[Key]):
         return await self.get(key)
 
     async def get(self, key: Key) -> Job | None:
-        """The latest version of an MLJob, or None."""
+        """Return the latest version of an MLJob, or None if it does not exist."""
         self.reads += 1
         return self._read(key) if key in self.objects else None
 

@@ -39,7 +39,7 @@ def status(code: int, message: str, *, reason: str = "", **metadata: str) -> Ans
 
 
 def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any]:
-    """A stored MLJob that has succeeded."""
+    """Return a stored MLJob that has succeeded."""
     return {
         "apiVersion": "mljob.dev/v1alpha1",
         "kind": "MLJob",

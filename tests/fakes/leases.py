@@ -63,7 +63,7 @@ class LeasesOfOperator:
         self._name = name
 
     async def get(self) -> Lease | None:
-        """The operator's Lease."""
+        """Return the operator's Lease, or None."""
         return self._leases.objects.get(self._name)
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
@@ -81,5 +81,5 @@ class LeasesOfOperator:
         self._leases.write(replace(lease, holder=None, acting=False), lease)
 
     async def others(self) -> list[Lease]:
-        """The Leases of other operators."""
+        """Return the Leases of other operators."""
         return [lease for name, lease in self._leases.objects.items() if name != self._name]

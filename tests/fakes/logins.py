@@ -12,7 +12,7 @@ from mljob_operator.core.airflow_instance.credentials import Login
 def login(
     user: str | None = None, password: str | None = None, token: str | None = None, headers: Any = (), **rest: Any
 ) -> Login:
-    """A login from plain text; ``headers`` is a mapping."""
+    """Return a login made from plain text. ``headers`` is a mapping."""
     return Login(
         user,
         SecretStr(password) if password is not None else None,

@@ -130,7 +130,7 @@ class MLJobCluster(LoopbackServer):
             return self._objects[namespace, name]
 
     def all(self) -> list[Object]:
-        """All MLJobs."""
+        """Return all MLJobs."""
         with self._changed:
             return list(self._objects.values())
 

@@ -33,7 +33,7 @@ class StoredObjects(Generic[K]):
         self._uids = itertools.count(1)
 
     def body(self, key: K) -> dict[str, Any]:
-        """A copy of an object, made through JSON."""
+        """Return a copy of an object, made through JSON."""
         copy: dict[str, Any] = json.loads(json.dumps(self.objects[key]))
         return copy
 
@@ -108,7 +108,7 @@ class StoredObjects(Generic[K]):
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """The target with a merge patch applied (RFC 7396)."""
+    """Return the target with a merge patch applied (RFC 7396)."""
     if not isinstance(patch, Mapping):
         return deepcopy(patch)
     result = dict(target) if isinstance(target, Mapping) else {}

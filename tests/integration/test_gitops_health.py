@@ -248,7 +248,7 @@ def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
 
 
 async def told(story: Scenario) -> dict[str, Any]:
-    """The MLJob at the end of the scenario."""
+    """Return the MLJob at the end of the scenario."""
     world = World()
     try:
         await story(world)

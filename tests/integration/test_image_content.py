@@ -114,7 +114,7 @@ def view_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment_of(name: str) -> dict[str, str]:
-    """The plain variables of a Deployment's container in the chart."""
+    """Return the plain variables of a Deployment's container in the chart."""
     rendered = rendering.render(binaries.locate("helm")["helm"], merged(COMPONENTS, {"airflow": {"url": ""}}))
     container = rendered.one("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
     return {each["name"]: each["value"] for each in container["env"] if "value" in each}

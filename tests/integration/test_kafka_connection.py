@@ -339,7 +339,7 @@ async def test_cause_of_a_failed_connection_is_logged_once(
 
 
 def mutual_tls(broker: Broker, folder: Path) -> dict[str, Any]:
-    """Consumer properties of a client whose certificate is in this folder."""
+    """Return consumer properties of a client whose certificate is in this folder."""
     return {
         "bootstrap.servers": broker.address("TLS"),
         "security.protocol": "SSL",

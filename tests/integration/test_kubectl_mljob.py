@@ -1,5 +1,5 @@
-"""The plugin on a real Kubernetes API, without an operator: rights, dry runs, and what the API server
-says of the mistakes that `lint` finds.
+"""The plugin on a real Kubernetes API, without an operator: rights, dry runs, and the API server's
+messages about the mistakes that `lint` finds.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def create(tenants: Installation, name: str, levels: int) -> None:
 
 
 def told(tenants: Installation, name: str, field: str) -> str:
-    """A field of the MLJob's status as text, because the whole object is too deep for this
+    """Return a field of the MLJob's status as text, because the whole object is too deep for this
     test's JSON parser.
     """
     return tenants.jobs.kubectl("get", "mljob", name, f"--output=jsonpath={{.status.{field}}}")

@@ -128,7 +128,9 @@ async def play(recording: Recording, who: str, namespace: str, store: Jobs, topi
 
 
 def versions(watch: Watch) -> dict[str, dict[str, Object]]:
-    """Every version of the MLJobs that the watch has delivered, by name and resource version."""
+    """Return every version of the MLJobs that the watch has delivered, by name and resource
+    version.
+    """
     found: dict[str, dict[str, Object]] = {}
     for _, job in watch.events():
         found.setdefault(job["metadata"]["name"], {})[job["metadata"]["resourceVersion"]] = job

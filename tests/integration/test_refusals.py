@@ -331,7 +331,9 @@ class Api:
         self._objects = client.CustomObjectsApi(self._client)
 
     def refusal(self, body: Object) -> str:
-        """The API server's error for a manifest; empty if it accepts the manifest."""
+        """Return the API server's error for a manifest, or an empty string if the API server
+        accepts it.
+        """
         return self._refusal(
             lambda: self._objects.create_namespaced_custom_object(
                 GROUP, VERSION, "default", PLURAL, body, dry_run="All", field_validation="Strict"
@@ -339,7 +341,7 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """The API server's error for a change of a stored MLJob's spec."""
+        """Return the API server's error for a change of a stored MLJob's spec."""
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}
         self._objects.create_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, body)

@@ -70,7 +70,7 @@ def reader(stack: Stack, new_installation: NewInstallation, send: Send) -> Insta
 
 
 def foreign() -> bytes:
-    """An event of a run that no MLJob submitted."""
+    """Return an event of a run that no MLJob submitted."""
     return json.dumps(
         {
             "schema_version": 1,

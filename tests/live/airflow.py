@@ -41,7 +41,7 @@ class AirflowRest:
         self._http.clear()
 
     def token(self) -> str:
-        """A bearer token of the user."""
+        """Return a bearer token of the user."""
         self.get("/dags", limit=1)
         assert self._token is not None
         return self._token

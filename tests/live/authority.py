@@ -36,18 +36,20 @@ class Authority:
         return context
 
     def broker(self) -> bytes:
-        """The key and the certificate of a Kafka broker on loopback, for a keystore of type PEM."""
+        """Return the key and the certificate of a Kafka broker on loopback, for a keystore of type
+        PEM.
+        """
         issued = self._authority.issue_cert(*LOOPBACK, common_name="broker")
         return _pkcs8(issued, None) + issued.cert_chain_pems[0].bytes()
 
     def client(self, name: str, *, password: bytes | None = None) -> tuple[bytes, bytes]:
-        """A client's certificate and key in PEM; with a password, the key is encrypted."""
+        """Return a client's certificate and key in PEM. With a password, the key is encrypted."""
         issued = self._authority.issue_cert(name, common_name=name)
         return issued.cert_chain_pems[0].bytes(), _pkcs8(issued, password)
 
 
 def _pkcs8(issued: trustme.LeafCert, password: bytes | None) -> bytes:
-    """The private key as PKCS #8, the one format that Kafka's keystore type PEM reads."""
+    """Return the private key as PKCS #8, the one format that Kafka's keystore type PEM reads."""
     key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), password=None)
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)

@@ -94,7 +94,7 @@ class HttpGateway(LoopbackServer):
         return f"{super().url}{self._prefix}"
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """The gateway's answer to a request."""
+        """Return the gateway's answer to a request."""
         time.sleep(self._latency)
         if self.instead is not None:
             return self.instead
@@ -106,7 +106,7 @@ class HttpGateway(LoopbackServer):
         return self._pass_on(method, self._shortened(path.removeprefix(self._prefix)), kept, body)
 
     def _shortened(self, path: str) -> str:
-        """The path with a ``limit`` of at most ``most_rows``."""
+        """Return the path with a ``limit`` of at most ``most_rows``."""
         parts = urlsplit(path)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         if self._most_rows is None or "limit" not in query:

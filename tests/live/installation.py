@@ -16,5 +16,5 @@ class Installation:
     jobs: MLJobs
 
     def run_prefix(self, name: str) -> str:
-        """The beginning of the ids of an MLJob's runs."""
+        """Return the beginning of the ids of an MLJob's runs."""
         return f"{self.operator.prefix}.{self.jobs.namespace}.{name}."

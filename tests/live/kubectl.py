@@ -39,7 +39,7 @@ class Kubectl:
         self.api = KubernetesApi.of(kubeconfig)
 
     def within(self, namespace: str) -> Kubectl:
-        """The same kubectl in another namespace."""
+        """Return the same kubectl in another namespace."""
         return Kubectl(self._program, self._kubeconfig, namespace, self._directory)
 
     def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
@@ -66,7 +66,7 @@ class Kubectl:
         return found
 
     def command(self, *arguments: str) -> list[str]:
-        """The whole command, for a caller that reads the output while the command runs."""
+        """Return the whole command, for a caller that reads the output while the command runs."""
         return [*self._command, *arguments]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -105,7 +105,7 @@ class Watch:
         self._found: list[tuple[str, dict[str, Any]]] = []
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """All events so far: ADDED, MODIFIED or DELETED, and the object."""
+        """Return all events so far. Each is ADDED, MODIFIED or DELETED, with the object."""
         with self._file.open("rb") as file:
             file.seek(self._read)
             # The bytes of an incomplete character at the end are read again next time.
@@ -123,5 +123,5 @@ class Watch:
         return self._found
 
     def statuses(self, name: str) -> list[dict[str, Any]]:
-        """All statuses of an MLJob so far."""
+        """Return all statuses of an MLJob so far."""
         return [found.get("status", {}) for _, found in self.events() if found["metadata"]["name"] == name]

@@ -1,8 +1,8 @@
 """The Kubernetes API over HTTP, as the cluster's administrator.
 
-Tests do what users do with kubectl. While they wait, they ask this API several times a second,
-because a kubectl process costs a tenth of a second of a processor. Tests that change hundreds of
-objects use this API too.
+Tests perform the actions of users with kubectl. While they wait, they ask this API several times a
+second, because a kubectl process costs a tenth of a second of a processor. Tests that change
+hundreds of objects use this API too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class KubernetesApi:
     @staticmethod
     @cache
     def of(kubeconfig: Path) -> KubernetesApi:
-        """One shared object for each kubeconfig."""
+        """Return the shared object for a kubeconfig."""
         return KubernetesApi(kubeconfig)
 
     @property
@@ -46,7 +46,7 @@ class KubernetesApi:
         return Path(self._client.configuration.ssl_ca_cert).read_text()
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
-        """An object or a list without ``managedFields``, as kubectl shows it.
+        """Return an object or a list without ``managedFields``, as kubectl shows it.
 
         Raises:
             AssertionError: The API answered with an error.
@@ -82,7 +82,7 @@ class KubernetesApi:
         return status == 200
 
     def watch(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
-        """The events of a watch, until the connection ends.
+        """Yield the events of a watch, until the connection ends.
 
         Raises:
             AssertionError: The API answered with an error.
@@ -120,8 +120,8 @@ class KubernetesApi:
     def _request(
         self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None
     ) -> tuple[Any, Any, Any, Any, Any]:
-        """The arguments of the client's `call_api`, which writes a body as JSON if the content type
-        is JSON.
+        """Return the arguments of the client's `call_api`, which writes a body as JSON if the
+        content type is JSON.
         """
         serialized: tuple[Any, Any, Any, Any, Any] = self._client.param_serialize(
             method,

@@ -31,7 +31,7 @@ class QuietHandler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
 
     def content(self) -> bytes:
-        """The request's body."""
+        """Return the request's body."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def reply(

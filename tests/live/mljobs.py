@@ -16,7 +16,7 @@ Object = dict[str, Any]
 
 
 def manifest(name: str, dag_id: str, conf: Mapping[str, Any] | None = None, **spec: Any) -> Object:
-    """The manifest of an MLJob."""
+    """Return the manifest of an MLJob."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -69,7 +69,7 @@ class MLJobs:
         return self.kubectl.watch("mljobs", *names)
 
     def events(self, name: str) -> list[Object]:
-        """The Events about an MLJob, oldest first."""
+        """Return the Events about an MLJob, oldest first."""
         found = self.kubectl.api.get(
             f"/api/v1/namespaces/{self.namespace}/events",
             fieldSelector=f"involvedObject.name={name},involvedObject.kind={KIND}",
@@ -134,7 +134,7 @@ class MLJobs:
         self.kubectl("delete", "mljobs", "--all", "--wait=false")
 
     def evidence(self, *names: str) -> str:
-        """The objects in YAML and the end of the operator's log, for the error of a test."""
+        """Return the objects in YAML and the end of the operator's log, for the error of a test."""
         yaml = self.kubectl("get", "mljobs", *names, "--ignore-not-found", "--output=yaml")
         return f"{yaml}\n{self._operator_log()}"
 
@@ -148,7 +148,7 @@ def finished(job: Object) -> bool:
 
 
 def condition(status: Object, type_: str) -> Object | None:
-    """The condition of this type; None where the status has none."""
+    """Return the condition of this type, or None if the status has none."""
     return next((found for found in status.get("conditions") or () if found["type"] == type_), None)
 
 

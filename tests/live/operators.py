@@ -135,7 +135,7 @@ class OperatorProcess:
         os.kill(self._process.pid, number)
 
     def leads(self) -> bool:
-        """Whether this process says that it is the leader."""
+        """Return whether this process says that it is the leader."""
         return self.runs and self.get("/metrics")[0] == 200 and self.metrics()[("mljob_leader",)] == 1
 
     @property
@@ -143,12 +143,14 @@ class OperatorProcess:
         return self._process.pid is not None
 
     def cpu_seconds(self) -> float:
-        """The processor time since the start, in seconds."""
+        """Return the processor time since the start, in seconds."""
         times = psutil.Process(self._process.pid).cpu_times()
         return times.user + times.system
 
     def get(self, path: str) -> tuple[int, str]:
-        """The HTTP status and the body of an endpoint; status 0 if there is no answer."""
+        """Return the HTTP status and the body of an endpoint. Return status 0 and the error if
+        there is no answer.
+        """
         try:
             answer = self._http.request("GET", self.url + path)
         except urllib3.exceptions.HTTPError as error:
@@ -170,7 +172,7 @@ class OperatorProcess:
         }
 
     def requests(self) -> dict[str, float]:
-        """The number of requests to Airflow so far, by operation."""
+        """Return the number of requests to Airflow so far, by operation."""
         found: dict[str, float] = {}
         for key, value in self.metrics().items():
             if key[0] == "mljob_airflow_request_seconds_count":

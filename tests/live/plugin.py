@@ -59,7 +59,7 @@ class Plugin:
 
 
 def plugin_environment(kubeconfig: Path) -> dict[str, str]:
-    """The environment of a shell with kubectl and the plugin, for a kubeconfig."""
+    """Return the environment of a shell with kubectl and the plugin, for a kubeconfig."""
     folders = [str(binaries.locate("kubectl")["kubectl"].parent), str(Path(sys.executable).parent)]
     path = os.pathsep.join([*folders, os.environ["PATH"]])
     return {**os.environ, "PATH": path, "KUBECONFIG": str(kubeconfig), "NO_COLOR": "1"}

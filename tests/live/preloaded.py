@@ -24,7 +24,7 @@ from devstack.processes import Command
 
 
 class PreloadedOperators:
-    """Forks operators while the block runs; ``launch`` is for
+    """A process that forks operators while the block runs. Pass ``launch`` to
     :meth:`devstack.processes.ManagedProcess.start`.
 
     Args:

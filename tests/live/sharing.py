@@ -74,7 +74,7 @@ def scheduling(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is a worker of pytest-xdist."""
+    """Return whether this process is a worker of pytest-xdist."""
     return hasattr(config, "workerinput")
 
 
@@ -97,6 +97,6 @@ def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def group(nodeid: str) -> str:
-    """The file whose worker runs a test."""
+    """Return the file whose worker runs a test."""
     file = nodeid.partition("::")[0]
     return TOGETHER.get(file, file)

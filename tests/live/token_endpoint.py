@@ -13,7 +13,7 @@ from tests.live.loopback import LoopbackServer, QuietHandler
 
 
 def token(subject: str, seconds: int) -> str:
-    """An unsigned token that Kafka's validator for unsecured tokens accepts."""
+    """Return an unsigned token that Kafka's validator for unsecured tokens accepts."""
     now = int(time.time())
     parts = ({"alg": "none"}, {"sub": subject, "iat": now, "exp": now + seconds})
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."

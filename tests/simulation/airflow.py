@@ -106,7 +106,7 @@ class BusyAirflow(FakeAirflow):
             stored()
 
     def ours(self) -> list[FakeRun]:
-        """The runs of MLJobs, oldest first."""
+        """Return the runs of MLJobs, oldest first."""
         return [run for run in self.runs.values() if run.run_id.startswith(PREFIX) and run.dag_id != CHILD]
 
     def child_runs(self) -> list[FakeRun]:
@@ -116,11 +116,11 @@ class BusyAirflow(FakeAirflow):
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:
-        """The runs of MLJobs and of their backfills."""
+        """Return the runs of MLJobs and of their backfills."""
         return [run for run in self.runs.values() if _is_followed(run)]
 
     def steps(self) -> list[Step]:
-        """All steps that may happen next."""
+        """Return all steps that may happen next."""
         return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
 
     def cancellations_go_on(self) -> None:
@@ -338,7 +338,7 @@ class BusyAirflow(FakeAirflow):
 
 
 def active(run: FakeRun) -> bool:
-    """Whether the run is queued or running."""
+    """Return whether the run is queued or running."""
     return run.state not in TERMINAL_RUN
 
 

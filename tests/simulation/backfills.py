@@ -51,7 +51,7 @@ class BusyBackfills(FakeBackfills):
         return not backfill.paused and running < backfill.max_active_runs
 
     def holds(self, run: FakeRun) -> bool:
-        """Whether a run waits until its backfill is unpaused."""
+        """Return whether a run waits until its backfill is unpaused."""
         return run.backfill is not None and run.state is RunState.QUEUED and self.made[run.backfill].paused
 
     def close_ended(self) -> None:
@@ -61,7 +61,7 @@ class BusyBackfills(FakeBackfills):
                 self.close(backfill.id)
 
     def members(self, run_id: str) -> list[FakeRun]:
-        """All runs with this id in their marker."""
+        """Return all runs with this id in their marker."""
         runs = self._airflow.runs.values()
         return [run for run in runs if (marker := Marker.read(run.conf)) is not None and marker.run_id == run_id]
 

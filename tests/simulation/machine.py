@@ -98,7 +98,7 @@ class Machine(RuleBasedStateMachine):
         self.retries = 0
 
     def new_world(self) -> World:
-        """The world at the beginning."""
+        """Return the world at the beginning."""
         return World()
 
     def _any(self, *, going: bool) -> bool:

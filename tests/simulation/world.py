@@ -128,7 +128,7 @@ class Cluster(GuardedJobs):
             self._versions_of_all.append((len(self.changes), dict(self._published)))
 
     async def everything(self) -> builtins.list[Job]:
-        """All MLJobs, in one response."""
+        """Return all MLJobs, in one response."""
         return [job async for job in self.list()]
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
@@ -423,8 +423,8 @@ class World:
             process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
-        """All active runs and backfills of MLJobs in Airflow: a description, and the run id in the
-        status that announced them.
+        """Return all active runs and backfills of MLJobs in Airflow: a description, and the run id
+        in the status that announced them.
         """
         found: list[tuple[str, str]] = []
         for airflow in self.airflows.values():
@@ -433,11 +433,11 @@ class World:
         return found
 
     def steps(self) -> list[Step]:
-        """All steps that may happen next in any Airflow."""
+        """Return all steps that may happen next in any Airflow."""
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Runs of MLJobs that can end, each with its Airflow."""
+        """Return runs of MLJobs that can end, each with its Airflow."""
         return [
             (airflow, run)
             for airflow in self.airflows.values()
@@ -513,7 +513,7 @@ class World:
         return list(dict.fromkeys([*self.cluster.broken, *self._broken, *self.defects.found]))
 
     def status(self, key: Key) -> MLJobStatus:
-        """The status as stored."""
+        """Return the status as stored."""
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
     def die_at(self, calls: int, when: When, which: int = 0) -> None:

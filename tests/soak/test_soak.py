@@ -113,9 +113,7 @@ class Victim:
 
 @dataclass
 class Lives:
-    """What `kubectl get mljobs --watch` has printed so far: times by name, and the number of
-    changes.
-    """
+    """The output of `kubectl get mljobs --watch` so far: times by name, and the number of changes."""
 
     of: dict[str, Life] = field(default_factory=dict)
     changes: int = 0
@@ -157,7 +155,7 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 
 def manifests(count: int) -> list[Object]:
-    """The example MLJobs in turn, each with a name of its own."""
+    """Return the example MLJobs in turn, each with a name of its own."""
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
     for number, kind in zip(range(count), cycle(kinds), strict=False):
@@ -176,8 +174,8 @@ def victims(names: list[str], chance: random.Random) -> dict[str, Victim]:
 
 
 def task_processes(stack: Stack) -> list[psutil.Process]:
-    """The processes of tasks. The scheduler's children are the executor's workers, whose children
-    are the tasks.
+    """Return the processes of tasks. The scheduler's children are the executor's workers, whose
+    children are the tasks.
     """
     scheduler = psutil.Process(stack.pid("airflow-scheduler"))
     return [task for worker in scheduler.children() for task in worker.children(recursive=True)]
@@ -293,8 +291,8 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """The time that the operator adds from the creation of an MLJob to its run, and from the end of
-    the run to the status that shows the end.
+    """Return the time that the operator adds from the creation of an MLJob to its run, and from the
+    end of the run to the status that shows the end.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

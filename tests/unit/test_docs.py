@@ -64,7 +64,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 
 
 def section(text: str, title: str) -> str:
-    """The text below a heading, up to the next heading of the same or a higher level."""
+    """Return the text below a heading, up to the next heading of the same or a higher level."""
     match = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
     assert match, f"there is no heading {title!r}"
     rest = text[match.end() :]
@@ -73,12 +73,12 @@ def section(text: str, title: str) -> str:
 
 
 def first_cells(text: str) -> set[str]:
-    """The names in backticks at the beginning of the rows of tables, as links or not."""
+    """Return the names in backticks at the beginning of the rows of tables, as links or not."""
     return set(re.findall(r"^\| \[?`([^`]+)`(?:\]\([^)]*\))? \|", text, re.MULTILINE))
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The paths of the model's fields and nested fields, with their names in YAML."""
+    """Yield the paths of the model's fields and nested fields, with their names in YAML."""
     for name, field in model.model_fields.items():
         path = prefix + (field.alias or name)
         yield path
@@ -98,7 +98,7 @@ def inner_model(annotation: Any, is_list: bool = False) -> tuple[type[BaseModel]
 
 
 def words_passed_to(call: str, position: int, *modules: Any) -> set[str]:
-    """The CamelCase constants that the modules pass to a class as an argument."""
+    """Return the CamelCase constants that the modules pass to a class as an argument."""
     found = set()
     for module in modules:
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
@@ -123,7 +123,7 @@ def definition(plural: str) -> dict[str, Any]:
 
 
 def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """The paths of the fields below a node of a CRD, with their descriptions."""
+    """Yield the paths of the fields below a node of a CRD, with their descriptions."""
     for name, field in node.get("properties", {}).items():
         yield f"{path}.{name}", field.get("description", "")
         yield from described(field, f"{path}.{name}")
@@ -196,8 +196,8 @@ def test_the_table_of_phases_names_the_phases_that_may_follow() -> None:
 
 
 def drawn_transitions(text: str) -> set[tuple[str, str]]:
-    """The arrows of a mermaid state diagram as pairs of states. An arrow from or to a box stands
-    for an arrow from or to each state in the box.
+    """Return the arrows of a mermaid state diagram as pairs of states. An arrow from or to a box
+    stands for an arrow from or to each state in the box.
     """
     diagram = re.search(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
     assert diagram, "there is no state diagram"
@@ -305,7 +305,7 @@ def test_targets_of_links_exist(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub makes from the headings of a page."""
+    """Return the anchors that GitHub makes from the headings of a page."""
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     return {reference.anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 

@@ -73,7 +73,7 @@ OTHER_PROGRAMS = {
 KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease", "namespace", "secret"}
 """Kubernetes' own resources in the pages' commands."""
 OTHER_CONDITIONS = {"Available"}
-"""Conditions of these resources."""
+"""Conditions of the resources in ``KUBERNETES``."""
 RUN_PARAMETERS = {"after", "attempt", "follow", "mapIndex", "positions", "tail", "task", "try"}
 """The parameters of ``run.mljob.dev``."""
 EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}
@@ -93,7 +93,7 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 
 def kind_of(resource: str) -> str | None:
-    """The kind of this project with this name in kubectl; None for other resources."""
+    """Return the kind of this project with this name in kubectl, or None for other resources."""
     for kind, definition in DEFINITIONS.items():
         names = definition["spec"]["names"]
         if resource in (names["plural"], names["singular"], *names["shortNames"], *names["categories"]):
@@ -137,7 +137,7 @@ def assert_fits_the_api(kind: str, document: dict[str, Any], block: Block) -> No
 
 
 def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
-    """The paths of fields that the schema doesn't have. Pydantic ignores such fields, and an
+    """Return the paths of fields that the schema doesn't have. Pydantic ignores such fields, and an
     example must not have any.
     """
     if isinstance(value, list):
@@ -166,8 +166,8 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def has_value(path: str) -> bool:
-    """Whether the chart has a value. Below a value without a fixed structure (an empty map, or
-    null) any path is valid.
+    """Return whether the chart has a value. Below a value without a fixed structure (an empty map,
+    or null) any path is valid.
     """
     node: Any = VALUES
     for part in path.split("."):
@@ -231,7 +231,9 @@ def test_every_console_block_has_a_prompt(page: Path) -> None:
 
 
 def problems(words: Sequence[str]) -> Iterator[str]:
-    """The problems of a command. Variables before the program (``KEEP=1 program``) are skipped."""
+    """Yield the problems of a command. Variables before the program (``KEEP=1 program``) are
+    skipped.
+    """
     while words and re.fullmatch(r"\w+=.*", words[0]):
         words = words[1:]
     if not words:
@@ -247,7 +249,7 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an option and its value, written as one word or as two."""
+    """Yield pairs of an option and its value, written as one word or as two."""
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):
             name, separator, value = option.partition("=")
@@ -265,7 +267,7 @@ def of_make(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_pip(arguments: Sequence[str]) -> Iterator[str]:
-    """Check packages of this repository; those of others have other names."""
+    """Check the packages of this repository. Packages of others have other names."""
     for word in arguments:
         folder = word.partition("[")[0]
         if folder.startswith("./") and not (ROOT / folder / "pyproject.toml").exists():
@@ -326,7 +328,7 @@ def of_raw_path(path: str) -> Iterator[str]:
 
 
 def resource_of(word: str) -> str:
-    """The resource in ``mljob``, ``mljob/digits`` or ``mljob.spec``."""
+    """Return the resource in ``mljob``, ``mljob/digits`` or ``mljob.spec``."""
     return re.split(r"[/.]", word)[0]
 
 
@@ -335,7 +337,9 @@ def is_resource(word: str) -> bool:
 
 
 def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
-    """Problems for fields in a JSONPath or a similar expression that none of the kinds has."""
+    """Yield a problem for each field in a JSONPath or a similar expression that none of the kinds
+    has.
+    """
     for part, name in re.findall(r"\.(spec|status)\.([A-Za-z]+)", text):
         if not any(name in schema_of(kind)["properties"][part]["properties"] for kind in kinds):
             yield f"no field {part}.{name}"
@@ -369,7 +373,7 @@ def selectable(kinds: set[str]) -> set[str]:
 
 
 def conditions(kinds: set[str]) -> set[str]:
-    """The documented conditions of the kinds, which another test compares with the code."""
+    """Return the documented conditions of the kinds, which another test compares with the code."""
     found = set()
     for kind in kinds:
         text = (ROOT / "docs" / "spec" / f"{kind.lower()}.md").read_text()

@@ -26,7 +26,7 @@ DEFINITION = {
 
 
 def table(mark: str, page: str = "") -> list[str]:
-    """The generated rows for a mark, without the head of the table."""
+    """Return the generated rows for a mark, without the head of the table."""
     text = reference.filled(f"{page}<!-- fields: {mark} -->\nold\n<!-- end of fields -->\n", DEFINITION)
     return [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| Field")]
 

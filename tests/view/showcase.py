@@ -108,7 +108,7 @@ def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[
 
 
 def changes(tasks: Sequence[Object], queue_seconds: float = 7) -> list[Object]:
-    """The state changes of tasks that have started, each queued for a moment before."""
+    """Return the state changes of tasks that have started, each queued for a moment before."""
     entries = []
     for one in tasks:
         if "startTime" not in one:

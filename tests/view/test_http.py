@@ -1,4 +1,4 @@
-"""The view over HTTP: who gets in, what is refused, and what an answer looks like."""
+"""The view over HTTP: access, refused requests, and the form of answers."""
 
 from __future__ import annotations
 

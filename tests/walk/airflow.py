@@ -88,7 +88,7 @@ class WalkAirflow:
         return self._airflow.do(ids)
 
     def run_ids(self) -> set[str]:
-        """The ids of all runs."""
+        """Return the ids of all runs."""
         return self._airflow.do(lambda it: {run.run_id for run in it.store.runs()})
 
 

@@ -64,7 +64,7 @@ def fixed(*values: Any) -> Choice:
 
 
 class Generator:
-    """Generates values from a schema.
+    """A generator of values from a schema.
 
     Args:
         rng: The source of randomness; the same seed generates the same values.
@@ -77,7 +77,7 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """A value that the schema allows."""
+        """Return a value that the schema allows."""
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)
         if "enum" in schema:
@@ -99,7 +99,7 @@ class Generator:
                 raise AssertionError(f"{path}: the walk does not know type {other}")
 
     def some(self, schema: Schema, share: float, path: str = "") -> dict[str, Any]:
-        """An object with its required fields, and this share of its other fields."""
+        """Return an object with its required fields, and this share of its other fields."""
         fields, required = schema.get("properties", {}), set(schema.get("required", ()))
         chosen = {name for name in fields if name in required or self._rng.random() < share}
         for rule in _rules(schema, _ONE_OF):
@@ -165,7 +165,7 @@ class Generator:
     # Patterns
 
     def _fitting(self, pattern: str, length: int) -> str:
-        """A string of about this length that matches a pattern."""
+        """Return a string of about this length that matches a pattern."""
         for unicode_class, some in CLASSES.items():
             pattern = pattern.replace(unicode_class, some)
         return "".join(self._parts(parser.parse(pattern), length))

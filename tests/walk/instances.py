@@ -84,14 +84,14 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
 
 
 def settled(body: Object) -> bool:
-    """Whether the operator has checked the current spec, as far as the status shows."""
+    """Return whether the operator has checked the current spec, as far as the status shows."""
     status = body.get("status", {})
     seen = status.get("observedGeneration") == body["metadata"]["generation"]
     return seen and all(condition["reason"] != "NotAskedYet" for condition in status.get("conditions", ()))
 
 
 def outcome(body: Object) -> Mapping[str, object]:
-    """The fields that must be equal in an edited and rolled back AirflowInstance and in one
+    """Return the fields that must be equal in an edited and rolled back AirflowInstance and in one
     that was never edited.
     """
     status = body["status"]
@@ -110,5 +110,5 @@ def outcome(body: Object) -> Mapping[str, object]:
 
 
 def reason(body: Object) -> str:
-    """The reason of the condition Ready."""
+    """Return the reason of the condition Ready."""
     return next(str(found["reason"]) for found in body["status"]["conditions"] if found["type"] == "Ready")

@@ -129,13 +129,13 @@ def _deadline(spec: Spec) -> int:
 
 
 def finished(body: Object) -> bool:
-    """Whether the MLJob has finished and has no finalizer of the operator."""
+    """Return whether the MLJob has finished and has no finalizer of the operator."""
     ended = body.get("status", {}).get("phase") in ("Succeeded", "Failed", "Cancelled")
     return ended and not body["metadata"].get("finalizers")
 
 
 def settled(body: Object) -> bool:
-    """Whether only a user's action will change the MLJob, as far as its status shows."""
+    """Return whether only a user's action will change the MLJob, as far as its status shows."""
     status, spec = body.get("status", {}), body["spec"]
     if not seen(body):
         return False
@@ -160,8 +160,8 @@ def settled(body: Object) -> bool:
 
 
 def waits(body: Object) -> bool:
-    """Whether the MLJob has finished, and a cause other than ``runPolicy: Once`` keeps it from
-    running its changed spec.
+    """Return whether the MLJob has finished, and a cause other than ``runPolicy: Once`` keeps it
+    from running its changed spec.
     """
     return finished(body) and any(
         condition["type"] == "SpecApplied" and condition["reason"] != "RunPolicyOnce"
@@ -175,19 +175,21 @@ def applied(body: Object) -> bool:
 
 
 def ended_otherwise(one: Comparison) -> bool:
-    """Whether the MLJob that was rolled back had ended before the rollback could take effect."""
+    """Return whether the MLJob that was rolled back had ended before the rollback could take
+    effect.
+    """
     if one.rolled_back is None:
         return one.fresh is not None and one.fresh["spec"].get("ttlSecondsAfterFinished") == 0
     return not applied(one.rolled_back)
 
 
 def reason(body: Object) -> str:
-    """The reason of the phase."""
+    """Return the reason of the phase."""
     return str(body["status"]["reason"])
 
 
 def outcome(body: Object) -> Object:
-    """The fields that must be equal in an edited and rolled back MLJob and in one that was
+    """Return the fields that must be equal in an edited and rolled back MLJob and in one that was
     never edited.
     """
     status = body["status"]
@@ -214,7 +216,7 @@ def outcome(body: Object) -> Object:
 
 
 def _timeless(message: str) -> str:
-    """A message without times of day, attempt numbers, run ids and the names of MLJobs."""
+    """Return a message without times of day, attempt numbers, run ids and the names of MLJobs."""
     return re.sub(
         r"\d\d:\d\d:\d\d UTC|Attempt \d+|(one|up to \d+) more attempts?|walk\.[\w.-]+-\d+|\d+ attempts|at try \d+"
         r"|mljob/[\w.-]+",

@@ -66,7 +66,7 @@ class Users:
             return {name: refusal for name, refusal in answers if refusal is not None}
 
     def all(self) -> dict[str, Object]:
-        """The existing objects, by name."""
+        """Return the existing objects, by name."""
         found = self._api.get(self._path, labelSelector=f"{LABEL}={self._walk}")["items"]
         return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
 
@@ -102,11 +102,13 @@ class Users:
         )
 
     def _full(self, name: str) -> str:
-        """A name that is unique in the cluster, for kinds without a namespace."""
+        """Return a name that is unique in the cluster, for kinds without a namespace."""
         return f"{name}-{self._walk}"
 
     def _told(self, late: Mapping[str, Object | None]) -> str:
-        """The statuses of some objects that have not settled, and the end of the operator's log."""
+        """Return the statuses of some objects that have not settled, and the end of the operator's
+        log.
+        """
         shown = [
             f"{name}: {body and {**body, 'metadata': body['metadata'].get('generation')}}"
             for name, body in late.items()

@@ -114,8 +114,8 @@ def differences(
 
 
 def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Signs of a defect in an operator's log: errors, unexpected events at any level, and lines
-    that no logger wrote.
+    """Return signs of a defect in an operator's log: errors, unexpected events at any level, and
+    lines that no logger wrote.
     """
     printed = [line for line in log if line.strip() and not line.startswith(("{", "---"))]
     logged = [
@@ -127,7 +127,7 @@ def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[
 
 
 def spec_schema(plural: str) -> Schema:
-    """The schema of ``spec`` in a CRD."""
+    """Return the schema of ``spec`` in a CRD."""
     crd = yaml.safe_load((CRDS / f"{plural}.mljob.dev.yaml").read_text(encoding="utf-8"))
     schema: Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema
@@ -178,7 +178,7 @@ def _names(made: Iterable[int], *kinds: str) -> list[str]:
 
 
 def seen(body: Object) -> bool:
-    """Whether the operator has seen the current spec, even if the spec has to wait."""
+    """Return whether the operator has seen the current spec, even if the spec has to wait."""
     status = body.get("status", {})
     generations = [told.get("observedGeneration") for told in (status, *status.get("conditions", ()))]
     return body["metadata"]["generation"] in generations

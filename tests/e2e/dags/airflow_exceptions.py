@@ -1,5 +1,5 @@
-"""The exceptions with which a task skips itself or fails for good, imported from where this Airflow
-version has them.
+"""The exceptions with which a task skips itself or fails for good, imported from the modules of
+this Airflow version.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """DAGs in which everything that can happen to a task or a run happens once.
 tests/e2e/test_events.py checks which of these changes Airflow publishes as events.
 
-A task waits if only the test can act on it, by killing or answering it. Each task writes its
-process id to a file of ``directory``.
+Some tasks wait until the test kills or answers them. Each task writes its process id to a file of
+``directory``.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ GOES_ON = dict.fromkeys(UNREADABLE, fine)
 
 
 async def read_log(airflow: Airflow) -> list[str] | None:
-    """The events of a log."""
+    """Return the events of a log."""
     log = await airflow.open_log(DAG, RUN, ("fit", -1), 1)
     if log is None:
         return None
@@ -329,7 +329,7 @@ CELLS = [
 
 
 def expected(cell: Cell, name: str) -> Outcome:
-    """The outcome of this answer: the cell's own outcome, or else the general rule."""
+    """Return the outcome of this answer: the cell's own outcome, or else the general rule."""
     if name == THE_THING and cell.detail:
         return cell.absent
     if (other := cell.otherwise.get(name)) is not None:
@@ -338,7 +338,7 @@ def expected(cell: Cell, name: str) -> Outcome:
 
 
 async def outcome(ask: Ask, airflow: Airflow) -> Any:
-    """The result of the operation, or its error."""
+    """Return the result of the operation, or its error."""
     try:
         return await ask(airflow)
     except AirflowError as error:
@@ -368,8 +368,10 @@ def shared() -> Iterator[ScriptedAirflow]:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Finalizers of other tests' objects fail if they run where endlessly nested JSON leaves no
-    stack, and pytest reports that as an error of this test.
+    """Disable the garbage collection while the block runs.
+
+    Finalizers of other tests' objects fail where endlessly nested JSON leaves no stack. pytest
+    reports their failure as an error of this test.
     """
     gc.disable()
     try:
@@ -413,7 +415,7 @@ async def test_answer_has_the_expected_outcome(
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
-    """The errors of the table therefore come from its answers."""
+    """So the errors in the table come from the answers in the table."""
     airflow = connect(server)
     for cell in CELLS:
         server.told = dict(cell.given)

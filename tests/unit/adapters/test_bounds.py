@@ -1,4 +1,4 @@
-"""Bounds of what the adapter accepts in an answer: size, pages, fields and headers."""
+"""The adapter's bounds for an answer: size, pages, fields and headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Child runs: which runs the tasks of a run name in their XComs as started by them."""
+"""Child runs: the runs that the tasks of a run name in their XComs as started by these tasks."""
 
 from __future__ import annotations
 

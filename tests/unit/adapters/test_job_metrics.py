@@ -1,4 +1,4 @@
-"""The metrics of MLJobs: what they count, what removes them, and how many series there can be."""
+"""The metrics of MLJobs: their counts, their removal, and the greatest number of their series."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def jobs(registry: CollectorRegistry, clock: Clock) -> JobMetrics:
 
 
 def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "namespace") -> dict[str, float]:
-    """The values of a metric, by one of its labels."""
+    """Return the values of a metric, by one of its labels."""
     found: dict[str, float] = {}
     for family in registry.collect():
         for sample in family.samples:

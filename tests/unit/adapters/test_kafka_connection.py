@@ -1,5 +1,5 @@
-"""What the operator logs about its connection to Kafka: a line when the connection is lost, a line
-when it is restored, and the cause if the loss lasts.
+"""The operator's log lines about its connection to Kafka: a line when the connection is lost, a
+line when it is restored, and the cause if the loss lasts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many messages the consumer has not read yet, as librdkafka's statistics say."""
+"""The number of messages that the consumer has not read yet, from librdkafka's statistics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mljob_operator.adapters.kafka import KafkaEvents
 from mljob_operator.adapters.kafka_lag import unread
 
 UNKNOWN = -1001
-"""How librdkafka writes an offset that it does not know."""
+"""The value with which librdkafka reports an unknown offset."""
 
 
 def statistics(*partitions: tuple[int, int, int]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ async def test_few_requests_are_sent_to_an_airflow_that_is_down(server: Scripted
 
 
 async def test_unreadable_answers_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
-    """An unreadable answer may concern that run only."""
+    """An unreadable answer may concern one run only."""
     airflow = connect(server)
     server.told["get run"] = Says(200, "{}")
     for _ in range(2 * FAILURES):

@@ -27,7 +27,7 @@ def everything(metrics: Metrics, airflow: str) -> None:
 
 
 def series(metrics: Metrics, airflow: str) -> set[str]:
-    """The names of the metrics that have a series of this Airflow."""
+    """Return the names of the metrics that have a series of this Airflow."""
     return {
         sample.name
         for family in metrics.registry.collect()

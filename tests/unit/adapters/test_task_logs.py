@@ -17,7 +17,7 @@ DAG = Dag(dag_id="train", tasks=("fit",))
 
 
 async def read(airflow: Airflow, run_id: str, token: str | None) -> tuple[list[str], str | None]:
-    """The events from a token on, and the next token."""
+    """Return the events from a token on, and the next token."""
     log = await airflow.open_log("train", run_id, ("fit", -1), 1, token)
     assert log is not None
     found: list[str] = []

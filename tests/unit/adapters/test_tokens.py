@@ -32,7 +32,7 @@ CLIENT_ID, CLIENT_SECRET = "mljob:operator", "s3cr3t+/ü"
 
 
 def only_with(token: str) -> Guard:
-    """A guard of a gateway: every request needs this bearer token."""
+    """Return the guard of a gateway that requires this bearer token with every request."""
 
     def guard(headers: Mapping[str, str]) -> Answer | None:
         if headers.get("authorization") == f"Bearer {token}":
@@ -71,7 +71,7 @@ class Provider(LoopbackServer):
 
     @property
     def url(self) -> str:
-        """The address of the token endpoint."""
+        """The URL of the token endpoint."""
         return f"{super().url}/token"
 
 
@@ -86,7 +86,9 @@ def client(url: str | None, **fields: Any) -> OAuth2Client:
 
 
 async def test_token_is_sent_with_every_request(server: ScriptedAirflow, connect: Connect) -> None:
-    """Airflow serves its version without authentication; a gateway may require the token there."""
+    """Airflow serves its version without authentication. A gateway may require the token for the
+    version too.
+    """
     with HttpGateway(server.url, guard=only_with("a-token")) as gateway:
         assert (await connect(gateway, token="a-token").probe()).version == "3.3.2"
         with pytest.raises(AirflowUnauthorized, match=r"refused the operator's credentials: .*does a proxy at"):

@@ -1,4 +1,4 @@
-"""Traces as a collector gets them, and what they cost an operator that sends none."""
+"""Traces as a collector gets them, and the cost of traces for an operator that sends none."""
 
 from __future__ import annotations
 

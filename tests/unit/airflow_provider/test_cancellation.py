@@ -163,7 +163,9 @@ def test_upstream_tasks_are_failed_first() -> None:
 
 
 def test_a_task_that_airflow_clears_is_failed_again() -> None:
-    """A downstream task has failed. Failing its upstream task clears it, so it runs again."""
+    """A downstream task has failed. When its upstream task is set failed, Airflow clears the
+    downstream task, which then runs again.
+    """
     runs = FakeRuns(dag=chain("a", "b"), states={("a", -1): "running", ("b", -1): "failed"})
     assert cancel(runs).rounds == 2
     assert set(runs.states.values()) == {"failed"}

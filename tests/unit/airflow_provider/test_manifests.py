@@ -58,7 +58,7 @@ def read(text: str) -> dict[str, Any]:
 
 
 def uncommented(text: str) -> str:
-    """The manifest with every default uncommented."""
+    """Return the manifest with every default uncommented."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("##")]
     return "\n".join(line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in lines)
 

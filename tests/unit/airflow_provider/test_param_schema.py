@@ -125,8 +125,8 @@ JSON = st.recursive(
 
 
 def refusals(model: type[BaseModel], conf: dict[str, Any]) -> list[str]:
-    """Why Airflow refuses the conf; empty if Airflow accepts it. Airflow validates each param's
-    value, or its default, against the schema.
+    """Return why Airflow refuses the conf. Return an empty list if Airflow accepts it. Airflow
+    validates each param's value, or its default, against the schema.
     """
     found = []
     for spec in params_of(model):

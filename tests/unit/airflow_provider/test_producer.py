@@ -51,7 +51,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address without a listener."""
+    """A producer for an address on which no broker listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         servers = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -164,7 +164,7 @@ def test_a_forked_child_has_its_own_producer(broker: str) -> None:
 
 
 def statistics_after_an_event(broker: str, **extra: Any) -> dict[str, Any]:
-    """librdkafka's statistics once the broker has stored an event."""
+    """Return librdkafka's statistics once the broker has stored an event."""
     told: list[dict[str, Any]] = []
     made = producer.make_producer(
         {
@@ -192,7 +192,9 @@ def test_extra_of_the_connection_makes_the_producer_idempotent(broker: str) -> N
 
 
 def test_each_event_waits_for_all_replicas() -> None:
-    """An acknowledged event is not lost with one broker. librdkafka repeats it until then."""
+    """The loss of one broker does not lose an acknowledged event. librdkafka repeats an event until
+    it is acknowledged.
+    """
     assert producer.DEFAULTS["acks"] == "all"
     assert not {"retries", "message.send.max.retries"} & producer.DEFAULTS.keys()
 

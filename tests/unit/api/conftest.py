@@ -91,7 +91,7 @@ class ApiWorld:
         await self._client.start_server()
 
     async def stop(self) -> None:
-        """Stop it."""
+        """Stop mljob-api."""
         if self._client is not None:
             await self._client.close()
 
@@ -101,32 +101,32 @@ class ApiWorld:
     # Users
 
     async def get(self, path: str, headers: Mapping[str, str] = USER, **query: Any) -> ClientResponse:
-        """Ask for a path."""
+        """Send a request for a path."""
         assert self._client is not None
         return await self._client.get(path, params={name: str(value) for name, value in query.items()}, headers=headers)
 
     async def ask(
         self, subresource: RunSubresource, name: str = "churn", namespace: str = "team-a", **query: Any
     ) -> ClientResponse:
-        """Ask for a subresource of an MLJob."""
+        """Send a request for a subresource of an MLJob."""
         return await self.get(run_path(namespace, name, subresource), **query)
 
     async def log(self, **query: Any) -> str:
-        """The log of the MLJob ``churn``."""
+        """Return the log of the MLJob ``churn``."""
         answer = await self.ask(RunSubresource.LOG, **query)
         text = await answer.text()
         assert answer.status == 200, text
         return text
 
     async def events(self, *, watch: bool = False, **query: Any) -> list[HistoryEntry]:
-        """The entries of the history of the MLJob ``churn``."""
+        """Return the entries of the history of the MLJob ``churn``."""
         answer = await self.get(run_path("team-a", "churn", RunSubresource.EVENTS, watch=watch), **query)
         text = await answer.text()
         assert answer.status == 200, text
         return [entry for line in text.splitlines() if (entry := parse_entry(line)) is not None]
 
     async def graph(self, **query: Any) -> Any:
-        """The graph of the MLJob ``churn``."""
+        """Return the graph of the MLJob ``churn``."""
         answer = await self.ask(RunSubresource.GRAPH, **query)
         assert answer.status == 200, await answer.text()
         return await answer.json()
@@ -143,7 +143,7 @@ class ApiWorld:
         status: Mapping[str, Any] | None = None,
         **spec: Any,
     ) -> FakeRun:
-        """An MLJob with a running run."""
+        """Create an MLJob with a running run, and return the run."""
         job = self.jobs.create(name, {"dagId": "train", **spec}, namespace)
         run_id = str(dag_run_id("mljob", namespace, name, job.uid))
         body = self.jobs.objects[namespace, name]
@@ -175,7 +175,7 @@ class ApiWorld:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals that fit to fakes."""
+    """Shorten all intervals, because the fakes answer at once."""
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),
         (readings, "LONGEST", 0.05),
@@ -190,14 +190,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def world() -> AsyncIterator[ApiWorld]:
-    """mljob-api that is started by the test."""
+    """mljob-api with its fakes. The test starts mljob-api."""
     world = ApiWorld()
     yield world
     await world.stop()
 
 
 async def message_of(answer: ClientResponse) -> tuple[int, str]:
-    """The code and the message of a Status."""
+    """Return the code and the message of a Status."""
     body = json.loads(await answer.text())
     assert (body["kind"], body["apiVersion"], body["status"], body["code"]) == (
         "Status",

@@ -40,11 +40,11 @@ class Tls:
         self.key.write_bytes(issued.private_key_pem.bytes())
 
     def client(self, name: str, authority: trustme.CA | None = None) -> trustme.LeafCert:
-        """A client certificate of the front proxy's CA."""
+        """Return a client certificate of the front proxy's CA, or of another CA."""
         return (authority or self.proxy_ca).issue_cert(common_name=name)
 
     def context(self, certificate: trustme.LeafCert | None) -> ssl.SSLContext:
-        """The TLS context of a client."""
+        """Return the TLS context of a client."""
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if certificate is not None:
@@ -52,7 +52,7 @@ class Tls:
         return context
 
     async def start(self, *, connections: int = 4) -> None:
-        """Listen."""
+        """Start to listen."""
         app = web.Application()
         app.router.add_get("/", self._answer)
         self._runner = web.AppRunner(app, access_log=None)
@@ -63,7 +63,7 @@ class Tls:
         self.listener.start("127.0.0.1", self.port)
 
     async def stop(self) -> None:
-        """Stop."""
+        """Stop listening."""
         await self._runner.cleanup()
         await self.listener.stop()
 
@@ -84,7 +84,7 @@ class Tls:
         )
 
     async def ask(self, certificate: trustme.LeafCert | None) -> str:
-        """Whether mljob-api takes the client for the front proxy."""
+        """Return the answer of the application: whether the client is the front proxy."""
         reader, writer = await self.connect(certificate)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         try:

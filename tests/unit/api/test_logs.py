@@ -19,12 +19,12 @@ LOG = RunSubresource.LOG
 
 
 def text_lines(text: str) -> list[str]:
-    """The lines of a log, without the times and levels of its entries."""
+    """Return the lines of a log, without the times and levels of its entries."""
     return [line.partition("INFO    ")[2] or line for line in text.splitlines()]
 
 
 async def next_line(answer: ClientResponse) -> list[str]:
-    """The next line of a followed log."""
+    """Return the next line of a followed log."""
     return text_lines((await answer.content.readline()).decode())
 
 
@@ -255,7 +255,7 @@ async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
 
 
 def at(line: int, *, try_number: int = 1, task: str = "fit", attempt: int = 1) -> str:
-    """The line with a position."""
+    """Return the line with a position."""
     return f"{LOG_POSITION}{LogPosition(attempt, task, -1, try_number, line)}"
 
 

@@ -1,4 +1,4 @@
-"""Knowledge that is read again after some time, by one task at a time."""
+"""Values that are read again after some time, by one task at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mljob_operator.errors import AirflowUnavailable
 
 
 class Source:
-    """Something to read, which counts its readings."""
+    """A source that counts how often it is read."""
 
     def __init__(self) -> None:
         self.readings = 0

@@ -95,7 +95,7 @@ class Installed:
         raise AssertionError("mljob-api is not ready")
 
     async def stop(self) -> None:
-        """Stop it."""
+        """Stop mljob-api."""
         self._stop.set()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
@@ -103,7 +103,7 @@ class Installed:
     async def get(
         self, path: str, *, name: str | None = "front-proxy-client", port: int | None = None
     ) -> tuple[int, str]:
-        """Ask for a path, with a client certificate for this name."""
+        """Send a request for a path, with a client certificate for this name. None: no certificate."""
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if name is not None:
@@ -116,7 +116,7 @@ class Installed:
                 return answer.status, await answer.text()
 
     async def metrics(self) -> str:
-        """The metrics."""
+        """Return the metrics."""
         async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.probe_port}/metrics") as answer:
             return await answer.text()
 

@@ -1,4 +1,6 @@
-"""Who gets an answer from mljob-api, and of which runs: never one of another namespace."""
+"""The clients that get answers from mljob-api, and the runs that they may read: never a run of
+another namespace.
+"""
 
 from __future__ import annotations
 

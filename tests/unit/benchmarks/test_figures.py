@@ -1,4 +1,4 @@
-"""What the benchmarks compute from what they see, and the table that they print."""
+"""The figures that the benchmarks compute from their observations, and the table that they print."""
 
 from __future__ import annotations
 

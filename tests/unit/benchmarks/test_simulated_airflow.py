@@ -1,5 +1,5 @@
-"""The simulated Airflow: its events, its faults, and what it refuses. ``tests/contract`` compares
-its REST API with a real Airflow's.
+"""The simulated Airflow: its events, its faults, and the requests that it refuses.
+``tests/contract`` compares its REST API with a real Airflow's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RUN = "mljob.team-a.churn.aaaaaaaaaa-1"
 
 
 class Recorder:
-    """Keeps messages."""
+    """A recorder of messages."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -48,7 +48,7 @@ class Recorder:
 
 @contextmanager
 def recording(form: Format, *dags: Dag, seed: int = 0) -> Iterator[tuple[Served, Recorder]]:
-    """An Airflow whose messages are kept."""
+    """Serve an Airflow whose messages are recorded, while the block runs."""
     airflow, recorder = SimulatedAirflow([*dags, cancellation_dag()]), Recorder()
     airflow.scheduler = Scheduler(airflow.store, airflow.backfills, Events(form), recorder, seed=seed)
     with served(airflow) as server:

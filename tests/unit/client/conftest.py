@@ -36,5 +36,5 @@ def client(transport: Transport) -> Client:
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits between tries take milliseconds."""
+    """Shorten the waits between tries to milliseconds."""
     monkeypatch.setattr("mljob.retries._FIRST_SECONDS", 0.001)

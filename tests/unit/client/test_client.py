@@ -19,7 +19,7 @@ from tests.unit.client.statuses import running, succeeded
 
 
 class TrainParams(BaseModel):
-    """As a job of ``mljob_dag`` declares them."""
+    """The params of a DAG, as a job of ``mljob_dag`` declares them."""
 
     epochs: int = 10
     model_id: str

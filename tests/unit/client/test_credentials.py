@@ -24,7 +24,7 @@ PATH = "/apis/mljob.dev/v1alpha1/namespaces/team-a/mljobs"
 
 
 def plugin(script: str, **fields: object) -> ExecPlugin:
-    """A plugin that runs Python."""
+    """Return a plugin that runs Python."""
     whole: dict[str, object] = {
         "command": sys.executable,
         "args": ("-c", script),
@@ -51,7 +51,7 @@ def bearer(found: Credentials) -> str:
 
 
 def counting(folder: Path, expires: str | None = None) -> ExecPlugin:
-    """A plugin that gives another token each time."""
+    """Return a plugin that gives another token each time."""
     script = f"""
 import json, pathlib
 runs = pathlib.Path({str(folder / "runs")!r})

@@ -28,7 +28,9 @@ def _answer(body: bytes, _: Asked) -> Answer:
 
 
 class Operator:
-    """Ends each MLJob of a cluster as soon as it is created: those with the model ``missing`` fail."""
+    """An operator that ends each MLJob of a cluster as soon as it is created. MLJobs with the model
+    ``missing`` fail.
+    """
 
     def __init__(self, cluster: MLJobCluster) -> None:
         self._cluster = cluster

@@ -1,4 +1,4 @@
-"""What a notebook shows: HTML in one place, in which nothing from outside is executed."""
+"""The output in a notebook: HTML in one place, in which nothing from outside is executed."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_line_says_the_same_without_html() -> None:
 
 
 class Notebook:
-    """IPython with a kernel, as far as a display handle needs it."""
+    """The parts of IPython with a kernel that a display handle needs."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shown: list[tuple[str, str]] = []

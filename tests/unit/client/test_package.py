@@ -1,4 +1,4 @@
-"""The package: what an import costs and brings, and that its generated half is up to date."""
+"""The package: its import is fast and loads no heavy library, and its generated half is up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What mljob-api serves: logs, history, metrics and the graph; and what happens without it."""
+"""The data that mljob-api serves: logs, history, metrics and the graph. The client's errors without
+mljob-api.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def end(reason: str = "Complete", message: str = "", **fields: str) -> bytes:
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Each answer once, the last one again and again."""
+    """Return a function that gives each answer once, and the last answer again and again."""
     left = list(answers)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 
@@ -74,7 +76,7 @@ def test_log_asks_for_what_was_given(cluster: MLJobCluster, job: Job) -> None:
 
 
 def at(line: int, try_number: int = 1) -> str:
-    """The line with the position of the next one."""
+    """Return the line of a log that has the position of the next line."""
     return f"{LOG_POSITION}1/fit/-1/{try_number}/{line}\n"
 
 

@@ -25,7 +25,7 @@ Told = tuple[str, str]
 
 
 class Reader:
-    """Reads a watch in a thread and keeps what it tells."""
+    """A thread that reads a watch and keeps its changes."""
 
     def __init__(self, transport: Transport, **params: str) -> None:
         self.changes: list[Change[MLJob]] = []
@@ -47,7 +47,7 @@ class Reader:
             self.error = error
 
     def stop(self, cluster: MLJobCluster) -> None:
-        """End the watch: its thread looks at the next change."""
+        """End the watch. Its thread notices the end when the connection is cut."""
         self._stop.set()
 
         def ended() -> bool:

@@ -1,5 +1,5 @@
-"""The fields of the CRDs, and those that were released: ``python -m tests.unit.contract.released_fields``
-adds new fields to the released ones.
+"""The fields of the CRDs, and the fields that were released. The command ``python -m
+tests.unit.contract.released_fields`` adds new fields to the released fields.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fields = dict[str, str]
 
 @cache
 def fields_of_crds() -> dict[str, Fields]:
-    """The fields of each CRD of this tree, by its plural."""
+    """Return the fields of each CRD of this tree, by its plural."""
     found = {}
     for file in sorted((ROOT / "crds").glob("*.yaml")):
         crd = yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]
@@ -35,7 +35,7 @@ def fields_of_crds() -> dict[str, Fields]:
 
 @cache
 def released() -> dict[str, Fields]:
-    """The released fields of each CRD."""
+    """Return the released fields of each CRD."""
     found: dict[str, Fields] = json.loads(RELEASED.read_text(encoding="utf-8"))
     return found
 
@@ -54,13 +54,17 @@ def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 
 
 def breaking(earlier: Fields, now: Fields) -> list[str]:
-    """The fields that are new and required, in objects that were released."""
+    """Return the fields that are new and required, in objects that were released."""
     new = [path for path, kind in now.items() if path not in earlier and kind.endswith("!")]
     return [path for path in new if (parent := path.rpartition(".")[0]) in earlier or "." not in parent]
 
 
 def main() -> None:
-    """Add the fields of the CRDs to the released ones. A released field stays as it is."""
+    """Add the fields of the CRDs to the released fields. A released field stays as it is.
+
+    Raises:
+        SystemExit: A released object gets a required field.
+    """
     earlier: dict[str, Fields] = released() if RELEASED.exists() else {}
     for crd, fields in fields_of_crds().items():
         if crd in earlier and (broken := breaking(earlier[crd], fields)):

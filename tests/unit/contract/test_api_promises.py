@@ -1,8 +1,9 @@
-"""What v1alpha1 promises: docs/compatibility.md, "Versions of the API".
+"""The promises of v1alpha1: docs/compatibility.md, "Versions of the API".
 
-``released_fields.json`` has the fields of the CRDs with their types, and which of them are required.
-A field that is added to a CRD is added there too, by ``python -m tests.unit.contract.released_fields``.
-A line there is removed or changed only by a release that says so in the changelog.
+``released_fields.json`` has the fields of the CRDs with their types, and which of them are
+required. A field that is added to a CRD is added to this file too, by ``python -m
+tests.unit.contract.released_fields``. A line of this file is removed or changed only by a release
+that says so in the changelog.
 """
 
 from __future__ import annotations

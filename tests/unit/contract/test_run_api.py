@@ -1,4 +1,6 @@
-"""The answers of run.mljob.dev: what is written can be read, and what can't be read is refused."""
+"""The answers of run.mljob.dev: each written answer can be read, and an unreadable answer is
+refused.
+"""
 
 from __future__ import annotations
 

@@ -146,12 +146,12 @@ NO_DEFAULT = NO_AIRFLOW
 
 
 def ago(seconds: float) -> datetime:
-    """The time this many seconds before ``NOW``."""
+    """Return the time this many seconds before ``NOW``."""
     return NOW - timedelta(seconds=seconds)
 
 
 def later(seconds: float) -> datetime:
-    """The time this many seconds after ``NOW``."""
+    """Return the time this many seconds after ``NOW``."""
     return NOW + timedelta(seconds=seconds)
 
 
@@ -184,7 +184,7 @@ class MLJob:
     retry: str | None = None
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """The object as the API server sends it."""
+        """Return the object as the API server sends it."""
         metadata = {
             "namespace": NAMESPACE,
             "name": NAME,
@@ -210,12 +210,12 @@ def job(
     retry: str | None = None,
     **spec: Any,
 ) -> MLJob:
-    """An MLJob of DAG ``train``; ``spec`` has the fields of the spec, in snake case."""
+    """Return an MLJob of DAG ``train``. ``spec`` has the fields of the spec, in snake case."""
     return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created, retry)
 
 
 def backfill_job(**more: Any) -> MLJob:
-    """An MLJob of type Backfill, for three days."""
+    """Return an MLJob of type Backfill, for three days."""
     dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-03T00:00:00Z"}
     return job(**{"type": "Backfill", "backfill": dates} | more)
 
@@ -247,7 +247,7 @@ class Numbered:
 def attempt(
     number: int = 1, *, run: int = 1, ran: Mapping[str, Any] | None = None, airflow: str = "", by: str = "this-process"
 ) -> Numbered:
-    """An attempt with the ``run``-th run of this MLJob."""
+    """Return an attempt with the ``run``-th run of this MLJob."""
     return Numbered(number, run, ran or {}, airflow, by)
 
 
@@ -272,7 +272,7 @@ def ended(
     at: datetime = LATELY,
     message: str = FAILURE,
 ) -> Ended:
-    """An attempt in the history."""
+    """Return an attempt in the history."""
     return Ended(attempt(number, run=run, ran=ran), phase, reason, message, at)
 
 
@@ -299,7 +299,7 @@ class Stored:
 
 
 def new(**more: Any) -> Stored:
-    """The status of an MLJob without an attempt."""
+    """Return the status of an MLJob without an attempt."""
     return Stored(None, active=more.pop("active", None), fields=_camel(more))
 
 
@@ -319,7 +319,7 @@ def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
 
 
 def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 1, **more: Any) -> Stored:
-    """The status of a finished MLJob."""
+    """Return the status of a finished MLJob."""
     usual, message = {
         "Succeeded": ("Succeeded", "The run succeeded (1/1 tasks succeeded)."),
         "Failed": ("TaskFailed", FAILURE),
@@ -329,14 +329,14 @@ def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 
 
 
 def retrying(number: int = 1, *, failures: int = 1, at: datetime = LATELY, **more: Any) -> Stored:
-    """The status after a failed attempt that is to be retried."""
+    """Return the status after a failed attempt that is to be retried."""
     entry = ended(number, at=at, run=more.get("run", 1), ran=more.get("ran"))
     earlier = tuple(more.pop("history", ()))
     return _stored(number, "Pending", "RetryBackoff", {"failures": failures, "history": (*earlier, entry), **more})
 
 
 def suspended(number: int = 1, *, at: datetime = A_WHILE_AGO, **more: Any) -> Stored:
-    """The status of a suspended MLJob whose run was cancelled."""
+    """Return the status of a suspended MLJob whose run was cancelled."""
     entry = ended(number, "Cancelled", "Suspending", at=at, message="The MLJob was suspended.")
     return _stored(number, "Suspended", "Suspended", {"history": (entry,), "active": None, **more})
 
@@ -353,7 +353,7 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """The stored status, as JSON."""
+    """Return the stored status, as JSON."""
     told = given.status
     if not isinstance(told, Stored):
         return dict(told)
@@ -402,7 +402,7 @@ def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
 
 
 def run_number(run_id: str) -> int:
-    """The number in a run's id."""
+    """Return the number in a run's id."""
     run = RunId.parse(run_id)
     assert run is not None, run_id
     return run.attempt
@@ -429,7 +429,7 @@ def task(  # noqa: PLR0913  # a task has many properties
     event: bool = False,
     certain: bool = True,
 ) -> TaskFact:
-    """A task instance.
+    """Return a task instance.
 
     Args:
         index: The map index.
@@ -463,37 +463,37 @@ def task(  # noqa: PLR0913  # a task has many properties
 
 
 def run_event(state: str, read: datetime = JUST_NOW) -> RunFact:
-    """A fact about the run from an event."""
+    """Return a fact about the run from an event."""
     return RunFact(RunState(state), StatusSource.KAFKA, read, read)
 
 
 def queued(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """A queued run."""
+    """Return a queued run."""
     return _run("queued", tasks, more)
 
 
 def running(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """A running run; ``more`` as for :func:`_run`."""
+    """Return a running run. ``more`` is as for :func:`_run`."""
     return _run("running", tasks, more)
 
 
 def succeeded(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """A run that succeeded a second ago."""
+    """Return a run that succeeded a second ago."""
     return _run("success", tasks, {"end": ago(1), **more})
 
 
 def failed(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """A run that failed a second ago."""
+    """Return a run that failed a second ago."""
     return _run("failed", tasks, {"end": ago(1), **more})
 
 
 def unread(*tasks: TaskFact, reported: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
-    """A run that the operator has not read from Airflow's REST API."""
+    """Return a run that the operator has not read from Airflow's REST API."""
     return ObservedRun(reported=reported, tasks=_by_key(tasks), since=since)
 
 
 def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None = None) -> ObservedRun:
-    """A run that Airflow doesn't have, according to its answer.
+    """Return a run that Airflow doesn't have, according to its answer.
 
     Args:
         since: The time of the first such answer.
@@ -504,7 +504,7 @@ def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None
 
 
 def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> ObservedRun:
-    """A run as Airflow's REST API reports it.
+    """Return a run as Airflow's REST API reports it.
 
     Args:
         state: Airflow's name of the state.
@@ -537,7 +537,7 @@ def backfill(
     ended_as: str | None = None,
     last_event: datetime | None = None,
 ) -> ObservedRun:
-    """A backfill as Airflow's REST API reports it.
+    """Return a backfill as Airflow's REST API reports it.
 
     Args:
         runs: Airflow's name of the state of each run, by date.
@@ -576,12 +576,12 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """An MLJob that has succeeded with these outputs."""
+    """Return an MLJob that has succeeded with these outputs."""
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 
 def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstream:
-    """An MLJob that has not succeeded.
+    """Return an MLJob that has not succeeded.
 
     Args:
         failure: Why it does not succeed without a change.
@@ -608,7 +608,9 @@ def error(
     starting: bool = False,
     stalls: bool = False,
 ) -> LastError:
-    """The error of the last request; ``starting``: whether that request was to start the run."""
+    """Return the error of the last request. ``starting`` says whether that request was to start the
+    run.
+    """
     return LastError(reason, message, generation, again, failures, starting, stalls)
 
 
@@ -616,7 +618,7 @@ def error(
 
 
 def instance(**spec: Any) -> dict[str, Any]:
-    """The spec of an AirflowInstance in which every namespace may run every DAG. With
+    """Return the spec of an AirflowInstance in which every namespace may run every DAG. With
     ``deleting=True`` the AirflowInstance is being deleted.
     """
     usable = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "token"}}, "access": [{}]}
@@ -635,7 +637,7 @@ def catalog(
     labels_pending: bool = False,
     logins: Mapping[tuple[str, str], str | None] | None = None,
 ) -> AirflowCatalog:
-    """The existing Airflows, and the MLJob's namespace.
+    """Return the existing Airflows, and the MLJob's namespace.
 
     Args:
         instances: Specs of AirflowInstances by name.
@@ -807,7 +809,7 @@ def classified(job: MLJob | Given, **known: Any) -> State:
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The Kubernetes Events for a change from one status to another: type, reason, message."""
+    """Return the Kubernetes Events for a change from one status to another: type, reason, message."""
     told = events_of(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
     return [(notice.type, notice.reason, notice.message) for notice in told]
 

@@ -44,7 +44,7 @@ CLEAR: dict[str, Any] = {"backoff_limit": 3}
 
 
 def begun(situation: Given) -> Any:
-    """The attempt that the decision begins."""
+    """Return the attempt that the decision begins."""
     action = decided(situation)
     assert isinstance(action, BeginAttempt)
     return action.attempt

@@ -58,7 +58,9 @@ def member(
     source: StatusSource = StatusSource.REST,
     created: float | None = 0,
 ) -> BackfillRun:
-    """A run in a state that it entered ``at`` seconds after the backfill was created."""
+    """Return a run of a backfill, in a state that it entered ``at`` seconds after the backfill was
+    created.
+    """
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST
     run = RunFact(

@@ -1,4 +1,4 @@
-"""What Airflow can do with a single run, and with a backfill."""
+"""Airflow's capabilities for a single run, and for a backfill."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ NOT_RUN = task("publish", "upstream_failed")
 
 
 def columns(*args: Any, **more: Any) -> tuple[str | None, ...]:
-    """The fields behind PHASE, REASON, PROGRESS and TASK."""
+    """Return the fields behind PHASE, REASON, PROGRESS and TASK."""
     status = reported(*args, **more)
     return tuple(status.get(name) for name in ("phase", "reason", "progress", "currentTask"))
 

@@ -40,7 +40,7 @@ RESUMED = [{"type": "Suspended", "status": "False", "reason": "Resumed", "lastTr
 
 
 def conditions(situation: Given) -> dict[str, tuple[str, str]]:
-    """Status and reason of each condition."""
+    """Return the status and the reason of each condition."""
     return {each["type"]: (each["status"], each["reason"]) for each in reported(situation)["conditions"]}
 
 

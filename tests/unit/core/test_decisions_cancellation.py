@@ -41,7 +41,7 @@ BY_REST = job(cancel=True, cancellation={"strategy": "Api"})
 
 
 def under_cancellation(of: MLJob | None = None, **known: Any) -> Given:
-    """A run in progress that is being cancelled because its MLJob was cancelled."""
+    """Return a run in progress that is being cancelled because its MLJob was cancelled."""
     return given(of or job(cancel=True), announced="CancelRequested", **{"run": running()} | known)
 
 

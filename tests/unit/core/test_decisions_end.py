@@ -40,7 +40,7 @@ from .situations import (
 
 
 def heard(state: str, seconds: float) -> Any:
-    """A run in progress, and an event about it that was read ``seconds`` ago."""
+    """Return a run in progress, and an event about it that was read ``seconds`` ago."""
     return running(reported=run_event(state, ago(seconds)))
 
 

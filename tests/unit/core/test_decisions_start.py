@@ -1,5 +1,5 @@
-"""What is done before a run is started, what prevents its start, and when Airflow is asked for a
-run in progress.
+"""The steps before the start of a run, the blockers that prevent the start, and the requests to
+Airflow for a run in progress.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from .situations import (
 
 ONCE_PER_SPEC = job(run_policy="OncePerSpec")
 TO_CLEAR = submitting(2, history=(ended(1),))
-"""Announced: the failed tasks of the first attempt's run are to be cleared."""
+"""A status that announces the second attempt, which clears the failed tasks of the first run."""
 
 
 @pytest.mark.parametrize(

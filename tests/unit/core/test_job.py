@@ -306,8 +306,8 @@ specs = st.fixed_dictionaries(
 def test_the_operator_can_continue_from_any_stored_status(
     spec: dict[str, Any], status: dict[str, Any], deleted: str | None, held: bool
 ) -> None:
-    """Anybody who may write statuses may write what the schema allows, and earlier schemas allowed
-    more.
+    """Anybody who may write statuses may write any status that the schema allows, and earlier
+    schemas allowed more.
     """
     finalizers = ["mljob.dev/cancellation"] if held else []
     job = job_of(spec, status, deletionTimestamp=deleted, finalizers=finalizers)

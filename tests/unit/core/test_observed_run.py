@@ -30,7 +30,7 @@ RUNS = {"2025-12-01": "success", "2025-12-02": "running"}
 
 
 def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapshot:
-    """The answer of Airflow's REST API with this backfill and its runs."""
+    """Return the answer of Airflow's REST API with this backfill and its runs."""
     whole = observed.observed_backfill
     assert whole is not None
     return BackfillSnapshot(whole.backfill, tuple(whole.members.values()), whole.not_created, final)

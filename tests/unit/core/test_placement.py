@@ -1,4 +1,4 @@
-"""What prevents an MLJob from running a DAG in an Airflow: the first blocker, with a message that
+"""The first blocker that prevents an MLJob from running a DAG in an Airflow, with a message that
 says what to change.
 """
 

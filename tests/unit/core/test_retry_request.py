@@ -1,5 +1,5 @@
-"""A retry that a user requests by an annotation: the attempt that it begins, and what the status,
-the history and the Events say of it.
+"""A retry that a user requests by an annotation: the attempt that it begins, and its part of the
+status, the history and the Events.
 """
 
 from __future__ import annotations

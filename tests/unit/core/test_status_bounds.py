@@ -1,5 +1,5 @@
-"""For any run, the status takes at most 64 KiB in etcd, its counts are exact, and it says how much
-it omits.
+"""For any run, the status takes at most 64 KiB in etcd, its counts are exact, and the status says
+how much it omits.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""MLJobs whose outputs another MLJob takes: what is known of them, what blocks a start, and which
-attempt takes their outputs.
+"""MLJobs whose outputs another MLJob takes: the operator's knowledge of them, the blockers of a
+start, and the attempt that takes their outputs.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ RUN = UpstreamRun(name="data", dag_run_id="run-1", attempt=1)
 def mljob(
     name: str = "data", status: Mapping[str, Any] | None = None, *, finalizers: list[str] | None = None, **spec: Any
 ) -> Job:
-    """An MLJob that has succeeded; ``status`` has the fields that differ."""
+    """Return an MLJob that has succeeded. ``status`` has the fields that differ."""
     told = {
         "observedGeneration": 3,
         "phase": "Succeeded",
@@ -78,7 +78,9 @@ def taking(*references: Mapping[str, Any], name: str = "train") -> Job:
 
 
 def conditions(reason: str, message: str = "", *, stalled: bool = True, generation: int = 3) -> dict[str, Any]:
-    """The conditions Reconciling and Stalled of an MLJob that is stalled, or waits."""
+    """Return the conditions Reconciling and Stalled of an MLJob that is stalled, or of one that
+    waits.
+    """
     more = {
         "reason": reason,
         "message": message,

@@ -1,4 +1,4 @@
-"""What people pass to ``make up``."""
+"""The arguments that people pass to ``make up``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devstack.errors import StackError
 
 
 class Stack:
-    """A stack that only notes with what it is started."""
+    """A stack that starts nothing, and notes the arguments of its start."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

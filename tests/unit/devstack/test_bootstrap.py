@@ -23,7 +23,7 @@ class Index(LoopbackServer):
     """A package index without packages.
 
     Attributes:
-        simple: The index's address for pip and uv.
+        simple: The index's URL for pip and uv.
         asked: The paths of the requests, which only clients that trust the index's certificate
             send.
     """
@@ -61,7 +61,7 @@ def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
 
 @cache
 def pip_of_the_machine() -> str:
-    """The path of a pip in a new environment, as bootstrap makes one."""
+    """Return the path of a pip in a new environment, as bootstrap makes one."""
     folder = tempfile.TemporaryDirectory(prefix="mljob-pip-")
     atexit.register(folder.cleanup)
     subprocess.run((bootstrap.base_python(), "-m", "venv", folder.name), check=True)

@@ -1,4 +1,4 @@
-"""What the demo prints of `kubectl describe`."""
+"""The part of `kubectl describe` that the demo prints."""
 
 from __future__ import annotations
 

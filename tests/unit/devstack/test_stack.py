@@ -34,7 +34,7 @@ def sleeper(
 
 @pytest.fixture
 def run(bare_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Run parts as `up` does, and kill their processes after the test."""
+    """A function that runs parts as `up` does. Their processes are killed after the test."""
     names: list[str] = []
 
     def run(*parts: Component | Step) -> None:
@@ -160,7 +160,7 @@ def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.Mo
 
 
 def airflow_of(bare_stack: Stack) -> str:
-    """The program of the stack's api-server."""
+    """Return the program of the stack's api-server."""
     arguments = Stack(bare_stack.directory)._component("airflow-api-server").command().arguments
     return next(argument for argument in arguments if argument.endswith("bin/airflow"))
 

@@ -55,7 +55,7 @@ class Election:
                 self.split.append(f"{self.now:.1f} s: {', '.join(leader.name for leader in self.leaders)}")
 
     def seconds_until_leads(self, *contenders: Contender) -> float:
-        """Let time pass until one of the processes leads."""
+        """Let time pass until one of the processes leads. Return the seconds that have passed."""
         began = self.now
         while not any(contender.leads for contender in contenders):
             assert self.now < began + 60, "no process leads"

@@ -1,4 +1,6 @@
-"""An operator that claims what another one manages is refused, with a sentence that says why."""
+"""An operator whose claims conflict with the claims of another operator is refused, with a sentence
+that says why.
+"""
 
 from __future__ import annotations
 

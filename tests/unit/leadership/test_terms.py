@@ -1,4 +1,6 @@
-"""One process leads at a time, and another one takes over when it ends, hangs or is cut off."""
+"""One process leads at a time, and another process takes over when the leader ends, hangs or is cut
+off.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,7 @@ def test_process_that_is_told_to_end_while_it_takes_the_lease_releases_it(electi
 
 
 def test_leader_keeps_its_lease_until_it_has_stopped_to_act(election: Election) -> None:
-    """A step that is being taken at the end may take seconds."""
+    """A step that is in progress at the end may take seconds."""
 
     async def slow(_: Term, over: asyncio.Event) -> None:
         await over.wait()

@@ -44,11 +44,13 @@ class World:
     has_own_airflow = True
     """Whether the operator's settings name an Airflow."""
     own_access: Sequence[AccessRule] | None = None
-    """The access rules of that Airflow."""
+    """The access rules of the Airflow of the settings."""
     watches_namespaces = True
     """Whether the operator watches namespaces."""
     accepts_vanished_before: datetime | None = None
-    """The time before which submitted runs count as lost if they are missing from that Airflow."""
+    """The time before which submitted runs count as lost if they are missing from the Airflow of the
+    settings.
+    """
     cancels_orphans = False
     """Whether the operator cancels orphaned runs."""
     namespaces: Sequence[str] = ()
@@ -112,7 +114,7 @@ class World:
         self.resync = self.resync_of(SETTINGS_AIRFLOW)
 
     def resync_of(self, airflow: str) -> ChangeFeedReader:
-        """The reader of the change feed of one Airflow."""
+        """Return the reader of the change feed of one Airflow."""
         return ChangeFeedReader(
             airflow,
             self.registry,
@@ -148,7 +150,9 @@ class World:
         return airflow
 
     def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
-        """Log in as a user other than the operator's own."""
+        """Return the Airflow as a user other than the operator's own sees it. The only right
+        password is ``right``.
+        """
         assert login.user is not None
         assert login.password is not None
         locked = login.password.get_secret_value() != "right"
@@ -201,7 +205,7 @@ class World:
         await self.settle()
 
     async def see_all(self) -> None:
-        """Deliver each MLJob as the watch does."""
+        """Deliver each AirflowInstance, namespace and MLJob, as the watches do."""
         for instance in await self.instance_objects.list():
             self.instances.observe(instance)
         for name, labels in self.instance_objects.labels.items():
@@ -274,7 +278,7 @@ class World:
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
     def condition(self, kind: str) -> str | None:
-        """The status of a condition."""
+        """Return the status of a condition, or None."""
         return next((str(c.status) for c in self.status.conditions or () if c.type == kind), None)
 
     @property
@@ -285,7 +289,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """A new world."""
+    """A new world. At the end of the test, no status has broken a promise."""
     world = World()
     yield world
     await world.job_controller.close()

@@ -1,4 +1,4 @@
-"""The runs of an MLJob in Airflow, and what happens to them."""
+"""The runs of an MLJob in Airflow, and functions that change them."""
 
 from __future__ import annotations
 

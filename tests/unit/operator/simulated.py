@@ -48,17 +48,17 @@ def delete(world: World) -> None:
 
 
 def dags_at_work(world: World) -> list[str]:
-    """The DAG ids of the active runs."""
+    """Return the DAG ids of the active runs."""
     return [run.dag_id for run in world.airflow.ours() if active(run)]
 
 
 def run(world: World) -> FakeRun:
-    """The newest run."""
+    """Return the newest run."""
     return world.airflow.ours()[-1]
 
 
 def version(world: World) -> int:
-    """The number of versions that the cluster has had; see :func:`go_back_to`."""
+    """Return the number of versions that the cluster has had; see :func:`go_back_to`."""
     return world.cluster.versions
 
 

@@ -39,11 +39,11 @@ VERSION = (200, json.dumps({"version": "3.3.2"}))
 
 
 class Server(LoopbackServer):
-    """Answers by path, and with 404 to any other path.
+    """A server with an answer for each path, and with 404 for any other path.
 
     Attributes:
         answers: Status and body by the end of the path; a function of the query where the answer
-            depends on it.
+            depends on the query.
         posted: Bodies of the requests that the server received.
     """
 
@@ -191,7 +191,9 @@ async def test_unsupported_airflow_version_is_refused_until_it_is_upgraded(
 
 
 async def test_url_without_the_api_may_be_airflow_2_or_a_proxy(server: Server, connect: Connect) -> None:
-    """A proxy whose backend is briefly away answers alike, so the operator asks again soon."""
+    """A proxy whose backend is briefly away answers in the same way, so the operator asks again
+    soon.
+    """
     server.answers["/version"] = (404, "<html>Airflow 404 = lots of circles</html>")
     airflow = connect(server.url)
     with pytest.raises(AirflowUnavailable, match="it is Airflow 2, or not the URL of an api-server, or a proxy"):

@@ -1,5 +1,5 @@
-"""A task waits for a person's input: the status says who is asked, what, and where to answer, and
-one Event says so once.
+"""A task waits for a person's input: the status says who is asked, what is asked, and where to
+answer. One Event says the same once.
 """
 
 from __future__ import annotations

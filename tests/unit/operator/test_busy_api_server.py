@@ -1,4 +1,6 @@
-"""While the API server can't keep up, MLJobs write less, and what is worth most comes first."""
+"""While the API server can't keep up, MLJobs write less, and writes with a high priority come
+first.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ FOURTH = ("team-a", "fourth")
 
 
 class Door:
-    """Holds the status patches back, and records the patches that the API server gets."""
+    """A recorder of the status patches that the API server gets. It can also hold the patches back."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.patches: list[tuple[Key, Mapping[str, Any]]] = []
@@ -56,8 +58,8 @@ class Door:
 
 @pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """Three MLJobs with runs in progress, and another whose run is queued. Their tasks are known. A
-    patch of ``other`` keeps the API server busy.
+    """The recorder, in a world of three MLJobs with runs in progress, and another whose run is
+    queued. Their tasks are known. A patch of ``other`` keeps the API server busy.
     """
     await world.apply()
     await begin(world)
@@ -79,7 +81,7 @@ async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[D
 
 
 def progress(share: float) -> TaskFact:
-    """A report of the running task ``extract``."""
+    """Return a report of the running task ``extract``."""
     return event(
         "extract", TaskState.RUNNING, progress=Report(1, event("extract", TaskState.RUNNING).occurred_at, share)
     )

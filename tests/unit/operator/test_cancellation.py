@@ -64,8 +64,8 @@ class TestDeletion:
         assert world.event_reasons[-2:] == ["Cancelling", "Cancelled"]
 
     async def test_deletion_waits_until_airflow_confirms_the_end_reported_by_an_event(self, world: World) -> None:
-        """Airflow publishes the end before it stores it, and the person who deleted the MLJob looks
-        into Airflow next.
+        """Airflow publishes the end before it stores the end. The person who deleted the MLJob
+        looks into Airflow next.
         """
         await world.apply()
         await world.look()

@@ -46,7 +46,7 @@ def condition(world: World, name: str, kind: str) -> str | None:
 
 
 def runs_of(world: World, name: str) -> list[FakeRun]:
-    """The runs of an MLJob in Airflow, oldest first."""
+    """Return the runs of an MLJob in Airflow, oldest first."""
     return [run for run in world.airflow.runs.values() if run.run_id.startswith(f"mljob.team-a.{name}.")]
 
 
@@ -85,7 +85,7 @@ FAILED = ("Pending", "DependencyFailed")
 
 
 class TestOrder:
-    """What waits, and when it runs."""
+    """The order of the runs: an MLJob waits until the outputs that it takes exist."""
 
     async def test_chain_applied_in_the_wrong_order_runs_in_order(self, world: World) -> None:
         await apply(world, "predict", "train", dagId="predict")
@@ -184,7 +184,7 @@ class TestOrder:
 
 
 class TestFailure:
-    """What the status says when the outputs don't come, and what happens after a repair."""
+    """Outputs that don't come: the status of an MLJob that takes them, before and after a repair."""
 
     async def test_failure_is_told_and_a_retry_in_airflow_heals_it(self, world: World) -> None:
         await apply(world, "train", "data")
@@ -437,7 +437,7 @@ class TestLife:
 
     async def test_announced_attempt_takes_the_outputs_of_a_newer_run(self, world: World) -> None:
         """The status names the runs whose outputs are in the conf, so an attempt without a run is
-        replaced when they change.
+        replaced when these outputs change.
         """
         await apply(world, "train", "data", dagId="missing")
         await apply(world, "data", runPolicy="OnChange")
@@ -648,7 +648,7 @@ class TestLife:
 
 
 class TestWork:
-    """How much work waiting costs."""
+    """The work that waiting MLJobs cause."""
 
     async def test_many_waiting_mljobs_share_what_is_read(self, world: World) -> None:
         await apply(world, "data")

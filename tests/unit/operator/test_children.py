@@ -1,5 +1,5 @@
-"""Child runs of a cancelled run: the operator reports them, and ends them if the spec says so and
-the namespace may.
+"""Child runs of a cancelled run: the operator reports them. If the spec says so, the operator ends
+the child runs whose DAGs the namespace may run.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The simulation judges the operator when everything has come to rest: not in the midst of a
-cancellation. It still finds what the operator has forgotten.
+"""The simulation judges the operator when everything is at rest, and not during a cancellation. The
+simulation still finds everything that the operator has forgotten.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
 
 
 def test_finished_mljob_that_waits_for_another_to_be_retried_may_outlive_its_ttl(machine: Machine) -> None:
-    """It was never started, so its deadline ended it, and its requested retry needs the other's
-    outputs. When it has run, it is deleted.
+    """The MLJob's deadline passed before it was started. Its requested retry needs the outputs of
+    the other MLJob. After the retry, the MLJob is deleted.
     """
     other = (KEY[0], "score")
     machine.create(other, {"dagId": "train"}, 1)

@@ -48,7 +48,7 @@ def message(value: bytes, key: bytes | None = b"k") -> Message:
 
 
 async def kept(events: KafkaEvents, brokers: str, topic: str) -> list[KafkaMessage]:
-    """The messages in the dead-letter topic, once all have been sent."""
+    """Return the messages in the dead-letter topic, once all have been sent."""
     await events.close()
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "reader"})
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions

@@ -13,7 +13,7 @@ from .simulated import KEY, apply, simulation
 
 
 class TestDeadlines:
-    """activeDeadlineSeconds and preRunningDeadlineSeconds."""
+    """The deadlines activeDeadlineSeconds and preRunningDeadlineSeconds."""
 
     async def test_mljob_that_is_active_for_too_long_is_cancelled_and_fails(self, world: World) -> None:
         await world.apply(activeDeadlineSeconds=100, backoffLimit=5, cancellation={"strategy": "Api"})

@@ -27,7 +27,7 @@ from .conftest import KEY, World
 from .runs import begin, end, newest, runs
 
 CHILD = "child"
-"""A DAG that runs of ``train`` trigger with their own run id."""
+"""A DAG whose runs are triggered by runs of ``train``, and have the same run ids."""
 PARTITION: Partition = ("airflow.events", 0)
 
 
@@ -36,7 +36,9 @@ def end_told(world: World, state: RunState = RunState.SUCCESS) -> RunFact:
 
 
 async def going_on(world: World, **spec: Any) -> FakeRun:
-    """A run of which one task of two is running, as Airflow reports it."""
+    """Create an MLJob, and return its run. Airflow reports that one of the run's two tasks is
+    running.
+    """
     await world.apply(**spec)
     await world.look()
     await begin(world)
@@ -151,7 +153,7 @@ class TestFalseEnd:
 
 
 class TestTrueEnd:
-    """Airflow publishes the end a moment before it stores it."""
+    """Airflow publishes the end a moment before it stores the end."""
 
     async def test_end_counts_as_soon_as_airflow_confirms_it(self, world: World) -> None:
         run = await going_on(world)
@@ -340,7 +342,7 @@ def newest_of(world: World, dag_id: str) -> FakeRun:
 
 
 class FakeTopic:
-    """A topic that contains only what a test delivers."""
+    """A topic that contains only the messages that a test delivers."""
 
     def __init__(self) -> None:
         self.committed: Mapping[Partition, int] = {}
@@ -403,7 +405,7 @@ class TestMessages:
 
 
 async def test_event_does_not_replace_the_answer_to_a_submission(world: World) -> None:
-    """The operator would follow a run that was never submitted."""
+    """Otherwise the operator would follow a run that was never submitted."""
     world.airflow.down_for["submit"] = 1
     await world.apply()
     run_id = world.status.dag_run_id

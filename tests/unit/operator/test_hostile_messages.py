@@ -38,26 +38,26 @@ class Topic:
         self.broken = False
 
     def start(self, deliver: Callable[..., None], revoked: Callable[..., None]) -> None:
-        """Nothing arrives by itself."""
+        """Do nothing: no message arrives by itself."""
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Record the offset."""
         self.committed.update(offsets)
 
     def pause(self, *, paused: bool) -> None:
-        """Do nothing: there are never too many messages."""
+        """Fail the test, because there are never too many messages."""
         raise AssertionError("fetching was stopped")
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Record the message."""
+        """Record why a message is unreadable."""
         self.dead_letters.append(why)
 
     async def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class CountingMeter(SilentMeter):
-    """Counts events by outcome."""
+    """A meter that counts events by outcome."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -68,7 +68,7 @@ class CountingMeter(SilentMeter):
 
 
 async def world_with_runs() -> World:
-    """A world with twenty MLJobs whose runs are active."""
+    """Return a world with twenty MLJobs whose runs are active."""
     world = World()
     world.airflow.dags["wide"] = tuple(f"task_{i}" for i in range(TASKS))
     for i in range(JOBS):
@@ -82,7 +82,7 @@ async def world_with_runs() -> World:
 
 
 def good_messages(world: World) -> list[dict[str, Any]]:
-    """The end of each task of each run, alternately in the two formats."""
+    """Return the end of each task of each run, alternately in the two formats."""
     made = []
     ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]
     for n, (run_id, task) in enumerate(ends):
@@ -122,8 +122,8 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
 
 
 def statuses(world: World) -> dict[str, Any]:
-    """All statuses without the id of the process that submitted the run, which differs between
-    worlds.
+    """Return all statuses without the id of the process that submitted the run, which differs
+    between worlds.
     """
     return {
         body["metadata"]["name"]: {name: value for name, value in body["status"].items() if name != "submittedBy"}

@@ -1,5 +1,5 @@
-"""The metrics of MLJobs over the life of an MLJob: where it is counted, and how long it waited and
-ran.
+"""The metrics of MLJobs over the life of an MLJob: the series in which it is counted, and the
+seconds that it waited and ran.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def registry(world: World) -> CollectorRegistry:
 
 
 def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[str, str], float]:
-    """The numbers of MLJobs by phase and reason."""
+    """Return the numbers of MLJobs by phase and reason."""
     return {
         (sample.labels["phase"], sample.labels["reason"]): sample.value
         for family in registry.collect()
@@ -38,7 +38,7 @@ def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[
 
 
 def seconds(registry: CollectorRegistry, stage: str) -> tuple[float, float]:
-    """How many times a stage has ended, and the sum of its durations."""
+    """Return how many times a stage has ended, and the sum of its durations."""
     found = [sample for family in registry.collect() for sample in family.samples]
     name = f"mljob_job_{stage}_seconds"
     counts = sum(sample.value for sample in found if sample.name == f"{name}_count")
@@ -163,7 +163,7 @@ async def test_the_lag_of_a_write_counts_from_the_input(world: World) -> None:
 
 
 class Exported(Tracer):
-    """Keeps the traces of attempts."""
+    """A tracer that keeps the traces of attempts."""
 
     def __init__(self) -> None:
         self.traces: list[AttemptTrace] = []

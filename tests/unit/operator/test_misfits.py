@@ -51,7 +51,7 @@ def nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.mark.parametrize("what", MISFITS)
 class TestCreated:
-    """An MLJob that is created so."""
+    """An MLJob that doesn't match the schema when it is created."""
 
     async def test_status_says_once_which_field_is_invalid(self, world: World, what: str) -> None:
         spec, says = MISFITS[what]
@@ -102,7 +102,9 @@ class TestCreated:
 
 
 class TestInProgress:
-    """An MLJob that is edited so, or whose CRD changes, while its run is active."""
+    """An MLJob that no longer matches the schema while its run is active, because it was edited or
+    its CRD has changed.
+    """
 
     @pytest.mark.parametrize("policy", ["Once", "OnChange", "OncePerSpec"])
     async def test_active_run_continues_and_the_status_says_that_the_edit_is_ignored(

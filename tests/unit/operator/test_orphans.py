@@ -25,7 +25,7 @@ NAMESPACE, NAME = KEY
 
 
 class Cancelling(World):
-    """The settings say to cancel orphaned runs."""
+    """A world whose settings say to cancel orphaned runs."""
 
     cancels_orphans = True
 
@@ -45,7 +45,7 @@ async def minutes(world: World, number: int = 2) -> None:
 
 
 def stray(world: World, name: str = NAME, *, uid: str = "gone", dag_id: str = "train") -> FakeRun:
-    """A run whose submission for a deleted MLJob took effect."""
+    """Return a run whose submission for a deleted MLJob took effect."""
     run_id = str(dag_run_id("mljob", NAMESPACE, name, uid))
     return world.airflow.queue(dag_id, run_id, {}, f"MLJob {NAMESPACE}/{name}")
 
@@ -78,7 +78,7 @@ class TestOrphan:
         assert orphaned(cancelling) == 0
 
     async def test_run_is_not_an_orphan_after_one_relist(self, world: World) -> None:
-        """An operator that has not stored more of it may have submitted the run a moment ago."""
+        """An operator may have submitted the run a moment ago, and not stored the submission yet."""
         stray(world)
         await world.look()
         await world.later(59)
@@ -174,7 +174,9 @@ def another_note(run: FakeRun) -> None:
 
 
 def no_note(run: FakeRun) -> None:
-    """As a TriggerDagRunOperator creates the run when it is given its parent's run id."""
+    """Remove the note, which a run lacks if a TriggerDagRunOperator creates it with its parent's
+    run id.
+    """
     run.note = None
 
 

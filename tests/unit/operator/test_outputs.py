@@ -13,7 +13,7 @@ from .runs import end, finish, newest
 
 
 class TestOutputs:
-    """spec.outputs."""
+    """The outputs that spec.outputs names."""
 
     async def test_xcoms_become_outputs(self, world: World) -> None:
         await world.apply(outputs=[{"name": "score", "taskId": "fit"}, {"name": "lost", "taskId": "extract"}])
@@ -98,7 +98,7 @@ async def vanish(world: World) -> None:
 
 
 class TestRunDeletedBeforeItsOutputsWereRead:
-    """A run that succeeded and is deleted in Airflow has not published nothing."""
+    """A run that succeeded and is then deleted in Airflow. It may have published outputs."""
 
     LOST = ("all outputs (the run was deleted in Airflow before they were read)",)
 

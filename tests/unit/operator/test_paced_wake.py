@@ -1,4 +1,6 @@
-"""Many MLJobs that wait for one MLJob: each of its changes wakes them in batches."""
+"""Many MLJobs that wait for one MLJob: each change of that MLJob wakes the waiting MLJobs in
+batches.
+"""
 
 from __future__ import annotations
 

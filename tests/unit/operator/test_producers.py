@@ -20,7 +20,7 @@ from .conftest import KEY, World
 
 
 async def played(recording: Recording, producers: list[str]) -> tuple[dict[str, Any], int]:
-    """The final status, and the number of patches."""
+    """Play a recorded run. Return the final status, and the number of patches."""
     world = World()
 
     async def tell(message: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ async def test_more_exact_time_is_stored_within_seconds_if_no_change_follows() -
 
 
 async def running() -> World:
-    """Deliver the event of Airflow's own producer that a task runs."""
+    """Return a world in which Airflow's own producer has reported that a task runs."""
     world = World()
     await world.apply()
     await world.look()

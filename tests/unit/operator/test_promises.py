@@ -1,4 +1,4 @@
-"""Searches for a violation of the operator's promises for MLJobs of type Run. Hypothesis plays the
+"""A search for a violation of the operator's promises for MLJobs of type Run. Hypothesis plays the
 user, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
 """
 
@@ -65,8 +65,8 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
     def delete_in_airflow(self, index: int, then: float) -> None:
-        """Delete a run that isn't running, because Airflow refuses to delete a running one. The run
-        is one that a status has named; nobody could miss any other run.
+        """Delete a run that isn't running, because Airflow refuses to delete a running one. A
+        status has named the run. The operator could not miss any other run.
         """
         told = [run for run in self.world.airflow.ours() if run.run_id in self.world.cluster.told]
         if found := [run for run in told if run.state is not RunState.RUNNING]:

@@ -46,7 +46,9 @@ async def deleted_after_a_restart(world: World) -> None:
 
 
 async def suspended_and_resumed(world: World) -> None:
-    """A proxy's 404 once led to two runs at once in this situation."""
+    """Airflow denied the run once when the MLJob was suspended, and the MLJob was resumed. A
+    proxy's 404 once led to two runs at once in this situation.
+    """
     await world.apply(cancellation={"strategy": "Dag"}, backoffLimit=1)
     await world.look()
     await begin(world)

@@ -1,5 +1,5 @@
-"""Two replicas, of which one acts: another one goes on where it stopped, and statuses move by one
-process at a time.
+"""Two replicas, of which one acts. The other replica continues where the first has stopped, and
+only one process at a time writes statuses.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def world() -> Iterator[ReplicatedWorld]:
 
 
 def seconds_until(world: ReplicatedWorld, holds: Callable[[], bool]) -> float:
-    """Let time pass until something holds."""
+    """Let time pass until a condition holds. Return the seconds that have passed."""
     began = world.loop.time()
     while not holds():
         assert world.loop.time() < began + 120, "it never holds"
@@ -97,7 +97,7 @@ def test_standby_follows_the_run_of_a_leader_that_was_killed(world: ReplicatedWo
 
 
 def test_leader_that_is_cut_off_from_kubernetes_submits_nothing_any_more(world: ReplicatedWorld) -> None:
-    """Airflow is in its reach all the time. The spec that it knows is old."""
+    """The leader can reach Airflow all the time, but knows only the old spec."""
     world.network.down.add("airflow")
     apply(world)
     world.run(2)
@@ -145,7 +145,7 @@ class Replicas(Machine):
     edits = EDITS
 
     def new_world(self) -> ReplicatedWorld:
-        """A world with one replica, which acts."""
+        """Return a world with one replica, which acts."""
         return ReplicatedWorld()
 
     @property
@@ -165,7 +165,7 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, then=moments)
     def a_replica_is_told_to_end(self, which: int, then: float) -> None:
-        """A replica gets SIGTERM."""
+        """Send SIGTERM to a replica."""
         if which < len(self.replicas):
             self.replicas[which].terminate()
             self._then("a_replica_is_told_to_end", then)
@@ -173,7 +173,7 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, seconds=st.sampled_from([0.4, 6.0, 15.0]), then=moments)
     def a_replica_hangs(self, which: int, seconds: float, then: float) -> None:
-        """A replica gets SIGSTOP, and SIGCONT after a while."""
+        """Send SIGSTOP to a replica, and SIGCONT after a while."""
         if which < len(self.replicas):
             replica = self.replicas[which]
             replica.pause(paused=True)
@@ -191,5 +191,5 @@ class Replicas(Machine):
 
 
 def test_promises_hold_with_replicas() -> None:
-    """No sequence of actions breaks a promise, and each term ends before the next one acts."""
+    """No sequence of actions breaks a promise, and each term ends before the next term acts."""
     hold(Replicas)

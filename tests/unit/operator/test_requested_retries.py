@@ -15,7 +15,7 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 async def fail(world: World, **spec: object) -> None:
-    """An MLJob whose run has failed, a minute ago."""
+    """Create an MLJob whose run fails, and let a minute pass."""
     await world.apply(**spec)
     await begin(world)
     await end(world, RunState.FAILED)
@@ -43,7 +43,7 @@ class TestRequestedRetry:
         assert not world.has_finalizer
 
     async def test_tasks_that_run_again_are_in_the_status_at_once(self, world: World) -> None:
-        """The status kept the failed tasks of the last attempt for up to a minute."""
+        """The status must not keep the failed tasks of the last attempt for up to a minute."""
         await fail(world)
         await world.request_retry("monday")
         await world.look()
@@ -146,7 +146,7 @@ class TestRequestedRetry:
         assert world.status.reason != "DeadlineExceeded"
 
     async def test_retry_does_not_begin_in_the_second_in_which_the_run_ended(self, world: World) -> None:
-        """Facts of the first end and of the retry can't be told apart then."""
+        """In that second, facts of the first end and of the retry can't be distinguished."""
         await world.apply()
         await begin(world)
         await end(world, RunState.FAILED)

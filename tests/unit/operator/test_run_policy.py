@@ -1,4 +1,4 @@
-"""What a changed spec or a re-created MLJob does under each runPolicy."""
+"""The effect of a changed spec or a re-created MLJob, for each runPolicy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def apply_counted(world: World, **spec: Any) -> None:
 
 
 class TestRunPolicy:
-    """What a change of the spec does."""
+    """The effect of a change of the spec."""
 
     async def test_once_finished_mljob_refuses_a_changed_spec(self, world: World) -> None:
         await world.apply()

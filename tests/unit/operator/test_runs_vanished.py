@@ -60,15 +60,15 @@ class Cluster(World):
         await self.read()
 
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
-        """Empty Airflow's database, or restore a backup that knows only ``keep`` of the runs.
-        Returns all runs.
+        """Empty Airflow's database, or restore a backup that knows only the first ``keep`` runs.
+        Return all runs from before.
         """
         runs = dict(self.there.runs)
         self.there.runs = dict(list(runs.items())[:keep])
         return runs
 
     def of(self, name: str) -> MLJobStatus:
-        """The status of an MLJob."""
+        """Return the status of an MLJob."""
         return MLJobStatus.model_validate(self.jobs.objects["team-a", name]["status"])
 
     @property
@@ -89,7 +89,7 @@ class Cluster(World):
 
 
 class ClusterWithInstance(Cluster):
-    """The Airflow has an AirflowInstance."""
+    """A cluster whose Airflow has an AirflowInstance."""
 
     name = "prod"
     has_own_airflow = False
@@ -104,7 +104,9 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """The Airflow of the settings, then that of an AirflowInstance."""
+    """A cluster with the Airflow of the settings, then a cluster with the Airflow of an
+    AirflowInstance.
+    """
     async for world in started(request.param()):
         yield world
 
@@ -118,7 +120,7 @@ async def prod() -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def own() -> AsyncIterator[Cluster]:
-    """The settings' Airflow."""
+    """A cluster with the Airflow of the settings."""
     async for world in started(Cluster()):
         yield world
 

@@ -164,13 +164,13 @@ def _seconds(world: World) -> float:
 
 @pytest.fixture(params=WAYS_IN, ids=lambda way: way.__name__)
 def way(request: pytest.FixtureRequest) -> Way:
-    """The way on which a value comes back."""
+    """Each way by which a value comes back."""
     found: Way = request.param
     return found
 
 
 class TestWaysBack:
-    """A value that comes back in any way leaves the operator in no way."""
+    """Whichever way a value comes back, it does not leave the operator."""
 
     async def test_value_is_redacted_by_the_process_that_submitted_the_run(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
@@ -426,7 +426,7 @@ class TestWithheld:
 
 
 class TestCost:
-    """Only MLJobs with Secrets cost requests, and few."""
+    """Requests to redact values: few, and only for MLJobs with Secrets."""
 
     async def test_conf_is_not_read_without_a_secret(self, world: World) -> None:
         world.jobs.data["ConfigMap", "defaults"] = {"region": "eu-west"}

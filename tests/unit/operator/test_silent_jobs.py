@@ -1,4 +1,4 @@
-"""An MLJob that is silent costs neither steps nor requests, however many of them there are."""
+"""MLJobs without changes cost neither steps nor requests, however many there are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .runs import begin, finish, newest
 
 
 class Count:
-    """How many times a method was called."""
+    """A counter of the calls of a method."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
         self.calls = 0
@@ -39,7 +39,7 @@ class Count:
 
 
 async def with_live_jobs(world: World, number: int) -> None:
-    """Have MLJobs whose queued runs, and all their tasks, are known."""
+    """Create MLJobs whose runs are queued. The operator knows the runs and all their tasks."""
     for index in range(number):
         world.jobs.create(f"job-{index:03}", {"dagId": "train"}, at=world.clock().isoformat())
     await world.see_all()
@@ -53,7 +53,7 @@ async def with_live_jobs(world: World, number: int) -> None:
 async def test_pass_looks_at_no_silent_mljob(
     world: World, number: int, after: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pass reads the feed, asks for halted DAGs, and takes the census."""
+    """The pass reads the feed, asks for halted DAGs, and lists the active runs."""
     await with_live_jobs(world, number)
     world.clock.tick(2 * OVERLAP.total_seconds())
     await world.look()
@@ -68,7 +68,7 @@ async def test_pass_looks_at_no_silent_mljob(
 
 @pytest.mark.parametrize("source", ["REST", "Kafka"])
 async def test_restart_writes_no_status_in_which_nothing_has_changed(world: World, source: str) -> None:
-    """Airflow says again what the statuses show already."""
+    """Airflow repeats the facts that the statuses show already."""
     await with_live_jobs(world, 3)
     if source == "Kafka":
         world.jobs.objects[KEY[0], "job-001"]["status"]["statusSource"] = source
@@ -82,7 +82,7 @@ async def test_restart_writes_no_status_in_which_nothing_has_changed(world: Worl
 
 
 async def test_run_that_the_first_pass_shows_is_not_asked_for_by_itself(world: World) -> None:
-    """The relist comes before the MLJobs' steps have read what the feed says."""
+    """The active runs are listed before the MLJobs' steps have read the facts of the feed."""
     await with_live_jobs(world, 3)
     world.clock.tick(60)
     await world.restart()
@@ -106,8 +106,8 @@ async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeyp
 
 
 async def test_repeated_change_is_newer_than_an_answer_on_its_way(world: World) -> None:
-    """The feed says again that the task runs. An answer to an earlier request, which comes late,
-    does not take that back.
+    """The feed reports again that the task runs. A late answer to an earlier request does not undo
+    this report.
     """
     await world.apply()
     await begin(world)
@@ -131,7 +131,7 @@ async def test_end_that_the_feed_repeats_reads_nothing(world: World, monkeypatch
 
 
 async def test_version_from_before_the_end_adds_no_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch is behind."""
+    """The watch delivers a version of the MLJob from before its end."""
     await world.apply()
     early = await world.jobs.get(KEY)
     assert early is not None
@@ -197,7 +197,7 @@ async def test_only_so_many_mljobs_are_awake(world: World, monkeypatch: pytest.M
 async def test_start_with_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The renewal of the Lease is one of the others."""
+    """For example, the renewal of the Lease runs in the same event loop."""
     await with_live_jobs(world, 30)
     monkeypatch.setattr(workers, "MAX_STARTS", 7)
     steps = Count(monkeypatch, Steps, "take")

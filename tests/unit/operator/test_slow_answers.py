@@ -1,4 +1,4 @@
-"""The response to a request does not undo what the watch delivered before it."""
+"""The response to a request does not undo a change that the watch delivered before the response."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Something happens after the next request of this kind has taken effect, and the watch
-    delivers it before the response arrives.
+    """Let a change happen after the next request of this kind has taken effect. The watch delivers
+    the change before the response arrives.
     """
     method = getattr(world.jobs, request)
 

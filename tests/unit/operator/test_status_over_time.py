@@ -34,7 +34,7 @@ class Stored:
 
 
 def recorded(world: World) -> list[Stored]:
-    """A list to which every status is added that is stored from now on."""
+    """Return a list to which every status is added that is stored from now on."""
     stored: list[Stored] = []
     write = world.jobs.write_status
 
@@ -48,13 +48,13 @@ def recorded(world: World) -> list[Stored]:
 
 
 class AskedForever(BaseException):
-    """Derives from BaseException because the operator survives an Exception and would continue to
-    ask.
+    """The error of a request that is repeated without end. It derives from BaseException, because
+    the operator survives an Exception and would continue to ask.
     """
 
 
 def hammered(world: World) -> list[str]:
-    """The requests that are repeated without end at one moment."""
+    """Return a list to which each request is added that is repeated without end at one moment."""
     asked: list[str] = []
     found: list[str] = []
     ask = world.airflow.asked
@@ -76,8 +76,8 @@ def latest_run(world: World) -> FakeRun | None:
 
 
 def in_airflow(change: Callable[[World, FakeRun], None]) -> Step:
-    """A step that changes the newest run, if there is one. The change feed may report the change
-    later.
+    """Return a step that changes the newest run, if there is one. The change feed may report the
+    change later.
     """
 
     async def step(world: World) -> None:
@@ -261,7 +261,9 @@ def assert_follows(before: Status, after: Status) -> None:
 
 
 def assert_no_condition_flaps(statuses: list[Status]) -> None:
-    """Within one attempt at one spec, a condition that became False does not become True again."""
+    """Assert that within one attempt at one spec, no condition that became False becomes True
+    again.
+    """
     lost: set[tuple[object, ...]] = set()
     held: set[tuple[object, ...]] = set()
     for status in statuses:

@@ -1,4 +1,4 @@
-"""Submission of a run: what delays it, and that it happens only once."""
+"""The submission of a run: its obstacles. A run is submitted only once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_finalizer_is_added_before_the_run_is_submitted(world: World) -> N
 
 
 class TestObstacles:
-    """What prevents the submission of a run."""
+    """Obstacles to the submission of a run."""
 
     async def test_unknown_dag_is_waited_for(self, world: World) -> None:
         await world.apply(dagId="not_yet")

@@ -10,7 +10,7 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 class TestSuspending:
-    """spec.suspend behaves like that of a batch/v1 Job."""
+    """spec.suspend behaves like spec.suspend of a batch/v1 Job."""
 
     async def test_mljob_created_suspended_submits_no_run(self, world: World) -> None:
         await world.apply(suspend=True)

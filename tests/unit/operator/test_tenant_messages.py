@@ -38,7 +38,7 @@ def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, An
 
 
 class FakeSession:
-    """Answers by the name of the client's operation."""
+    """A session with an answer for each operation of the client, by its name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:
         self.client = None
@@ -66,7 +66,7 @@ class FakeSession:
         yield from self.ask(method).rows(field)
 
     def assert_backfills(self) -> None:
-        """Fail unless Airflow has backfills."""
+        """Do nothing: this Airflow has backfills."""
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]]) -> Refusals:

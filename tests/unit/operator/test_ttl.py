@@ -12,7 +12,7 @@ from .runs import end, runs
 
 
 class TestExpiry:
-    """ttlSecondsAfterFinished."""
+    """The deletion of a finished MLJob, by ttlSecondsAfterFinished."""
 
     @pytest.mark.parametrize("seconds", [0, 60])
     async def test_mljob_that_was_cancelled_before_its_run_expires(self, world: World, seconds: int) -> None:

@@ -73,10 +73,12 @@ class TestOneRun:
 
 
 class TestEndThatTheOtherWrites:
-    """What follows from the end of a run is not left to the operator that has written the end."""
+    """Both operators handle the consequences of a run's end, whichever of them has written the end."""
 
     def end_backfill(self, world: World, retry: str) -> int:
-        """Let a backfill end while one of the operators can't reach Airflow, and return which."""
+        """Let a backfill end while one of the operators can't reach Airflow. Return the index of
+        that operator.
+        """
         day = "2025-12-02T00:00:00Z"
         apply(world, dagId="days", type="Backfill", backfill={"from": day, "to": day})
         world.run(2)
@@ -91,8 +93,8 @@ class TestEndThatTheOtherWrites:
         return behind
 
     def test_requested_retry_is_handled_by_the_operator_that_stays(self, world: World) -> None:
-        """The change feed does not report the end of a backfill to an operator that has read it in
-        the status.
+        """The change feed does not report the end of a backfill to an operator that has read the
+        end in the status.
         """
         stays = self.end_backfill(world, "again")
         world.kill(1 - stays)
@@ -130,7 +132,7 @@ class TestTakingOver:
 
 
 class TestStatus:
-    """Each operator knows something else; the stored status never goes back."""
+    """The operators know different facts. The stored status never goes back."""
 
     def test_attempt_of_the_other_operator_is_not_overwritten(self, world: World) -> None:
         apply(world, backoffLimit=2)
@@ -149,7 +151,7 @@ class TestStatus:
 
     @pytest.mark.parametrize("state", [None, RunState.SUCCESS])
     def test_status_comes_to_rest_while_both_act(self, world: World, state: RunState | None) -> None:
-        """What each operator would write is in the status already, so neither writes."""
+        """Both operators would write facts that the status contains already, so neither writes."""
         apply(world)
         world.run(5)
         if state is not None:

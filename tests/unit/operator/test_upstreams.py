@@ -1,4 +1,4 @@
-"""What the operator keeps of MLJobs for which other MLJobs wait, and who is woken."""
+"""The operator's knowledge of MLJobs for which other MLJobs wait, and the MLJobs that it wakes."""
 
 from __future__ import annotations
 
@@ -60,14 +60,16 @@ class Waiting:
         return self.jobs.create("data", {"dagId": "train"})
 
     def suspend(self) -> Job:
-        """A version of ``data`` that MLJobs that wait for it have to know."""
+        """Suspend ``data``. Return its new version, which the MLJobs that wait for ``data`` have to
+        know.
+        """
         job = self.jobs.edit(DATA, {"suspend": True})
         self.jobs.objects[DATA]["status"] = {"observedGeneration": job.generation, "phase": "Suspended"}
         return Job.from_object(self.jobs.body(DATA))
 
     @property
     def known(self) -> str | None:
-        """What ``train`` knows of ``data``; None before it was read."""
+        """The state of ``data`` that ``train`` knows; None before it was read."""
         found, _ = self.upstreams.of(self.train)
         if "data" not in found:
             return None

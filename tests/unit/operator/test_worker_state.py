@@ -1,4 +1,4 @@
-"""What a worker keeps of a run when it learns of a later version of its MLJob."""
+"""A worker's knowledge of a run after a later version of the MLJob has arrived."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUEUED = observe(ObservedRun(), Snapshot(NOW, run=RunFact(RunState.QUEUED, Statu
 
 
 def version(jobs: FakeJobs, phase: str, **status: object) -> Job:
-    """The next version of the MLJob, with this status."""
+    """Return the next version of the MLJob, with this status."""
     body = jobs.objects[KEY]
     body["status"] = {"observedGeneration": 1, "phase": phase, "attempts": 1, "dagId": "train", "dagRunId": "run-1"}
     body["status"] |= status
@@ -39,7 +39,7 @@ def jobs() -> FakeJobs:
 
 
 def worker(jobs: FakeJobs) -> WorkerState:
-    """A worker that follows a queued run of an attempt that this process has begun."""
+    """Return a worker that follows a queued run of an attempt that this process has begun."""
     worker = WorkerState(lambda _: None)
     worker.begin(version(jobs, "Queued"), TransientState())
     assert worker.tracked is not None
@@ -77,7 +77,7 @@ def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None
 
 
 def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way(jobs: FakeJobs) -> None:
-    """The patch is about the attempt before."""
+    """The patch is about the attempt before the one that has ended."""
     follower = WorkerState(lambda _: TransientState())
     follower.begin(version(jobs, "Queued"), TransientState())
     follower.writing = True

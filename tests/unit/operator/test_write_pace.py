@@ -8,7 +8,7 @@ from mljob_operator.controllers.mljob.write_pace import FASTEST_COUNTS, LEAST, M
 
 
 def after(pace: WritePace, seconds: float, *, answers: int = 3000, now: float = 0.0) -> int:
-    """The limit after as many answers that took so long."""
+    """Return the limit after this many answers, each of which took ``seconds``."""
     for _ in range(answers):
         pace.answered(seconds, now)
     return pace.limit
@@ -27,8 +27,8 @@ def test_api_server_whose_answers_take_longer_gets_fewer() -> None:
 
 @pytest.mark.parametrize("rate", [100.0, 400.0, 4000.0])
 def test_few_writes_wait_in_the_api_server(rate: float) -> None:
-    """An API server that stores so many writes a second, each in 10 ms at least. It is as busy after
-    an hour, and the fastest answers of the first seconds don't count any more.
+    """The API server stores ``rate`` writes a second, each in 10 ms at least. After an hour it is
+    still as busy, and the fastest answers of the first seconds no longer count.
     """
     pace, now = WritePace(), 0.0
     for _ in range(20_000):
@@ -43,7 +43,7 @@ def test_few_writes_wait_in_the_api_server(rate: float) -> None:
 
 
 def test_fastest_answer_counts_for_a_time() -> None:
-    """Objects may grow, or another client may come."""
+    """Later answers may all be slower: objects grow, or another client comes."""
     pace = WritePace()
     pace.answered(0.001, 0.0)
     low = after(pace, 0.1)

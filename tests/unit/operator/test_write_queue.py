@@ -1,4 +1,6 @@
-"""Writes wait in the order of their worth while the API server can't keep up."""
+"""While the API server can't keep up, writes wait in the order of their priority. One of eight
+turns goes to the write that has waited longest.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ class Server:
         await rounds()
 
     async def fill(self) -> None:
-        """Have as many writes under way as the queue allows."""
+        """Start as many writes as the queue allows at once."""
         number = 0
         while not self.queue.is_busy:
             number += 1
@@ -147,7 +149,7 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
 
 
 class TestTurns:
-    """An MLJob whose status can wait makes it when it has its turn."""
+    """An MLJob whose status can wait makes the status when it has its turn."""
 
     @pytest.fixture
     def woken(self) -> list[str]:

@@ -25,7 +25,7 @@ from mljob_operator.settings import Settings
 from tests.fakes.kubernetes_api import MLJOBS, Answer, KubernetesApi, Query, finished, kubeconfig, status
 
 WITHIN = 30.0
-"""The seconds after which something that has to happen counts as missing."""
+"""Seconds until a test that waits for a condition fails."""
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Lets the operator use the Kubernetes API at a URL."""
+    """A function that lets the operator use the Kubernetes API at a URL."""
     return lambda url: monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", url)))
 
 
 def term() -> Term:
-    """A term that goes on."""
+    """Return a term that doesn't end by itself."""
     held = Term(Lease("mljob-operator", "uid", "1", "pod-1", 10), until=float("inf"), clock=lambda: 0.0)
     held.begin()
     return held

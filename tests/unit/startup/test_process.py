@@ -52,7 +52,7 @@ class Process:
         self._http = urllib3.PoolManager(retries=False, timeout=10)
 
     def answers(self, path: str) -> int:
-        """The HTTP status of an endpoint; 0 if nothing listens."""
+        """Return the HTTP status of an endpoint, or 0 if there is no answer."""
         assert self._process.poll() is None, self.log
         try:
             return self._http.request("GET", f"http://{HOST}:{self.port}{path}").status
@@ -60,7 +60,7 @@ class Process:
             return 0
 
     def metrics(self) -> str:
-        """The metrics in Prometheus' format."""
+        """Return the metrics in Prometheus' format."""
         return self._http.request("GET", f"http://{HOST}:{self.port}/metrics").data.decode()
 
     @property
@@ -68,7 +68,7 @@ class Process:
         return self._errors.read_text()
 
     def lines(self, *parts: str) -> list[str]:
-        """The lines of the log that contain all of these parts."""
+        """Return the lines of the log that contain all of these parts."""
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
 
     def told_to_end(self) -> int:
@@ -135,7 +135,9 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
 
 
 def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
-    """Lists and watches alike. A log line of an error has neither JSON nor a traceback."""
+    """This holds for lists and for watches. A log line of an error has neither JSON nor a
+    traceback.
+    """
     refusals: dict[str, Answer] = {
         "list 401": status(401, "Unauthorized"),
         "list 403": status(403, "namespaces is forbidden"),

@@ -15,8 +15,8 @@ README = (ROOT / "airflow-provider" / "README.md").read_text()
 
 
 def rows(text: str) -> dict[str, str]:
-    """The second cell of each row by the names in backticks in the first cell. A row may have
-    several names.
+    """Return the second cell of each row by the names in backticks in the first cell. A row may
+    have several names.
     """
     found: dict[str, str] = {}
     for first, second in re.findall(r"^ *\| (`[^|]+) \| ([^|]*)\|", text, re.MULTILINE):

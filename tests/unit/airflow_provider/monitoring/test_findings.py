@@ -234,7 +234,9 @@ WINDOW = bottlenecks.Window(ago(hours=24), NOW)
 
 
 def busy(begin: float, end: float | None, number: int = 1, **fields: Any) -> TaskInstance:
-    """A task instance that started and ended so many hours ago."""
+    """Return a task instance that started ``begin`` hours ago and ended ``end`` hours ago. None: it
+    has not ended.
+    """
     fields = {"state": "success", "start": ago(hours=begin), "end": None if end is None else ago(hours=end)} | fields
     if end is not None:
         fields.setdefault("duration", (begin - end) * 3600)

@@ -20,7 +20,7 @@ VOID = {"meta", "br", "path", "circle", "polyline"}
 
 
 class Tree(HTMLParser):
-    """Checks that each element is closed, and collects elements and text."""
+    """A parser that checks that each element is closed, and collects elements and text."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ OUTSIDE = {
 
 
 def name_of(file: Path) -> str:
-    """The module's name within the package."""
+    """Return the module's name within the package."""
     return ".".join(file.relative_to(FOLDER).with_suffix("").parts)
 
 

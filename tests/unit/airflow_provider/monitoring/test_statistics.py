@@ -25,14 +25,14 @@ def lognormal(sigma: float) -> Noise:
 
 
 def student(sigma: float) -> Noise:
-    """Noise with more outliers than a normal distribution (three degrees of freedom)."""
+    """Return noise with more outliers than a normal distribution (three degrees of freedom)."""
     return lambda rng: (
         60 * math.exp(sigma * rng.gauss(0, 1) / math.sqrt(sum(rng.gauss(0, 1) ** 2 for _ in range(3)) / 3))
     )
 
 
 def two_ways(share: float) -> Noise:
-    """Mostly short runs, and sometimes runs that take thirty times as long."""
+    """Return noise of mostly short runs, and sometimes of runs that take thirty times as long."""
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 
 

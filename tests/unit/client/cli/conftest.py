@@ -21,7 +21,7 @@ class Ended(NamedTuple):
 
 
 class Plugin(Protocol):
-    """Runs ``kubectl mljob`` with these arguments."""
+    """A function that runs ``kubectl mljob`` with these arguments."""
 
     def __call__(self, *arguments: str) -> Ended: ...
 

@@ -20,7 +20,7 @@ COMMANDS = sorted(
     command.name or command.callback.__name__ for command in application().registered_commands if command.callback
 )
 HEAVY = {"httpx2", "mljob_contract", "rich", "yaml", "cel", "ssl", "mljob.sync.client"}
-"""What `--help` must not import, because each costs a person's time."""
+"""Modules that `--help` must not import, because each import takes time."""
 
 
 def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -190,11 +190,11 @@ def test_completion_without_a_cluster_has_no_candidates(monkeypatch: pytest.Monk
 
 
 class TestTerminal:
-    """On a terminal of 80 columns and 24 rows."""
+    """Commands on a terminal of 80 columns and 24 rows."""
 
     @staticmethod
     def shown(kubeconfig: Path, *arguments: str, **environment: str) -> str:
-        """What a command writes to a terminal."""
+        """Return the output of a command on a terminal."""
         import pty
 
         code = "import sys; from mljob.cli import main; main()"

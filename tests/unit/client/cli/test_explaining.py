@@ -1,4 +1,4 @@
-"""`why`, `logs`, `tree` and `open`: what happened in a run."""
+"""The commands `why`, `logs`, `tree` and `open`, which show what happened in a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRACEBACK = [
 
 
 def serve_log(cluster: MLJobCluster, lines: list[str], name: str = "digits") -> list[Asked]:
-    """Have mljob-api answer with a log. Returns the requests for it."""
+    """Let mljob-api answer with a log. Return the list of the requests for the log."""
     asked: list[Asked] = []
 
     def log(request: Asked) -> Answer:

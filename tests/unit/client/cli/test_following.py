@@ -1,4 +1,4 @@
-"""`watch` and `wait`: how they end, and what they print."""
+"""`watch` and `wait`: their exit codes, and their output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lint`: what it prints, and how it ends."""
+"""`lint`: its output, and its exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`list`: which MLJobs, and what is said of each."""
+"""`list`: the MLJobs that it lists, and the columns for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `mljob.lint` finds in manifests."""
+"""The findings of `mljob.lint` in manifests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def found_in(text: str) -> list[Finding]:
 
 
 def reasons(text: str) -> list[str]:
-    """Why a text is refused, as a whole or in parts."""
+    """Return why a text is refused, as a whole or in parts."""
     try:
         return [str(finding) for document in documents(text) for finding in document.findings]
     except DocumentError as error:

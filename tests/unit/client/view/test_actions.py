@@ -1,4 +1,4 @@
-"""Which actions are offered, and what they say will happen."""
+"""The actions that are offered, and the effects that they announce."""
 
 from __future__ import annotations
 

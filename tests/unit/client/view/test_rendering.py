@@ -1,4 +1,4 @@
-"""HTML of hostile objects: nothing is markup but what the templates write."""
+"""HTML of hostile objects: all markup comes from the templates."""
 
 from __future__ import annotations
 

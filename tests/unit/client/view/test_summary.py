@@ -1,4 +1,4 @@
-"""Summaries of MLJobs: what a list keeps of an object, whatever the object holds."""
+"""Summaries of MLJobs: the fields that a list keeps of an object, whatever the object contains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backfills of a DAG with a daily schedule, and what happens to their runs."""
+"""Backfills of a DAG with a daily schedule, and functions that change their runs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Creating a backfill in Airflow: its range and conf, when the operator creates it, and that it
-does so only once.
+"""The creation of a backfill in Airflow: its range, its conf and its time. A backfill is created
+only once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Searches for a violation of the operator's promises for MLJobs of type Backfill. Hypothesis plays
+"""A search for a violation of the operator's promises for MLJobs of type Backfill. Hypothesis plays
 the user, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
 
 Two MLJobs want backfills of the same DAG with overlapping ranges. Airflow allows one backfill of a

@@ -1,4 +1,4 @@
-"""What a changed range or a re-created MLJob does to a backfill under each runPolicy."""
+"""The effect of a changed range or a re-created MLJob on a backfill, for each runPolicy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .backfills import RANGE, apply, begin, counts, end, made, runs
 
 
 class TestRunPolicy:
-    """What a change of the spec does under each runPolicy."""
+    """The effect of a change of the spec, for each runPolicy."""
 
     async def test_on_change_a_changed_range_creates_another_backfill(self, world: World) -> None:
         await apply(world, runPolicy="OnChange")

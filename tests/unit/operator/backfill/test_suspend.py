@@ -1,4 +1,6 @@
-"""Suspending a backfill pauses it in Airflow; resuming continues it where it stopped."""
+"""A backfill whose MLJob is suspended is paused in Airflow. When the MLJob is resumed, the backfill
+continues.
+"""
 
 from __future__ import annotations
 

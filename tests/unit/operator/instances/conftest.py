@@ -30,7 +30,7 @@ class Platform(World):
         await self.apply(airflowRef={"name": name}, **spec)
 
     async def many(self, count: int, **spec: Any) -> None:
-        """MLJobs job-0, job-1, ... of one second each."""
+        """Create MLJobs job-0, job-1, ..., each a second after the one before."""
         for number in range(count):
             self.jobs.create(f"job-{number}", {"dagId": "train", **spec}, at=f"2026-01-01T00:00:{number:02}Z")
         await self.see_all()
@@ -63,7 +63,9 @@ class Platform(World):
         subscribe: Callable[[str], Any] | None = None,
         **settings: Any,
     ) -> SourceSupervisor:
-        """The readers of all change feeds, and with ``subscribe`` those of all topics too."""
+        """Return the supervisor of the readers of all change feeds, and with ``subscribe`` also of
+        all topics.
+        """
         return SourceSupervisor(
             self.registry,
             self.job_controller,

@@ -1,4 +1,6 @@
-"""An MLJob runs in the Airflow that its airflowRef names, and what a change of airflowRef does."""
+"""An MLJob runs in the Airflow that its airflowRef names. A change of airflowRef has its effect at
+a safe time.
+"""
 
 from __future__ import annotations
 

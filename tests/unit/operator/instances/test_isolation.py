@@ -85,7 +85,7 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
 
 
 class WithARealOne(Platform):
-    """The real adapter connects one of the AirflowInstances."""
+    """A platform in which the real adapter connects one of the AirflowInstances."""
 
     def __init__(self, server: ScriptedAirflow) -> None:
         super().__init__()
@@ -174,8 +174,8 @@ async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
 async def test_change_of_one_airflow_wakes_no_mljob_of_another(
     world: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Active runs aren't woken either: an Airflow that comes and goes may have thousands
-    of them.
+    """MLJobs with active runs aren't woken either: an Airflow that comes and goes may have
+    thousands of active runs.
     """
     await limited(world, 3, limit=1)
     world.staging.down = True

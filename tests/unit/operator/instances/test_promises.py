@@ -1,7 +1,7 @@
-"""Searches for a violation of the operator's promises for MLJobs in two Airflows. Hypothesis plays
+"""A search for a violation of the operator's promises for MLJobs in two Airflows. Hypothesis plays
 the users, the platform, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
 
-One Airflow is that of the operator's settings. The other one has an AirflowInstance with a limit,
+One is the Airflow of the operator's settings. The other one has an AirflowInstance with a limit,
 which is created and deleted again.
 """
 
@@ -43,7 +43,7 @@ class AirflowsPromises(Machine):
 
     @initialize(there=st.sampled_from([True, True, False]))
     def there_is_an_instance(self, there: bool) -> None:
-        """Whether the AirflowInstance exists from the beginning."""
+        """Set the limit, and create the AirflowInstance if it exists from the beginning."""
         self.world.limit = LIMIT
         if there:
             self._make()

@@ -10,7 +10,7 @@ from .conftest import Platform
 
 
 class Cancelling(Platform):
-    """The settings say to cancel orphaned runs."""
+    """A platform whose settings say to cancel orphaned runs."""
 
     cancels_orphans = True
 
