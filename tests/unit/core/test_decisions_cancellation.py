@@ -66,12 +66,12 @@ def under_cancellation(of: MLJob | None = None, **known: Any) -> Given:
             id="REST where it has not",
         ),
         pytest.param(
-            under_cancellation(cancel_dag_at=ago(59), cancel_dag_checked=ago(39), cancel_dag_running=True),
+            under_cancellation(cancel_dag_at=ago(159), cancel_dag_checked=ago(59), cancel_dag_running=True),
             LookUpRun(),
             id="a DAG that runs has more time",
         ),
         pytest.param(
-            under_cancellation(cancel_dag_at=ago(60), cancel_dag_checked=ago(40), cancel_dag_running=True),
+            under_cancellation(cancel_dag_at=ago(80), cancel_dag_checked=ago(60), cancel_dag_running=True),
             CancelDirectly(),
             id="REST where that was not enough",
         ),
@@ -121,7 +121,7 @@ def test_cancel_the_run_acts(situation: Given, expected: object) -> None:
         ),
         pytest.param(
             under_cancellation(
-                cancel_dag_at=ago(58), cancel_dag_checked=ago(38), cancel_dag_running=True, looked_up=ago(1)
+                cancel_dag_at=ago(78), cancel_dag_checked=ago(58), cancel_dag_running=True, looked_up=ago(1)
             ),
             later(2),
             id="for the cancellation DAG to end",

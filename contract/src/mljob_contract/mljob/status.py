@@ -133,7 +133,7 @@ class TaskStatus(ResourceModel):
     """When the task ended. For a mapped task, when the last instance ended."""
     progress: Annotated[int, Field(ge=0, le=100)] | None = None
     """How much of the task is done, in percent, as the task last reported in this try. For a mapped
-    task, the share of ended instances."""
+    task, the share of ended instances, with the reported progress of active instances."""
     metrics: dict[str, float] | None = None
     """Numbers that the task last reported, such as epoch, loss or rows. At most 20. Absent for a
     mapped task."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from mljob_contract.run_api import LOG_NOTICE, LOG_POSITION, LogPosition
 
-MAX_TAIL_BYTES = 4 * 1024 * 1024
+MAX_TAIL_CHARACTERS = 4 * 1024 * 1024
 """The maximum number of characters that ``tail`` keeps in memory. The oldest lines are left out."""
 
 
@@ -78,7 +78,7 @@ class Tail:
         for line in lines:
             self._lines.append(line)
             self._size += len(line)
-            while self._lines and (len(self._lines) > self._limit or self._size > MAX_TAIL_BYTES):
+            while self._lines and (len(self._lines) > self._limit or self._size > MAX_TAIL_CHARACTERS):
                 self._size -= len(self._lines.popleft())
         if last:
             kept, self._lines, self._is_over = list(self._lines), deque(), True

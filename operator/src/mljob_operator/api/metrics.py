@@ -16,7 +16,7 @@ class ApiMetrics:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "mljob_api_requests",
-            "Requests, by subresource (log, events, graph or other) and HTTP status code",
+            "Requests, by subresource (log, events, graph, watch or other) and HTTP status code",
             ["subresource", "code"],
             registry=self.registry,
         )

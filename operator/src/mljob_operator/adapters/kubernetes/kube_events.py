@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes.aio import client
 
-from ...core.status.events import KubeEvent
+from ...core.status.events import MAX_NOTE, KubeEvent
 from .requests import TIMEOUT, call
 
 COMPONENT = "mljob-operator"
@@ -60,7 +60,7 @@ def event(about: Mapping[str, Any], kube_event: KubeEvent) -> dict[str, Any]:
         "involvedObject": dict(about),
         "type": kube_event.type,
         "reason": kube_event.reason,
-        "message": kube_event.message,
+        "message": kube_event.message[:MAX_NOTE],
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
         "firstTimestamp": stamp,

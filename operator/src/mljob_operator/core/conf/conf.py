@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from jsonschema import ValidationError
@@ -177,13 +178,15 @@ def problems(
             and a JSON ``schema``.
         sources: The sources of the keys that are not in ``spec.conf`` (:func:`origins`).
     """
+    with_nul = (name for name, value in conf.items() if r"\u0000" in json.dumps([name, value]).replace("\\\\", ""))
     found = [
         f"{_field(sources, name)}.{name}: has a NUL character, which Airflow's database can't hold"
-        for name, value in conf.items()
-        if r"\u0000" in json.dumps([name, value]).replace("\\\\", "")
+        for name in islice(with_nul, MAX_PROBLEMS)
     ]
     checks = Checks()
     for name, param in params.items():
+        if len(found) >= MAX_PROBLEMS:
+            break
         rules: Mapping[str, Any] = param if isinstance(param, Mapping) else {}
         schema = rules.get("schema")
         error = checks.problem(conf.get(name, rules.get("value")), schema)
@@ -195,8 +198,6 @@ def problems(
         elif error is not None:
             kind = schema.get("type") if isinstance(schema, Mapping) else None
             found.append(f"spec.conf.{name}: required{f', of type {kind}' if isinstance(kind, str) else ''}")
-        if len(found) >= MAX_PROBLEMS:
-            break
     return found
 
 

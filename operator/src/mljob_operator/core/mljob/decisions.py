@@ -62,9 +62,9 @@ LOOK_UP_EVERY = timedelta(seconds=5)
 report that a run was deleted.
 """
 CANCEL_DAG_TAKES = timedelta(seconds=60)
-"""How long after its trigger a run of the cancellation DAG may take if this run has started. The
-cancellation DAG sets tasks failed in the order of the cancelled run's DAG, and gives teardown tasks
-time to run.
+"""How long a run of the cancellation DAG may take after the operator has seen that this run has
+started. The cancellation DAG sets tasks failed in the order of the cancelled run's DAG, and gives
+teardown tasks time to run.
 """
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
 """The time after which a cancellation through Airflow's REST API is repeated if the run has not
@@ -242,7 +242,9 @@ def _cancel_directly_at(s: State) -> datetime:
         return requests.sent_at + CANCEL_AGAIN_AFTER
     if requests.dag_triggered_at is None or requests.dag_refused is not None or s.deadlines.overdue:
         return s.now
-    return requests.dag_triggered_at + (CANCEL_DAG_TAKES if requests.dag_running else s.inputs.cancel_fallback)
+    if requests.dag_running and requests.dag_checked_at is not None:
+        return requests.dag_checked_at + CANCEL_DAG_TAKES
+    return requests.dag_triggered_at + s.inputs.cancel_fallback
 
 
 def pause_or_resume(s: State) -> Action | None:

@@ -54,8 +54,7 @@ class KubeEvent:
     Attributes:
         type: Normal or Warning.
         reason: The reason in one CamelCase word.
-        message: One or more sentences. Functions that make a message from texts of any length cut
-            the message to ``MAX_NOTE`` characters.
+        message: One or more sentences. Its first ``MAX_NOTE`` characters are stored.
     """
 
     type: str
@@ -129,7 +128,7 @@ def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> l
                 "such runs if the namespace may run their DAGs.",
             )
         )
-    return [KubeEvent(event.type, event.reason, event.message[:MAX_NOTE]) for event in events]
+    return events
 
 
 def _condition(status: MLJobStatus, kind: str) -> Condition | None:
@@ -162,7 +161,7 @@ def _phase_change(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _message(status: MLJobStatus) -> str:
-    return (status.message or "")[:MAX_NOTE]
+    return status.message or ""
 
 
 def _warning(new: MLJobStatus) -> list[KubeEvent]:
@@ -184,7 +183,7 @@ def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         instances = f" ({task.input.instances} instances)" if (task.input.instances or 0) > 1 else ""
         where = f" Answer at {task.input.url}" if task.input.url else ""
         text = f"Task {task.task_id}{instances} waits for a person's answer{subject}"
-        events.append(KubeEvent(NORMAL, "AwaitingInput", f"{text[:800]}{where}"[:MAX_NOTE]))
+        events.append(KubeEvent(NORMAL, "AwaitingInput", f"{text[:800]}{where}"))
     return events
 
 
@@ -193,7 +192,7 @@ def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     before, after = _condition(old, "UnknownParams"), _condition(new, "UnknownParams")
     if after is None or (before is not None and before.message == after.message):
         return []
-    return [KubeEvent(WARNING, "UnknownParams", after.message[:MAX_NOTE])]
+    return [KubeEvent(WARNING, "UnknownParams", after.message)]
 
 
 def _was_cancelled(status: MLJobStatus) -> bool:
@@ -231,7 +230,7 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
             KubeEvent(
                 WARNING,
                 "TaskFailed",
-                f"Task {task.task_id}{instances} failed at try {task.try_number}{error}"[:MAX_NOTE],
+                f"Task {task.task_id}{instances} failed at try {task.try_number}{error}",
             )
         )
     return events
@@ -253,4 +252,4 @@ def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
                 f"{len(failed)} runs have failed, from {failed[0].dag_run_id} to {failed[-1].dag_run_id}",
             )
         ]
-    return [KubeEvent(WARNING, "RunFailed", f"Run {run.dag_run_id} failed: {run.url}"[:MAX_NOTE]) for run in failed]
+    return [KubeEvent(WARNING, "RunFailed", f"Run {run.dag_run_id} failed: {run.url}") for run in failed]
