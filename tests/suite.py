@@ -150,9 +150,9 @@ SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
     "all": ((LIVE, FAULTS), (LIVE_OLDEST,), (CHECKS, *PROVIDER, GITOPS, VIEW, COVERED, OTHERS)),
 }
-"""The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests with
-the oldest Airflow run beside them. The unit tests come last, because they use all the processor time
-that the live tests leave.
+"""The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests
+with the oldest Airflow run beside them. The unit tests come last, because they use all the
+processor time that the live tests leave.
 """
 
 

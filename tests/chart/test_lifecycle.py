@@ -1,6 +1,6 @@
-"""The commands of the pages about install, upgrade, rollback and uninstall run one after the other on
-a real API server, as a reader types them. No kubelet runs Pods there, so commands that wait for a Pod
-or read its log are left out.
+"""The commands of the pages about install, upgrade, rollback and uninstall run one after the other
+on a real API server, as a reader types them. No kubelet runs Pods there, so commands that wait for
+a Pod or read its log are left out.
 """
 
 from __future__ import annotations
