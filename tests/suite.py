@@ -172,7 +172,7 @@ class Suite:
         self._ended = {part.name: threading.Event() for lane in lanes for part in lane}
 
     def run(self) -> list[Result]:
-        """Run all parts. Returns their results in the order of declaration. Must be called
+        """Run all parts. Return their results in the order of declaration. Must be called
         in the main thread.
         """
         # A shell that starts a job in the background makes the job and its children ignore Ctrl-C.

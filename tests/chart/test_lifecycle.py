@@ -43,7 +43,7 @@ class Reader:
     environment: dict[str, str]
 
     def types(self, page: Path, heading: str, *, containing: str = "") -> list[str]:
-        """Type the commands below a heading. Returns the commands.
+        """Type the commands below a heading. Return the commands.
 
         Args:
             page: The page.

@@ -82,7 +82,7 @@ class FakeJobs(StoredObjects[Key]):
         self._patch_status(self.objects[key], patch)
 
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
-        """Delete an MLJob, as a user does. Returns None if no finalizer keeps it."""
+        """Delete an MLJob, as a user does. Return None if no finalizer keeps it."""
         return self._read(key) if self._delete(key, at.isoformat()) else None
 
     def put(self, kind: str, name: str, data: dict[str, str]) -> None:
