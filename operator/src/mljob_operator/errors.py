@@ -136,7 +136,7 @@ def after_effect() -> Iterator[None]:
 
 
 class AirflowUnauthorized(AirflowError):
-    """The credentials are wrong."""
+    """The credentials are wrong, or can't be used."""
 
     reason = "AirflowUnauthorized"
     first_delay = 5.0

@@ -91,7 +91,8 @@ def registry(
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def mljob_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
         with _isolated(body):
-            # Most versions are those that this process has written.
+            # This process itself has written most versions, so the latest known version has most
+            # parts of the object.
             job = read(
                 dict(body),
                 prefix,

@@ -156,8 +156,8 @@ class Operator:
     async def _list_all(self) -> None:
         """List the AirflowInstances before the MLJobs, and the MLJobs before any event is read.
 
-        The operator drops events of MLJobs that it does not know, so it must know all MLJobs before
-        it reads events.
+        The operator drops events of unknown MLJobs, so all MLJobs must be known before events are
+        read.
         """
         if self._settings.airflow_instances:
             for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):

@@ -172,8 +172,8 @@ class Process:
             await election.release(term)
             await operator.stop()
 
-        # When kopf ends, it cancels the tasks that were made after its start. So this task is made
-        # before.
+        # When kopf ends, kopf cancels the tasks that were created after its start. So this task is
+        # created before kopf starts.
         leaving = asyncio.create_task(leave(), name="leave")
         try:
             await kopf.operator(

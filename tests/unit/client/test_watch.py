@@ -184,6 +184,29 @@ def test_list_is_read_in_pages(cluster: MLJobCluster, transport: Transport) -> N
     assert cluster.count("list") == 4
 
 
+def test_list_of_large_objects_is_read_in_smaller_pages(
+    cluster: MLJobCluster, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mljob.sync.watch.PAGE_SIZE", 20)
+    monkeypatch.setattr("mljob.sync.answers.MAX_ANSWER_BYTES", 6_000)
+    large = range(30, 40)
+    for number in range(60):
+        cluster.put(f"job-{number:02}", labels={"large": "x" * 2_000} if number in large else {})
+
+    found, _ = list_objects(transport, PATH)
+
+    assert [raw["metadata"]["name"] for raw in found] == [f"job-{number:02}" for number in range(60)]
+
+
+def test_object_that_is_larger_than_an_answer_may_be_is_refused(
+    cluster: MLJobCluster, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mljob.sync.answers.MAX_ANSWER_BYTES", 6_000)
+    cluster.put("large", labels={"large": "x" * 6_000})
+    with pytest.raises(errors.BadAnswer, match="more than 6000 bytes"):
+        list_objects(transport, PATH)
+
+
 def test_list_whose_pages_expired_begins_again(cluster: MLJobCluster, transport: Transport) -> None:
     cluster.page_size = 1
     cluster.put("a")

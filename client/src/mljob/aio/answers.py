@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-"""The maximum size of an answer that is not a stream: a page of 500 objects of 128 KiB each fits."""
+"""The maximum size of an answer that is not a stream. 500 MLJobs of 128 KiB each fit, and 40 objects of
+the largest size that etcd stores by default (1.5 MiB).
+"""
 MAX_ERROR_BYTES: Final = 64 * 1024
 """How much of the body of an error response is read, in bytes."""
 ANSWER_SECONDS: Final = 120.0
 """The maximum duration of an answer that is not a stream, in seconds."""
+
+
+class TooLarge(BadAnswer):
+    """The answer has more than :data:`MAX_ANSWER_BYTES` bytes."""
 
 
 async def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
@@ -57,11 +63,12 @@ async def object_of(response: httpx2.Response, path: str) -> dict[str, Any]:
     """Return the JSON object of an answer.
 
     Raises:
-        BadAnswer: The answer is too large, or is not a JSON object.
+        TooLarge: The answer is too large.
+        BadAnswer: The answer is not a JSON object.
     """
     content = await _read_some(response, MAX_ANSWER_BYTES)
     if len(content) > MAX_ANSWER_BYTES:
-        raise BadAnswer(
+        raise TooLarge(
             f"{path}: the answer has more than {MAX_ANSWER_BYTES} bytes. Ask for less, for example by a selector."
         )
     try:

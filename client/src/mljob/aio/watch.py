@@ -16,12 +16,13 @@ from ..errors import ApiError, BadAnswer, Expired, TooManyRequests, Unavailable,
 from ..json_text import parse_json
 from ..retries import wait_seconds
 from . import runtime
+from .answers import TooLarge
 from .transport import AsyncTransport, until
 
 Item = TypeVar("Item")
 
 PAGE_SIZE: Final = 500
-"""The maximum number of objects in a page of a list."""
+"""The maximum number of objects in a page of a list. Pages with large objects have fewer."""
 MAX_ITEMS: Final = 100_000
 """The maximum number of objects in a list."""
 WATCH_SECONDS: Final = 300
@@ -63,9 +64,17 @@ async def _all_pages(
     transport: AsyncTransport, path: str, params: dict[str, str], deadline: float | None
 ) -> tuple[list[dict[str, Any]], str]:
     items: list[dict[str, Any]] = []
-    query = {**params, "limit": str(PAGE_SIZE)}
+    query, size = dict(params), PAGE_SIZE
     while True:
-        page = await transport.request("GET", path, params=query, deadline=deadline)
+        try:
+            page = await transport.request("GET", path, params={**query, "limit": str(size)}, deadline=deadline)
+        except TooLarge:
+            if size == 1:
+                raise
+            # Objects that are so large are rare, so the next page is larger again.
+            size = max(1, size // 10)
+            continue
+        size = min(PAGE_SIZE, 2 * size)
         found, metadata = page.get("items"), page.get("metadata")
         if not isinstance(found, list) or not isinstance(metadata, dict):
             raise BadAnswer(f"GET {path}: the answer is not a list of objects.")

@@ -83,7 +83,7 @@ class Application:
             log.exception("a request for %s failed: unexpected error", subresource)
             answer = response(Refusal(500, "mljob-api has failed. Its log has the cause."))
             if request.get(HAS_BEGUN) and request.transport is not None:
-                # The client must not take the part that it has for the whole answer.
+                # The client must not mistake the received part for the whole response.
                 request.transport.abort()
         finally:
             code = answer.status if answer is not None else 499  # as nginx logs a client that left

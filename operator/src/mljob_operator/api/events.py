@@ -193,7 +193,9 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Return the source and the lines of a message. Messages that can't be read are left out."""
+        """Return the source and the lines of a message. Return an empty list for a message that
+        can't be read, is about another run, or repeats a failure.
+        """
         if message.value is None:
             return []
         try:

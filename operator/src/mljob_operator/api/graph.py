@@ -27,7 +27,7 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
     """
     known = {task.task_id: task for task in structure}
     states = {task.entry.status.task_id: task.entry.status for task in RunTasks().of(reading.tasks, None)}
-    # Tasks that the run has and that the DAG has not any more come last, without edges.
+    # Tasks of the run that the DAG no longer has come last, without edges.
     others = [DagTask(task_id, task_id, None, ()) for task_id in sorted(states.keys() - known.keys())]
     ordered = [*(known[task_id] for task_id in _in_order(structure)), *others]
     shown = ordered[:MAX_GRAPH_TASKS]
@@ -57,7 +57,7 @@ def _in_order(structure: Iterable[DagTask]) -> list[str]:
     try:
         sorter.prepare()
     except CycleError:
-        # Airflow's DAGs have no cycles, but an answer may have.
+        # Airflow's DAGs have no cycles, but an answer may contain a cycle.
         return sorted(known)
     ordered: list[str] = []
     while sorter.is_active():

@@ -251,7 +251,9 @@ class Listener:
     async def _handshake(
         self, accepted: socket.socket, protocol: Watched, proxy: FrontProxy | None
     ) -> asyncio.Transport | None:
-        """Return the transport of a connection after the TLS handshake, or None if it failed."""
+        """Return the transport of a connection after the TLS handshake, or None if the handshake
+        failed.
+        """
         context = self._certificate.context(proxy)
         if context is None:
             accepted.close()

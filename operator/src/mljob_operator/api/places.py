@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from .errors import Refusal
 
 SHARE_OF_A_USER = 4
-"""One user may have at most this fraction (1/4) of the places, but always one place."""
+"""The number of users who can take all places together: one user may have a quarter of the places,
+but at least one place.
+"""
 
 
 class Places:

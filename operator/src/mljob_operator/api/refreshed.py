@@ -17,7 +17,7 @@ class Refreshed:
     once, without another request.
 
     Args:
-        read: Reads, and stores what it has read.
+        read: Reads the data and stores the data for the callers.
         seconds: How long a result is used, in seconds.
         clock: A monotonic clock, in seconds.
     """

@@ -77,7 +77,8 @@ class ApiServer:
         self._runner = web.AppRunner(
             application.app,
             access_log=None,
-            # The handler of a client that leaves is cancelled, so that nothing is followed for nobody.
+            # If a client closes its connection, its handler is cancelled, so that no run is
+            # followed in vain.
             handler_cancellation=True,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             max_line_size=MAX_HEADER,

@@ -30,9 +30,11 @@ class ApiSettings(Settings):
     api_probe_port: Annotated[int, Field(ge=1, le=65535)] = 8081
     """The port of ``/livez``, ``/readyz`` and ``/metrics``."""
     api_allow_any_front_proxy_name: bool = False
-    """Whether any client certificate of the front proxy's CA may call, if the Kubernetes API server
-    allows any name (``--requestheader-allowed-names`` is empty). Whoever has a certificate of that
-    CA could then read everything. Default: false, and mljob-api does not start then."""
+    """Whether every client with a certificate of the front proxy's CA may call, if the Kubernetes
+    API server allows any name (``--requestheader-allowed-names`` is empty). Each such client could
+    then read everything. Default: false. With false, mljob-api does not start if the Kubernetes API
+    server allows any name.
+    """
     api_connections: Annotated[int, Field(ge=1, le=10_000)] = 512
     """The maximum number of connections from the Kubernetes API server."""
     api_streams: Annotated[int, Field(ge=1, le=10_000)] = 200

@@ -174,14 +174,15 @@ class DagRuns(Protocol):
     async def open_log(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> TaskLog | None:
-        """Begin to read the log of a try. Return None if Airflow has no such try.
+        """Open the log of a try for reading. Return None if Airflow has no such try.
 
         Args:
             dag_id: The DAG.
             run_id: The run.
             task: The task id and the map index.
             try_number: The number of the try, from 1.
-            token: The token at the end of an earlier answer, to read only what follows.
+            token: The token at the end of an earlier log, to read only later entries. None to read
+                the log from its beginning.
         """
         ...
 

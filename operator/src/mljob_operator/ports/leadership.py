@@ -42,12 +42,13 @@ class ReadOnly:
 class LeaseStore(Protocol):
     """Reads and writes the Leases of operators in the Kubernetes API.
 
-    Every write names the version that it was made from, so it never replaces the write of another
-    process. All methods raise ``StoreError`` if the Kubernetes API fails.
+    Every write names the version of the Lease that it is based on. The Kubernetes API refuses the
+    write if another process has written the Lease since then. All methods raise ``StoreError`` if
+    the Kubernetes API fails.
     """
 
     async def get(self) -> Lease | None:
-        """Return the operator's Lease, or None if the Kubernetes API says that it does not
+        """Return the operator's Lease, or None if the Kubernetes API says that the Lease does not
         exist.
         """
         ...

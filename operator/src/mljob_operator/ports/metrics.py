@@ -13,15 +13,14 @@ class RequestMeter(Protocol):
     """Records the requests to Airflow."""
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record an operation on an Airflow that has ended, with its outcome and its duration in
-        seconds.
-        """
+        """Record the outcome and the duration, in seconds, of an operation on an Airflow."""
         ...
 
 
 class JobMeter(Protocol):
     """Records the values of the metrics of MLJobs. ``adapters/job_metrics.py`` has the names of the
-    metrics. All durations are in seconds.
+    metrics. All durations are in seconds. ``run_id`` is the dag run that the exemplar of a
+    measurement names.
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:
@@ -37,7 +36,7 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt was due before Airflow had queued its run."""
+        """Record the time from when an attempt was due until Airflow had queued its run."""
         ...
 
     def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
@@ -49,8 +48,8 @@ class JobMeter(Protocol):
         ...
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took from the time when it was due to its end, and with which
-        phase it ended.
+        """Record the time from when an attempt was due until its end. ``phase`` is the phase with
+        which the attempt ended.
         """
         ...
 

@@ -1,5 +1,5 @@
-"""Which Airflows the operator uses: the Airflow of its own settings, with the login and the access
-rules, and those of AirflowInstances.
+"""The settings for Airflows: the URL, the login and the access rules of the operator's own Airflow,
+and whether the operator uses AirflowInstances.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class RunSettings(EnvironmentSettings):
     cancel_fallback_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
     """How many seconds after its trigger the run of the cancellation DAG must have started.
     Otherwise the operator cancels through the REST API. If the run has started by then, the
-    operator waits until 60 seconds after it triggered the run.
+    operator waits until 60 seconds after the trigger.
     """
     reserved_dags: Annotated[tuple[DagGlob, ...], NoDecode, COMMA_SEPARATED] = ()
     """DAGs that no MLJob may run, as comma-separated globs of DAG ids. The cancellation DAG is

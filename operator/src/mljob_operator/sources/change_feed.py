@@ -348,8 +348,8 @@ class ChangeFeedReader:
         listed = {self._run(change) for change in active}
         unlisted = [key for key, run in in_progress.items() if key not in submitted or run not in listed]
         self._controller.vanished_runs.relist(self._airflow, now, unlisted)
-        # After a start, the feed has all tasks of thousands of runs, and their MLJobs' next steps read
-        # them.
+        # After a start, the feed has the tasks of thousands of runs. The next steps of these MLJobs
+        # read the tasks, so these MLJobs need no look-up.
         lister = self._controller.lister
         unread = [key for key in followed.unread if not lister.has_answer(key)]
         async for key in in_turns(sorted(submitted.intersection([*unlisted, *unread]))):

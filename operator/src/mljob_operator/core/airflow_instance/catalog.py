@@ -88,7 +88,7 @@ class AirflowCatalog:
 
         An Airflow without rules lets no MLJob in. The exception is the Airflow of the operator's
         settings: if there is no AirflowInstance and the settings have no rules, every namespace may
-        use it.
+        use this Airflow.
         """
         if airflow == SETTINGS_AIRFLOW:
             return self.own_access if self.own_access is not None else () if self.instances else (EVERYBODY,)

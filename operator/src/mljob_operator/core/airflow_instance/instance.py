@@ -104,8 +104,8 @@ class Instance:
 
 
 def defaults(instances: Iterable[Instance]) -> list[str]:
-    """Return the names of the AirflowInstances that are annotated as the default. The first name is
-    that of the default AirflowInstance.
+    """Return the names of the AirflowInstances that are annotated as the default. The first
+    AirflowInstance is the default.
 
     The newest AirflowInstance comes first, as for StorageClasses. AirflowInstances that were
     created in the same second are sorted by name.

@@ -1,9 +1,10 @@
 """Redaction replaces texts that came from Secrets by ``***`` in all texts that may quote them.
 
 The texts from Secrets are called hidden texts. A hidden text is found as it is, in base64, and in
-the encodings of JSON, Python's ``repr``, URLs and HTML. The lines of a hidden text and the password
-in a URL are found on their own too. If a text was cut, even the beginning of a hidden text is
-found: the producer of an event cuts texts without knowing what is secret in them.
+the encodings of JSON, Python's ``repr``, URLs and HTML. The single lines of a hidden text and the
+password in a URL are also found without the rest of the hidden text. If a text was cut, even the
+beginning of a hidden text is found: the producer of an event cuts texts without knowing what is
+secret in them.
 
 Hidden texts in other encodings are not found, for example in the middle of base64 data, encrypted,
 reversed, or in upper case.
@@ -24,12 +25,12 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 HIDDEN = "***"
-"""Replaces a hidden text."""
+"""The text that replaces a hidden text."""
 WITHHELD = "(withheld: it may quote a Secret of spec.confFrom, and what the run has from there is not known yet)"
-"""Replaces a whole text while the operator doesn't know which hidden texts it may contain."""
+"""The text that replaces a whole text while the operator doesn't know all hidden texts."""
 MIN_LENGTH = 4
 """The minimum length, in characters, of a hidden text that is found inside words. A shorter text
-(1, eu, dev) occurs in many words by chance, so it is hidden only where it is a whole word.
+(1, eu, dev) occurs in many words by chance, so a shorter text is hidden only as a whole word.
 """
 MIN_LINE = 8
 """The minimum length, in characters, of a line that is hidden on its own."""
@@ -186,8 +187,8 @@ class _Forms:
         return None
 
     def _is_beginning(self, text: str) -> bool:
-        """Return whether an encoding begins with this text. If so, the first such encoding is the
-        next one after the text in alphabetical order.
+        """Return whether an encoding begins with this text. If so, the first such encoding follows
+        the text in alphabetical order.
         """
         index = bisect_left(self._sorted, text)
         return index < len(self._sorted) and self._sorted[index].startswith(text)

@@ -12,8 +12,8 @@
 - :mod:`.retry_request`: the retries that users request.
 - :mod:`.upstream`: the MLJobs whose outputs the MLJob takes.
 - :mod:`.cycle`: the MLJobs that wait for each other.
-- :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or clears failed tasks in the
-  run of the previous attempt.
+- :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or continues the run of the
+  previous attempt after tasks of this run were cleared.
 - :mod:`.transient_state`: what this process has tried for an MLJob, and what failed.
 - :mod:`.remembered`: what a stored status says about the run.
 - :mod:`.tracked`: everything that this process knows of an MLJob, as one value.

@@ -101,8 +101,8 @@ class CheckCancellation:
 
 @frozen
 class CancelDirectly:
-    """Cancel the run through Airflow's REST API: set its unfinished task instances failed, then the
-    run.
+    """Cancel the run through Airflow's REST API: set its unfinished task instances failed, and then
+    set the run failed.
     """
 
 

@@ -10,7 +10,7 @@ from .state import State
 
 def is_lost(state: State) -> bool:
     """Return whether the operator no longer knows the Airflow of the run: its AirflowInstance was
-    deleted, or the operator's settings no longer name it.
+    deleted, or the operator's settings no longer name the Airflow.
     """
     return state.current.active and not state.catalog.knows(state.run.airflow)
 

@@ -1,5 +1,5 @@
-"""An MLJob has one attempt at a time. An attempt starts a new dag run, or clears the failed tasks
-of the previous attempt's run.
+"""An MLJob has one attempt at a time. An attempt starts a new dag run, or continues the previous
+attempt's run after tasks of this run were cleared.
 
 The operator's process may die between any two steps, so the status records the attempt: the number,
 DAG, run id and spec hash of an attempt are in the status before the run is submitted. An entry in
@@ -171,7 +171,9 @@ def run_facts_since(status: MLJobStatus) -> datetime | None:
 
 
 def ended_at(status: MLJobStatus) -> datetime | None:
-    """Return when the attempt that the status describes ended, or None if it has not ended."""
+    """Return when the attempt that the status describes ended, or None if the attempt has not
+    ended.
+    """
     if status.phase in TERMINAL_PHASES:
         return status.completion_time
     return (status.history or [])[-1].completion_time if closed(status) else None

@@ -14,7 +14,7 @@ from .job import Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What Airflow can do with a workload, which is a single run or a backfill.
+    """The capabilities of Airflow for a workload, which is a single run or a backfill.
 
     Attributes:
         pausable: Whether Airflow can pause and resume the workload. If not, suspending the MLJob
@@ -65,7 +65,7 @@ BACKFILL = Capabilities(
 
 
 def capabilities(job: Job) -> Capabilities:
-    """Return the capabilities of a backfill for an MLJob of type Backfill, and those of a single
-    run for any other MLJob.
+    """Return the capabilities of a backfill for an MLJob of type Backfill, and the capabilities of
+    a single run for any other MLJob.
     """
     return BACKFILL if job.is_backfill else SINGLE_RUN

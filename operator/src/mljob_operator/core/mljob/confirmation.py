@@ -20,7 +20,7 @@ come too early, because Airflow publishes the event of an end before it stores t
 
 @frozen
 class Confirmation:
-    """When the operator asks Airflow to confirm events.
+    """The times at which the operator asks Airflow to confirm events.
 
     Attributes:
         end_at: When to ask whether the run has ended. None if no event reports the end, if Airflow

@@ -29,8 +29,9 @@ class Deadlines:
 
     Attributes:
         active: When ``spec.activeDeadlineSeconds`` ends.
-        pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt must have
-            started by then. None if Airflow's REST API says that a task has started.
+        pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt, or a run
+            of the backfill, must have started by then. None if Airflow's REST API says that a task
+            or such a run has started.
         start_unconfirmed: Whether ``pre_running`` has passed and only an event says that a task has
             started. The operator then asks Airflow before it cancels the run.
         deletion: When a deletion stops waiting for Airflow (``spec.cancellation.timeoutSeconds``).

@@ -6,9 +6,9 @@ stage. The first policy that returns an action decides. The reconciler carries o
 the result to the inputs, classifies them again and asks for the next action, until the action is to
 wait.
 
-Some terms: An attempt is announced while the stored status names it and its run is not submitted.
-An attempt is given up if it ended without a run. The change feed is the list of recent changes that
-the operator reads from Airflow every few seconds.
+Some terms: An attempt is announced while the stored status names the attempt and its run is not
+submitted. An attempt is given up if it ended without a run. The change feed is the list of recent
+changes that the operator reads from Airflow every few seconds.
 
 Only the MLJob in the Kubernetes API outlives the operator's process. An operator that starts with
 an empty ``TransientState`` still acts correctly, because every action is safe to repeat: run ids
@@ -282,8 +282,9 @@ def collect_results(s: State) -> Action | None:
 
 
 def hold_restored(s: State) -> Action | None:
-    """Hold a finished MLJob that has lost its status, until its tasks and outputs are read from
-    Airflow again. The status says how the MLJob ended, even if Airflow can't be asked.
+    """Add the finalizer to a finished MLJob that has lost its status, so that the MLJob stays until
+    its tasks and outputs are read from Airflow again. The status says how the MLJob ended, even if
+    Airflow can't be asked.
     """
     if not s.job.is_restored or s.job.has_finalizer or s.job.deleting:
         return None
@@ -320,7 +321,9 @@ def read_upstreams(s: State) -> Action | None:
 
 
 def _read_upstreams_at(s: State) -> datetime | None:
-    """Return when to read the MLJobs that block the start, or None if none blocks it."""
+    """Return when to read the MLJobs that block the start, or None if no such MLJob blocks the
+    start.
+    """
     if s.stage is not Stage.BLOCKED or s.start is None or s.start.blocker is not s.start.needed.blocker:
         return None
     known_at = s.inputs.upstreams_known_at
@@ -332,8 +335,8 @@ def clear_up(s: State) -> Action | None:
     run that the status announces.
 
     If the run is in progress, the deletion of its AirflowInstance has to wait for the run. A
-    finished MLJob has no such run. It gives up its finalizer until it can run again, because the
-    deletion of its AirflowInstance waits for the finalizer.
+    finished MLJob has no such run. Its finalizer is removed until the MLJob can run again, because
+    the deletion of its AirflowInstance waits for the finalizer.
     """
     if s.current.finished:
         return release(s)

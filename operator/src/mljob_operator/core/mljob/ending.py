@@ -29,9 +29,9 @@ class Ending:
             tasks of the run have started.
         verdict_at: When the ended run gets its final phase even if its tasks and outputs could not
             be read from Airflow. None if the final phase does not wait for tasks and outputs.
-        cancelled_for: Why the attempt was cancelled, or None if it ended by itself. If a submitted
-            run ends before the status announces the cancellation, the attempt counts as ended by
-            itself.
+        cancelled_for: Why the attempt was cancelled, or None if the attempt ended without a
+            cancellation. If a submitted run ends before the status announces the cancellation, the
+            attempt counts as not cancelled.
         succeeded: Whether the run succeeded. If so, a cancellation that was requested before the
             end of the run has no effect.
     """

@@ -6,10 +6,10 @@ MLJob to the operator, and would run again. The record has the fields of the sta
 run the MLJob had and how it ended. An MLJob without a status and with a record counts as finished,
 exactly as if its status had been restored. The operator reads tasks and outputs from Airflow again.
 
-People can write annotations, so a record is checked like any other input: it is bounded, and it
-counts only if its run id has the prefix of this operator and the namespace and name of the MLJob.
-The annotation grants nothing that its author does not have: the run it names is a run of this
-MLJob, and access rules are checked before each request to Airflow.
+People can write annotations, so a record is checked like any other input. Its size is limited, and
+the record counts only if its run id has the prefix of this operator and the namespace and name of
+the MLJob. The annotation grants nothing that its author does not have: the run that the annotation
+names is a run of this MLJob, and access rules are checked before each request to Airflow.
 """
 
 from __future__ import annotations

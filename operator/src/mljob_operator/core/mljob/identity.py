@@ -31,7 +31,7 @@ def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1
 def pin(job: Job) -> str:
     """Return the text that identifies the MLJob in its run ids. By default, this is the uid. With
     runPolicy OncePerSpec, the text has the namespace, the name and the hash of the spec, so that a
-    later object with the same three has the same run ids.
+    later object with the same namespace, name and spec has the same run ids.
     """
     if job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
         return f"{job.namespace}/{job.name}/{job.parsed.hash}"
@@ -39,7 +39,7 @@ def pin(job: Job) -> str:
 
 
 def has_one_spec(job: Job) -> bool:
-    """Return whether the spec is the one that the MLJob was created with.
+    """Return whether the MLJob still has the spec with which it was created.
 
     The API server counts the changes of the spec in the generation, which nobody else can set. The
     API server counts the deletion too.
@@ -50,9 +50,9 @@ def has_one_spec(job: Job) -> bool:
 def runs_current_spec(job: Job, run_id: str) -> bool:
     """Return whether it is proved that a run was started with the MLJob's current spec.
 
-    The status is no proof, because whoever may write it may write a wrong ``specHash``. With
-    runPolicy OncePerSpec, the run id has the hash of the spec. With another runPolicy, it has the
-    hash of the uid, and the MLJob must have had one spec only.
+    The status is no proof, because every client that may write the status may write a wrong
+    ``specHash``. With runPolicy OncePerSpec, the run id has the hash of the spec. With another
+    runPolicy, the run id has the hash of the uid, and the MLJob must have had only one spec.
     """
     one_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC or has_one_spec(job)
     return one_spec and _has_pin(run_id, job.key, pin(job))

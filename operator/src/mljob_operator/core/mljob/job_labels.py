@@ -18,8 +18,9 @@ class JobLabels:
         type: The kind of work, as in ``spec.type``.
         phase: The phase. An MLJob without a status is Pending.
         reason: The reason of the phase, or an empty text without a status.
-        airflow: The AirflowInstance of the newest attempt, or the one that ``spec.airflowRef`` names
-            if there is no attempt. ``SETTINGS_AIRFLOW`` if there is neither.
+        airflow: The AirflowInstance of the newest attempt, or before the first attempt the
+            AirflowInstance that ``spec.airflowRef`` names. ``SETTINGS_AIRFLOW`` if there is
+            neither.
     """
 
     namespace: str

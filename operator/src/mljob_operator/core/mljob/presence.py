@@ -17,11 +17,11 @@ VANISHED_LOOK_UP_EVERY = timedelta(seconds=60)
 
 @frozen
 class Presence:
-    """What Airflow's answers and this process's requests prove about the run.
+    """The conclusions about the run from Airflow's answers and from the requests of this process.
 
     Attributes:
-        absent: Whether it is proved that Airflow has no such run and that no submission of it can
-            still arrive.
+        absent: Whether it is proved that Airflow has no such run and that no submission of the run
+            can still arrive.
         vanished: Whether the run is missing together with many other runs, so that its absence
             proves nothing.
         unsent: Whether this process began the attempt, and none of its submissions can have reached

@@ -19,7 +19,7 @@ from ..text.fitting import fitting, in_one_sentence
 from .packing import packed, unpacked
 
 _PLACEHOLDERS = {"dagId": "-"}
-"""Replaces a DAG id that is missing or invalid. The operator starts no run with this value."""
+"""The value for a DAG id that is missing or invalid. The operator starts no run with this value."""
 
 
 class ParsedSpec:

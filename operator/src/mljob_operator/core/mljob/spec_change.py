@@ -11,7 +11,7 @@ from .inputs import Inputs
 
 
 class SpecChange(StrEnum):
-    """How the spec has changed since the newest attempt began.
+    """The change of the spec since the newest attempt began.
 
     Attributes:
         NONE: The attempt runs the current spec. An invalid spec counts as unchanged.

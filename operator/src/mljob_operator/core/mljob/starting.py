@@ -169,7 +169,7 @@ def _start_at(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> da
 
 
 def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, presence: Presence) -> bool:
-    # A retry of a backfill is absent until its own backfill is created.
+    # The backfill of a retry counts as absent until Airflow has created this backfill.
     run_is_lost = current.by_clearing and presence.absent and capabilities(inputs.job).has_chosen_id
     nothing_to_clear = inputs.transient.cleared_nothing or run_is_lost
     moved = current.open and not current.by_clearing and current.run.airflow != inputs.target != NO_AIRFLOW

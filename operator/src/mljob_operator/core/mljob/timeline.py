@@ -33,13 +33,16 @@ class Interval:
 
     @property
     def seconds(self) -> float:
-        """The length in seconds. It is never negative, although two clocks may disagree."""
+        """The length in seconds. The length is 0 if two clocks disagree so that the end is before
+        the begin.
+        """
         return max(0.0, (self.ends_at - self.begins_at).total_seconds())
 
 
 @frozen
 class Timeline:
-    """The stages of one attempt. A stage that is not over, or that was left out, is None.
+    """The stages of one attempt. A stage that is not over, or that the attempt did not have, is
+    None.
 
     Attributes:
         number: The number of the attempt.
@@ -124,9 +127,9 @@ def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
 def _started_at(status: MLJobStatus) -> datetime | None:
     """Return when Airflow started the run of the attempt.
 
-    An attempt that clears a run begins with the start time of the attempt before it, and Airflow
-    then gives the queued run the time at which it was cleared. ``startTime`` has whole seconds, and
-    ``submitTime`` has microseconds.
+    An attempt that clears a run begins with the start time of the attempt before it. Airflow then
+    sets the start time of the queued run to the time of the clearing. ``startTime`` has whole
+    seconds, and ``submitTime`` has microseconds.
     """
     started, queued = status.start_time, status.submit_time
     if started is None or queued is None or status.dag_run_state == RunState.QUEUED:

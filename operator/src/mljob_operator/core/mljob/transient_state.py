@@ -40,7 +40,7 @@ class LastError:
 
 @frozen
 class CancelRequests:
-    """What this process has asked Airflow to do to cancel a run.
+    """The requests of this process to cancel a run, and their results.
 
     Attributes:
         dag_triggered_at: When the operator triggered the cancellation DAG, or None.
@@ -62,7 +62,8 @@ class CancelRequests:
 
 @frozen
 class TransientState:
-    """What this process has tried for an attempt.
+    """The state of an attempt that only this process knows: its requests to Airflow and their
+    results.
 
     Attributes:
         attempt: The attempt that this process has begun, until the stored status describes it.

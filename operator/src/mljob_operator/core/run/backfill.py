@@ -32,6 +32,9 @@ class BackfillRequest:
     Attributes:
         start: The first logical date.
         end: The last logical date, inclusive.
+        reprocess: What Airflow does with runs of the range that exist already.
+        max_active_runs: How many runs of the backfill may be active at a time.
+        backwards: Whether the latest date runs first.
         conf: The conf of each run, without the marker.
     """
 
@@ -106,7 +109,8 @@ class BackfillRun:
     """A run of a backfill.
 
     Attributes:
-        run: The state of the run. In an :class:`ObservedBackfill` it comes from the REST API.
+        run: The state of the run. In an :class:`ObservedBackfill`, this state comes from the REST
+            API.
         date: The logical date of the run, or None if the fact comes from an event without the date.
         attempt: The attempt that created the run or ran it again, or None if the fact comes from an
             event without the attempt.
@@ -192,7 +196,7 @@ class ObservedBackfill:
 
 @frozen
 class BackfillSnapshot:
-    """What Airflow's REST API says of a backfill and all of its runs at one time.
+    """The state of a backfill and of all its runs in Airflow's REST API at one time.
 
     Attributes:
         members: The runs of the backfill.

@@ -1,5 +1,5 @@
-"""A fact is what an event on Kafka or an answer of Airflow's REST API says of a run or a task
-instance.
+"""A fact is a statement about a run or a task instance, from an event on Kafka or from an answer of
+Airflow's REST API.
 
 Facts from both sources have the same form, and :mod:`.observed_run` combines them. Each fact
 records its source, because answers of the REST API take precedence over events.
@@ -98,7 +98,7 @@ def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact)
     order in which events arrive does not matter.
 
     Args:
-        run: What the REST API says.
+        run: The state of the run in the REST API, or None if the REST API was not asked yet.
         reported: The event that reported the latest state so far, or None.
         event: Another event.
     """
@@ -118,7 +118,7 @@ def report_after_answer(
 
     Args:
         reported: The event that reported a later state before the answer, or None.
-        run: What the REST API says, including the answer.
+        run: The state of the run in the REST API, including the answer.
         answer: The answer.
         asked_at: When the request was sent, on the operator's clock.
 
@@ -169,7 +169,8 @@ def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool
 
     - The queue time has changed: ``at`` is later than ``queued``, to the microsecond. Comparing
       ``at`` with ``ended`` alone is not enough. The process that queues a run and the process that
-      ends it have different clocks, so a short run may seem to have ended before it was queued.
+      ends the run have different clocks, so a short run may seem to have ended before it was
+      queued.
     - The run had ended before: ``at`` is not before ``ended``, in whole seconds, because a status
       stores the end in whole seconds. Clearing a task of a run in progress changes the queue time
       too, and does not start another run.
@@ -219,7 +220,7 @@ class Question:
 
 @frozen
 class Details:
-    """What is known of a task instance besides its state.
+    """The known facts about a task instance besides its state.
 
     Attributes:
         progress: The latest report with the progress of the task.
@@ -316,7 +317,7 @@ class TaskFact:
 
 @frozen
 class Snapshot:
-    """What Airflow's REST API says of one run at one time.
+    """The state of one run, or of its task instances, in Airflow's REST API at one time.
 
     Attributes:
         requested_at: When the request was sent, on the operator's clock. Facts that the operator

@@ -36,7 +36,9 @@ MAX_FIELD = 200
 MAX_FRAMES = 100
 """The maximum number of frames of a traceback."""
 MAX_STACKS = 10
-"""The maximum number of exceptions of a traceback: the exception, and those that caused it."""
+"""The maximum number of exceptions of a traceback: the exception itself, and the exceptions that
+caused it.
+"""
 HEADER = "::group::Log message source details"
 """The first entry of the header in which Airflow says where it has found the log."""
 GROUP_END = "::endgroup::"
@@ -77,7 +79,8 @@ class LogEntry:
         value: The entry as JSON: an object with ``event``, ``timestamp`` and other fields, or a
             text.
         size: The number of bytes of the entry in Airflow's answer.
-        is_whole: Whether ``value`` is the whole entry. If not, it is the beginning of the entry.
+        is_whole: Whether ``value`` is the whole entry. If not, ``value`` is the beginning of the
+            entry.
     """
 
     value: Any
@@ -92,7 +95,7 @@ class LogEntry:
 
 
 class EntryLines:
-    """Writes the entries of one answer of Airflow's as lines.
+    """Writes the entries of one answer of Airflow as lines.
 
     Airflow's header about the sources of the log is left out, because the header names hosts and
     paths. Only the entries of the header about sources that can't be read are kept.
@@ -171,7 +174,7 @@ def _text(entry: LogEntry) -> str:
 
 
 def _time(value: Any) -> str:
-    """Return a time of Airflow's in UTC, with milliseconds. Return an empty text if the value is no
+    """Return a time from Airflow in UTC, with milliseconds. Return an empty text if the value is no
     time.
     """
     try:

@@ -56,7 +56,9 @@ ACTIVE_TASK = frozenset(
 )
 
 WITHOUT_WORKER = frozenset({TaskState.DEFERRED, TaskState.UP_FOR_RESCHEDULE})
-"""Active states of tasks that no worker executes."""
+"""The active states in which the task waits without a worker. A task in the state awaiting_input
+has no worker either, but is shown before tasks with a worker.
+"""
 
 RETRY_RANK = 4
 TASK_RANK: dict[TaskState, int] = {
@@ -96,7 +98,7 @@ TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
 
 A finished MLJob changes its phase only with a new attempt: its spec changed under a runPolicy that
 runs the changed spec, a user requested a retry, or somebody cleared its run in Airflow. Suspending
-a backfill pauses it while its active runs continue, so a backfill may end while it is suspended.
+a backfill pauses the backfill while its active runs continue, so a suspended backfill may end.
 """
 
 

@@ -1,5 +1,5 @@
-"""Handles many runs that vanish from an Airflow at once. That these runs are missing does not prove
-that they were deleted.
+"""Handles many runs that vanish from an Airflow at once. Their absence does not prove that they
+were deleted.
 
 The operator follows one run, or one backfill, for each MLJob that has a run in progress. Usually, a
 run that Airflow no longer has was deleted, and its MLJob fails. When many runs are missing at once,

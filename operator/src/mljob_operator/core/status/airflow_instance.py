@@ -34,7 +34,7 @@ HEALTHY = "healthy"
 
 @frozen
 class Readiness:
-    """Whether an Airflow can be used, with the reason and message for the condition Ready."""
+    """The readiness of an Airflow, with the reason and the message for the condition Ready."""
 
     ready: bool
     reason: str

@@ -11,7 +11,7 @@ from .tasks import TaskSummary
 
 @frozen
 class Context:
-    """A state, with the summary of its tasks and the URL of its run.
+    """The state of an MLJob, with the summary of the run's tasks and the URL of the run.
 
     Attributes:
         tasks: The run's tasks as the status shows them, or None to keep the stored tasks.

@@ -1,8 +1,9 @@
 """Redacts texts from Secrets in the state and the outputs of an MLJob: in texts of tasks, in
 answers of Airflow and in errors.
 
-The status is built from the redacted state. Long texts are cut after the redaction, because a cut
-might leave the beginning of a text from a Secret, which redaction would not find.
+The status is built from the redacted state. Long texts are cut after the redaction. If they were
+cut before, a cut might leave a short beginning of a text from a Secret, which redaction would not
+find.
 """
 
 from __future__ import annotations
@@ -124,6 +125,6 @@ def _outputs(outputs: Outputs | None, redaction: Redaction) -> Outputs | None:
     if outputs is None:
         return None
     if not redaction.complete:
-        # The entry tells MLJobs that take the outputs that some are lacking.
+        # The entry tells MLJobs that take the outputs that some outputs are lacking.
         return Outputs({}, (WITHHELD,) if outputs.values or outputs.omitted else ())
     return Outputs(redaction.value(outputs.values), tuple(redaction.text(name) for name in outputs.omitted))

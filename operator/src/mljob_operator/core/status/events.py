@@ -172,8 +172,8 @@ def _warning(new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return an Event for each task that has begun to wait for a person, so that a notifier can
-    forward the Event.
+    """Return an Event for each task of a running MLJob that has begun to wait for a person, so that
+    a notifier can forward the Event.
     """
     before = {(task.task_id, task.try_number) for task in old.tasks or () if task.input is not None}
     events = []

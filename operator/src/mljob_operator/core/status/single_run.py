@@ -33,7 +33,7 @@ class SingleRun:
         return f"{dag_url(ui_url, run.dag_id)}/runs/{path_segment(run.run_id)}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Return no fields. A single run has no fields besides those of its tasks."""
+        """Return no fields. A single run has no fields besides the fields about its tasks."""
         return {}
 
     def in_progress(self, context: Context) -> StatusSummary:

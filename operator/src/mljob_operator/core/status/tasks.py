@@ -53,7 +53,7 @@ class RunTasks:
 
 @frozen
 class TaskSummary:
-    """What the status says of a run's tasks.
+    """The summary of a run's tasks in the status.
 
     Attributes:
         counts: How many task instances are in each state.

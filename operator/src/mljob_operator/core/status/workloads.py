@@ -9,7 +9,7 @@ from .workload import Workload
 
 
 def workload(job: Job) -> Workload:
-    """Return the backfill implementation for MLJobs of type Backfill, and that of a single run
-    otherwise.
+    """Return the implementation for a backfill if the MLJob has type Backfill, and the
+    implementation for a single run otherwise.
     """
     return BACKFILL if job.is_backfill else SINGLE_RUN
