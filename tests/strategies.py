@@ -26,7 +26,7 @@ EVENT_STATES = [
 
 @st.composite
 def task_events(draw: st.DrawFn) -> TaskFact:
-    """A task's event as Kafka delivers it, in the format of either producer."""
+    """Draw a task's event as Kafka delivers it, in the format of either producer."""
     state = draw(st.sampled_from(EVENT_STATES))
     number = draw(st.integers(1, 3))
     at = draw(times)
@@ -58,7 +58,7 @@ def task_events(draw: st.DrawFn) -> TaskFact:
 
 @st.composite
 def run_events(draw: st.DrawFn) -> RunFact:
-    """A run's event: the run is running, or it has succeeded."""
+    """Draw a run's event: the run is running, or it has succeeded."""
     state = draw(st.sampled_from([RunState.RUNNING, RunState.SUCCESS]))
     return RunFact(state, StatusSource.KAFKA, EPOCH, EPOCH)
 

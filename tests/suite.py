@@ -150,9 +150,9 @@ SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
     "all": ((LIVE, FAULTS), (LIVE_OLDEST,), (CHECKS, *PROVIDER, GITOPS, VIEW, COVERED, OTHERS)),
 }
-"""The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests with
-the oldest Airflow run beside them. The unit tests come last, because they use all the processor time
-that the live tests leave.
+"""The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests
+with the oldest Airflow run beside them. The unit tests come last, because they use all the
+processor time that the live tests leave.
 """
 
 
@@ -172,7 +172,7 @@ class Suite:
         self._ended = {part.name: threading.Event() for lane in lanes for part in lane}
 
     def run(self) -> list[Result]:
-        """Run all parts. Returns their results in the order of declaration. Must be called
+        """Run all parts. Return their results in the order of declaration. Must be called
         in the main thread.
         """
         # A shell that starts a job in the background makes the job and its children ignore Ctrl-C.

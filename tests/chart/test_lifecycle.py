@@ -1,6 +1,6 @@
-"""The commands of the pages about install, upgrade, rollback and uninstall run one after the other on
-a real API server, as a reader types them. No kubelet runs Pods there, so commands that wait for a Pod
-or read its log are left out.
+"""The commands of the pages about install, upgrade, rollback and uninstall run one after the other
+on a real API server, as a reader types them. No kubelet runs Pods there, so commands that wait for
+a Pod or read its log are left out.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Reader:
     environment: dict[str, str]
 
     def types(self, page: Path, heading: str, *, containing: str = "") -> list[str]:
-        """Type the commands below a heading. Returns the commands.
+        """Type the commands below a heading. Return the commands.
 
         Args:
             page: The page.

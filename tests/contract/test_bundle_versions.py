@@ -41,7 +41,7 @@ class VersionedDag:
         self._airflow = airflow
 
     def commit(self, source: str) -> str:
-        """Commit the file and wait until Airflow has parsed it. Returns the id of the commit."""
+        """Commit the file and wait until Airflow has parsed it. Return the id of the commit."""
         commit = self._repository.commit(self.file, source.replace("{dag_id}", self.dag_id))
 
         def parsed() -> bool:

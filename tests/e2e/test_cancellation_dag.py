@@ -79,7 +79,7 @@ class Runs:
         return run["state"] if run else None
 
     def returned(self, run_id: str) -> dict[str, Any]:
-        """Return the report that a run of the cancellation DAG returned, once it has succeeded."""
+        """Wait until a run of the cancellation DAG has succeeded, and return its report."""
         eventually(lambda: self.state(CANCELLER, run_id) in OVER, "the cancellation is over", within=180)
         assert self.state(CANCELLER, run_id) == "success", self.log(run_id)
         path = f"/dags/{CANCELLER}/dagRuns/{quote(run_id, safe='')}/taskInstances/cancel/xcomEntries"

@@ -175,8 +175,8 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
-    """The folder was applied at once. Each MLJob waits without a run, and then has the outputs in its
-    conf.
+    """The folder was applied at once. Each MLJob waits without a run, and then has the outputs in
+    its conf.
     """
     installation, watch = examples
     found = installation.jobs.until_finished(*MLJOBS, within=BOUND)

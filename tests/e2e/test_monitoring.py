@@ -169,7 +169,7 @@ def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterat
 
 @pytest.fixture(scope="module")
 def trouble(monitoring: Monitoring) -> str:
-    """Every kind of problem at once. Returns the id of the run that waits for its paused DAG."""
+    """The id of the run that waits for its paused DAG. Every kind of problem exists at once."""
     monitoring.airflow.pause("monitored_paused", paused=True)
     waiting = monitoring.trigger("monitored_paused", f"mljob.team.churn.{'a' * 10}-{secrets.randbelow(9999) + 1}")
     first = monitoring.trigger("monitored_stuck")

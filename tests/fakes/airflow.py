@@ -321,7 +321,7 @@ class FakeAirflow:
             run.note, run.changed = note, self._clock()
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Fail a queued run of the cancellation DAG."""
+        """Fail the run of the cancellation DAG that would cancel this run, if it is still queued."""
         self.asked("drop_cancellation")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         if run is not None and run.state is RunState.QUEUED:

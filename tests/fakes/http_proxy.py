@@ -23,7 +23,7 @@ class HttpProxy:
         routes: The loopback port for each ``host:port``.
 
     Attributes:
-        asked: The ``host:port`` of every request with a right login.
+        asked: The ``host:port`` of every request with the right login.
     """
 
     USER, PASSWORD = "operator", "pr0xy s3cret"

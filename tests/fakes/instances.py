@@ -62,7 +62,7 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def user_deletes(self, name: str) -> Instance | None:
-        """Delete an AirflowInstance, as a user does. Returns None if no finalizer keeps it."""
+        """Delete an AirflowInstance, as a user does. Return None if no finalizer keeps it."""
         return self.get(name) if self._delete(name, "2026-01-01T00:00:00Z") else None
 
     # InstanceStore

@@ -57,8 +57,8 @@ class FakeJobs(StoredObjects[Key]):
         return self._read((namespace, name))
 
     def restore(self, manifest: Mapping[str, Any], at: str = "2026-01-02T00:00:00Z") -> Job:
-        """Create an MLJob from a manifest that ``kubectl get -o yaml`` printed. The API server drops
-        the status, and gives the object another uid.
+        """Create an MLJob from a manifest that ``kubectl get -o yaml`` printed. The API server
+        drops the status, and gives the object another uid.
         """
         metadata = manifest["metadata"]
         job = self.create(metadata["name"], manifest["spec"], metadata["namespace"], at)
@@ -82,7 +82,7 @@ class FakeJobs(StoredObjects[Key]):
         self._patch_status(self.objects[key], patch)
 
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
-        """Delete an MLJob, as a user does. Returns None if no finalizer keeps it."""
+        """Delete an MLJob, as a user does. Return None if no finalizer keeps it."""
         return self._read(key) if self._delete(key, at.isoformat()) else None
 
     def put(self, kind: str, name: str, data: dict[str, str]) -> None:

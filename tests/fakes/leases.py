@@ -73,7 +73,7 @@ class LeasesOfOperator:
         return self._leases.write(taken, lease)
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new version, with whether the holder acts."""
+        """Write a new version that says whether the holder acts."""
         return self._leases.write(replace(lease, acting=acting), lease)
 
     async def release(self, lease: Lease) -> None:

@@ -59,7 +59,7 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _delete(self, key: K, at: str) -> bool:
-        """Delete an object. Returns whether a finalizer keeps it."""
+        """Delete an object. Return whether a finalizer keeps it."""
         body = self.objects[key]
         if not body["metadata"].get("finalizers"):
             del self.objects[key]
@@ -93,7 +93,7 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _finalize(self, key: K, finalizer: str, *, present: bool) -> bool:
-        """Add or remove a finalizer; others stay. Returns whether the object still exists."""
+        """Add or remove a finalizer; others stay. Return whether the object still exists."""
         body = self.objects[key]
         others = [name for name in body["metadata"].get("finalizers", []) if name != finalizer]
         body["metadata"]["finalizers"] = [*others, finalizer] if present else others

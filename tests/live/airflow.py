@@ -47,7 +47,7 @@ class AirflowRest:
         return self._token
 
     def request(self, method: str, path: str, body: object = None, **query: object) -> tuple[int, Any]:
-        """Send a request to ``/api/v2<path>`` with a JSON body. Returns the status and the JSON of
+        """Send a request to ``/api/v2<path>`` with a JSON body. Return the status and the JSON of
         the answer.
         """
         if self._token is None:

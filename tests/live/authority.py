@@ -25,7 +25,7 @@ class Authority:
         self.certificate = self._authority.cert_pem.bytes()
 
     def write_certificate(self, file: Path) -> Path:
-        """Write the authority's certificate to a file. Returns the file."""
+        """Write the authority's certificate to a file. Return the file."""
         file.write_bytes(self.certificate)
         return file
 

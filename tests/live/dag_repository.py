@@ -44,7 +44,7 @@ class DagRepository:
         self._git("commit", "--quiet", "--allow-empty", "--message=Begin")
 
     def commit(self, file: str, content: str) -> str:
-        """Commit a file with this content. Returns the commit's id, which is Airflow's
+        """Commit a file with this content. Return the commit's id, which is Airflow's
         ``bundle_version``.
         """
         (self.directory / file).write_text(content)

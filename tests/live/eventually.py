@@ -54,8 +54,8 @@ async def until(
     within: float = 60.0,
     evidence: Callable[[], object] | None = None,
 ) -> T:
-    """Like ``eventually``, without blocking the event loop. For conditions that tasks or threads of
-    this process fulfil.
+    """Ask until the answer is true, like ``eventually``, without blocking the event loop. The
+    condition is one that tasks or threads of this process fulfil.
     """
     wait = _Wait(question, what, within, INTERVAL_IN_PROCESS, evidence)
     while not (answer := wait.ask()):  # noqa: ASYNC110 - the question may be about anything, and nothing sets an Event for it

@@ -61,7 +61,7 @@ class KubernetesApi:
     def apply(self, path: str, body: Mapping[str, Any], *, manager: str) -> str | None:
         """Create or change an object by Server-Side Apply.
 
-        Returns the API's message where the object is invalid, else None.
+        Return the API's message if the object is invalid, else None.
 
         Raises:
             AssertionError: The API answered with another error.
@@ -72,7 +72,7 @@ class KubernetesApi:
         return None if status < 400 else str(json.loads(answer)["message"])
 
     def patch(self, path: str, patch: Mapping[str, Any]) -> bool:
-        """Change an object by a JSON merge patch. Returns whether the object exists.
+        """Change an object by a JSON merge patch. Return whether the object exists.
 
         Raises:
             AssertionError: The API answered with another error.
@@ -111,7 +111,7 @@ class KubernetesApi:
     def _ask(
         self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None
     ) -> tuple[int, bytes]:
-        """Send a request. Returns the status and the body of the answer."""
+        """Send a request. Return the status and the body of the answer."""
         answer = self._client.call_api(
             *self._request(method, path, query, body, content_type), _request_timeout=TIMEOUT
         )

@@ -51,7 +51,7 @@ class PreloadedOperators:
             self._process.stdin.close()
 
     def launch(self, command: Command, environment: Mapping[str, str], log: Path) -> int:
-        """Fork a process that does what ``command`` does. Returns the process id."""
+        """Fork a process that does what ``command`` does. Return the process id."""
         request = {"arguments": command.arguments[1:], "environment": dict(environment), "log": str(log)}
         with self._lock:
             assert self._process.stdin is not None

@@ -102,7 +102,9 @@ class Machine(RuleBasedStateMachine):
         return World()
 
     def _any(self, *, going: bool) -> bool:
-        """Return whether an MLJob exists that is being deleted (``going``), or one that isn't."""
+        """With ``going``, return whether an MLJob is being deleted, else whether an MLJob exists
+        that isn't being deleted.
+        """
         return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
 
     def _then(self, rule_name: str, seconds: float) -> None:

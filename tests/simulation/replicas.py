@@ -120,8 +120,8 @@ class ReplicatedWorld(World):
         super().close()
 
     def changed_by(self, process: str) -> None:
-        """Record the term that has changed something. A change in a term after a later term has
-        begun to change things breaks a promise.
+        """Record the term that has changed something. A promise is broken if a term changes
+        something after a later term has done so.
         """
         if self.writers[-1:] == [process]:
             return

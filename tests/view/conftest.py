@@ -20,7 +20,7 @@ PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
 
 PATIENCE = 60_000
-"""Milliseconds until a page must show what a test waits for, on a machine that is busy with other tests."""
+"""Milliseconds until a page must show the content that a test waits for, on a busy machine."""
 expect.set_options(timeout=PATIENCE)
 
 OpenPage = Callable[..., Page]

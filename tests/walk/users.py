@@ -52,7 +52,7 @@ class Users:
         self._evidence = evidence
 
     def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
-        """Create or change objects, by name. Returns the API server's errors for the
+        """Create or change objects, by name. Return the API server's errors for the
         objects that it refuses.
         """
 
@@ -71,7 +71,7 @@ class Users:
         return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
-        """Wait until each object meets the condition. Returns each object as first seen to meet it;
+        """Wait until each object meets the condition. Return each object as first seen to meet it;
         None for an object that was deleted.
         """
         late = dict.fromkeys(names)

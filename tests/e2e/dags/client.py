@@ -1,5 +1,5 @@
-"""A training for tests/e2e/test_client.py and test_kubectl_mljob.py: it reports a curve, publishes an
-accuracy that depends on the rate, and fails while its data is missing.
+"""A training for tests/e2e/test_client.py and test_kubectl_mljob.py: it reports a curve, publishes
+an accuracy that depends on the rate, and fails while its data is missing.
 """
 
 from __future__ import annotations

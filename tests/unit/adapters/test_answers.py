@@ -346,7 +346,7 @@ async def outcome(ask: Ask, airflow: Airflow) -> Any:
 
 
 def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the timeouts of this request only, so that others succeed on a busy machine."""
+    """Shorten the timeouts of this request only, so that other requests succeed on a busy machine."""
     (request,) = (request for request in REQUESTS if request.name == name)
     send = Session._send
 

@@ -100,7 +100,9 @@ def containers(kinds: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 
 @st.composite
 def models(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], max_size: int = 4) -> Kind:
-    """A model with fields of these types, some with a default, and a conf that may lack these."""
+    """Draw a model with fields of these types, some with a default, and a conf that may lack the
+    fields with a default.
+    """
     fields: dict[str, Any] = {}
     required, optional = {}, {}
     for name, (annotation, values) in draw(st.dictionaries(NAMES, kinds, min_size=1, max_size=max_size)).items():
@@ -148,7 +150,7 @@ def test_the_params_accept_every_conf_that_the_model_accepts(data: st.DataObject
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> tuple[type[BaseModel], dict[str, Any]]:
-    """A model, and a conf in which some values are any JSON value."""
+    """Draw a model, and a conf in which some values are any JSON value."""
     model, confs = draw(MODELS)
     conf = draw(confs)
     return model, {name: draw(st.just(value) | JSON) for name, value in conf.items()}

@@ -510,8 +510,9 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Obse
         state: Airflow's name of the state.
         tasks: The run's task instances.
         more: ``queued_at``, ``start`` and ``end``: times of the run; ``read``: the time of the
-            operator's request; ``reported``: what events report in addition; ``complete``: whether all
-            task instances are known; ``listed``: whether all were read after the end of the run.
+            operator's request; ``reported``: the events' reports in addition; ``complete``: whether
+            all task instances are known; ``listed``: whether all were read after the end of the
+            run.
     """
     more = dict(more)
     queued_at, start = more.pop("queued_at", QUEUED), more.pop("start", STARTED if state != "queued" else None)

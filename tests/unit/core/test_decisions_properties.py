@@ -22,7 +22,7 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def some_of(draw: st.DrawFn, strategies: dict[str, st.SearchStrategy[Any]], at_most: int) -> dict[str, Any]:
-    """At most this many of the fields. With all of them, nearly every MLJob would be cancelled,
+    """Draw at most this many of the fields. With all fields, nearly every MLJob would be cancelled,
     deleted and refused at once.
     """
     names = draw(st.lists(st.sampled_from(sorted(strategies)), max_size=at_most, unique=True))
@@ -81,7 +81,7 @@ conditions = st.sampled_from(["Suspended", "Suspending", "Resuming", "Resumed"])
 
 @st.composite
 def statuses(draw: st.DrawFn) -> s.Stored:
-    """A status that an operator may have stored."""
+    """Draw a status that an operator may have stored."""
     number = draw(NUMBERS)
     more: dict[str, Any] = {"ran": draw(earlier_specs), "airflow": draw(airflows), "run": draw(st.integers(1, number))}
     if number > 1:
@@ -138,7 +138,7 @@ heard = maybe(st.builds(s.run_event, st.sampled_from(["running", "success", "fai
 
 @st.composite
 def runs(draw: st.DrawFn) -> Any:
-    """Facts that an operator may know of a run."""
+    """Draw facts that an operator may know of a run."""
     ends = {"listed": draw(st.booleans()), "end": draw(maybe(TIMES)), "read": draw(TIMES)}
     rows = draw(tasks)
     match draw(st.sampled_from(["unread", "queued", "running", "succeeded", "failed", "cleared"])):
@@ -235,8 +235,8 @@ upstreams = st.sampled_from(
 
 @st.composite
 def situations(draw: st.DrawFn) -> Given:
-    """An MLJob in any state, with any facts about its run, any earlier attempts of the process, and
-    any Airflows.
+    """Draw an MLJob in any state, with any facts about its run, any earlier attempts of the
+    process, and any Airflows.
     """
     spec, status, known = draw(specs), draw(statuses()), draw(tried)
     if draw(st.integers(0, 3)) == 0:

@@ -171,7 +171,7 @@ def test_rest_moves_a_task_forward_at_once() -> None:
     ids=["a retry", "a final failure"],
 )
 def test_rest_decides_what_an_official_failure_was(state: TaskState, shown: TaskState) -> None:
-    """An event of the official producer does not tell a failure that is retried from a final
+    """An event of the official producer does not distinguish a failure that is retried from a final
     failure.
     """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])

@@ -194,7 +194,7 @@ endings = st.sampled_from([0, 1, 395, 399, 1000])
 
 @st.composite
 def quoting(draw: st.DrawFn, secret: str) -> str:
-    """A text of a task that quotes the secret at any place and is cut at any place."""
+    """Draw a text of a task that quotes the secret at any place and is cut at any place."""
     text = "x" * draw(endings) + " " + draw(spellings)(secret) + " " + "y" * draw(endings)
     cut = draw(st.integers(0, len(text)) | st.none())
     return text if cut is None else text[:cut] + draw(st.sampled_from(["", "...", "…"]))
@@ -263,7 +263,7 @@ def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs 
 
 
 def _pieces(secret: str) -> list[str]:
-    """Return the spellings of the value without spaces at its ends: the value, as in a Python
+    """Return three spellings of the value without spaces at its ends: plain, as in a Python
     literal, and as in JSON.
     """
     return [secret.strip(), repr(secret.strip())[1:-1], json.dumps(secret.strip())[1:-1]]

@@ -48,8 +48,8 @@ class World:
     watches_namespaces = True
     """Whether the operator watches namespaces."""
     accepts_vanished_before: datetime | None = None
-    """The time before which submitted runs count as lost if they are missing from the Airflow of the
-    settings.
+    """The time before which submitted runs count as lost if they are missing from the Airflow of
+    the settings.
     """
     cancels_orphans = False
     """Whether the operator cancels orphaned runs."""

@@ -77,7 +77,7 @@ def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None
 
 
 def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way(jobs: FakeJobs) -> None:
-    """The patch is about the attempt before the one that has ended."""
+    """The patch under way is about the previous attempt."""
     follower = WorkerState(lambda _: TransientState())
     follower.begin(version(jobs, "Queued"), TransientState())
     follower.writing = True
