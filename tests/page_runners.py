@@ -20,18 +20,47 @@ class Runner(StrEnum):
     """A test that runs commands of the pages."""
 
     LIVE = "tests/e2e/test_docs.py"
+    EXAMPLES = "tests/e2e/test_examples.py"
+    PEOPLE = "tests/e2e/test_people.py"
     CHART = "tests/chart/test_docs.py"
     LIFECYCLE = "tests/chart/test_lifecycle.py"
     PROVIDER = "tests/airflow/test_docs.py"
     LOCAL = "tests/unit/test_docs_blocks.py"
 
 
-LIVE_PAGES = (DOCS / "data-scientist.md", DOCS / "guides" / "why-it-failed.md", DOCS / "guides" / "compare.md")
-"""The pages whose kubectl commands a reader types, in this order."""
-LIFECYCLE_PAGES = (
-    ROOT / "README.md",
-    *(DOCS / "operations" / f"{name}.md" for name in ("install", "upgrade", "uninstall")),
+FIRST_PAGE = ROOT / "README.md"
+"""The page whose job the other live pages look at, repeat and end."""
+LIVE_PAGES = (
+    DOCS / "data-scientist.md",
+    DOCS / "guides" / "why-it-failed.md",
+    DOCS / "guides" / "compare.md",
+    DOCS / "operations" / "mljob-api.md",
+    DOCS / "spec" / "mljob.md",
+    DOCS / "kubectl-mljob.md",
+    # This page ends the job.
+    DOCS / "guides" / "retry.md",
+    DOCS / "spec" / "airflowinstance.md",
+    DOCS / "environments" / "astronomer.md",
+    DOCS / "environments" / "msk.md",
+    DOCS / "environments" / "plain.md",
+    DOCS / "operations" / "backup.md",
+    DOCS / "operations" / "lost-runs.md",
+    ROOT / "charts" / "mljob-operator" / "README.md",
 )
+"""The pages that a reader types after the first one, in this order."""
+EXAMPLE_PAGES = (DOCS / "guides" / "chain.md", DOCS / "guides" / "schedule.md", ROOT / "examples/platform/README.md")
+"""The pages about the MLJobs in ``examples/``, in the order in which they are typed."""
+PEOPLE_PAGE = DOCS / "guides" / "waiting-for-people.md"
+
+_OF_PAGE = {
+    FIRST_PAGE: Runner.LIVE,
+    **dict.fromkeys(LIVE_PAGES, Runner.LIVE),
+    **dict.fromkeys(EXAMPLE_PAGES, Runner.EXAMPLES),
+    PEOPLE_PAGE: Runner.PEOPLE,
+}
+
+
+LIFECYCLE_PAGES = (FIRST_PAGE, *(DOCS / "operations" / f"{name}.md" for name in ("install", "upgrade", "uninstall")))
 """The pages that bring a release to the cluster, and end it."""
 _OF_A_RELEASE = re.compile(
     r"kubectl (create (namespace|secret) |delete (mljobs|crd) |rollout restart )|helm (history|rollback|uninstall) "
@@ -54,9 +83,7 @@ def runner_of(page: Path, block: Block, line: str) -> Runner | None:
         return Runner.LOCAL
     if line in _lines_of_a_release():
         return Runner.LIFECYCLE
-    if page in LIVE_PAGES and line.startswith("kubectl ") and not block.why_not_run:
-        return Runner.LIVE
-    return None
+    return None if block.why_not_run else _OF_PAGE.get(page)
 
 
 def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:

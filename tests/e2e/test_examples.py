@@ -16,8 +16,10 @@ from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
-from tests.live.kubectl import Watch
+from tests.live.kubectl import Kubectl, Watch
 from tests.live.mljobs import Object, holds
+from tests.live.page_shell import PageShell
+from tests.page_runners import EXAMPLE_PAGES, Runner
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLATFORM = EXAMPLES / "platform"
@@ -222,6 +224,26 @@ def test_second_model_version_repeats_the_predictions_and_everything_is_traceabl
         for day in DAYS:
             version = made_by(data, day, f"{jobs.namespace}/{mljob}")
             assert lineage(data, "predictions", f"handwriting-{day}", version)[1:] == way
+
+
+def test_commands_of_the_pages_about_examples_succeed(
+    examples: tuple[Installation, Watch], stack: Stack, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    """The files are applied already, so that the pages start no more than two runs."""
+    jobs = examples[0].jobs
+    jobs.until_finished(*MLJOBS, within=BOUND)
+    shell = PageShell(stack, kubectl, jobs.namespace, tmp_path, BOUND)
+
+    printed = {page.stem: shell.types(Runner.EXAMPLES, page) for page in EXAMPLE_PAGES}
+
+    upstream = jobs.status("handwriting-train")["dagRunId"]
+    assert f"handwriting-train {upstream}\n" in printed["chain"]
+    assert "7/7" in printed["schedule"]
+    assert '"random_forest":' in printed["README"]
+    version = jobs.status("digits-train")["outputs"]["model_version"]
+    assert jobs.until_phase(f"predict-{version}", "Succeeded", "Failed")["phase"] == "Succeeded"
+    # The last page ends with an MLJob that was created again.
+    jobs.kubectl("delete", "mljob", "handwriting-predict")
 
 
 def in_order(phases: list[str | None]) -> bool:

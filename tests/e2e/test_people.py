@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from devstack.stack import Stack
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
-from tests.live.kubectl import Watch
+from tests.live.kubectl import Kubectl, Watch
 from tests.live.mljobs import MLJobs, Object, manifest
+from tests.live.page_shell import PageShell
+from tests.page_runners import PEOPLE_PAGE, Runner
 
 APPROVE = "people_approve"
 LABEL = "people_label"
@@ -69,6 +73,16 @@ def task(status: Object, task_id: str) -> Object:
 def asked(jobs: MLJobs, name: str) -> list[str]:
     """Return the messages of the Events that ask for input."""
     return [event["message"] for event in jobs.events(name) if event["reason"] == "AwaitingInput"]
+
+
+def test_command_of_the_page_lists_where_to_answer(
+    jobs: MLJobs, stack: Stack, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    shell = PageShell(stack, kubectl, jobs.namespace, tmp_path, bound=120)
+
+    listed = shell.types(Runner.PEOPLE, PEOPLE_PAGE).splitlines()
+
+    assert f"{jobs.status('to-reject')['dagRunUrl']}/tasks/approve/required_actions" in listed
 
 
 def test_person_is_asked_and_the_answer_continues_the_run(jobs: MLJobs, airflow: AirflowRest) -> None:

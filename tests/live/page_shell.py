@@ -1,0 +1,103 @@
+"""The console blocks of a page of the documentation, typed into a shell on the stack."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import subprocess
+from itertools import groupby
+from pathlib import Path
+
+from devstack.stack import Stack
+from tests.live.kubectl import Kubectl
+from tests.live.plugin import plugin_environment, write_kubeconfig
+from tests.page_runners import Runner, lines_of
+from tests.pages import ROOT
+
+IN_A_CLONE = ("airflow-provider", "charts", "crds", "examples", ".venv-airflow")
+"""What the commands use of a clone of the repository."""
+NAMESPACES = ("churn-prod", "mljob-system")
+"""The namespaces that readers have, and that the pages name."""
+ANOTHER_ATTEMPT = re.compile(r"kubectl (mljob retry|annotate --overwrite mljob/\S+ mljob\.dev/retry-requested-at=)")
+"""Commands that start a run. Several pages have them, and they are typed once."""
+
+
+class PageShell:
+    """A reader who types pages one after the other, with the administrator's rights.
+
+    The working directory looks like a clone of the repository beside a stack that is up, and takes
+    the files that commands write.
+
+    Args:
+        stack: The stack.
+        kubectl: Makes the namespaces.
+        namespace: Stands for the namespace ``default``.
+        directory: An empty folder for the working directory and the kubeconfig.
+        bound: Seconds within which a block has to end.
+    """
+
+    def __init__(self, stack: Stack, kubectl: Kubectl, namespace: str, directory: Path, bound: float) -> None:
+        self._kubectl = kubectl
+        self._namespace = namespace
+        self._bound = bound
+        self._typed: set[str] = set()
+        self._clone = directory / "clone"
+        kubeconfig = write_kubeconfig(stack.kubeconfig, directory / "config", namespace)
+        self._environment = plugin_environment(kubeconfig)
+        self._environment["PATH"] += f":{ROOT / '.venv-airflow' / 'bin'}"
+        (self._clone / ".dev").mkdir(parents=True)
+        (self._clone / ".dev" / "env").write_text(f"export KUBECONFIG={kubeconfig}\n")
+        for name in IN_A_CLONE:
+            (self._clone / name).symlink_to(ROOT / name)
+
+    def types(self, runner: Runner, page: Path) -> str:
+        """Type the commands of a page that this test runs, block by block. Return what they print.
+
+        Raises:
+            AssertionError: A command failed, or the page has no commands for this test.
+        """
+        found = list(lines_of(runner, page))
+        assert found, f"{page.name} has no command that {runner} runs"
+        own = self._namespaces_of("\n".join(line for _, _, line in found))
+        printed = []
+        for where, lines in groupby(found, lambda each: each[1].where):
+            new = [line for _, _, line in lines if not (ANOTHER_ATTEMPT.match(line) and line in self._typed)]
+            self._typed.update(new)
+            printed.append(self._run(where, "\n".join(self._adapted(line, own) for line in new)))
+        return "".join(printed)
+
+    def _namespaces_of(self, text: str) -> dict[str, str]:
+        """Make a namespace for each one that the commands name, and return its name by theirs."""
+        own = {}
+        for name in NAMESPACES:
+            if re.search(rf"\b{name}\b", text):
+                own[name] = f"{name}-{secrets.token_hex(3)}"
+                self._kubectl("create", "namespace", own[name])
+        return own
+
+    def _adapted(self, line: str, own: dict[str, str]) -> str:
+        """Return a command for the reader's own namespaces. A watch ends after the change that
+        follows its first lines, and a requested attempt is waited for.
+        """
+        if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
+            # The pages go on with the log of the new attempt.
+            return f"{line}\nkubectl mljob wait {requested[1]}"
+        line = line.replace("/namespaces/default/", f"/namespaces/{self._namespace}/")
+        for name, ours in own.items():
+            line = re.sub(rf"(?<![\w-]){name}(?![\w-])", ours, line)
+        watch = re.fullmatch(r"(kubectl get .* -w)( *#.*)?", line)
+        return f"(set +o pipefail; {watch[1]} | grep --max-count=2 .)" if watch else line
+
+    def _run(self, where: str, script: str) -> str:
+        done = subprocess.run(
+            ["bash", "-ex", "-o", "pipefail", "-c", script],
+            cwd=self._clone,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=self._bound,
+            check=False,
+        )
+        assert done.returncode == 0, f"{where}\n{done.stdout}{done.stderr}"
+        return done.stdout
