@@ -37,6 +37,11 @@ RESULTS = ROOT / ".dev-suite"
 SLOWEST = 10
 HEARTBEAT = 60.0
 """Seconds between two lines that list the running parts."""
+GO = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+"""Environment variables for programs in Go, such as kube-apiserver, etcd, kubectl and helm. With
+them, the memory may grow to five times what is in use before garbage is collected, instead of
+twice. By default, kube-apiserver spends a fifth of its processor time on garbage.
+"""
 PYTEST = (".venv/bin/python", "-m", "pytest", "-q")
 FILE_BY_FILE = ("--dist", "loadfile", "-n", "4")
 """The number of workers of live tests. These tests mostly wait for Airflow; more than four workers
@@ -265,10 +270,10 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of this process without PYTHONDONTWRITEBYTECODE: otherwise every
-    worker of every part would compile the tests again.
+    """Return the environment of this process with ``GO``, and without PYTHONDONTWRITEBYTECODE:
+    otherwise every worker of every part would compile the tests again.
     """
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return GO | {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _set_niceness(pid: int, niceness: int) -> None:
