@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -243,6 +244,8 @@ def situations(draw: st.DrawFn) -> Given:
         job, run = s.backfill_job(**spec, **draw(objects)), draw(st.just(s.unread()) | backfills)
     else:
         job, run = s.job(**spec, **draw(objects)), draw(runs())
+    if status.completed is not None and draw(st.integers(0, 2)) == 0:
+        job = replace(job, restored=True)
     if status.attempt is None:
         run = s.unread()
     begun = None
