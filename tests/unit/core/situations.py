@@ -34,6 +34,7 @@ from mljob_contract.mljob import (
     UpstreamRun,
 )
 from mljob_contract.run_id import RunId
+from mljob_operator.controllers.airflow_instance.registry import NOT_ASKED
 from mljob_operator.core.airflow_instance.access import NAMESPACE_LABEL, Namespace
 from mljob_operator.core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
 from mljob_operator.core.airflow_instance.instance import Instance
@@ -66,7 +67,7 @@ from mljob_operator.core.mljob.finished import record
 from mljob_operator.core.mljob.identity import dag_run_id, pin
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.state import Stage, State, classify
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.mljob.upstream import Upstream
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
@@ -75,10 +76,12 @@ from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.observed_run import ObservedRun
 from mljob_operator.core.run.outputs import Outputs
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.run.vanishing import vanished_message
 from mljob_operator.core.status.build import report
 from mljob_operator.core.status.events import events_of
 
 __all__ = [
+    "NOT_ASKED_YET",
     "NOW",
     "NO_DEFAULT",
     "AddFinalizer",
@@ -98,6 +101,7 @@ __all__ = [
     "ReadQuestions",
     "ReadUpstreams",
     "Release",
+    "Stage",
     "Store",
     "Submit",
     "TakeOver",
@@ -139,6 +143,7 @@ __all__ = [
     "upstream",
     "upstream_run",
     "upstream_that",
+    "vanished_message",
 ]
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -146,6 +151,8 @@ PREFIX, NAMESPACE, NAME, UID = "mljob", "team-a", "train", "uid-1"
 UI_URL = "https://airflow.example.com"
 NO_DEFAULT = NO_AIRFLOW
 """The value of ``default`` without a default Airflow."""
+NOT_ASKED_YET = NOT_ASKED.message
+"""Why an Airflow can't be used until it has answered for the first time."""
 
 
 def ago(seconds: float) -> datetime:
