@@ -25,13 +25,16 @@ from mljob_contract.airflow_instance import AccessRule, Credentials
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import (
     FINALIZER,
+    FINISHED,
     RETRY_REQUESTED_AT,
+    UNOBSERVED,
     MLJobStatus,
     ReprocessBehavior,
     StatusSource,
     UpstreamRun,
 )
 from mljob_contract.run_id import RunId
+from mljob_operator.controllers.airflow_instance.registry import NOT_ASKED
 from mljob_operator.core.airflow_instance.access import NAMESPACE_LABEL, Namespace
 from mljob_operator.core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
 from mljob_operator.core.airflow_instance.instance import Instance
@@ -60,10 +63,11 @@ from mljob_operator.core.mljob.actions import (
     Wait,
 )
 from mljob_operator.core.mljob.decisions import decide
+from mljob_operator.core.mljob.finished import record
 from mljob_operator.core.mljob.identity import dag_run_id, pin
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.state import Stage, State, classify
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.mljob.upstream import Upstream
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
@@ -72,10 +76,12 @@ from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.observed_run import ObservedRun
 from mljob_operator.core.run.outputs import Outputs
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.run.vanishing import vanished_message
 from mljob_operator.core.status.build import report
 from mljob_operator.core.status.events import events_of
 
 __all__ = [
+    "NOT_ASKED_YET",
     "NOW",
     "NO_DEFAULT",
     "AddFinalizer",
@@ -95,6 +101,7 @@ __all__ = [
     "ReadQuestions",
     "ReadUpstreams",
     "Release",
+    "Stage",
     "Store",
     "Submit",
     "TakeOver",
@@ -136,6 +143,7 @@ __all__ = [
     "upstream",
     "upstream_run",
     "upstream_that",
+    "vanished_message",
 ]
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -143,6 +151,8 @@ PREFIX, NAMESPACE, NAME, UID = "mljob", "team-a", "train", "uid-1"
 UI_URL = "https://airflow.example.com"
 NO_DEFAULT = NO_AIRFLOW
 """The value of ``default`` without a default Airflow."""
+NOT_ASKED_YET = NOT_ASKED.message
+"""Why an Airflow can't be used until it has answered for the first time."""
 
 
 def ago(seconds: float) -> datetime:
@@ -174,6 +184,8 @@ class MLJob:
         has_finalizer: Whether the object has the operator's finalizer.
         deleted: The time of the deletion request.
         retry: The value of the annotation that requests a retry.
+        restored: Whether the object was created again from a manifest. The API server has dropped
+            its status; the annotation mljob.dev/finished records how the MLJob ended.
     """
 
     spec: Mapping[str, Any]
@@ -182,10 +194,20 @@ class MLJob:
     generation: int = 1
     created: datetime = CREATED
     retry: str | None = None
+    restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the object as the API server sends it."""
-        metadata = {
+        """Return the object as the API server sends it. ``status`` is the status of a restored MLJob
+        before it was lost.
+        """
+        annotations: dict[str, str] = {}
+        if self.retry is not None:
+            annotations[RETRY_REQUESTED_AT] = self.retry
+        if self.restored:
+            ended = record(MLJobStatus.model_validate(status))
+            assert ended is not None, "only a finished MLJob has a record"
+            annotations[FINISHED], status = ended, UNOBSERVED
+        metadata: dict[str, Any] = {
             "namespace": NAMESPACE,
             "name": NAME,
             "uid": UID,
@@ -193,11 +215,10 @@ class MLJob:
             "resourceVersion": "7",
             "finalizers": [FINALIZER] if self.has_finalizer else [],
             "creationTimestamp": _text(self.created),
+            "annotations": annotations,
         }
         if self.deleted is not None:
             metadata["deletionTimestamp"] = _text(self.deleted)
-        if self.retry is not None:
-            metadata["annotations"] = {RETRY_REQUESTED_AT: self.retry}
         return {"metadata": metadata, "spec": dict(self.spec), "status": dict(status)}
 
 
@@ -208,10 +229,11 @@ def job(
     generation: int = 1,
     created: datetime = CREATED,
     retry: str | None = None,
+    restored: bool = False,
     **spec: Any,
 ) -> MLJob:
     """Return an MLJob of DAG ``train``. ``spec`` has the fields of the spec, in snake case."""
-    return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created, retry)
+    return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created, retry, restored)
 
 
 def backfill_job(**more: Any) -> MLJob:
@@ -353,7 +375,11 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """Return the stored status, as JSON."""
+    """Return the stored status, as JSON. A restored MLJob has the status of a new object."""
+    return dict(UNOBSERVED) if given.job.restored else _told_status(given)
+
+
+def _told_status(given: Given) -> dict[str, Any]:
     told = given.status
     if not isinstance(told, Stored):
         return dict(told)
@@ -394,7 +420,7 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
     """Return the attempt, with the run id and the hash of the spec that was valid when it began."""
-    then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}).body({}))
+    then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}, restored=False).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
     return attempts.Attempt(
         numbered.number, then.spec.dag_id, str(run_id), then.parsed.hash, numbered.airflow, numbered.by
@@ -789,7 +815,7 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
 def stored(before: Given, status: Mapping[str, Any]) -> Given:
     """Return the same situation with this status as the stored status."""
-    return replace(before, status=status)
+    return replace(before, job=replace(before.job, restored=False), status=status)
 
 
 def decided(job: MLJob | Given, **known: Any) -> Action:
@@ -820,7 +846,7 @@ def _given(job: MLJob | Given, known: Mapping[str, Any]) -> Given:
 
 
 def _state(told: Given) -> State:
-    job = Job.from_object(told.job.body(status_of(told)))
+    job = Job.from_object(told.job.body(_told_status(told)), prefix=PREFIX)
     known = Inputs(
         job,
         told.run,

@@ -21,7 +21,7 @@ STORED = CREATED + timedelta(seconds=72)
 
 def trace(stored: float = 72, **status: Any) -> AttemptTrace | None:
     found = job({"type": "Training"}, dagId="train", dagRunId=RUN, **status)
-    assert not found.has_invalid_status
+    assert not found.stored.is_invalid
     return AttemptTrace.of(found, found.status, CREATED + timedelta(seconds=stored))
 
 

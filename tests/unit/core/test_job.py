@@ -315,4 +315,4 @@ def test_the_operator_can_continue_from_any_stored_status(
         situation = classify(Inputs(job, remember(job.status), TransientState(), now))
         decide(situation)
         written = report(situation, ui_url="https://airflow")
-        assert not job_of(spec, written).has_invalid_status, "the operator reads every status that it writes"
+        assert not job_of(spec, written).stored.is_invalid, "the operator reads every status that it writes"

@@ -47,7 +47,7 @@ def job(spec: dict[str, Any] | None = None, **status: Any) -> Job:
 
 def timeline(**status: Any) -> Timeline | None:
     found = job(**status)
-    assert not found.has_invalid_status
+    assert not found.stored.is_invalid
     return Timeline.of(found, found.status)
 
 

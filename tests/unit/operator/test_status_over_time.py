@@ -40,7 +40,7 @@ def recorded(world: World) -> list[Stored]:
 
     async def write_status(job: Job, patch: Mapping[str, Any]) -> Job:
         written = await write(job, patch)
-        stored.append(Stored(deepcopy(dict(written.stored_status)), job.generation))
+        stored.append(Stored(deepcopy(dict(written.stored.content)), job.generation))
         return written
 
     world.jobs.write_status = write_status

@@ -30,7 +30,7 @@ from .logins import AccessLogins, Logins
 
 log = logging.getLogger(__name__)
 
-NOT_ASKED = Readiness(False, "NotAskedYet", "The operator has not asked it yet.")
+NOT_ASKED = Readiness(False, "NotAskedYet", "Waiting for its first answer to the operator.")
 
 
 class Changed(Protocol):

@@ -244,10 +244,10 @@ def difference(
     """
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, run_tasks=run_tasks)
-    patch = merge_patch(job.stored_status, status)
+    patch = merge_patch(job.stored.content, status)
     if shows_nothing_new(patch, status):
         return None
-    return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(patch, job.stored_status))
+    return Patch(patch, job.stored.is_invalid or not state.current.open or is_significant(patch, job.stored.content))
 
 
 def worth_of(state: State, patch: Patch, action: Action) -> Worth:

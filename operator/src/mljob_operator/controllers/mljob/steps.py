@@ -326,7 +326,7 @@ def _require_stored(patch: Patch, written: Job) -> None:
     Raises:
         FieldsDropped: The API server has dropped a field, because its CRD doesn't have the field.
     """
-    dropped = [f"status.{name}" for name in _RECEIPTS if patch.content.get(name) and name not in written.stored_status]
+    dropped = [f"status.{name}" for name in _RECEIPTS if patch.content.get(name) and name not in written.stored.content]
     if dropped:
         raise FieldsDropped(
             f"the API server does not store {' and '.join(dropped)}, so the run is not submitted: "

@@ -133,7 +133,8 @@ class WorkerState:
         if self.task is None:
             self.state, self.run_tasks = None, RunTasks()
             if self.tracked is not None:
-                self.tracked.job.pack()
+                self.tracked.job.parsed.pack()
+                self.tracked.job.stored.pack()
 
     def begin(self, job: Job, transient: TransientState) -> None:
         """Start to track an MLJob, or an attempt that another process has begun.

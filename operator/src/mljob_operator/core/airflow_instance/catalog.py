@@ -223,7 +223,7 @@ def _invalid_instance(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blo
 
 def _refused(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     if catalog.undecided(airflow, dag_id):
-        return Blocker("Submitting", f"The labels of namespace {catalog.namespace.name} are not known yet.")
+        return Blocker("Submitting", f"Waiting until the labels of namespace {catalog.namespace.name} are read.")
     if catalog.rule(airflow, dag_id) is not None:
         return None
     names = _Names.of(airflow)
@@ -244,7 +244,7 @@ def _no_login(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | N
     if credentials is None:
         return None
     if (airflow, credentials) not in catalog.logins:
-        return Blocker("Submitting", f"{capitalised(credentials.source)} is being read.")
+        return Blocker("Submitting", f"Waiting until {credentials.source} is read.")
     why = catalog.logins[airflow, credentials]
     return Blocker("AirflowUnauthorized", why) if why is not None else None
 

@@ -288,9 +288,9 @@ def hold_restored(s: State) -> Action | None:
     its tasks and outputs are read from Airflow again. The status says how the MLJob ended, even if
     Airflow can't be asked.
     """
-    if not s.job.is_restored or s.job.has_finalizer or s.job.deleting:
+    if s.job.recorded is None or s.job.has_finalizer:
         return None
-    return AddFinalizer() if s.start is None and s.current.submitted and capabilities(s.job).has_chosen_id else None
+    return AddFinalizer() if s.current.submitted and capabilities(s.job).has_chosen_id else None
 
 
 def store_the_end(s: State) -> Action | None:

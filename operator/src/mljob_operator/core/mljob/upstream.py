@@ -150,7 +150,11 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
     if not names:
         return NO_DEPENDENCIES
     if unread := tuple(name for name in names if name not in upstreams):
-        return Dependencies(names, True, Blocker(WAITING, f"{_listed(unread)} must be read first."))
+        return Dependencies(
+            names,
+            True,
+            Blocker(WAITING, f"Waiting until {_listed(unread)} {'is' if len(unread) == 1 else 'are'} read."),
+        )
     search = find_cycle(job.name, names, lambda name: _waits_for(upstreams.get(name)))
     if search.members:
         return Dependencies(names, blocker=Blocker(FAILED, search.message, stalls=True))

@@ -313,14 +313,15 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
     )
 
 
-def _remedy(airflow: str) -> str:
+def how_to_accept(airflow: str) -> str:
+    """Return the command with which an administrator accepts that the runs in an Airflow are lost."""
     if airflow == SETTINGS_AIRFLOW:
-        command = "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
-    else:
-        command = (
-            f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
-        )
+        return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
+    return f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
+
+
+def _remedy(airflow: str) -> str:
     return (
         "Until the runs are found or an administrator accepts their loss, these MLJobs keep their phase, and no run is started there. If the runs come "
-        f"back, the operator continues by itself. If they are lost, {command} makes them count as deleted."
+        f"back, the operator continues by itself. If they are lost, {how_to_accept(airflow)} makes them count as deleted."
     )

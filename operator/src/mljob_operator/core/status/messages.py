@@ -22,6 +22,8 @@ from ..mljob.starting import backoff_ends_at
 from ..mljob.state import Stage
 from ..run import halt
 from ..run.run_key import SETTINGS_AIRFLOW
+from ..run.vanishing import REASON as RUNS_VANISHED
+from ..run.vanishing import how_to_accept
 from ..text.sentences import sentence
 from ..text.storable import cut
 from .context import Context
@@ -141,9 +143,9 @@ def _running(context: Context) -> StatusSummary:
     if state.presence.vanished and state.run.airflow in state.catalog.not_ready:
         return StatusSummary(
             _phase_so_far(status),
-            "RunsVanished",
+            RUNS_VANISHED,
             f"Airflow does not have the {noun}, and it does not have those of many other MLJobs either. So the {noun} does not count as deleted, and "
-            "the operator looks for it again each minute. A platform administrator can tell the operator that these runs are lost.",
+            f"the operator looks for it again each minute. If the runs are lost, a platform administrator makes them count as deleted with {how_to_accept(state.run.airflow)}.",
         )
     if (end := state.confirmation.unconfirmed_end) is not None and not observed_run.over:
         return StatusSummary(
