@@ -101,7 +101,9 @@ NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "3")
 UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), niceness=19)
 PURE = ("tests/unit/contract", "tests/unit/core")
 COVERED = Part("covered", ((*NOT_LIVE, *PURE, "--cov"),), niceness=19)
-"""The tests of code that does no I/O. The part fails if the tests leave out too much of that code."""
+"""The tests of code that does no I/O. The part fails if the tests leave out too much of that
+code.
+"""
 OTHERS = Part("unit", ((*UNIT.commands[0], *(f"--ignore={folder}" for folder in PURE)),), niceness=19)
 """The unit tests that the part covered does not run."""
 GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), niceness=19)
