@@ -182,7 +182,7 @@ def main() -> int:
     drift = False
     for page, source in PAGES.items():
         current = page.read_text()
-        text = filled(current, yaml.safe_load(source.read_text()))
+        text = filled(current, yaml.load(source.read_text(), Loader=yaml.CSafeLoader))
         if current == text:
             continue
         drift = True

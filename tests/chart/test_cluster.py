@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import libyaml
 from tests.chart.cluster import Cluster, CommandError, unique
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, CRDS, INSTANCE_CRD, MINIMAL, merged
@@ -183,7 +183,7 @@ def test_the_api_server_accepts_every_rendered_field_without_a_warning(
         release=unique("dry"),
     )
 
-    text = yaml.safe_dump_all(rendered.objects)
+    text = libyaml.dump_all(rendered.objects)
     done = cluster.run(
         cluster.kubectl_path, "create", "--dry-run=server", "--validate=strict", "--filename=-", stdin=text
     )

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART
 from tests.pages import PAGES, blocks, commands
 
-KEYS = yaml.safe_load((CHART / "values.yaml").read_text()).keys()
+KEYS = libyaml.load((CHART / "values.yaml").read_text()).keys()
 
 
 def installations() -> list[Any]:
@@ -33,7 +33,7 @@ def installations() -> list[Any]:
 
 def files_of_values() -> list[Any]:
     documents = [
-        (block.where, yaml.safe_load(block.text))
+        (block.where, libyaml.load(block.text))
         for page in PAGES
         for block in blocks(page, "yaml")
         if "\n---" not in block.text

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 import mljob_operator.controllers.airflow_instance.controller
@@ -44,6 +43,7 @@ from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
 from mljob_operator.errors import AirflowError, KafkaUnavailable, OperatorError
 from mljob_operator.settings import Settings
+from tests import libyaml
 from tests.pages import PAGES, ROOT
 
 SUMMARIES = (
@@ -128,7 +128,7 @@ def tree(error: type[OperatorError]) -> Iterator[type[OperatorError]]:
 
 @cache
 def definition(plural: str) -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "crds" / f"{plural}.mljob.dev.yaml").read_text())
+    return libyaml.load((ROOT / "crds" / f"{plural}.mljob.dev.yaml").read_text())
 
 
 def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -141,7 +141,7 @@ def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]
 
 @pytest.mark.parametrize("file", sorted((ROOT / "crds").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_field_has_a_description_for_kubectl_explain(file: Path) -> None:
-    schema = yaml.safe_load(file.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema = libyaml.load(file.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for part in ("spec", "status"):
         fields = dict(described(schema["properties"][part], part))
         assert {path: words for path, words in fields.items() if len(words) < 10} == {}
@@ -150,7 +150,7 @@ def test_every_field_has_a_description_for_kubectl_explain(file: Path) -> None:
 @pytest.mark.parametrize("page", reference.PAGES, ids=lambda page: page.stem)
 def test_the_tables_of_fields_are_up_to_date(page: Path) -> None:
     current = page.read_text()
-    assert reference.filled(current, yaml.safe_load(reference.PAGES[page].read_text())) == current
+    assert reference.filled(current, libyaml.load(reference.PAGES[page].read_text())) == current
 
 
 def schema_of(plural: str, path: str) -> dict[str, Any]:
@@ -412,7 +412,7 @@ def names(text: str) -> list[str]:
 @pages
 def test_metrics_in_backticks_exist(page: Path) -> None:
     exposed = {metric.name for registry in (Metrics().registry, ApiMetrics().registry) for metric in registry.collect()}
-    state_metrics = yaml.safe_load(
+    state_metrics = libyaml.load(
         (ROOT / "charts" / "mljob-operator" / "files" / "monitoring" / "kube-state-metrics.yaml").read_text()
     )
     for resource in state_metrics["spec"]["resources"]:

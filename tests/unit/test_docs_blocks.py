@@ -22,7 +22,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import typer
-import yaml
 from pydantic import BaseModel
 from typer.exceptions import TyperException
 from typer.main import get_command
@@ -31,13 +30,14 @@ from mljob.cli.app import application
 from mljob_contract import airflow_instance, mljob
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.api.settings import ApiSettings
+from tests import libyaml
 from tests.pages import PAGES, ROOT, Block, blocks, commands, typed
 
 CHART = ROOT / "charts" / "mljob-operator"
-VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+VALUES: dict[str, Any] = libyaml.load((CHART / "values.yaml").read_text())
 DEFINITIONS: dict[str, dict[str, Any]] = {
     definition["spec"]["names"]["kind"]: definition
-    for definition in (yaml.safe_load(file.read_text()) for file in (ROOT / "crds").glob("*.yaml"))
+    for definition in (libyaml.load(file.read_text()) for file in (ROOT / "crds").glob("*.yaml"))
 }
 MODELS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     mljob.KIND: (mljob.MLJobSpec, mljob.MLJobStatus),
@@ -113,7 +113,7 @@ def test_every_block_is_checked_or_says_why_not(page: Path) -> None:
 @pages
 def test_yaml_is_valid_for_its_kind(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        for document in yaml.safe_load_all(block.text):
+        for document in libyaml.load_all(block.text):
             checker = yaml_checker(document)
             assert checker is not None, f"{block.where}: nothing checks this; say why in a comment above it"
             checker(document, block)

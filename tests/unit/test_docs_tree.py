@@ -18,8 +18,9 @@ PACKAGES_ONLY = (OPERATOR / "core", OPERATOR / "controllers", OPERATOR / "adapte
 
 
 def named_paths(tree: str) -> Iterator[Path]:
-    """Yield the paths that a tree names. A line has one or more names, then two spaces or more, then
-    what they are. The depth of a name is its indentation; a line without a name only describes.
+    """Yield the paths that a tree names. A line has one or more names, then two spaces or more,
+    then what they are. The depth of a name is its indentation; a line without a name only
+    describes.
     """
     folders: list[Path] = []
     for line in tree.splitlines():

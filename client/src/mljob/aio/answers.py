@@ -14,8 +14,8 @@ from . import runtime
 if TYPE_CHECKING:
     import httpx2
 
-MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-"""The maximum size of an answer that is not a stream. 500 MLJobs of 128 KiB each fit, and 40
+MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+"""The maximum size of an answer that is not a stream. 500 MLJobs of 32 KiB each fit, and ten
 objects of the largest size that etcd stores by default (1.5 MiB).
 """
 MAX_ERROR_BYTES: Final = 64 * 1024

@@ -136,8 +136,8 @@ class AsyncClient:
             Invalid: A selector is not valid, or the label selector has more than 4,000 characters.
         """
         path = collection_path(None if all_namespaces else namespace or self.namespace)
-        found, _ = await list_objects(self.transport, path, _selectors(selector, field_selector))
-        return [AsyncJob(self.transport, MLJob(raw)) for raw in found]
+        found, _ = await list_objects(self.transport, path, MLJob, _selectors(selector, field_selector))
+        return [AsyncJob(self.transport, job) for job in found]
 
     def watch(
         self,

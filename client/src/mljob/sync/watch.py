@@ -39,13 +39,19 @@ _MAX_LISTS_IN_A_ROW: Final = 5
 
 
 def list_objects(
-    transport: Transport, path: str, params: Mapping[str, str] | None = None, deadline: float | None = None
-) -> tuple[list[dict[str, Any]], str]:
+    transport: Transport,
+    path: str,
+    convert: Callable[[dict[str, Any]], Item],
+    params: Mapping[str, str] | None = None,
+    deadline: float | None = None,
+) -> tuple[list[Item], str]:
     """Return all objects of a collection, and the resource version to watch from.
 
     Args:
         transport: The cluster.
         path: The path of the collection.
+        convert: Converts an object from JSON to an item of the result. Only one page of objects is
+            in memory at a time, so small items keep the list of large objects small.
         params: ``labelSelector`` and ``fieldSelector``.
         deadline: When the caller stops waiting, as ``time.monotonic()``, or None.
 
@@ -54,7 +60,7 @@ def list_objects(
     """
     for attempt in range(1, _MAX_LISTS_IN_A_ROW + 1):
         try:
-            return _all_pages(transport, path, dict(params or {}), deadline)
+            return _all_pages(transport, path, convert, dict(params or {}), deadline)
         except Expired:
             if attempt == _MAX_LISTS_IN_A_ROW:
                 raise
@@ -62,9 +68,13 @@ def list_objects(
 
 
 def _all_pages(
-    transport: Transport, path: str, params: dict[str, str], deadline: float | None
-) -> tuple[list[dict[str, Any]], str]:
-    items: list[dict[str, Any]] = []
+    transport: Transport,
+    path: str,
+    convert: Callable[[dict[str, Any]], Item],
+    params: dict[str, str],
+    deadline: float | None,
+) -> tuple[list[Item], str]:
+    items: list[Item] = []
     query, size = dict(params), PAGE_SIZE
     while True:
         try:
@@ -79,7 +89,7 @@ def _all_pages(
         found, metadata = page.get("items"), page.get("metadata")
         if not isinstance(found, list) or not isinstance(metadata, dict):
             raise BadAnswer(f"GET {path}: the answer is not a list of objects.")
-        items += [item for item in found if isinstance(item, dict)]
+        items += [convert(raw) for raw in found if isinstance(raw, dict)]
         if len(items) > MAX_ITEMS:
             raise BadAnswer(f"GET {path}: more than {MAX_ITEMS} objects. Ask for fewer, for example by a selector.")
         following = metadata.get("continue")
@@ -174,7 +184,9 @@ class _Watch(Generic[Item]):
         if self._version:
             return []
         self._begun = monotonic()
-        found, self._version = list_objects(self._transport, self._path, self._params, self._deadline)
+        found, self._version = list_objects(
+            self._transport, self._path, self._known.state, self._params, self._deadline
+        )
         self._was_synced, self._is_lost = True, False
         return [*self._known.replace(found), Change(ChangeKind.SYNCED)]
 
@@ -262,7 +274,7 @@ def _parse_event(line: bytes, path: str) -> tuple[str, dict[str, Any]]:
 
 def _apply(known: Known[Item], kind: str, raw: dict[str, Any]) -> list[Change[Item]]:
     if kind in ("ADDED", "MODIFIED"):
-        return known.put(raw)
+        return known.put(known.state(raw))
     if kind == "DELETED":
         return known.remove(raw)
     if kind == "ERROR":
