@@ -143,8 +143,8 @@ class Run:
 
 
 def main() -> int:
-    """Run the benchmarks. Return 1 after an error, which is printed, and 130 after an interrupt. The
-    results so far are shown in any case.
+    """Run the benchmarks. Return 1 after an error, which is printed, and 130 after an interrupt.
+    The results so far are shown in any case.
     """
     arguments = _parser().parse_args()
     whole, quick = not arguments.quick and set(arguments.only) == set(PARTS), arguments.quick

@@ -1,4 +1,6 @@
-"""The stack of the benchmarks: a development stack of its own, with a simulated or a real Airflow."""
+"""The stack of the benchmarks: a development stack of its own, with a simulated or a
+real Airflow.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,9 @@ from typing import Any
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """Return the percentile of the samples, by linear interpolation. `share` is 0.5 for the median."""
+    """Return the percentile of the samples, by linear interpolation. `share` is 0.5
+    for the median.
+    """
     ordered = sorted(samples)
     position = share * (len(ordered) - 1)
     low = int(position)

@@ -1,5 +1,5 @@
-"""Writes the commands in ``docs/kubectl-mljob.md`` from the command line itself (``make generate``).
-With ``--check`` (``make verify``) it fails if the page differs.
+"""Writes the commands in ``docs/kubectl-mljob.md`` from the command line itself
+(``make generate``). With ``--check`` (``make verify``) it fails if the page differs.
 
 People write the text outside of the two comments, and the docstrings and the help of the commands
 are the text between them.

@@ -1,4 +1,5 @@
-"""Airflow 3 for the stack: four processes with LocalExecutor and PostgreSQL, in a Python environment of their own.
+"""Airflow 3 for the stack: four processes with LocalExecutor and PostgreSQL, in a Python
+environment of their own.
 
 Airflow is configured by environment variables. A variable that the caller sets overrides the
 stack's variable.

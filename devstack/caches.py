@@ -96,7 +96,9 @@ def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a directory with its content, including folders without write permission, which Go makes."""
+    """Delete a directory with its content, including folders without write permission, which Go
+    makes.
+    """
     for folder, _, _ in os.walk(path):
         Path(folder).chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""A Kubernetes API for the stack: etcd, kube-apiserver and kube-controller-manager, as processes on loopback.
+"""A Kubernetes API for the stack: etcd, kube-apiserver and kube-controller-manager, as processes on
+loopback.
 
 There is no kubelet and no scheduler, so pods stay Pending, and the operator runs as a process.
 Admission, RBAC, garbage collection and ServiceAccount tokens are real.

@@ -1,5 +1,5 @@
-"""Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform and promcheck from locked Go modules, with the
-machine's Go or with Go from a wheel.
+"""Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform and promcheck from locked Go
+modules, with the machine's Go or with Go from a wheel.
 
 `go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
 downloads the sources through the module proxy that the machine is configured for. The sources and

@@ -1,8 +1,8 @@
-"""Checks manifests with kubeconform against the schemas of several versions of Kubernetes, without a
-cluster and without a network.
+"""Checks manifests with kubeconform against the schemas of several versions of Kubernetes, without
+a cluster and without a network.
 
-kubeconform is built from locked Go modules. Its own schemas come from a server that a machine behind a
-package mirror may not reach, so the schemas come from the wheel ``kubernetes-validate``.
+kubeconform is built from locked Go modules. Its own schemas come from a server that a machine
+behind a package mirror may not reach, so the schemas come from the wheel ``kubernetes-validate``.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...
         skip: Kinds that Kubernetes itself does not have.
 
     Returns:
-        kubeconform's messages about the objects with a problem, or an empty text. Each message begins
-        with the path of a file that has the name of the manifest.
+        kubeconform's messages about the objects with a problem, or an empty text. Each message
+        begins with the path of a file that has the name of the manifest.
 
     Raises:
         MissingToolError: kubeconform or the schemas can't be made.
@@ -75,8 +75,8 @@ def _schemas() -> Path:
                 folder = target / f"v{version}"
                 folder.mkdir(parents=True)
                 for file in (source / f"v{version}-local-strict").glob("*.json"):
-                    # $id and the references are addresses on a server. Without $id, a reference is the
-                    # name of a file beside this one.
+                    # $id and the references are addresses on a server. Without $id, a reference is
+                    # the name of a file beside this one.
                     text = file.read_text(encoding="utf-8").replace('"/api/_definitions.json#', '"_definitions.json#')
                     schema = json.loads(text)
                     schema.pop("$id", None)

@@ -111,7 +111,9 @@ processor for its imports and its collection.
 """
 PURE = ("tests/unit/contract", "tests/unit/core")
 COVERED = Part("covered", ((*BESIDE_LIVE, *PURE, "--cov"),), niceness=19)
-"""The tests of code that does no I/O. The part fails if the tests leave out too much of that code."""
+"""The tests of code that does no I/O. The part fails if the tests leave out too much of that
+code.
+"""
 OTHERS = Part("unit", ((*BESIDE_LIVE, *UNIT_TESTS, *(f"--ignore={folder}" for folder in PURE)),), niceness=19)
 """The unit tests that the part covered does not run."""
 GITOPS = Part("gitops", ((*BESIDE_LIVE, "tests/integration"),), niceness=19)

@@ -101,7 +101,9 @@ class Events:
         return [self._ours(task, "task_instance.progress", more)]
 
     def of_cancellation(self, target: Run, canceller: Run, ended: int) -> list[Message]:
-        """Return the messages when the cancellation DAG has ended a run and ``ended`` of its tasks."""
+        """Return the messages when the cancellation DAG has ended a run and ``ended``
+        of its tasks.
+        """
         if not self._provider:
             return []
         body = self._envelope("dag_run.cancellation", target, now()) | {

@@ -101,7 +101,9 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """Return the runs that take a step later, with the monotonic time of the step in seconds."""
+        """Return the runs that take a step later, with the monotonic time of the
+        step in seconds.
+        """
         return [(at, run) for at, _, run, _, _ in self._due]
 
     def end(self, run: Run, state: RunState) -> int:

@@ -17,7 +17,8 @@ OTHERS = ("ServiceMonitor", "PrometheusRule", "Certificate")
 
 MONITORED = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}
 
-# The first test builds kubeconform, in half a minute. The timeout applies only to the tests themselves.
+# The first test builds kubeconform, in half a minute. The timeout applies only to the tests
+# themselves.
 pytestmark = pytest.mark.timeout(60, func_only=True)
 
 

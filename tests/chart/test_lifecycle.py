@@ -34,7 +34,9 @@ RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody who types the commands of a page, with a release, a namespace and CRDs of their own."""
+    """Somebody who types the commands of a page, with a release, a namespace and CRDs
+    of their own.
+    """
 
     cluster: Cluster
     copy: ChartCopy

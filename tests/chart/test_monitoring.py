@@ -237,7 +237,7 @@ def test_dashboard_is_a_config_map_for_grafanas_sidecar(render: Render) -> None:
     assert json.loads(rendered["data"]["mljob-operator.json"]) == DASHBOARD
 
 
-# -- kube-state-metrics ------------------------------------------------------------------------------------------------
+# -- kube-state-metrics ----------------------------------------------------------------------------
 
 STATE_METRICS = libyaml.load((FILES / "kube-state-metrics.yaml").read_text())["spec"]["resources"]
 SCHEMAS = {
@@ -249,7 +249,9 @@ TYPES = {"Gauge": "gauge", "StateSet": "stateSet", "Info": "info"}
 
 
 def field(schema: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """Return the schema of a field. Every object has ``metadata``, which a CRD does not describe."""
+    """Return the schema of a field. Every object has ``metadata``, which a CRD does
+    not describe.
+    """
     for name in path:
         schema = schema.get("items", schema)["properties"][name]
     return schema

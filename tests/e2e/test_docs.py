@@ -60,7 +60,9 @@ def outputs(run: Run) -> list[str]:
 
 
 def commands_of(page: Path) -> list[str]:
-    """Return the kubectl commands of a page, without watch commands, which don't end by themselves."""
+    """Return the kubectl commands of a page, without watch commands, which don't end
+    by themselves.
+    """
     lines = [line for block in blocks(page, "console") for line in typed(block)]
     return [line for line in lines if line.startswith("kubectl ") and not {"-w", "--watch"} & set(line.split())]
 

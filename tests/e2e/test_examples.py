@@ -157,7 +157,9 @@ def card_of(data: Path, kind: str, name: str, version: str) -> Object:
 
 
 def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
-    """Return the path of an artifact, followed by the paths of the artifacts that it was made from."""
+    """Return the path of an artifact, followed by the paths of the artifacts that it
+    was made from.
+    """
     steps = [f"{kind}/{name}/{version}"]
     for parent in card_of(data, kind, name, version)["parents"]:
         steps += lineage(data, parent["kind"], parent["name"], parent["version"])

@@ -39,8 +39,8 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def get(self, name: str, earlier: Instance | None = None) -> Instance:
-        """Return the latest version of an AirflowInstance, which is ``earlier`` if that has the same
-        resource version.
+        """Return the latest version of an AirflowInstance, which is ``earlier`` if that has the
+        same resource version.
         """
         if earlier is not None:
             metadata = self.objects[name]["metadata"]

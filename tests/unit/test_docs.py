@@ -60,7 +60,16 @@ RESOURCES: dict[str, tuple[str, str, type[BaseModel], type[BaseModel]]] = {
 """By kind: the page, the plural, and the models of spec and status."""
 OPERATIONS = ROOT / "docs" / "operations"
 
-pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+GITHUB = tuple(sorted(path for suffix in ("md", "yml") for path in (ROOT / ".github").rglob(f"*.{suffix}")))
+"""The texts that GitHub shows or runs: forms of issues and pull requests, and workflows."""
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
+pages_and_github = pytest.mark.parametrize("page", [*PAGES, *GITHUB], ids=name_of)
 
 
 def section(text: str, title: str) -> str:
@@ -293,7 +302,7 @@ def test_each_metric_of_mljob_api_is_explained_with_its_type() -> None:
     assert rows == exposed
 
 
-@pages
+@pages_and_github
 def test_targets_of_links_exist(page: Path) -> None:
     broken = []
     for target in re.findall(r"\]\((?!https?://)([^)]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text())):
@@ -318,19 +327,43 @@ def test_names_beside_links_to_modules_exist() -> None:
         assert re.search(rf"\b(def|class) {name}\b", (ROOT / "docs" / module).read_text()), (module, name)
 
 
-@pages
+@pages_and_github
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", page.read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^\$ |\brun: )make ([a-z-]+)", page.read_text(), re.MULTILINE))
     assert named <= targets
 
 
-@pages
+@pytest.mark.parametrize("text", GITHUB, ids=name_of)
+def test_files_that_github_texts_name_exist(text: Path) -> None:
+    folders = r"\.ci|\.github|charts|contract|crds|devstack|docs|requirements|tests"
+    # The workflow of releases also has a folder release/ for files that one job hands to another.
+    paths = rf"[A-Z]+\.md|release/\w+\.py|(?:{folders})/[\w./*-]*"
+    named = re.findall(rf"(?<![\w$-])(?:\./)?({paths})", text.read_text())
+    assert [path for path in named if not any(ROOT.glob(path.rstrip("./")))] == []
+
+
+def test_headings_that_github_texts_name_exist() -> None:
+    """A form says: "Heading" in page."""
+    named = [pair for text in GITHUB for pair in re.findall(r'"([^"\n]+)" in ([\w./-]+\.md)', text.read_text())]
+    assert ("Troubleshooting", "docs/operations/troubleshooting.md") in named
+    for heading, page in named:
+        assert section((ROOT / page).read_text(), heading)
+
+
+@pages_and_github
 def test_folders_in_backticks_exist(page: Path) -> None:
     named = re.findall(
         r"`((?:operator|contract|charts|crds|devstack|examples|docs|tests|requirements)/[\w./-]*)`", page.read_text()
     )
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_contributing_names_the_bounds_of_the_linter() -> None:
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    complexity, arguments = lint["mccabe"]["max-complexity"], lint["pylint"]["max-args"]
+    told = " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+    assert f"complexity above {complexity} or with more than {arguments} arguments" in told
 
 
 def test_the_site_has_every_page_in_its_navigation() -> None:

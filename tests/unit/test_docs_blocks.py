@@ -107,7 +107,7 @@ def test_every_block_is_checked_or_says_why_not(page: Path) -> None:
     assert {where: word for where, word in unknown.items() if word not in CHECKED | WITHOUT_MEANING} == {}
 
 
-# -- YAML --------------------------------------------------------------------------------------------------------------
+# -- YAML ------------------------------------------------------------------------------------------
 
 
 @pages
@@ -179,7 +179,7 @@ def has_value(path: str) -> bool:
     return True
 
 
-# -- Other languages ---------------------------------------------------------------------------------------------------
+# -- Other languages -------------------------------------------------------------------------------
 
 
 @pages
@@ -212,7 +212,7 @@ def test_a_shell_can_parse_the_commands(page: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-# -- Commands ----------------------------------------------------------------------------------------------------------
+# -- Commands --------------------------------------------------------------------------------------
 
 
 @pages
@@ -405,7 +405,7 @@ def of_python(arguments: Sequence[str]) -> Iterator[str]:
         yield from (f"there is no {path}" for path in paths if not (ROOT / path).exists())
 
 
-# -- Words in the text -------------------------------------------------------------------------------------------------
+# -- Words in the text -----------------------------------------------------------------------------
 
 
 @pages

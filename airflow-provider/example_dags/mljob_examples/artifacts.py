@@ -33,7 +33,9 @@ Kind = Literal["datasets", "models", "predictions"]
 NAME = "^[a-z0-9][a-z0-9-]{0,62}$"
 """Pattern of an artifact's name."""
 ENRICHED = "-enriched"
-"""Suffix of the name of an enriched dataset, after the name of the dataset that it was made from."""
+"""Suffix of the name of an enriched dataset, after the name of the dataset that it was made
+from.
+"""
 LATEST = "latest"
 VERSION = "^(latest|[0-9a-f]{12})$"
 """Pattern of a version: the version's name, or ``latest`` for the version that was published

@@ -57,7 +57,9 @@ class NotFound(ApiError):
 
 
 class KindNotServed(NotFound):
-    """404: the API server does not serve the kind, for example because the CRDs are not installed."""
+    """404: the API server does not serve the kind, for example because the CRDs are
+    not installed.
+    """
 
 
 class RunApiMissing(NotFound):

@@ -96,7 +96,8 @@ def _plugin(path: Path, given: Any) -> ExecPlugin | None:
     command = text_of(given, "command")
     if not command:
         raise ConfigError(f"{path}: users: exec: command is missing.")
-    # As in kubectl, a command with a slash is relative to the kubeconfig, and any other is looked up on PATH.
+    # As in kubectl, a command with a slash is relative to the kubeconfig, and any other is looked
+    # up on PATH.
     if "/" in command:
         command = str(path.parent / command)
     args, env = _listed(given.get("args")), _listed(given.get("env"))

@@ -16,7 +16,9 @@ from .text import values_text
 SWEEP_LABEL: Final = "mljob.dev/sweep"
 """The label that the MLJobs of a sweep share. Its value is the sweep's name."""
 POINT: Final = "mljob.dev/sweep-point"
-"""The annotation that says which values an MLJob of a sweep has, for people: ``epochs=5 lr=0.1``."""
+"""The annotation that says which values an MLJob of a sweep has, for people:
+``epochs=5 lr=0.1``.
+"""
 MAX_POINT_TEXT: Final = 1_000
 """The maximum number of characters of the annotation :data:`POINT`."""
 MAX_POINTS: Final = 500

@@ -24,7 +24,8 @@ def tls_context(config: ClusterConfig, credential: Credential) -> ssl.SSLContext
         raise ConfigError(
             f"{config.server}: certificate-authority-data is no certificate in PEM: {error.reason}."
         ) from None
-    # Python 3.13 demands extensions that the certificate authorities of many clusters lack. kubectl does not.
+    # Python 3.13 demands extensions that the certificate authorities of many clusters lack. kubectl
+    # does not.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not config.verify:
         context.check_hostname = False

@@ -82,7 +82,9 @@ class Finding(Message):
     kind: FindingKind
     """The kind of problem."""
     subject: str
-    """The object that has the problem: the id of a DAG, a task as ``dag.task``, a file or a pool."""
+    """The object that has the problem: the id of a DAG, a task as ``dag.task``, a file or a
+    pool.
+    """
     variant: str | None = None
     """The fingerprint of an error. The fingerprint distinguishes several findings of one kind about
     one subject. None for other findings.

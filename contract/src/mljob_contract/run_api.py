@@ -21,7 +21,9 @@ RUN_API_VERSION: Final = f"{RUN_GROUP}/{RUN_VERSION}"
 
 
 class RunSubresource(StrEnum):
-    """A subresource of an MLJob in the group. The verb is ``get``, and for events also ``watch``."""
+    """A subresource of an MLJob in the group. The verb is ``get``, and for events
+    also ``watch``.
+    """
 
     LOG = "log"
     """The log of a task, as plain text. Parameters: ``task``, ``mapIndex``, ``try``, ``attempt``,

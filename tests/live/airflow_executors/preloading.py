@@ -58,7 +58,9 @@ MODULES = (
 task. Those of sklearn and pandas take more than a second.
 """
 OF_NEWER_AIRFLOWS = ("airflow.providers.git.bundles.git", "airflow.providers.standard.operators.hitl")
-"""Modules that the oldest Airflow does not have. Each task imports the classes of all DAG bundles."""
+"""Modules that the oldest Airflow does not have. Each task imports the classes of all DAG
+bundles.
+"""
 
 
 class PreloadingExecutor(LocalExecutor):

@@ -39,9 +39,9 @@ reached."""
 
 DEFAULTS: dict[str, str | int | bool] = {
     "acks": "all",
-    # An idempotent producer first waits half a second for its id, in each process of a task. Without
-    # the id, a retry may store an event twice or behind a later one. The operator's fold has the same
-    # result for any order and any number of copies.
+    # An idempotent producer first waits half a second for its id, in each process of a task.
+    # Without the id, a retry may store an event twice or behind a later one. The operator's fold
+    # has the same result for any order and any number of copies.
     "enable.idempotence": False,
     # Five milliseconds are long enough to send a task's last report and its end in one request, and
     # too short to be noticed.

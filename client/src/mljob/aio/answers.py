@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
-"""The maximum size of an answer that is not a stream. 500 MLJobs of 32 KiB each fit, and ten objects of
-the largest size that etcd stores by default (1.5 MiB).
+"""The maximum size of an answer that is not a stream. 500 MLJobs of 32 KiB each fit, and ten
+objects of the largest size that etcd stores by default (1.5 MiB).
 """
 MAX_ERROR_BYTES: Final = 64 * 1024
 """How much of the body of an error response is read, in bytes."""

@@ -49,8 +49,8 @@ async def list_objects(
     Args:
         transport: The cluster.
         path: The path of the collection.
-        convert: Converts an object from JSON to an item of the result. Only one page of objects is in
-            memory at a time, so small items keep the list of large objects small.
+        convert: Converts an object from JSON to an item of the result. Only one page of objects is
+            in memory at a time, so small items keep the list of large objects small.
         params: ``labelSelector`` and ``fieldSelector``.
         deadline: When the caller stops waiting, as ``time.monotonic()``, or None.
 

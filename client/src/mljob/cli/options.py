@@ -1,4 +1,6 @@
-"""The options that commands share, named as kubectl names them, and the arguments that name MLJobs."""
+"""The options that commands share, named as kubectl names them, and the arguments
+that name MLJobs.
+"""
 
 from __future__ import annotations
 

@@ -219,7 +219,9 @@ class Transport:
 
 
 def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
-    """Return headers as bytes: the name of an impersonated user may have letters outside of ASCII."""
+    """Return headers as bytes: the name of an impersonated user may have letters
+    outside of ASCII.
+    """
     return [(name.encode(), value.encode()) for name, value in credential.headers]
 
 

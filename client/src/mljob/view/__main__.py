@@ -1,5 +1,5 @@
-"""The view in a cluster, behind an OIDC proxy: ``python -m mljob.view``. ``kubectl mljob ui`` starts
-the view on a person's own machine.
+"""The view in a cluster, behind an OIDC proxy: ``python -m mljob.view``. ``kubectl mljob ui``
+starts the view on a person's own machine.
 """
 
 from __future__ import annotations

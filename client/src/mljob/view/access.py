@@ -94,7 +94,8 @@ class LocalAccess:
         self.token = secrets.token_urlsafe(32)
         self.allowed_hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         self._config = config
-        # Browsers send a cookie to all ports of a host, and a person may have a view for each cluster.
+        # Browsers send a cookie to all ports of a host, and a person may have a view for each
+        # cluster.
         self._cookie = f"mljob-session-{port}"
         self._session = secrets.token_urlsafe(32)
         self._was_visited = False
@@ -167,7 +168,9 @@ class ProxyAccess:
         return None
 
     async def end_idle(self) -> None:
-        """End the feeds that no page has used for some time, and forget the persons without feeds."""
+        """End the feeds that no page has used for some time, and forget the persons
+        without feeds.
+        """
         for key, person in list(self._persons.items()):
             await person.feeds.end_idle()
             if person.feeds.is_empty and not person.is_in_use:

@@ -33,7 +33,9 @@ MAX_FEEDS: Final = 64
 longest ends.
 """
 MAX_LISTS: Final = 2
-"""How many first lists run at the same time, in the whole process. A list needs memory for a moment."""
+"""How many first lists run at the same time, in the whole process. A list needs memory for a
+moment.
+"""
 
 logger = logging.getLogger(__name__)
 

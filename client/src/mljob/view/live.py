@@ -23,7 +23,9 @@ from .feeds import Outage, Source
 BEAT_SECONDS: Final = 15.0
 """How long a stream is silent at most, so that proxies don't cut it, in seconds."""
 PAUSE_SECONDS: Final = 0.1
-"""The minimum time between two events of a page, in seconds. Changes in between are sent together."""
+"""The minimum time between two events of a page, in seconds. Changes in between are sent
+together.
+"""
 
 
 @dataclass(frozen=True, eq=False)

@@ -180,7 +180,9 @@ class Person:
 
     @property
     def form_token(self) -> str:
-        """A value that only pages of this person's session know, for forms that change something."""
+        """A value that only pages of this person's session know, for forms that
+        change something.
+        """
         return hmac.new(self._secret, b"form", hashlib.sha256).hexdigest()
 
     def is_form_token(self, token: str) -> bool:

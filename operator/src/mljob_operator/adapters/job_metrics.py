@@ -114,7 +114,9 @@ class JobMetrics(Collector):
         return self._gauges()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the numbers of unfinished MLJobs, which :meth:`follow` and :meth:`forget` count."""
+        """Return the numbers of unfinished MLJobs, which :meth:`follow` and
+        :meth:`forget` count.
+        """
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():
             shown[self._values(labels)] += number

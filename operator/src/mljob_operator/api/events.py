@@ -111,7 +111,8 @@ class EventsWriter:
 
         Args:
             history: Reads the messages of the run.
-            is_origin: Returns whether a message with this source may be from the Airflow of the run.
+            is_origin: Returns whether a message with this source may be from the Airflow of the
+                run.
 
         Raises:
             OperatorError: Kafka or Airflow fails.

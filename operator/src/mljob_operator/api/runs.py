@@ -187,7 +187,9 @@ def no_run(run: ShownRun) -> Refusal:
 
 
 def _times(status: MLJobStatus, run_id: str) -> Iterator[datetime | None]:
-    """Yield the known times of a run in the status. A run that was cleared has several such times."""
+    """Yield the known times of a run in the status. A run that was cleared has
+    several such times.
+    """
     if status.dag_run_id == run_id:
         yield from (status.submit_time, status.start_time)
     for entry in status.history or ():

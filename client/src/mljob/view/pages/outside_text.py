@@ -36,7 +36,9 @@ def clean(value: str) -> str:
 
 
 def cut(value: str, limit: int = MAX_TEXT) -> str:
-    """Return at most ``limit`` characters of the text. A text that was cut ends with an ellipsis."""
+    """Return at most ``limit`` characters of the text. A text that was cut ends
+    with an ellipsis.
+    """
     return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
 
 
@@ -83,5 +85,7 @@ def items_of(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def is_web_link(url: str) -> bool:
-    """Return whether the text is a link that a browser may follow: http or https, without spaces."""
+    """Return whether the text is a link that a browser may follow: http or https,
+    without spaces.
+    """
     return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None

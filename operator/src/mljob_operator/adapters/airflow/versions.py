@@ -28,8 +28,9 @@ the runs of one backfill."""
 
 LOGS_GO_ON: Version = (3, 2)
 """The version since which a log that is requested with a token goes on after the position of the
-token. Earlier versions begin the log again, without its header. Source: ``FileTaskHandler._read`` in
-``airflow/utils/log/file_task_handler.py``."""
+token. Earlier versions begin the log again, without its header. Source: ``FileTaskHandler._read``
+in ``airflow/utils/log/file_task_handler.py``.
+"""
 
 _TESTED = f"This operator works with {SUPPORTED}"
 

@@ -64,7 +64,9 @@ class ActionContext:
 
     @property
     def transient(self) -> TransientState:
-        """The transient state: the facts about what this process has tried for the MLJob's attempt."""
+        """The transient state: the facts about what this process has tried for the
+        MLJob's attempt.
+        """
         return self._tracked.transient
 
     @property

@@ -132,7 +132,8 @@ class Confs:
             if reference.outputs_ref is None:
                 source = await self._jobs.source(s.job.namespace, reference)
             else:
-                # A run is submitted only if nothing blocks it, so the outputs are known and checked.
+                # A run is submitted only if nothing blocks it, so the outputs are known and
+                # checked.
                 upstream = s.inputs.upstreams[reference.outputs_ref.name]
                 source = outputs_of(reference.outputs_ref, upstream) if upstream is not None else None
             if source is not None:

@@ -308,7 +308,9 @@ class MLJobController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events at the moment."""
+        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events
+        at the moment.
+        """
         return [*self.workers.tasks, *self._writer.tasks]
 
     async def close(self) -> None:

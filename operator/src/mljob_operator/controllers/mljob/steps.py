@@ -214,8 +214,8 @@ class Steps:
             if stores and not changed:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
             # The stored status may have started a deadline, the time to live, or the backoff of a
-            # requested retry. In this case the loop goes on, so that the next decision takes the new
-            # time into account.
+            # requested retry. In this case the loop goes on, so that the next decision takes the
+            # new time into account.
             if not stores and not (changed and _start_times(before.job) != _start_times(worker.tracked.job)):
                 return _with_stored_job(state, worker.tracked), action
 

@@ -82,7 +82,9 @@ class WriteQueue:
         return len(self._waiting[worth])
 
     def numbers(self) -> dict[str, int]:
-        """Return how many writes of each priority wait, by the name of the priority in lower case."""
+        """Return how many writes of each priority wait, by the name of the priority
+        in lower case.
+        """
         return {worth.name.lower(): len(waiting) for worth, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, worth: Worth, wake: Callable[[], None]) -> bool:

@@ -70,7 +70,9 @@ def matches(globs: Iterable[str], dag_id: str) -> bool:
 
 
 def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> int | None:
-    """Return the index of the first rule that lets a namespace run a DAG, or None if no rule does."""
+    """Return the index of the first rule that lets a namespace run a DAG, or None if
+    no rule does.
+    """
     for index, rule in enumerate(rules):
         if selects(rule.namespace_selector, namespace) and matches(rule.dags, dag_id):
             return index

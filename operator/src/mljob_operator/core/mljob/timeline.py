@@ -24,8 +24,8 @@ _ends_of_stages = attrgetter(
 class Interval:
     """The begin and the end of a stage that is over.
 
-    The times may come from different clocks: Kubernetes', the operator's and Airflow's. Most of them
-    have whole seconds.
+    The times may come from different clocks: Kubernetes', the operator's and Airflow's. Most of
+    them have whole seconds.
     """
 
     begins_at: datetime

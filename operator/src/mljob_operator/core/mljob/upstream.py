@@ -39,8 +39,9 @@ FAILED = "DependencyFailed"
 MAX_QUOTED = 400
 """The maximum length of the text that is quoted from an upstream MLJob, in characters."""
 READ_AGAIN_AFTER = timedelta(minutes=5)
-"""The time after which an upstream MLJob is read again while another MLJob waits for it. Usually the
-watch reports a change at once. After an interruption of the watch, a deletion may be unknown.
+"""The time after which an upstream MLJob is read again while another MLJob waits for it. Usually
+the watch reports a change at once. After an interruption of the watch, a deletion may be
+unknown.
 """
 CONTINUES = " The run starts if that MLJob succeeds after all."
 """The end of the message of an MLJob whose upstream MLJob has failed."""

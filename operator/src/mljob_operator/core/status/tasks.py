@@ -61,7 +61,8 @@ class TaskSummary:
             of all task instances, such as ``3/5``. None if no task is known.
         percent: How much of the run has succeeded, from 0 to 100 (see :func:`_percent`). A running
             task counts with the progress that it reports. None if no task is known.
-        current_task: The current task (see :attr:`.RunTask.activity`), or None if no task is active.
+        current_task: The current task (see :attr:`.RunTask.activity`), or None if no task is
+            active.
         entries: One entry for each task id, without a limit.
     """
 
