@@ -49,7 +49,7 @@ characters the id may have.
 Source = Annotated[str, Field(max_length=253)]
 """The name of the Airflow that sent an event, from Airflow's configuration."""
 Whole = Annotated[int, Field(strict=True, ge=0, le=MAX_INT)]
-"""An integer of at least 0. The values true and 1.0 are refused."""
+"""An integer from 0 to ``MAX_INT``. The values true and 1.0 are refused."""
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A number that JSON can represent: no NaN and no infinity."""
 MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_LENGTH)]
