@@ -235,7 +235,7 @@ class _PriorityQueue:
 
     def first(self, has_capacity: Callable[[Rule], bool]) -> tuple[QueueKey, Rule] | None:
         """Return the next MLJob to admit and its access rule. MLJobs whose access rule has reached
-        its limit are skipped. Return None if no other MLJob waits.
+        its limit are skipped. Return None if no MLJob is left.
         """
         first_of_rules = [(queue.head, rule) for rule, queue in self._queues.items() if queue and has_capacity(rule)]
         if not first_of_rules:

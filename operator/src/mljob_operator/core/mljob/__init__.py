@@ -22,7 +22,7 @@
 
 In each round of the reconciler, :func:`.state.classify` builds one :class:`.state.State` from
 :class:`.inputs.Inputs`. Decisions and the status read this state. Each part of a state has its own
-module. A module depends only on modules before it in this list:
+module. Of the modules in this list, a module depends only on those before it:
 
 - :mod:`.inputs`: the MLJob, its run, what was tried, the Airflows, and the time.
 - :mod:`.current`: the newest attempt, and how far it has come.

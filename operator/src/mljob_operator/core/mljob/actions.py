@@ -101,8 +101,8 @@ class CheckCancellation:
 
 @frozen
 class CancelDirectly:
-    """Cancel the run through Airflow's REST API: set its unfinished task instances failed, and then
-    set the run failed.
+    """Cancel the run through Airflow's REST API: set its unfinished task instances to failed, and
+    then set the run to failed.
     """
 
 

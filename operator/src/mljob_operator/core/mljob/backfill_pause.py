@@ -31,7 +31,8 @@ class BackfillPause:
 
     @classmethod
     def of(cls, inputs: Inputs, cancellation: Cancellation) -> BackfillPause | None:
-        """Return the pause or resumption to make, or None if there is nothing to pause or resume.
+        """Return the pause or resumption that ``spec.suspend`` asks for, also if Airflow has
+        accepted it already. Return None if ``spec.suspend`` asks for neither.
 
         If a person paused the backfill in Airflow, the backfill stays paused until the MLJob is
         suspended and resumed.

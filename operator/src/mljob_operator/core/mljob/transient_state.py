@@ -79,8 +79,8 @@ class TransientState:
         left_until: The time until which this process leaves the attempt to the process that
             announced the attempt, which may still be running. None if this process need not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
-        conf_lost: Whether Airflow does not have the earlier backfill any more whose conf a retry
-            uses again, so that the retry needs the outputs of other MLJobs again.
+        conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
+            The retry then needs the outputs of other MLJobs again.
         cancel_requests: What this process has asked Airflow to do to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.

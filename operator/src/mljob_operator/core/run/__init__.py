@@ -14,6 +14,6 @@
 - :mod:`.log_lines`: the entries of a task's log as lines of text.
 - :mod:`.halt`: a DAG that schedules no tasks.
 - :mod:`.children`: runs that the tasks of a run have started.
-- :mod:`.task_order`: the order in which a cancellation sets tasks failed.
+- :mod:`.task_order`: the order in which a cancellation sets tasks to failed.
 - :mod:`.vanishing`: many runs that are missing in Airflow at once.
 """

@@ -189,7 +189,7 @@ def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool
 @frozen
 class Report:
     """The progress (0 to 1) or the metrics that a task reports while the task runs. Within one try,
-    the latest report counts.
+    the latest report replaces the earlier reports.
     """
 
     try_number: int
@@ -300,8 +300,9 @@ class TaskFact:
 
     @property
     def order(self) -> tuple[int, int, bool, datetime, str]:
-        """The sort key of events of a task instance. The event with the greatest key counts. The
-        order is total, so that the result does not depend on the sequence of the events.
+        """The sort key of events of a task instance. The operator believes the event with the
+        greatest key. The order is total, so that the result does not depend on the sequence of the
+        events.
         """
         return self.try_number, self.rank, self.certain, self.occurred_at, self.state
 

@@ -85,7 +85,7 @@ class ObservedRun:
         denied: The events that the REST API has contradicted. Contradicted events of a backfill's
             runs are kept with these runs.
         since: The time before which facts are about an earlier attempt, whose run was cleared. None
-            if all facts count.
+            if all facts are about the newest attempt.
         observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` then
             stands for the whole backfill.
     """
@@ -315,7 +315,8 @@ def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Questio
 
 def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
     """Remove the placeholders of expanded mapped tasks, and return the tasks. A placeholder is the
-    one row with map index -1 that Airflow has for a mapped task before the task is expanded.
+    one task instance with map index -1 that Airflow has for a mapped task before the task is
+    expanded.
     """
     for task_id in {task_id for task_id, index in tasks if index >= 0}:
         tasks.pop((task_id, -1), None)

@@ -1,5 +1,5 @@
-"""Decides which changes of a status are written at once. Each patch costs the API server, etcd and
-every watcher some work, so a patch should tell readers something.
+"""Decides which changes of a status are written at once. Each patch costs the Kubernetes API
+server, etcd and every watcher some work, so a patch should show readers something new.
 
 The MLJob provider and Airflow's own ``kafka_event_producer`` can both send events. Then two Kafka
 messages report each state of a task, some milliseconds apart. The second message only makes the
