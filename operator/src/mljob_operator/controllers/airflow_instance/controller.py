@@ -157,7 +157,8 @@ class AirflowInstanceController:
             self._missing_runs.assume_vanished(instance.name)
 
     def _accept(self, registered: RegisteredInstance, answer: Instance) -> None:
-        """Keep the version of an AirflowInstance that the API server has sent in an answer.
+        """Keep the version of an AirflowInstance that the Kubernetes API server has sent in an
+        answer.
 
         The answer is dropped if the watch has delivered a later version or another object.
         """

@@ -14,9 +14,9 @@ The input of an MLJob goes this way:
 - :mod:`.actions` has the protocol of the actions that differ between a single run and a backfill.
   :mod:`.run_actions` and :mod:`.backfill_actions` implement the protocol. :mod:`.shared_actions`
   and :mod:`.cancellation_actions` have the other actions.
-- :mod:`.write_queue` lets writes wait while the API server can't keep up. :mod:`.write_pace`
-  decides how many writes are sent at once, and :mod:`.queued_jobs` sends all writes through the
-  queue.
+- :mod:`.write_queue` lets writes wait while the Kubernetes API server can't keep up.
+  :mod:`.write_pace` decides how many writes are sent at once, and :mod:`.queued_jobs` sends all
+  writes through the queue.
 - :mod:`.status_writer` stores statuses and records Kubernetes Events. :mod:`.status_redaction`
   redacts their texts.
 

@@ -45,8 +45,8 @@ LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
 same.
 """
 MAX_WAITING_EVENTS = 5000
-"""The maximum number of Events that wait for the API server. Further Events are left out, except
-warnings.
+"""The maximum number of Events that wait for the Kubernetes API server. Further Events are left
+out, except warnings.
 """
 
 
@@ -125,8 +125,8 @@ class StatusWriter:
         return written, sent_at
 
     def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
-        """Count a status that the API server refused as invalid, and report the first of several
-        refusals in a row.
+        """Count a status that the Kubernetes API server refused as invalid, and report the first of
+        several refusals in a row.
 
         The caller drops the observed run, because the same facts would give an invalid status
         again.

@@ -112,8 +112,9 @@ class Steps:
     async def _read_again(self, key: Key, worker: WorkerState, refused: Conflict) -> float | None:
         """Read the MLJob's latest version after a Conflict.
 
-        A Conflict says that the API server has a later version than the worker. If the answer to
-        the read has no later version, the answer is stale, and the step is repeated after a delay.
+        A Conflict says that the Kubernetes API server has a later version than the worker. If the
+        answer to the read has no later version, the answer is stale, and the step is repeated after
+        a delay.
 
         Returns:
             The seconds until the next step. None if the next step follows at once.
@@ -320,8 +321,8 @@ def _needs_no_step(worker: WorkerState, state: State) -> bool:
 
 
 def _require_stored(patch: Patch, written: Job) -> None:
-    """Check that the API server has stored those fields of ``_RECEIPTS`` that the patch has.
-    Without these fields, one request may begin several attempts.
+    """Check that the Kubernetes API server has stored those fields of ``_RECEIPTS`` that the patch
+    has. Without these fields, one request may begin several attempts.
 
     Raises:
         FieldsDropped: The API server has dropped a field, because its CRD doesn't have the field.

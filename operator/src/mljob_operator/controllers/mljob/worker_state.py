@@ -267,7 +267,7 @@ class WorkerState:
             self.tracked = replace(self.tracked, observed_run=observed_run, transient=transient)
 
     def start_over(self) -> None:
-        """Drop the observed run, because the API server refused the status made from it.
+        """Drop the observed run, because the Kubernetes API server refused the status made from it.
 
         The next step reads the run from Airflow again. The stored status stays.
         """

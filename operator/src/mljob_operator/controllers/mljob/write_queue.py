@@ -1,9 +1,9 @@
 """The priority queue of all writes about MLJobs.
 
-While the API server keeps up, each write is sent at once. Otherwise the writes wait here. If no
-further action depends on a status, the status is not made before its turn. The MLJob is woken at
-its turn, and writes its status as it is by then. So all waiting changes of one MLJob become one
-write.
+While the Kubernetes API server keeps up, each write is sent at once. Otherwise the writes wait
+here. If no further action depends on a status, the status is not made before its turn. The MLJob is
+woken at its turn, and writes its status as it is by then. So all waiting changes of one MLJob
+become one write.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class WriteQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Whether the API server can't keep up, so that writes wait."""
+        """Whether the Kubernetes API server can't keep up, so that writes wait."""
         return any(self._waiting.values())
 
     def waiting(self, worth: Worth) -> int:
