@@ -35,7 +35,7 @@ class Jobs(CustomObjects[Job]):
         namespaces: The watched namespaces. If there are none, all namespaces are watched.
         selector: Selects the MLJobs of this operator.
         prefix: The prefix of this operator's dag run ids. By this prefix, the operator recognises
-            its own records of ended MLJobs (:mod:`...core.mljob.finished`). None: no record is
+            its own records of ended MLJobs (:mod:`...core.mljob.finished`). If None, no record is
             read.
     """
 
@@ -54,7 +54,8 @@ class Jobs(CustomObjects[Job]):
         self._selector = selector or LabelSelector()
 
     async def list(self) -> AsyncIterator[Job]:
-        """Yield all selected MLJobs in the watched namespaces. Only one page is in memory at a time.
+        """Yield all selected MLJobs in the watched namespaces. Only one page is in memory at a
+        time.
 
         An MLJob that can't be read is logged and left out. The list may have an MLJob twice, or in
         an older version.
@@ -168,11 +169,11 @@ class Jobs(CustomObjects[Job]):
 
 
 def read(body: Mapping[str, Any], prefix: str | None = None, earlier: Job | None = None) -> Job | None:
-    """Read an MLJob from an API object of a list or a watch. If the object can't be read, log this and
-    return None.
+    """Read an MLJob from an API object of a list or a watch. If the object can't be read, log this
+    and return None.
 
-    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`. ``earlier`` is the
-    latest version that this process knows, and is returned if the object is this version.
+    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`. ``earlier`` is
+    the latest version that this process knows, and is returned if the object is this version.
 
     If single fields don't fit the API's schema, ``Job.parsed.problem`` names them.
     """

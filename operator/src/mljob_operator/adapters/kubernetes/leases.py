@@ -75,7 +75,9 @@ class Leases:
         return self._read(await self._call(self._leases.create_namespaced_lease, body=body))
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new time of renewal, and return the new version."""
+        """Write a new time of renewal, and return the new version. ``acting`` is whether the holder
+        acts. When the holder begins to act, the new version records this.
+        """
         return await self._patch(
             lease, {"renewTime": _now()}, {"annotations": {ACTING: "true"}} if acting != lease.acting else {}
         )
