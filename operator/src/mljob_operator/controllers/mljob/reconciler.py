@@ -52,8 +52,8 @@ class Outcome:
     """The result of :meth:`Reconciler.advance`.
 
     Attributes:
-        tracked: The MLJob and its observed run after all actions; None: the MLJob is deleted.
-        state: The state for which ``action`` was decided; None if ``tracked`` is None.
+        tracked: The MLJob and its observed run after all actions, or None if the MLJob is deleted.
+        state: The state for which ``action`` was decided, or None if ``tracked`` is None.
         action: The last action, which the caller has to carry out.
     """
 

@@ -41,7 +41,7 @@ end. Another replica waits for this time too. An Event that takes longer may sti
 
 
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
-"""The reasons of the Events that are not recorded while writes wait, because the status says the
+"""The reasons of the Events that are not recorded while writes wait, because the status shows the
 same.
 """
 MAX_WAITING_EVENTS = 5000
