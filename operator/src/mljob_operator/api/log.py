@@ -46,7 +46,8 @@ class LogRequest:
 
     Attributes:
         task: The task. If None, :func:`.followed_try.choose` chooses the task: the task that failed
-            first, or else a running task, or else the task that started last.
+            first, or else an active task, or else a task that waits for a retry, or else the task
+            that started last.
         map_index: The instance of a mapped task, or None for any instance.
         try_number: The try, or None for the newest try.
         tail: The number of lines to write from the end of the log so far, or None for all lines.
