@@ -41,7 +41,6 @@ class Files:
         """Return whether the content has changed since the last check or the last call of
         :meth:`remember`.
 
-
         The result is False if less than ``interval`` seconds have passed since the last check, or
         if a file can't be read, for example while it is being replaced.
         """

@@ -87,6 +87,7 @@ class Airflow(AirflowRuns):
             AirflowUnavailable: There is no answer, or the answer is not Airflow's.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack the permission to read DAGs.
+            AirflowUnsupported: This version of Airflow is too old.
         """
         return await self._in_lane(Work.PROBE, "probe", self._probe)
 

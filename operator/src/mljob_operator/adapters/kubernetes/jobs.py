@@ -78,7 +78,8 @@ class Jobs(CustomObjects[Job]):
         return await self._get(key, self._selector)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, also if the selector does not select it.
+        """Return the latest version of an MLJob, also if the selector does not select it. Return
+        None if the MLJob does not exist, or if its namespace is not watched.
 
         Raises:
             StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
