@@ -7,7 +7,7 @@ AirflowInstance runs in the AirflowInstance that is annotated as the default. As
 ``make generate`` writes the CRD from these models, and ``kubectl explain`` shows the docstrings.
 
 Sources: the Kubernetes API conventions; StorageClass for the annotation of the default and for
-which of several defaults counts; metav1.LabelSelector; cert-manager's ClusterIssuer for the
+which of several defaults is used; metav1.LabelSelector; cert-manager's ClusterIssuer for the
 namespace of a cluster-scoped resource's Secrets.
 """
 

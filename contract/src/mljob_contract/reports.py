@@ -26,7 +26,7 @@ CE_TYPE_REPORT = "dev.mljob.monitoring.report"
 
 MAX_FINDINGS = 500
 """The maximum number of findings in a report. A report keeps the most severe findings, and its
-field ``incomplete`` says which kinds of findings may be missing.
+field ``incomplete`` names the kinds of findings that may be missing.
 """
 
 

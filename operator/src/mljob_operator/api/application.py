@@ -128,7 +128,7 @@ class Application:
 
 
 async def _without_version(_: web.Request, answer: web.StreamResponse) -> None:
-    """Set the header ``Server``, which otherwise would tell clients the versions of libraries."""
+    """Set the header ``Server``, which otherwise would show clients the versions of libraries."""
     answer.headers["Server"] = "mljob-api"
 
 

@@ -213,7 +213,7 @@ class TaskLogWriter:
 
     def _tail(self, write: Sink) -> Sink:
         """Return the sink for the first try of the response: all lines, or the last lines if the
-        request says ``tail``.
+        request has ``tail``.
         """
         tail = self._request.tail
         return write if tail is None else Tail(tail, write)

@@ -66,8 +66,8 @@ def follows(job: Job, run: RunKey) -> bool:
 
 
 def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
-    """Return the Event that reports an orphaned run. ``cancelled`` says whether the operator
-    cancels the run.
+    """Return the Event that reports an orphaned run. If ``cancelled`` is true, the operator cancels
+    the run.
     """
     where = (
         f"AirflowInstance {run.airflow}"

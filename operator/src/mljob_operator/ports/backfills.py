@@ -23,8 +23,8 @@ class BackfillRunChange:
 
 
 class Backfills(Protocol):
-    """The operations on the backfills of an Airflow. The marker in a backfill's conf says to which
-    MLJob the backfill belongs.
+    """The operations on the backfills of an Airflow. The marker in a backfill's conf names the
+    MLJob to which the backfill belongs.
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:

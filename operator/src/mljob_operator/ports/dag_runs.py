@@ -51,7 +51,7 @@ class DagTask:
     Attributes:
         task_id: The id, with the ids of the task's groups.
         label: The name that the DAG gives the task, or the id.
-        operator: The class of the operator, or None if Airflow does not say.
+        operator: The class of the operator, or None if Airflow does not return it.
         downstream: The ids of the tasks that run after this task.
     """
 
@@ -221,7 +221,8 @@ class DagRuns(Protocol):
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
         """Return the active children of a run, which are the runs that its tasks have started. The
-        children of these children are included. Tasks say in XComs which runs they have started.
+        children of these children are included. The XComs of tasks name the runs that the tasks
+        have started.
         """
         ...
 

@@ -270,8 +270,8 @@ def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
 
 
 def _marker(row: Row, field: str) -> Marker | None:
-    """Return the marker in a conf, or None if the conf has no valid marker. ``field`` names the
-    row's field with the conf.
+    """Return the marker in a conf, or None if the conf has no valid marker. ``field`` is the name
+    of the field with the conf in ``row``.
 
     Any user of Airflow may have written the conf.
     """

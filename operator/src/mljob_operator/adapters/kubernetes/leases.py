@@ -21,7 +21,7 @@ from .requests import TIMEOUT, call
 LABEL = "mljob.dev/operator-lease"
 """The label of the Leases of operators, by which operators find each other."""
 ACTING = "mljob.dev/acting"
-"""The annotation that says whether the holder of a Lease acts: ``true`` or ``false``."""
+"""The annotation that shows whether the holder of a Lease acts: ``true`` or ``false``."""
 MAX_LEASES = 1_000
 """The maximum number of Leases that are read."""
 _API_VERSION = "coordination.k8s.io/v1"

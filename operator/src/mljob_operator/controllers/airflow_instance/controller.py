@@ -151,7 +151,7 @@ class AirflowInstanceController:
 
     def _restore_vanished(self, instance: Instance) -> None:
         """Remember that many runs were missing when the previous process ended, if the stored
-        status says so.
+        status shows this.
         """
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.assume_vanished(instance.name)

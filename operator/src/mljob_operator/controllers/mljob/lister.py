@@ -72,8 +72,8 @@ class MLJobLister:
     def users(self, airflow: str) -> list[Key]:
         """Return the MLJobs that still need an Airflow.
 
-        An MLJob needs the Airflow if it has a run there that is active, that is being submitted, or
-        that has ended but whose tasks and outputs are not completely read.
+        An MLJob needs the Airflow if it has a run in this Airflow that is active, that is being
+        submitted, or that has ended but whose tasks and outputs are not completely read.
         """
 
         def is_user(worker: WorkerState) -> bool:

@@ -191,7 +191,9 @@ class Reconciler:
         return tracked
 
     def _actions_of(self, context: ActionContext) -> Actions:
-        """Return the actions for a single run or for a backfill, as the MLJob's type says."""
+        """Return the actions for a backfill if the MLJob is a backfill, or else the actions for a
+        single run.
+        """
         return self._backfill if context.job.is_backfill else self._single_run
 
     def _after_failure(self, error: OperatorError, action: Action, state: State) -> TransientState:

@@ -98,7 +98,7 @@ class StatusWriter:
         return self._writes.has_turn(key, worth, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """Give back a turn that a step has not used. ``waits`` says whether the MLJob keeps its
+        """Give back a turn that a step has not used. If ``waits`` is true, the MLJob keeps its
         place in the queue.
         """
         self._writes.end_turn(key)

@@ -219,7 +219,7 @@ class WorkerState:
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """Take a snapshot of the run without a step, if the snapshot says nothing new. Return
+        """Take a snapshot of the run without a step, if the snapshot contains nothing new. Return
         whether the worker has taken the snapshot.
 
         The result is also False if a step is due or running, if the MLJob is finished, if the

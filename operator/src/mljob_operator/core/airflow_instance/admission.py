@@ -117,8 +117,8 @@ class AdmissionQueue:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
-        """Return whether an MLJob is admitted to an Airflow: the MLJob has a run there, or may
-        submit one.
+        """Return whether an MLJob is admitted to an Airflow: the MLJob has a run in this Airflow,
+        or may submit one.
         """
         reservations = self._airflows.get(airflow)
         return reservations is not None and key in reservations.admitted

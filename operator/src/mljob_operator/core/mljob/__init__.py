@@ -15,7 +15,7 @@
 - :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or continues the run of the
   previous attempt after tasks of this run were cleared.
 - :mod:`.transient_state`: what this process has tried for an MLJob, and what failed.
-- :mod:`.remembered`: what a stored status says about the run.
+- :mod:`.remembered`: the knowledge about the run that a stored status contains.
 - :mod:`.tracked`: everything that this process knows of an MLJob, as one value.
 - :mod:`.timeline`, :mod:`.attempt_trace`, :mod:`.job_labels`: the times and properties of an MLJob
   for metrics and traces.

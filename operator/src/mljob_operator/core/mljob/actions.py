@@ -108,8 +108,8 @@ class CancelDirectly:
 
 @frozen
 class HandleChildren:
-    """Look for runs that tasks of the cancelled run have started. Cancel these runs if the spec
-    says so, and report them in an Event.
+    """Look for runs that tasks of the cancelled run have started. Cancel these runs if
+    ``spec.cancellation.children`` is Cancel, and report them in an Event.
     """
 
 

@@ -195,7 +195,7 @@ def close(
 ) -> MLJobStatus:
     """Return the status with an entry for its attempt at the end of the history. The new entry
     replaces an earlier entry with the same number. Only the last ``MAX_HISTORY`` entries are kept.
-    ``failed`` says whether the attempt counts as failed for the backoff limit.
+    If ``failed`` is true, ``failed_attempts`` of the status grows by one.
     """
     number = status.attempts or 1
     entry = AttemptStatus(

@@ -200,8 +200,8 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """Ask Airflow at once if an event says that the run has ended, because the event may be wrong.
-    Ask again if Airflow has not stored the end yet.
+    """Ask Airflow at once if an event reports that the run has ended, because the event may be
+    wrong. Ask again if Airflow has not stored the end yet.
     """
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
@@ -248,7 +248,7 @@ def _cancel_directly_at(s: State) -> datetime:
 
 
 def pause_or_resume(s: State) -> Action | None:
-    """Pause or resume a backfill as ``spec.suspend`` says.
+    """Pause or resume a backfill as ``spec.suspend`` asks for it.
 
     The status announces the pause before the operator asks Airflow to pause the backfill, and shows
     the pause until Airflow has resumed the backfill. After a restart, only the status shows whether
@@ -285,7 +285,7 @@ def collect_results(s: State) -> Action | None:
 
 def hold_restored(s: State) -> Action | None:
     """Add the finalizer to a finished MLJob that has lost its status, so that the MLJob stays until
-    its tasks and outputs are read from Airflow again. The status says how the MLJob ended, even if
+    its tasks and outputs are read from Airflow again. The status shows how the MLJob ended, even if
     Airflow can't be asked.
     """
     if not s.job.is_restored or s.job.has_finalizer or s.job.deleting:

@@ -8,9 +8,10 @@ finished, exactly as if its status had been restored. The operator reads tasks a
 Airflow again.
 
 People can write annotations, so a record is checked like any other input. Its size is limited, and
-the record counts only if its run id has the prefix of this operator and the namespace and name of
-the MLJob. The annotation grants nothing that its author does not have: the run that the annotation
-names is a run of this MLJob, and access rules are checked before each request to Airflow.
+the operator ignores the record unless its run id has the prefix of this operator and the namespace
+and name of the MLJob. The annotation grants nothing that its author does not have: the run that the
+annotation names is a run of this MLJob, and access rules are checked before each request to
+Airflow.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def without_how_to_retry(message: str) -> str:
 
 
 def with_retry_handled(status: MLJobStatus, job: Job) -> MLJobStatus:
-    """Return the status of an attempt that handles the requested retry. Failed attempts count from
-    zero again.
+    """Return the status of an attempt that handles the requested retry. The number of failed
+    attempts starts at zero again.
     """
     return status.model_copy(update={"last_handled_retry": job.retry_request, "failed_attempts": None})

@@ -96,8 +96,8 @@ class Start:
 def backoff_ends_at(job: Job) -> datetime | None:
     """Return when the attempt that has ended may be retried, or None if it is not to be retried.
 
-    A requested retry has the delay of a first retry. The delay counts from the end of the attempt,
-    so a request that comes later is not delayed.
+    A requested retry has the delay of a first retry. The delay begins at the end of the attempt, so
+    a request that comes later is not delayed.
     """
     status = job.status
     if status.phase in TERMINAL_PHASES:

@@ -85,7 +85,7 @@ class TransientState:
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.
         children_handled: Whether the operator has looked for runs that tasks of the cancelled run
-            have started, and has cancelled these runs if the spec says so.
+            have started, and has cancelled these runs if ``spec.cancellation.children`` is Cancel.
         looked_up_at: When the operator last asked Airflow for the run.
         over_since: When the operator first read the tasks and outputs of the ended run.
         needs_look_up: Whether the run may be missing or not all of its tasks are known, so that the

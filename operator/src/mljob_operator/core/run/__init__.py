@@ -5,7 +5,7 @@
 - :mod:`.events`: reads Kafka messages of the MLJob provider and of Airflow's own producer into
   facts.
 - :mod:`.offsets`: which Kafka offsets are safe to commit.
-- :mod:`.facts`: what an event or an answer of Airflow's REST API says, in one form.
+- :mod:`.facts`: the content of events and of answers of Airflow's REST API, in one form.
 - :mod:`.task_merging`: combines facts about one task instance.
 - :mod:`.observed_run`: combines facts into everything that the operator knows of one run.
 - :mod:`.backfill`: a backfill and its runs, which the operator treats as one run.

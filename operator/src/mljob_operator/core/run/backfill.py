@@ -229,7 +229,7 @@ def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> Obs
     """Return what is known of a backfill after a change of one run. An event or the change feed
     (the list of recent changes in Airflow) has reported the change.
 
-    Three changes are ignored: an event of an unknown run, because an event does not say to which
+    Three changes are ignored: an event of an unknown run, because an event does not show to which
     backfill its run belongs; an event that the REST API has contradicted; and a change from an
     earlier attempt.
     """

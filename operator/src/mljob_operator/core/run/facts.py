@@ -37,10 +37,10 @@ class RunFact:
             same rank.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
-        start: When the run started, or None if the source does not say.
-        end: When the run ended, or None if the source does not say.
+        start: When the run started, or None if the source does not contain this time.
+        end: When the run ended, or None if the source does not contain this time.
         queued_at: When the run was last queued, on Airflow's clock. If this time changes, the run
-            was cleared, and events from before this time don't count any more.
+            was cleared, and events from before this time are ignored.
     """
 
     state: RunState
@@ -141,7 +141,7 @@ def denies(answer: RunFact, reported: RunFact, asked_at: datetime) -> bool:
 
 def _is_later(event: RunFact, run: RunFact | None) -> bool:
     """Return whether an event reports a later state than the REST API. Events from before the run
-    was queued don't count.
+    was queued are ignored.
     """
     if run is None:
         return True
@@ -246,13 +246,14 @@ class TaskFact:
     Attributes:
         try_number: The number of the current try, from 1; 0 before the first try.
         certain: False for a failure that a retry may follow. An event of Airflow's own producer
-            does not say whether a retry follows.
+            does not show whether a retry follows.
         occurred_at: When the task instance entered the state, on Airflow's clock. This time orders
             events of the same try that also agree in ``rank`` (how far the task instance is within
             its try) and in ``certain``.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
-        max_tries: How many retries the task has, or None if the source does not say.
+        max_tries: How many retries the task has, or None if the source does not contain this
+            number.
         confirmed: Whether the REST API has confirmed the try and the state that an event had
             reported before.
     """

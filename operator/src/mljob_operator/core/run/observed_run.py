@@ -325,7 +325,7 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
     """Return the later of two answers of the REST API about a run. If one of them lacks the queue
-    time, the new answer counts only if it is not from before ``since``, because this answer may be
+    time, the new answer is used only if it is not from before ``since``, because this answer may be
     about an earlier attempt.
     """
     compared = old is not None and old.queued_at is not None and new.queued_at is not None

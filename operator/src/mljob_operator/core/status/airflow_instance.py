@@ -234,7 +234,7 @@ def _events(view: View, link: Brokers) -> DesiredCondition | None:
 
 
 def _access_credentials(view: View) -> DesiredCondition:
-    """Return the condition AccessCredentials, which says whether the credentials of all access
+    """Return the condition AccessCredentials, which shows whether the credentials of all access
     rules work. Wrong credentials affect only the namespaces of one rule, so the AirflowInstance
     stays ready.
     """

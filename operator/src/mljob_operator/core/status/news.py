@@ -46,7 +46,7 @@ def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 def shows_nothing_new(patch: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether a patch shows a reader nothing new. ``new`` is the status after the patch.
 
-    Two kinds of patches show nothing new: an empty patch, and a patch that only says that the
+    Two kinds of patches show nothing new: an empty patch, and a patch that only shows that the
     newest fact comes from Airflow's REST API. After a restart, the REST API repeats for each MLJob
     what the stored status already shows.
     """

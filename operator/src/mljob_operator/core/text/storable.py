@@ -1,4 +1,4 @@
-"""The values that the Kubernetes API server can store in a status, and their size there.
+"""The values that the Kubernetes API server can store in a status, and their size in etcd.
 
 A status is JSON in etcd, which Go's encoder writes and merge patches change (RFC 7396). Airflow's
 values come from Python, whose JSON allows more: NaN, integers of any size, and lone surrogates. In
