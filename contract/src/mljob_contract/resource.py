@@ -1,4 +1,4 @@
-"""The common base of the resources in this API group."""
+"""The base class of the models of resources, and the common types of their fields."""
 
 from __future__ import annotations
 

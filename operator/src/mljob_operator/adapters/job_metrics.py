@@ -175,7 +175,9 @@ class JobMetrics(Collector):
         self._airflows.add(airflow)
 
     def airflow_deleted(self, airflow: str) -> None:
-        """Remove the series of an AirflowInstance. Its MLJobs count for ``OTHER`` from now on."""
+        """Remove the series of an AirflowInstance. Its MLJobs are counted under ``OTHER`` from now
+        on.
+        """
         self._airflows.discard(airflow)
         for metric in self._lasting:
             metric.remove_by_labels({"airflow": airflow})

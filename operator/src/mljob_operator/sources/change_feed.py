@@ -12,8 +12,9 @@ moment, the next pass follows after ``hot_interval`` seconds. Such a change is e
 of a run have ended, if a run is being cancelled, or if the tasks of a run are not known yet.
 
 The watermark is the time of the last successful pass, by Airflow's clock. Each pass asks for
-changes since a time before the watermark (``OVERLAP``), because Airflow gives a changed row the
-time at which the transaction began, and the row becomes visible only when the transaction ends.
+changes since a time before the watermark (``OVERLAP``). In Airflow's database, a changed run or
+task instance has the time at which the transaction began, and the change becomes visible only when
+the transaction ends.
 """
 
 from __future__ import annotations

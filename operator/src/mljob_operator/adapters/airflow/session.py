@@ -203,7 +203,7 @@ class Session:
 
         Raises:
             AirflowUnsupported: The version is too old.
-            AirflowUnavailable: Airflow does not say its version.
+            AirflowUnavailable: Airflow does not answer with its version.
         """
         with _nothing_sent():
             return self._supported()[0]

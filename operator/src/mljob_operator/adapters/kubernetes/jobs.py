@@ -35,7 +35,7 @@ class Jobs(CustomObjects[Job]):
         namespaces: The watched namespaces. If there are none, all namespaces are watched.
         selector: Selects the MLJobs of this operator.
         prefix: The prefix of this operator's dag run ids. By this prefix, the operator recognises
-            its own records of ended MLJobs (:mod:`...core.mljob.finished`). None: no record is
+            its own records of ended MLJobs (:mod:`...core.mljob.finished`). If None, no record is
             read.
     """
 
@@ -78,7 +78,8 @@ class Jobs(CustomObjects[Job]):
         return await self._get(key, self._selector)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, also if the selector does not select it.
+        """Return the latest version of an MLJob, also if the selector does not select it. Return
+        None if the MLJob does not exist, or if its namespace is not watched.
 
         Raises:
             StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't

@@ -1,5 +1,5 @@
-"""Access rules say which namespace may run which DAG in an Airflow. This module finds the rule that
-applies to an MLJob, and makes the message if no rule matches.
+"""Access rules determine which namespace may run which DAG in an Airflow. This module finds the
+rule that applies to an MLJob, and makes the message if no rule matches.
 
 A rule can only allow. So any matching rule lets an MLJob run, whatever the order of the rules, and
 adding a rule never takes a permission away. The order matters for the rule's other fields

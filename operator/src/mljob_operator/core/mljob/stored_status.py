@@ -1,4 +1,4 @@
-"""The status of an MLJob as the API server has it, read into typed fields.
+"""The status of an MLJob as the Kubernetes API server has it, read into typed fields.
 
 The next step of an MLJob that waits may be hours away. Until then, the operator keeps the status in
 compressed form, and reads the status again for the next step.

@@ -3,7 +3,7 @@ progress. The size is limited whatever the size of the DAG.
 
 The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks, then
 the tasks that ran last. A status stays below 64 KiB, because etcd stores a status as a whole (1.5
-MiB a request by default) and the API server sends it as a whole to every watcher.
+MiB a request by default) and the Kubernetes API server sends it as a whole to every watcher.
 """
 
 from __future__ import annotations
