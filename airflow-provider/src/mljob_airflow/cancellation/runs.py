@@ -96,9 +96,10 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances to failed, and return the errors.
+        """Set task instances to failed, and return an error message for each task instance that
+        Airflow does not find.
 
-        A task instance that has failed already is not an error.
+        A task instance that has failed already is not an error. Any other error is raised.
         """
         ...
 
@@ -108,9 +109,7 @@ class Runs(Protocol):
 
 
 class CancellationError(Exception):
-    """At least one run, or a task instance of the run, has not ended although it was set to failed.
-    A retry may succeed.
-    """
+    """At least one run, or one of its task instances, has not ended. A retry may succeed."""
 
 
 @dataclass
@@ -120,8 +119,8 @@ class Summary:
     target: Target
     outcome: CancellationOutcome = CancellationOutcome.CANCELLED
     state: str | None = None
-    """The run's state in Airflow's last answer. ``None``: the run does not exist, or Airflow has
-    not answered.
+    """The run's state in Airflow's last answer. ``None`` means that the run does not exist, or that
+    Airflow has not answered.
     """
     failed_task_instances: int = 0
     """The number of task instances that were set to failed."""

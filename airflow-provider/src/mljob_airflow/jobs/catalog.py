@@ -53,8 +53,8 @@ def load(paths: Iterable[Path]) -> Catalog:
     """Read the DAGs in files and folders.
 
     Args:
-        paths: The DAG files, and folders of DAG files. Empty: the DAG bundles of Airflow's
-            configuration.
+        paths: The DAG files, and folders of DAG files. If there are none, the DAG bundles of
+            Airflow's configuration are read.
     """
     dags: dict[str, DagEntry] = {}
     broken: dict[str, str] = {}

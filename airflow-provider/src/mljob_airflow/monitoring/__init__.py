@@ -6,6 +6,8 @@ A monitor is a DAG (:mod:`.dag`) with the tasks of :mod:`.tasks`. The first task
 - :mod:`.observations` has the types of this data.
 - :mod:`.findings` compares the data with the :mod:`.thresholds`, and makes a finding for each
   problem.
+- :mod:`.links` makes the URLs of Airflow's UI in the findings, and :mod:`.wording` writes numbers
+  and lists in words.
 
 The other tasks use the report independently of each other:
 
