@@ -1,4 +1,4 @@
-"""The lines of a failed task's log that say why it failed: pure functions."""
+"""The lines of a failed task's log that show why the task failed: pure functions."""
 
 from __future__ import annotations
 

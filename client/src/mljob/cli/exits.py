@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Exit(IntEnum):
     """The exit code of a command.
 
-    A command that follows MLJobs to their end has the first four codes. ``lint`` exits with 1 if it
-    found a mistake.
+    A command that follows MLJobs to their end exits with one of the first four codes, unless it
+    can't do its work. ``lint`` exits with 1 if it found a mistake.
     """
 
     SUCCESS = 0

@@ -36,13 +36,13 @@ class Request:
     """The options of ``run`` and ``sweep`` that describe the MLJob.
 
     Attributes:
-        set_: Keys of the conf.
+        set_: Keys of the conf with their values, as ``KEY=VALUE``.
         conf: A file with the conf.
         sources: Objects with keys of the conf.
         type_: The type of the MLJob.
         airflow: The AirflowInstance.
         retries: ``backoffLimit``.
-        label: Labels.
+        label: Labels, as ``KEY=VALUE``.
     """
 
     set_: Annotated[

@@ -114,8 +114,8 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
 
 
 def retry_notice(job: MLJob) -> str:
-    """Return the notice of a requested retry that waits. The message of the last attempt follows
-    it.
+    """Return the notice of a requested retry that waits. The caller puts the message of the last
+    attempt after the notice.
     """
     what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
     return f"The requested retry waits {what}. The attempt before:"

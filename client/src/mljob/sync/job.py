@@ -72,7 +72,9 @@ class Job:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt, as last seen. Empty until it has succeeded."""
+        """The outputs of the newest attempt, as last seen. The dict is empty until the attempt has
+        succeeded.
+        """
         return self.state.outputs
 
     def refresh(self) -> MLJob:

@@ -30,7 +30,9 @@ LOADING_SECONDS: Final = 0.9
 """How long a page may take before the person sees that it is loading, in seconds."""
 
 Answer = Callable[[Request, Person, Reads], Awaitable[Response]]
-"""Answers a person's request with what the person may read."""
+"""A function that answers a person's request, and reads the data for the answer with the person's
+rights.
+"""
 
 
 class Site:
@@ -68,7 +70,9 @@ class Site:
         return self.answer(patient)
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return an endpoint for Starlette. An error becomes a page that says why."""
+        """Return an endpoint for Starlette. If ``answer`` raises an
+        :class:`~mljob.errors.MLJobError`, the endpoint answers with a page about the error.
+        """
 
         async def respond(request: Request) -> Response:
             namespace = ""

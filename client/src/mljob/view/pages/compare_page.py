@@ -85,8 +85,8 @@ def compare_page(
     Args:
         jobs: At most :data:`MAX_COMPARED` MLJobs.
         reports: The metrics of each run, by ``namespace/name``.
-        by: The result to order by, or an empty text for the one that most MLJobs have. A name that
-            no MLJob has as a number counts as empty.
+        by: The name of the output or metric to order by. For an empty text, and for a name that is
+            a number in no MLJob, the default of :func:`~mljob.compare.compare_jobs` is used.
         missing: What the page lacks, and why.
     """
     notes = list(missing)

@@ -1,6 +1,6 @@
 """The times when each task of a run waited and ran, as bars on one axis.
 
-The status of an MLJob knows the newest try of each task. The run's history adds when a task was
+The status of an MLJob has the newest try of each task. The run's history adds when a task was
 queued, and its earlier tries.
 """
 

@@ -77,7 +77,7 @@ def condition_mark(status: str, *, good: str = "", bad: str = "") -> Mark:
 
     Args:
         status: True, False or Unknown.
-        good: The status that says that all is well. Default: none.
+        good: The status that reports no problem. Default: none.
         bad: The status that reports a problem. Default: none.
     """
     if status == good:
