@@ -63,7 +63,7 @@ def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
     Args:
         bench: The stack.
         jobs: How many MLJobs.
-        first: The number of the first one, which is a part of the names.
+        first: The number of the first MLJob. The number is a part of the MLJob's name.
     """
     bench.cluster.make_namespace(NAMESPACE)
     with step("floor", f"the bare writes of {jobs} MLJobs"):

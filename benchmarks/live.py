@@ -1,8 +1,8 @@
-"""The costs of many live MLJobs: of their creation in a burst, of the silence afterwards, and of a
-restart.
+"""The costs of many live MLJobs, which are MLJobs with active runs: of their creation in a burst,
+of the silence afterwards, and of a restart of the operator.
 
-The runs start and then report nothing, so nothing from outside causes the work of the operator in
-the silence. Each size has an operator, a namespace and a prefix of run ids of its own.
+The runs start and then report nothing. So no event from outside causes work of the operator in the
+silence. Each size has an operator, a namespace and a prefix of run ids of its own.
 """
 
 from __future__ import annotations
@@ -57,18 +57,20 @@ class Result:
     """The costs of one number of live MLJobs.
 
     Attributes:
-        jobs: The number.
+        jobs: The number of live MLJobs.
         created_per_second: How many MLJobs the API server accepted in a second.
         submitted_per_second: How many runs Airflow got in a second, from the first creation on.
         timeouts: How many lines of the operator's log speak of a time-out.
         twice: How many submissions Airflow answered with 409.
-        cancelled: The time from each cancellation in the burst to its verdict, in seconds.
+        cancelled: The time from each cancellation in the burst to the MLJob's final phase, in
+            seconds.
         none_mib: Resident memory without MLJobs.
         live_mib: Resident memory with the live MLJobs.
         cpu: Percent of a core in the silence.
-        ready: The time from the start of another process to its readiness, in seconds.
-        caught_up: The time from that start until the statuses show the runs that have ended
-            meanwhile, in seconds.
+        ready: The time from the restart of the operator, as another process, to its readiness, in
+            seconds.
+        caught_up: The time from the restart until the statuses show the ends of the runs that have
+            ended meanwhile, in seconds.
         restarted_mib: Resident memory of the other process.
         restarted_cpu: Percent of a core that the other process takes in the silence.
     """

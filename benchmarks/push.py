@@ -2,8 +2,8 @@
 and for the floor.
 
 Both get the same events at the same rate, each for MLJobs in a namespace that the other does not
-watch. They take turns in short blocks, and the one that begins alternates, so that other load of
-the machine affects both.
+watch. The operator and the floor take turns in short blocks, and they take turns in beginning, so
+that other load of the machine affects both.
 """
 
 from __future__ import annotations

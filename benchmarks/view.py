@@ -81,7 +81,7 @@ class Result:
         floor_ms: The time from a watch event to a bare reader of the watch.
         one_mib: The view's memory with one viewer.
         same_mib: The view's memory with all viewers, who have one identity.
-        all_mib: The view's memory with all viewers, each with an identity and a watch of their own,
+        all_mib: The view's memory with all viewers, each with an identity of their own and a watch
             of one of ten namespaces.
         cpu_ms: The view's CPU time for a watch event, with one viewer.
     """

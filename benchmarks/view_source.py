@@ -25,7 +25,7 @@ TASKS = ("load", "split", "fit", "evaluate", "publish")
 
 
 def mljob(number: int, version: int, moved_at_ms: int) -> dict[str, Any]:
-    """Return an MLJob of about 5 KB, as one with five tasks has in a cluster."""
+    """Return an MLJob with five tasks. The MLJob has about 5 KB, as in a cluster."""
     namespace, name = f"team-{number % NAMESPACES}", f"job-{number:05}"
     run = f"mljob.{namespace}.{name}.n3s7nmusm7-1"
     created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)

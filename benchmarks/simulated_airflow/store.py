@@ -1,5 +1,5 @@
-"""The runs of the simulated Airflow, with indexes, so that the cost of a list depends only on the
-number of rows that it returns.
+"""The runs of the simulated Airflow, with indexes, so that a list of active runs, of changed rows
+or of one DAG's runs does not read all runs.
 
 The change feed of an operator often asks for the changes since a recent time. So runs and task
 instances are also kept in the order of their last change. Such a list reads only the changed rows,
