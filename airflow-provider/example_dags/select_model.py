@@ -5,9 +5,9 @@ after it was trained on the other folds. All rows that were made from the same r
 in one fold, and the features of an enriched dataset are fitted anew on the training rows of each
 fold. So neither a model nor its features have seen the test rows. The best candidate is then
 trained on more and more rows. While this task runs, the MLJob's status shows the accuracy after
-each step. A rising accuracy means that more data would help. Finally the candidate is trained on
-all rows. The published version has metrics, a plot, and a card that names the version of the
-dataset.
+each step. An accuracy that still rises suggests that more data would help. Finally the candidate is
+trained on all rows. The published version has metrics, a plot, and a card that names the version of
+the dataset.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class Summary:
     """The number of rounds in which task instances were set to failed."""
     errors: list[str] = field(default_factory=list)
     """The errors of requests that Airflow refused, and a remark if teardown tasks took too long. If
-    the outcome is ``not_over``, the last error says why.
+    the outcome is ``not_over``, the last error is the reason.
     """
     seconds: float = 0.0
 

@@ -31,7 +31,7 @@ class _Reported:
 
 class Throttle:
     """A filter that lets at most one report of each task instance pass in an interval, and merges
-    the others.
+    the other reports.
     """
 
     def __init__(self, min_interval: float = MIN_INTERVAL_SECONDS) -> None:

@@ -72,7 +72,7 @@ class Posted:
 
 
 class Messenger(Protocol):
-    """Posts messages to Slack."""
+    """A client that posts messages to Slack."""
 
     threads: bool
     """Whether a message can be a reply in a thread."""
