@@ -127,8 +127,8 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
     Args:
         jobs: The MLJobs.
-        by: The name of the output or metric to order by. Default: the name that is a number in the
-            most MLJobs, except counters such as ``epoch``.
+        by: The name of the output or metric to order by. Default: the name whose value is a number
+            in the most MLJobs, except counters such as ``epoch``.
         less_is_better: Whether the smallest value is the best. Default: whether the result's name
             contains ``loss``, ``error`` or the like.
 

@@ -33,8 +33,8 @@ class LogLine(NamedTuple):
 
 
 class LogPlace:
-    """The position of a reader in a log. It counts the lines that were read, and makes the next
-    query.
+    """The position of a reader in a log. The position moves with each line that is read. If the log
+    is followed, the next request begins at the position.
 
     Args:
         params: The query of the first request, without ``follow``.

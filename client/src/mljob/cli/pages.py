@@ -190,7 +190,7 @@ def comparison_lines(
     star.
 
     Args:
-        header: The titles of the columns; the first is that of the name.
+        header: The titles of the columns. The first column has the names.
         cells: The rows.
         best: The name of the best MLJob, or None.
         by: The result that the rows are ordered by, or None.

@@ -28,7 +28,7 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
     object; a dot after a backslash is part of the key.
 
     Raises:
-        typer.BadParameter: A text is no assignment, or two of them contradict.
+        typer.BadParameter: A text is no assignment, or two texts contradict each other.
     """
     conf: dict[str, Any] = {}
     for key, value in _split(texts, option):

@@ -218,13 +218,13 @@ class Client:
         Args:
             selector: A label selector, such as ``mljob.dev/sweep=lr``; or the names or handles of
                 MLJobs.
-            by: The name of the output or metric to order by. Default: the name that is a number in
-                the most MLJobs, except counters such as ``epoch``.
+            by: The name of the output or metric to order by. Default: the name whose value is a
+                number in the most MLJobs, except counters such as ``epoch``.
             less_is_better: Whether the smallest value is the best. Default: by the result's name.
             namespace: The namespace. Default: the client's.
 
         Raises:
-            Invalid: No MLJob has an output or metric ``by`` that is a number.
+            Invalid: No MLJob has a number as the output or metric ``by``.
             NotFound: An MLJob of the names or handles does not exist.
         """
         if isinstance(selector, str):

@@ -24,7 +24,7 @@ MAX_STREAMS: Final = 64
 """How many streams of events a person may have open."""
 
 MAX_LAST: Final = 400
-"""The maximum number of characters of the id that a browser sends as that of its last event."""
+"""The maximum number of characters of the id of the last event, which a browser sends."""
 
 LOADING_SECONDS: Final = 0.9
 """How long a page may take before the person sees that it is loading, in seconds."""

@@ -60,7 +60,7 @@ def phase_mark(phase: str, *, retry_waits: bool = False) -> Mark:
     """Return the mark of an MLJob.
 
     Args:
-        phase: Its phase. An empty phase is that of a new MLJob.
+        phase: Its phase. A new MLJob has an empty phase.
         retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
     """
     icon = "retry" if retry_waits else _PHASE_ICONS.get(phase, "question")
