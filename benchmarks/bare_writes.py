@@ -1,9 +1,9 @@
 """The floor of throughput: for each MLJob, only the writes that no operator can do without.
 
-These are: create, add the finalizer, announce the run, report its start, report its end, remove the
-finalizer, and two Events. They are sent by bare HTTP on open connections, with statuses like the
-operator's for a run of five tasks. A watch in the same process receives the changes that an
-operator's watch would get, and ignores them.
+The writes are: create, add the finalizer, announce the run, report its start, report its end,
+remove the finalizer, and two Events. The benchmark sends the writes by bare HTTP on open
+connections, with statuses like the operator's for a run of five tasks. A watch in the same process
+receives the changes that an operator's watch would get, and ignores them.
 """
 
 from __future__ import annotations

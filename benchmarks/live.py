@@ -71,8 +71,8 @@ class Result:
             seconds.
         caught_up: The time from the restart until the statuses show the ends of the runs that have
             ended meanwhile, in seconds.
-        restarted_mib: Resident memory of the other process.
-        restarted_cpu: Percent of a core that the other process takes in the silence.
+        restarted_mib: Resident memory of the operator after the restart.
+        restarted_cpu: Percent of a core that the operator takes in the silence after the restart.
     """
 
     jobs: int
@@ -189,8 +189,8 @@ class _Size:
             await writer.create_at_once(self._namespace, names, SILENT)
 
     async def _create_and_cancel(self) -> dict[str, float]:
-        """Create the MLJobs of the burst, and cancel the victims after the first third of them.
-        Return the times of the cancellations by name.
+        """Create the MLJobs of the burst, and cancel the victims after the first third of these
+        MLJobs. Return the times of the cancellations by name.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:
@@ -256,8 +256,8 @@ class _Phases:
 
 def exponent(costs: Mapping[int, float]) -> float:
     """Return the exponent of growth, which is the power of the number of MLJobs with which a cost
-    grows, by least squares of the logarithms. It is 1 if the cost grows in proportion, and NaN for
-    fewer than two positive costs.
+    grows, by least squares of the logarithms. The exponent is 1 if the cost grows in proportion,
+    and NaN for fewer than two positive costs.
     """
     points = [(math.log(size), math.log(cost)) for size, cost in costs.items() if cost > 0]
     if len(points) < 2:

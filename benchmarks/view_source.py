@@ -1,8 +1,8 @@
 """A Kubernetes API with many MLJobs that change: the source of the view's benchmark, as a process.
 
-It serves the list and the watch of MLJobs, and nothing else. Each change writes the time of the
-event into the status message, in milliseconds since the epoch, as ``t=...``. The bytes of an event
-are made once for all watches, so that the source takes little CPU time.
+The process serves the list and the watch of MLJobs, and nothing else. Each change writes the time
+of the event into the status message, in milliseconds since the epoch, as ``t=...``. The bytes of an
+event are made once for all watches, so that the source takes little CPU time.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 code, and publishes events to a Kafka topic, in the formats of Airflow's own producer, of
 ``mljob_airflow``, or of both.
 
-Benchmarks, tests with generated objects and load tests use it, where a real Airflow would need more
-of the machine than the program under test. A run of five tasks takes about a millisecond of CPU.
-``tests/contract`` compares its REST API with a real Airflow's: the same suite runs against both.
+Benchmarks, tests with generated objects and load tests use the simulated Airflow, because a real
+Airflow would need more of the machine than the program under test. A run of five tasks takes about
+a millisecond of CPU. ``tests/contract`` compares its REST API with a real Airflow's: the same suite
+runs against both.
 
 - ``dags`` defines a DAG and the course of its runs; ``catalog`` has the DAGs of benchmarks and
   contract tests.

@@ -124,8 +124,8 @@ class Backfills:
             self.complete(run.backfill)
 
     def _run(self, dag: Dag, backfill: Backfill, date: datetime) -> Run | None:
-        """Return the run of a day, created or cleared as the backfill's reprocess behaviour says.
-        Return None if the existing run stays as it is.
+        """Return the run of a day, created, or cleared if the backfill's reprocess behaviour
+        demands it. Return None if the existing run stays as it is.
         """
         there = self._store.of_date(dag.dag_id, date)
         if there is None:

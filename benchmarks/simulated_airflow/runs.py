@@ -106,9 +106,9 @@ class Run:
         ended: The machine's monotonic clock at the end, in seconds, which a watcher on the same
             machine compares with its own.
         xcoms: The values that tasks have pushed, by task id and key.
-        generation: A counter that goes up when the run is cleared, deleted, ended from outside, or
-            queued when its DAG is unpaused. The scheduler then drops the steps that it planned
-            before.
+        generation: A counter that goes up when the run is cleared, deleted or ended from outside,
+            and for a queued run also when its DAG is unpaused. The scheduler then drops the steps
+            that it planned before.
     """
 
     dag_id: str
