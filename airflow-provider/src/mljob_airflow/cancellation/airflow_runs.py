@@ -128,9 +128,9 @@ class AirflowRuns:
         return answer.get("update") is not None and not answer["update"].get("errors")
 
     def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
-        """Set one task instance to failed. Return ``None``, or an error message if Airflow does not
-        find the task instance. Any other error is raised, except that the task instance has failed
-        already.
+        """Set one task instance to failed. Return an error message if Airflow does not find the
+        task instance, otherwise ``None``. If the task instance has failed already, nothing happens.
+        Any other error is raised.
         """
         body = self._client.PatchTaskInstanceBody(new_state="failed")
         operation = f"fail {instance.task_id}"

@@ -43,7 +43,7 @@ class DagEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """DAGs by DAG id, and the tracebacks of DAG files that Airflow can't import, by path."""
+    """The DAGs by DAG id, and the tracebacks of DAG files that Airflow can't import, by path."""
 
     dags: Mapping[str, DagEntry]
     broken: Mapping[str, str] = field(default_factory=dict)

@@ -93,8 +93,8 @@ class ReportContext:
     mutes: Mutes = field(default_factory=Mutes)
 
     def ago(self, **span: float) -> datetime:
-        """Return the time that lies the given span before :attr:`now`. The arguments are those of
-        ``timedelta``.
+        """Return the time that lies the given span before :attr:`now`. The arguments are the
+        arguments of ``timedelta``.
         """
         return self.now - timedelta(**span)
 

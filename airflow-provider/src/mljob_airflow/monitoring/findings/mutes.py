@@ -228,7 +228,7 @@ def _is_misspelt(tag: str) -> bool:
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
     """Return the finding. If a mute of the finding has ended, the detail of the returned finding
-    says so.
+    names the mute's end and reason.
     """
     for mute in mutes.entries:
         if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):
