@@ -37,7 +37,7 @@ class Change(Generic[Item]):
         kind: What happened.
         item: The object after the change; for a deletion, its last state. None for the kinds
             Synced, Disconnected and Connected.
-        message: Why the connection was lost, for the kind Disconnected. Otherwise empty.
+        message: Why the connection was lost, for the kind Disconnected. Empty for all other kinds.
     """
 
     kind: ChangeKind
@@ -112,7 +112,7 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.DELETED, self._convert(raw))]
 
     def replace(self, listed: list[State[Item]]) -> list[Change[Item]]:
-        """Replace the known objects by those of a list. Return the changes for the reader,
+        """Replace the known objects by the objects of a list. Return the changes for the reader,
         beginning with the deletions of the objects that the list lacks.
         """
         there = {state.key for state in listed}

@@ -156,8 +156,8 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
 
 def smallest_is_best(name: str) -> bool:
-    """Return whether the smallest value of a result is the best, because the result's name contains
-    a word such as ``loss`` or ``error``.
+    """Return whether the name of a result contains a word such as ``loss`` or ``error``. The
+    smallest value of such a result is the best.
     """
     return any(part in name.lower() for part in _LESS_IS_BETTER)
 
@@ -203,8 +203,8 @@ def _number(value: Any) -> float | None:
 
 
 def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the result that most MLJobs have as a number, except counters. Of several such
-    results, return the first. Return None if no MLJob has a number.
+    """Return the name of the result that is a number in the most MLJobs, except counters. Of
+    several such results, return the first. Return None if no MLJob has a number.
     """
     counts = {
         name: sum(_number(result.get(name)) is not None for result in results)

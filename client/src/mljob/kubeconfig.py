@@ -37,7 +37,7 @@ class ClusterConfig:
         user: The credentials of the user.
         context: The name of the context, or an empty text in a pod.
         namespace: The default namespace.
-        ca: Certificates of the authorities to trust, as PEM, or None for those of the system.
+        ca: Certificates of the authorities to trust, as PEM, or None for the system's authorities.
         verify: Whether the server's certificate is checked.
         server_name: The name to expect in the server's certificate, or None for the host of the
             URL.

@@ -89,7 +89,9 @@ def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
 
 
 def _unfit(conf: Any) -> str:
-    """Return the path of the first key of a conf whose value is not JSON, or ``conf``."""
+    """Return the path of the first key of a conf whose value is not JSON, or ``conf`` if there is
+    no such key.
+    """
     for key, value in conf.items() if isinstance(conf, Mapping) else ():
         try:
             json.dumps(value, allow_nan=False)

@@ -34,7 +34,7 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code for the end of an MLJob; ``TIMED_OUT`` if it has not ended."""
+    """Return the exit code for the end of an MLJob, or ``TIMED_OUT`` if the MLJob has not ended."""
     from ..verdict import Verdict, verdict_of
 
     verdict = verdict_of(job)

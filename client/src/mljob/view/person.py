@@ -209,7 +209,7 @@ class Person:
 
 
 class Reads:
-    """The sources that one open page reads. They are released together.
+    """The sources that one open page reads. The sources are released together.
 
     Args:
         person: The person whose page it is.

@@ -56,8 +56,8 @@ class Site:
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """Return the endpoint of a page for Starlette. If the page takes longer than
-        :data:`LOADING_SECONDS`, the endpoint answers with a page that says that it is loading, and
-        that loads itself again.
+        :data:`LOADING_SECONDS`, the endpoint answers with
+        :func:`~mljob.view.pages.obstacles.loading`, a page that loads itself again.
         """
 
         async def patient(request: Request, person: Person, reads: Reads) -> Response:

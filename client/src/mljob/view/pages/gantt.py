@@ -60,7 +60,7 @@ class TaskRow:
             an empty text.
         progress: What the task last reported, in percent.
         started_at: When the newest try started.
-        ended_at: None while the task runs.
+        ended_at: When the newest try ended, or None while the task runs.
     """
 
     task_id: str

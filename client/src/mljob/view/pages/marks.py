@@ -1,6 +1,6 @@
 """States as an icon and a word. The colour is an addition, and never the only sign of a state.
 
-The words and the tones are those of :mod:`mljob.render.states`, which the command line shows too.
+The words and the tones come from :mod:`mljob.render.states`, which the command line shows too.
 """
 
 from __future__ import annotations

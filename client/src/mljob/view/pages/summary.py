@@ -34,7 +34,7 @@ class JobSummary:
 
     Attributes:
         version: The resourceVersion.
-        done: How many tasks succeeded. None if the run has no tasks yet.
+        done: How many tasks succeeded, or None if the run has no tasks yet.
         percent: The progress from 0 to 100.
         metrics: Names and values of the metrics that a task last reported, at most 3.
         trend: The last values of the first metric, as the view saw them.
