@@ -1,4 +1,6 @@
-"""Run the benchmarks, print a table, and write the results to benchmarks/results."""
+"""Run the benchmarks, and print a table. A complete run, or a run with ``--keep``, also writes the
+results to benchmarks/results.
+"""
 
 from __future__ import annotations
 

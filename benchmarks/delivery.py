@@ -142,7 +142,7 @@ def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
 
 
 def expected_events(runs: Iterable[str]) -> Counter[tuple[str, str, str, str]]:
-    """Return the expected events as (run, task, producer, event), each once."""
+    """Return how often each event is expected: once. The keys are (run, task, producer, event)."""
     return Counter(
         (run, f"{variant}_{position}", producer, event)
         for run in runs

@@ -2,7 +2,7 @@
 
 Each MLJob runs five tasks in about two seconds in the simulated Airflow, which sends twelve events.
 The latency of an end is the time from the moment when Airflow has stored the end to the moment when
-a watch receives the verdict.
+a watch receives the MLJob's final phase.
 """
 
 from __future__ import annotations

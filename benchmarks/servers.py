@@ -1,5 +1,5 @@
-"""Clients of the Kubernetes API and of Airflow's REST API. They use plain HTTP, because otherwise
-the benchmarks would measure a client library too.
+"""Clients of the Kubernetes API and of Airflow's REST API. The clients use plain HTTP, because
+otherwise the benchmarks would measure a client library too.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ class Result:
     """The measured times in milliseconds, and memory in MiB.
 
     Attributes:
-        first_paint_ms: The first paint of the list for the first viewer, for whom the view lists
-            all MLJobs first, and for the second viewer.
+        first_paint_ms: The time until the first paint of the list: for the first viewer, for whom
+            the view first lists all MLJobs, and for the second viewer.
         page_bytes: The size of the list's HTML, compressed.
         shown_ms: The time from a watch event to its row in Chromium, with one viewer.
         crowded_ms: The time from a watch event to its row in Chromium, beside the other viewers.

@@ -34,7 +34,7 @@ class Settings:
             maximum.
         brokers: Kafka's bootstrap servers. With an empty string, no events are sent.
         topic: The topic of the events.
-        form: The producer whose events are sent.
+        form: The format of the events, or both formats.
         source: The name that this Airflow gives itself in events.
     """
 

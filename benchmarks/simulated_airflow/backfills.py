@@ -70,7 +70,7 @@ class Backfills:
 
         Args:
             dag: The DAG.
-            order: The body of the request, with times that are parsed.
+            order: The body of the request, in which the times are ``datetime`` objects.
 
         Returns:
             The backfill, and the runs that were created or cleared for it.

@@ -1,8 +1,8 @@
 """The messages that Airflow's two producers send to the Kafka topic (``docs/spec/events.md``).
 
 ``provider`` is the format of ``mljob_airflow``'s callbacks (:mod:`mljob_contract.events`), and
-``airflow`` that of Airflow's own ``kafka_event_producer``. ``tests/contract/golden`` has recordings
-of both.
+``airflow`` is the format of Airflow's own ``kafka_event_producer``. ``tests/contract/golden`` has
+recordings of both.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Events:
     """The maker of messages in the chosen formats.
 
     Args:
-        form: The producer whose messages are made.
+        form: The format of the messages, or both formats.
         source: The name that this Airflow gives itself.
     """
 

@@ -1,8 +1,8 @@
 """Advances runs, as Airflow's scheduler and workers do.
 
 The life of a run is a generator that yields how long the run waits before its next step. A heap has
-the next step of each run, so runs that wait cost nothing, and one task of the event loop serves
-all.
+the next step of each run, so runs that wait cost nothing, and one task of the event loop serves all
+runs.
 """
 
 from __future__ import annotations

@@ -54,11 +54,13 @@ class Store:
         return self._dates.get((dag_id, date)) if date is not None else None
 
     def runs(self, dag_id: str = "~") -> ValuesView[Run]:
-        """Return the runs of a DAG, or of all (``~``), in the order of their creation."""
+        """Return the runs of a DAG, or of all DAGs (``~``), in the order of their creation."""
         return (self._runs if dag_id == "~" else self._of_dag.get(dag_id, {})).values()
 
     def active(self, dag_id: str = "~") -> list[Run]:
-        """Return the queued and running runs of a DAG, or of all (``~``), in the order of creation."""
+        """Return the queued and running runs of a DAG, or of all DAGs (``~``), in the order of
+        their creation.
+        """
         return [run for run in self._active.values() if dag_id in ("~", run.dag_id)]
 
     def runs_since(self, at: datetime) -> Iterator[Run]:

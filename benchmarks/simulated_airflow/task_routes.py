@@ -54,8 +54,8 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set the states of several task instances. If all tasks of the run have ended, the run becomes
-    failed.
+    """Set the states of several task instances. Task instances that have ended keep their state. If
+    all tasks of the run have ended, the run becomes failed.
     """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
