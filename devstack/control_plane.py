@@ -77,7 +77,7 @@ class ControlPlane:
 
     @property
     def authority(self) -> Path:
-        """The certificate of the authority that signed the API server's certificate."""
+        """The path of the certificate of the authority that signed the API server's certificate."""
         return self._directory / "ca.crt"
 
     @property
@@ -86,7 +86,7 @@ class ControlPlane:
 
     @property
     def _key(self) -> Path:
-        """The API server's private key.
+        """The path of the API server's private key.
 
         The API server signs ServiceAccount tokens with the same key, as it does by default.
         """

@@ -1,8 +1,9 @@
 """Checks manifests with kubeconform against the schemas of several versions of Kubernetes, without
 a cluster and without a network.
 
-kubeconform is built from locked Go modules. Its own schemas come from a server that a machine
-behind a package mirror may not reach, so the schemas come from the wheel ``kubernetes-validate``.
+kubeconform is built from locked Go modules. By default kubeconform downloads the schemas from a
+server that a machine behind a package mirror may not reach. So the schemas are taken from the wheel
+``kubernetes-validate``.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Change(Generic[Item]):
         kind: What happened.
         item: The object after the change; for a deletion, its last state. None for the kinds
             Synced, Disconnected and Connected.
-        message: Why the connection was lost, for the kind Disconnected. Otherwise empty.
+        message: Why the connection was lost, for the kind Disconnected. Empty for all other kinds.
     """
 
     kind: ChangeKind
@@ -63,7 +63,8 @@ class State(Generic[Item]):
 
 
 class Known(Generic[Item]):
-    """The objects that a reader of a watch has seen. Decides which changes are new to the reader.
+    """The objects that a reader of a watch has seen. The methods return the changes that are new to
+    the reader.
 
     Args:
         convert: Converts an object from JSON to the item that is kept, and that changes have.
@@ -85,8 +86,9 @@ class Known(Generic[Item]):
         return State(key, uid, version, self._convert(raw))
 
     def put(self, state: State[Item]) -> list[Change[Item]]:
-        """Store a state of an object. Return its changes for the reader: none if the state is
-        known, and a deletion and an addition if the object has another uid than before.
+        """Store a state of an object. Return the changes for the reader: no change if the state is
+        known, a deletion and an addition if the object has another uid than before, and otherwise
+        one addition or modification.
         """
         known = self._states.get(state.key)
         if known is not None and (known.uid, known.version) == (state.uid, state.version):
@@ -110,7 +112,7 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.DELETED, self._convert(raw))]
 
     def replace(self, listed: list[State[Item]]) -> list[Change[Item]]:
-        """Replace the known objects by those of a list. Return the changes for the reader,
+        """Replace the known objects by the objects of a list. Return the changes for the reader,
         beginning with the deletions of the objects that the list lacks.
         """
         there = {state.key for state in listed}

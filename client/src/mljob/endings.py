@@ -1,5 +1,5 @@
 """The errors for an MLJob that ended in another way than success, or not in time: pure functions of
-its last state.
+the MLJob's last state.
 """
 
 from __future__ import annotations

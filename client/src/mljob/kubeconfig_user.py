@@ -24,8 +24,7 @@ class ExecPlugin:
     """A command that prints credentials: ``users[].user.exec``.
 
     Attributes:
-        interactive: ``Never``, ``IfAvailable`` or ``Always``: whether the command may ask the
-            person.
+        interactive: Whether the command asks the person: ``Never``, ``IfAvailable`` or ``Always``.
         provide_cluster_info: Whether the command gets the cluster in ``KUBERNETES_EXEC_INFO``.
     """
 

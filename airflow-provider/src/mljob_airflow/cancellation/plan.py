@@ -51,7 +51,7 @@ def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list
     A batch has task instances of one rank, because Airflow follows no order within a request.
     Batches of lower ranks come first, and batches of tasks that the DAG no longer has come last.
     Within a rank, task instances that don't run yet come first. If running task instances came
-    first, the others would start in the slots that become free.
+    first, the task instances that wait would start in the slots that become free.
 
     Args:
         instances: The task instances to set to failed.

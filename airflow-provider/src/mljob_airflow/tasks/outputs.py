@@ -67,6 +67,8 @@ def publish_outputs(**outputs: Any) -> None:
 
     - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer
       outside of the range of int64;
+    - a value with more than 32 levels, with a key that Airflow reserves, or with a string that is
+      not valid Unicode;
     - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON.
 
     Args:

@@ -26,7 +26,9 @@ PAGE_SIZE: Final = 500
 MAX_ITEMS: Final = 100_000
 """The maximum number of objects in a list."""
 WATCH_SECONDS: Final = 300
-"""How long one watch request lasts, in seconds. The next one continues where it ended."""
+"""How long one watch request lasts at most, in seconds. The next watch request continues where the
+last one ended.
+"""
 IDLE_SECONDS: Final = 90.0
 """How long a watch may be silent, in seconds. The API server sends a bookmark each minute, so a
 longer silence means that the connection is dead, for example after a laptop's sleep.
@@ -221,8 +223,8 @@ class _Watch(Generic[Item]):
         return Change(ChangeKind.DISCONNECTED, message=str(error))
 
     async def forget_version(self) -> None:
-        """Make the next request a list. After the second failure in a row and later ones, wait
-        first.
+        """Make the next request a list. From the second failure in a row on, wait before the next
+        request.
         """
         self._version = ""
         self._failures += 1

@@ -118,8 +118,8 @@ def answer(words: list[str], incomplete: str) -> list[str]:
 
 
 def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
-    """Return the names that a function takes from each MLJob of the namespace. Return none if the
-    cluster refuses the request or doesn't answer in time.
+    """Return the names that a function takes from each MLJob of the namespace. Return an empty list
+    if the cluster refuses the request or doesn't answer in time.
     """
     from ..errors import MLJobError
     from ..resource import MLJob

@@ -118,7 +118,7 @@ def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
 
 
 def conclude(session: Session, state: MLJob, screen: Screen) -> None:
-    """Print the outputs of an MLJob that has succeeded, or the command that explains one that has
+    """Print the outputs of an MLJob that has succeeded, or the command that explains why the MLJob
     failed.
     """
     from .pages import output_lines

@@ -73,8 +73,8 @@ def lint(
 
 
 def _found(paths: list[str]) -> Iterator[str]:
-    """Yield the paths of the files. For a folder, yield those of the YAML and JSON files in it,
-    sorted.
+    """Yield the paths of the files. For a folder, yield the paths of the YAML and JSON files in the
+    folder, sorted.
 
     Raises:
         typer.BadParameter: There are too many files, or a folder has no such file.

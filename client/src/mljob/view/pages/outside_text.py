@@ -48,7 +48,9 @@ def text_of(value: object, limit: int = MAX_TEXT) -> str:
 
 
 def number_of(value: object) -> float | None:
-    """Return a finite number, or None. True and False are not numbers."""
+    """Return the value as a float if it is a finite number, else None. True and False are not
+    numbers.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -59,7 +61,7 @@ def number_of(value: object) -> float | None:
 
 
 def count_of(value: object) -> int | None:
-    """Return a whole number from 0, or None."""
+    """Return the value if it is a whole number of at least 0, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
