@@ -13,7 +13,8 @@ import pytest
 from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART
-from tests.pages import PAGES, blocks, commands
+from tests.page_runners import Runner, lines_of
+from tests.pages import PAGES, blocks, commands_in
 
 KEYS = libyaml.load((CHART / "values.yaml").read_text()).keys()
 
@@ -24,10 +25,8 @@ def installations() -> list[Any]:
     """
     return [
         pytest.param(words, id=f"{block.where}: helm {words[1]}")
-        for page in PAGES
-        for block in blocks(page, "console")
-        for words in commands(block)
-        if words[0] == "helm" and words[1] in ("install", "upgrade")
+        for _, block, line in lines_of(Runner.CHART)
+        for words in commands_in(line)
     ]
 
 

@@ -387,6 +387,12 @@ def test_the_site_keeps_links_between_pages_and_drops_links_to_other_files() -> 
     assert on_site(text, page) == "[a](compatibility.md#x), b, `c`, [d](nowhere.md) and `[e](../Makefile)`"
 
 
+def test_the_site_has_no_comments_of_the_pages() -> None:
+    page = ROOT / "docs" / "README.md"
+    text = "- a\n\n    <!-- not run: b -->\n\n    ```console\n    $ c <!-- d -->\n    ```\n\n`<!-- e -->`\n"
+    assert on_site(text, page) == "- a\n\n    ```console\n    $ c <!-- d -->\n    ```\n\n`<!-- e -->`\n"
+
+
 def test_alerts_are_explained_one_by_one() -> None:
     text = (OPERATIONS / "alerts.md").read_text()
     assert set(re.findall(r"\{alert: (\w+)", text)) == first_cells(section(text, "Alerts"))

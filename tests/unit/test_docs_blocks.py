@@ -1,9 +1,9 @@
 """The code blocks in the documentation. Blocks that can't run in a unit test are parsed, and the
 names in them exist.
 
-``tests/chart/test_docs.py`` renders the chart with the documented values,
-``tests/airflow/test_docs.py`` runs the documented ``mljob-airflow`` commands, and
-``tests/e2e/test_docs.py`` runs the first job.
+Each console command is run by the test that ``tests/page_runners.py`` names, or the comment above
+its block says why it is not run. ``tests/chart/test_docs.py`` also renders the chart with the
+documented values.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from mljob_contract import airflow_instance, mljob
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.api.settings import ApiSettings
 from tests import libyaml
+from tests.page_runners import Runner, lines_of, runner_of
 from tests.pages import PAGES, ROOT, Block, blocks, commands, typed
 
 CHART = ROOT / "charts" / "mljob-operator"
@@ -228,6 +229,45 @@ def test_resources_fields_and_files_in_commands_exist(page: Path) -> None:
 @pages
 def test_every_console_block_has_a_prompt(page: Path) -> None:
     assert [block.where for block in blocks(page, "console") if not list(commands(block))] == []
+
+
+@pages
+def test_each_command_is_run_or_its_block_says_why_not(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "console":
+            not_run = [line for line in typed(block) if runner_of(page, block, line) is None]
+            if block.why_unchecked or block.why_not_run:
+                assert not_run, f"{block.where}: every command is run; remove the comment"
+            assert not_run == [] or block.why_unchecked or block.why_not_run, (
+                f"{block.where}: no test runs {not_run}; give it a runner in tests/page_runners.py,"
+                " or say why in a comment above the block: <!-- not run: ... -->"
+            )
+        else:
+            assert not block.why_not_run, f"{block.where}: only console blocks are run"
+
+
+@pages
+def test_each_comment_about_a_block_is_above_one(page: Path) -> None:
+    written = re.findall(r"^ *<!-- not (?:checked|run): .*$", page.read_text(), re.MULTILINE)
+    assert len(written) == len([block for block in blocks(page) if block.why_unchecked or block.why_not_run])
+
+
+def test_runners_exist() -> None:
+    assert [runner for runner in Runner if not (ROOT / runner).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("block", "line"), [pytest.param(block, line, id=block.where) for _, block, line in lines_of(Runner.LOCAL)]
+)
+def test_a_command_that_needs_nothing_prints_what_the_page_shows(block: Block, line: str) -> None:
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    if [line] == typed(block) and (shown := block.text.partition(f"{line}\n")[2]):
+        assert done.stdout == shown
 
 
 def problems(words: Sequence[str]) -> Iterator[str]:
