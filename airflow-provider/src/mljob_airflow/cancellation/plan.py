@@ -15,7 +15,8 @@ from dataclasses import dataclass
 FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 FINISHED_RUN_STATES = frozenset({"success", "failed"})
 NOT_STARTED = frozenset({None, "scheduled", "queued", "skipped", "upstream_failed", "removed"})
-"""The states of task instances whose code has not run. ``None`` is the state of a task instance
+"""The states of task instances whose code has not run, or that were skipped by their own code.
+``None`` is the state of a task instance
 that the scheduler has not yet scheduled.
 """
 TEARDOWN_TRIGGER_RULE = "all_done_setup_success"

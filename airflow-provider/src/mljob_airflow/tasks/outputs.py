@@ -196,7 +196,7 @@ def _check(value: Any, level: int = 0) -> None:
             if not value.isascii():
                 _encode(value)
         case int() if not -(2**63) <= value < 2**63:
-            raise ValueError("it has an integer of more than 64 bits: publish it as a string")
+            raise ValueError("it has an integer outside of -2^63 to 2^63-1: publish it as a string")
 
 
 def _encode(text: str) -> None:
