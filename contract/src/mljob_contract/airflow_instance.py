@@ -34,8 +34,8 @@ ACCEPT_VANISHED_RUNS = f"{GROUP}/accept-vanished-runs"
 the AirflowInstance's Airflow. The operator acts once on each new value, such as the current time.
 """
 MAX_ACCEPTED = 253
-"""The maximum number of characters that the operator reads and stores of the value of the
-annotation ``ACCEPT_VANISHED_RUNS``. The operator ignores the rest of a longer value.
+"""The operator reads and stores at most this number of characters of the value of the annotation
+``ACCEPT_VANISHED_RUNS``, and ignores the rest.
 """
 FINALIZER = f"{GROUP}/in-use"
 """The operator's finalizer on an AirflowInstance. The operator keeps the finalizer while MLJobs

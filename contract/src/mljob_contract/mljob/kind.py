@@ -17,8 +17,8 @@ value, such as the current time. The annotation ``reconcile.fluxcd.io/requestedA
 the same way (fluxcd.io: "Trigger a reconcile").
 """
 MAX_RETRY_REQUEST = 253
-"""The maximum number of characters that the operator reads and stores of the value of the
-annotation ``RETRY_REQUESTED_AT``. The operator ignores the rest of a longer value.
+"""The operator reads and stores at most this number of characters of the value of the annotation
+``RETRY_REQUESTED_AT``, and ignores the rest.
 """
 
 FINISHED = f"{GROUP}/finished"

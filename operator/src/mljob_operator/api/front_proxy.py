@@ -58,8 +58,8 @@ class FrontProxy:
         """Return the front proxy that the data of the ConfigMap describe.
 
         Raises:
-            NoFrontProxy: The data have no CA, or allow any name although ``allow_any_name`` is
-                false.
+            NoFrontProxy: The data have no CA or an invalid value, or allow any name although
+                ``allow_any_name`` is false.
         """
         ca = data.get("requestheader-client-ca-file", "")
         try:

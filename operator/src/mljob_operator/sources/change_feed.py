@@ -247,9 +247,9 @@ class ChangeFeedReader:
     async def _follow(self, since: datetime, now: datetime) -> None:
         """Pass the changed runs of backfills to the workers. One request covers all backfills.
 
-        The request does not show whether a backfill itself was paused, closed or deleted. So each
-        pass that makes a relist tells the workers to look up their backfills. Every pass tells this
-        to those workers that don't know the runs of their backfill yet.
+        The request does not show whether a backfill itself was paused, closed or deleted. So if the
+        last relist is at least ``RELIST_INTERVAL`` ago, the workers are asked to look up their
+        backfills. Workers that don't know the runs of their backfill yet are asked in every pass.
         """
         followed = self._followed
         if not followed.backfills:

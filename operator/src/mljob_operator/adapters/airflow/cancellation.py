@@ -131,11 +131,10 @@ class Cancellation:
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """Set a queued run of the cancellation DAG to failed. Do nothing if this run has started,
-        or does not exist.
+        """Set the run of the cancellation DAG for the run ``run_id`` to failed, if it is still
+        queued.
 
-        ``run_id`` is the id of the run to cancel. That run has ended, so the cancellation DAG has
-        nothing left to do.
+        The run ``run_id`` has ended, so the cancellation DAG has nothing left to do.
         """
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:

@@ -71,8 +71,8 @@ class Steps:
     async def take(self, key: Key, worker: WorkerState) -> float | None:
         """Run one step of an MLJob's worker.
 
-        An error with one MLJob affects no other MLJob. The error is logged, and the step is
-        repeated after a delay.
+        An error with one MLJob affects no other MLJob. The step is repeated, in most cases after a
+        delay.
 
         Returns:
             The seconds until the next step is due, or None if no step is due without input, or if
@@ -178,7 +178,7 @@ class Steps:
         """Let the reconciler act, and write the status, until no further action is possible now.
 
         Returns:
-            The state and the last action. None if the step is over, because the MLJob was deleted
+            The state and the last action, or None if the step is over, because the MLJob was deleted
             or another process has begun an attempt meanwhile.
         """
         while True:

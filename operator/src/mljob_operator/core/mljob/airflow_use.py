@@ -34,7 +34,7 @@ def needs_airflow(state: State) -> bool:
 
 def reservation(state: State) -> Reservation | None:
     """Return the MLJob's claim to one of the active runs in an Airflow. Return None if the MLJob
-    neither has an active run nor could start a run now if the limits allow it.
+    has no active run, and something other than a limit keeps it from starting a run now.
     """
     current, start = state.current, state.start
     holds = current.submitted or state.presence.in_doubt

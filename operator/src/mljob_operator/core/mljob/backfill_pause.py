@@ -32,7 +32,8 @@ class BackfillPause:
     @classmethod
     def of(cls, inputs: Inputs, cancellation: Cancellation) -> BackfillPause | None:
         """Return the pause or resumption that ``spec.suspend`` asks for, also if Airflow has
-        accepted it already. Return None if ``spec.suspend`` asks for neither.
+        accepted it already. Return None if the MLJob has no backfill in progress, if the backfill
+        is being cancelled, or if ``spec.suspend`` is false and the operator has announced no pause.
 
         If a person paused the backfill in Airflow, the backfill stays paused until the MLJob is
         suspended and resumed.

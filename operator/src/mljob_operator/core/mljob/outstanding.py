@@ -9,9 +9,9 @@ from .job import Job
 
 
 def is_retryable(job: Job) -> bool:
-    """Return whether the operator carries out a requested retry now. It does not if the MLJob is
-    being deleted, or if ``spec.cancel`` or ``spec.suspend`` is true. ``spec.cancel`` is final, and
-    a request waits until ``spec.suspend`` is false.
+    """Return whether the operator carries out a requested retry now. The result is False if the
+    MLJob is being deleted, or if ``spec.cancel`` or ``spec.suspend`` is true. A request waits until
+    ``spec.suspend`` is false again, while ``spec.cancel`` is final.
     """
     return not (job.deleting or job.spec.cancel or job.spec.suspend)
 
