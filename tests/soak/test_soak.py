@@ -293,9 +293,10 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """Return the times of the MLJobs: from the creation to the run, from the end of the run to the
-    status that shows the end, both as a share of all time, from the creation to that status, and of
-    cancellations.
+    """Return figures about the MLJobs, in seconds: the time until the run is queued, the time from
+    the end of the run until the status shows the end, the time from the creation until then, and
+    the time of cancellations. The operator's share is the share of the first two in the third, in
+    percent.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

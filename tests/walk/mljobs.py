@@ -4,10 +4,10 @@ depend on the MLJob's past.
 An MLJob's state depends on its past only where the API says so:
 
 - A finished MLJob stays finished, and a cancelled run is lost. So an edit keeps the fields that end
-an MLJob: ``suspend``, ``cancel``, deadlines, ``backoffLimit``, and ``outputs``, which are read when
-the run ends.
+  an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), and ``outputs``, which are
+  read when the run ends.
 - With ``runPolicy: Once`` the spec that was submitted first counts. If that was the edited spec,
-the condition SpecApplied is False.
+  the condition SpecApplied is False.
 - The number of attempts, ids of runs and times are not compared. Neither are fields that depend on
   how far a run got before it was stopped, or on how many existing runs a backfill found in its
   range. An MLJob that waits for its next attempt describes the last one.
