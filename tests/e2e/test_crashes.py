@@ -3,9 +3,9 @@ and its replica, which has been standing by, takes over. No action is performed 
 unfinished action is completed, and the last status agrees with Airflow.
 
 The process that dies is the real operator, which kills itself at the call
-(``tests/live/crashing_operator.py``). Operators are forked from a process that has imported them
-(``tests/live/preloaded.py``). The result of each cell of the matrix is written to
-``crash-matrix.md`` in the stack's logs.
+(``tests/live/crashing_operator.py``). All operators are forked from a process that has imported the
+operator's modules (``tests/live/preloaded.py``). The result of each cell of the matrix is written
+to ``crash-matrix.md`` in the stack's logs.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ DAGS = {
     "events-cleared": "events_quick",
     "events-deleted": "events_paused",
 }
-"""The MLJobs and their DAGs."""
+"""The DAG of each MLJob."""
 
 
 @dataclass(frozen=True)
@@ -284,8 +284,8 @@ class Stage:
 
     def _settled(self, job: str, task: str, state: str) -> bool:
         """Return whether the status shows the task in that state, and the scheduler knows that the
-        task's process has ended. Airflow 3.3.2 fails a task that continues before the scheduler
-        knows that.
+        task's process has ended. If the task continues earlier, Airflow 3.3.2 sets the task to
+        failed.
         """
         if self.story.shown(job, task) != state:
             return False

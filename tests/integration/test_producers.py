@@ -103,7 +103,7 @@ def name_of(run: str, who: str) -> str:
 
 
 async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
-    """Play a recorded run again, for the MLJob that has the name :func:`name_of` gives."""
+    """Play a recorded run again, for the MLJob that :func:`name_of` names."""
     world = World(store)
     pipeline = TopicReader(
         topic.events,

@@ -131,8 +131,8 @@ class BusyAirflow(FakeAirflow):
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """Do everything that is left in a run. If the run is to fail and any task is left,
-        the last task fails.
+        """Do everything that is left in a run. If the run is to fail and any task is left, the last
+        of the tasks that are left fails.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:
