@@ -1,4 +1,6 @@
-"""The objects of mljob-api: its Pods, its certificate, its registration and its rights."""
+"""The objects of mljob-api: its Pods, its certificate, its registration, its rights, its
+NetworkPolicy and its settings.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The chart on a real API server: its objects are admitted, and its rights are exactly those that
-the operator needs.
+"""The chart on a real API server: its objects are admitted, its rights are exactly those that the
+operator, mljob-api and people need, and Helm upgrades, keeps and deletes the CRDs as the values
+say.
 """
 
 from __future__ import annotations
@@ -367,7 +368,7 @@ def test_mljob_api_has_exactly_the_needed_rights(
     ):
         own = cluster.rules(api_release.api_user, where) - cluster.rules(nobody, where)
         assert own == expected | more
-    # In kube-system it is one ConfigMap.
+    # In kube-system, mljob-api may list one ConfigMap only.
     assert not cluster.may(api_release.api_user, "list", "configmaps", "--namespace=kube-system")
 
 

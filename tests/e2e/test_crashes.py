@@ -269,7 +269,7 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
     for run in runs:
         cancellation = f"cancel.{run['dag_run_id']}"
         if airflow.run(CANCELLER, cancellation) is not None:
-            # The operator may observe its work for a moment longer.
+            # The cancellation DAG's run may end a moment after the run that it cancels.
             airflow.ended(CANCELLER, cancellation)
     return found
 
