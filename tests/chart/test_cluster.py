@@ -71,7 +71,9 @@ def make_namespace(cluster: Cluster, prefix: str, labels: dict[str, str] | None 
 
 
 def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Path = CHART) -> Release:
-    """Run `helm install` with a new name. The release has no CRDs: they are installed already."""
+    """Run `helm install` with a new name. By default the release has no CRDs, because they are
+    installed already.
+    """
     release = Release(unique("test"), namespace)
     given = json.dumps(merged(MINIMAL, merged({"crds": {"install": False}}, values)))
     cluster.helm("install", release.name, str(chart), f"--namespace={namespace}", "--values=-", stdin=given)
@@ -373,7 +375,8 @@ def test_mljob_api_has_exactly_the_needed_rights(
 
 
 def test_an_upgrade_keeps_the_certificate_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
-    """Otherwise each upgrade would cut the connections of everyone who follows a log."""
+    """With a new certificate, each upgrade would cut the connections of everyone who follows a log.
+    """
     name, where = f"{api_release.full_name}-api-tls", f"--namespace={api_release.namespace}"
     before = cluster.get("secret", name, where)["data"]
 

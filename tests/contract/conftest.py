@@ -82,7 +82,7 @@ def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None
 
 
 def adapter(url: str, user: str, password: str) -> Airflow:
-    """Return the operator's adapter, logged in to the server as this user."""
+    """Return the operator's adapter for the server, with the login of this user."""
     return Airflow(
         SETTINGS_AIRFLOW,
         url,

@@ -31,7 +31,7 @@ def dag_ids() -> list[str]:
 
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Return the run as Airflow reports it, in plain form."""
+    """Return the run as Airflow reports it after its end, in plain form."""
     run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
     for row in airflow.task_instances(dag_id, run_id):

@@ -83,7 +83,9 @@ class Monitoring:
         return MonitoringReport.model_validate(self.airflow.get(path)["value"])
 
     def serving(self, run_id: str) -> dict[str, Any]:
-        """Return the task instance of a run of monitored_slow."""
+        """Return the task instance of a run of monitored_slow. Its state is None if the task
+        instance doesn't exist yet.
+        """
         found = self.airflow.task_instances("monitored_slow", run_id)
         return found[0] if found else {"state": None}
 

@@ -386,8 +386,8 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return the entries of a log from a position on, and the next position while the task
-        runs. Return None if there is no such try.
+        """Return the entries of a log from a position on, and the next position if the try has not
+        ended. Return None if there is no such try.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None

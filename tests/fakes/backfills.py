@@ -110,7 +110,7 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed_at=self._clock())
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of backfills that changed since a time."""
+        """Return the runs that belong to backfills and changed since a time."""
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
         return [change for run in changed if (change := self._member(run)) is not None]

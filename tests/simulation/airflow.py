@@ -116,7 +116,9 @@ class BusyAirflow(FakeAirflow):
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:
-        """Return the runs of MLJobs and of their backfills."""
+        """Return the runs with the id of an MLJob's run, including runs of ``CHILD``, and the runs
+        of backfills.
+        """
         return [run for run in self.runs.values() if _is_followed(run)]
 
     def steps(self) -> list[Step]:
