@@ -341,7 +341,9 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """Return the API server's error for a change of a stored MLJob's spec."""
+        """Return the API server's error for a change of a stored MLJob's spec, or an empty string
+        if the API server accepts the change.
+        """
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}
         self._objects.create_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, body)

@@ -466,8 +466,8 @@ class World:
         """Return the broken promises about runs that take the outputs of other runs. The promises:
         the other runs have succeeded, and the status of the MLJob names these runs.
 
-        With OncePerSpec, the MLJob may have taken over a run with older outputs, so it is not
-        checked.
+        With OncePerSpec, the MLJob may have taken over a run with older outputs, so the MLJob is
+        not checked. Runs of late submissions are not checked either.
         """
         found = []
         for job in self.cluster.published.values():

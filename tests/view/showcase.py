@@ -275,7 +275,7 @@ def failed_scoring(cluster: ViewCluster) -> None:
 
 
 def sweep(cluster: ViewCluster) -> None:
-    """Put team-a/digits-lr-0 to 3: a finished sweep, to compare."""
+    """Put team-a/digits-lr-0 to team-a/digits-lr-3: a finished sweep, to compare."""
     for number, (rate, batch, accuracy) in enumerate(
         ((0.3, 32, 0.8911), (0.12, 32, 0.9674), (0.22, 64, 0.9833), (0.06, 64, 0.9402))
     ):
@@ -361,7 +361,7 @@ def others(cluster: ViewCluster) -> None:
 
 
 def platform(cluster: ViewCluster) -> None:
-    """Put two AirflowInstances, and a report of the monitoring DAG."""
+    """Put two AirflowInstances, and an MLJob with a report of the monitoring DAG."""
     ready = [
         condition("Ready", "True", "Ready", "", 9000),
         condition("Healthy", "True", "Healthy", "All components are healthy.", 9000),
