@@ -92,8 +92,8 @@ class Runs:
         return json.dumps(self.airflow.request("GET", path)[1])[-3000:]
 
     def reported(self, dag_id: str, run_id: str) -> Any:
-        """Return the newest event about the cancellation of a run with its Kafka
-        message, or None.
+        """Return the newest event about the cancellation of a run, and its Kafka message. Return
+        None if there is no such event.
         """
         while (message := self._consumer.poll(0.1)) is not None:
             value = message.value() or b""

@@ -54,7 +54,7 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def annotate(self, name: str, *, default: bool) -> Instance:
-        """Set or remove the annotation that marks the default AirflowInstance."""
+        """Replace all annotations by the one that marks the default AirflowInstance, or by none."""
         body = self.objects[name]
         body["metadata"]["annotations"] = _annotations(default=default)
         self._touch(body)

@@ -89,7 +89,7 @@ class ReplicatedWorld(World):
         return next(replica for replica in self.replicas if not replica.contender.leads)
 
     def start(self, *, beside: bool = False) -> None:
-        """Start a replica, unless there is one; with ``beside``, unless there are two."""
+        """Start a replica if none runs. With ``beside``, start one unless two run."""
         if len(self.replicas) < 1 + beside:
 
             async def start() -> None:

@@ -65,8 +65,8 @@ class Reader:
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Join the consumer group, which takes the partition from the other members, and read from
-        the committed offset on.
+        """Join the consumer group, and read from the committed offset on. The partition moves from
+        the other members to this one.
         """
         self._revoked = revoked
         for member in self._topic.members:

@@ -136,7 +136,7 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """Return a spec with some fields of ``other``, and without some of the fields of ``spec``.
+    """Return ``spec`` with at most two fields of ``other``, and without some of its fields.
 
     Args:
         kept: Fields that stay unchanged.
