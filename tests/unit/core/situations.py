@@ -197,8 +197,8 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the object as the API server sends it. ``status`` is the status of a restored MLJob
-        before it was lost.
+        """Return the object as the API server sends it. ``status`` is the status of a restored
+        MLJob before it was lost.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:

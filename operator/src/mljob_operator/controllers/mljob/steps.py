@@ -178,8 +178,8 @@ class Steps:
         """Let the reconciler act, and write the status, until no further action is possible now.
 
         Returns:
-            The state and the last action, or None if the step is over, because the MLJob was deleted
-            or another process has begun an attempt meanwhile.
+            The state and the last action, or None if the step is over, because the MLJob was
+            deleted or another process has begun an attempt meanwhile.
         """
         while True:
             before, begin_count = worker.tracked, worker.begin_count

@@ -314,7 +314,9 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 
 def how_to_accept(airflow: str) -> str:
-    """Return the command with which an administrator accepts that the runs in an Airflow are lost."""
+    """Return the command with which an administrator accepts that the runs in an
+    Airflow are lost.
+    """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
     return f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
