@@ -16,7 +16,7 @@ from mljob_operator.controllers.mljob.steps import Steps
 from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.core.run.states import RunState, TaskState
-from mljob_operator.core.status.news import REFINEMENT_WAITS
+from mljob_operator.core.status.significance import REFINEMENT_WAITS
 from mljob_operator.sources.change_feed import HALT_CHECK_INTERVAL, OVERLAP, RELIST_INTERVAL
 from tests.strategies import event
 

@@ -20,14 +20,14 @@ from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES
-from ...core.status.news import REFINEMENT_WAITS
+from ...core.status.significance import REFINEMENT_WAITS
 from ...errors import Conflict, FieldsDropped, Gone, Refused, StoreError, backoff
 from ...logs import redacted_logger
 from ...ports import Clock, JobStore
 from .conf_sources import ConfSources, waited_for
 from .confs import Confs
 from .reconciler import Reconciler
-from .status_writer import Patch, StatusWriter, difference, extra, worth_of
+from .status_writer import Patch, StatusWriter, difference, extra, priority_of
 from .worker_state import WorkerState
 
 log = redacted_logger(__name__)
@@ -245,14 +245,14 @@ class Steps:
             worker.refining_since = worker.refining_since or self._clock()
             if self._clock() < worker.refining_since + REFINEMENT_WAITS:
                 return False
-        worth = worth_of(state, patch, action)
-        if isinstance(action, Wait) and not self._writer.has_turn(job.key, worth):
+        priority = priority_of(state, patch, action)
+        if isinstance(action, Wait) and not self._writer.has_turn(job.key, priority):
             worker.awaits_turn = True
             return False
         worker.refining_since = None
         worker.writing = True
         try:
-            written, sent_at = await self._writer.store(job, patch, worth)
+            written, sent_at = await self._writer.store(job, patch, priority)
             worker.accept(written, job)
         except StoreError:
             worker.drop_outdated_run(job)

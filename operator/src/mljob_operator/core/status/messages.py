@@ -22,7 +22,6 @@ from ..mljob.starting import backoff_ends_at
 from ..mljob.state import Stage
 from ..run import halt
 from ..run.run_key import SETTINGS_AIRFLOW
-from ..run.vanishing import REASON as RUNS_VANISHED
 from ..run.vanishing import how_to_accept
 from ..text.sentences import sentence
 from ..text.storable import cut
@@ -143,7 +142,7 @@ def _running(context: Context) -> StatusSummary:
     if state.presence.vanished and state.run.airflow in state.catalog.not_ready:
         return StatusSummary(
             _phase_so_far(status),
-            RUNS_VANISHED,
+            "RunsVanished",
             f"Airflow does not have the {noun}, and it does not have those of many other MLJobs either. So the {noun} does not count as deleted, and "
             f"the operator looks for it again each minute. If the runs are lost, a platform administrator makes them count as deleted with {how_to_accept(state.run.airflow)}.",
         )
