@@ -5,7 +5,7 @@ policy.
 
     OperatorError
     ├── AirflowError
-    │   ├── AirflowUnavailable      no answer, a server error, or an answer that Airflow doesn't give:
+    │   ├── AirflowUnavailable      no answer, a server error, or an answer that is not Airflow's:
     │   │   │                       retried
     │   │   └── AirflowUnreadable   the answer is JSON, but not what Airflow answers to the request,
     │   │                           or it is too large: retried

@@ -110,7 +110,8 @@ class JobStore(Protocol):
         object is optional and does not exist.
 
         Raises:
-            ReferenceMissing: The object does not exist, or the operator may not read it.
+            ReferenceMissing: The object does not exist and is not optional, or the operator may not
+                read it.
         """
         ...
 

@@ -99,7 +99,8 @@ class CancellationActions:
         Cancel.
 
         Returns:
-            The runs that were cancelled, and the runs that are still active.
+            The runs that were cancelled, and the runs that are still active. Both lists are empty
+            if the runs can't be read and need not be cancelled.
         """
         state = context.state
         cancel = context.job.spec.cancellation.children is ChildRuns.CANCEL

@@ -200,8 +200,8 @@ class MLJobController:
             done: Called as for :meth:`observe_event` if the result is True. Otherwise not called.
 
         Returns:
-            Whether the run belongs to the backfill of an MLJob. The MLJob's worker has then taken
-            the fact.
+            Whether the run is known to belong to the backfill of an MLJob. The MLJob's worker has
+            then taken the fact.
         """
         for airflow, dag_id, run_id in candidates:
             for key in self._backfills.of(airflow, dag_id):

@@ -88,9 +88,10 @@ class FollowedRuns:
 
     Attributes:
         runs: The run of each MLJob.
-        submitted: The runs that are active, without backfills.
+        submitted: The run of each MLJob with an active attempt. Backfills are left out.
         backfills: The MLJobs of the active backfills, by backfill.
-        in_progress: The runs and backfills that are active and not known to have ended.
+        in_progress: The run or the backfill of each MLJob with an active attempt. Runs and
+            backfills that are known to have ended are left out.
         unread: The MLJobs with an active run whose tasks are not all known, or with an active
             backfill that is not known yet.
         missed: The MLJobs whose run Airflow does not have, according to its last answer.

@@ -16,7 +16,7 @@ from ...ports import Clock, JobMeter, Tracer
 
 class Milestones:
     """Records the ends of stages, attempts and MLJobs. The process that writes a change records it,
-    so each end counts once.
+    so each end is recorded once.
 
     Args:
         meter: The metrics of MLJobs.

@@ -130,8 +130,8 @@ class RunActions:
     async def cancel(self, context: ActionContext) -> TrackedJob:
         """Set the run's unfinished task instances to failed, and then the run.
 
-        Also set the cancellation DAG's own run to failed if that run is still queued, because the
-        cancellation DAG has nothing left to do.
+        If a run of the cancellation DAG for this run is still queued, set that run to failed too,
+        because the cancellation DAG has nothing left to do.
         """
         run, now = context.state.run, context.state.now
         await context.confirm()

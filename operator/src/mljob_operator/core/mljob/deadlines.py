@@ -1,7 +1,7 @@
 """The deadlines of an MLJob and of its deletion, and the end of its time to live.
 
-When ``active`` or ``pre_running`` has passed, :mod:`.cancellation` gives the reason to cancel the
-run.
+When the deadline ``active`` or ``pre_running`` has passed, :mod:`.cancellation` gives the reason to
+cancel the run.
 """
 
 from __future__ import annotations

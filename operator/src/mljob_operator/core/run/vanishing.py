@@ -253,8 +253,9 @@ class MissingRuns:
         return self.needs_relist(key) or runs.is_uncertain
 
     def needs_relist(self, key: Key) -> bool:
-        """Return whether this MLJob's run can count as deleted only after a relist, because other
-        runs may be missing too. The operator must follow a run of this MLJob.
+        """Return whether a relist is needed before this MLJob's run can count as deleted, because
+        other runs may be missing too. The method must only be called for an MLJob whose run is
+        followed.
         """
         runs = self._runs[self._airflow_of[key]]
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
