@@ -35,9 +35,9 @@ from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.api.metrics import ApiMetrics
 from mljob_operator.api.settings import ApiSettings
-from mljob_operator.core.mljob.cancellation import CancelReason
+from mljob_operator.core.mljob.classification.cancellation import CancelReason
+from mljob_operator.core.mljob.classification.state import Stage
 from mljob_operator.core.mljob.decisions import POLICIES
-from mljob_operator.core.mljob.state import Stage
 from mljob_operator.core.mljob.upstream import FAILED, WAITING
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS

@@ -10,7 +10,7 @@ from dataclasses import replace
 from mljob_contract.mljob import ChildRuns
 
 from ...core.mljob import actions
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.children import Child, may_be_cancelled
 from ...core.status.events import of_children

@@ -20,11 +20,11 @@ from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.airflow_instance.catalog import AIRFLOW_GONE
 from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost
-from ...core.mljob.deadlines import expires_at
-from ...core.mljob.job import Job
-from ...core.mljob.job_labels import JobLabels
+from ...core.mljob.classification.deadlines import expires_at
+from ...core.mljob.classification.state import State
 from ...core.mljob.outstanding import is_done
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
+from ...core.mljob.resource.job_labels import JobLabels
 from ...core.mljob.transient_state import TransientState
 from ...core.run.backfill import BackfillRun
 from ...core.run.facts import RunFact, Snapshot, TaskFact

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from ...core.frozen import frozen
 from ...core.mljob.activity import expects_change, has_recent_event, is_in_progress, is_still, last_event_at
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.run.halt import Halt
 from ...core.run.run_key import Key, RunKey
 

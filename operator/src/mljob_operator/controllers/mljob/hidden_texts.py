@@ -8,7 +8,7 @@ from typing import Any
 from mljob_contract.mljob import OutputsReference
 
 from ...core.conf.conf import Source, not_public, secrets
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.mljob.upstream import Upstream, outputs_of
 from ...errors import ReferenceMissing
 from ...ports import JobStore

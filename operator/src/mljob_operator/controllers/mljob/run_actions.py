@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ...core import orphans
 from ...core.mljob import attempts
 from ...core.mljob.actions import ClearFailed, Pause, Submit
-from ...core.mljob.confirmation import LIST_AGAIN_AFTER
+from ...core.mljob.classification.confirmation import LIST_AGAIN_AFTER
 from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact, Snapshot, TaskFact

@@ -11,12 +11,12 @@ from datetime import datetime
 
 from mljob_contract.mljob import FINISHED
 
-from ...core.mljob import finished
 from ...core.mljob.actions import Action, Expire, Release, Store, Wait
 from ...core.mljob.afterwards import arrived_late
-from ...core.mljob.job import Job
+from ...core.mljob.classification.state import State
 from ...core.mljob.outstanding import is_done
-from ...core.mljob.state import State
+from ...core.mljob.resource import finished
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES

@@ -5,7 +5,7 @@ the limits on active runs.
 from __future__ import annotations
 
 from ..airflow_instance.admission import Reservation
-from .state import State
+from .classification.state import State
 
 
 def is_lost(state: State) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .job import Job
+from .resource.job import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,10 +51,10 @@ from .afterwards import arrived_late, was_cleared
 from .airflow_use import is_reachable, needs_airflow
 from .attempts import same_run
 from .capabilities import capabilities
-from .confirmation import LIST_AGAIN_AFTER
-from .spec_change import SpecChange
-from .starting import Start
-from .state import Stage, State
+from .classification.confirmation import LIST_AGAIN_AFTER
+from .classification.spec_change import SpecChange
+from .classification.starting import Start
+from .classification.state import Stage, State
 from .upstream import READ_AGAIN_AFTER
 
 LOOK_UP_EVERY = timedelta(seconds=5)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from mljob_contract.mljob import RETRY_REQUESTED_AT, Condition, MLJobStatus, Phase
 
 from ..frozen import frozen
-from ..mljob.backfill_pause import RESUMING
-from ..mljob.cancellation import CANCEL_REASONS
+from ..mljob.classification.backfill_pause import RESUMING
+from ..mljob.classification.cancellation import CANCEL_REASONS
 from ..mljob.upstream import WAITING
 from ..run.children import Child, in_words
 from ..run.halt import Halt

@@ -7,7 +7,7 @@ from typing import Any
 
 from mljob_contract.mljob import Phase
 
-from ..mljob.state import State
+from ..mljob.classification.state import State
 from ..run import halt
 from ..run.facts import TaskFact, TaskKey
 from ..run.observed_run import ObservedRun

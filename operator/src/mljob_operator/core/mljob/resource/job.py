@@ -14,8 +14,8 @@ from typing import Any
 from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_AT, MLJobSpec, MLJobStatus
 
-from ..frozen import frozen
-from ..run.run_key import Key
+from ...frozen import frozen
+from ...run.run_key import Key
 from .finished import restored
 from .spec import ParsedSpec
 from .stored_status import StoredStatus
