@@ -356,8 +356,8 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Have the statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
-        written again. The new statuses show that many runs have vanished or are back.
+        """Cause new statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
+        to be written. The new statuses show that many runs have vanished or are back.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)

@@ -120,9 +120,10 @@ def handle_children(s: State) -> Action | None:
 
 
 def let_deletion_through(s: State) -> Action | None:
-    """Remove the finalizer of a deleted MLJob in one of three cases: there is nothing to cancel,
-    deletionPolicy is Retain, or the deadline of the deletion has passed without a successful
-    cancellation. With deletionPolicy Retain, the note of a run in progress is written first.
+    """Remove the finalizer of an MLJob that is being deleted, in one of three cases: there is
+    nothing to cancel, deletionPolicy is Retain, or the deadline of the deletion has passed without
+    a successful cancellation. With deletionPolicy Retain, the note of a run in progress is written
+    first.
     """
     if not s.job.deleting:
         return None
