@@ -2,8 +2,8 @@
 
 The pages are files of the repository, so that people can read them on GitHub too. The site is built
 from a copy of the pages. In the copy, a link to a file that is not a page (code, a manifest, a
-folder) becomes plain text, because such files are not on the site. Zensical builds strictly: it
-fails for a link or an anchor that leads nowhere.
+folder) becomes plain text, because such files are not on the site, and comments are left out.
+Zensical builds strictly: it fails for a link or an anchor that leads nowhere.
 """
 
 from __future__ import annotations
@@ -34,25 +34,28 @@ PAGES = tuple(
 )
 """Every page that people read, on GitHub and on the site."""
 
-CODE_OR_LINK = re.compile(
+CODE_COMMENT_OR_LINK = re.compile(
     r"(?P<code>^ *```.*?^ *```|`[^`\n]*`)"
+    r"|(?P<comment>^ *<!--.*?-->\n+)"
     r"|\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?://|#)(?P<target>[^)\s]+)\)",
     re.DOTALL | re.MULTILINE,
 )
 
 
 def on_site(text: str, page: Path) -> str:
-    """Return a page's text, in which a link to a file that is not a page becomes plain text. Code,
-    and a link that leads nowhere, stay unchanged.
+    """Return a page's text without its comments. A link to a file that is not a page becomes plain
+    text. Code, and a link that leads nowhere, stay unchanged.
     """
 
     def replaced(found: re.Match[str]) -> str:
         if found["code"]:
             return found[0]
+        if found["comment"]:
+            return ""
         target = (page.parent / found["target"].partition("#")[0]).resolve()
         return found["text"] if target.exists() and target not in PAGES else found[0]
 
-    return CODE_OR_LINK.sub(replaced, text)
+    return CODE_COMMENT_OR_LINK.sub(replaced, text)
 
 
 def main() -> int:

@@ -1,6 +1,8 @@
 """The pages of the documentation, and the code blocks in them.
 
 A block that no test can check has a comment above it that says why: ``<!-- not checked: ... -->``.
+So has a console block with a command that no test runs: ``<!-- not run: ... -->``. A block that is
+not checked isn't run either.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from pathlib import Path
 
 from docs.build import PAGES, ROOT
 
-__all__ = ["PAGES", "ROOT", "Block", "blocks", "commands", "typed"]
+__all__ = ["PAGES", "ROOT", "Block", "blocks", "commands", "commands_in", "typed"]
 
 FENCED = re.compile(
-    r"(?:^ *<!-- not checked: (?P<why>[^\n]+?) -->\n+)?^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```",
+    r"(?:^ *<!-- not (?P<lacks>checked|run): (?P<why>[^\n]+?) -->\n+)?"
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```",
     re.DOTALL | re.MULTILINE,
 )
 SEPARATORS = frozenset({"|", "&&", "||", ";", "do", "then"})
@@ -30,13 +33,17 @@ class Block:
 
     Attributes:
         where: Page and line, for messages.
-        why_unchecked: The reason in the comment above the block; empty if there is none.
+        why_unchecked: Why no test can check the block, from the comment above it; empty if there is
+            no such comment.
+        why_not_run: Why no test runs some of its commands, from the comment above it; empty if
+            there is no such comment.
     """
 
     where: str
     language: str
     text: str
     why_unchecked: str = ""
+    why_not_run: str = ""
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
@@ -50,7 +57,8 @@ def blocks(page: Path, *languages: str) -> Iterator[Block]:
             f"{page.relative_to(ROOT)}:{line}",
             found["language"],
             textwrap.dedent(found["text"]),
-            found["why"] or "",
+            why_unchecked=found["why"] if found["lacks"] == "checked" else "",
+            why_not_run=found["why"] if found["lacks"] == "run" else "",
         )
         if not languages or (block.language in languages and not block.why_unchecked):
             yield block
@@ -80,7 +88,12 @@ def commands(block: Block) -> Iterator[Sequence[str]]:
     """Yield the commands of a console block as lists of words. The commands of a pipe, a
     substitution or a loop are separate.
     """
-    text = "\n".join(typed(block)).replace("\\\n", " ")
+    yield from commands_in("\n".join(typed(block)))
+
+
+def commands_in(text: str) -> Iterator[Sequence[str]]:
+    """Yield the commands in lines that are typed, as :func:`commands` does."""
+    text = text.replace("\\\n", " ")
     text = re.sub(r"^\w+=\$\((.*)\)$", r"\1", text, flags=re.MULTILINE)
     for line in text.splitlines():
         words: list[str] = []

@@ -1,15 +1,15 @@
-"""Every ``mljob-airflow`` command in the documentation succeeds on the example DAGs."""
+"""The ``mljob-airflow`` commands in the documentation succeed on the example DAGs."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mljob_airflow.cli import main
-from tests.pages import PAGES, ROOT, blocks, commands
+from tests.page_runners import Runner, lines_of
+from tests.pages import ROOT, blocks, commands_in
 
 EXAMPLES = str(ROOT / "airflow-provider" / "example_dags")
 OWN_FOLDERS = ("dags/", "~/dags")
@@ -19,10 +19,8 @@ OWN_FOLDERS = ("dags/", "~/dags")
 def documented() -> list[Any]:
     return [
         pytest.param(page, words[1:], id=f"{block.where}: {words[1]}")
-        for page in PAGES
-        for block in blocks(page, "console")
-        for words in commands(block)
-        if words[0] == "mljob-airflow"
+        for page, block, line in lines_of(Runner.PROVIDER)
+        for words in commands_in(line)
     ]
 
 
@@ -40,9 +38,7 @@ def test_a_documented_command_succeeds(
     arguments: list[str], own_folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    # An earlier command on the page sets this variable.
-    monkeypatch.setenv("version", "0123456789ab")
-    arguments = [own_folder if word in OWN_FOLDERS else os.path.expandvars(word) for word in arguments]
+    arguments = [own_folder if word in OWN_FOLDERS else word for word in arguments]
     # Readers redirect the output into a file.
     if ">" in arguments:
         arguments = arguments[: arguments.index(">")]

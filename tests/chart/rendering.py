@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests import libyaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "mljob-operator"
@@ -145,4 +145,4 @@ def render(
     """
     arguments = ("template", release, str(chart), "--namespace", namespace, "--values", "-", *options)
     text = run_helm(helm, *arguments, values=complete(values))
-    return Rendered([each for each in yaml.safe_load_all(text) if each])
+    return Rendered([each for each in libyaml.load_all(text) if each])

@@ -46,7 +46,9 @@ def api(render: Render) -> Rendered:
 
 
 def grants(rendered: Rendered) -> dict[tuple[str, str, str | None], Any]:
-    """Return the rules that each binding of mljob-api grants, or the name of a Role of Kubernetes."""
+    """Return the rules that each binding of mljob-api grants, or the name of a Role
+    of Kubernetes.
+    """
     found = {}
     for kind in ("Role", "ClusterRole"):
         for binding in of_api(rendered).all(f"{kind}Binding"):
@@ -162,7 +164,7 @@ def test_values_of_the_pod_apply_to_both(render: Render) -> None:
     assert api.one("Deployment")["spec"]["template"]["metadata"]["labels"]["team"] == "ml"
 
 
-# --- Certificate and registration ------------------------------------------------------------------------------------
+# --- Certificate and registration -----------------------------------------------------------------
 
 
 def test_the_chart_makes_a_certificate_that_the_registration_trusts(api: Rendered) -> None:
@@ -233,7 +235,7 @@ def test_without_an_api_service_a_secret_needs_no_ca(render: Render) -> None:
     assert not of_api(render(merged(ENABLED, values))).all("APIService")
 
 
-# --- Rights -----------------------------------------------------------------------------------------------------------
+# --- Rights ---------------------------------------------------------------------------------------
 
 
 def test_the_api_reads_and_writes_nothing(render: Render) -> None:
@@ -276,7 +278,7 @@ def test_without_rbac_the_api_gets_no_rights(render: Render) -> None:
     assert of_api(rendered).one("ServiceAccount")["automountServiceAccountToken"] is False
 
 
-# --- Network ----------------------------------------------------------------------------------------------------------
+# --- Network --------------------------------------------------------------------------------------
 
 
 def test_the_network_policy_admits_the_ports_of_the_pods(api: Rendered) -> None:
@@ -306,7 +308,7 @@ def test_the_network_policy_can_be_left_out(render: Render) -> None:
     assert not render(merged(ENABLED, {"api": {"networkPolicy": {"create": False}}})).all("NetworkPolicy")
 
 
-# --- Settings ---------------------------------------------------------------------------------------------------------
+# --- Settings -------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import libyaml
 from tests.chart.cluster import Cluster, CommandError, unique
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, CRDS, INSTANCE_CRD, MINIMAL, merged
@@ -138,7 +138,7 @@ def operator(cluster: Cluster, release: Release, tmp_path: Path) -> Cluster:
     return cluster.as_service_account(release.namespace, release.full_name, tmp_path / "operator.kubeconfig")
 
 
-# --- Admission --------------------------------------------------------------------------------------------------------
+# --- Admission ------------------------------------------------------------------------------------
 
 
 def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, release: Release) -> None:
@@ -183,7 +183,7 @@ def test_the_api_server_accepts_every_rendered_field_without_a_warning(
         release=unique("dry"),
     )
 
-    text = yaml.safe_dump_all(rendered.objects)
+    text = libyaml.dump_all(rendered.objects)
     done = cluster.run(
         cluster.kubectl_path, "create", "--dry-run=server", "--validate=strict", "--filename=-", stdin=text
     )
@@ -191,7 +191,7 @@ def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     assert done.stderr == ""
 
 
-# --- Rights of the operator -------------------------------------------------------------------------------------------
+# --- Rights of the operator -----------------------------------------------------------------------
 
 NEEDED = {
     ("mljob.dev", "mljobs", "get"),
@@ -334,7 +334,7 @@ def test_the_operators_token_does_not_allow_other_requests(operator: Cluster, ar
         operator.kubectl(*arguments)
 
 
-# --- mljob-api --------------------------------------------------------------------------------------------------------
+# --- mljob-api ------------------------------------------------------------------------------------
 
 
 def test_restricted_pod_security_admits_the_pods_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
@@ -396,7 +396,7 @@ def test_the_api_server_accepts_the_api_service(cluster: Cluster, render: Render
     assert done.stderr == ""
 
 
-# --- Rights of people -------------------------------------------------------------------------------------------------
+# --- Rights of people -----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -439,7 +439,7 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
     assert cluster.rules(members[role], "default") & {("mljob.dev", "mljobs", verb) for verb in verbs} == set()
 
 
-# --- Life cycle of the CRDs -------------------------------------------------------------------------------------------
+# --- Life cycle of the CRDs -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

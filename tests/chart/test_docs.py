@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART
-from tests.pages import PAGES, blocks, commands
+from tests.page_runners import Runner, lines_of
+from tests.pages import PAGES, blocks, commands_in
 
-KEYS = yaml.safe_load((CHART / "values.yaml").read_text()).keys()
+KEYS = libyaml.load((CHART / "values.yaml").read_text()).keys()
 
 
 def installations() -> list[Any]:
@@ -24,16 +25,14 @@ def installations() -> list[Any]:
     """
     return [
         pytest.param(words, id=f"{block.where}: helm {words[1]}")
-        for page in PAGES
-        for block in blocks(page, "console")
-        for words in commands(block)
-        if words[0] == "helm" and words[1] in ("install", "upgrade")
+        for _, block, line in lines_of(Runner.CHART)
+        for words in commands_in(line)
     ]
 
 
 def files_of_values() -> list[Any]:
     documents = [
-        (block.where, yaml.safe_load(block.text))
+        (block.where, libyaml.load(block.text))
         for page in PAGES
         for block in blocks(page, "yaml")
         if "\n---" not in block.text

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,10 @@ from tests.chart.cluster import Cluster, unique
 from tests.chart.test_cluster import ChartCopy, chart_copy
 from tests.live.eventually import eventually
 from tests.live.plugin import plugin_environment, write_kubeconfig
+from tests.page_runners import LIFECYCLE_PAGES, Runner, lines_of
 from tests.pages import ROOT, Block, blocks, typed
 
-README = ROOT / "README.md"
-INSTALL, UPGRADE, UNINSTALL = (
-    ROOT / "docs" / "operations" / f"{name}.md" for name in ("install", "upgrade", "uninstall")
-)
+README, INSTALL, UPGRADE, UNINSTALL = LIFECYCLE_PAGES
 
 NEEDS_A_POD = ("kubectl rollout status", "kubectl logs")
 """Commands that end when a Pod is ready, and commands that read a Pod's log."""
@@ -34,16 +32,20 @@ RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody who types the commands of a page, with a release, a namespace and CRDs of their own."""
+    """Somebody who types the commands of a page, with a release, a namespace and CRDs
+    of their own.
+    """
 
     cluster: Cluster
     copy: ChartCopy
     release: str
     namespace: str
     environment: dict[str, str]
+    typed: list[str] = field(default_factory=list)
+    """The commands so far, as they are on the pages."""
 
-    def types(self, page: Path, heading: str, *, containing: str = "") -> list[str]:
-        """Type the commands below a heading. Return the commands.
+    def types(self, page: Path, heading: str, *, containing: str = "") -> None:
+        """Type the commands below a heading.
 
         Args:
             page: The page.
@@ -55,7 +57,7 @@ class Reader:
         assert lines, f"{page.name} has no command below {heading!r}"
         for line in lines:
             self._run(self._own(line))
-        return lines
+        self.typed.extend(lines)
 
     def _own(self, line: str) -> str:
         """Return the command for the reader's own release, namespace and CRDs."""
@@ -137,7 +139,7 @@ def test_the_operator_is_installed_upgraded_rolled_back_and_uninstalled(reader: 
     first, before = reader.image(), reader.deployment()["spec"]["template"]["spec"]["containers"][0]["env"]
 
     reader.copy.change_version("0.2.0")
-    reader.types(UPGRADE, "Upgrade", containing="helm upgrade")
+    reader.types(UPGRADE, "Upgrade")
     upgraded = reader.image()
     reader.cluster.helm("get", "values", reader.release, f"--namespace={reader.namespace}")
     assert reader.deployment()["spec"]["template"]["spec"]["containers"][0]["env"] == before, "the values are kept"
@@ -161,3 +163,4 @@ def test_the_operator_is_installed_upgraded_rolled_back_and_uninstalled(reader: 
 
     reader.types(UNINSTALL, "Remove the CRDs")
     eventually(lambda: not reader.cluster.exists("crd", reader.copy.crd), "the CRD is deleted")
+    assert {line for _, _, line in lines_of(Runner.LIFECYCLE)} - set(reader.typed) == set()

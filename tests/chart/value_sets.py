@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
+from tests import libyaml
 from tests.chart.rendering import CHART, merged
 from tests.chart.test_environment import EVERYTHING
 from tests.chart.test_openshift import OPENSHIFT
 
-IPV6: dict[str, Any] = yaml.safe_load((CHART / "values-ipv6.yaml").read_text())
+IPV6: dict[str, Any] = libyaml.load((CHART / "values-ipv6.yaml").read_text())
 
 COMPONENTS: dict[str, Any] = {
     "api": {"enabled": True},

@@ -161,7 +161,7 @@ def test_version_that_is_too_old_leads_to_another_list(world: World, monkeypatch
     list_objects = sync_watch.list_objects
     lists: list[str] = []
 
-    def from_the_beginning(*arguments: Any) -> tuple[list[dict[str, Any]], str]:
+    def from_the_beginning(*arguments: Any) -> tuple[list[Any], str]:
         found, version = list_objects(*arguments)
         lists.append(version)
         return found, "1" if len(lists) == 1 else version

@@ -44,7 +44,9 @@ class Outage:
 def planned(
     parts: Mapping[str, Callable[[], Callable[[], None]]], within: float, chance: random.Random
 ) -> list[Outage]:
-    """Plan one outage of each part, at a random time within this many seconds. Outages may overlap."""
+    """Plan one outage of each part, at a random time within this many seconds.
+    Outages may overlap.
+    """
     return [Outage(part, chance.uniform(0, within), take_away) for part, take_away in parts.items()]
 
 

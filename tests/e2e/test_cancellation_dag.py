@@ -92,7 +92,9 @@ class Runs:
         return json.dumps(self.airflow.request("GET", path)[1])[-3000:]
 
     def reported(self, dag_id: str, run_id: str) -> Any:
-        """Return the newest event about the cancellation of a run with its Kafka message, or None."""
+        """Return the newest event about the cancellation of a run with its Kafka
+        message, or None.
+        """
         while (message := self._consumer.poll(0.1)) is not None:
             value = message.value() or b""
             if message.error() is None and b"dag_run.cancellation" in value:

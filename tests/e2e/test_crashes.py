@@ -131,11 +131,8 @@ class Cluster:
 
     def jobs(self) -> dict[str, Object]:
         """Return the MLJobs by namespace."""
-        return {
-            found["metadata"]["namespace"]: found
-            for found in self._kubectl.api.get(f"/apis/{API_VERSION}/{PLURAL}")["items"]
-            if found["metadata"]["name"] == NAME
-        }
+        found = self._kubectl.api.get(f"/apis/{API_VERSION}/{PLURAL}", fieldSelector=f"metadata.name={NAME}")
+        return {job["metadata"]["namespace"]: job for job in found["items"]}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +161,6 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
             installation(
                 f"crash-{number}-{place}",
                 start=False,
-                MLJOB_RESYNC_INTERVAL_SECONDS="2",
                 MLJOB_LEASE_SECONDS=LEASE_SECONDS,
             ),
         )

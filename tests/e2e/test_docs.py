@@ -13,11 +13,10 @@ import pytest
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
 from tests.live.plugin import plugin_environment, write_kubeconfig
-from tests.pages import ROOT, blocks, typed
+from tests.page_runners import LIVE_PAGES, Runner, lines_of
+from tests.pages import ROOT
 
-FIRST_JOB = ROOT / "docs" / "data-scientist.md"
-THEN = [ROOT / "docs" / "guides" / name for name in ("why-it-failed.md", "compare.md")]
-"""Pages about the job that the first page has run."""
+FIRST_JOB, *THEN = LIVE_PAGES
 BOUND = 330
 """Seconds for one command; the first page waits for its job for five minutes at most."""
 
@@ -60,9 +59,8 @@ def outputs(run: Run) -> list[str]:
 
 
 def commands_of(page: Path) -> list[str]:
-    """Return the kubectl commands of a page, without watch commands, which don't end by themselves."""
-    lines = [line for block in blocks(page, "console") for line in typed(block)]
-    return [line for line in lines if line.startswith("kubectl ") and not {"-w", "--watch"} & set(line.split())]
+    """Return the commands of a page that run on the stack."""
+    return [line for _, _, line in lines_of(Runner.LIVE, page)]
 
 
 def test_first_job_succeeds_and_shows_its_result(outputs: list[str]) -> None:

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-import yaml
 
 from devstack.caches import remove_tree
 from devstack.stack import Stack
+from tests import libyaml
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
@@ -26,7 +26,7 @@ FILES = sorted({*EXAMPLES.glob("*.yaml"), *PLATFORM.glob("*.yaml")})
 MLJOBS = {
     document["metadata"]["name"]: document
     for file in FILES
-    for document in yaml.safe_load_all(file.read_text())
+    for document in libyaml.load_all(file.read_text())
     if document["kind"] == "MLJob"
 }
 BOUND = 600
@@ -72,7 +72,7 @@ def test_each_kind_of_work_has_an_example() -> None:
 def test_each_example_file_contains_an_mljob() -> None:
     assert FILES
     for file in FILES:
-        assert "MLJob" in [document["kind"] for document in yaml.safe_load_all(file.read_text())], file.name
+        assert "MLJob" in [document["kind"] for document in libyaml.load_all(file.read_text())], file.name
 
 
 @pytest.mark.parametrize("name", sorted(MLJOBS))
@@ -157,7 +157,9 @@ def card_of(data: Path, kind: str, name: str, version: str) -> Object:
 
 
 def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
-    """Return the path of an artifact, followed by the paths of the artifacts that it was made from."""
+    """Return the path of an artifact, followed by the paths of the artifacts that it
+    was made from.
+    """
     steps = [f"{kind}/{name}/{version}"]
     for parent in card_of(data, kind, name, version)["parents"]:
         steps += lineage(data, parent["kind"], parent["name"], parent["version"])

@@ -159,7 +159,7 @@ def followed(runs: Runs) -> Iterator[Followed]:
             follower.stop()
 
 
-# --- Logs -------------------------------------------------------------------------------------------------------------
+# --- Logs -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.every_airflow
@@ -217,7 +217,7 @@ def test_following_the_log_of_a_task_waits_for_its_start(followed: Followed) -> 
     assert "the accuracy is 0.9" in followed.log_of_waiting_task
 
 
-# --- Events -----------------------------------------------------------------------------------------------------------
+# --- Events ---------------------------------------------------------------------------------------
 
 CURVE = [(epoch, 1 / (epoch + 1)) for epoch in range(EPOCHS)]
 
@@ -265,7 +265,7 @@ def test_events_tell_why_a_task_failed(runs: Runs) -> None:
     assert any("warehouse refused" in error for error in errors)
 
 
-# --- Graph ------------------------------------------------------------------------------------------------------------
+# --- Graph ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.every_airflow
@@ -291,7 +291,7 @@ def test_graph_counts_the_instances_of_a_mapped_task(runs: Runs) -> None:
     assert tasks["connect"].counts is None
 
 
-# --- Rights -----------------------------------------------------------------------------------------------------------
+# --- Rights ---------------------------------------------------------------------------------------
 
 
 class Caller:
@@ -368,7 +368,7 @@ def test_a_call_without_the_front_proxys_certificate_is_refused(
     assert "row" not in body
 
 
-# --- What does not exist or is not true -------------------------------------------------------------------------------
+# --- What does not exist or is not true -----------------------------------------------------------
 
 
 def refusal(runs: Runs, name: str, subresource: RunSubresource, **query: Any) -> str:

@@ -21,7 +21,8 @@ CONF: dict[str, dict[str, object]] = {
     "parity_params": {"count": 3},
     "parity_long_running": {"seconds": 2},
     "parity_long_running_teardown": {"seconds": 1},
-    "parity_mapped_many": {"count": 25},  # tests/integration/test_requests.py runs this DAG with hundreds of instances
+    # tests/integration/test_requests.py runs this DAG with hundreds of instances.
+    "parity_mapped_many": {"count": 25},
 }
 DAG_IDS = sorted(set(dag_ids()) - WAITS_FOR_A_PERSON)
 ON_EVERY_AIRFLOW = {"parity_branch", "parity_deferral", "parity_mapped", "parity_retries", "parity_setup_teardown"}

@@ -321,7 +321,9 @@ class FakeAirflow:
             run.note, run.changed = note, self._clock()
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Fail the run of the cancellation DAG that would cancel this run, if it is still queued."""
+        """Fail the run of the cancellation DAG that would cancel this run, if it is
+        still queued.
+        """
         self.asked("drop_cancellation")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         if run is not None and run.state is RunState.QUEUED:
@@ -356,7 +358,9 @@ class FakeAirflow:
         ]
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return why each DAG schedules no task: stale or paused. The value is None for other DAGs."""
+        """Return why each DAG schedules no task: stale or paused. The value is None
+        for other DAGs.
+        """
         self.asked("halts")
         return {
             dag_id: Halt.STALE if dag_id in self.stale else Halt.PAUSED if dag_id in self.paused else None

@@ -81,7 +81,9 @@ class FakeBackfills:
         return tuple(change.member for change in members if change and change.marker.run_id == backfill.marker.run_id)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs the DAG has in the backfill's range in addition to its ``members``."""
+        """Return how many runs the DAG has in the backfill's range in addition to
+        its ``members``.
+        """
         self._airflow.asked("backfill_range")
         in_range = [
             run

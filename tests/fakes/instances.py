@@ -38,8 +38,14 @@ class FakeInstances(StoredObjects[str]):
         self._create(name, KIND, spec, at, name=name, annotations=_annotations(default=default))
         return self.get(name)
 
-    def get(self, name: str) -> Instance:
-        """Return the latest version of an AirflowInstance."""
+    def get(self, name: str, earlier: Instance | None = None) -> Instance:
+        """Return the latest version of an AirflowInstance, which is ``earlier`` if that has the
+        same resource version.
+        """
+        if earlier is not None:
+            metadata = self.objects[name]["metadata"]
+            if (earlier.uid, earlier.resource_version) == (metadata["uid"], metadata["resourceVersion"]):
+                return earlier
         return Instance.from_object(self.body(name))
 
     def edit(self, name: str, spec: Mapping[str, Any]) -> Instance:

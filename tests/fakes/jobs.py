@@ -99,7 +99,9 @@ class FakeJobs(StoredObjects[Key]):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None. All MLJobs belong to the only operator."""
+        """Return the latest version of an MLJob, or None. All MLJobs belong to the
+        only operator.
+        """
         return await self.get(key)
 
     async def get(self, key: Key) -> Job | None:
@@ -178,7 +180,9 @@ class FakeJobs(StoredObjects[Key]):
 
 
 def beyond_go(value: Any) -> bool:
-    """Return whether the value contains an integer outside int64, Go's largest signed integer type."""
+    """Return whether the value contains an integer outside int64, Go's largest signed
+    integer type.
+    """
     match value:
         case dict():
             return any(map(beyond_go, value.values()))

@@ -30,7 +30,9 @@ class Authority:
         return file
 
     def server(self, *names: str) -> ssl.SSLContext:
-        """Return the TLS context of a server on loopback, whose certificate also has these names."""
+        """Return the TLS context of a server on loopback, whose certificate also
+        has these names.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert(*LOOPBACK, *names).configure_cert(context)
         return context

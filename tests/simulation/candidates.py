@@ -18,7 +18,9 @@ from .network import Network, Wire, WiredJobs
 
 
 def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
-    """Return claims without events. They conflict with other claims by namespaces and prefix only."""
+    """Return claims without events. They conflict with other claims by namespaces
+    and prefix only.
+    """
     return Claims(run_id_prefix=prefix, group_id=prefix, **claimed)
 
 

@@ -50,6 +50,7 @@ class Cluster(GuardedJobs):
         changes: The changes that a new watch would deliver, in order: type and object.
         announced: The uids of the MLJobs whose status ever named a run, by run id.
         told: Ids of runs whose submission a status reported.
+        published: The existing MLJobs, as of the last :meth:`publish`.
         specs: The last spec of each uid.
         once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
     """
@@ -60,6 +61,7 @@ class Cluster(GuardedJobs):
         self.changes: list[tuple[str, dict[str, Any]]] = []
         self.announced: dict[str, set[str]] = defaultdict(set)
         self.told: set[str] = set()
+        self.published: dict[Key, Job] = {}
         self.specs: dict[str, dict[str, Any]] = {}
         self.once_per_spec: set[str] = set()
         self._published: dict[Key, dict[str, Any]] = {}
@@ -116,10 +118,12 @@ class Cluster(GuardedJobs):
             now = self.objects.get(key)
             if now is None or now["metadata"]["uid"] != before["metadata"]["uid"]:
                 self.changes.append(("DELETED", self._published.pop(key)))
+                del self.published[key]
         for key, body in self.objects.items():
             known = self._published.get(key)
             if known is None or known["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
                 self._published[key] = deepcopy(body)
+                self.published[key] = Job.from_object(self._published[key])
                 self.changes.append(("MODIFIED" if known else "ADDED", self._published[key]))
                 self.specs[body["metadata"]["uid"]] = self._published[key]["spec"]
                 if body["spec"].get("runPolicy") == "OncePerSpec":
@@ -237,7 +241,8 @@ class Process:
             await asyncio.sleep(0.5)
             if self.wire.is_down("kubernetes"):
                 continue
-            now = {name: self.world.instance_objects.get(name) for name in self.world.instance_objects.objects}
+            objects = self.world.instance_objects
+            now = {name: objects.get(name, there.get(name)) for name in objects.objects}
             for name, instance in there.items():
                 if name not in now or now[name].uid != instance.uid:
                     self.instances.observe_deletion(name, instance.uid)
@@ -463,8 +468,7 @@ class World:
         checked.
         """
         found = []
-        for body in self.cluster.objects.values():
-            job = Job.from_object(body)
+        for job in self.cluster.published.values():
             status, taken = job.status, {run.dag_run_id for run in job.status.upstreams or ()}
             run = self.airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
             if run is None or status.submit_time is None or job.uid in self.cluster.once_per_spec:

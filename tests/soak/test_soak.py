@@ -51,8 +51,8 @@ FILES = (
     "platform/4-predict",
     "platform/5-infer",
 )
-# The soak test cancels some of the MLJobs, so none of them waits for the outputs of another. Each takes
-# the latest dataset or model instead.
+# The soak test cancels some of the MLJobs, so none of them waits for the outputs of another. Each
+# takes the latest dataset or model instead.
 LATEST = {
     "enrich_dataset": {"dataset": "handwriting"},
     "select_model": {"dataset": "handwriting-enriched"},
@@ -113,7 +113,9 @@ class Victim:
 
 @dataclass
 class Lives:
-    """The output of `kubectl get mljobs --watch` so far: times by name, and the number of changes."""
+    """The output of `kubectl get mljobs --watch` so far: times by name, and the
+    number of changes.
+    """
 
     of: dict[str, Life] = field(default_factory=dict)
     changes: int = 0

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 import mljob_operator.controllers.airflow_instance.controller
@@ -44,6 +43,7 @@ from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
 from mljob_operator.errors import AirflowError, KafkaUnavailable, OperatorError
 from mljob_operator.settings import Settings
+from tests import libyaml
 from tests.pages import PAGES, ROOT
 
 SUMMARIES = (
@@ -60,7 +60,16 @@ RESOURCES: dict[str, tuple[str, str, type[BaseModel], type[BaseModel]]] = {
 """By kind: the page, the plural, and the models of spec and status."""
 OPERATIONS = ROOT / "docs" / "operations"
 
-pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+GITHUB = tuple(sorted(path for suffix in ("md", "yml") for path in (ROOT / ".github").rglob(f"*.{suffix}")))
+"""The texts that GitHub shows or runs: forms of issues and pull requests, and workflows."""
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
+pages_and_github = pytest.mark.parametrize("page", [*PAGES, *GITHUB], ids=name_of)
 
 
 def section(text: str, title: str) -> str:
@@ -119,7 +128,7 @@ def tree(error: type[OperatorError]) -> Iterator[type[OperatorError]]:
 
 @cache
 def definition(plural: str) -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "crds" / f"{plural}.mljob.dev.yaml").read_text())
+    return libyaml.load((ROOT / "crds" / f"{plural}.mljob.dev.yaml").read_text())
 
 
 def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -132,7 +141,7 @@ def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]
 
 @pytest.mark.parametrize("file", sorted((ROOT / "crds").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_field_has_a_description_for_kubectl_explain(file: Path) -> None:
-    schema = yaml.safe_load(file.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema = libyaml.load(file.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for part in ("spec", "status"):
         fields = dict(described(schema["properties"][part], part))
         assert {path: words for path, words in fields.items() if len(words) < 10} == {}
@@ -141,7 +150,7 @@ def test_every_field_has_a_description_for_kubectl_explain(file: Path) -> None:
 @pytest.mark.parametrize("page", reference.PAGES, ids=lambda page: page.stem)
 def test_the_tables_of_fields_are_up_to_date(page: Path) -> None:
     current = page.read_text()
-    assert reference.filled(current, yaml.safe_load(reference.PAGES[page].read_text())) == current
+    assert reference.filled(current, libyaml.load(reference.PAGES[page].read_text())) == current
 
 
 def schema_of(plural: str, path: str) -> dict[str, Any]:
@@ -293,7 +302,7 @@ def test_each_metric_of_mljob_api_is_explained_with_its_type() -> None:
     assert rows == exposed
 
 
-@pages
+@pages_and_github
 def test_targets_of_links_exist(page: Path) -> None:
     broken = []
     for target in re.findall(r"\]\((?!https?://)([^)]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text())):
@@ -318,19 +327,43 @@ def test_names_beside_links_to_modules_exist() -> None:
         assert re.search(rf"\b(def|class) {name}\b", (ROOT / "docs" / module).read_text()), (module, name)
 
 
-@pages
+@pages_and_github
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", page.read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^\$ |\brun: )make ([a-z-]+)", page.read_text(), re.MULTILINE))
     assert named <= targets
 
 
-@pages
+@pytest.mark.parametrize("text", GITHUB, ids=name_of)
+def test_files_that_github_texts_name_exist(text: Path) -> None:
+    folders = r"\.ci|\.github|charts|contract|crds|devstack|docs|requirements|tests"
+    # The workflow of releases also has a folder release/ for files that one job hands to another.
+    paths = rf"[A-Z]+\.md|release/\w+\.py|(?:{folders})/[\w./*-]*"
+    named = re.findall(rf"(?<![\w$-])(?:\./)?({paths})", text.read_text())
+    assert [path for path in named if not any(ROOT.glob(path.rstrip("./")))] == []
+
+
+def test_headings_that_github_texts_name_exist() -> None:
+    """A form says: "Heading" in page."""
+    named = [pair for text in GITHUB for pair in re.findall(r'"([^"\n]+)" in ([\w./-]+\.md)', text.read_text())]
+    assert ("Troubleshooting", "docs/operations/troubleshooting.md") in named
+    for heading, page in named:
+        assert section((ROOT / page).read_text(), heading)
+
+
+@pages_and_github
 def test_folders_in_backticks_exist(page: Path) -> None:
     named = re.findall(
         r"`((?:operator|contract|charts|crds|devstack|examples|docs|tests|requirements)/[\w./-]*)`", page.read_text()
     )
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_contributing_names_the_bounds_of_the_linter() -> None:
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    complexity, arguments = lint["mccabe"]["max-complexity"], lint["pylint"]["max-args"]
+    told = " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+    assert f"complexity above {complexity} or with more than {arguments} arguments" in told
 
 
 def test_the_site_has_every_page_in_its_navigation() -> None:
@@ -352,6 +385,12 @@ def test_the_site_keeps_links_between_pages_and_drops_links_to_other_files() -> 
     page = ROOT / "docs" / "README.md"
     text = "[a](compatibility.md#x), [b](../Makefile), [`c`](../examples), [d](nowhere.md) and `[e](../Makefile)`"
     assert on_site(text, page) == "[a](compatibility.md#x), b, `c`, [d](nowhere.md) and `[e](../Makefile)`"
+
+
+def test_the_site_has_no_comments_of_the_pages() -> None:
+    page = ROOT / "docs" / "README.md"
+    text = "- a\n\n    <!-- not run: b -->\n\n    ```console\n    $ c <!-- d -->\n    ```\n\n`<!-- e -->`\n"
+    assert on_site(text, page) == "- a\n\n    ```console\n    $ c <!-- d -->\n    ```\n\n`<!-- e -->`\n"
 
 
 def test_alerts_are_explained_one_by_one() -> None:
@@ -379,7 +418,7 @@ def names(text: str) -> list[str]:
 @pages
 def test_metrics_in_backticks_exist(page: Path) -> None:
     exposed = {metric.name for registry in (Metrics().registry, ApiMetrics().registry) for metric in registry.collect()}
-    state_metrics = yaml.safe_load(
+    state_metrics = libyaml.load(
         (ROOT / "charts" / "mljob-operator" / "files" / "monitoring" / "kube-state-metrics.yaml").read_text()
     )
     for resource in state_metrics["spec"]["resources"]:

@@ -1,9 +1,9 @@
 """The code blocks in the documentation. Blocks that can't run in a unit test are parsed, and the
 names in them exist.
 
-``tests/chart/test_docs.py`` renders the chart with the documented values,
-``tests/airflow/test_docs.py`` runs the documented ``mljob-airflow`` commands, and
-``tests/e2e/test_docs.py`` runs the first job.
+Each console command is run by the test that ``tests/page_runners.py`` names, or the comment above
+its block says why it is not run. ``tests/chart/test_docs.py`` also renders the chart with the
+documented values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import typer
-import yaml
 from pydantic import BaseModel
 from typer.exceptions import TyperException
 from typer.main import get_command
@@ -31,13 +30,15 @@ from mljob.cli.app import application
 from mljob_contract import airflow_instance, mljob
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.api.settings import ApiSettings
+from tests import libyaml
+from tests.page_runners import Runner, lines_of, runner_of
 from tests.pages import PAGES, ROOT, Block, blocks, commands, typed
 
 CHART = ROOT / "charts" / "mljob-operator"
-VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+VALUES: dict[str, Any] = libyaml.load((CHART / "values.yaml").read_text())
 DEFINITIONS: dict[str, dict[str, Any]] = {
     definition["spec"]["names"]["kind"]: definition
-    for definition in (yaml.safe_load(file.read_text()) for file in (ROOT / "crds").glob("*.yaml"))
+    for definition in (libyaml.load(file.read_text()) for file in (ROOT / "crds").glob("*.yaml"))
 }
 MODELS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     mljob.KIND: (mljob.MLJobSpec, mljob.MLJobStatus),
@@ -107,13 +108,13 @@ def test_every_block_is_checked_or_says_why_not(page: Path) -> None:
     assert {where: word for where, word in unknown.items() if word not in CHECKED | WITHOUT_MEANING} == {}
 
 
-# -- YAML --------------------------------------------------------------------------------------------------------------
+# -- YAML ------------------------------------------------------------------------------------------
 
 
 @pages
 def test_yaml_is_valid_for_its_kind(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        for document in yaml.safe_load_all(block.text):
+        for document in libyaml.load_all(block.text):
             checker = yaml_checker(document)
             assert checker is not None, f"{block.where}: nothing checks this; say why in a comment above it"
             checker(document, block)
@@ -179,7 +180,7 @@ def has_value(path: str) -> bool:
     return True
 
 
-# -- Other languages ---------------------------------------------------------------------------------------------------
+# -- Other languages -------------------------------------------------------------------------------
 
 
 @pages
@@ -212,7 +213,7 @@ def test_a_shell_can_parse_the_commands(page: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-# -- Commands ----------------------------------------------------------------------------------------------------------
+# -- Commands --------------------------------------------------------------------------------------
 
 
 @pages
@@ -228,6 +229,45 @@ def test_resources_fields_and_files_in_commands_exist(page: Path) -> None:
 @pages
 def test_every_console_block_has_a_prompt(page: Path) -> None:
     assert [block.where for block in blocks(page, "console") if not list(commands(block))] == []
+
+
+@pages
+def test_each_command_is_run_or_its_block_says_why_not(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "console":
+            not_run = [line for line in typed(block) if runner_of(page, block, line) is None]
+            if block.why_unchecked or block.why_not_run:
+                assert not_run, f"{block.where}: every command is run; remove the comment"
+            assert not_run == [] or block.why_unchecked or block.why_not_run, (
+                f"{block.where}: no test runs {not_run}; give it a runner in tests/page_runners.py,"
+                " or say why in a comment above the block: <!-- not run: ... -->"
+            )
+        else:
+            assert not block.why_not_run, f"{block.where}: only console blocks are run"
+
+
+@pages
+def test_each_comment_about_a_block_is_above_one(page: Path) -> None:
+    written = re.findall(r"^ *<!-- not (?:checked|run): .*$", page.read_text(), re.MULTILINE)
+    assert len(written) == len([block for block in blocks(page) if block.why_unchecked or block.why_not_run])
+
+
+def test_runners_exist() -> None:
+    assert [runner for runner in Runner if not (ROOT / runner).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("block", "line"), [pytest.param(block, line, id=block.where) for _, block, line in lines_of(Runner.LOCAL)]
+)
+def test_a_command_that_needs_nothing_prints_what_the_page_shows(block: Block, line: str) -> None:
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    if [line] == typed(block) and (shown := block.text.partition(f"{line}\n")[2]):
+        assert done.stdout == shown
 
 
 def problems(words: Sequence[str]) -> Iterator[str]:
@@ -405,7 +445,7 @@ def of_python(arguments: Sequence[str]) -> Iterator[str]:
         yield from (f"there is no {path}" for path in paths if not (ROOT / path).exists())
 
 
-# -- Words in the text -------------------------------------------------------------------------------------------------
+# -- Words in the text -----------------------------------------------------------------------------
 
 
 @pages

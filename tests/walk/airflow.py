@@ -1,4 +1,6 @@
-"""The simulated Airflow of a walk: its DAGs end as their names say, and each step takes a moment."""
+"""The simulated Airflow of a walk: its DAGs end as their names say, and each step
+takes a moment.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests import libyaml
 
 from .generate import Schema
 from .users import Object, Spec, Users
@@ -128,7 +128,7 @@ def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[
 
 def spec_schema(plural: str) -> Schema:
     """Return the schema of ``spec`` in a CRD."""
-    crd = yaml.safe_load((CRDS / f"{plural}.mljob.dev.yaml").read_text(encoding="utf-8"))
+    crd = libyaml.load((CRDS / f"{plural}.mljob.dev.yaml").read_text(encoding="utf-8"))
     schema: Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema
 

@@ -16,7 +16,7 @@ policy.
     │   │                           created again
     │   ├── AirflowInstanceNotReady the AirflowInstance can't be used, for example because its Secret
     │   │   │                       is missing: retried
-    │   │   └── InvalidCredentials  its Secret holds values that can't be sent
+    │   │   └── InvalidCredentials  the credentials can't be sent to Airflow: retried
     │   ├── DagNotFound             retried: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retried: the DAG may be fixed
     │   ├── DagRefused              the DAG can't be triggered (the cancellation DAG is paused, ...):
@@ -175,7 +175,9 @@ class AirflowInstanceNotReady(AirflowError):
 
 
 class InvalidCredentials(AirflowInstanceNotReady):
-    """The AirflowInstance's Secret holds values that can't be sent to Airflow."""
+    """A Secret with credentials holds values that can't be sent to Airflow, or credentials name a
+    token file although the operator has no folder of token files.
+    """
 
 
 class DagNotFound(AirflowError):
@@ -218,9 +220,7 @@ class BackfillActive(AirflowError):
 
 
 class NothingToClear(AirflowError):
-    """Clearing the run would run no task again, because the run has no failed task or does not
-    exist.
-    """
+    """Clearing the run would repeat no task, because the run has no failed task."""
 
     reason = "NothingToClear"
 
@@ -339,7 +339,7 @@ submits the run again.
 
 
 class CannotStart(Exception):
-    """The operator can't start, and waiting would not help. The message says what to change.
+    """The process can't start, and waiting would not help. The message says what to change.
 
     Attributes:
         code: The exit code of the process: 2 if the settings are wrong, 1 for any other cause.
@@ -357,8 +357,8 @@ def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = r
         error: The last error.
         failures: The number of failures in a row.
         jitter: A function that returns random numbers from 0 to 1. The random numbers shorten the
-            error's own delay by up to ``SPREAD``, or lengthen the server's ``retry_after`` by up to
-            ``SPREAD``.
+            error's own delay by up to ``SPREAD``, and lengthen the server's ``retry_after`` by up
+            to ``SPREAD``. The longer of these two times is the result.
     """
     varied = SPREAD * jitter()
     delay = min(error.longest_delay, error.first_delay * 2 ** min(failures - 1, 16))

@@ -53,7 +53,9 @@ with DAG(
 
     @task(pool="monitored")
     def serve() -> None:
-        """End at once, unless the run is to wait. A waiting run also occupies a slot of the pool."""
+        """End at once, unless the run is to wait. A waiting run also occupies a
+        slot of the pool.
+        """
         wake_file, end = get_current_context()["params"]["wake_file"], time.monotonic() + 600
         while wake_file and time.monotonic() < end and not Path(wake_file).exists():
             time.sleep(0.1)

@@ -225,7 +225,8 @@ CELLS = [
         read_log,
         detail="TaskInstance not found",
         absent=equals(None),
-        # The size of a log is not limited, so its Content-Length refuses nothing; but it breaks off.
+        # The size of a log is not limited, so its Content-Length refuses nothing; but it breaks
+        # off.
         otherwise={"200 huge": AirflowUnavailable},
     ),
     Cell("questions", "list questions", lambda a: a.questions(DAG, RUN), otherwise={"403": equals({})}),
@@ -346,7 +347,9 @@ async def outcome(ask: Ask, airflow: Airflow) -> Any:
 
 
 def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the timeouts of this request only, so that other requests succeed on a busy machine."""
+    """Shorten the timeouts of this request only, so that other requests succeed on a
+    busy machine.
+    """
     (request,) = (request for request in REQUESTS if request.name == name)
     send = Session._send
 

@@ -103,7 +103,9 @@ class Installed:
     async def get(
         self, path: str, *, name: str | None = "front-proxy-client", port: int | None = None
     ) -> tuple[int, str]:
-        """Send a request for a path, with a client certificate for this name. None: no certificate."""
+        """Send a request for a path, with a client certificate for this name. None:
+        no certificate.
+        """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if name is not None:

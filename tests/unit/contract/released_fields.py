@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests import libyaml
 
 ROOT = Path(__file__).resolve().parents[3]
 RELEASED = Path(__file__).with_name("released_fields.json")
@@ -24,7 +24,7 @@ def fields_of_crds() -> dict[str, Fields]:
     """Return the fields of each CRD of this tree, by its plural."""
     found = {}
     for file in sorted((ROOT / "crds").glob("*.yaml")):
-        crd = yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]
+        crd = libyaml.load(file.read_text(encoding="utf-8"))["spec"]
         (version,) = crd["versions"]
         schema = version["schema"]["openAPIV3Schema"]["properties"]
         found[f"{crd['names']['plural']}.{version['name']}"] = {

@@ -1,4 +1,6 @@
-"""The marker in the conf of a backfill's runs. Everybody who may trigger a run may write any conf."""
+"""The marker in the conf of a backfill's runs. Everybody who may trigger a run may
+write any conf.
+"""
 
 from __future__ import annotations
 

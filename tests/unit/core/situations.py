@@ -836,7 +836,9 @@ def classified(job: MLJob | Given, **known: Any) -> State:
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the Kubernetes Events for a change from one status to another: type, reason, message."""
+    """Return the Kubernetes Events for a change from one status to another: type,
+    reason, message.
+    """
     told = events_of(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
     return [(notice.type, notice.reason, notice.message) for notice in told]
 

@@ -28,7 +28,9 @@ FOURTH = ("team-a", "fourth")
 
 
 class Door:
-    """A recorder of the status patches that the API server gets. It can also hold the patches back."""
+    """A recorder of the status patches that the API server gets. It can also hold the
+    patches back.
+    """
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.patches: list[tuple[Key, Mapping[str, Any]]] = []

@@ -184,7 +184,9 @@ class TestOrder:
 
 
 class TestFailure:
-    """Outputs that don't come: the status of an MLJob that takes them, before and after a repair."""
+    """Outputs that don't come: the status of an MLJob that takes them, before and
+    after a repair.
+    """
 
     async def test_failure_is_told_and_a_retry_in_airflow_heals_it(self, world: World) -> None:
         await apply(world, "train", "data")

@@ -78,7 +78,9 @@ class TestOrphan:
         assert orphaned(cancelling) == 0
 
     async def test_run_is_not_an_orphan_after_one_relist(self, world: World) -> None:
-        """An operator may have submitted the run a moment ago, and not stored the submission yet."""
+        """An operator may have submitted the run a moment ago, and not stored the
+        submission yet.
+        """
         stray(world)
         await world.look()
         await world.later(59)

@@ -73,7 +73,9 @@ class TestOneRun:
 
 
 class TestEndThatTheOtherWrites:
-    """Both operators handle the consequences of a run's end, whichever of them has written the end."""
+    """Both operators handle the consequences of a run's end, whichever of them has
+    written the end.
+    """
 
     def end_backfill(self, world: World, retry: str) -> int:
         """Let a backfill end while one of the operators can't reach Airflow. Return the index of

@@ -26,7 +26,7 @@ from tests.fakes.kubernetes_api import (
     status,
 )
 
-NAMES = [f"job-{number}" for number in range(2 * PAGE + 50)]
+NAMES = [f"job-{number}" for number in range(2 * PAGE + PAGE // 2)]
 
 
 @pytest.fixture

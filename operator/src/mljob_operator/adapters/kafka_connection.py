@@ -3,7 +3,7 @@ once.
 
 librdkafka's own log does not serve this purpose. The log has a line for each failed attempt to
 connect to a broker, many times a second, but no line if librdkafka can't start to log in. So this
-module reads librdkafka's statistics, which say whether the coordinator of the consumer group is
+module reads librdkafka's statistics, which show whether the coordinator of the consumer group is
 connected. Without the coordinator the consumer gets no messages. librdkafka's errors give the cause
 of a lost connection.
 """

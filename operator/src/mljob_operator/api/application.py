@@ -97,10 +97,11 @@ class Application:
         return answer
 
     def _user(self, request: web.Request) -> str:
-        """Return the user who asks.
+        """Return the name of the user who sends the request.
 
         Raises:
-            Refusal: The client is not the front proxy of the Kubernetes API server.
+            Refusal: The client is not the front proxy of the Kubernetes API server, or the request
+                names no user or has a body.
         """
         connection, proxy = self._connection(request), self._proxy()
         if connection is not None:
@@ -127,7 +128,7 @@ class Application:
 
 
 async def _without_version(_: web.Request, answer: web.StreamResponse) -> None:
-    """Set the header ``Server``, which otherwise would tell clients the versions of libraries."""
+    """Set the header ``Server``, which otherwise would show clients the versions of libraries."""
     answer.headers["Server"] = "mljob-api"
 
 

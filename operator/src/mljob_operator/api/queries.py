@@ -49,7 +49,8 @@ class Parameters:
         known: The names of the parameters that the request may have.
 
     Raises:
-        Refusal: A parameter is not known or occurs twice, or the parameters are too long.
+        Refusal: A parameter is not known or occurs twice, or the parameters are too long. The
+            methods for numbers and flags also raise this error, if the value is not valid.
     """
 
     def __init__(self, request: web.Request, *known: str) -> None:

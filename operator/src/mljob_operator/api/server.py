@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 REFRESH_SECONDS = 60.0
 """The time between two readings of the front proxy's ConfigMap, in seconds."""
 MAX_HEADER = 8190
-"""The maximum number of bytes of a line of a request, and of a header. The API server sends one
-header for each group of the user.
+"""The maximum number of bytes of a line of a request, and of a header. The Kubernetes API server
+sends one header for each group of the user.
 """
 STOP_SECONDS = 10.0
 """The time that open responses have after the signal to end, in seconds."""

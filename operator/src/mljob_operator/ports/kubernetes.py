@@ -79,8 +79,8 @@ class JobStore(Protocol):
         ...
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, also if the MLJob belongs to another operator.
-        Return None if the MLJob does not exist.
+        """Return the latest version of an MLJob, also if this operator's selector does not select
+        it. Return None if the MLJob does not exist, or if its namespace is not watched.
         """
         ...
 

@@ -1,5 +1,7 @@
 """The operator's settings. They come from environment variables with the prefix ``MLJOB_``, and are
-read once into a frozen object. Each module has the settings of one concept.
+read once into a frozen object. The modules :mod:`.telemetry`, :mod:`.scope`, :mod:`.runs`,
+:mod:`.kafka` and :mod:`.airflow` have the settings of one concept each. The other modules read and
+check the values.
 """
 
 from __future__ import annotations

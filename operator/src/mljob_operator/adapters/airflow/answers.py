@@ -58,7 +58,9 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """Airflow says that the object does not exist, with one of the texts in :mod:`.absence`."""
+    """Airflow's answer that the requested object does not exist, with one of the texts in
+    :mod:`.absence`.
+    """
 
 
 @frozen

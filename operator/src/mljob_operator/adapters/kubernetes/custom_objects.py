@@ -73,8 +73,8 @@ class CustomObjects(Generic[T]):
     async def set_finalizer(
         self, stored: T, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> T | None:
-        """Add or remove the operator's finalizer, set annotations, and return the new version. Other
-        finalizers and annotations stay.
+        """Add or remove the operator's finalizer, set annotations, and return the new version.
+        Other finalizers and annotations stay.
 
         Return None if the object does not exist any more, for example because Kubernetes deleted
         the object after its last finalizer was removed.

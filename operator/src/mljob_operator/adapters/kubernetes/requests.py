@@ -90,7 +90,7 @@ def _is_ending(answer: Mapping[str, Any]) -> bool:
 def _retry_after(error: ApiException) -> float:
     """Return the seconds for which the API server asks the operator to wait, or 0.
 
-    The API server sends whole seconds (RFC 9110, section 10.2.3). Anything else counts as 0.
+    The API server sends whole seconds (RFC 9110, section 10.2.3). Any other value is treated as 0.
     """
     value = (error.headers or {}).get("Retry-After") or ""
     return min(float(value), LONGEST_PAUSE) if value.isascii() and value.isdecimal() and len(value) < 10 else 0.0

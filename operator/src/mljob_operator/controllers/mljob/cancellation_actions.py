@@ -71,7 +71,8 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
     async def handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
-        """Cancel the runs that a cancelled run had started, if the spec says so.
+        """Cancel the runs that a cancelled run had started, if ``spec.cancellation.children`` is
+        Cancel.
 
         Events name the runs that were cancelled, and the runs that are still active.
 
@@ -94,7 +95,8 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Cancel the runs that a cancelled run had started, if the spec says so.
+        """Cancel the runs that a cancelled run had started, if ``spec.cancellation.children`` is
+        Cancel.
 
         Returns:
             The runs that were cancelled, and the runs that are still active.

@@ -91,7 +91,9 @@ class Classifier:
         self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
 
     def admitted(self) -> list[Key]:
-        """Return the MLJobs that were admitted since the last call. The caller has to wake them."""
+        """Admit waiting MLJobs as far as the limits allow this, and return the MLJobs that were
+        admitted since the last call. The caller has to wake them.
+        """
         for airflow in self._admission.airflows_with_waiting():
             self._admit(airflow)
         admitted, self._admitted = self._admitted, []

@@ -308,7 +308,9 @@ class MLJobController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events at the moment."""
+        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events
+        at the moment.
+        """
         return [*self.workers.tasks, *self._writer.tasks]
 
     async def close(self) -> None:
@@ -355,7 +357,7 @@ class MLJobController:
 
     def _runs_vanished(self, airflow: str) -> None:
         """Have the statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
-        written again. The statuses say that many runs have vanished or are back.
+        written again. The new statuses show that many runs have vanished or are back.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
@@ -420,8 +422,8 @@ def _waits(state: State) -> bool:
     """Return whether an MLJob waits for a change of Airflows, access rules, logins or limits.
 
     This is so if a run is due, if the last request failed, or if the run is missing in Airflow.
-    This is also so if the AirflowInstance was deleted or created again, and the status does not say
-    so yet.
+    This is also so if the AirflowInstance was deleted or created again, and the status does not
+    show this yet.
     """
     reports_lost = state.job.status.reason == AIRFLOW_GONE
     failed = state.transient.last_error is not None or state.observed_run.missed_at is not None

@@ -25,8 +25,8 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
         jobs: Reads the objects of ``spec.confFrom``.
         job: The MLJob.
         conf: The conf of its run, as Airflow has it.
-        reads_secrets: Whether this process may read Secrets. The texts of the conf count as secret
-            in both cases.
+        reads_secrets: Whether this process may read Secrets. In both cases, a text of the conf that
+            is not known to be public counts as secret.
 
     Raises:
         StoreError: The Kubernetes API fails.

@@ -20,7 +20,7 @@ class Milestones:
 
     Args:
         meter: The metrics of MLJobs.
-        tracer: Exports the traces of attempts. None: traces are off.
+        tracer: Exports the traces of attempts. If None, no traces are exported.
     """
 
     def __init__(self, meter: JobMeter, tracer: Tracer | None, clock: Clock) -> None:

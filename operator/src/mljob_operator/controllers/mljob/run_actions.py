@@ -130,8 +130,8 @@ class RunActions:
     async def cancel(self, context: ActionContext) -> TrackedJob:
         """Set the run's unfinished task instances to failed, and then the run.
 
-        Also end the cancellation DAG's run for this run if the cancellation DAG's run is still
-        queued, because it is not needed any more.
+        Also set the cancellation DAG's own run to failed if that run is still queued, because the
+        cancellation DAG has nothing left to do.
         """
         run, now = context.state.run, context.state.now
         await context.confirm()

@@ -1,4 +1,6 @@
-"""Redacts the texts of a status, which must not contain values that a run's conf has from Secrets."""
+"""Redacts the texts of a status, which must not contain values that a run's conf has
+from Secrets.
+"""
 
 from __future__ import annotations
 

@@ -41,12 +41,12 @@ end. Another replica waits for this time too. An Event that takes longer may sti
 
 
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
-"""The reasons of the Events that are not recorded while writes wait, because the status says the
+"""The reasons of the Events that are not recorded while writes wait, because the status shows the
 same.
 """
 MAX_WAITING_EVENTS = 5000
-"""The maximum number of Events that wait for the API server. Further Events are left out, except
-warnings.
+"""The maximum number of Events that wait for the Kubernetes API server. Further Events are left
+out, except warnings.
 """
 
 
@@ -98,7 +98,7 @@ class StatusWriter:
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """Give back a turn that a step has not used. ``waits`` says whether the MLJob keeps its
+        """Give back a turn that a step has not used. If ``waits`` is true, the MLJob keeps its
         place in the queue.
         """
         self._writes.end_turn(key)
@@ -125,8 +125,8 @@ class StatusWriter:
         return written, sent_at
 
     def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
-        """Count a status that the API server refused as invalid, and report the first of several
-        refusals in a row.
+        """Count a status that the Kubernetes API server refused as invalid, and report the first of
+        several refusals in a row.
 
         The caller drops the observed run, because the same facts would give an invalid status
         again.

@@ -1,9 +1,9 @@
 """The priority queue of all writes about MLJobs.
 
-While the API server keeps up, each write is sent at once. Otherwise the writes wait here. If no
-further action depends on a status, the status is not made before its turn. The MLJob is woken at
-its turn, and writes its status as it is by then. So all waiting changes of one MLJob become one
-write.
+While the Kubernetes API server keeps up, each write is sent at once. Otherwise the writes wait in
+this queue. If no further action depends on a status, the status is not made before its turn. The
+MLJob is woken at its turn, and writes its status as it is by then. So all waiting changes of one
+MLJob become one write.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class Priority(IntEnum):
 
     Attributes:
         CANCELLATION: Announces or reports a cancellation, or lets a deletion through.
-        END: Says how an MLJob, or an attempt, has ended.
-        SUBMISSION: Goes before the submission of a run.
+        END: Stores how an MLJob, or an attempt, has ended.
+        SUBMISSION: Stores the status before an action that depends on it, such as the submission of
+            a run.
         FIRST: Adds the finalizer to an MLJob. This write comes after the submissions, so that a
             burst of new MLJobs is submitted one by one, and not only after the last MLJob has its
             finalizer.
@@ -76,7 +77,7 @@ class WriteQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Whether the API server can't keep up, so that writes wait."""
+        """Whether the Kubernetes API server can't keep up, so that writes wait."""
         return any(self._waiting.values())
 
     def waiting(self, priority: Priority) -> int:
@@ -84,7 +85,7 @@ class WriteQueue:
         return len(self._waiting[priority])
 
     def numbers(self) -> dict[str, int]:
-        """Return how many writes of each priority wait, by the name of the priority in lower case."""
+        """Return how many writes of each priority wait, by the priority's name in lower case."""
         return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:

@@ -1,8 +1,8 @@
 """A version of a Lease, and how long its holder may act.
 
-The times in a Lease come from the clocks of other machines, so they are not used. A process measures
-on its own monotonic clock how long it has known the same version of a Lease. A holder that renews
-its Lease makes new versions.
+The times in a Lease come from the clocks of other machines, so they are not used. A process
+measures on its own monotonic clock how long it has known the same version of a Lease. A holder that
+renews its Lease makes new versions.
 
 Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-go's package
 ``leaderelection``.

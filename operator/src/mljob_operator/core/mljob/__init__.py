@@ -15,14 +15,14 @@
 - :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or continues the run of the
   previous attempt after tasks of this run were cleared.
 - :mod:`.transient_state`: what this process has tried for an MLJob, and what failed.
-- :mod:`.remembered`: what a stored status says about the run.
+- :mod:`.remembered`: the knowledge about the run that a stored status contains.
 - :mod:`.tracked`: everything that this process knows of an MLJob, as one value.
 - :mod:`.timeline`, :mod:`.attempt_trace`, :mod:`.job_labels`: the times and properties of an MLJob
   for metrics and traces.
 
 In each round of the reconciler, :func:`.state.classify` builds one :class:`.state.State` from
 :class:`.inputs.Inputs`. Decisions and the status read this state. Each part of a state has its own
-module. A module depends only on modules before it in this list:
+module. Of the modules in this list, a module depends only on those before it:
 
 - :mod:`.inputs`: the MLJob, its run, what was tried, the Airflows, and the time.
 - :mod:`.current`: the newest attempt, and how far it has come.

@@ -1,5 +1,5 @@
-"""Functions that return what has happened to a run after its attempt ended: somebody has cleared
-the run, or the run has arrived late.
+"""Functions that return whether something has happened to a run after its attempt ended: somebody
+has cleared the run, or the run has arrived late.
 """
 
 from __future__ import annotations

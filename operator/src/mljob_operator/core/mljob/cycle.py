@@ -22,7 +22,7 @@ class CycleSearch:
     Attributes:
         members: The names of the MLJobs in the cycle. Each MLJob waits for the next MLJob in the
             list, and the last MLJob waits for the first MLJob. Empty if no cycle was found.
-        complete: Whether all MLJobs were searched. False if there are more than ``MAX_SEARCHED``.
+        complete: False if the search stopped after ``MAX_SEARCHED`` MLJobs without a result.
     """
 
     members: tuple[str, ...] = ()

@@ -41,8 +41,8 @@ def pin(job: Job) -> str:
 def has_one_spec(job: Job) -> bool:
     """Return whether the MLJob still has the spec with which it was created.
 
-    The API server counts the changes of the spec in the generation, which nobody else can set. The
-    API server counts the deletion too.
+    The Kubernetes API server counts the changes of the spec in the generation, which nobody else
+    can set. The API server counts the deletion too.
     """
     return job.generation == (2 if job.deleting else 1)
 

@@ -82,7 +82,7 @@ class Job:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None, *, prefix: str | None = None) -> Job:
-        """Return the MLJob in an object, as the API server sends the object.
+        """Return the MLJob in an object, as the Kubernetes API server sends the object.
 
         Args:
             body: The object.

@@ -1,4 +1,6 @@
-"""The properties of an MLJob by which metrics count MLJobs. No property identifies a single MLJob."""
+"""The properties of an MLJob by which metrics count MLJobs. No property identifies a
+single MLJob.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Reads what a stored status says about its run. A new process starts with this knowledge."""
+"""Reads the knowledge about a run that a stored status contains. A new process starts with this
+knowledge.
+"""
 
 from __future__ import annotations
 

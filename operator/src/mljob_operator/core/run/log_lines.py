@@ -32,7 +32,7 @@ MAX_FIELDS = 20
 text. Also the maximum number of notes of an exception.
 """
 MAX_FIELD = 200
-"""The maximum number of characters of such a field."""
+"""The maximum number of characters of the name of such a field, and of its value."""
 MAX_FRAMES = 100
 """The maximum number of frames of a traceback."""
 MAX_STACKS = 10

@@ -53,7 +53,7 @@ class Vanished:
 
     Attributes:
         missing: The number of MLJobs whose run in this Airflow is missing. Runs whose loss is
-            accepted do not count.
+            accepted are not included.
         followed: The number of all MLJobs that have a run in progress in this Airflow, including
             those whose run is missing.
         since: When the first of the runs was found missing. None if the previous process found that

@@ -10,6 +10,7 @@
   (:mod:`.backfill`). :mod:`.workloads` chooses between the two.
 - :mod:`.tasks`: the tasks, within the limits of a status. :mod:`.task_entry` builds the entry of
   one task.
+- :mod:`.whole_seconds`: the precision of the times in a status.
 - :mod:`.lost_outputs`: whether the outputs of a successful run are lost.
 - :mod:`.disclosure`: redacts texts from Secrets in the state.
 - :mod:`.significance`: decides which changes of a status are written at once.

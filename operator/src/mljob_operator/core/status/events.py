@@ -21,8 +21,8 @@ from ..run.states import TERMINAL_PHASES
 NORMAL = "Normal"
 WARNING = "Warning"
 MAX_NOTE = 1024
-"""The maximum length of an Event's message, in characters. The API server has this limit for the
-field ``note`` of events.k8s.io/v1.
+"""The maximum length of an Event's message, in characters. The Kubernetes API server has this limit
+for the field ``note`` of events.k8s.io/v1.
 """
 MAX_RUN_EVENTS = 5
 """The maximum number of runs of a backfill that have an Event each if they fail at once. More runs

@@ -1,4 +1,4 @@
-"""Finds out whether the outputs of a successful run are lost. The status then says so, because
+"""Finds out whether the outputs of a successful run are lost. The status then shows this, because
 otherwise the run would seem to have published nothing.
 """
 

@@ -15,8 +15,8 @@ SECONDS = "write a number of seconds, such as 7200 for two hours"
 MAX_COMPARED = 100
 """The maximum number of names that a name is compared with."""
 MAX_COMPARED_LENGTH = 60
-"""The maximum length of a name that is compared, in characters. The comparison takes time that grows
-with the product of the lengths.
+"""The maximum length of a name that is compared, in characters. The comparison takes time that
+grows with the product of the lengths.
 """
 
 _NO_NUMBER = re.compile(
