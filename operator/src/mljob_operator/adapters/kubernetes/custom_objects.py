@@ -16,7 +16,7 @@ from kubernetes.aio import client
 from mljob_contract.resource import API_VERSION, GROUP, VERSION
 
 from ...core.airflow_instance.instance import Instance
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.status.events import KubeEvent
 from ...errors import Gone
 from .kube_events import event

@@ -20,11 +20,11 @@ from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.airflow_instance.catalog import AIRFLOW_GONE
 from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost
-from ...core.mljob.deadlines import expires_at
-from ...core.mljob.job import Job
-from ...core.mljob.job_labels import JobLabels
+from ...core.mljob.classification.deadlines import expires_at
+from ...core.mljob.classification.state import State
 from ...core.mljob.outstanding import is_done
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
+from ...core.mljob.resource.job_labels import JobLabels
 from ...core.mljob.transient_state import TransientState
 from ...core.run.backfill import BackfillRun
 from ...core.run.facts import RunFact, Snapshot, TaskFact
@@ -200,8 +200,8 @@ class MLJobController:
             done: Called as for :meth:`observe_event` if the result is True. Otherwise not called.
 
         Returns:
-            Whether the run belongs to the backfill of an MLJob. The MLJob's worker has then taken
-            the fact.
+            Whether the run is known to belong to the backfill of an MLJob. The MLJob's worker has
+            then taken the fact.
         """
         for airflow, dag_id, run_id in candidates:
             for key in self._backfills.of(airflow, dag_id):
@@ -356,8 +356,8 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Have the statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
-        written again. The new statuses show that many runs have vanished or are back.
+        """Cause new statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
+        to be written. The new statuses show that many runs have vanished or are back.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)

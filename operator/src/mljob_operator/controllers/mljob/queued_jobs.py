@@ -10,7 +10,7 @@ from typing import Any
 from mljob_contract.mljob import ConfSource
 
 from ...core.conf.conf import Source
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.run.run_key import Key
 from ...core.status.events import KubeEvent
 from ...ports import JobStore

@@ -12,8 +12,8 @@ from mljob_contract.mljob import MLJobStatus
 from ...core.conf.redaction import Redaction
 from ...core.frozen import frozen
 from ...core.mljob.actions import Action, Wait
-from ...core.mljob.job import Job
-from ...core.mljob.state import Stage, State
+from ...core.mljob.classification.state import Stage, State
+from ...core.mljob.resource.job import Job
 from ...core.run.outputs import Outputs
 from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES

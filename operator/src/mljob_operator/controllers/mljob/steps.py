@@ -11,12 +11,12 @@ from datetime import datetime
 
 from mljob_contract.mljob import FINISHED
 
-from ...core.mljob import finished
 from ...core.mljob.actions import Action, Expire, Release, Store, Wait
 from ...core.mljob.afterwards import arrived_late
-from ...core.mljob.job import Job
+from ...core.mljob.classification.state import State
 from ...core.mljob.outstanding import is_done
-from ...core.mljob.state import State
+from ...core.mljob.resource import finished
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES
@@ -178,8 +178,8 @@ class Steps:
         """Let the reconciler act, and write the status, until no further action is possible now.
 
         Returns:
-            The state and the last action, or None if the step is over, because the MLJob was deleted
-            or another process has begun an attempt meanwhile.
+            The state and the last action, or None if the step is over, because the MLJob was
+            deleted or another process has begun an attempt meanwhile.
         """
         while True:
             before, begin_count = worker.tracked, worker.begin_count
@@ -338,7 +338,7 @@ def _require_stored(patch: Patch, written: Job) -> None:
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
     """Return the state with the MLJob as it is stored now.
 
-    The state is not classified again, because the stored status shows only what the state says
+    The state is not classified again, because the stored status shows only what is in the state
     already.
     """
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ...core.mljob.job import Job
 from ...core.mljob.outstanding import is_done
+from ...core.mljob.resource.job import Job
 from ...core.mljob.transient_state import TransientState
 from ...core.run.run_key import Key
 from ...logs import redacted_logger, redacting

@@ -85,7 +85,7 @@ class WriteQueue:
         return len(self._waiting[priority])
 
     def numbers(self) -> dict[str, int]:
-        """Return how many writes of each priority wait, by the priority's name in lower case."""
+        """Return how many writes of each priority wait, by the name of the priority in lower case."""
         return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:

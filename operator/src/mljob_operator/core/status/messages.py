@@ -14,12 +14,12 @@ from mljob_contract.mljob import MLJobStatus, Phase
 from ..airflow_instance.catalog import AIRFLOW_GONE
 from ..mljob import attempts
 from ..mljob.airflow_use import is_lost
-from ..mljob.cancellation import CancelReason
+from ..mljob.classification.cancellation import CancelReason
+from ..mljob.classification.spec_change import SpecChange
+from ..mljob.classification.starting import backoff_ends_at
+from ..mljob.classification.state import Stage
 from ..mljob.outstanding import is_retryable
 from ..mljob.retry_request import how_to_retry
-from ..mljob.spec_change import SpecChange
-from ..mljob.starting import backoff_ends_at
-from ..mljob.state import Stage
 from ..run import halt
 from ..run.run_key import SETTINGS_AIRFLOW
 from ..run.vanishing import how_to_accept
