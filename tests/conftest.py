@@ -57,6 +57,7 @@ same id.
 """
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
+SHOWN_BEFORE = "(The report of an earlier failed test shows this end of the log.)"
 
 LINES_OF_LOG = 30
 """How many lines of the log of a component that is not ready a failed test shows."""
@@ -155,18 +156,19 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the ends of logs to the report of a failed test: of components that are not ready, and of
-    the test's operators. The same end of an operator's log is added once.
+    the test's operators. The same end of a log is added once.
     """
     report = yield
     if report.failed:
         shown = item.session.stash.setdefault(SHOWN_LOGS, set())
         for name, value in getattr(item, "funcargs", {}).items():
+            ends: list[tuple[str, str]] = []
             if isinstance(value, Stack):
-                report.sections += [(f"{part}, which is {state}", log) for part, state, log in _not_ready(value)]
+                ends += [(f"{part}, which is {state}", log) for part, state, log in _not_ready(value)]
             if isinstance(value, Installation) and value.operator.name not in report.longreprtext:
-                log = value.operator.log_end()
-                if log not in shown:
-                    report.sections.append((f"operator of {name}", log))
+                ends.append((f"operator of {name}", value.operator.log_end()))
+            for title, log in ends:
+                report.sections.append((title, log if log not in shown else SHOWN_BEFORE))
                 shown.add(log)
     return report
 
