@@ -20,7 +20,7 @@ DIRECTORY = OwnerDirectory({"team-a": "#a", "team-b": "#b"}, "#airflow")
 
 @dataclass
 class FakeSlack:
-    """A Slack that accepts every message, except for addresses with an error."""
+    """A Slack that accepts every message, except messages to an address in ``errors``."""
 
     errors: dict[str, SlackError] = field(default_factory=dict)
     threads: bool = True
