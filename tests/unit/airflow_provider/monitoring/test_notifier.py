@@ -1,4 +1,6 @@
-"""Every owner is notified exactly once, whatever Slack answers."""
+"""Each owner is notified once of a change. If Slack refuses the message to an owner, the message goes
+to the fallback channel, or the next attempt sends it.
+"""
 
 from __future__ import annotations
 
