@@ -18,7 +18,7 @@ RUN = "mljob.team-a.churn.n3s7nmusm7-1"
 
 
 class Clock:
-    """A clock that tests move."""
+    """A clock in seconds that tests advance."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -55,7 +55,7 @@ def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "n
 
 
 def record_all(jobs: JobMetrics, labels: JobLabels) -> None:
-    """Record every metric that lasts longer than its MLJob."""
+    """Record every metric whose series remain after the MLJob is deleted."""
     jobs.finished(labels)
     jobs.submission_wait(labels, 1, RUN)
     jobs.queue_wait(labels, 1, RUN)

@@ -169,13 +169,13 @@ class ApiWorld:
         self.send(run, task_event.model_dump_json(exclude_none=True))
 
     def send(self, run: FakeRun, value: str, at: datetime | None = None) -> None:
-        """Send a message with the key of a run to Kafka, by default now."""
+        """Send a message with the key of a run to Kafka. The default of ``at`` is the present time."""
         self.topics.send(TOPIC, f"{run.dag_id}/{run.run_id}".encode(), value.encode(), at)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten all intervals, because the fakes answer at once."""
+    """Shorten the intervals of mljob-api, because the fakes answer at once."""
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),
         (readings, "LONGEST", 0.05),
@@ -197,7 +197,7 @@ async def world() -> AsyncIterator[ApiWorld]:
 
 
 async def message_of(answer: ClientResponse) -> tuple[int, str]:
-    """Return the code and the message of a Status."""
+    """Return the code and the message of an answer whose body is a Kubernetes Status of a failure."""
     body = json.loads(await answer.text())
     assert (body["kind"], body["apiVersion"], body["status"], body["code"]) == (
         "Status",

@@ -1,5 +1,5 @@
-"""The clients that get answers from mljob-api, and the runs that they may read: never a run of
-another namespace.
+"""The clients that get answers from mljob-api, and the runs that they may read. Runs of
+other namespaces are never among them.
 """
 
 from __future__ import annotations

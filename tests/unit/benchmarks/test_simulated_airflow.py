@@ -72,7 +72,7 @@ def _state(airflow: SimulatedAirflow, dag: Dag, run_id: str) -> RunState | None:
 
 
 class Client:
-    """Requests with a token."""
+    """A client that sends requests with a token."""
 
     def __init__(self, server: Served) -> None:
         self._url = server.url

@@ -1,5 +1,5 @@
-"""A stored MLJob is read: whatever the API server accepts fits, and other fields are named as
-problems.
+"""The operator reads any stored MLJob. Each field that doesn't match the model is named as a problem,
+and the other fields are read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def job_of(spec: object, status: object = None, **metadata: object) -> Job:
 
 
 class TestSpec:
-    """A field that doesn't fit is named with its value, and the other fields are read."""
+    """A field that doesn't match the model is named in the problem, and the other fields are read."""
 
     @pytest.mark.parametrize(
         ("spec", "says"),
@@ -124,7 +124,9 @@ class TestVersions:
 
 
 class TestIds:
-    """Ids of DAGs follow Airflow's own rule, as a regular expression of Go and of Rust."""
+    """Ids of DAGs follow Airflow's own rule. The regular expression for the rule works in Go and in
+    Rust, too.
+    """
 
     OURS = TypeAdapter(AirflowId)
 

@@ -383,7 +383,9 @@ TAKES: dict[str, Any] = {"conf_from": [{"outputsRef": {"name": "data"}}]}
 READY = {"data": upstream()}
 FULL = catalog(full=[""])
 LOST = submitting(2, history=(ended(1),), upstreams=[upstream_run()])
-"""The second attempt of a backfill, which repeats the failed runs of the first one."""
+"""A status that announces the second attempt of a backfill, which repeats the failed runs of the first
+attempt.
+"""
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ class TestConf:
         assert world.condition("UnknownParams") is None
 
     async def test_refused_conf_is_tried_again_every_few_minutes(self, world: World) -> None:
-        """Nothing tells the operator that the DAG has changed."""
+        """The operator gets no message when the DAG changes."""
         world.airflow.dag_params["train"] = {"epochs": declared({"type": "integer"}, 3)}
         await world.apply(conf={"epochs": 20, "alpha": 1})
         assert (world.status.reason, world.condition("Stalled")) == ("ValidationFailed", "True")

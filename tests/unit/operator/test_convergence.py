@@ -23,7 +23,9 @@ def machine() -> Iterator[Machine]:
 
 
 def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
-    """The deadline of the requested retry counts anew, and passes 190 s after the repair."""
+    """The requested retry has a deadline of its own, which passes 190 s after ``ends_well`` has
+    repaired everything.
+    """
     machine.create(KEY, {"dagId": "train", "activeDeadlineSeconds": 120}, 1)
     machine.request_a_retry(0, 61)
     machine.ends_well()

@@ -1,4 +1,4 @@
-"""The API server's answers decide how many writes are under way."""
+"""The durations of the API server's answers decide how many writes are under way at once."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
 
 
 class TestTurns:
-    """An MLJob whose status can wait makes the status when it has its turn."""
+    """An MLJob whose write may wait reserves a turn. The MLJob computes its status at its turn."""
 
     @pytest.fixture
     def woken(self) -> list[str]:

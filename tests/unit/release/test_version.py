@@ -1,4 +1,4 @@
-"""The version is in ``VERSION``, and every file that repeats the version is written from there."""
+"""The version is in ``VERSION``, and every file that repeats the version is written from that file."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The part of the operator that runs beside kopf's watch: a background task that ends fails the
-liveness probe, and the operator can be stopped in any state.
+"""The part of the operator that runs beside kopf's watch. The liveness probe fails if a background
+task ends, and the operator can be stopped in any state.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
 async def test_lasting_refusal_of_the_credentials_fails_the_liveness_probe(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """All clients of the Kubernetes API count: kopf's, and those of all other requests."""
+    """The refused request need not come from kopf's watches. In this test the operator lists MLJobs."""
     with KubernetesApi() as api:
         api.refuse = lambda _path, _query: status(401, "Unauthorized")
         reach(api.url)

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 class Process:
-    """A process of ``python -m mljob_operator`` with these environment variables."""
+    """A process of ``python -m mljob_operator`` with additional environment variables."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.port = int(environment.get("MLJOB_HTTP_PORT") or Ports(directory)["operator"])
@@ -135,7 +135,7 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
 
 
 def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
-    """This holds for lists and for watches. A log line of an error has neither JSON nor a
+    """This holds for errors of lists and of watches. The log line of an error has neither JSON nor a
     traceback.
     """
     refusals: dict[str, Answer] = {

@@ -28,8 +28,8 @@ A, B = finding("a"), finding("b")
 
 
 class Monitor:
-    """A monitor that makes a report every quarter of an hour, and the notifications after each
-    report.
+    """A monitor that makes a report every quarter of an hour by default, and then the notifications
+    that are due.
     """
 
     def __init__(self) -> None:

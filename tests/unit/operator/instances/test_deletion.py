@@ -1,4 +1,4 @@
-"""A deleted AirflowInstance is removed once its runs have ended. The statuses of MLJobs that need
+"""A deleted AirflowInstance is removed once its MLJobs' runs have ended. The statuses of MLJobs that need
 the AirflowInstance say that it is missing.
 """
 
