@@ -1,5 +1,5 @@
-"""Kafka, Airflow's api-server or the cancellation DAG fails during runs: every status ends right,
-and no run is submitted twice.
+"""Kafka, Airflow's API server or the cancellation DAG fails during runs: every status is right in
+the end, and no run is submitted twice.
 """
 
 from __future__ import annotations

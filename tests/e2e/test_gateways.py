@@ -1,5 +1,5 @@
-"""A URL that does not lead to the right Airflow: a gateway has lost Airflow, another server
-answers, or another Airflow's database is behind it.
+"""A URL that does not lead to the right Airflow: a gateway answers 404 because it has no backend, a
+server that is not Airflow answers, or another Airflow answers, which has none of the runs.
 """
 
 from __future__ import annotations

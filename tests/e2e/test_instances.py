@@ -32,7 +32,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator whose settings name no Airflow, with a topic on which nobody writes."""
+    """An operator whose settings name no Airflow, with a topic to which nobody writes."""
     return new_installation(
         "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC="instances.events"
     )

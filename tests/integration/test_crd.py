@@ -1,5 +1,5 @@
-"""The CRDs in a real API server: defaults, the longest names, selectors, and the AirflowInstances
-that the schema refuses.
+"""The CRDs in a real API server: names, ids and times that are accepted, defaults, selectors, the
+examples, and the AirflowInstances that the schema refuses.
 """
 
 from __future__ import annotations

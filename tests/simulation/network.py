@@ -81,7 +81,7 @@ class Network:
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
-        """Stop waiting for this request."""
+        """Keep a request that no process waits for, so that it may still arrive."""
         now = asyncio.get_running_loop().time()
         self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
 
@@ -91,8 +91,8 @@ class Wire:
 
     Args:
         die: Ends the process.
-        gate: The gate of the process. None: everything passes, as if the process believed that it
-            is the leader.
+        gate: The gate of the process. By default every request passes, as if the process believed
+            that it is the leader.
         changed: Called when a request that changes something has taken effect.
 
     Attributes:
