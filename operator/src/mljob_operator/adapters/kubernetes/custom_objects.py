@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
 from kubernetes.aio import client
 
@@ -19,6 +18,7 @@ from mljob_contract.resource import API_VERSION, GROUP, VERSION
 from ...core.airflow_instance.instance import Instance
 from ...core.mljob.resource.job import Job
 from ...core.status.events import KubeEvent
+from ...core.text.urls import path_segment
 from ...errors import Gone
 from .kube_events import create, event
 from .requests import send
@@ -126,9 +126,9 @@ class CustomObjects(Generic[T]):
         return self._from_object(answer, stored)
 
     def _path(self, stored: T, *, status: bool) -> str:
-        place = "".join(f"namespaces/{quote(name, safe='')}/" for name in self._namespace_field(stored).values())
+        place = "".join(f"namespaces/{path_segment(name)}/" for name in self._namespace_field(stored).values())
         subresource = "/status" if status else ""
-        return f"/apis/{GROUP}/{VERSION}/{place}{self._plural}/{quote(stored.name, safe='')}{subresource}"
+        return f"/apis/{GROUP}/{VERSION}/{place}{self._plural}/{path_segment(stored.name)}{subresource}"
 
 
 def exactly(stored: Job | Instance) -> dict[str, str]:

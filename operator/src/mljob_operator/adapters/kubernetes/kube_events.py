@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from kubernetes.aio import client
 
 from ...core.status.events import MAX_NOTE, KubeEvent
+from ...core.text.urls import path_segment
 from .requests import send
 
 COMPONENT = "mljob-operator"
@@ -49,7 +49,7 @@ async def create(api: client.ApiClient, body: Mapping[str, Any]) -> None:
     Raises:
         StoreError: The API server refused the Event, or did not answer.
     """
-    await send(api, "POST", f"/api/v1/namespaces/{quote(body['metadata']['namespace'], safe='')}/events", body)
+    await send(api, "POST", f"/api/v1/namespaces/{path_segment(body['metadata']['namespace'])}/events", body)
 
 
 def event(about: Mapping[str, Any], kube_event: KubeEvent) -> dict[str, Any]:
