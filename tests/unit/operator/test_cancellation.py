@@ -100,9 +100,9 @@ class TestDeletion:
         await world.delete()
         world.airflow.set_task(world.airflow.only_run(CANCEL_DAG), "cancel", TaskState.RUNNING)
         await world.later(25)
-        await world.later(25)
+        await world.later(55)
         assert "cancel" not in world.airflow.calls
-        await world.later(15)
+        await world.later(10)
         assert not world.exists
 
     async def test_cancellation_dag_without_a_pool_slot_is_not_waited_for(self, world: World) -> None:
