@@ -197,8 +197,8 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the object as the API server sends it. ``status`` is the status of a restored MLJob
-        before it was lost.
+        """Return the object with this status, as the API server sends it. The object of a restored
+        MLJob has only the record of this status.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -603,7 +603,7 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an MLJob that has succeeded with these outputs. The default outputs are 2000 ``rows``."""
+    """Return an MLJob that has succeeded with these outputs, by default with 2000 ``rows``."""
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 

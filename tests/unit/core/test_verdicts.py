@@ -1,5 +1,5 @@
-"""The effect of events and of answers of Airflow's REST API on an observed run. An event is a hint for
-a while, and only an answer confirms or denies it.
+"""The effect of events and of answers of Airflow's REST API on an observed run. An event is a hint
+for a while, and only an answer confirms or denies it.
 """
 
 from __future__ import annotations

@@ -98,8 +98,8 @@ class TestRequestedRetry:
     async def test_older_crd_without_the_receipt_starts_no_run(
         self, world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The field ``status.lastHandledRetry`` is the receipt of a request. Without this field, the
-        request would begin an attempt every 10 seconds, for ever.
+        """The field ``status.lastHandledRetry`` is the receipt of a request. Without this field,
+        the request would begin an attempt every 10 seconds, for ever.
         """
         await fail(world, retryStrategy="NewRun")
         world.jobs.pruned = ("lastHandledRetry",)

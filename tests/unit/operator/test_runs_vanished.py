@@ -46,8 +46,8 @@ class Cluster(World):
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Let minutes pass. Every five seconds, MLJobs take a step, and the operator reads the change
-        feed and reconciles the AirflowInstances.
+        """Let minutes pass. Every five seconds, MLJobs take a step, and the operator reads the
+        change feed and reconciles the AirflowInstances.
         """
         for _ in range(number * 12):
             await self.later(5)

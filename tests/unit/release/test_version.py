@@ -1,4 +1,5 @@
-"""The version is in ``VERSION``, and every file that repeats the version is written from that file."""
+"""The version is in ``VERSION``, and every file that repeats the version is written from that file.
+"""
 
 from __future__ import annotations
 

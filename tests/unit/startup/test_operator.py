@@ -91,7 +91,9 @@ async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
 async def test_lasting_refusal_of_the_credentials_fails_the_liveness_probe(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """The refused request need not come from kopf's watches. In this test the operator lists MLJobs."""
+    """The refused request need not come from kopf's watches. In this test the operator lists
+    MLJobs.
+    """
     with KubernetesApi() as api:
         api.refuse = lambda _path, _query: status(401, "Unauthorized")
         reach(api.url)

@@ -135,8 +135,8 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
 
 
 def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
-    """This holds for errors of lists and of watches. The log line of an error has neither JSON nor a
-    traceback.
+    """This holds for errors of lists and of watches. The log line of an error has neither JSON nor
+    a traceback.
     """
     refusals: dict[str, Answer] = {
         "list 401": status(401, "Unauthorized"),
