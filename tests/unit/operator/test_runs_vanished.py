@@ -1,5 +1,6 @@
-"""Many runs vanish from an Airflow at once: no MLJob of that Airflow ends or starts a run until the
-missing runs are found again, or somebody confirms that they are lost.
+"""Many runs vanish from an Airflow at once: the operator neither treats a missing run there as
+deleted nor submits a run there until the runs are found again, or somebody confirms that they are
+lost.
 """
 
 from __future__ import annotations
