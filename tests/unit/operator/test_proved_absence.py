@@ -141,7 +141,7 @@ async def test_retry_of_a_missing_run_submits_a_new_run(world: World) -> None:
 
 @pytest.mark.parametrize("denied_at", range(3))
 async def test_once_per_spec_does_not_run_again_because_of_one_response(world: World, denied_at: int) -> None:
-    """An earlier MLJob of the same name took two runs; the second succeeded."""
+    """An earlier MLJob of the same name had two runs. The second run succeeded."""
     spec: dict[str, Any] = {"runPolicy": "OncePerSpec", "backoffLimit": 1, "retryStrategy": "NewRun"}
     await world.apply(**spec)
     await world.later(3)

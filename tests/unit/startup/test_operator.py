@@ -143,7 +143,7 @@ async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
 async def test_term_that_ends_during_the_lists_starts_no_reader(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """The process stops the operator then, and competes for the next term."""
+    """At the end of the term, the process stops the operator and competes for the next term."""
     before = asyncio.all_tasks()
     loop, asked, answer = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     with KubernetesApi() as api:
