@@ -1,4 +1,4 @@
-"""Cancelling runs of an Airflow in memory, which behaves like the real one."""
+"""The cancellation of runs in an Airflow in memory, which imitates the real Airflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``make bench`` passes the chosen benchmarks on, and the page names all of them."""
+"""``make bench`` runs the chosen benchmarks, and benchmarks/README.md names all benchmarks."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ Tests of decisions, statuses and Events describe a situation and ask one of thre
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
     events(old_status, new_status)                                      # (type, reason, message)
 
-These tests import everything from this module, including the actions. They know the fields of
-actions, such as ``Wait.until``, and no other class of the operator. So a change of the operator's
-classes changes only this module.
+These tests import the actions from this module, too. They know the fields of actions, such as
+``Wait.until``, and few other classes of the operator. So most changes of the operator's classes
+change only this module.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def test_standby_follows_the_run_of_a_leader_that_was_killed(world: ReplicatedWo
 
 
 def test_leader_that_is_cut_off_from_kubernetes_submits_nothing_any_more(world: ReplicatedWorld) -> None:
-    """When Airflow is available again, the leader can reach Airflow, but knows only the old spec."""
+    """When Airflow is available again, the leader reaches Airflow, but knows only the old spec."""
     world.network.down.add("airflow")
     apply(world)
     world.run(2)

@@ -188,8 +188,8 @@ class TestRequestedRetry:
         assert (world.status.dag_run_id or "").endswith("-2"), "a run id is never used twice"
 
     async def test_run_that_a_deadline_cancelled_is_followed_by_a_new_run(self, world: World) -> None:
-        """A cancellation may leave tasks in the state skipped. Clearing the failed tasks would not run
-        these tasks.
+        """A cancellation may leave tasks in the state skipped. Clearing the failed tasks would not
+        run these tasks.
         """
         await world.apply(activeDeadlineSeconds=60, cancellation={"strategy": "Api"})
         await begin(world)

@@ -1,4 +1,6 @@
-"""When a task exceeds its baseline: hardly ever with stable noise, always with a clear shift."""
+"""When a task exceeds its baseline: hardly ever with stable noise, nearly always after a clear
+shift.
+"""
 
 from __future__ import annotations
 
