@@ -46,7 +46,7 @@ async def deleted_after_a_restart(world: World) -> None:
 
 
 async def suspended_and_resumed(world: World) -> None:
-    """Airflow denied the run once when the MLJob was suspended, and the MLJob was resumed. A
+    """When the MLJob was suspended, Airflow answered once that the run does not exist. Then the MLJob was resumed. A
     proxy's 404 once led to two runs at once in this situation.
     """
     await world.apply(cancellation={"strategy": "Dag"}, backoffLimit=1)
