@@ -52,19 +52,20 @@ keep their version.
 """
 DEFAULT_TIMEOUT = 600
 SESSION = "MLJOB_TEST_SESSION"
-"""The environment variable with the session's id. A session uses a running stack only if it has the
-same id.
+"""The environment variable with the session's id. A session doesn't start the stack again if a
+session with the same id has started the stack.
 """
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
+SHOWN_BEFORE = "(The report of an earlier failed test shows this end of the log.)"
 
 LINES_OF_LOG = 30
-"""How many lines of the log of a component that is not ready a failed test shows."""
+"""The number of log lines that a failed test shows for each component that is not ready."""
 
 PARALLELISM = 10
 """How many tasks run at the same time in the tests' Airflow.
 
-Each task is a process, and more would wait for a processor.
+Each task is a process, and more processes would wait for a processor.
 """
 
 AIRFLOW_SETTINGS = {
@@ -125,9 +126,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests for this Airflow, and let a live test's timeout begin when the stack is up.
-
-    The first start of a stack takes minutes.
+    """Keep the tests for this Airflow, mark the tests that use the stack as live, and order the
+    tests. The timeout of a live test doesn't include its fixtures, because the first start of a
+    stack takes minutes.
     """
     airflow = config.getoption("airflow")
     wanted: list[pytest.Item] = []
@@ -154,19 +155,21 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of logs to the report of a failed test: of components that are not ready, and of
-    the test's operators. The same end of an operator's log is added once.
+    """Add the ends of logs to the report of a failed test, for the stack and the operators among
+    the test's arguments. Components of the stack that are ready are left out. So is an operator if
+    the error contains its name, or if an earlier report has the same end of its log.
     """
     report = yield
     if report.failed:
         shown = item.session.stash.setdefault(SHOWN_LOGS, set())
         for name, value in getattr(item, "funcargs", {}).items():
+            ends: list[tuple[str, str]] = []
             if isinstance(value, Stack):
-                report.sections += [(f"{part}, which is {state}", log) for part, state, log in _not_ready(value)]
+                ends += [(f"{part}, which is {state}", log) for part, state, log in _not_ready(value)]
             if isinstance(value, Installation) and value.operator.name not in report.longreprtext:
-                log = value.operator.log_end()
-                if log not in shown:
-                    report.sections.append((f"operator of {name}", log))
+                ends.append((f"operator of {name}", value.operator.log_end()))
+            for title, log in ends:
+                report.sections.append((title, log if log not in shown else SHOWN_BEFORE))
                 shown.add(log)
     return report
 
@@ -200,7 +203,7 @@ def _directory(config: pytest.Config) -> Path:
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
-    """Start the stack, unless another worker of this session has done so."""
+    """Start the stack, unless another process of this session has done so."""
     of_session = directory / "session"
     settings = AIRFLOW_SETTINGS
     with _shown(config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):
@@ -227,8 +230,8 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
 
 
 def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
-    """Return the git repositories with DAGs. The oldest Airflow has none: its environment lacks the
-    provider for git.
+    """Create the stack's git repository for DAGs, unless it exists, and return its directory.
+    Return no directory for the oldest Airflow: its environment lacks the provider for git.
     """
     if airflow == OLDEST:
         return ()
@@ -271,7 +274,7 @@ def _logs(directory: Path) -> Path:
 
 
 def _shown(config: pytest.Config) -> AbstractContextManager[None]:
-    """Print the progress of starting and stopping at once, instead of capturing it."""
+    """Return a context in which pytest shows output at once instead of capturing it."""
     manager = config.pluginmanager.getplugin("capturemanager")
     shown: AbstractContextManager[None] = manager.global_and_fixture_disabled() if manager else nullcontext()
     return shown

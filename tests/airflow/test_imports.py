@@ -48,8 +48,8 @@ def test_sending_task_events_does_not_load_the_models_of_reports() -> None:
 
 
 def test_the_models_of_events_are_made_without_reading_their_source() -> None:
-    """Each task's process makes the models. With as many modules as Airflow loads, most of that
-    time would be spent on reading docstrings from the source.
+    """Each task's process makes the models of pydantic. With as many modules as Airflow loads,
+    reading docstrings from the source would take most of the time that the models take.
     """
     no_source = "import inspect; inspect.getmodule = inspect.findsource = None"
     assert "mljob_contract.events" in loaded_by(f"{no_source}; import mljob_airflow.events.producer")

@@ -108,7 +108,8 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def run_helm(helm: Path, *arguments: str, values: str | None = None) -> str:
-    """Run helm and return its output.
+    """Run helm and return its output. A repeated call returns the earlier output without running
+    helm.
 
     Args:
         values: JSON on standard input, for `--values -`.

@@ -46,8 +46,8 @@ def api(render: Render) -> Rendered:
 
 
 def grants(rendered: Rendered) -> dict[tuple[str, str, str | None], Any]:
-    """Return the rules that each binding of mljob-api grants, or the name of a Role
-    of Kubernetes.
+    """Return what each binding of mljob-api grants: the rules of its role, or the name of the role
+    if the role is not in the chart.
     """
     found = {}
     for kind in ("Role", "ClusterRole"):

@@ -33,9 +33,11 @@ INSTANCES = "airflowinstances.mljob.dev"
 
 
 NO_API_SERVICE = {"api": {"apiService": {"create": False}}}
-"""A cluster can have one APIService of mljob-api, which the development stack has already."""
+"""Values without the APIService. A cluster can have one APIService of mljob-api, which the
+development stack has already.
+"""
 ONE_STACK = {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": []}}
-"""The API server of the development stack has one family of IP addresses."""
+"""Values for one family of IP addresses, as the API server of the development stack has."""
 WITH_API = merged(NO_API_SERVICE, {"api": {"enabled": True}})
 
 
@@ -474,7 +476,7 @@ def copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
 
 @contextmanager
 def chart_copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
-    """Make a copy of the chart. At the end, its CRD is deleted."""
+    """Yield a copy of the chart. At the end, delete the copy's CRD."""
     group = f"{unique('test')}.mljob.dev"
     path = tmp_path / "chart"
     shutil.copytree(CHART, path)

@@ -1,5 +1,5 @@
 """kubeconform finds no problem in the objects of the chart, for the oldest supported and the newest
-version of Kubernetes. tests/chart/test_cluster.py asks a real API server the same.
+version of Kubernetes. tests/chart/test_cluster.py checks the objects on a real API server.
 """
 
 from __future__ import annotations

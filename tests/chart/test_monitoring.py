@@ -20,7 +20,7 @@ from devstack import promcheck
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.controllers.mljob.write_queue import WriteQueue
-from mljob_operator.core.mljob.job_labels import JobLabels
+from mljob_operator.core.mljob.resource.job_labels import JobLabels
 from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, INSTANCE_CRD, NAMESPACE, ROOT
@@ -80,7 +80,9 @@ def exposed() -> dict[str, list[dict[str, str]]]:
 
 
 def unknown(uses: promcheck.Findings) -> list[str]:
-    """Return the metrics and the labels in queries that the operator does not have."""
+    """Return the metrics and the labels that queries use and the operator does not have, each with
+    its query.
+    """
     series, missing = exposed(), []
     for use in uses.uses:
         if use.metric in PROMETHEUS_OWN:
@@ -95,7 +97,7 @@ def unknown(uses: promcheck.Findings) -> list[str]:
 
 
 def queries() -> Iterator[str]:
-    """Yield the queries of the dashboard's panels, without Grafana's variables."""
+    """Yield the queries of the dashboard's panels, with values in place of Grafana's variables."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             yield filled(target["expr"])
@@ -249,8 +251,8 @@ TYPES = {"Gauge": "gauge", "StateSet": "stateSet", "Info": "info"}
 
 
 def field(schema: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """Return the schema of a field. Every object has ``metadata``, which a CRD does
-    not describe.
+    """Return the schema of a field. The path must not begin with ``metadata``, which a CRD does not
+    describe.
     """
     for name in path:
         schema = schema.get("items", schema)["properties"][name]

@@ -1,5 +1,5 @@
 """The values for OpenShift: the Pod sets no field that the SCC restricted-v2 assigns, and has every
-field that it requires.
+field that this SCC requires.
 """
 
 from __future__ import annotations

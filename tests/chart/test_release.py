@@ -1,5 +1,5 @@
-"""A released chart is installed without a clone and without an image: pushed to a registry as the
-release workflow pushes it, and rendered from there.
+"""The released chart works without a clone of this repository: it is pushed to a registry as the
+release workflow pushes it, and rendered from the registry.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ WHOLE = {"resources", "api.resources", "view.resources", "podSecurityContext", "
 """Values whose content Kubernetes defines. The README shows each as a whole."""
 
 EMPTY = {"operator.selector", "api.pod", "view.pod"}
-"""Values with an empty default, whose keys the schema has too."""
+"""Values that are empty mappings by default. Only the schema has their keys."""
 
 TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meaning>.*) \|$", re.MULTILINE)
 

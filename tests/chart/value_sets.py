@@ -20,7 +20,7 @@ COMPONENTS: dict[str, Any] = {
         "image": {"repository": "registry.example.com/mljob-view"},
     },
 }
-"""The operator, mljob-api and the view."""
+"""Values that add mljob-api and the view to the operator."""
 
 PEER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "any"}}}
 CLOSED: dict[str, Any] = merged(

@@ -30,8 +30,8 @@ class World:
 
     Attributes:
         set_status: Writes the status of an MLJob, as an operator does.
-        age: Makes the API server forget old changes. By default nothing: the API server forgets by
-            itself.
+        age: Makes the API server forget old changes. The real API server forgets by itself, so the
+            default does nothing.
     """
 
     client: Client
@@ -114,8 +114,8 @@ class Reader:
         )
 
     def stop(self) -> None:
-        """End the thread. The thread notices its end at the next change, so this method makes a
-        change.
+        """End the thread. The thread checks only at a change whether it must end, so this method
+        makes a change.
         """
         self._stop.set()
         self._client.submit("train", name="last")

@@ -103,8 +103,8 @@ class Course:
     """The course of one MLJob, as the watch saw it.
 
     Attributes:
-        ended: When the watch saw a terminal phase, in seconds since the epoch; 0: not yet.
-        backward: Each step of phase, progress or attempts that went backward.
+        ended: When the watch saw a terminal phase, in seconds since the epoch, or 0 before that.
+        backward: Each step of phase or percent that went backward.
     """
 
     phase: str = Phase.PENDING.value

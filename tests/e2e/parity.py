@@ -22,8 +22,8 @@ PHASES = {"success": "Succeeded", "failed": "Failed"}
 
 
 def dag_ids() -> list[str]:
-    """Return the DAGs of the folder whose ids begin with ``parity_``. The ids are read from the
-    files, so a new DAG is tested too.
+    """Return the ids of the folder's DAGs that begin with ``parity_``, sorted. The ids are read
+    from the files, so a new DAG is tested too.
     """
     found = (re.findall(r'\bDAG\(\s*"(parity_\w+)"', file.read_text()) for file in sorted(DAGS.glob("*.py")))
     return sorted(dag_id for dag_ids in found for dag_id in dag_ids)

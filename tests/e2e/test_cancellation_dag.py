@@ -37,8 +37,8 @@ STATES_OF_WAITING = {
     "is_not_expanded": [None],
     "end": [None],
 }
-"""Every state of a task that has not ended. A task is scheduled or queued for only a moment
-of the scheduler.
+"""The states of the task instances of ``WAITING``, by task id. These are all states of unfinished
+tasks, except for queued and restarting.
 """
 
 

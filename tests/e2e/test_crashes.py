@@ -1,4 +1,4 @@
-"""The operator is killed by SIGKILL right before and right after each of its calls to the outside,
+"""The operator is killed by SIGKILL right before and right after each of the calls in ``CALLS``,
 and its replica, which has been standing by, takes over. No action is performed twice, every
 unfinished action is completed, and the last status agrees with Airflow.
 
@@ -36,8 +36,9 @@ NAME = "mortal"
 SIDE_BY_SIDE = 6
 """The number of cells at a time; each cell has its own operator with two replicas."""
 LEASE_SECONDS = "8"
-"""How long a replica waits after the death of the leader. On a busy machine, a shorter Lease would
-end the term of a leader that is to die at a later call.
+"""The duration of the Lease in seconds. A replica waits about that long after the death of the
+leader. On a busy machine, a shorter Lease would end the term of a leader that is to die at a later
+call.
 """
 
 pytestmark = pytest.mark.timeout(1500)
@@ -51,7 +52,7 @@ class Scenario:
         spec: The spec that is applied.
         then: What the user does as soon as the MLJob runs: None, ``delete``, or a change of the
             spec.
-        ends: The last phase; None if the MLJob is deleted.
+        ends: The last phase, or None if the MLJob is deleted.
         attempts: The number of attempts.
         run_ends: The last state of the run in Airflow.
     """

@@ -1,5 +1,5 @@
-"""Each row of docs/spec/events.md happens on a real Airflow. The messages are those of the table,
-and the status shows each row in time, with and without a message.
+"""Each row of the table in docs/spec/events.md happens on a real Airflow. The messages are those of
+the table, and the status shows each change in time, with and without a message.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ from tests.live.topic import AIRFLOWS, OURS, Told, Topic
 TABLE = Path(__file__).parents[2] / "docs" / "spec" / "events.md"
 PRODUCERS = (OURS, AIRFLOWS)
 EVENT, FEED, RELIST = 2.0, 40.0, 200.0
-"""Seconds until the status shows a change: usually, by an event; at most, by the change feed and by
-a relist. The change feed is read every 5 s, and all active runs are listed every 60 s. The bounds
-leave time for a busy machine, and the next slower source would exceed each of them.
+"""Bounds in seconds until the status shows a change: ``EVENT`` for the median of the changes that
+an event reports, ``FEED`` for a change that the change feed reports, and ``RELIST`` for a change
+that a relist finds. The change feed is read every 5 s, and all active runs are listed every 60 s.
+The bounds leave time for a busy machine. A slower source would exceed the bound of a faster one.
 """
 BOUND = 300
 
@@ -324,8 +325,8 @@ class Stage:
         os.kill(pid, signal.SIGKILL)
 
     def _lose_worker(self) -> None:
-        """Kill the task and its supervising process, as when a host dies. The heartbeat then grows
-        old, and Airflow waits for 300 s.
+        """Kill the task's process and its supervising process, as when a host dies, and set the
+        task's last heartbeat one hour back. Otherwise Airflow would wait for 300 s.
         """
         process = psutil.Process(self._pid("events-lost", "held"))
         worker = process.parent()

@@ -1,4 +1,4 @@
-"""Each file in examples/ runs as it says, and its progress can be watched."""
+"""Each MLJob in examples/ and examples/platform/ succeeds, and its progress can be watched."""
 
 from __future__ import annotations
 
@@ -177,8 +177,8 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
-    """The folder was applied at once. Each MLJob waits without a run, and then has the outputs in
-    its conf.
+    """The folder was applied at once. An MLJob that names others waits without a run until they
+    have succeeded, and then its status names their runs.
     """
     installation, watch = examples
     found = installation.jobs.until_finished(*MLJOBS, within=BOUND)

@@ -134,7 +134,9 @@ def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pyte
 
 @dataclass(frozen=True)
 class Followed:
-    """The output of followers of the training, from its middle to its end."""
+    """The output of the followers that began in the middle of the training and ended with it, and
+    the graph in the middle.
+    """
 
     log: str
     log_of_waiting_task: str
@@ -295,7 +297,7 @@ def test_graph_counts_the_instances_of_a_mapped_task(runs: Runs) -> None:
 
 
 class Caller:
-    """A client that sends requests to the API server over HTTP, with or without a token."""
+    """A client that sends requests directly to mljob-api, with or without a token."""
 
     def __init__(self, url: str, authority: str, token: str | None) -> None:
         self._url = url
@@ -388,7 +390,7 @@ def test_a_task_that_does_not_exist_is_named(runs: Runs) -> None:
 
 @pytest.fixture(scope="module")
 def forged(runs: Runs, kubectl: Kubectl) -> Iterator[Runs]:
-    """An MLJob in a namespace without an operator, whose status claims another MLJob's run."""
+    """MLJobs in a namespace without an operator, whose statuses claim the run of another MLJob."""
     namespace = f"forged-{runs.jobs.namespace.rpartition('-')[2]}"
     kubectl("create", "namespace", namespace)
     claimed = runs.jobs.status("failing")

@@ -85,7 +85,7 @@ class FakeLog:
 
 
 class FakeUser:
-    """The fake Airflow, as a user other than the operator's sees it.
+    """The fake Airflow for a login that is not the operator's own.
 
     Attributes:
         locked: Whether Airflow refuses this user's credentials.
@@ -132,7 +132,8 @@ class FakeAirflow:
         version: Airflow's version.
         unhealthy: The components that are not healthy.
         down_for: How many of the next requests get no answer, by name of the request.
-        before: Called once, right before the next request of a name; by this name.
+        before: Functions by the name of a request. Each is called once, right before the next
+            request of this name.
         lose_answers: How many of the next calls of submit and clear_failed take effect without an
             answer.
         denies: How many of the next reads and retries of an existing run or backfill are answered
@@ -281,7 +282,7 @@ class FakeAirflow:
         return Outputs(run.outputs | {name: value for name, value in named.items() if value is not None})
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG, unless it is paused or missing."""
+        """Trigger the cancellation DAG. Raise DagRefused if that DAG is paused or missing."""
         self.asked("trigger_cancellation")
         if CANCEL_DAG not in self.dags or CANCEL_DAG in self.paused:
             raise DagRefused("the cancellation DAG can't run")
@@ -336,7 +337,7 @@ class FakeAirflow:
         return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances of the operator's runs that changed since a time."""
+        """Return the task instances that changed since a time, of the operator's runs."""
         self.asked("changed_tasks")
         return [
             TaskChange(run.dag_id, run.run_id, replace(task, observed_at=self._clock()))

@@ -68,7 +68,9 @@ class FakeBackfills:
         return backfill
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill with this marker, or None."""
+        """Return the newest backfill of a DAG whose marker has this run id, and this attempt if one
+        is given. Return None if there is no such backfill.
+        """
         self._airflow.asked("find_backfill")
         found = self._found(dag_id, run_id, attempt)
         return found if found is not None and not self._airflow.denied() else None

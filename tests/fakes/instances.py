@@ -39,8 +39,8 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def get(self, name: str, earlier: Instance | None = None) -> Instance:
-        """Return the latest version of an AirflowInstance, which is ``earlier`` if that has the
-        same resource version.
+        """Return the latest version of an AirflowInstance: the object ``earlier`` itself if its
+        resource version is the latest.
         """
         if earlier is not None:
             metadata = self.objects[name]["metadata"]
@@ -54,7 +54,7 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def annotate(self, name: str, *, default: bool) -> Instance:
-        """Set or remove the annotation for the default."""
+        """Set or remove the annotation that marks the default AirflowInstance."""
         body = self.objects[name]
         body["metadata"]["annotations"] = _annotations(default=default)
         self._touch(body)
@@ -68,7 +68,9 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def user_deletes(self, name: str) -> Instance | None:
-        """Delete an AirflowInstance, as a user does. Return None if no finalizer keeps it."""
+        """Delete an AirflowInstance, as a user does. Return the AirflowInstance if a finalizer
+        keeps it, else None.
+        """
         return self.get(name) if self._delete(name, "2026-01-01T00:00:00Z") else None
 
     # InstanceStore

@@ -9,7 +9,7 @@ from typing import Any
 
 from mljob_contract.mljob import FINALIZER, KIND, RETRY_REQUESTED_AT, UNOBSERVED, ConfSource
 from mljob_operator.core.conf.conf import Source
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.run_key import Key
 from mljob_operator.core.status.events import KubeEvent
 from mljob_operator.errors import Gone, ReferenceMissing, Refused, StoreError
@@ -28,8 +28,8 @@ class FakeJobs(StoredObjects[Key]):
         reads: How many times an MLJob was read by its key.
         overtake: How many of the next writes are overtaken by another writer's change.
         fail: The error of every write; None if writes succeed.
-        refuse: Called with a status. The result True refuses the status as invalid. A status with
-            an integer outside int64 is always refused.
+        refuse: A function that returns whether a status is refused as invalid, or None. A status
+            with an integer outside int64 is always refused.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name.
@@ -82,7 +82,7 @@ class FakeJobs(StoredObjects[Key]):
         self._patch_status(self.objects[key], patch)
 
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
-        """Delete an MLJob, as a user does. Return None if no finalizer keeps it."""
+        """Delete an MLJob, as a user does. Return the MLJob if a finalizer keeps it, else None."""
         return self._read(key) if self._delete(key, at.isoformat()) else None
 
     def put(self, kind: str, name: str, data: dict[str, str]) -> None:
@@ -99,8 +99,8 @@ class FakeJobs(StoredObjects[Key]):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None. All MLJobs belong to the
-        only operator.
+        """Return the latest version of an MLJob, or None if it does not exist. All MLJobs belong to
+        the only operator.
         """
         return await self.get(key)
 

@@ -64,7 +64,7 @@ class KubernetesApi(LoopbackServer):
         refuse: Called with path and query before every answer. A result other than None replaces
             the usual answer.
         leases: The Leases by name.
-        lists: The path and the query of every list request.
+        lists: The path and the query of every list request, except for lists of Leases.
         watches: The path of every watch request.
     """
 

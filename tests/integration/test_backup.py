@@ -1,5 +1,5 @@
 """MLJobs are saved and restored on a real Kubernetes API, with the real operator and a simulated
-Airflow: a finished MLJob does not run again, with its status or without.
+Airflow: a finished MLJob does not run again, whether its status is restored or not.
 
 The commands are those of docs/operations/backup.md.
 """

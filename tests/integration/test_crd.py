@@ -1,5 +1,5 @@
-"""The CRDs in a real API server: defaults, the longest names, selectors, and the AirflowInstances
-that the schema refuses.
+"""The CRDs in a real API server: names, ids and times that are accepted, defaults, selectors, the
+examples, and the AirflowInstances that the schema refuses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from mljob_contract.mljob import UNOBSERVED
 from mljob_contract.resource import API_VERSION
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from tests import libyaml
 from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import Object, manifest

@@ -1,5 +1,5 @@
-"""A walk over AirflowInstances, like the walk over MLJobs. Some instances lead to an Airflow that
-admits the operator, others to a server that is no Airflow or is too old, with credentials that are
+"""A walk over AirflowInstances, like the walk over MLJobs. Some AirflowInstances have the URL of a
+supported Airflow, others that of an older Airflow or of another server. Their credentials are
 right, wrong or missing.
 """
 

@@ -1,5 +1,5 @@
-"""An unreadable message is counted, logged once for each kind, kept in the dead-letter
-topic, and stops nothing.
+"""Unreadable messages are counted and kept in the dead-letter topic. The first message of each kind
+is logged. No other message is held up.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A certificate authority for tests, by trustme: certificates of servers, Kafka brokers and Kafka
-clients.
+"""A certificate authority for tests, made with trustme. It issues certificates of servers, Kafka
+brokers and Kafka clients.
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ CALLS: dict[str, tuple[type, str, Which]] = {
     "cancel through REST": (AirflowRuns, "cancel", _any),
     "delete the MLJob": (Jobs, "delete", _any),
 }
-"""The class and the method that make each call, and which of the method's calls is meant."""
+"""By the name of a call: the class and the method that make the call, and a function that returns
+whether the arguments of the method are those of the call.
+"""
 
 
 def _die() -> NoReturn:

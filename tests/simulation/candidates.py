@@ -34,10 +34,10 @@ class Contender:
         time: The time of the virtual world.
         claimed: What the operator claims.
         lease: The name of the operator's Lease.
-        act: Acts in a term. None: the process only holds the term.
+        act: Called in each term. By default, the process only holds the term.
 
     Attributes:
-        refused: Why the process has ended by itself.
+        refused: Why the process has ended by itself, or None.
         terms: The terms in which the process was allowed to act, oldest first.
     """
 

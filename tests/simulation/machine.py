@@ -69,10 +69,10 @@ edits = st.runner().flatmap(lambda machine: machine.edits)
 ROUND = 20
 """Seconds of a round at the end. The cancellation DAG works once in each round."""
 ROUNDS_AT_LEAST = 10
-"""Longer than every backoff, relist and deadline."""
+"""The least number of rounds. They take longer than every backoff, relist and deadline."""
 ROUNDS_AT_MOST = 60
-"""Long enough for every deadline that begins anew with a requested retry, or with an MLJob that has
-waited for another one.
+"""The greatest number of rounds. They are long enough for every deadline that a requested retry, or
+the wait for another MLJob, starts anew.
 """
 ROUNDS_AT_REST = 3
 """The number of rounds in a row without a change after which the world is at rest. These rounds
@@ -433,8 +433,8 @@ class Machine(RuleBasedStateMachine):
     def _let_time_pass(self) -> None:
         """Let time pass until everything is at rest, while the cancellation DAG works.
 
-        A fixed time is not enough: deadlines count anew for a requested retry, so at any fixed time
-        a cancellation may have begun a moment ago. Such a cancellation is not lost.
+        A fixed time is not enough: a requested retry starts deadlines anew, so at any fixed time a
+        cancellation may have begun a moment ago. Such a cancellation is not lost.
         """
         rounds = at_rest = 0
         while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):

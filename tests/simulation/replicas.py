@@ -17,7 +17,7 @@ class Replica:
 
     Attributes:
         contender: The process in the election.
-        process: The parts that act. None while the replica stands by.
+        process: The parts that act, or None while the replica stands by.
     """
 
     def __init__(self, world: ReplicatedWorld) -> None:

@@ -19,7 +19,7 @@ from mljob_operator.controllers.airflow_instance.registry import OwnAirflow
 from mljob_operator.controllers.mljob.actions import UNKNOWN_FOR
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.upstream import upstream_names
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.errors import StoreError
@@ -156,7 +156,7 @@ class Process:
 
     Args:
         name: The name of the process, and of its term if it is one of several replicas.
-        gate: The gate of the term. None: the process believes that it is the leader.
+        gate: The gate of the term. By default, the process believes that it is the leader.
 
     Attributes:
         killed: Called when the process was killed.
@@ -293,7 +293,7 @@ class World:
         clock: The operator's clock.
         airflow_clock: The clock of Airflow and of the cluster.
         airflow: The Airflow of the operator's settings.
-        airflows: All Airflows by the name of their AirflowInstance.
+        airflows: All Airflows by the name of their AirflowInstance, or by ``SETTINGS_AIRFLOW``.
         processes: The operators, oldest first: none, one, or two at once.
         overlapped: Whether two operators ever ran at once, or one read stale objects. Only an
             operator that sees all MLJobs can keep to a limit.
@@ -461,8 +461,8 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Return the broken promises about runs that take the outputs of other runs. Those other
-        runs have succeeded, and the status names them.
+        """Return the broken promises about runs that take the outputs of other runs. The promises:
+        the other runs have succeeded, and the status of the MLJob names these runs.
 
         With OncePerSpec, the MLJob may have taken over a run with older outputs, so it is not
         checked.

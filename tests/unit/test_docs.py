@@ -35,12 +35,13 @@ from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.api.metrics import ApiMetrics
 from mljob_operator.api.settings import ApiSettings
-from mljob_operator.core.mljob.cancellation import CancelReason
+from mljob_operator.core.mljob.classification.cancellation import CancelReason
+from mljob_operator.core.mljob.classification.state import Stage
 from mljob_operator.core.mljob.decisions import POLICIES
-from mljob_operator.core.mljob.state import Stage
 from mljob_operator.core.mljob.upstream import FAILED, WAITING
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
+from mljob_operator.core.run.vanishing import REASON as RUNS_VANISHED
 from mljob_operator.errors import AirflowError, KafkaUnavailable, OperatorError
 from mljob_operator.settings import Settings
 from tests import libyaml
@@ -232,7 +233,8 @@ def test_each_reason_is_explained_and_no_other() -> None:
     of_mljob_api = {error.reason for error in tree(KafkaUnavailable)}
     errors = {error.reason for error in tree(OperatorError)} - of_mljob_api
     summaries = words_passed_to("StatusSummary", 1, *SUMMARIES) | set(CancelReason) | set(Halt)
-    summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog) | {WAITING, FAILED}
+    summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog)
+    summaries |= {WAITING, FAILED, RUNS_VANISHED}
     told = section(API, "Reasons")
     assert {reason for reason in errors | summaries if f"`{reason}`" not in told} == set()
     assert first_cells(told) <= errors | summaries

@@ -57,8 +57,8 @@ def run(name: str, namespace: str, dag: str) -> Object:
 
 
 def put(cluster: ViewCluster, name: str, namespace: str, dag: str, kind: str, status: Object, **spec: Any) -> None:
-    """Create an MLJob, or replace its spec and status. ``createdAgo`` of the status is its age in
-    seconds.
+    """Create an MLJob, or replace its spec and status. ``createdAgo`` of the status is the MLJob's
+    age in seconds, by default 300.
     """
     created_at = when(status.pop("createdAgo", 300))
     cluster.replace(name, namespace, {"type": kind, "dagId": dag, **spec}, status, created_at, team=namespace)
@@ -108,7 +108,9 @@ def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[
 
 
 def changes(tasks: Sequence[Object], queue_seconds: float = 7) -> list[Object]:
-    """Return the state changes of tasks that have started, each queued for a moment before."""
+    """Return the state changes of tasks that have started. Each task was queued for
+    ``queue_seconds``.
+    """
     entries = []
     for one in tasks:
         if "startTime" not in one:

@@ -1,4 +1,4 @@
-"""The simulated Airflow of a walk: its DAGs end as their names say, and each step
+"""The simulated Airflow of a walk: the name of a DAG says how its runs end, and each step of a run
 takes a moment.
 """
 
@@ -96,7 +96,7 @@ class WalkAirflow:
 
 @contextmanager
 def walk_airflow(version: str = "3.3.2", *, unhealthy: str | None = None) -> Iterator[WalkAirflow]:
-    """Serve the simulated Airflow of a walk while the block runs.
+    """Serve the simulated Airflow of a walk while the ``with`` block runs.
 
     Args:
         version: Airflow's version.

@@ -17,7 +17,7 @@ Object = dict[str, Any]
 Spec = dict[str, Any]
 
 SIDE_BY_SIDE = 6
-"""Concurrent requests."""
+"""The number of concurrent requests."""
 LOOK_EVERY = 2.0
 """Seconds between two reads of all objects, which are megabytes."""
 LABEL = "mljob.dev/walk"
@@ -30,7 +30,7 @@ class Users:
     Args:
         namespace: The namespace of the objects; None for a cluster-scoped kind.
         within: Seconds until a condition must be met.
-        evidence: The last lines of the operator's log.
+        evidence: Returns the last lines of the operator's log.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Users:
         return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
-        """Wait until each object meets the condition. Return each object as first seen to meet it;
-        None for an object that was deleted.
+        """Wait until each object meets the condition. Return each object as it was when it first
+        met the condition, or None for an object that was deleted.
         """
         late = dict.fromkeys(names)
         found: dict[str, Object | None] = {}

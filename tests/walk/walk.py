@@ -18,7 +18,7 @@ from .users import Object, Spec, Users
 OBJECTS = int(os.environ.get("WALK_OBJECTS", "500"))
 """The number of objects that are edited and rolled back, beside half as many fresh objects."""
 INSTANCES = OBJECTS // 5
-"""The number of AirflowInstances among them."""
+"""The number of AirflowInstances among these objects."""
 SEED = int(os.environ.get("WALK_SEED", "1"))
 """The seed: the same number generates the same walk."""
 TIMEOUT = 240 + OBJECTS
@@ -71,7 +71,7 @@ def walk(
     Args:
         edits: More edits than needed, because the API server refuses some.
         count: The number of objects to be edited.
-        settled: Whether nothing will change an object any more.
+        settled: Returns whether nothing will change an object any more.
         meanwhile: Called while the operator is busy with the objects.
     """
     made = _created(users, edits, count // 2)
@@ -148,7 +148,7 @@ def changed(
 
 
 def _created(users: Users, edits: Iterator[Edit], count: int) -> dict[int, Edit]:
-    """Create three objects for each of this many edits whose spec the API server accepts. Returns
+    """Create three objects for each of this many edits whose spec the API server accepts. Return
     the edits by number.
     """
     made: dict[int, Edit] = {}

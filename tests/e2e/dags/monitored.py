@@ -1,4 +1,4 @@
-"""DAGs with problems for the monitoring DAGs to find. Each DAG has its own owner."""
+"""DAGs with problems for the monitoring DAGs to find. Their owners are three teams."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ with DAG(
 
     @task
     def hold() -> None:
-        """Occupy the only active run until the test ends it."""
+        """Occupy the DAG's only active run until the test ends this run."""
         time.sleep(900)
 
     hold()

@@ -58,8 +58,8 @@ MODULES = (
 task. Those of sklearn and pandas take more than a second.
 """
 OF_NEWER_AIRFLOWS = ("airflow.providers.git.bundles.git", "airflow.providers.standard.operators.hitl")
-"""Modules that the oldest Airflow does not have. Each task imports the classes of all DAG
-bundles.
+"""Modules that tasks import, and that the oldest Airflow does not have. Each task imports the
+classes of all DAG bundles, so also the module for git.
 """
 
 

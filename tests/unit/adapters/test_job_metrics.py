@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from mljob_operator.adapters.job_metrics import MAX_NAMESPACES, MAX_REASONS, OTHER, UNUSED_AFTER, JobMetrics
 from mljob_operator.adapters.metrics import Metrics
-from mljob_operator.core.mljob.job_labels import JobLabels
+from mljob_operator.core.mljob.resource.job_labels import JobLabels
 
 RUNNING = JobLabels("team-a", "Training", "Running", "TaskRunning", "prod")
 SUCCEEDED = replace(RUNNING, phase="Succeeded", reason="Succeeded")

@@ -20,9 +20,9 @@ from mljob_operator.api.airflows import ApiAirflows
 from mljob_operator.api.application import Application
 from mljob_operator.api.front_proxy import FrontProxy
 from mljob_operator.api.handlers import Handlers
-from mljob_operator.api.listener import Connection
+from mljob_operator.api.listener import TlsConnection
 from mljob_operator.api.metrics import ApiMetrics
-from mljob_operator.api.places import Places
+from mljob_operator.api.request_limits import RequestLimits
 from mljob_operator.api.runs import Runs
 from mljob_operator.controllers.airflow_instance.logins import Logins
 from mljob_operator.controllers.airflow_instance.registry import AirflowRegistry, OwnAirflow
@@ -64,7 +64,7 @@ class ApiWorld:
         self.airflows: dict[str, FakeAirflow] = {}
         self.topics = FakeTopics()
         self.metrics = ApiMetrics()
-        self.connection: Connection | None = None
+        self.connection: TlsConnection | None = None
         self._client: TestClient[Any, Any] | None = None
 
     async def start(self) -> None:
@@ -82,9 +82,9 @@ class ApiWorld:
         self.handlers = Handlers(
             runs, airflows, self.topics if self.has_kafka else None, follow_seconds=self.follow_seconds
         )
-        self.connection = Connection(is_front_proxy=True)
+        self.connection = TlsConnection(is_front_proxy=True)
         application = Application(
-            self.handlers, lambda: PROXY, lambda _: self.connection, Places(self.streams), self.metrics
+            self.handlers, lambda: PROXY, lambda _: self.connection, RequestLimits(self.streams), self.metrics
         )
         server = TestServer(application.app, handler_cancellation=True)
         self._client = TestClient(server)

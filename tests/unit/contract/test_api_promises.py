@@ -14,7 +14,7 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_contract.run_id import RunId
-from mljob_operator.core.mljob.spec import ParsedSpec
+from mljob_operator.core.mljob.resource.spec import ParsedSpec
 
 from .released_fields import breaking, fields_of_crds, released
 

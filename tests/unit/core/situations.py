@@ -62,12 +62,12 @@ from mljob_operator.core.mljob.actions import (
     TriggerCancellation,
     Wait,
 )
+from mljob_operator.core.mljob.classification.inputs import Inputs
+from mljob_operator.core.mljob.classification.state import Stage, State, classify
 from mljob_operator.core.mljob.decisions import decide
-from mljob_operator.core.mljob.finished import record
 from mljob_operator.core.mljob.identity import dag_run_id, pin
-from mljob_operator.core.mljob.inputs import Inputs
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.state import Stage, State, classify
+from mljob_operator.core.mljob.resource.finished import record
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.mljob.upstream import Upstream
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run

@@ -21,11 +21,11 @@ from mljob_contract.mljob import MLJobSpec
 from mljob_contract.times import Time
 from mljob_operator.core.airflow_instance.access import matches
 from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.mljob.classification.inputs import Inputs
+from mljob_operator.core.mljob.classification.state import classify
 from mljob_operator.core.mljob.decisions import decide
-from mljob_operator.core.mljob.inputs import Inputs
-from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.remembered import remember
-from mljob_operator.core.mljob.state import classify
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.transient_state import TransientState
 from mljob_operator.core.run.run_key import RunKey
 from mljob_operator.core.status.build import report

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import MLJobStatus, Phase
-from mljob_operator.core.mljob.stored_status import StoredStatus
+from mljob_operator.core.mljob.resource.stored_status import StoredStatus
 
 CONTENT: dict[str, Any] = {
     "phase": "Running",

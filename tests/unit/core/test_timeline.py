@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.job_labels import JobLabels
+from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.resource.job_labels import JobLabels
 from mljob_operator.core.mljob.timeline import Interval, Timeline
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ import pytest
 from mljob_contract.mljob import FINALIZER, OutputsReference, UpstreamRun
 from mljob_operator.core.conf.conf import Source, merged, not_public
 from mljob_operator.core.mljob.cycle import MAX_SEARCHED
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.upstream import (
     Dependencies,
     Upstream,

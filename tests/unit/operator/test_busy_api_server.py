@@ -13,7 +13,7 @@ import pytest
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.controllers.mljob import status_writer
 from mljob_operator.controllers.mljob.write_pace import WritePace
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import Report, RunFact, TaskFact
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from mljob_operator.core.run.states import RunState, TaskState

@@ -12,7 +12,7 @@ import pytest
 from mljob_operator.controllers import orphans
 from mljob_operator.controllers.orphans import MAX_CANCELLATIONS
 from mljob_operator.core.mljob.identity import dag_run_id, pin
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import AirflowForbidden, StoreUnavailable

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.states import TaskState
 from tests.strategies import event
 

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import RunFact
 from mljob_operator.core.run.states import TERMINAL_PHASES, TERMINAL_RUN, RunState, TaskState
 from tests.fakes.airflow import FakeRun

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from mljob_operator.controllers.mljob.upstreams import Upstreams
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.upstream import READ_AGAIN_AFTER
 from mljob_operator.core.run.run_key import Key
 from mljob_operator.errors import StoreUnavailable

@@ -17,7 +17,7 @@ import urllib3
 from devstack.ports import HOST, Ports
 from mljob_operator.controllers.leadership import Term
 from mljob_operator.core.leadership.lease import Lease
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.status.events import KubeEvent
 from mljob_operator.errors import CannotStart, NotLeading, StoreError
 from mljob_operator.process import Process

@@ -173,7 +173,7 @@ def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Ca
         asked = len(api.watches)
         eventually(lambda: len(api.watches) > asked + 2, "it tries again", within=WITHIN, evidence=lambda: operator.log)
         assert len(operator.lines("can't be read", "401")) == 1
-        assert operator.lines("watching MLJobs: 101 there, 0 of them not finished")
+        assert operator.lines(f"watching MLJobs: {PAGE + 1} there, 0 of them not finished")
 
         stage[0] = "none"
         eventually(

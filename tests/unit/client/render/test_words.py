@@ -19,7 +19,7 @@ from mljob.view.pages.job_page import JobInput, job_page
 from mljob.view.pages.summary import summary_of
 from mljob.view.rendering import Renderer
 from mljob_contract.mljob import Phase
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.retry_request import how_to_retry
 from mljob_operator.core.run.states import TaskState
 from tests.unit.client.statuses import failed
