@@ -107,8 +107,8 @@ UNREADABLE = {
     "200 nested without end",
     "200 huge",
 }
-"""Answers that the adapter reports as unreadable, because Airflow itself doesn't give them. THE_THING
-is unreadable only for requests without a ``Cell.detail``.
+"""Answers that the adapter reports as unreadable, because Airflow itself doesn't give them.
+THE_THING is unreadable only for requests without a ``Cell.detail``.
 """
 CERTAIN = {"401", "403", "429 with Retry-After", THE_THING}
 """Answers that prove that the request had no effect."""

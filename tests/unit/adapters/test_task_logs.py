@@ -1,5 +1,5 @@
-"""The log of a running task is read on from a token, in each version of Airflow. The token stands for
-the position after the entries that were read before.
+"""The log of a running task is read on from a token, in each version of Airflow. The token stands
+for the position after the entries that were read before.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""How the operator logs in to Airflow: with a token, a token file or an OAuth 2 client. A gateway in
-front of Airflow may have an authentication of its own.
+"""How the operator logs in to Airflow: with a token, a token file or an OAuth 2 client. A gateway
+in front of Airflow may have an authentication of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cancelling runs of an Airflow in memory, which behaves like the real one."""
+"""The cancellation of runs in an Airflow in memory, which imitates the real Airflow."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class FakeClock:
 
 @dataclass
 class FakeRuns:
-    """An Airflow with one run. As in Airflow, setting a task instance to failed clears its downstream
-    task instances that have failed.
+    """An Airflow with one run. As in Airflow, setting a task instance to failed clears its
+    downstream task instances that have failed.
     """
 
     run: str | None = "running"
@@ -273,7 +273,7 @@ def test_a_teardown_task_that_did_not_end_is_named() -> None:
 
 
 class Several:
-    """An Airflow with one run for each DAG in ``runs``. Requests about other DAGs raise a KeyError."""
+    """An Airflow with one run for each DAG in ``runs``. Requests about other DAGs fail."""
 
     def __init__(self, **runs: FakeRuns) -> None:
         self.runs = runs

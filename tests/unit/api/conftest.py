@@ -169,7 +169,7 @@ class ApiWorld:
         self.send(run, task_event.model_dump_json(exclude_none=True))
 
     def send(self, run: FakeRun, value: str, at: datetime | None = None) -> None:
-        """Send a message with the key of a run to Kafka. The default of ``at`` is the present time."""
+        """Send a message with the key of a run to Kafka. ``at`` is by default the present time."""
         self.topics.send(TOPIC, f"{run.dag_id}/{run.run_id}".encode(), value.encode(), at)
 
 
@@ -197,7 +197,7 @@ async def world() -> AsyncIterator[ApiWorld]:
 
 
 async def message_of(answer: ClientResponse) -> tuple[int, str]:
-    """Return the code and the message of an answer whose body is a Kubernetes Status of a failure."""
+    """Return the code and the message of a failure, which the answer has as a Kubernetes Status."""
     body = json.loads(await answer.text())
     assert (body["kind"], body["apiVersion"], body["status"], body["code"]) == (
         "Status",

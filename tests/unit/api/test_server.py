@@ -103,8 +103,9 @@ class Installed:
     async def get(
         self, path: str, *, name: str | None = "front-proxy-client", port: int | None = None
     ) -> tuple[int, str]:
-        """Send a request for a path, with a client certificate for this name, or without a certificate
-        if the name is None. Return the HTTP status, and the body or the message of a Status.
+        """Send a request for a path, with a client certificate for this name, or without a
+        certificate if the name is None. Return the HTTP status, and the body or the message of a
+        Status.
         """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)

@@ -1,5 +1,5 @@
 """The simulated Airflow: its events, its faults, and the requests that it refuses.
-``tests/contract`` compares its REST API with a real Airflow's.
+``tests/contract`` compares its REST API with the REST API of a real Airflow.
 """
 
 from __future__ import annotations

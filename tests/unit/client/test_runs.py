@@ -1,5 +1,5 @@
-"""The client's methods for data that mljob-api serves: logs, history, metrics and the graph. Without
-mljob-api, these methods raise errors.
+"""The client's methods for data that mljob-api serves: logs, history, metrics and the graph.
+Without mljob-api, these methods raise errors.
 """
 
 from __future__ import annotations

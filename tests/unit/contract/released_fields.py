@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 RELEASED = Path(__file__).with_name("released_fields.json")
 
 Fields = dict[str, str]
-"""The type of each field, by the field's path. The type of a required field ends with an exclamation
-mark.
+"""The type of each field, by the field's path. The type of a required field ends with an
+exclamation mark.
 """
 
 

@@ -7,9 +7,9 @@ Tests of decisions, statuses and Events describe a situation and ask one of thre
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
     events(old_status, new_status)                                      # (type, reason, message)
 
-These tests import everything from this module, including the actions. They know the fields of
-actions, such as ``Wait.until``, and no other class of the operator. So a change of the operator's
-classes changes only this module.
+These tests import the actions from this module, too. They know the fields of actions, such as
+``Wait.until``, and few other classes of the operator. So most changes of the operator's classes
+change only this module.
 """
 
 from __future__ import annotations
@@ -197,8 +197,8 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the object as the API server sends it. ``status`` is the status of a restored
-        MLJob before it was lost.
+        """Return the object with this status, as the API server sends it. The object of a restored
+        MLJob has only the record of this status.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -603,7 +603,7 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an MLJob that has succeeded with these outputs. The default outputs are 2000 ``rows``."""
+    """Return an MLJob that has succeeded with these outputs, by default with 2000 ``rows``."""
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 

@@ -309,8 +309,8 @@ def test_the_status_is_stored_only_if_it_has_changed(situation: Given) -> None:
 @everywhere
 @given(situations())
 def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
-    """If the stored status ends the attempt, the next status says what follows, and then stays the
-    same.
+    """If the stored status ends the attempt, the next status reports what follows. Then the status
+    stays the same.
     """
     before, status = status_of(situation), reported(situation)
     after = reported(stored(situation, status))

@@ -1,5 +1,5 @@
-"""The operator reads any stored MLJob. Each field that doesn't match the model is named as a problem,
-and the other fields are read.
+"""The operator reads any stored MLJob. Each field that doesn't match the model is named as a
+problem, and the other fields are read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def job_of(spec: object, status: object = None, **metadata: object) -> Job:
 
 
 class TestSpec:
-    """A field that doesn't match the model is named in the problem, and the other fields are read."""
+    """A problem names each field that doesn't match the model. The other fields are read."""
 
     @pytest.mark.parametrize(
         ("spec", "says"),

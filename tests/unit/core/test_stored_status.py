@@ -86,7 +86,7 @@ def test_status_of_fields_has_their_content() -> None:
 
 
 def test_packed_status_takes_little_memory() -> None:
-    """Without packing, a status of 20 tasks has about 100 Python objects. As JSON it takes about 2 KB."""
+    """Without packing, a status of 20 tasks has about 100 Python objects. Its JSON takes 2 KB."""
     stored = StoredStatus(CONTENT)
     stored.pack()
     kept = [getattr(stored, name) for name in StoredStatus.__slots__]

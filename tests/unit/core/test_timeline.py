@@ -52,8 +52,8 @@ def timeline(**status: Any) -> Timeline | None:
 
 
 def seconds(found: Timeline | None) -> tuple[float | None, ...]:
-    """Return the seconds of the submission, the queue, the run, and of the whole attempt. None stands
-    for a missing stage.
+    """Return the seconds of the submission, the queue, the run, and of the whole attempt. None
+    stands for a missing stage.
     """
     assert found is not None
     stages = (found.submission, found.queue, found.run, found.whole)

@@ -383,8 +383,8 @@ TAKES: dict[str, Any] = {"conf_from": [{"outputsRef": {"name": "data"}}]}
 READY = {"data": upstream()}
 FULL = catalog(full=[""])
 LOST = submitting(2, history=(ended(1),), upstreams=[upstream_run()])
-"""A status that announces the second attempt of a backfill, which repeats the failed runs of the first
-attempt.
+"""A status that announces the second attempt of a backfill, which repeats the failed runs of the
+first attempt.
 """
 
 

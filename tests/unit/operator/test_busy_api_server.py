@@ -176,7 +176,7 @@ async def test_change_that_is_taken_back_while_it_waits_is_not_written(world: Wo
 async def test_many_mljobs_end_while_each_write_has_to_wait(
     world: World, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The writes of all MLJobs share one or two turns: progress reports, ends of runs, and Events."""
+    """All writes share one or two turns: progress reports, ends of runs, and Events."""
     monkeypatch.setattr(WritePace, "limit", limit)
     write = world.jobs.write_status
 

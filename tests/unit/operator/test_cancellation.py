@@ -51,8 +51,8 @@ class TestCancelling:
 
 
 class TestDeletion:
-    """The deletion of an MLJob ends its run first, unless the deletionPolicy is Retain or the timeout
-    of the cancellation has passed.
+    """The deletion of an MLJob ends its run first, unless the deletionPolicy is Retain or the
+    timeout of the cancellation has passed.
     """
 
     async def test_deletion_triggers_the_cancellation_dag_and_waits_for_it(self, world: World) -> None:
@@ -95,7 +95,9 @@ class TestDeletion:
         assert not world.exists
 
     async def test_running_cancellation_dag_is_given_time(self, world: World) -> None:
-        """The cancellation DAG lets teardown tasks run. A cancellation by REST would set them to failed."""
+        """The cancellation DAG lets teardown tasks run. A cancellation by REST would set them to
+        failed.
+        """
         await world.apply()
         await world.delete()
         world.airflow.set_task(world.airflow.only_run(CANCEL_DAG), "cancel", TaskState.RUNNING)

@@ -36,8 +36,8 @@ class TestClearedInAirflow:
         assert not world.has_finalizer
 
     async def test_run_cleared_while_no_operator_runs_is_followed(self, world: World) -> None:
-        """The new process doesn't read changes from that long ago, but the list of active runs contains
-        the run.
+        """The new process doesn't read changes from that long ago, but the list of active runs
+        contains the run.
         """
         await world.apply()
         await end(world, RunState.FAILED)
@@ -104,8 +104,8 @@ class TestClearedInAirflow:
 
     @pytest.mark.parametrize("by", ["an event", "Airflow"])
     async def test_clearing_a_task_of_an_active_run_is_not_a_new_attempt(self, world: World, *, by: str) -> None:
-        """When a task is cleared, Airflow queues the run again. In this test, the run ends before the
-        operator observes that the run was queued again.
+        """When a task is cleared, Airflow queues the run again. In this test, an event or Airflow
+        reports the end before the operator observes that the run was queued again.
         """
         await world.apply(backoffLimit=1)
         await begin(world)
@@ -134,8 +134,8 @@ class TestClearedInAirflow:
         assert world.jobs.reads <= 1
 
     async def test_run_that_seems_to_end_before_it_was_queued_was_not_cleared(self, world: World) -> None:
-        """Airflow's API server sets the time of the end, and the scheduler sets the time at which the
-        run was queued. The clocks of the two differ.
+        """Airflow's API server sets the time of the end, and the scheduler sets the time at which
+        the run was queued. The clocks of the two differ.
         """
         await world.apply(backoffLimit=1, retryStrategy="NewRun")
         await begin(world)

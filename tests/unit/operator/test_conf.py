@@ -83,8 +83,8 @@ class TestConf:
         await sources.close()
 
     def test_constantly_changing_source_wakes_an_mljob_with_growing_pauses(self) -> None:
-        """Each pause is twice the previous one: in virtual time after 0, 1, 3, 7, 15, 31 and 63
-        seconds.
+        """Each pause is twice the previous pause. In 100 s of virtual time, the MLJob is woken
+        after 0, 1, 3, 7, 15, 31 and 63 seconds.
         """
 
         async def wakes() -> int:

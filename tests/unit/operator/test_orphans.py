@@ -98,8 +98,8 @@ class TestOrphan:
         assert cancelling.status.dag_run_id != run.run_id
 
     async def test_run_of_an_attempt_that_ended_without_it_is_an_orphan(self, cancelling: World) -> None:
-        """The run's id has the MLJob's uid, and no attempt of the MLJob has this id. A late submission
-        of an earlier attempt leads to such a run.
+        """The run's id has the MLJob's uid, and no attempt of the MLJob has this id. A late
+        submission of an earlier attempt leads to such a run.
         """
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
         late = stray(cancelling, uid=cancelling.jobs.objects[KEY]["metadata"]["uid"])

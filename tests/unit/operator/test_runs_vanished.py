@@ -1,5 +1,6 @@
-"""Many runs vanish from an Airflow at once: no MLJob of that Airflow ends or starts a run until the
-missing runs are found again, or somebody confirms that they are lost.
+"""Many runs vanish from an Airflow at once: the operator neither treats a missing run there as
+deleted nor submits a run there until the runs are found again, or somebody confirms that they are
+lost.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Cluster(World):
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Let minutes pass. Every five seconds, MLJobs take a step, and the operator reads the change
-        feed and reconciles the AirflowInstances.
+        """Let minutes pass. Every five seconds, MLJobs take a step, and the operator reads the
+        change feed and reconciles the AirflowInstances.
         """
         for _ in range(number * 12):
             await self.later(5)

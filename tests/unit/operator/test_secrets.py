@@ -1,5 +1,5 @@
-"""A Secret's value goes to Airflow and appears in no status, no Event and no log line. This holds for
-each way by which the value comes back from Airflow, and after a restart of the operator.
+"""A Secret's value goes to Airflow and appears in no status, no Event and no log line. This holds
+for each way by which the value comes back from Airflow, and after a restart of the operator.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ async def test_restart_writes_no_status_in_which_nothing_has_changed(world: Worl
 
 
 async def test_run_that_the_first_pass_shows_is_not_asked_for_by_itself(world: World) -> None:
-    """The active runs are listed before the MLJobs' steps have read the facts of the feed."""
+    """The pass lists the active runs before the MLJobs' steps have used the facts of the feed."""
     await with_live_jobs(world, 3)
     world.clock.tick(60)
     await world.restart()

@@ -261,9 +261,7 @@ def assert_follows(before: Status, after: Status) -> None:
 
 
 def assert_no_condition_flaps(statuses: list[Status]) -> None:
-    """Assert that within one attempt at one spec, no condition that became False becomes True
-    again.
-    """
+    """Assert that within one attempt at one spec, no condition becomes True a second time."""
     lost: set[tuple[object, ...]] = set()
     held: set[tuple[object, ...]] = set()
     for status in statuses:

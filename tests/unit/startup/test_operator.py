@@ -91,7 +91,9 @@ async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
 async def test_lasting_refusal_of_the_credentials_fails_the_liveness_probe(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """The refused request need not come from kopf's watches. In this test the operator lists MLJobs."""
+    """The refused request need not come from kopf's watches. In this test the operator lists
+    MLJobs.
+    """
     with KubernetesApi() as api:
         api.refuse = lambda _path, _query: status(401, "Unauthorized")
         reach(api.url)
@@ -141,7 +143,7 @@ async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
 async def test_term_that_ends_during_the_lists_starts_no_reader(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """The process stops the operator then, and competes for the next term."""
+    """At the end of the term, the process stops the operator and competes for the next term."""
     before = asyncio.all_tasks()
     loop, asked, answer = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     with KubernetesApi() as api:

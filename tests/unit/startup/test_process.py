@@ -135,8 +135,8 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
 
 
 def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
-    """This holds for errors of lists and of watches. The log line of an error has neither JSON nor a
-    traceback.
+    """This holds for errors of lists and of watches. The log line of an error has neither JSON nor
+    a traceback.
     """
     refusals: dict[str, Answer] = {
         "list 401": status(401, "Unauthorized"),
@@ -187,7 +187,7 @@ def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Ca
 
 
 def test_operator_runs_as_a_user_without_an_entry_in_passwd(start: Callable[..., Process], tmp_path: Path) -> None:
-    """In a Pod the user is a number, on OpenShift a number from the range of the namespace, and
+    """In a Pod, the user is a number. On OpenShift, the number is from the range of the namespace.
     /etc/passwd has neither a name nor a home directory for that number.
     """
     (tmp_path / "sitecustomize.py").write_text(

@@ -1,4 +1,4 @@
-"""Settings: white space around a value is ignored. An error names the variable and shows no secret."""
+"""Settings: white space around a value is ignored. Errors name the variable and show no secret."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The collector makes a report with few requests and within bounds. An incomplete report says that it
-is incomplete.
+"""The collector makes a report with few requests and within bounds. An incomplete report says that
+it is incomplete.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Due notifications: first about all findings, then about new, more severe and resolved ones."""
+"""Due notifications: first about all findings, then about new, more severe and resolved findings,
+and again about open findings after the repeat period.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Cancelling or deleting a backfill's MLJob ends the backfill and its active runs in Airflow, except
-with ``deletionPolicy: Retain``.
+"""Cancelling or deleting a backfill's MLJob ends the backfill and its active runs in Airflow,
+except with ``deletionPolicy: Retain``.
 """
 
 from __future__ import annotations

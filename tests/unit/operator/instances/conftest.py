@@ -30,7 +30,9 @@ class Platform(World):
         await self.apply(airflowRef={"name": name}, **spec)
 
     async def many(self, count: int, **spec: Any) -> None:
-        """Create the MLJobs job-0, job-1, and so on. Each was created a second after the MLJob before."""
+        """Create the MLJobs job-0, job-1, and so on. Each was created a second after the MLJob
+        before.
+        """
         for number in range(count):
             self.jobs.create(f"job-{number}", {"dagId": "train", **spec}, at=f"2026-01-01T00:00:{number:02}Z")
         await self.see_all()
