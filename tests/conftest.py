@@ -2,7 +2,7 @@
 
 The stack is in ``.dev-test`` and is removed when the session ends. Its logs stay in
 ``.dev-test-logs`` when a test has failed. With ``KEEP_TEST_STACK=1`` the stack keeps running, and
-the next session uses it: for people who write tests.
+the next session uses it. This is for people who write tests.
 
 ``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
 oldest Airflow that is supported, in ``.dev-test-oldest``. Without the option, all tests but those
@@ -63,7 +63,7 @@ LINES_OF_LOG = 30
 """The number of log lines that a failed test shows for each component that is not ready."""
 
 PARALLELISM = 10
-"""How many tasks run at the same time in the tests' Airflow.
+"""The number of tasks that run at the same time in the tests' Airflow.
 
 Each task is a process, and more processes would wait for a processor.
 """
@@ -156,8 +156,9 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the ends of logs to the report of a failed test, for the stack and the operators among
-    the test's arguments. Components of the stack that are ready are left out. So is an operator if
-    the error contains its name, or if an earlier report has the same end of its log.
+    the test's arguments. Components of the stack that are ready are left out. An operator is left
+    out if the error contains the operator's name, or if an earlier report has the same end of the
+    operator's log.
     """
     report = yield
     if report.failed:
@@ -302,8 +303,8 @@ def kubectl(stack: Stack) -> Kubectl:
 
 
 class NewInstallation(Protocol):
-    """A function that makes an operator for a new namespace, and starts it unless ``start`` is
-    False. ``overrides`` are environment variables.
+    """A function that makes an operator for a new namespace, and starts the operator unless
+    ``start`` is False. ``overrides`` are environment variables.
     """
 
     def __call__(self, name: str, *, start: bool = ..., **overrides: str) -> Installation: ...
@@ -347,7 +348,7 @@ def _installer(
 
 @pytest.fixture(scope="session")
 def with_kafka(new_installation: NewInstallation) -> Installation:
-    """An operator that reads events from Kafka and Airflow's change feed."""
+    """An operator that reads Kafka's events and Airflow's change feed."""
     return new_installation(sharing.own_name("with-kafka"), MLJOB_DEAD_LETTER_TOPIC="mljob.unreadable")
 
 

@@ -1,6 +1,5 @@
 """Messages that an attacker with write access to the topic may send: broken, huge, out of bounds,
-or about other runs. They are made from valid messages, and none is a valid message about the run of
-its original.
+or about other runs. No such message is a valid message about the run under attack.
 """
 
 from __future__ import annotations

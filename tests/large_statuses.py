@@ -59,8 +59,8 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
 
 
 def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
-    """Return an attempt of the history. Its message is ``text``, as far as a status has room for
-    it.
+    """Return an attempt of the history. Its message is ``text``, cut to the size that the field
+    allows.
     """
     return AttemptStatus(
         attempt=number,

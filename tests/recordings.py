@@ -103,7 +103,7 @@ def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
     report.
 
     Only the provider's events contain a failure's type and a task's reports, and only Airflow's
-    producer reports the end of a killed process: so the result contains only the errors that both
+    producer reports the end of a killed process. So the result contains only the errors that both
     producers report. The location of a log differs with the run id.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
@@ -122,7 +122,7 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
     """Assert that both producers together cause no more patches of an MLJob's status than one of
-    them does. One patch more than by the provider's events is allowed.
+    them does. They may cause one patch more than the provider's events alone.
     """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

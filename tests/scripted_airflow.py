@@ -234,8 +234,8 @@ class ScriptedAirflow(LoopbackServer):
     """An HTTP server with scripted responses, from its creation until ``close``.
 
     Attributes:
-        told: Responses that replace the default ones, by request name; a function of the query
-            where the response depends on the query.
+        told: Responses that replace the default ones, by request name. A response that depends on
+            the query is a function of the query.
         everything: The response to every request, or None if each request has a response of its
             own.
         asked: The names of the received requests, in order; method and path of an unknown request.

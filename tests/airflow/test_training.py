@@ -32,7 +32,7 @@ def dags() -> Iterator[dict[str, DAG]]:
 
 
 class Tasks:
-    """The functions of the tasks, which tests call as a run of an MLJob does."""
+    """The Python functions of a DAG's tasks. Tests call them as a run of an MLJob does."""
 
     def __init__(self, dag: DAG, conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self._dag = dag

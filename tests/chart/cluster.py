@@ -13,7 +13,7 @@ from kubernetes import client, config
 
 
 class CommandError(Exception):
-    """A command failed. The message is the command's error output."""
+    """A command failed. The message contains the command's arguments and its error output."""
 
 
 @dataclass(frozen=True)

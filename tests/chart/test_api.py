@@ -1,4 +1,6 @@
-"""The objects of mljob-api: its Pods, its certificate, its registration and its rights."""
+"""The objects of mljob-api: its Pods, its certificate, its registration, its rights, its
+NetworkPolicy and its settings.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def test_the_pods_satisfy_restricted_pod_security(api: Rendered) -> None:
 
 
 def test_the_operator_and_mljob_api_select_their_own_pods_only(render: Render) -> None:
-    """Otherwise the Service of the operator would send Prometheus to mljob-api."""
+    """If a selector selected the Pods of both, the Service of the operator would send Prometheus to
+    mljob-api.
+    """
     rendered = render(ENABLED)
     pods = {
         each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"] for each in rendered.all("Deployment")

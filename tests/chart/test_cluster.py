@@ -1,5 +1,6 @@
-"""The chart on a real API server: its objects are admitted, and its rights are exactly those that
-the operator needs.
+"""The chart on a real API server: its objects are admitted, its rights are exactly those that the
+operator, mljob-api and people need, and Helm upgrades, keeps and deletes the CRDs as the values
+say.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def make_namespace(cluster: Cluster, prefix: str, labels: dict[str, str] | None 
 
 
 def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Path = CHART) -> Release:
-    """Run `helm install` with a new name. The release has no CRDs: they are installed already."""
+    """Run `helm install` with a new name. By default the release has no CRDs, because they are
+    installed already.
+    """
     release = Release(unique("test"), namespace)
     given = json.dumps(merged(MINIMAL, merged({"crds": {"install": False}}, values)))
     cluster.helm("install", release.name, str(chart), f"--namespace={namespace}", "--values=-", stdin=given)
@@ -367,12 +370,13 @@ def test_mljob_api_has_exactly_the_needed_rights(
     ):
         own = cluster.rules(api_release.api_user, where) - cluster.rules(nobody, where)
         assert own == expected | more
-    # In kube-system it is one ConfigMap.
+    # In kube-system, mljob-api may list one ConfigMap only.
     assert not cluster.may(api_release.api_user, "list", "configmaps", "--namespace=kube-system")
 
 
 def test_an_upgrade_keeps_the_certificate_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
-    """Otherwise each upgrade would cut the connections of everyone who follows a log."""
+    """With a new certificate, each upgrade would cut the connections of everyone who follows a log.
+    """
     name, where = f"{api_release.full_name}-api-tls", f"--namespace={api_release.namespace}"
     before = cluster.get("secret", name, where)["data"]
 

@@ -1,5 +1,5 @@
 """The chart renders with every `helm install` and `helm upgrade` in the documentation, and with
-every file of values there.
+every YAML block of values there.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""values.yaml, values.schema.json and the README's table contain the same values, with the same
-defaults.
+"""values.yaml, values.schema.json and the README's table contain the same values. The README shows
+the defaults of values.yaml.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def _real_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 class Reader:
-    """A thread that reads all changes."""
+    """A thread that reads all changes from a client's watch."""
 
     def __init__(self, client: Client) -> None:
         self.changes: list[Change[MLJob]] = []

@@ -161,7 +161,7 @@ class Watcher:
                     if event["type"] != "ERROR":
                         self._saw(event["object"])
             except (urllib3.exceptions.HTTPError, AssertionError, ValueError):
-                # A server that is away, or that starts, and half a line of one that was killed.
+                # A server is away or is starting, or a killed server has sent half a line.
                 self._over.wait(PAUSE)
 
     def _saw(self, job: Object) -> None:

@@ -3,9 +3,9 @@ and its replica, which has been standing by, takes over. No action is performed 
 unfinished action is completed, and the last status agrees with Airflow.
 
 The process that dies is the real operator, which kills itself at the call
-(``tests/live/crashing_operator.py``). Operators are forked from a process that has imported them
-(``tests/live/preloaded.py``). The result of each cell of the matrix is written to
-``crash-matrix.md`` in the stack's logs.
+(``tests/live/crashing_operator.py``). All operators are forked from a process that has imported the
+operator's modules (``tests/live/preloaded.py``). The result of each cell of the matrix is written
+to ``crash-matrix.md`` in the stack's logs.
 """
 
 from __future__ import annotations
@@ -269,7 +269,7 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
     for run in runs:
         cancellation = f"cancel.{run['dag_run_id']}"
         if airflow.run(CANCELLER, cancellation) is not None:
-            # The operator may observe its work for a moment longer.
+            # The cancellation DAG's run may end a moment after the run that it cancels.
             airflow.ended(CANCELLER, cancellation)
     return found
 

@@ -1,5 +1,5 @@
 """An Airflow as companies run it: behind a gateway, with DAGs that need a logical date, are paused
-during a run, or trigger other DAGs.
+or removed during a run, or trigger other DAGs.
 """
 
 from __future__ import annotations

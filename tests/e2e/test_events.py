@@ -55,7 +55,7 @@ DAGS = {
     "events-cleared": "events_quick",
     "events-deleted": "events_paused",
 }
-"""The MLJobs and their DAGs."""
+"""The DAG of each MLJob."""
 
 
 @dataclass(frozen=True)
@@ -251,8 +251,9 @@ class Stage:
             ),
             "answer": Act(lambda: self._settled("events-tasks", "asks", "awaiting_input"), self._answer),
             "lose a worker": Act(lambda: tell("events-lost", "held"), self._lose_worker),
-            # The run then fails by itself. A person who sets the run failed at this time competes
-            # with the scheduler, which may overwrite the state with success (Airflow 3.3.2).
+            # The run then fails by itself. A person who sets the run to failed at this time
+            # competes with the scheduler, which may overwrite the state with success (Airflow
+            # 3.3.2).
             "let the run of the lost worker end": Act(
                 lambda: (
                     story.shown("events-lost", "held") == "failed"
@@ -284,8 +285,8 @@ class Stage:
 
     def _settled(self, job: str, task: str, state: str) -> bool:
         """Return whether the status shows the task in that state, and the scheduler knows that the
-        task's process has ended. Airflow 3.3.2 fails a task that continues before the scheduler
-        knows that.
+        task's process has ended. If the task continues earlier, Airflow 3.3.2 sets the task to
+        failed.
         """
         if self.story.shown(job, task) != state:
             return False
@@ -365,7 +366,7 @@ class Stage:
         self._request("DELETE", "events-deleted", "", None)
 
     def _request(self, method: str, job: str, path: str, body: object) -> None:
-        # From the current status, which may name more run ids than the noted ones.
+        # The run id comes from the current status, because the story may not have noted it yet.
         run = f"/dags/{DAGS[job]}/dagRuns/{self.story.status(job)['dagRunId']}"
         status, answer = self._airflow.request(method, run + path, body)
         assert status in (200, 204), f"{method} {path} of {job}: {status} {answer}"

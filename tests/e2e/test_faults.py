@@ -160,8 +160,8 @@ def test_run_is_cancelled_by_rest_if_the_cancellation_dag_gets_no_slot(
 
     for run_id in run_ids:
         assert_run_is_over(airflow, run_id)
-        # Late runs of the cancellation DAG find nothing to do, but they delay those of the next
-        # test until they have ended.
+        # Late runs of the cancellation DAG find nothing to do, but they delay the cancellations of
+        # the next test until they have ended.
         eventually(lambda run_id=run_id: cancellation(airflow, run_id) in (None, *OVER), "it has ended", within=240)  # type: ignore[misc]
 
 

@@ -30,8 +30,8 @@ TEAM_ML, TEAM_DATA, PLATFORM = "C0TEAMML0001", "C0DATA00001", "#platform"
 TEAM_SERVING = "serving@example.com"
 THRESHOLDS = {"stuck_minutes": 0.1, "settle_minutes": 0}
 PAST = 13
-"""The number of earlier runs. ``outlier_history``, the number of runs in the baseline, can't be
-less than 10, and the newest three runs are judged.
+"""The number of earlier runs. A task is judged only if it has at least ``outlier_history`` earlier
+runs, which can't be less than 10, and the newest three runs are judged.
 """
 EQUALLY_LONG = """
 UPDATE task_instance
@@ -83,7 +83,9 @@ class Monitoring:
         return MonitoringReport.model_validate(self.airflow.get(path)["value"])
 
     def serving(self, run_id: str) -> dict[str, Any]:
-        """Return the task instance of a run of monitored_slow."""
+        """Return the task instance of a run of monitored_slow. Its state is None if the task
+        instance doesn't exist yet.
+        """
         found = self.airflow.task_instances("monitored_slow", run_id)
         return found[0] if found else {"state": None}
 

@@ -35,8 +35,8 @@ def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
     )
     for name in ("to-approve", "to-reject", "to-cancel-asking", "to-label"):
         until_asked(with_kafka.jobs, name)
-    # Airflow 3.3.2 fails a task that is answered before its scheduler knows that the process that
-    # asked has ended.
+    # Airflow 3.3.2 sets a task to failed if the task is answered before the scheduler knows that
+    # the process that asked has ended.
     until_read_again(with_kafka, times=2)
     yield with_kafka.jobs
     names = [name for name, job in with_kafka.jobs.all().items() if job["spec"]["dagId"].startswith("people_")]

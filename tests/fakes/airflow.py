@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 CANCEL_DAG = "mljob_cancel"
 LOG_HEADER = ("::group::Log message source details", "/opt/airflow/logs/dag_id=train/attempt=1.log", "::endgroup::")
-"""The header in which Airflow says where it has found a log."""
+"""The header in which Airflow names the source of a log."""
 _FAILED = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 
@@ -63,7 +63,7 @@ class FakeRun:
 
 
 class FakeLog:
-    """The rest of a task's log. One read returns all its entries."""
+    """A task's log from a position on. The first read returns all entries."""
 
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
         self._entries = list(entries)
@@ -322,9 +322,7 @@ class FakeAirflow:
             run.note, run.changed = note, self._clock()
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Fail the run of the cancellation DAG that would cancel this run, if it is
-        still queued.
-        """
+        """Set the cancellation DAG's run for this run to failed, if that run is still queued."""
         self.asked("drop_cancellation")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         if run is not None and run.state is RunState.QUEUED:
@@ -359,8 +357,8 @@ class FakeAirflow:
         ]
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return why each DAG schedules no task: stale or paused. The value is None
-        for other DAGs.
+        """Return for each DAG whether the DAG is stale or paused, and so schedules no tasks. The
+        value is None for other DAGs.
         """
         self.asked("halts")
         return {
@@ -388,8 +386,8 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return the entries of a log from a position on, and the next position while the task
-        runs. Return None if there is no such try.
+        """Return the entries of a log from a position on, and the next position if the try has not
+        ended. Return None if there is no such try.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None

@@ -76,6 +76,9 @@ class FakeRunHistory:
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
         """Read the next messages, at most ``BATCH``. Return the messages with the reader's key,
         converted.
+
+        Raises:
+            KafkaUnavailable: ``down`` is set.
         """
         if self._topics.down:
             raise KafkaUnavailable("Kafka can't be read")

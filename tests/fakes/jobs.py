@@ -139,6 +139,9 @@ class FakeJobs(StoredObjects[Key]):
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """Return the data of a ConfigMap or a Secret, or None if the reference is optional and the
         object does not exist.
+
+        Raises:
+            ReferenceMissing: The object does not exist, and the reference is not optional.
         """
         named = reference.secret_ref or reference.config_map_ref
         assert named is not None

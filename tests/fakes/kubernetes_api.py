@@ -1,6 +1,6 @@
 """The parts of a Kubernetes API that an operator needs to start, on loopback.
 
-The API has discovery, lists in pages, watches without events, and Leases.
+The API has discovery, lists in pages, single MLJobs, watches without events, and Leases.
 """
 
 from __future__ import annotations

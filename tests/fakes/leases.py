@@ -36,7 +36,7 @@ class FakeLeases:
         return LeasesOfOperator(self, name)
 
     def write(self, lease: Lease, before: Lease | None) -> Lease:
-        """Store a Lease as the version after ``before``; None creates the Lease.
+        """Store a Lease as the version after ``before``. If ``before`` is None, create the Lease.
 
         Raises:
             Gone: The Lease of ``before`` no longer exists.

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT)
 
 @pytest.fixture
 def urls(simulated_airflow: WalkAirflow) -> Iterator[list[str]]:
-    """The URLs of AirflowInstances: an Airflow, an unsupported version, an unhealthy Airflow, and a
-    server that answers {} to every request.
+    """The URLs of AirflowInstances: a supported Airflow, an Airflow of an unsupported version, an
+    unhealthy Airflow, and a server that answers {} to every request.
     """
     with (
         walk_airflow("2.11.0") as old,

@@ -52,7 +52,7 @@ class Certificates:
         self.trust(self.first)
 
     def trust(self, authority: Authority) -> None:
-        """Let the broker admit the clients of this CA from its next start on."""
+        """Let the broker admit the clients of this CA from the broker's next start on."""
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:

@@ -54,7 +54,8 @@ class Topic:
         admin = AdminClient({"bootstrap.servers": servers})
         [made] = admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)]).values()
         made.result(ARRIVES_WITHIN)
-        # Like a consumer that has read before, it misses no message that is sent while it joins.
+        # With a committed offset, the consumer misses no message that is sent while it joins the
+        # group.
         member = Consumer({"bootstrap.servers": servers, "group.id": name})
         member.commit(offsets=[TopicPartition(name, 0, 0)], asynchronous=False)
         member.close()
@@ -103,7 +104,7 @@ def name_of(run: str, who: str) -> str:
 
 
 async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
-    """Play a recorded run again, for the MLJob that has the name :func:`name_of` gives."""
+    """Play a recorded run again, for the MLJob that :func:`name_of` names."""
     world = World(store)
     pipeline = TopicReader(
         topic.events,

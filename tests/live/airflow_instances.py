@@ -61,8 +61,8 @@ class Platform:
         token: str | None = None,
         **spec: Any,
     ) -> TcpProxy:
-        """Create an AirflowInstance with a Secret. Every namespace may use it, unless ``access`` is
-        given.
+        """Create an AirflowInstance with a Secret. Every namespace may use the AirflowInstance,
+        unless ``access`` is given.
 
         Returns:
             The TCP proxy between the operator and Airflow, which only this AirflowInstance uses.

@@ -1,7 +1,7 @@
 """An operator that kills itself right before or right after a call to Kubernetes, Airflow or Kafka.
 
-``python crashing_operator.py before "trigger the run"``. The module wraps one method of the real
-adapters. ``CALLS`` lists the calls.
+An example of the command is ``python crashing_operator.py before "trigger the run"``. The module
+wraps one method of the real adapters. ``CALLS`` lists the calls.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Waiting for a condition, with a bound."""
+"""Waiting for a condition, with a bound. The condition is a question: a function that is called
+until its answer is true.
+"""
 
 from __future__ import annotations
 

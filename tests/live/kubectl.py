@@ -14,7 +14,7 @@ from tests.live.kubernetes_api import KubernetesApi
 
 
 class KubectlError(Exception):
-    """kubectl failed; the message has its output."""
+    """kubectl failed. The message contains kubectl's output."""
 
 
 class Kubectl:

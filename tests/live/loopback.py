@@ -15,7 +15,8 @@ from devstack.ports import HOST
 class QuietHandler(BaseHTTPRequestHandler):
     """A request handler that writes no log lines.
 
-    A subclass implements ``answer`` for every method; ``command`` is the method's name.
+    A subclass implements ``answer``, which handles every HTTP method. ``command`` is the method's
+    name.
     """
 
     # An answer is two writes, and the second must not wait for the client to acknowledge the first.

@@ -29,8 +29,8 @@ class OperatorProcess:
 
     Args:
         stack: The stack that the operator uses.
-        name: Unique in the stack. The operator's log, port, consumer group, Lease and run ids have
-            this name.
+        name: A name that is unique in the stack. The names of the operator's log, port, consumer
+            group, Lease and run ids contain it.
         namespaces: The value of ``MLJOB_NAMESPACES``.
         overrides: Environment variables that differ from those of the stack's operator.
         launch: Starts the process, by default in a new Python.

@@ -51,8 +51,8 @@ ORDER = (
 )
 """The files that take longest start first, so that all workers end at about the same time.
 
-The crash matrix keeps a processor busy, so it starts beside files that mostly wait. Of the unit
-tests, the file that waits for processes is here.
+The crash matrix keeps a processor busy, so it starts beside files that mostly wait. This list has
+one file of unit tests, which waits for processes.
 """
 
 

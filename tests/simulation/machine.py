@@ -330,7 +330,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(calls=st.integers(1, 12), when=st.sampled_from(list(When)), which=which, then=whiles)
     def die_at_a_request(self, calls: int, when: When, which: int, then: float) -> None:
-        """Let the operator die between any two side effects."""
+        """Let an operator die before, during or after one of its next requests."""
         self.world.die_at(calls, when, which)
         self._then("die_at_a_request", then)
 
@@ -344,8 +344,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.processes) == 1)
     @rule(then=whiles)
     def a_second_operator_starts(self, then: float) -> None:
-        """Start a second operator, as when a rolling update overlaps or a former leader does not
-        know yet that it has lost the lease. Both act.
+        """Start a second operator, as when a rolling update overlaps, or a former leader does not
+        know yet that it has lost the Lease. Both operators act.
         """
         self.world.start(beside=True)
         self._then("a_second_operator_starts", then)
@@ -378,7 +378,9 @@ class Machine(RuleBasedStateMachine):
         assert not (broken := self.world.broken), chr(10).join(broken)
 
     def teardown(self) -> None:
-        """Assert that the world ends well (see :meth:`ends_well`), and close it."""
+        """Assert that the world ends well (see :meth:`ends_well`), unless a promise was broken
+        before. Close the world.
+        """
         try:
             if self.world.broken:
                 return

@@ -20,8 +20,8 @@ from mljob_operator.ports import BackfillRunChange, Clock, Gate, RunChange, Task
 ONE_WAY = 0.005
 """Seconds that a request takes from the operator to a server, and that a response takes back."""
 STRAY_FOR = 75.0
-"""Seconds during which a request that the operator no longer waits for may still arrive; far more
-than ``actions.UNKNOWN_FOR``.
+"""Seconds during which a request that the operator no longer waits for may still arrive. They are
+more than twice ``actions.UNKNOWN_FOR``.
 """
 
 

@@ -1,4 +1,4 @@
-"""The rules for a new status that replaces an old one."""
+"""The promises about a new status that replaces an old one."""
 
 from __future__ import annotations
 

@@ -105,7 +105,9 @@ class Reader:
         self.news.set()
 
     def leave(self) -> None:
-        """Remove a dead member. If it had the partition, the previous member gets it."""
+        """Remove this member from the group. If the member had the partition, the previous member
+        gets the partition.
+        """
         if self._task is not None:
             self._task.cancel()
         if self in self._topic.members:

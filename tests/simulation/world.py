@@ -297,7 +297,7 @@ class World:
         processes: The operators, oldest first: none, one, or two at once.
         overlapped: Whether two operators ever ran at once, or one read stale objects. Only an
             operator that sees all MLJobs can keep to a limit.
-        broken: Descriptions of broken promises.
+        broken: Descriptions of broken promises, and the errors that the operator logged.
         by_hand: Ids of runs that somebody cleared in Airflow.
         limit: The maximum of active runs in the other Airflow.
         watch_takes: Seconds from a change to its delivery by the watch. Below ``ONE_WAY``, the
@@ -442,7 +442,9 @@ class World:
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Return runs of MLJobs that can end, each with its Airflow."""
+        """Return the runs that can end, each with its Airflow: runs with the id of an MLJob's run,
+        and runs of backfills.
+        """
         return [
             (airflow, run)
             for airflow in self.airflows.values()
@@ -513,7 +515,7 @@ class World:
 
     @property
     def broken(self) -> list[str]:
-        """Descriptions of broken promises."""
+        """Descriptions of broken promises, and the errors that the operator logged."""
         return list(dict.fromkeys([*self.cluster.broken, *self._broken, *self.defects.found]))
 
     def status(self, key: Key) -> MLJobStatus:

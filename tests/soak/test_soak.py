@@ -157,7 +157,9 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 
 def manifests(count: int) -> list[Object]:
-    """Return the example MLJobs in turn, each with a name of its own."""
+    """Return ``count`` MLJobs, made from the examples in rotation, each with a name of its own.
+    They take the latest dataset or model instead of the outputs of other MLJobs.
+    """
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
     for number, kind in zip(range(count), cycle(kinds), strict=False):

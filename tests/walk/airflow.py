@@ -1,5 +1,5 @@
-"""The simulated Airflow of a walk: the name of a DAG says how its runs end, and each step of a run
-takes a moment.
+"""The simulated Airflow of a walk: a DAG is named for what happens to its runs, and each step of a
+run takes a moment.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ class Users:
         self._evidence = evidence
 
     def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
-        """Create or change objects, by name. Return the API server's errors for the
-        objects that it refuses.
+        """Create or change objects, by name. Return the API server's error for each object that was
+        refused.
         """
 
         def one(name: str) -> str | None:
@@ -106,7 +106,7 @@ class Users:
         return f"{name}-{self._walk}"
 
     def _told(self, late: Mapping[str, Object | None]) -> str:
-        """Return the statuses of some objects that have not settled, and the end of the operator's
+        """Return up to ten of the objects that are late, as text, and the end of the operator's
         log.
         """
         shown = [
