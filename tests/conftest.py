@@ -57,6 +57,7 @@ session with the same id has started the stack.
 """
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
+SHOWN_BEFORE = "(The report of an earlier failed test shows this end of the log.)"
 
 LINES_OF_LOG = 30
 """The number of log lines that a failed test shows for each component that is not ready."""
@@ -163,12 +164,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         shown = item.session.stash.setdefault(SHOWN_LOGS, set())
         for name, value in getattr(item, "funcargs", {}).items():
+            ends: list[tuple[str, str]] = []
             if isinstance(value, Stack):
-                report.sections += [(f"{part}, which is {state}", log) for part, state, log in _not_ready(value)]
+                ends += [(f"{part}, which is {state}", log) for part, state, log in _not_ready(value)]
             if isinstance(value, Installation) and value.operator.name not in report.longreprtext:
-                log = value.operator.log_end()
-                if log not in shown:
-                    report.sections.append((f"operator of {name}", log))
+                ends.append((f"operator of {name}", value.operator.log_end()))
+            for title, log in ends:
+                report.sections.append((title, log if log not in shown else SHOWN_BEFORE))
                 shown.add(log)
     return report
 

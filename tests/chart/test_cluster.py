@@ -375,7 +375,7 @@ def test_mljob_api_has_exactly_the_needed_rights(
 
 
 def test_an_upgrade_keeps_the_certificate_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
-    """A new certificate at each upgrade would cut the connections of everyone who follows a log."""
+    """With a new certificate, each upgrade would cut the connections of everyone who follows a log."""
     name, where = f"{api_release.full_name}-api-tls", f"--namespace={api_release.namespace}"
     before = cluster.get("secret", name, where)["data"]
 

@@ -20,7 +20,7 @@ from devstack import promcheck
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.controllers.mljob.write_queue import WriteQueue
-from mljob_operator.core.mljob.job_labels import JobLabels
+from mljob_operator.core.mljob.resource.job_labels import JobLabels
 from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, INSTANCE_CRD, NAMESPACE, ROOT

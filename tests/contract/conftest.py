@@ -26,7 +26,7 @@ from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.adapters.kubernetes.source_watches import WatchedSources
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob.identity import dag_run_id
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.ports import Airflow as AirflowPort

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -38,13 +37,6 @@ def standby(with_kafka: Installation) -> Iterator[OperatorProcess]:
     yield replica
     eventually(lambda: replica.leads() is not with_kafka.operator.leads(), "one replica leads", within=30)
     replica.stop()
-
-
-@pytest.fixture
-def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
-    work = Work(tmp_path, airflow)
-    yield work
-    work.end()
 
 
 def test_ten_runs_end_right_when_kafka_dies(with_kafka: Installation, airflow: AirflowRest, stack: Stack) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mljob_contract.mljob import FINALIZER, KIND, RETRY_REQUESTED_AT, UNOBSERVED, ConfSource
 from mljob_operator.core.conf.conf import Source
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.run_key import Key
 from mljob_operator.core.status.events import KubeEvent
 from mljob_operator.errors import Gone, ReferenceMissing, Refused, StoreError

@@ -13,7 +13,7 @@ import pytest
 
 from mljob_contract.mljob import UNOBSERVED
 from mljob_contract.resource import API_VERSION
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from tests import libyaml
 from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import Object, manifest

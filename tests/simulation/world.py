@@ -19,7 +19,7 @@ from mljob_operator.controllers.airflow_instance.registry import OwnAirflow
 from mljob_operator.controllers.mljob.actions import UNKNOWN_FOR
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.upstream import upstream_names
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.errors import StoreError

@@ -35,12 +35,13 @@ from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.api.metrics import ApiMetrics
 from mljob_operator.api.settings import ApiSettings
-from mljob_operator.core.mljob.cancellation import CancelReason
+from mljob_operator.core.mljob.classification.cancellation import CancelReason
+from mljob_operator.core.mljob.classification.state import Stage
 from mljob_operator.core.mljob.decisions import POLICIES
-from mljob_operator.core.mljob.state import Stage
 from mljob_operator.core.mljob.upstream import FAILED, WAITING
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
+from mljob_operator.core.run.vanishing import REASON as RUNS_VANISHED
 from mljob_operator.errors import AirflowError, KafkaUnavailable, OperatorError
 from mljob_operator.settings import Settings
 from tests import libyaml
@@ -57,11 +58,13 @@ RESOURCES: dict[str, tuple[str, str, type[BaseModel], type[BaseModel]]] = {
     KIND: (API, "mljobs", MLJobSpec, MLJobStatus),
     airflow_instance.KIND: (INSTANCES, "airflowinstances", AirflowInstanceSpec, AirflowInstanceStatus),
 }
-"""By kind: the page, the plural, and the models of spec and status."""
+"""The page, the plural, and the models of spec and status of each kind."""
 OPERATIONS = ROOT / "docs" / "operations"
 
 GITHUB = tuple(sorted(path for suffix in ("md", "yml") for path in (ROOT / ".github").rglob(f"*.{suffix}")))
-"""The texts that GitHub shows or runs: forms of issues and pull requests, and workflows."""
+"""The files that GitHub reads: forms of issues and pull requests, workflows, and the settings of
+Dependabot.
+"""
 
 
 def name_of(page: Path) -> str:
@@ -82,7 +85,9 @@ def section(text: str, title: str) -> str:
 
 
 def first_cells(text: str) -> set[str]:
-    """Return the names in backticks at the beginning of the rows of tables, as links or not."""
+    """Return the names in backticks that are the first cells of the rows of tables. A name may be a
+    link.
+    """
     return set(re.findall(r"^\| \[?`([^`]+)`(?:\]\([^)]*\))? \|", text, re.MULTILINE))
 
 
@@ -107,7 +112,9 @@ def inner_model(annotation: Any, is_list: bool = False) -> tuple[type[BaseModel]
 
 
 def words_passed_to(call: str, position: int, *modules: Any) -> set[str]:
-    """Return the CamelCase constants that the modules pass to a class as an argument."""
+    """Return the constant strings that the modules pass to a class as the argument at a position.
+    Empty strings are left out.
+    """
     found = set()
     for module in modules:
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
@@ -226,7 +233,8 @@ def test_each_reason_is_explained_and_no_other() -> None:
     of_mljob_api = {error.reason for error in tree(KafkaUnavailable)}
     errors = {error.reason for error in tree(OperatorError)} - of_mljob_api
     summaries = words_passed_to("StatusSummary", 1, *SUMMARIES) | set(CancelReason) | set(Halt)
-    summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog) | {WAITING, FAILED}
+    summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog)
+    summaries |= {WAITING, FAILED, RUNS_VANISHED}
     told = section(API, "Reasons")
     assert {reason for reason in errors | summaries if f"`{reason}`" not in told} == set()
     assert first_cells(told) <= errors | summaries
@@ -344,7 +352,7 @@ def test_files_that_github_texts_name_exist(text: Path) -> None:
 
 
 def test_headings_that_github_texts_name_exist() -> None:
-    """A form says: "Heading" in page."""
+    """A text refers to a heading by its title and its page: "Heading" in page.md."""
     named = [pair for text in GITHUB for pair in re.findall(r'"([^"\n]+)" in ([\w./-]+\.md)', text.read_text())]
     assert ("Troubleshooting", "docs/operations/troubleshooting.md") in named
     for heading, page in named:

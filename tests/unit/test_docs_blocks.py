@@ -153,7 +153,7 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
 
 
 def assert_fits_the_chart(document: dict[str, Any], block: Block) -> None:
-    """Assert that the chart has these values, with which tests/chart/test_docs.py renders it."""
+    """Assert that the chart has these values. tests/chart/test_docs.py renders them."""
     for path in leaves(document):
         assert has_value(path), f"{block.where}: the chart has no value {path}"
 
@@ -307,7 +307,9 @@ def of_make(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_pip(arguments: Sequence[str]) -> Iterator[str]:
-    """Check the packages of this repository. Packages of others have other names."""
+    """Check that each folder that pip installs (``./folder``) has a package. Packages of an index
+    aren't checked.
+    """
     for word in arguments:
         folder = word.partition("[")[0]
         if folder.startswith("./") and not (ROOT / folder / "pyproject.toml").exists():
@@ -463,8 +465,8 @@ def test_settings_exist(page: Path) -> None:
 
 @pages
 def test_values_of_the_chart_exist(page: Path) -> None:
-    """A value is in backticks, has a dot, and begins with a key of values.yaml: ``kafka.tls.ca``.
-    Fields of a spec may begin with the same word.
+    """A name such as ``kafka.tls.ca`` is a value: it is in backticks, has a dot, and begins with a
+    key of values.yaml. Fields of a spec or a status may begin with the same word.
     """
     fields = {
         path

@@ -1,4 +1,6 @@
-"""The tree of packages in docs/architecture.md has the names that are on the disk, and no other."""
+"""Each name in the tree of docs/architecture.md exists on the disk, and the tree names the packages
+that it has to name.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ PACKAGES_ONLY = (OPERATOR / "core", OPERATOR / "controllers", OPERATOR / "adapte
 
 def named_paths(tree: str) -> Iterator[Path]:
     """Yield the paths that a tree names. A line has one or more names, then two spaces or more,
-    then what they are. The depth of a name is its indentation; a line without a name only
-    describes.
+    then a description. The indentation of a line is the depth of its names. A line without a name
+    continues the description above.
     """
     folders: list[Path] = []
     for line in tree.splitlines():

@@ -31,7 +31,9 @@ MAX_QUOTED = 80
 
 
 class DocumentError(ValueError):
-    """A text is not YAML, or exceeds a limit. The message names the line, if the mistake has one."""
+    """A text is not YAML, or exceeds a limit. The message names the line, if the
+    mistake has one.
+    """
 
 
 class _Loader(yaml.CSafeLoader):

@@ -40,7 +40,8 @@ def _trusting(config: ClusterConfig) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=config.ca.decode("ascii", "replace"))
     if config.verify and not config.server.lower().startswith("http:"):
         return ssl.create_default_context()
-    # No certificate is checked, and reading the system's authorities would take tens of milliseconds.
+    # No certificate is checked, and reading the system's authorities would take tens of
+    # milliseconds.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

@@ -5,7 +5,7 @@ policy.
 
     OperatorError
     ├── AirflowError
-    │   ├── AirflowUnavailable      no answer, a server error, or an answer that Airflow doesn't give:
+    │   ├── AirflowUnavailable      no answer, a server error, or an answer that is not Airflow's:
     │   │   │                       retried
     │   │   └── AirflowUnreadable   the answer is JSON, but not what Airflow answers to the request,
     │   │                           or it is too large: retried
@@ -14,19 +14,19 @@ policy.
     │   ├── AirflowUnsupported      the Airflow is too old: retried slowly, it may be upgraded
     │   ├── AirflowInstanceNotFound the run's AirflowInstance does not exist: retried, it may be
     │   │                           created again
-    │   ├── AirflowInstanceNotReady the AirflowInstance can't be used, for example because its Secret
-    │   │   │                       is missing: retried
+    │   ├── AirflowInstanceNotReady the AirflowInstance can't be used, for example because its
+    │   │   │                       Secret is missing: retried
     │   │   └── InvalidCredentials  the credentials can't be sent to Airflow: retried
     │   ├── DagNotFound             retried: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retried: the DAG may be fixed
-    │   ├── DagRefused              the DAG can't be triggered (the cancellation DAG is paused, ...):
-    │   │                           retried
+    │   ├── DagRefused              the DAG can't be triggered, for example because the cancellation
+    │   │                           DAG is paused: retried
     │   ├── BackfillActive          the DAG has another backfill, and Airflow allows one: retried
     │   ├── NothingToClear          a failed run has no failed task: the retry needs a new run
-    │   ├── SubmissionRefused       a setting of Airflow or of the DAG forbids the run: retried slowly,
-    │   │                           the setting may be changed
-    │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly, that
-    │   │                           run may be deleted
+    │   ├── SubmissionRefused       a setting of Airflow or of the DAG forbids the run: retried
+    │   │                           slowly, the setting may be changed
+    │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly,
+    │   │                           that run may be deleted
     │   └── ValidationFailed        Airflow refused the conf: stalls, and is retried slowly, because
     │                               the DAG may be changed instead of the spec
     ├── ReferenceMissing            a ConfigMap or Secret does not exist or can't be read: retried

@@ -1,4 +1,4 @@
-"""``make bench`` passes the chosen benchmarks on, and the page names all of them."""
+"""``make bench`` runs the chosen benchmarks, and benchmarks/README.md names all benchmarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tests.pages import ROOT
 
 
 def make(*arguments: str) -> str:
-    """Return what make prints. With the flags of a make around the tests, it would print more."""
+    """Return the output of make. The flags of a make that runs these tests are removed, because
+    they would change the output.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment.pop("ONLY", None)
     return subprocess.run(

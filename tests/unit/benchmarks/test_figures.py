@@ -1,5 +1,5 @@
-"""The figures that the benchmarks compute from their observations, and the table
-that they print.
+"""The figures that the benchmarks compute from their observations, and the table that the
+benchmarks print.
 """
 
 from __future__ import annotations

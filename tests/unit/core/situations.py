@@ -7,9 +7,9 @@ Tests of decisions, statuses and Events describe a situation and ask one of thre
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
     events(old_status, new_status)                                      # (type, reason, message)
 
-These tests import everything from this module, including the actions. They know the fields of
-actions, such as ``Wait.until``, and no other class of the operator. So a change of the operator's
-classes changes only this module.
+These tests import the actions from this module, too. They know the fields of actions, such as
+``Wait.until``, and few other classes of the operator. So most changes of the operator's classes
+change only this module.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ from mljob_operator.core.mljob.actions import (
     TriggerCancellation,
     Wait,
 )
+from mljob_operator.core.mljob.classification.inputs import Inputs
+from mljob_operator.core.mljob.classification.state import Stage, State, classify
 from mljob_operator.core.mljob.decisions import decide
-from mljob_operator.core.mljob.finished import record
 from mljob_operator.core.mljob.identity import dag_run_id, pin
-from mljob_operator.core.mljob.inputs import Inputs
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.state import Stage, State, classify
+from mljob_operator.core.mljob.resource.finished import record
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.mljob.upstream import Upstream
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
@@ -166,8 +166,8 @@ def later(seconds: float) -> datetime:
 
 
 CREATED, ACTIVE, QUEUED, STARTED = ago(3600), ago(600), ago(590), ago(580)
-"""The default times at which the MLJob was created and became active, and its run was queued and
-started.
+"""Four default times: of the MLJob's creation, of its activation, and of the queueing and the start
+of its run.
 """
 MINUTES_AGO, A_WHILE_AGO, LATELY, JUST_NOW, SOON = ago(300), ago(50), ago(5), ago(1), later(5)
 
@@ -197,8 +197,8 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the object as the API server sends it. ``status`` is the status of a restored MLJob
-        before it was lost.
+        """Return the object with this status, as the API server sends it. The object of a restored
+        MLJob has only the record of this status.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -603,7 +603,7 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an MLJob that has succeeded with these outputs."""
+    """Return an MLJob that has succeeded with these outputs, by default with 2000 ``rows``."""
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 
@@ -741,9 +741,9 @@ class Given:
         halt: Why the DAG schedules no tasks: DagPaused or DagStale.
         refused: Whether the API server refused the last status.
         vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
-        upstreams: The known MLJobs whose outputs the MLJob takes, by name. None: there is no such
-            MLJob.
-        upstreams_known_at: Since when these MLJobs are known.
+        upstreams: The known MLJobs whose outputs the MLJob takes, by name. None stands for an MLJob
+            that does not exist.
+        upstreams_known_at: When the operator last learned about these MLJobs.
         outputs: The outputs that the run's tasks published.
         ui_url: The URL of Airflow's UI; None if it isn't known any more.
     """
@@ -801,8 +801,8 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
     Args:
         job: The MLJob.
         announced: The reason of a cancellation that the stored status announces.
-        known: The fields of :class:`Given`. The default of ``status`` reports the submission of
-            the run, if a run is given.
+        known: The fields of :class:`Given`. If Airflow's REST API has returned the run, the default
+            of ``status`` reports the submission of the run.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None
@@ -814,7 +814,9 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
 
 def stored(before: Given, status: Mapping[str, Any]) -> Given:
-    """Return the same situation with this status as the stored status."""
+    """Return the same situation with this status as the stored status, and with an MLJob that isn't
+    restored.
+    """
     return replace(before, job=replace(before.job, restored=False), status=status)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.job_labels import JobLabels
+from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.resource.job_labels import JobLabels
 from mljob_operator.core.mljob.timeline import Interval, Timeline
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,8 +52,8 @@ def timeline(**status: Any) -> Timeline | None:
 
 
 def seconds(found: Timeline | None) -> tuple[float | None, ...]:
-    """Return the seconds of the stages: submission, queue, run and all together. None for a missing
-    stage.
+    """Return the seconds of the submission, the queue, the run, and of the whole attempt. None
+    stands for a missing stage.
     """
     assert found is not None
     stages = (found.submission, found.queue, found.run, found.whole)

@@ -58,8 +58,8 @@ class TestOneRun:
 
     def test_operator_waits_for_a_submission_of_the_other_that_is_in_flight(self, world: World) -> None:
         """The spec changes while a request of one operator is in flight. The other operator, which
-        has sent nothing, can't know whether a request exists. The request arrives, so its run is
-        the one that counts.
+        has sent nothing, can't know whether a request exists. After the request has arrived,
+        its run is the only run.
         """
         world.network.faults["airflow"] = [None, Fault.LATE]
         apply(world)

@@ -1,4 +1,6 @@
-"""Lists of the Kubernetes API: read in pages; the error of a failed page is one line."""
+"""Lists of the Kubernetes API: the operator reads them in pages. The error of a failed page is one
+line.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
-from ..core.mljob.job_labels import JobLabels
+from ..core.mljob.resource.job_labels import JobLabels
 from ..core.run.run_key import SETTINGS_AIRFLOW, Key
 
 MAX_NAMESPACES = 500

@@ -94,8 +94,8 @@ class Connection:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
-        """Remember an error of librdkafka (callback ``error_cb``). librdkafka itself retries after
-        any error.
+        """Remember an error of librdkafka (callback ``error_cb``). Errors that don't name a cause
+        are only logged. librdkafka itself retries after any error.
         """
         log.debug("Kafka: %s", error)
         if error.code() != KafkaError._ALL_BROKERS_DOWN and _NO_TOKEN not in error.str():

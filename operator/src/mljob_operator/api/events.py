@@ -252,8 +252,8 @@ def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[
 
 
 def entries_of(reading: Reading) -> list[HistoryEntry]:
-    """Return the entries of a reading: the task instances in the order of their start times, then
-    the run.
+    """Return the entries of a reading: the task instances that have a state, in the order of their
+    start times, then the run if it is known.
     """
     found: list[HistoryEntry] = []
     for fact in sorted(reading.tasks, key=lambda fact: (fact.start or fact.occurred_at, fact.key)):

@@ -272,8 +272,8 @@ class TaskLogWriter:
         return fact
 
     async def _wait(self, followed: FollowedRun, seconds: float) -> bool:
-        """Wait for a change of the run. If the time of the response is over, tell the client and
-        return False.
+        """Wait for a change of the run, for at most ``seconds``, and return True. If the time of
+        the response is over, tell the client and return False instead.
         """
         left = self._until - time.monotonic()
         if left <= 0:

@@ -19,7 +19,7 @@ from ..core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ..core.frozen import frozen
 from ..core.mljob.attempts import current
 from ..core.mljob.identity import runs_current_spec
-from ..core.mljob.job import Job
+from ..core.mljob.resource.job import Job
 from ..core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from ..core.run.states import TERMINAL_PHASES
 from ..errors import AirflowUnauthorized, ValidationFailed

@@ -21,7 +21,7 @@ from mljob_contract.run_id import RunId
 
 from .mljob import attempts
 from .mljob.identity import dag_run_id, pin
-from .mljob.job import Job
+from .mljob.resource.job import Job
 from .run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from .status.events import WARNING, KubeEvent
 

@@ -71,8 +71,8 @@ class Backfills(Protocol):
         ...
 
     async def cancel(self, backfill_id: int) -> None:
-        """Cancel the backfill. Airflow then closes the backfill and fails its queued runs. Runs in
-        progress continue.
+        """Cancel the backfill. Airflow then closes the backfill and sets its queued runs to failed.
+        Runs in progress continue.
 
         The call has no effect if Airflow has closed the backfill already.
         """

@@ -51,7 +51,8 @@ class DagTask:
     Attributes:
         task_id: The id, with the ids of the task's groups.
         label: The name that the DAG gives the task, or the id.
-        operator: The class of the operator, or None if Airflow does not return it.
+        operator: The name of the class of the task's Airflow operator, or None if Airflow does not
+            return it.
         downstream: The ids of the tasks that run after this task.
     """
 

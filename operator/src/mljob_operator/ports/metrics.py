@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..core.mljob.job_labels import JobLabels
+from ..core.mljob.resource.job_labels import JobLabels
 from ..core.run.run_key import Key
 
 

@@ -25,7 +25,7 @@ class Settings(TelemetrySettings, ScopeSettings, RunSettings, KafkaSettings, Air
 
     Raises:
         ValidationError: A variable has a value that can't be used, or settings contradict each
-            other. :func:`explained` says what is wrong.
+            other. :func:`explained` returns the problems as sentences.
     """
 
     def claims(self) -> Claims:

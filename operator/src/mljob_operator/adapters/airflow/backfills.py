@@ -247,8 +247,8 @@ class AirflowBackfills:
 def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
     """Return the name of the MLJob that created the backfill with the marker ``theirs``.
 
-    Return None if this MLJob is in another namespace than the MLJob of ``own``, or if no MLJob
-    created the backfill. A tenant must not learn the names of MLJobs in other namespaces.
+    Return None if no MLJob created the backfill, or if the two MLJobs have different namespaces or
+    different prefixes of run ids. A tenant must not learn the names of MLJobs in other namespaces.
     """
     mine, other = RunId.parse(own.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):

@@ -41,7 +41,7 @@ ONE_BY_ONE_SECONDS = 10.0
 The run is then set to failed, which ends the remaining task instances at once."""
 
 
-class Cancellation:
+class RunCanceller:
     """Cancels dag runs of one Airflow.
 
     Args:

@@ -154,7 +154,8 @@ class Session:
             Absent: Airflow says with a text of ``absent`` that the object does not exist.
             Answer: Another error of Airflow's API, which the operation has to interpret.
             TooLarge: The answer is larger than ``max_bytes``.
-            AirflowUnavailable: No answer, a server error, or an answer that Airflow doesn't give.
+            AirflowUnavailable: Airflow did not answer, or answered with a server error, or the
+                answer is not from Airflow.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack a permission.
             AirflowUnsupported: This Airflow is too old.

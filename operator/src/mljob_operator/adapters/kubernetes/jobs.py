@@ -18,7 +18,7 @@ from mljob_contract.resource import GROUP, VERSION
 
 from ...core.conf.conf import Source
 from ...core.labels import query, selects
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.run.run_key import Key
 from ...core.text.storable import cut
 from ...errors import Gone, ReferenceMissing, StoreError, StoreUnavailable

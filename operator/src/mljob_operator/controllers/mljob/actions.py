@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from ...core.mljob.actions import ClearFailed, Pause, Submit
-from ...core.mljob.job import Job
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import TransientState
 from ...core.run.observed_run import ObservedRun

@@ -15,8 +15,8 @@ from dataclasses import replace
 from mljob_contract.backfill_marker import Marker
 
 from ...core.mljob.actions import ClearFailed, Pause, Submit
+from ...core.mljob.classification.spec_change import SpecChange
 from ...core.mljob.decisions import LOOK_UP_EVERY
-from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.upstream import upstream_names
 from ...core.run.backfill import Backfill, BackfillRequest, BackfillSnapshot

@@ -10,7 +10,7 @@ from dataclasses import replace
 from mljob_contract.mljob import ChildRuns
 
 from ...core.mljob import actions
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.children import Child, may_be_cancelled
 from ...core.status.events import of_children
@@ -99,7 +99,8 @@ class CancellationActions:
         Cancel.
 
         Returns:
-            The runs that were cancelled, and the runs that are still active.
+            The runs that were cancelled, and the runs that are still active. Both lists are empty
+            if the runs can't be read and need not be cancelled.
         """
         state = context.state
         cancel = context.job.spec.cancellation.children is ChildRuns.CANCEL

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.mljob import attempts
 from ...core.mljob.airflow_use import active_reservation, reservation
-from ...core.mljob.inputs import Inputs
-from ...core.mljob.job import Job
-from ...core.mljob.state import State, classify
+from ...core.mljob.classification.inputs import Inputs
+from ...core.mljob.classification.state import State, classify
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
 from ...core.run.vanishing import MissingRuns, vanished_message

@@ -27,9 +27,9 @@ from ...core.conf.conf import (
 )
 from ...core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ...core.frozen import frozen
+from ...core.mljob.classification.state import State
 from ...core.mljob.identity import has_one_spec, runs_current_spec
-from ...core.mljob.job import Job
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
 from ...core.mljob.upstream import outputs_of
 from ...core.run.run_key import Key, RunKey
 from ...core.status.disclosure import may_quote

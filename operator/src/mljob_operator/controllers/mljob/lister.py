@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from ...core.mljob.airflow_use import needs_airflow
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import SETTINGS_AIRFLOW, Key
 from .feed_index import FeedIndex, FollowedRuns

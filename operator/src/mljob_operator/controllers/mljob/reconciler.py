@@ -14,9 +14,9 @@ from typing import Any
 from ...core.frozen import frozen
 from ...core.mljob import actions, attempts
 from ...core.mljob.actions import Action, Expire, Release, Store, Wait
+from ...core.mljob.classification.state import State
 from ...core.mljob.decisions import decide
-from ...core.mljob.job import Job
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import LastError, TransientState
 from ...core.run.states import TERMINAL_PHASES

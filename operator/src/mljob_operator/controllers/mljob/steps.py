@@ -11,23 +11,23 @@ from datetime import datetime
 
 from mljob_contract.mljob import FINISHED
 
-from ...core.mljob import finished
 from ...core.mljob.actions import Action, Expire, Release, Store, Wait
 from ...core.mljob.afterwards import arrived_late
-from ...core.mljob.job import Job
+from ...core.mljob.classification.state import State
 from ...core.mljob.outstanding import is_done
-from ...core.mljob.state import State
+from ...core.mljob.resource import finished
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES
-from ...core.status.news import REFINEMENT_WAITS
+from ...core.status.significance import REFINEMENT_WAITS
 from ...errors import Conflict, FieldsDropped, Gone, Refused, StoreError, backoff
 from ...logs import redacted_logger
 from ...ports import Clock, JobStore
 from .conf_sources import ConfSources, waited_for
 from .confs import Confs
 from .reconciler import Reconciler
-from .status_writer import Patch, StatusWriter, difference, extra, worth_of
+from .status_writer import Patch, StatusWriter, difference, extra, priority_of
 from .worker_state import WorkerState
 
 log = redacted_logger(__name__)
@@ -178,8 +178,8 @@ class Steps:
         """Let the reconciler act, and write the status, until no further action is possible now.
 
         Returns:
-            The state and the last action, or None if the step is over, because the MLJob was deleted
-            or another process has begun an attempt meanwhile.
+            The state and the last action, or None if the step is over, because the MLJob was
+            deleted or another process has begun an attempt meanwhile.
         """
         while True:
             before, begin_count = worker.tracked, worker.begin_count
@@ -245,14 +245,14 @@ class Steps:
             worker.refining_since = worker.refining_since or self._clock()
             if self._clock() < worker.refining_since + REFINEMENT_WAITS:
                 return False
-        worth = worth_of(state, patch, action)
-        if isinstance(action, Wait) and not self._writer.has_turn(job.key, worth):
+        priority = priority_of(state, patch, action)
+        if isinstance(action, Wait) and not self._writer.has_turn(job.key, priority):
             worker.awaits_turn = True
             return False
         worker.refining_since = None
         worker.writing = True
         try:
-            written, sent_at = await self._writer.store(job, patch, worth)
+            written, sent_at = await self._writer.store(job, patch, priority)
             worker.accept(written, job)
         except StoreError:
             worker.drop_outdated_run(job)
@@ -338,7 +338,7 @@ def _require_stored(patch: Patch, written: Job) -> None:
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
     """Return the state with the MLJob as it is stored now.
 
-    The state is not classified again, because the stored status shows only what the state says
+    The state is not classified again, because the stored status shows only what is in the state
     already.
     """
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ...core.mljob import attempts
-from ...core.mljob.job import Job
+from ...core.mljob.classification.state import State
 from ...core.mljob.remembered import remember
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import TransientState
 from ...core.run.backfill import BackfillRun

@@ -44,7 +44,9 @@ class WritePace:
         return int(self._limit)
 
     def answered(self, seconds: float, now: float) -> None:
-        """Adjust the limit to the duration of a write that the Kubernetes API server has answered."""
+        """Adjust the limit to the duration of a write that the Kubernetes API server
+        has answered.
+        """
         if now >= self._fastest_until:
             self._fastest, self._fastest_until = float("inf"), now + FASTEST_COUNTS
             self._limit = LEAST

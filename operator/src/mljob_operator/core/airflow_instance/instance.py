@@ -80,7 +80,7 @@ class Instance:
         """Return the AirflowInstance in an object, as the Kubernetes API server sends the object.
 
         Reading doesn't fail. ``problem`` names the invalid fields of the spec. Invalid fields of
-        the status count as absent.
+        the status are left out.
         """
         meta = body["metadata"]
         spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, placeholders=_PLACEHOLDERS)

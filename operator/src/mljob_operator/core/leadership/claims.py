@@ -62,8 +62,8 @@ class Claims(BaseModel):
 
     def conflict(self, other: Claims) -> str | None:
         """Return why this operator must not run beside an operator with the claims ``other``. The
-        text is the end of a sentence, and says what to change. Return None if both operators may
-        run.
+        text is the end of a sentence, with a proposal what to change. Return None if both operators
+        may run.
         """
         if self._share_namespaces(other):
             if may_overlap(self.selector, other.selector):

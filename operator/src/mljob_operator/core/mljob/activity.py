@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from ..run.states import ACTIVE_TASK
-from .state import State
+from .classification.state import State
 
 CHANGE_FOLLOWS_WITHIN = timedelta(seconds=3)
 """How long the operator expects changes that no event reports, after an event of a run in a

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..run.facts import queued_again
 from . import attempts
-from .state import State
+from .classification.state import State
 
 
 def was_cleared(state: State) -> bool:

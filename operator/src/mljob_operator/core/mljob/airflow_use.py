@@ -5,7 +5,7 @@ the limits on active runs.
 from __future__ import annotations
 
 from ..airflow_instance.admission import Reservation
-from .state import State
+from .classification.state import State
 
 
 def is_lost(state: State) -> bool:
@@ -23,8 +23,9 @@ def is_reachable(state: State) -> bool:
 
 def needs_airflow(state: State) -> bool:
     """Return whether the operator still needs a run of the attempt in Airflow, to follow it, to
-    cancel it, or to read its tasks and outputs. The result is True also if the run only may exist.
-    The result is False if the MLJob doesn't have the operator's finalizer.
+    cancel it, or to read its tasks and outputs. The result is True also if the operator does not
+    know whether the run exists. The result is False if the MLJob doesn't have the operator's
+    finalizer.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:

@@ -22,8 +22,8 @@ from ..run.run_key import SETTINGS_AIRFLOW
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
 from .identity import dag_run_id, pin
-from .job import Job
 from .outstanding import wants_retry
+from .resource.job import Job
 from .retry_request import without_how_to_retry
 
 FIRST_BACKOFF = timedelta(seconds=10)

@@ -11,7 +11,7 @@ MAX_SEARCHED = 100
 """The maximum number of MLJobs that are searched for a cycle."""
 MAX_NAMED = 3
 """The maximum number of MLJobs that the message about a cycle describes. A longer message might be
-cut, and its end says what to do.
+cut, and the end of the message explains what to do.
 """
 
 

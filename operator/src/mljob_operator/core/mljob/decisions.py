@@ -51,10 +51,10 @@ from .afterwards import arrived_late, was_cleared
 from .airflow_use import is_reachable, needs_airflow
 from .attempts import same_run
 from .capabilities import capabilities
-from .confirmation import LIST_AGAIN_AFTER
-from .spec_change import SpecChange
-from .starting import Start
-from .state import Stage, State
+from .classification.confirmation import LIST_AGAIN_AFTER
+from .classification.spec_change import SpecChange
+from .classification.starting import Start
+from .classification.state import Stage, State
 from .upstream import READ_AGAIN_AFTER
 
 LOOK_UP_EVERY = timedelta(seconds=5)
@@ -120,9 +120,10 @@ def handle_children(s: State) -> Action | None:
 
 
 def let_deletion_through(s: State) -> Action | None:
-    """Remove the finalizer of a deleted MLJob in one of three cases: there is nothing to cancel,
-    deletionPolicy is Retain, or the deadline of the deletion has passed without a successful
-    cancellation. With deletionPolicy Retain, the note of a run in progress is written first.
+    """Remove the finalizer of an MLJob that is being deleted, in one of three cases: there is
+    nothing to cancel, deletionPolicy is Retain, or the deadline of the deletion has passed without
+    a successful cancellation. With deletionPolicy Retain, the note of a run in progress is written
+    first.
     """
     if not s.job.deleting:
         return None

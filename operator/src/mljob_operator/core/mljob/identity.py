@@ -15,8 +15,8 @@ from mljob_contract.mljob import RunPolicy
 from mljob_contract.run_id import RunId
 
 from ..run.run_key import Key
-from .job import Job
-from .spec import digest
+from .resource.job import Job
+from .resource.spec import digest
 
 CANCEL_PREFIX = "cancel."
 

@@ -5,7 +5,7 @@ requested a retry.
 from __future__ import annotations
 
 from ..run.states import TERMINAL_PHASES
-from .job import Job
+from .resource.job import Job
 
 
 def is_retryable(job: Job) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from mljob_contract.mljob import RETRY_REQUESTED_AT, MLJobStatus
 
-from .job import Job
+from .resource.job import Job
 
 _HOW_TO = " To retry: kubectl annotate"
 

@@ -12,7 +12,7 @@ from mljob_contract.mljob import MLJobStatus, Phase
 from ..frozen import frozen
 from ..run.states import RunState
 from . import attempts
-from .job import Job
+from .resource.job import Job
 
 _ends_of_stages = attrgetter(
     "attempts", "phase", "submit_time", "start_time", "dag_run_state", "completion_time", "history"

@@ -7,7 +7,7 @@ from dataclasses import field
 from ..frozen import frozen
 from ..run.observed_run import ObservedRun
 from ..run.outputs import Outputs
-from .job import Job
+from .resource.job import Job
 from .transient_state import TransientState
 
 

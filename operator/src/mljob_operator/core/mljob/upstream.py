@@ -29,8 +29,8 @@ from ..frozen import frozen
 from ..run.outputs import ALL_OUTPUTS
 from ..text.storable import cut
 from .cycle import MAX_SEARCHED, find_cycle
-from .job import Job
 from .outstanding import is_done
+from .resource.job import Job
 
 WAITING = "WaitingForMLJob"
 """The reason of an MLJob that waits for the success of another MLJob."""

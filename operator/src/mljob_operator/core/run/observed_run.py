@@ -113,8 +113,8 @@ class ObservedRun:
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The state of the run that the status shows. An event may show that the run has started,
-        but not that it has ended.
+        """The state of the run that the status shows. It may come from an event, except for the end
+        of the run, which the REST API has to confirm.
         """
         return self.reported if self.reported is not None and not self.reported.ended else self.run
 

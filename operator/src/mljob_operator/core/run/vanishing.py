@@ -253,8 +253,9 @@ class MissingRuns:
         return self.needs_relist(key) or runs.is_uncertain
 
     def needs_relist(self, key: Key) -> bool:
-        """Return whether this MLJob's run can count as deleted only after a relist, because other
-        runs may be missing too. The operator must follow a run of this MLJob.
+        """Return whether a relist is needed before this MLJob's run can count as deleted, because
+        other runs may be missing too. The method must only be called for an MLJob whose run is
+        followed.
         """
         runs = self._runs[self._airflow_of[key]]
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
@@ -314,7 +315,9 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 
 def how_to_accept(airflow: str) -> str:
-    """Return the command with which an administrator accepts that the runs in an Airflow are lost."""
+    """Return the command with which an administrator accepts that the runs in an
+    Airflow are lost.
+    """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
     return f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'

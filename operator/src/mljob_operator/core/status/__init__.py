@@ -13,7 +13,7 @@
 - :mod:`.whole_seconds`: the precision of the times in a status.
 - :mod:`.lost_outputs`: whether the outputs of a successful run are lost.
 - :mod:`.disclosure`: redacts texts from Secrets in the state.
-- :mod:`.news`: decides which changes of a status are written at once.
+- :mod:`.significance`: decides which changes of a status are written at once.
 - :mod:`.patches`: the difference between two statuses, as a JSON merge patch.
 - :mod:`.events`: the Kubernetes Events for a change of the status.
 - :mod:`.airflow_instance`: the status of an AirflowInstance, and its Events.

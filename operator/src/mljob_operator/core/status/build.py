@@ -9,10 +9,10 @@ from mljob_contract.mljob import MLJobStatus, Phase
 
 from ..conf.redaction import NOTHING_HIDDEN, Redaction
 from ..mljob import attempts
-from ..mljob.cancellation import CANCEL_REASONS
+from ..mljob.classification.cancellation import CANCEL_REASONS
+from ..mljob.classification.spec_change import SpecChange
+from ..mljob.classification.state import Stage, State
 from ..mljob.retry_request import with_retry_handled
-from ..mljob.spec_change import SpecChange
-from ..mljob.state import Stage, State
 from ..run.facts import RunFact, TaskFact
 from ..run.observed_run import LONG_AGO, ObservedRun
 from ..run.outputs import Outputs

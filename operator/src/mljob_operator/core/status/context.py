@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..frozen import frozen
-from ..mljob.state import State
+from ..mljob.classification.state import State
 from .tasks import TaskSummary
 
 

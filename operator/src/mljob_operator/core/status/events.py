@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from mljob_contract.mljob import RETRY_REQUESTED_AT, Condition, MLJobStatus, Phase
 
 from ..frozen import frozen
-from ..mljob.backfill_pause import RESUMING
-from ..mljob.cancellation import CANCEL_REASONS
+from ..mljob.classification.backfill_pause import RESUMING
+from ..mljob.classification.cancellation import CANCEL_REASONS
 from ..mljob.upstream import WAITING
 from ..run.children import Child, in_words
 from ..run.halt import Halt
@@ -237,8 +237,8 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning for each run of a backfill that has failed, or one Warning if many runs have
-    failed.
+    """Return a Warning for each run of a backfill that has failed since the status ``old``, or one
+    Warning for all of them if they are many.
     """
     if new.backfill is None:
         return []

@@ -14,15 +14,14 @@ from mljob_contract.mljob import MLJobStatus, Phase
 from ..airflow_instance.catalog import AIRFLOW_GONE
 from ..mljob import attempts
 from ..mljob.airflow_use import is_lost
-from ..mljob.cancellation import CancelReason
+from ..mljob.classification.cancellation import CancelReason
+from ..mljob.classification.spec_change import SpecChange
+from ..mljob.classification.starting import backoff_ends_at
+from ..mljob.classification.state import Stage
 from ..mljob.outstanding import is_retryable
 from ..mljob.retry_request import how_to_retry
-from ..mljob.spec_change import SpecChange
-from ..mljob.starting import backoff_ends_at
-from ..mljob.state import Stage
 from ..run import halt
 from ..run.run_key import SETTINGS_AIRFLOW
-from ..run.vanishing import REASON as RUNS_VANISHED
 from ..run.vanishing import how_to_accept
 from ..text.sentences import sentence
 from ..text.storable import cut
@@ -143,7 +142,7 @@ def _running(context: Context) -> StatusSummary:
     if state.presence.vanished and state.run.airflow in state.catalog.not_ready:
         return StatusSummary(
             _phase_so_far(status),
-            RUNS_VANISHED,
+            "RunsVanished",
             f"Airflow does not have the {noun}, and it does not have those of many other MLJobs either. So the {noun} does not count as deleted, and "
             f"the operator looks for it again each minute. If the runs are lost, a platform administrator makes them count as deleted with {how_to_accept(state.run.airflow)}.",
         )

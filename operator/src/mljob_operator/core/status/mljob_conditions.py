@@ -7,10 +7,10 @@ from dataclasses import replace
 from mljob_contract.mljob import Phase
 
 from ..airflow_instance.catalog import Blocker
-from ..mljob.backfill_pause import RESUMING
-from ..mljob.cancellation import CancelReason
-from ..mljob.spec_change import SpecChange
-from ..mljob.state import Stage, State
+from ..mljob.classification.backfill_pause import RESUMING
+from ..mljob.classification.cancellation import CancelReason
+from ..mljob.classification.spec_change import SpecChange
+from ..mljob.classification.state import Stage, State
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
 from .conditions import DesiredCondition

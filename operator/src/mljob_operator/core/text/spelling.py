@@ -1,4 +1,4 @@
-"""Hints for messages about invalid values. A hint says how to write a duration or a time, or which
+"""Hints for messages about invalid values. A hint shows how to write a duration or a time, or which
 name the user may have meant.
 """
 

@@ -1,7 +1,7 @@
 """The deadlines of an MLJob and of its deletion, and the end of its time to live.
 
-When ``active`` or ``pre_running`` has passed, :mod:`.cancellation` gives the reason to cancel the
-run.
+When the deadline ``active`` or ``pre_running`` has passed, :mod:`.cancellation` gives the reason to
+cancel the run.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 
 from mljob_contract.mljob import Phase
 
-from ..frozen import frozen
-from ..run.observed_run import ObservedRun
-from ..run.states import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
-from . import attempts
-from .capabilities import capabilities
+from ...frozen import frozen
+from ...run.observed_run import ObservedRun
+from ...run.states import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
+from .. import attempts
+from ..capabilities import capabilities
+from ..resource.job import Job
 from .current import CurrentAttempt
 from .inputs import Inputs
-from .job import Job
 
 _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED}
 

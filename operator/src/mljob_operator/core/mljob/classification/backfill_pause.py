@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from mljob_contract.mljob import Phase
 
-from ..frozen import frozen
+from ...frozen import frozen
 from .cancellation import Cancellation, CancelReason
 from .inputs import Inputs
 

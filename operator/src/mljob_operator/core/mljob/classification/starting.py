@@ -7,20 +7,20 @@ from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase, RetryStrategy, RunPolicy
 
-from ..airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, invalid_spec
-from ..frozen import frozen
-from ..run.states import TERMINAL_PHASES
-from . import attempts
-from .attempts import Attempt
+from ...airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, invalid_spec
+from ...frozen import frozen
+from ...run.states import TERMINAL_PHASES
+from .. import attempts
+from ..attempts import Attempt
+from ..capabilities import capabilities
+from ..outstanding import wants_retry
+from ..resource.job import Job
+from ..upstream import NO_DEPENDENCIES, Dependencies, dependencies
 from .cancellation import Cancellation, CancelReason
-from .capabilities import capabilities
 from .current import CurrentAttempt
 from .inputs import Inputs
-from .job import Job
-from .outstanding import wants_retry
 from .presence import Presence
 from .spec_change import SpecChange
-from .upstream import NO_DEPENDENCIES, Dependencies, dependencies
 
 _MISSED_DEADLINES = (CancelReason.DEADLINE, CancelReason.PRE_RUNNING)
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..frozen import frozen
-from ..run.facts import RunFact
-from ..run.task_merging import CONFIRMED_WITHIN
+from ...frozen import frozen
+from ...run.facts import RunFact
+from ...run.task_merging import CONFIRMED_WITHIN
 from .current import CurrentAttempt
 from .inputs import Inputs
 

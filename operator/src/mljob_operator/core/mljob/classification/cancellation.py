@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, Phase
 
-from ..frozen import frozen
-from .capabilities import capabilities
+from ...frozen import frozen
+from ..capabilities import capabilities
 from .current import CurrentAttempt
 from .deadlines import Deadlines
 from .inputs import Inputs

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from mljob_contract.mljob import MLJobStatus
 
-from ..frozen import frozen
-from ..run.run_key import RunKey
-from ..run.states import TERMINAL_PHASES
-from . import attempts
-from .attempts import Attempt
+from ...frozen import frozen
+from ...run.run_key import RunKey
+from ...run.states import TERMINAL_PHASES
+from .. import attempts
+from ..attempts import Attempt
 from .inputs import Inputs
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from mljob_contract.mljob import MLJobStatus
 
-from ..text.bounds import OUTPUTS
-from ..text.fitting import fitting
+from ...text.bounds import OUTPUTS
+from ...text.fitting import fitting
 from .packing import packed, unpacked
 
 _LISTS = frozenset({"tasks", "conditions", "history"})

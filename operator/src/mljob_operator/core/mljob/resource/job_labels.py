@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from mljob_contract.mljob import Phase
 
-from ..frozen import frozen
-from ..run.run_key import SETTINGS_AIRFLOW
+from ...frozen import frozen
+from ...run.run_key import SETTINGS_AIRFLOW
 from .job import Job
 
 

@@ -23,10 +23,10 @@ from typing import Any
 from mljob_contract.mljob import FINISHED, MLJobStatus
 from mljob_contract.run_id import RunId
 
-from ..run.run_key import Key
-from ..run.states import TERMINAL_PHASES
-from ..text.fitting import fitting
-from ..text.storable import cut
+from ...run.run_key import Key
+from ...run.states import TERMINAL_PHASES
+from ...text.fitting import fitting
+from ...text.storable import cut
 
 MAX_RECORD = 16_384
 """The maximum length of a record, in characters. A longer annotation counts as absent."""

@@ -14,8 +14,8 @@ from mljob_contract.job_type import JobType
 from mljob_contract.mljob import MLJobSpec
 from mljob_contract.run_id import DIGEST_LENGTH
 
-from ..text.bounds import CONF
-from ..text.fitting import fitting, in_one_sentence
+from ...text.bounds import CONF
+from ...text.fitting import fitting, in_one_sentence
 from .packing import packed, unpacked
 
 _PLACEHOLDERS = {"dagId": "-"}

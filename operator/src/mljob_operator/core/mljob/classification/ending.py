@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..frozen import frozen
-from ..run.states import RunState
+from ...frozen import frozen
+from ...run.states import RunState
+from ..capabilities import capabilities
 from .cancellation import Cancellation, CancelReason
-from .capabilities import capabilities
 from .current import CurrentAttempt
 from .deadlines import Deadlines
 from .inputs import Inputs

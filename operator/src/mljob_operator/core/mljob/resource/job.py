@@ -14,8 +14,8 @@ from typing import Any
 from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_AT, MLJobSpec, MLJobStatus
 
-from ..frozen import frozen
-from ..run.run_key import Key
+from ...frozen import frozen
+from ...run.run_key import Key
 from .finished import restored
 from .spec import ParsedSpec
 from .stored_status import StoredStatus
@@ -34,7 +34,8 @@ class Job:
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
         recorded: The status that the annotation mljob.dev/finished records, if the object has lost
-            its status: the MLJob was restored. None if the object has its status or no valid record.
+            its status: the MLJob was restored. None if the object has its status or no valid
+            record.
     """
 
     namespace: str

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from ..airflow_instance.catalog import AirflowCatalog
-from ..frozen import frozen
-from ..run.observed_run import ObservedRun
-from ..run.run_key import RunKey
+from ...airflow_instance.catalog import AirflowCatalog
+from ...frozen import frozen
+from ...run.observed_run import ObservedRun
+from ...run.run_key import RunKey
+from ..outstanding import wants_retry
+from ..resource.job import Job
+from ..transient_state import TransientState
 from .backfill_pause import BackfillPause
 from .cancellation import Cancellation, retry_at
 from .confirmation import Confirmation
@@ -16,12 +19,9 @@ from .current import CurrentAttempt
 from .deadlines import Deadlines
 from .ending import Ending
 from .inputs import Inputs
-from .job import Job
-from .outstanding import wants_retry
 from .presence import Presence
 from .spec_change import SpecChange, spec_change
 from .starting import Start
-from .transient_state import TransientState
 
 
 class Stage(StrEnum):
