@@ -76,8 +76,9 @@ dist: bootstrap ## Build the wheel of each package into dist/
 screenshots: bootstrap ## Take the pictures of the live view for the documentation, into docs/pictures
 	.venv/bin/python -m tests.view.screenshots
 
-bench: bootstrap ## Run the benchmarks; results go to benchmarks/results
-	.venv/bin/python -m benchmarks
+comma := ,
+bench: bootstrap ## Run the benchmarks; results go to benchmarks/results (ONLY=step or ONLY=step,fold: some of them, which are printed)
+	.venv/bin/python -m benchmarks $(if $(ONLY),--only $(subst $(comma), ,$(ONLY)))
 
 # The live tests whose DAGs use the provider.
 COVERING = $(addprefix tests/e2e/test_,cancellation_dag.py declared_jobs.py examples.py monitoring.py parity.py)

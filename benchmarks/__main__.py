@@ -1,4 +1,6 @@
-"""Run the benchmarks, print a table, and write the results to benchmarks/results."""
+"""Run the benchmarks, and print a table. A complete run, or a run with ``--keep``, also writes the
+results to benchmarks/results.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +54,11 @@ class Run:
 
     Attributes:
         parts: The benchmarks to run.
-        rates: The plan of the benchmark of this name.
-        live: The plan of the benchmark of this name.
+        rates: The plan of the benchmark ``rates``.
+        live: The plan of the benchmark ``live``.
         floor_jobs: How many MLJobs the floor writes.
         quick: Whether few samples are taken.
-        pictures: The folder for plots; None: nothing is drawn.
+        pictures: The folder for plots, or None if nothing is drawn.
         results: The results so far.
     """
 
@@ -92,7 +94,7 @@ class Run:
 
     def _measure_load(self, bench: BenchStack) -> None:
         """Run the benchmarks of load, which need the simulated Airflow. Each result is stored at
-        once, so that an overloaded operator loses only the result of its own benchmark.
+        once, so that the earlier results stay if a later benchmark fails.
         """
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)
@@ -143,8 +145,8 @@ class Run:
 
 
 def main() -> int:
-    """Run the benchmarks. Return 1 after an error, which is printed, and 130 after an interrupt. The
-    results so far are shown in any case.
+    """Run the benchmarks. Return 0, or 1 after an error, which is printed, or 130 after an
+    interrupt. The results so far are shown in any case.
     """
     arguments = _parser().parse_args()
     whole, quick = not arguments.quick and set(arguments.only) == set(PARTS), arguments.quick
@@ -183,7 +185,8 @@ def main() -> int:
 
 def _store(results: dict[str, Any], *, whole: bool) -> None:
     """Write results into the file. The results of benchmarks that did not run stay. For each
-    benchmark that ran after the last complete run, ``measured`` has its date and machine.
+    benchmark that ran after the last complete run, ``measured`` has the date and the machine of its
+    results.
     """
     file = RESULTS / "latest.json"
     file.write_text(json.dumps(merged(json.loads(file.read_text()), results, whole=whole), indent=2) + "\n")
@@ -191,8 +194,8 @@ def _store(results: dict[str, Any], *, whole: bool) -> None:
 
 
 def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """Return the earlier results with new results added, without those of benchmarks that no longer
-    exist. Return the new results alone if they are ``whole``.
+    """Return the earlier results with new results added, and without the results of benchmarks that
+    no longer exist. Return the new results alone if they are ``whole``.
     """
     if whole:
         return results

@@ -1,5 +1,5 @@
-"""Counts the requests that the API server has answered, from its own metrics. So the operator's
-writes are counted where they arrive.
+"""Counts the requests that the Kubernetes API server has answered, from the server's own metrics.
+So the operator's writes are counted where they arrive.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The floor of throughput: for each MLJob, only the writes that no operator can do without.
 
-These are: create, add the finalizer, announce the run, report its start, report its end, remove the
-finalizer, and two Events. They are sent by bare HTTP on open connections, with statuses like the
-operator's for a run of five tasks. A watch in the same process receives the changes that an
-operator's watch would get, and ignores them.
+The writes are: create, add the finalizer, announce the run, report its start, report its end,
+remove the finalizer, and two Events. The benchmark sends the writes by bare HTTP on open
+connections, with statuses like the operator's for a run of five tasks. A watch in the same process
+receives the changes that an operator's watch would get, and ignores them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
     Args:
         bench: The stack.
         jobs: How many MLJobs.
-        first: The number of the first one, which is a part of the names.
+        first: The number of the first MLJob. The number is a part of the MLJob's name.
     """
     bench.cluster.make_namespace(NAMESPACE)
     with step("floor", f"the bare writes of {jobs} MLJobs"):

@@ -1,4 +1,6 @@
-"""The stack of the benchmarks: a development stack of its own, with a simulated or a real Airflow."""
+"""The stack of the benchmarks: a development stack of its own, with a simulated or a
+real Airflow.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ AIRFLOW_SETTINGS = {
 
 
 class MeasurementError(RuntimeError):
-    """A benchmark can't be measured: something that it needs did not happen in time."""
+    """A benchmark can't be measured: for example, something that it needs did not happen in time,
+    or a process exited.
+    """
 
 
 class BenchStack:
@@ -184,7 +188,8 @@ def _ended(process: psutil.Process) -> bool:
 
 
 def wait_for(holds: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
-    """Call `holds` every `every` seconds until it returns True.
+    """Call `holds` again and again until it returns True, with a pause of `every` seconds after
+    each call.
 
     Raises:
         MeasurementError: `holds` has not returned True within `seconds`.

@@ -1,9 +1,10 @@
 """The cost of the Python client at its start: the import, the first list of MLJobs, and two
 commands of ``kubectl mljob``.
 
-The CPU time is that of a whole Python process. The floors are the work that any client over HTTP
-has to do: the import of the packages, and a request by httpx2 whose answer is parsed and printed.
-The API server is a thread of the benchmark on loopback, so its work is not part of the figures.
+The CPU time is that of a whole Python process, without the start of Python itself. The floors are
+the work that any client over HTTP has to do: the import of the packages, and a request by httpx2
+whose answer is parsed and printed. The API server is a thread of the benchmark on loopback, so its
+work is not part of the figures.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ class Result:
     of the machine affects least. The start of Python itself is subtracted.
 
     Attributes:
-        client: With the client.
-        floor: Without the client.
+        client: The CPU time of each program that uses the client.
+        floor: The CPU time of each floor's program, which doesn't use the client.
     """
 
     client: Mapping[str, float]

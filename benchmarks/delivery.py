@@ -24,7 +24,7 @@ from devstack.progress import say, step
 
 DAG_ID = "bench_delivery"
 POSITIONS = 4
-"""How many times a run of the DAG runs each variant."""
+"""The number of tasks of each variant in one run of the DAG."""
 
 OURS, OFFICIAL = "ours", "official"
 VARIANTS: dict[str, frozenset[str]] = {
@@ -50,7 +50,9 @@ MEASURES = {
     "wall_ms": ("wall_seconds", 1000.0),
     "peak_mib": ("peak_bytes", 1 / 1024**2),
 }
-"""The measures by name: the name in the DAG's records, and the factor to its unit."""
+"""The measures by name, each with its name in the DAG's records and the factor to the measure's
+unit.
+"""
 
 Cost = Mapping[str, float]
 """The cost of one task's process, by measure."""
@@ -140,7 +142,7 @@ def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
 
 
 def expected_events(runs: Iterable[str]) -> Counter[tuple[str, str, str, str]]:
-    """Return the expected events as (run, task, producer, event), each once."""
+    """Return how often each event is expected: once. The keys are (run, task, producer, event)."""
     return Counter(
         (run, f"{variant}_{position}", producer, event)
         for run in runs

@@ -8,7 +8,9 @@ from typing import Any
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """Return the percentile of the samples, by linear interpolation. `share` is 0.5 for the median."""
+    """Return the percentile of the samples, by linear interpolation. `share` is 0.5
+    for the median.
+    """
     ordered = sorted(samples)
     position = share * (len(ordered) - 1)
     low = int(position)
@@ -18,7 +20,7 @@ def percentile(samples: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The load during a block.
+    """The load during a block, which is a short part of a measurement.
 
     Attributes:
         cpu_ms: CPU time of the measured process, in milliseconds per event.
@@ -31,7 +33,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison.
+    """The measurements of one side of a comparison: the operator or the floor.
 
     Attributes:
         blocks: The latencies of each block, in milliseconds.

@@ -1,8 +1,8 @@
-"""The floor: the least work that brings an event from Kafka into a status. It consumes a message
-and sends one PATCH.
+"""The floor: the least work that brings an event from Kafka into a status. This process consumes
+each message and sends one PATCH for it.
 
-It handles no run ids, states, conditions, offsets or conflicts. Connections stay open, and the
-patch has one field. Its latency is that of Kafka and the API server. What the operator needs in
+The process handles no run ids, states, conditions, offsets or conflicts. Connections stay open, and
+the patch has one field. Its latency is that of Kafka and the API server. What the operator needs in
 addition is the operator's own work.
 """
 

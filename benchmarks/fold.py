@@ -1,8 +1,8 @@
 """The number of events per second that the core folds without I/O, compared with the number of
 events per second that are only parsed as JSON.
 
-The benchmark measures CPU time of the process. It waits for nothing, so other load of the machine
-hardly affects it.
+The benchmark measures CPU time of the process. The process waits for nothing, so other load of the
+machine hardly affects it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The growth of the costs of live MLJobs with their number: exponents, and a plot."""
+"""The growth of the costs of live MLJobs with the number of MLJobs: exponents, and a plot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ COSTS: dict[str, tuple[str, Callable[[Result], float]]] = {
     "restart_caught_up_s": ("restart, s until caught up", lambda result: result.caught_up),
     "burst_s": ("burst, s until all are submitted", lambda result: result.jobs / result.submitted_per_second),
 }
-"""The costs by name in the results: the label in the plot, and the function that returns the cost."""
+"""The costs by name in the results: the label in the plot, and the function that returns the
+cost.
+"""
 
 
 def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:

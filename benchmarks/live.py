@@ -1,8 +1,8 @@
-"""The costs of many live MLJobs: of their creation in a burst, of the silence afterwards, and of a
-restart.
+"""The costs of many live MLJobs, which are MLJobs with active runs: of their creation in a burst,
+of the silence afterwards, and of a restart of the operator.
 
-The runs start and then report nothing, so nothing from outside causes the work of the operator in
-the silence. Each size has an operator, a namespace and a prefix of run ids of its own.
+The runs start and then report nothing. So no event from outside causes work of the operator in the
+silence. Each size has an operator, a namespace and a prefix of run ids of its own.
 """
 
 from __future__ import annotations
@@ -57,20 +57,22 @@ class Result:
     """The costs of one number of live MLJobs.
 
     Attributes:
-        jobs: The number.
+        jobs: The number of live MLJobs.
         created_per_second: How many MLJobs the API server accepted in a second.
         submitted_per_second: How many runs Airflow got in a second, from the first creation on.
         timeouts: How many lines of the operator's log speak of a time-out.
         twice: How many submissions Airflow answered with 409.
-        cancelled: The time from each cancellation in the burst to its verdict, in seconds.
+        cancelled: The time from each cancellation in the burst to the MLJob's final phase, in
+            seconds.
         none_mib: Resident memory without MLJobs.
         live_mib: Resident memory with the live MLJobs.
         cpu: Percent of a core in the silence.
-        ready: The time from the start of another process to its readiness, in seconds.
-        caught_up: The time from that start until the statuses show the runs that have ended
-            meanwhile, in seconds.
-        restarted_mib: Resident memory of the other process.
-        restarted_cpu: Percent of a core that the other process takes in the silence.
+        ready: The time from the restart of the operator, as another process, to its readiness, in
+            seconds.
+        caught_up: The time from the restart until the statuses show the ends of the runs that have
+            ended meanwhile, in seconds.
+        restarted_mib: Resident memory of the operator after the restart.
+        restarted_cpu: Percent of a core that the operator takes in the silence after the restart.
     """
 
     jobs: int
@@ -187,8 +189,8 @@ class _Size:
             await writer.create_at_once(self._namespace, names, SILENT)
 
     async def _create_and_cancel(self) -> dict[str, float]:
-        """Create the MLJobs of the burst, and cancel the victims after the first third of them.
-        Return the times of the cancellations by name.
+        """Create the MLJobs of the burst, and cancel the victims after the first third of these
+        MLJobs. Return the times of the cancellations by name.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:
@@ -254,8 +256,8 @@ class _Phases:
 
 def exponent(costs: Mapping[int, float]) -> float:
     """Return the exponent of growth, which is the power of the number of MLJobs with which a cost
-    grows, by least squares of the logarithms. It is 1 if the cost grows in proportion, and NaN for
-    fewer than two positive costs.
+    grows, by least squares of the logarithms. The exponent is 1 if the cost grows in proportion,
+    and NaN for fewer than two positive costs.
     """
     points = [(math.log(size), math.log(cost)) for size, cost in costs.items() if cost > 0]
     if len(points) < 2:

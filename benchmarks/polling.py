@@ -45,8 +45,8 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Result:
-    """Set the runs failed one after the other, and measure the time until each failure is in the
-    status.
+    """Set one run after another to failed, and measure the time until each failure is in the
+    MLJob's status.
     """
     names = bench.populate(NAMESPACE, plan.jobs)
     env = bench.stack.env

@@ -1,8 +1,8 @@
 """An operator that polls, for comparison: a kopf timer reads each MLJob's run from Airflow every
 few seconds.
 
-It does no needless work: connections stay open, requests run concurrently, and it writes a status
-only after a change.
+The operator does no needless work: its connections stay open, its requests run concurrently, and it
+writes a status only after a change.
 """
 
 from __future__ import annotations

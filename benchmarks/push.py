@@ -1,9 +1,9 @@
 """The latency from a task's event in Kafka to the change at a Kubernetes watcher, for the operator
 and for the floor.
 
-Both get the same events at the same rate, each for MLJobs in a namespace that the other does not
-watch. They take turns in short blocks, and the one that begins alternates, so that other load of
-the machine affects both.
+Both get the same events at the same rate. Each has MLJobs in a namespace of its own, so neither
+handles the events of the other. The operator and the floor take turns in short blocks, and they
+take turns in beginning, so that other load of the machine affects both.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The comparison at each rate, and one at the first rate with the default interval of the
-    change feed.
+    """The comparisons of the operator and the floor: one at each rate with events only, and one at
+    the first rate with the default interval of the change feed.
     """
 
     rates: tuple[Comparison, ...]

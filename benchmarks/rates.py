@@ -2,7 +2,7 @@
 
 Each MLJob runs five tasks in about two seconds in the simulated Airflow, which sends twelve events.
 The latency of an end is the time from the moment when Airflow has stored the end to the moment when
-a watch receives the verdict.
+a watch receives the MLJob's final phase.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Result:
         rate: The offered MLJobs per second.
         jobs: How many MLJobs there were.
         jobs_per_second: How many MLJobs ended in a second. Only the middle four fifths of the ends
-            count, so that the durations of the first and the last run have no effect.
+            are used, so that the durations of the first and the last run have no effect.
         latencies: The time from each end in Airflow to the watcher, in seconds.
         writes: The operator's requests by kind.
         operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.

@@ -1,5 +1,5 @@
-"""Clients of the Kubernetes API and of Airflow's REST API. They use plain HTTP, because otherwise
-the benchmarks would measure a client library too.
+"""Clients of the Kubernetes API and of Airflow's REST API. The clients use plain HTTP, because
+otherwise the benchmarks would measure a client library too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Credentials:
         return cls(cluster["server"], user["token"], base64.b64decode(cluster["certificate-authority-data"]).decode())
 
     def tls(self) -> ssl.SSLContext:
-        """Return a TLS context that trusts only this cluster."""
+        """Return a TLS context that trusts only the cluster's CA certificate."""
         return ssl.create_default_context(cadata=self.authority)
 
     def headers(self, content_type: str = "application/json") -> dict[str, str]:
@@ -54,7 +54,9 @@ class Credentials:
 
 
 def path_of(namespace: str, name: str = "", subresource: str = "") -> str:
-    """Return the path of an MLJob, or of all MLJobs of a namespace."""
+    """Return the path of an MLJob or of one of its subresources. Without a name, return the path of
+    all MLJobs of a namespace.
+    """
     parts = ["", "apis", GROUP, VERSION, "namespaces", namespace, PLURAL, name, subresource]
     return "/".join(parts).rstrip("/")
 
@@ -96,7 +98,7 @@ class Cluster:
         return str(self._request("GET", f"{_EVERYWHERE}?limit=1")["metadata"]["resourceVersion"])
 
     def metrics(self) -> str:
-        """Return the API server's own metrics, in Prometheus' text format."""
+        """Return the metrics of the Kubernetes API server, in Prometheus' text format."""
         headers = self._credentials.headers()
         answer = self._pool.request("GET", f"{self._credentials.server}/metrics", headers=headers, timeout=60)
         if answer.status != 200:
@@ -157,7 +159,7 @@ class Airflow:
         return str(self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def fail(self, dag_id: str, run_id: str) -> None:
-        """Set a run failed."""
+        """Set a run to failed."""
         self._request("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
 
     def requests(self) -> Counter[str]:

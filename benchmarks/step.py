@@ -33,8 +33,8 @@ from mljob_operator.core.airflow_instance.access import Namespace
 from mljob_operator.core.airflow_instance.admission import AdmissionQueue, Limits
 from mljob_operator.core.airflow_instance.catalog import AirflowCatalog
 from mljob_operator.core.mljob.attempts import next_run
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.spec import spec_hash
+from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.resource.spec import spec_hash
 from mljob_operator.core.run.facts import Details, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.run.vanishing import MissingRuns

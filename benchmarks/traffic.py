@@ -1,9 +1,9 @@
 """Sends events of running tasks at an even rate, and measures how long each takes to reach the
 watcher.
 
-The clock of an event starts when its bytes are ready, before the producer gets them. It stops with
-the first version of the MLJob that contains this event or a later one: an event that is merged into
-a later patch takes as long as that patch.
+The clock of an event starts when its bytes are ready, before the producer gets them. The clock
+stops with the first version of the MLJob that contains this event or a later event. So an event
+that is merged into a later patch takes as long as that patch.
 """
 
 from __future__ import annotations

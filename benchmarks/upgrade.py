@@ -1,8 +1,8 @@
 """A rolling update of two replicas while MLJobs run, as the chart's Deployment makes it: another
 replica starts, and when it is ready, an old one is told to end.
 
-Each time the leader ends, so leadership changes twice. A gap is the time between two statuses that a
-watch sees; under this load some status changes every few milliseconds.
+Each time the leader ends, so leadership changes twice. A gap is the time between two statuses that
+a watch sees; under this load some status changes every few milliseconds.
 """
 
 from __future__ import annotations

@@ -73,15 +73,15 @@ class Result:
     """The measured times in milliseconds, and memory in MiB.
 
     Attributes:
-        first_paint_ms: The first paint of the list for the first viewer, for whom the view lists
-            all MLJobs first, and for the second viewer.
+        first_paint_ms: The time until the first paint of the list: for the first viewer, for whom
+            the view first lists all MLJobs, and for the second viewer.
         page_bytes: The size of the list's HTML, compressed.
         shown_ms: The time from a watch event to its row in Chromium, with one viewer.
         crowded_ms: The time from a watch event to its row in Chromium, beside the other viewers.
         floor_ms: The time from a watch event to a bare reader of the watch.
         one_mib: The view's memory with one viewer.
         same_mib: The view's memory with all viewers, who have one identity.
-        all_mib: The view's memory with all viewers, each with an identity and a watch of their own,
+        all_mib: The view's memory with all viewers, each with an identity of their own and a watch
             of one of ten namespaces.
         cpu_ms: The view's CPU time for a watch event, with one viewer.
     """

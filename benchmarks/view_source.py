@@ -1,8 +1,8 @@
 """A Kubernetes API with many MLJobs that change: the source of the view's benchmark, as a process.
 
-It serves the list and the watch of MLJobs, and nothing else. Each change writes the time of the
-event into the status message, in milliseconds since the epoch, as ``t=...``. The bytes of an event
-are made once for all watches, so that the source takes little CPU time.
+The process serves the list and the watch of MLJobs, and nothing else. Each change writes the time
+of the event into the status message, in milliseconds since the epoch, as ``t=...``. The bytes of an
+event are made once for all watches, so that the source takes little CPU time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TASKS = ("load", "split", "fit", "evaluate", "publish")
 
 
 def mljob(number: int, version: int, moved_at_ms: int) -> dict[str, Any]:
-    """Return an MLJob of about 5 KB, as one with five tasks has in a cluster."""
+    """Return an MLJob with five tasks. The MLJob has about 5 KB, as in a cluster."""
     namespace, name = f"team-{number % NAMESPACES}", f"job-{number:05}"
     run = f"mljob.{namespace}.{name}.n3s7nmusm7-1"
     created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)

@@ -2,8 +2,8 @@
 change arrives.
 
 The process records the time before it parses the change, with the clock that all processes of a
-machine share (CLOCK_MONOTONIC). It hands over its observations only on request, so that only the
-watch runs during a measurement.
+machine share (CLOCK_MONOTONIC). The process hands over its observations only on request, so that
+only the watch runs during a measurement.
 """
 
 from __future__ import annotations

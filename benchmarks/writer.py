@@ -54,7 +54,9 @@ class Writer:
         return time.monotonic()
 
     async def create_evenly(self, namespace: str, names: Sequence[str], dag_id: str, rate: float) -> None:
-        """Create MLJobs at an even rate in MLJobs per second, whether the server keeps up or not."""
+        """Create MLJobs at an even rate in MLJobs per second, whether the server
+        keeps up or not.
+        """
         began, waiting = time.monotonic(), []
         for number, name in enumerate(names):
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))

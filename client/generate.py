@@ -28,7 +28,7 @@ NAMES = {
 
 
 def sync_modules() -> dict[str, str]:
-    """Return the generated modules by file name."""
+    """Return the texts of the generated modules, by file name."""
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "aio"), Path(scratch, "sync")
         source.mkdir()
@@ -48,7 +48,9 @@ def sync_modules() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the modules, or with ``--check`` say which ones differ."""
+    """Write the modules, and return 0. With ``--check``, print the names of the modules that
+    differ, and return 1 if a module differs.
+    """
     wanted = sync_modules()
     present = {path.name: path.read_text() for path in TARGET.glob("*.py") if path.name not in BY_HAND}
     if "--check" in arguments:

@@ -1,8 +1,8 @@
-"""Writes the commands in ``docs/kubectl-mljob.md`` from the command line itself (``make generate``).
-With ``--check`` (``make verify``) it fails if the page differs.
+"""Writes the commands in ``docs/kubectl-mljob.md`` from the command line itself
+(``make generate``). With ``--check`` (``make verify``) it fails if the page differs.
 
-People write the text outside of the two comments, and the docstrings and the help of the commands
-are the text between them.
+The page has two comments. People write the text outside of the two comments. The text between them
+is made of the docstrings and the help of the commands.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def _is_argument(parameter: Any) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or with ``--check`` return 1 if it differs."""
+    """Write the page, and return 0. With ``--check``, write nothing, and return 1 if the page
+    differs.
+    """
     current = PAGE.read_text()
     wanted = filled(current)
     if "--check" not in arguments:

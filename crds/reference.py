@@ -39,7 +39,9 @@ STATUS_HEAD = "| Field | Type | Meaning |\n|---|---|---|\n"
 defaults.
 """
 PATTERN_RULE = re.compile(r"self\.matches\(r'(.*)'\)")
-"""The validation rule that :mod:`crds.structural` writes for a pattern with a message of its own."""
+"""The validation rule that :mod:`crds.structural` writes for a pattern with a message of its
+own.
+"""
 
 DEEPEST = 100
 """A number of levels that is higher than in any CRD."""
@@ -180,7 +182,7 @@ def main() -> int:
     drift = False
     for page, source in PAGES.items():
         current = page.read_text()
-        text = filled(current, yaml.safe_load(source.read_text()))
+        text = filled(current, yaml.load(source.read_text(), Loader=yaml.CSafeLoader))
         if current == text:
             continue
         drift = True

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from mljob_contract.airflow_id import ID_PATTERN
 
+from .docstrings import add_descriptions
+
 PATTERNS_IN_WORDS = {
     ID_PATTERN: "must be an Airflow id: letters and digits of any language, '_', '-' and '.', without spaces and slashes. "
     "The id of a task in a task group begins with the group's id: group.task",
@@ -83,6 +85,7 @@ def _children(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 def model_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the structural schema of a model. The fields have the names that they have in YAML."""
     schema = model.model_json_schema(by_alias=True)
+    add_descriptions(schema, model)
     return structural(schema, schema.pop("$defs", {}))
 
 

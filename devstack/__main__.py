@@ -1,4 +1,6 @@
-"""`python -m devstack <verb>`: up, down, clean, status, logs, env, start, stop, kill, restart, demo, demo-platform."""
+"""`python -m devstack <verb>`: up, down, clean, status, logs, env, start, stop, kill, restart,
+demo, demo-platform.
+"""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ ACTIONLINT = Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check workflows, and return the exit status. It is 0 if actionlint finds nothing in the
-    workflows, and shellcheck finds nothing in their scripts.
+    """Check workflows, and return the exit status. The status is 0 if actionlint finds nothing in
+    the workflows, and shellcheck finds nothing in their scripts.
     """
     try:
         actionlint = golang.built("actionlint", ACTIONLINT)

@@ -1,4 +1,5 @@
-"""Airflow 3 for the stack: four processes with LocalExecutor and PostgreSQL, in a Python environment of their own.
+"""Airflow 3 for the stack: four processes with LocalExecutor and PostgreSQL, in a Python
+environment of their own.
 
 Airflow is configured by environment variables. A variable that the caller sets overrides the
 stack's variable.
@@ -146,10 +147,10 @@ class Airflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._home / "passwords.json"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._postgres.url("psycopg2"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._postgres.url("asyncpg"),
-            # The api-server checks tokens in its event loop, and takes a connection of the pool for
-            # that. The pool must have more connections than the api-server's 40 threads. Otherwise
-            # the event loop waits for connections that only the event loop can return, and requests
-            # fail with 500 after 30 s.
+            # Airflow's API server checks tokens in its event loop, and takes a connection of the
+            # pool for that. The pool must have more connections than the API server's 40 threads.
+            # Otherwise the event loop waits for connections that only the event loop can return,
+            # and requests fail with 500 after 30 s.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "45",
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
@@ -167,8 +168,8 @@ class Airflow:
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._home / "logs"),
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
             # These ports are free ports of this stack, for a caller who turns the servers of task
-            # logs on. By default the servers don't run, because the api-server reads the log files
-            # itself.
+            # logs on. By default the servers don't run, because Airflow's API server reads the log
+            # files itself.
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._ports["airflow-worker-logs"]),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._ports["airflow-trigger-logs"]),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -228,9 +229,9 @@ class Airflow:
         migrated.write_text(stamp)
 
     def _healthy(self, name: str, part: str) -> bool:
-        """Return whether Airflow reports the part as healthy, with a heartbeat since the last
-        start. An earlier heartbeat is not enough, because Airflow reports a killed process as
-        healthy for a while.
+        """Return whether Airflow reports the part as healthy. If Airflow reports a heartbeat of the
+        part, the heartbeat must be later than the last start, because Airflow reports a killed
+        process as healthy for a while.
         """
         health = http.get_json(f"{self.url}/api/v2/monitor/health")[part]
         started = ManagedProcess(self._directory, name).started_at

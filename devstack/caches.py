@@ -2,8 +2,8 @@
 
 The cache is outside of the work tree, so that a fresh clone starts quickly. An entry is made under
 a temporary name, and is renamed when the entry is complete. So an interrupted build leaves no
-incomplete entry. A file lock prevents that two processes make the same entry. This module uses only
-the standard library, because `bootstrap` uses this module.
+incomplete entry. A file lock keeps two processes from making the same entry at the same time. This
+module uses only the standard library, because `bootstrap` uses this module.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a directory with its content, including folders without write permission, which Go makes."""
+    """Delete a directory with its content, including folders without write permission, which Go
+    makes.
+    """
     for folder, _, _ in os.walk(path):
         Path(folder).chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)

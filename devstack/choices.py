@@ -33,7 +33,7 @@ class Choices:
         dags_folders: Absolute paths of folders with more DAGs.
         dags_repositories: Absolute paths of git repositories with more DAGs.
         environment: Variables for Airflow and the operator.
-        airflow: A key of `AIRFLOW_ENVIRONMENTS`.
+        airflow: A key of `AIRFLOW_ENVIRONMENTS`, or `SIMULATED`.
     """
 
     operator: bool = True
@@ -56,8 +56,9 @@ class Choices:
 
 
 def chosen_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables for Airflow and the operator: those of the caller's environment, and
-    `extra`, which override them.
+    """Return the variables for Airflow and the operator: the variables of the caller's environment
+    with a prefix such as `AIRFLOW__` or `MLJOB_`, and the variables in `extra`, which override
+    them.
     """
     wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_", OPTIONS, COVERAGE)
     caller = {name: value for name, value in os.environ.items() if name.startswith(wanted)}

@@ -56,8 +56,8 @@ def program() -> Path:
 
 
 def environment(chromium: Path) -> dict[str, str]:
-    """Return the environment variables with which this Chromium starts: the package's own libraries,
-    if the Chromium is from the package.
+    """Return the environment variables with which this Chromium starts. For the Chromium of the npm
+    package, `LD_LIBRARY_PATH` also has the folder of the package's libraries.
     """
     libraries = chromium.parent / "libraries" / "lib"
     if not libraries.is_dir():

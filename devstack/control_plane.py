@@ -1,4 +1,5 @@
-"""A Kubernetes API for the stack: etcd, kube-apiserver and kube-controller-manager, as processes on loopback.
+"""A Kubernetes API for the stack: etcd, kube-apiserver and kube-controller-manager, as processes on
+loopback.
 
 There is no kubelet and no scheduler, so pods stay Pending, and the operator runs as a process.
 Admission, RBAC, garbage collection and ServiceAccount tokens are real.
@@ -76,7 +77,7 @@ class ControlPlane:
 
     @property
     def authority(self) -> Path:
-        """The certificate of the authority that signed the API server's certificate."""
+        """The path of the certificate of the authority that signed the API server's certificate."""
         return self._directory / "ca.crt"
 
     @property
@@ -85,7 +86,7 @@ class ControlPlane:
 
     @property
     def _key(self) -> Path:
-        """The API server's private key.
+        """The path of the API server's private key.
 
         The API server signs ServiceAccount tokens with the same key, as it does by default.
         """

@@ -1,4 +1,5 @@
-"""The demo of a platform: a dataset, a model, predictions, a new version of the model, and a paused DAG.
+"""The demo of a platform: a dataset, a model, predictions, a new version of the model, and a paused
+DAG.
 
 The demo applies all files of `examples/platform/` at once, and watches the MLJobs in the order in
 which they take each other's outputs. Then it pauses a DAG. The monitoring DAG finds the paused DAG,

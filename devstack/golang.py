@@ -1,10 +1,10 @@
-"""Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform and promcheck from locked Go modules, with the
-machine's Go or with Go from a wheel.
+"""Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform and promcheck from locked Go
+modules, with the machine's Go or with Go from a wheel.
 
 `go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
 downloads the sources through the module proxy that the machine is configured for. The sources and
-Go's own caches take gigabytes. They stay in the cache until all programs are built, so that an
-interrupted build can continue, and are then removed.
+Go's own caches take gigabytes. The sources and caches stay in the cache until all programs are
+built, so that an interrupted build can continue, and are then removed.
 """
 
 from __future__ import annotations

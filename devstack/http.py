@@ -15,8 +15,8 @@ def get(url: str, token: str | None = None, authority: Path | None = None, timeo
     Args:
         url: The URL.
         token: A bearer token.
-        authority: The file with the certificate of the authority to trust. None: the system's
-            authorities.
+        authority: The file with the certificate of the authority to trust. With None, the system's
+            authorities are trusted.
         timeout: The maximum number of seconds to wait for a connection and for each read.
 
     Raises:

@@ -1,5 +1,5 @@
-"""Downloads Kafka's jars into the cache, with Maven. Without Maven, the Python package
-maven-artifact downloads the jars from Maven Central.
+"""Downloads Kafka's jars into the cache, with Maven. Without Maven, or if Maven fails, the Python
+package maven-artifact downloads the jars from Maven Central.
 
 `jars/kafka.txt` names every jar with its hash, so Maven and the Python package download the same
 files.

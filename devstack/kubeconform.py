@@ -1,8 +1,9 @@
-"""Checks manifests with kubeconform against the schemas of several versions of Kubernetes, without a
-cluster and without a network.
+"""Checks manifests with kubeconform against the schemas of several versions of Kubernetes, without
+a cluster and without a network.
 
-kubeconform is built from locked Go modules. Its own schemas come from a server that a machine behind a
-package mirror may not reach, so the schemas come from the wheel ``kubernetes-validate``.
+kubeconform is built from locked Go modules. By default kubeconform downloads the schemas from a
+server that a machine behind a package mirror may not reach. So the schemas are taken from the wheel
+``kubernetes-validate``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from devstack import bootstrap, golang, wheels
 from devstack.caches import cache_directory, once
@@ -25,16 +28,21 @@ _SCHEMAS = "kubernetes-schemas"
 _IN_WHEEL = Path("kubernetes_validate") / "kubernetes-json-schema"
 
 
-def problems(manifests: str, version: str, *, skip: tuple[str, ...] = ()) -> str:
+def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...] = ()) -> str:
     """Check objects strictly: an unknown field is a problem, and so is a kind without a schema.
 
+    One call for many manifests costs little more than a call for one: most of the time goes into
+    compiling the schemas, which kubeconform does once for each kind.
+
     Args:
-        manifests: The objects, as a stream of YAML.
+        manifests: Streams of YAML with the objects, by the name that a problem shows. A name is
+            part of a file name.
         version: One of ``VERSIONS``.
         skip: Kinds that Kubernetes itself does not have.
 
     Returns:
-        kubeconform's messages about the objects with a problem, or an empty text.
+        kubeconform's messages about the objects with a problem, or an empty text. Each message
+        begins with the path of a file that has the name of the manifest.
 
     Raises:
         MissingToolError: kubeconform or the schemas can't be made.
@@ -49,7 +57,10 @@ def problems(manifests: str, version: str, *, skip: tuple[str, ...] = ()) -> str
         str(location),
         *(["-skip", ",".join(skip)] if skip else []),
     ]
-    done = subprocess.run(command, input=manifests, capture_output=True, text=True, timeout=60, check=False)
+    with TemporaryDirectory() as folder:
+        for name, text in manifests.items():
+            (Path(folder) / f"{name}.yaml").write_text(text, encoding="utf-8")
+        done = subprocess.run([*command, folder], capture_output=True, text=True, timeout=60, check=False)
     said = f"{done.stdout}{done.stderr}".strip()
     return said or ("" if done.returncode == 0 else f"kubeconform ended with {done.returncode}")
 
@@ -65,8 +76,8 @@ def _schemas() -> Path:
                 folder = target / f"v{version}"
                 folder.mkdir(parents=True)
                 for file in (source / f"v{version}-local-strict").glob("*.json"):
-                    # $id and the references are addresses on a server. Without $id, a reference is the
-                    # name of a file beside this one.
+                    # $id and the references are addresses on a server. Without $id, a reference is
+                    # the name of a file beside this one.
                     text = file.read_text(encoding="utf-8").replace('"/api/_definitions.json#', '"_definitions.json#')
                     schema = json.loads(text)
                     schema.pop("$id", None)

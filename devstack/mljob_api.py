@@ -84,7 +84,7 @@ class MLJobApi:
 
     @property
     def authority(self) -> Path:
-        """The certificate of the authority that signed the certificate of mljob-api."""
+        """The path of the certificate of the authority that signed the certificate of mljob-api."""
         return self._directory / "ca.crt"
 
     def environment(self) -> dict[str, str]:

@@ -47,8 +47,8 @@ class Postgres:
     """The database server of one stack.
 
     Args:
-        given: The URL of an existing database to use instead of a server of the stack. None: the
-            stack runs a server.
+        given: The URL of an existing database to use instead of a server of the stack. With None,
+            the stack runs a server.
     """
 
     def __init__(self, directory: Path, ports: Ports, secrets: Secrets, given: str | None) -> None:

@@ -67,7 +67,8 @@ class Command:
     Attributes:
         environment: Environment variables in addition to the variables that the process inherits
             from the caller.
-        user: The id of the user that the process runs as. None: the caller's user.
+        user: The id of the user that the process runs as. With None, the process runs as the
+            caller's user.
         stop_signal: The signal that stops the component without waiting for its clients.
     """
 
@@ -117,7 +118,7 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id. None while the process does not run."""
+        """The process id, or None while the process does not run."""
         record = self._record()
         return record.pid if record and _began(record.pid) == record.began else None
 
@@ -129,15 +130,15 @@ class ManagedProcess:
 
     @property
     def started_at(self) -> datetime | None:
-        """The time of the last start. None if the process was stopped, or was never started."""
+        """The time of the last start, or None if the process was stopped, or was never started."""
         with contextlib.suppress(OSError):
             return datetime.fromtimestamp(self._file.stat().st_mtime, UTC)
         return None
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of the command that started the process. None while the process does not
-        run.
+        """The fingerprint of the command that started the process, or None while the process does
+        not run.
         """
         record = self._record()
         return record.fingerprint if record and self.pid else None
@@ -147,7 +148,7 @@ class ManagedProcess:
 
         Args:
             command: The command to run.
-            launch: Starts the process. None: the command is executed directly.
+            launch: Starts the process. With None, the command is executed directly.
 
         Raises:
             StackError: The program can't be executed.

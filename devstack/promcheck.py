@@ -1,7 +1,7 @@
 """Checks rules, queries and metrics with Prometheus' own parsers and engine.
 
-``go/promcheck`` is a small program around the packages that promtool uses. It is built once, in less
-than a minute, from Go sources whose hashes are in its ``go.sum``.
+``go/promcheck`` is a small program around the packages that promtool uses. The program is built
+once, in less than a minute, from Go sources whose hashes are in its ``go.sum``.
 """
 
 from __future__ import annotations

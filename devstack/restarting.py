@@ -7,8 +7,9 @@ transactions because of a deadlock, and nothing else would start the scheduler a
 
 The pause before a start doubles from 1 s up to 30 s, and is 1 s again after the program has run for
 a minute. A program that ends within its first `TRIAL` seconds is not started again, because its
-configuration or installation is wrong. SIGTERM, SIGINT and SIGQUIT go to the program, and nothing
-starts after them. The exit status is that of the program (128 + the signal's number for a signal).
+configuration or installation is wrong. The signals SIGTERM, SIGINT and SIGQUIT go to the program,
+and after such a signal the program is not started again. The exit status is that of the program
+(128 + the signal's number for a signal).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The passwords and keys of one stack. They are in a file in the stack's directory, which only the
-file's owner can read.
+"""The passwords and keys of one stack, in a file in the stack's directory. Only the owner can read
+the file.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The simulated Airflow of the benchmarks as a part of the stack, in place of a real Airflow and
-its database. It starts in a second, and needs a hundredth of the memory.
+its database. The simulated Airflow starts in a second, and needs a hundredth of the memory.
 """
 
 from __future__ import annotations

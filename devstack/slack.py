@@ -129,8 +129,8 @@ class Message:
 
     @property
     def thread(self) -> str | None:
-        """The time stamp of the first message of the thread, if this message is a reply. None: the
-        message starts a thread.
+        """The time stamp of the first message of the thread, if this message is a reply, or None if
+        this message starts a thread.
         """
         return self.body.get("thread_ts")
 

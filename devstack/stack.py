@@ -75,8 +75,8 @@ class Stack:
             extra_env: Environment variables for Airflow and the operator, with names such as
                 `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override the caller's
                 environment. `PYTHONPATH` is for Airflow.
-            airflow: A key of `AIRFLOW_ENVIRONMENTS`, or `SIMULATED` for the simulated Airflow of the
-                benchmarks, which needs no database.
+            airflow: A key of `AIRFLOW_ENVIRONMENTS`, or `SIMULATED` for the simulated Airflow of
+                the benchmarks, which needs no database.
 
         Raises:
             StackError: A component did not start, or a newer Airflow has migrated the database.

@@ -22,8 +22,8 @@ for Helm.
 
 PACKAGE = r'^(version = ")[^"]*(")$'
 DEPENDENCY = r'^(  "mljob-contract==)[^"]*(",)$'
-"""The pattern of the line in which operator and provider require the contract. They require the
-same version, because operator and provider exchange the contract's types.
+"""The pattern of the line in which operator, client and provider require the contract. They require
+the same version, because they exchange the contract's types.
 """
 
 STATED = {

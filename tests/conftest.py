@@ -2,7 +2,7 @@
 
 The stack is in ``.dev-test`` and is removed when the session ends. Its logs stay in
 ``.dev-test-logs`` when a test has failed. With ``KEEP_TEST_STACK=1`` the stack keeps running, and
-the next session uses it: for people who write tests.
+the next session uses it. This is for people who write tests.
 
 ``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
 oldest Airflow that is supported, in ``.dev-test-oldest``. Without the option, all tests but those
@@ -52,23 +52,31 @@ keep their version.
 """
 DEFAULT_TIMEOUT = 600
 SESSION = "MLJOB_TEST_SESSION"
-"""The environment variable with the session's id. A session uses a running stack only if it has the
-same id.
+"""The environment variable with the session's id. A session doesn't start the stack again if a
+session with the same id has started the stack.
 """
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
+SHOWN_BEFORE = "(The report of an earlier failed test shows this end of the log.)"
 
 LINES_OF_LOG = 30
-"""How many lines of the log of a component that is not ready a failed test shows."""
+"""The number of log lines that a failed test shows for each component that is not ready."""
 
 PARALLELISM = 10
-"""How many tasks run at the same time in the tests' Airflow.
+"""The number of tasks that run at the same time in the tests' Airflow.
 
-Each task is a process, and more would wait for a processor.
+Each task is a process, and more processes would wait for a processor.
 """
 
 AIRFLOW_SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
+    # The scheduler's loop takes most of the scheduler's processor time while nothing is to be done.
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+    # Unchanged files are parsed once. New and changed files are parsed at the next refresh.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+    # No test restarts the database, so no connection of a pool breaks. The check of a connection
+    # takes three round trips before each use.
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_PRE_PING": "False",
     "AIRFLOW__CORE__EXECUTOR": "preloading.PreloadingExecutor",
     "PYTHONPATH": str(ROOT / "tests" / "live" / "airflow_executors"),
     # Every task of every DAG sends events, also in DAGs that know nothing of MLJobs ...
@@ -118,9 +126,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests for this Airflow, and let a live test's timeout begin when the stack is up.
-
-    The first start of a stack takes minutes.
+    """Keep the tests for this Airflow, mark the tests that use the stack as live, and order the
+    tests. The timeout of a live test doesn't include its fixtures, because the first start of a
+    stack takes minutes.
     """
     airflow = config.getoption("airflow")
     wanted: list[pytest.Item] = []
@@ -147,19 +155,22 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of logs to the report of a failed test: of components that are not ready, and of
-    the test's operators. The same end of an operator's log is added once.
+    """Add the ends of logs to the report of a failed test, for the stack and the operators among
+    the test's arguments. Components of the stack that are ready are left out. An operator is left
+    out if the error contains the operator's name, or if an earlier report has the same end of the
+    operator's log.
     """
     report = yield
     if report.failed:
         shown = item.session.stash.setdefault(SHOWN_LOGS, set())
         for name, value in getattr(item, "funcargs", {}).items():
+            ends: list[tuple[str, str]] = []
             if isinstance(value, Stack):
-                report.sections += [(f"{part}, which is {state}", log) for part, state, log in _not_ready(value)]
+                ends += [(f"{part}, which is {state}", log) for part, state, log in _not_ready(value)]
             if isinstance(value, Installation) and value.operator.name not in report.longreprtext:
-                log = value.operator.log_end()
-                if log not in shown:
-                    report.sections.append((f"operator of {name}", log))
+                ends.append((f"operator of {name}", value.operator.log_end()))
+            for title, log in ends:
+                report.sections.append((title, log if log not in shown else SHOWN_BEFORE))
                 shown.add(log)
     return report
 
@@ -193,7 +204,7 @@ def _directory(config: pytest.Config) -> Path:
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
-    """Start the stack, unless another worker of this session has done so."""
+    """Start the stack, unless another process of this session has done so."""
     of_session = directory / "session"
     settings = AIRFLOW_SETTINGS
     with _shown(config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):
@@ -220,8 +231,8 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
 
 
 def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
-    """Return the git repositories with DAGs. The oldest Airflow has none: its environment lacks the
-    provider for git.
+    """Create the stack's git repository for DAGs, unless it exists, and return its directory.
+    Return no directory for the oldest Airflow: its environment lacks the provider for git.
     """
     if airflow == OLDEST:
         return ()
@@ -264,7 +275,7 @@ def _logs(directory: Path) -> Path:
 
 
 def _shown(config: pytest.Config) -> AbstractContextManager[None]:
-    """Print the progress of starting and stopping at once, instead of capturing it."""
+    """Return a context in which pytest shows output at once instead of capturing it."""
     manager = config.pluginmanager.getplugin("capturemanager")
     shown: AbstractContextManager[None] = manager.global_and_fixture_disabled() if manager else nullcontext()
     return shown
@@ -292,8 +303,8 @@ def kubectl(stack: Stack) -> Kubectl:
 
 
 class NewInstallation(Protocol):
-    """A function that makes an operator for a new namespace, and starts it unless ``start`` is
-    False. ``overrides`` are environment variables.
+    """A function that makes an operator for a new namespace, and starts the operator unless
+    ``start`` is False. ``overrides`` are environment variables.
     """
 
     def __call__(self, name: str, *, start: bool = ..., **overrides: str) -> Installation: ...
@@ -337,7 +348,7 @@ def _installer(
 
 @pytest.fixture(scope="session")
 def with_kafka(new_installation: NewInstallation) -> Installation:
-    """An operator that reads events from Kafka and Airflow's change feed."""
+    """An operator that reads Kafka's events and Airflow's change feed."""
     return new_installation(sharing.own_name("with-kafka"), MLJOB_DEAD_LETTER_TOPIC="mljob.unreadable")
 
 

@@ -1,5 +1,5 @@
 """Messages that an attacker with write access to the topic may send: broken, huge, out of bounds,
-or about other runs. None of them is a valid message about a run.
+or about other runs. No such message is a valid message about the run under attack.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ OURS: dict[str, list[Any]] = {
     "error": ["x", 1, [], {}, {"type": 1, "message": "x"}, {"type": "x"}, {"message": [[]], "type": "x"}],
 }
 OFFICIALS: dict[str, list[Any]] = {"schema_version": [None, 0, 2, "1", 2**70, [], {}], "error": [1, True, [], {}]}
-"""By field: values that no event has, and that make a valid message unreadable or unrelated
-to any run.
+"""Values by field, as in ``BOTH`` and ``OURS``. No event has such a value, and a message with one
+is unreadable or unrelated to any run.
 """
 
 
@@ -131,8 +131,8 @@ def _out_of_bounds(random: Random, good: Message) -> bytes:
 
 
 def _about_others(random: Random, good: Message) -> bytes:
-    """Return a valid message about the run of somebody else: of a namesake, of another attempt, of
-    another operator, or of no MLJob.
+    """Return a message with the id of another run: a run of another MLJob with this name, of
+    another attempt, of an unknown MLJob, of another operator, or of no MLJob.
     """
     prefix, namespace, name, _ = str(good["run_id"]).split(".")
     run_id = random.choice(

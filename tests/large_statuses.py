@@ -20,11 +20,11 @@ from mljob_contract.mljob import (
     UpstreamRun,
 )
 from mljob_operator.core.mljob.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
-from mljob_operator.core.mljob.inputs import Inputs
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.spec import ParsedSpec, spec_hash
-from mljob_operator.core.mljob.state import State, classify
-from mljob_operator.core.mljob.stored_status import StoredStatus
+from mljob_operator.core.mljob.classification.inputs import Inputs
+from mljob_operator.core.mljob.classification.state import State, classify
+from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.resource.spec import ParsedSpec, spec_hash
+from mljob_operator.core.mljob.resource.stored_status import StoredStatus
 from mljob_operator.core.mljob.transient_state import TransientState
 from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe
@@ -59,8 +59,8 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
 
 
 def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
-    """Return an attempt of the history. Its message is ``text``, as far as a status has room for
-    it.
+    """Return an attempt of the history. Its message is ``text``, cut to the size that the field
+    allows.
     """
     return AttemptStatus(
         attempt=number,

@@ -36,7 +36,7 @@ class Mistake:
     """A manifest with a mistake.
 
     Attributes:
-        path: The field that has to be named.
+        path: The field that the message must name.
         message: A part of the message.
         spec: Changes of the valid spec.
         kind: The kind of the object.
@@ -158,4 +158,6 @@ OTHERS = [
         "AirflowInstance",
     ),
 ]
-"""Mistakes that the types and bounds of the CRDs refuse, or that strict validation refuses."""
+"""Other mistakes: unknown fields, wrong types, values that the CRDs don't allow, wrong metadata,
+and violated rules of the CRD of AirflowInstance.
+"""

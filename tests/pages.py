@@ -1,8 +1,8 @@
 """The pages of the documentation, and the code blocks in them.
 
 A block that no test can check has a comment above it that says why: ``<!-- not checked: ... -->``.
-So has a console block with a command that no test runs: ``<!-- not run: ... -->``. A block that is
-not checked isn't run either.
+A console block with a command that no test runs has a comment too: ``<!-- not run: ... -->``. A
+block that is not checked isn't run either.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Recording:
 
     Attributes:
         row: The run, as REST returns it.
-        rows: Its task instances.
+        rows: The task instances of the run, as REST returns them.
     """
 
     def __init__(self, run: str) -> None:
@@ -95,14 +95,15 @@ RECORDINGS = {
     for recording in (Recording(path.stem) for path in sorted((GOLDEN / "ours").glob("*.json")))
     if recording.row["state"] in TERMINAL_RUN
 }
-"""Runs whose recordings are complete."""
+"""Recordings by name. Recordings of runs that had not ended are left out."""
 
 
 def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Final statuses by producer, reduced to the fields that either producer alone can report.
+    """Return the final statuses by producer, reduced to the fields that either producer alone can
+    report.
 
     Only the provider's events contain a failure's type and a task's reports, and only Airflow's
-    producer reports the end of a killed process: so the result contains only the errors that both
+    producer reports the end of a killed process. So the result contains only the errors that both
     producers report. The location of a log differs with the run id.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
@@ -120,6 +121,8 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Assert that both producers cause no more patches of an MLJob's status than one of them."""
+    """Assert that both producers together cause no more patches of an MLJob's status than one of
+    them does. They may cause one patch more than the provider's events alone.
+    """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

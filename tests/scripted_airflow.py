@@ -41,7 +41,7 @@ class Says:
 
 @dataclass(frozen=True)
 class Does:
-    """A response that is missing, is incomplete or never ends."""
+    """A response that is missing, is incomplete, is too large or doesn't end."""
 
     what: str
 
@@ -234,9 +234,10 @@ class ScriptedAirflow(LoopbackServer):
     """An HTTP server with scripted responses, from its creation until ``close``.
 
     Attributes:
-        told: Responses that replace the default ones, by request name; a function of the query
-            where the response depends on the query.
-        everything: The response that replaces all others. None: no such response.
+        told: Responses that replace the default ones, by request name. A response that depends on
+            the query is a function of the query.
+        everything: The response to every request, or None if each request has a response of its
+            own.
         asked: The names of the received requests, in order; method and path of an unknown request.
         go_on: Set to end all responses that hang.
     """

@@ -33,14 +33,19 @@ from tests.conftest import SESSION
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".dev-suite"
-"""The output of each part, and the durations of its tests."""
+"""The folder for the output of each part, and for the reports of its tests."""
 SLOWEST = 10
 HEARTBEAT = 60.0
 """Seconds between two lines that list the running parts."""
+GO = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+"""Environment variables for programs in Go, such as kube-apiserver, etcd, kubectl and helm. With
+these variables, the heap may grow to five times the memory in use before garbage is collected,
+instead of twice. By default, kube-apiserver spends a fifth of its processor time on garbage.
+"""
 PYTEST = (".venv/bin/python", "-m", "pytest", "-q")
 FILE_BY_FILE = ("--dist", "loadfile", "-n", "4")
-"""The number of workers of live tests. These tests mostly wait for Airflow; more than four workers
-would wait for the two cores.
+"""Arguments for four workers, for live tests. These tests mostly wait for Airflow, but more than
+four workers would wait for the two cores.
 """
 
 
@@ -49,11 +54,10 @@ class Part:
     """Commands that run one after the other. All of them run, even after a failed one.
 
     Attributes:
-        niceness: The niceness of the part's processes. It is lower in the lane that takes longest,
-            and for tests that wait for real systems than for tests that only compute.
+        niceness: The niceness of the part's processes. It is lower for the tests with a stack,
+            which take longest, than for tests that only compute.
         environment: Environment variables in addition to the variables of this process.
-        after: The name of a part of another lane that must end before this part begins. None: no
-            such part.
+        after: The name of a part of another lane that must end before this part begins, or None.
     """
 
     name: str
@@ -96,17 +100,27 @@ CHECKS = Part(
         (".venv/bin/python", "release/version.py", "--check"),
     ),
 )
-NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "3")
-"""One worker more than there are cores, because some tests wait for a process."""
-UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), niceness=19)
+NOT_LIVE = (*PYTEST, "-m", "not live", "-n")
+UNIT_TESTS = ("tests/unit", "tests/contract", "tests/chart")
+UNIT = Part("unit", ((*NOT_LIVE, "3", *UNIT_TESTS),), niceness=19)
+"""The tests without a stack. They have one worker more than there are cores, because some tests
+wait for a process.
+"""
+BESIDE_LIVE = (*NOT_LIVE, "2")
+"""Arguments for tests without a stack that run beside live tests, with two workers. Beside live
+tests, cores are hardly ever idle, and each worker costs seconds of a processor for its imports and
+its collection.
+"""
 PURE = ("tests/unit/contract", "tests/unit/core")
-COVERED = Part("covered", ((*NOT_LIVE, *PURE, "--cov"),), niceness=19)
-"""The tests of code that does no I/O. The part fails if the tests leave out too much of that code."""
-OTHERS = Part("unit", ((*UNIT.commands[0], *(f"--ignore={folder}" for folder in PURE)),), niceness=19)
+COVERED = Part("covered", ((*BESIDE_LIVE, *PURE, "--cov"),), niceness=19)
+"""The tests of code that does no I/O. The part fails if the tests leave out too much of that
+code.
+"""
+OTHERS = Part("unit", ((*BESIDE_LIVE, *UNIT_TESTS, *(f"--ignore={folder}" for folder in PURE)),), niceness=19)
 """The unit tests that the part covered does not run."""
-GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), niceness=19)
-"""Builds a Go program with the libraries of the GitOps tools, which takes minutes without a
-cache.
+GITOPS = Part("gitops", ((*BESIDE_LIVE, "tests/integration"),), niceness=19)
+"""The integration tests without a stack. They build a Go program with the libraries of the GitOps
+tools, which takes minutes without a cache.
 """
 PROVIDER = tuple(
     Part(
@@ -126,8 +140,10 @@ PROVIDER = tuple(
     )
     for suffix in ("", "-oldest")
 )
-VIEW = Part("view", ((*PYTEST, "-m", "not live", "-n", "2", "tests/view"),), niceness=19)
-"""The view in Chromium, on a fake cluster. Without a Chromium, npm fetches one."""
+VIEW = Part("view", ((*BESIDE_LIVE, "tests/view"),), niceness=19)
+"""The tests of the view in Chromium, on a fake cluster. If the machine has no Chromium, npm fetches
+it.
+"""
 LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
 """Folders with live tests. Collecting the unit tests as well would cost each worker seconds
 of processor time.
@@ -260,10 +276,10 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of this process without PYTHONDONTWRITEBYTECODE: otherwise every
-    worker of every part would compile the tests again.
+    """Return the environment of this process with ``GO``, and without PYTHONDONTWRITEBYTECODE:
+    otherwise every worker of every part would compile the tests again.
     """
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return GO | {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _set_niceness(pid: int, niceness: int) -> None:
@@ -295,8 +311,8 @@ def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]) -> str:
-    """Return the slowest tests, the duration of each part, and the parts that exceeded their
-    budgets.
+    """Return the report for the terminal: the slowest tests, the duration and the budget of each
+    part, the failed commands, and the number of tests by outcome.
     """
     tests = [(took, f"{result.part.name}: {name}") for result in results for name, took in result.tests.items()]
     lines = ["", f"The {SLOWEST} slowest tests:"]

@@ -7,7 +7,7 @@ of the model that the backfill's conf names. The predictions of a day are an art
 
 The images of a day are made from scikit-learn's digits, without the digits that are used for
 training. The day is the seed, so each run for the day makes the same images. The schedule ended in
-January 2026, so a run starts only for a backfill.
+January 2026, so the schedule starts no more runs.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ with mljob_dag(
         @task
         def check(path: str) -> str:
             """Refuse columns with values that are not finite, and columns in which all values are
-            the same.
+            the same. Return the path of the file with the columns.
             """
             import numpy as np
             import pandas as pd

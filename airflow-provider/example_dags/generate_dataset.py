@@ -110,8 +110,8 @@ with mljob_dag(
 
     @task
     def check(path: str) -> dict[str, Any]:
-        """Refuse a dataset with missing values, missing rows, or too few rows of a class. Return
-        the numbers of rows, features and classes.
+        """Refuse a dataset with missing values, a wrong number of rows, or too few rows of a class.
+        Return the numbers of rows, features and classes.
         """
         import pandas as pd
 

@@ -1,8 +1,8 @@
 """Read the images in the conf with a model that ``select_model`` or ``train_model`` has published.
 
 ``predict`` reads many images in one run. This DAG answers requests: the conf of a run has a few
-images, the MLJob's ``.status.outputs`` has the answer, and many runs can be active at the same
-time.
+images, the MLJob's ``.status.outputs`` has the digits in these images, and many runs can be active
+at the same time.
 """
 
 from __future__ import annotations

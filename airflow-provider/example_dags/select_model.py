@@ -4,9 +4,10 @@ A mapped task cross-validates each candidate: for each fold, the candidate is te
 after it was trained on the other folds. All rows that were made from the same row of the source are
 in one fold, and the features of an enriched dataset are fitted anew on the training rows of each
 fold. So neither a model nor its features have seen the test rows. The best candidate is then
-trained on more and more rows, and the MLJob's status shows the accuracy of each step, from which a
-reader sees whether more data would help. Finally the candidate is trained on all rows. The
-published version has metrics, a plot, and a card that names the version of the dataset.
+trained on more and more rows. While this task runs, the MLJob's status shows the accuracy after
+each step. An accuracy that still rises suggests that more data would help. Finally the candidate is
+trained on all rows. The published version has metrics, a plot, and a card that names the version of
+the dataset.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Tasks that do nothing, with each way of sending events to Kafka, once in each position. Each task
-records the cost of its process.
+"""A DAG with tasks that do nothing. Each way of sending events to Kafka has one task in each
+position. Each task records the cost of its process.
 
 The process measures itself in an exit handler. The handler is registered first, so it runs last,
 and the measurement includes messages that a producer sends while the process exits. The dates in

@@ -30,10 +30,11 @@ class Settings:
         password: The user's password.
         version: Airflow's version.
         seed: Decides faults and how long tasks take.
-        starts_per_second: The maximum number of runs that start in a second. None: no maximum.
-        brokers: Kafka's bootstrap servers; empty: no events.
+        starts_per_second: The maximum number of runs that start in a second, or None for no
+            maximum.
+        brokers: Kafka's bootstrap servers. With an empty string, no events are sent.
         topic: The topic of the events.
-        form: The producer whose events are sent.
+        form: The format of the events, or both formats.
         source: The name that this Airflow gives itself in events.
     """
 
@@ -53,11 +54,12 @@ class SimulatedAirflow:
 
     Args:
         dags: The DAGs.
-        settings: The settings of this Airflow. Default: those of :class:`Settings`.
+        settings: The settings of this Airflow. By default those of :class:`Settings`.
+        faults: The faults of requests and events. By default there are none.
 
     Attributes:
         unhealthy: The components that are not healthy.
-        locked: Whether the credentials are refused.
+        locked: Whether all logins and tokens are refused.
         requests: The number of answered requests, by route and status, for example
             ``("POST /api/v2/dags/{dag_id}/dagRuns", 409)``.
     """

@@ -16,7 +16,9 @@ def list_backfills(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def create_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Create a backfill. Refuse it with 409 while the DAG has an active backfill."""
+    """Create a backfill. Refuse the request with 404 for an unknown DAG, with 409 while the DAG has
+    an active backfill, and with 422 for an invalid body.
+    """
     body = request.content("dag_id", "from_date", "to_date")
     order = body | {name: moment(f"body.{name}", str(body[name])) for name in ("from_date", "to_date")}
     dag = airflow.store.dags.get(str(body["dag_id"]))

@@ -17,7 +17,7 @@ MAX_DAYS = 10_000
 
 @dataclass(slots=True)
 class Backfill:
-    """A backfill. The attributes are those of the row in Airflow's REST API."""
+    """A backfill with the values that Airflow's REST API shows of it."""
 
     id: int
     dag_id: str
@@ -31,7 +31,7 @@ class Backfill:
     completed_at: datetime | None = None
 
     def row(self) -> Json:
-        """Return the row of the REST API."""
+        """Return the backfill as the JSON object of Airflow's REST API."""
         return {
             "id": self.id,
             "dag_id": self.dag_id,
@@ -59,7 +59,9 @@ class Backfills:
         self._runs: dict[int, list[Run]] = {}
 
     def active(self, dag_id: str) -> Backfill | None:
-        """Return the DAG's backfill that has not completed, or None. A DAG has one at a time."""
+        """Return the DAG's backfill that has not completed, or None. A DAG has at most one such
+        backfill.
+        """
         made = (one for one in self.made.values() if one.dag_id == dag_id and one.completed_at is None)
         return next(made, None)
 
@@ -68,7 +70,7 @@ class Backfills:
 
         Args:
             dag: The DAG.
-            order: The body of the request, with times that are parsed.
+            order: The body of the request, in which the times are ``datetime`` objects.
 
         Returns:
             The backfill, and the runs that were created or cleared for it.
@@ -122,8 +124,8 @@ class Backfills:
             self.complete(run.backfill)
 
     def _run(self, dag: Dag, backfill: Backfill, date: datetime) -> Run | None:
-        """Return the run of a day, created or cleared as the backfill's reprocess behaviour says.
-        Return None if the existing run stays as it is.
+        """Return the run of a day, created, or cleared if the backfill's reprocess behaviour
+        demands it. Return None if the existing run stays as it is.
         """
         there = self._store.of_date(dag.dag_id, date)
         if there is None:

@@ -1,5 +1,5 @@
-"""The DAGs that every simulated Airflow has: those of the benchmarks, and those of the contract
-tests with the behaviour of ``tests/e2e/dags``.
+"""The DAGs that every simulated Airflow has: the DAGs of the benchmarks, and the DAGs of the
+contract tests, which behave like the DAGs in ``tests/e2e/dags``.
 """
 
 from __future__ import annotations

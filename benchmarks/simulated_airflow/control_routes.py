@@ -1,6 +1,6 @@
 """Requests that control the simulation: they set the faults, and return counts and times.
 
-They need a token, as requests to Airflow's REST API do, and no fault affects them.
+These requests need a token, as requests to Airflow's REST API do. No fault affects these requests.
 
 - ``GET /simulation``: runs by DAG, requests by route and status, and events.
 - ``PUT /simulation/faults``: replace the faults (:class:`.Faults`).

@@ -22,10 +22,11 @@ class Dag(BaseModel):
         dag_id: The DAG's id.
         tasks: The ids of the tasks, upstream first.
         queued_seconds: How long a run stays queued.
-        task_seconds: How long each task runs. 0: the task ends in the step after its start.
+        task_seconds: How long each task runs. With 0, the task ends in the step after its start.
         jitter: The share by which each of these times varies at random, from 0 to 1.
         progress_reports: How many events with progress and metrics each task sends.
-        outcome: How the last task of a run ends. ``waits``: the first task never ends.
+        outcome: How the last task of a run ends. With ``waits``, the first task of the run never
+            ends.
         required: The params that a conf must have, which are integers.
         params: The params, as ``GET /dags/{dag_id}/details`` returns them.
         is_paused: Whether runs stay queued.

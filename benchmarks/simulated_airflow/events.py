@@ -1,8 +1,8 @@
 """The messages that Airflow's two producers send to the Kafka topic (``docs/spec/events.md``).
 
 ``provider`` is the format of ``mljob_airflow``'s callbacks (:mod:`mljob_contract.events`), and
-``airflow`` that of Airflow's own ``kafka_event_producer``. ``tests/contract/golden`` has recordings
-of both.
+``airflow`` is the format of Airflow's own ``kafka_event_producer``. ``tests/contract/golden`` has
+recordings of both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OFFICIAL_TASK = {
 
 
 class Format(StrEnum):
-    """The producer whose messages are sent."""
+    """The format of the messages, named for the producer that sends it, or both formats."""
 
     PROVIDER = "provider"
     AIRFLOW = "airflow"
@@ -52,7 +52,7 @@ class Events:
     """The maker of messages in the chosen formats.
 
     Args:
-        form: The producer whose messages are made.
+        form: The format of the messages, or both formats.
         source: The name that this Airflow gives itself.
     """
 
@@ -62,8 +62,8 @@ class Events:
         self._source = source
 
     def of_run(self, run: Run, state: RunState) -> list[Message]:
-        """Return the messages when a run enters a state. Only Airflow's own producer sends such
-        messages.
+        """Return the messages that are sent when a run enters a state. Only Airflow's own producer
+        sends such messages.
         """
         if not self._airflow or state is RunState.QUEUED:
             return []
@@ -77,7 +77,7 @@ class Events:
         return [Message(_key(run), _bytes(body))]
 
     def of_task(self, task: TaskInstance, error: str | None = None) -> list[Message]:
-        """Return the messages when a task instance has entered its state."""
+        """Return the messages that are sent when a task instance has entered its state."""
         found = []
         if self._airflow and task.state in _OFFICIAL_TASK:
             body = self._official(f"task_instance.{task.state}", task.run)
@@ -94,14 +94,16 @@ class Events:
         return found
 
     def of_progress(self, task: TaskInstance, progress: float) -> list[Message]:
-        """Return the messages when a running task reports progress and metrics."""
+        """Return the messages that are sent when a running task reports progress and metrics."""
         if not self._provider:
             return []
         more = {"state": "running", "progress": progress, "metrics": {"loss": round(1 / (1 + progress), 4)}}
         return [self._ours(task, "task_instance.progress", more)]
 
     def of_cancellation(self, target: Run, canceller: Run, ended: int) -> list[Message]:
-        """Return the messages when the cancellation DAG has ended a run and ``ended`` of its tasks."""
+        """Return the messages that are sent when the cancellation DAG has ended a run and ``ended``
+        of its tasks.
+        """
         if not self._provider:
             return []
         body = self._envelope("dag_run.cancellation", target, now()) | {

@@ -32,7 +32,7 @@ class Request:
     Attributes:
         path: The variable segments of the path by name, unquoted.
         query: The values of each parameter.
-        body: The JSON body; None: there is none.
+        body: The JSON body, or None without a body.
     """
 
     path: Mapping[str, str]
@@ -40,12 +40,16 @@ class Request:
     body: Any = None
 
     def one(self, name: str) -> str | None:
-        """Return the first value of a parameter, or None."""
+        """Return the first value of a parameter, or None without a value."""
         values = self.query.get(name)
         return values[0] if values else None
 
     def time(self, name: str) -> datetime | None:
-        """Return the first value of a parameter as a time, or None."""
+        """Return the first value of a parameter as a time, or None without a value.
+
+        Raises:
+            Refused: The value is not a time with a time zone.
+        """
         text = self.one(name)
         return moment(name, text) if text else None
 

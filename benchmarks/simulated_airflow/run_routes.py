@@ -42,7 +42,9 @@ def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
 
 
 def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Create a run. Refuse it with 409 if the run id or the logical date exists."""
+    """Create a run. Refuse the request with 409 if the run id or the logical date exists, and with
+    400 or 422 for an invalid run id or conf.
+    """
     dag, body = known_dag(airflow, request), request.content("logical_date")
     run_id, conf = body.get("dag_run_id"), body.get("conf") or {}
     if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
@@ -61,7 +63,7 @@ def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the runs of one DAG or of all (``~``) that pass the filters."""
+    """Return the runs of one DAG, or of all DAGs (``~``), that pass the filters."""
     dag_id, store = request.path["dag_id"], airflow.store
     if dag_id != "~":
         known_dag(airflow, request)
@@ -93,8 +95,8 @@ def get_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set a run's note or state. With the state, running tasks become failed and tasks without a
-    state skipped.
+    """Set a run's note or state. Setting the state also sets running tasks to failed, and tasks
+    without a state to skipped.
     """
     run, body = known_run(airflow, request), request.content()
     if "note" in body:
@@ -112,7 +114,9 @@ def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Clear the failed tasks of a run, or all of them (``only_failed: false``)."""
+    """Clear all tasks of a run, or only the failed tasks with ``only_failed: true``. Clear nothing
+    unless the body has ``dry_run: false``.
+    """
     run, body = known_run(airflow, request), request.content()
     bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
     keys = [key for key, task in run.tasks.items() if not body.get("only_failed", False) or task.state in bad]

@@ -12,7 +12,7 @@ Json = dict[str, Any]
 TaskKey = tuple[str, int]
 RunKey = tuple[str, str]
 HEADER = ("::group::Log message source details", "/opt/airflow/logs/attempt=1.log", "::endgroup::")
-"""The header in which Airflow says where it has found a log."""
+"""The first lines of a log, in which Airflow names the file of the log."""
 
 
 def now() -> datetime:
@@ -71,8 +71,9 @@ class TaskInstance:
         self.written.setdefault(self.try_number, []).append(_line(now(), event))
 
     def log(self, number: int) -> list[Json]:
-        """Return the log of a try. If nothing was written to the log, it only says when the task
-        began and ended. So the logs of thousands of runs need no memory.
+        """Return the log of a try. If :meth:`write` has added no lines to any log of the task
+        instance, make the lines about the task's begin and end. So the logs of thousands of runs
+        need no memory.
         """
         if self.written is not None:
             return self.written.get(number, [])
@@ -105,8 +106,9 @@ class Run:
         ended: The machine's monotonic clock at the end, in seconds, which a watcher on the same
             machine compares with its own.
         xcoms: The values that tasks have pushed, by task id and key.
-        generation: How often the run was cleared or set from outside. A step of the scheduler that
-            was planned before is dropped.
+        generation: A counter that goes up when the run is cleared, deleted or ended from outside,
+            and for a queued run also when its DAG is unpaused. The scheduler then drops the steps
+            that it planned before.
     """
 
     dag_id: str

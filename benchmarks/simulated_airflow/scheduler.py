@@ -1,8 +1,8 @@
 """Advances runs, as Airflow's scheduler and workers do.
 
 The life of a run is a generator that yields how long the run waits before its next step. A heap has
-the next step of each run, so runs that wait cost nothing, and one task of the event loop serves
-all.
+the next step of each run, so runs that wait cost nothing, and one task of the event loop serves all
+runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .runs import Run, TaskInstance
 from .store import Store
 
 Life = Generator[float, None, None]
-"""Yields the seconds before each next step of a run."""
+"""A generator that yields the seconds before each next step of a run."""
 OUTPUTS_KEY = "mljob_outputs"
 AGAIN = 0.1
 """Seconds after which a run that may not go on checks again whether it may."""
@@ -39,9 +39,10 @@ class Scheduler:
         store: The runs.
         backfills: The backfills, which limit how many of their runs run at a time.
         events: Makes the messages.
-        publisher: Sends the messages. None: no messages are sent.
+        publisher: Sends the messages. With None, no messages are sent.
         seed: Decides how long tasks take.
-        starts_per_second: The maximum number of runs that start in a second. None: no maximum.
+        starts_per_second: The maximum number of runs that start in a second, or None for no
+            maximum.
     """
 
     def __init__(
@@ -101,7 +102,9 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """Return the runs that take a step later, with the monotonic time of the step in seconds."""
+        """Return the runs that take a step later, with the monotonic time of the
+        step in seconds.
+        """
         return [(at, run) for at, _, run, _, _ in self._due]
 
     def end(self, run: Run, state: RunState) -> int:

@@ -90,8 +90,8 @@ def application(airflow: SimulatedAirflow) -> web.Application:
 
 
 async def serve(airflow: SimulatedAirflow, port: int = 0) -> tuple[web.AppRunner, int]:
-    """Serve a simulated Airflow on loopback. Return the runner, which ``cleanup`` ends, and the
-    port.
+    """Serve a simulated Airflow on loopback. Return the runner, whose ``cleanup`` ends the server,
+    and the port.
     """
     runner = web.AppRunner(application(airflow), access_log=None, handle_signals=False)
     await runner.setup()

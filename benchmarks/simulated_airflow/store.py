@@ -1,5 +1,5 @@
-"""The runs of the simulated Airflow, with indexes, so that the cost of a list depends only on the
-number of rows that it returns.
+"""The runs of the simulated Airflow, with indexes, so that a list of active runs, of changed rows
+or of one DAG's runs does not read all runs.
 
 The change feed of an operator often asks for the changes since a recent time. So runs and task
 instances are also kept in the order of their last change. Such a list reads only the changed rows,
@@ -54,11 +54,13 @@ class Store:
         return self._dates.get((dag_id, date)) if date is not None else None
 
     def runs(self, dag_id: str = "~") -> ValuesView[Run]:
-        """Return the runs of a DAG, or of all (``~``), in the order of their creation."""
+        """Return the runs of a DAG, or of all DAGs (``~``), in the order of their creation."""
         return (self._runs if dag_id == "~" else self._of_dag.get(dag_id, {})).values()
 
     def active(self, dag_id: str = "~") -> list[Run]:
-        """Return the queued and running runs of a DAG, or of all (``~``), in the order of creation."""
+        """Return the queued and running runs of a DAG, or of all DAGs (``~``), in the order of
+        their creation.
+        """
         return [run for run in self._active.values() if dag_id in ("~", run.dag_id)]
 
     def runs_since(self, at: datetime) -> Iterator[Run]:

@@ -14,7 +14,7 @@ from .runs import HEADER, Json, Run, TaskInstance
 
 
 def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instances of one run or of all (``~``) that pass the filters."""
+    """Return the task instances of one run, or of all runs (``~``), that pass the filters."""
     dag_id, run_id, store = request.path["dag_id"], request.path["run_id"], airflow.store
     since, prefix = request.time("updated_at_gte"), request.one("run_id_prefix_pattern") or ""
     if run_id != "~":
@@ -54,8 +54,8 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set the states of several task instances. If all tasks of the run have ended, the run becomes
-    failed.
+    """Set the states of several task instances. Task instances that have ended keep their state. If
+    all tasks of the run have ended, the run becomes failed.
     """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
@@ -94,7 +94,9 @@ def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_questions(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the unanswered questions of a run's tasks, or none for a run that does not exist."""
+    """Return the unanswered questions of a run's tasks. The list is empty for a run that does not
+    exist.
+    """
     run = airflow.store.get(request.path["dag_id"], request.path["run_id"])
     dag = airflow.store.dags.get(request.path["dag_id"])
     if run is None or dag is None:
@@ -112,8 +114,8 @@ def list_questions(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_xcoms(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the XComs with a key of one task or of all (``~``), or none for a run that doesn't
-    exist.
+    """Return the XComs of one task, or of all tasks (``~``), that have the key of the request.
+    Without a key in the request, return all XComs. The list is empty for a run that does not exist.
     """
     path, wanted = request.path, request.one("xcom_key")
     run = airflow.store.get(path["dag_id"], path["run_id"])

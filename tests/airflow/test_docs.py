@@ -13,7 +13,7 @@ from tests.pages import ROOT, blocks, commands_in
 
 EXAMPLES = str(ROOT / "airflow-provider" / "example_dags")
 OWN_FOLDERS = ("dags/", "~/dags")
-"""The names of the reader's own folder of DAGs in the pages."""
+"""The names that the pages give to the reader's own folder of DAGs."""
 
 
 def documented() -> list[Any]:

@@ -1,5 +1,5 @@
-"""The imports of a DAG file: no module of Kafka before the first event is sent. Importing
-``mljob_airflow`` alone loads neither Airflow, Kafka nor pydantic.
+"""A DAG file imports no module of Kafka before the first event is sent. Importing ``mljob_airflow``
+alone loads neither Airflow, Kafka nor pydantic.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def test_sending_task_events_does_not_load_the_models_of_reports() -> None:
 
 
 def test_the_models_of_events_are_made_without_reading_their_source() -> None:
-    """Each task's process makes the models. With as many modules as Airflow loads, most of that
-    time would be spent on reading docstrings from the source.
+    """Each task's process makes the models of events. If pydantic read docstrings from the source,
+    this would take most of the time, because Airflow loads many modules.
     """
     no_source = "import inspect; inspect.getmodule = inspect.findsource = None"
     assert "mljob_contract.events" in loaded_by(f"{no_source}; import mljob_airflow.events.producer")

@@ -150,7 +150,7 @@ def test_a_job_whose_model_allows_other_keys_does_not_refuse_them() -> None:
 
 
 class Run:
-    """The part of a run that a task's context has."""
+    """The run in a task's context, with the conf only."""
 
     def __init__(self, conf: dict[str, Any]) -> None:
         self.conf = conf

@@ -79,7 +79,7 @@ CIRCLE.append(CIRCLE)
         (math.nan, "not JSON compliant"),
         ({"loss": [math.inf]}, "not JSON compliant"),
         (np.float32("nan"), "not JSON compliant"),
-        (2**63, "an integer of more than 64 bits"),
+        (2**63, "an integer outside of -2^63 to 2^63-1"),
         (10**5000, "integer string conversion"),
         ("half \ud800", "a string that is not valid Unicode"),
         ({"\ud800": 1}, "a string that is not valid Unicode"),

@@ -1,4 +1,4 @@
-"""The cluster policy on real operators, through Airflow's own plugin manager."""
+"""The cluster policy for real operators of DAGs, through Airflow's own plugin manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Airflow lists the package as a provider, with the defaults of the code."""
+"""Airflow lists the package airflow-provider-mljob as a provider, with the same defaults as the
+code.
+"""
 
 from __future__ import annotations
 

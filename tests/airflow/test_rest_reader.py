@@ -122,7 +122,9 @@ def test_all_pages_of_a_list_are_read_once(server: Server, cursors: bool, number
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
 def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursors: bool) -> None:
-    """The cancellation would neither fail nor verify a task instance that it doesn't read."""
+    """The cancellation would neither set a task instance to failed nor verify it without reading
+    it.
+    """
     server.cursors = cursors
     recorded = json.loads((GOLDEN / "parity_mapped.task_instances.json").read_text())["task_instances"][0]
     rows = [recorded | {"task_id": f"task_{number}"} for number in range(250)]
@@ -132,8 +134,8 @@ def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursor
 
 
 def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Server) -> None:
-    """In Airflow 3.1, other fields of the answer have other types than in the client's models,
-    which describe Airflow 3.3.
+    """Some fields that the reader does not use have other types in Airflow 3.1 than in the client's
+    models, which describe Airflow 3.3.
     """
     given = {"task_id": "fit", "downstream_task_ids": ["stop"], "trigger_rule": "all_done", "is_mapped": False}
     server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})

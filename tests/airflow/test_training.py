@@ -32,7 +32,7 @@ def dags() -> Iterator[dict[str, DAG]]:
 
 
 class Tasks:
-    """The functions of the tasks, which tests call as a run of an MLJob does."""
+    """The Python functions of a DAG's tasks. Tests call them as a run of an MLJob does."""
 
     def __init__(self, dag: DAG, conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self._dag = dag
@@ -47,12 +47,12 @@ class Tasks:
 
 
 Begin = Callable[..., Tasks]
-"""A function that starts a run of a DAG with a conf."""
+"""A function that returns the tasks of a new run of a DAG, by the DAG's id and the run's conf."""
 
 
 @pytest.fixture
 def begin(dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Begin:
-    """A function that starts a run of a DAG."""
+    """A function that returns the tasks of a new run of a DAG."""
     from mljob_examples import artifacts
 
     monkeypatch.setenv("MLJOB_DATA_DIR", str(tmp_path))
@@ -67,7 +67,9 @@ def begin(dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def dataset(begin: Begin) -> Callable[..., Any]:
-    """A function that makes a dataset of 600 rows, about three for each origin."""
+    """A function that makes a dataset and returns the outputs of its DAG. By default, the dataset
+    has 600 rows, about three for each origin.
+    """
 
     def generate(source: str = "digits", rows: int = 600) -> dict[str, Any]:
         tasks = begin("generate_dataset", source=source, rows=rows, shards=2)

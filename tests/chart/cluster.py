@@ -13,7 +13,7 @@ from kubernetes import client, config
 
 
 class CommandError(Exception):
-    """A command failed. The message is the command's error output."""
+    """A command failed. The message contains the command's arguments and its error output."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Cluster:
 
     def as_service_account(self, namespace: str, name: str, kubeconfig: Path) -> Cluster:
         """Write `kubeconfig` with the token of a ServiceAccount as the only credential. Return the
-        cluster with it.
+        cluster with this kubeconfig.
         """
         config = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}").strip()

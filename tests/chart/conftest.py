@@ -33,7 +33,7 @@ class Render(Protocol):
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    """The helm of the development stack. It is built if this machine has none."""
+    """The helm of the development stack. If this machine has no helm, the fixture builds it."""
     return binaries.locate("helm")["helm"]
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests import libyaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "mljob-operator"
@@ -108,7 +108,8 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def run_helm(helm: Path, *arguments: str, values: str | None = None) -> str:
-    """Run helm and return its output.
+    """Run helm and return its output. A repeated call returns the earlier output without running
+    helm.
 
     Args:
         values: JSON on standard input, for `--values -`.
@@ -145,4 +146,4 @@ def render(
     """
     arguments = ("template", release, str(chart), "--namespace", namespace, "--values", "-", *options)
     text = run_helm(helm, *arguments, values=complete(values))
-    return Rendered([each for each in yaml.safe_load_all(text) if each])
+    return Rendered([each for each in libyaml.load_all(text) if each])

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-import yaml
 
 from devstack import promcheck
+from tests import libyaml
 from tests.chart.rendering import CHART
 
 ALERTS = (CHART / "files" / "monitoring" / "alerts.yaml").read_text()
-NAMES = [rule["alert"] for group in yaml.safe_load(ALERTS)["groups"] for rule in group["rules"]]
+NAMES = [rule["alert"] for group in libyaml.load(ALERTS)["groups"] for rule in group["rules"]]
 MINUTES = 90
 OTHER_JOB = {"up": 0, "mljob_leader": 0, "mljob_kafka_connected": 0, "mljob_airflow_ready": 0}
 """Metrics of another release, which has alerts of its own."""

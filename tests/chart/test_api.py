@@ -1,4 +1,6 @@
-"""The objects of mljob-api: its Pods, its certificate, its registration and its rights."""
+"""The objects of mljob-api: its Pods, its certificate, its registration, its rights, its
+NetworkPolicy and its settings.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def api(render: Render) -> Rendered:
 
 
 def grants(rendered: Rendered) -> dict[tuple[str, str, str | None], Any]:
-    """Return the rules that each binding of mljob-api grants, or the name of a Role of Kubernetes."""
+    """Return what each binding of mljob-api grants: the rules of its role, or the name of the role
+    if the role is not in the chart.
+    """
     found = {}
     for kind in ("Role", "ClusterRole"):
         for binding in of_api(rendered).all(f"{kind}Binding"):
@@ -83,7 +87,9 @@ def test_the_pods_satisfy_restricted_pod_security(api: Rendered) -> None:
 
 
 def test_the_operator_and_mljob_api_select_their_own_pods_only(render: Render) -> None:
-    """Otherwise the Service of the operator would send Prometheus to mljob-api."""
+    """If a selector selected the Pods of both, the Service of the operator would send Prometheus to
+    mljob-api.
+    """
     rendered = render(ENABLED)
     pods = {
         each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"] for each in rendered.all("Deployment")
@@ -162,7 +168,7 @@ def test_values_of_the_pod_apply_to_both(render: Render) -> None:
     assert api.one("Deployment")["spec"]["template"]["metadata"]["labels"]["team"] == "ml"
 
 
-# --- Certificate and registration ------------------------------------------------------------------------------------
+# --- Certificate and registration -----------------------------------------------------------------
 
 
 def test_the_chart_makes_a_certificate_that_the_registration_trusts(api: Rendered) -> None:
@@ -233,7 +239,7 @@ def test_without_an_api_service_a_secret_needs_no_ca(render: Render) -> None:
     assert not of_api(render(merged(ENABLED, values))).all("APIService")
 
 
-# --- Rights -----------------------------------------------------------------------------------------------------------
+# --- Rights ---------------------------------------------------------------------------------------
 
 
 def test_the_api_reads_and_writes_nothing(render: Render) -> None:
@@ -276,7 +282,7 @@ def test_without_rbac_the_api_gets_no_rights(render: Render) -> None:
     assert of_api(rendered).one("ServiceAccount")["automountServiceAccountToken"] is False
 
 
-# --- Network ----------------------------------------------------------------------------------------------------------
+# --- Network --------------------------------------------------------------------------------------
 
 
 def test_the_network_policy_admits_the_ports_of_the_pods(api: Rendered) -> None:
@@ -306,7 +312,7 @@ def test_the_network_policy_can_be_left_out(render: Render) -> None:
     assert not render(merged(ENABLED, {"api": {"networkPolicy": {"create": False}}})).all("NetworkPolicy")
 
 
-# --- Settings ---------------------------------------------------------------------------------------------------------
+# --- Settings -------------------------------------------------------------------------------------
 
 
 @pytest.fixture

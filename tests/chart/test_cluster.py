@@ -1,5 +1,6 @@
-"""The chart on a real API server: its objects are admitted, and its rights are exactly those that
-the operator needs.
+"""The chart on a real API server: its objects are admitted, its rights are exactly those that the
+operator, mljob-api and people need, and Helm upgrades, keeps and deletes the CRDs as the values
+say.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import libyaml
 from tests.chart.cluster import Cluster, CommandError, unique
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, CRDS, INSTANCE_CRD, MINIMAL, merged
@@ -33,9 +34,11 @@ INSTANCES = "airflowinstances.mljob.dev"
 
 
 NO_API_SERVICE = {"api": {"apiService": {"create": False}}}
-"""A cluster can have one APIService of mljob-api, which the development stack has already."""
+"""Values without the APIService. A cluster can have one APIService of mljob-api, which the
+development stack has already.
+"""
 ONE_STACK = {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": []}}
-"""The API server of the development stack has one family of IP addresses."""
+"""Values for one family of IP addresses, as the API server of the development stack has."""
 WITH_API = merged(NO_API_SERVICE, {"api": {"enabled": True}})
 
 
@@ -68,7 +71,9 @@ def make_namespace(cluster: Cluster, prefix: str, labels: dict[str, str] | None 
 
 
 def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Path = CHART) -> Release:
-    """Run `helm install` with a new name. The release has no CRDs: they are installed already."""
+    """Run `helm install` with a new name. By default the release has no CRDs, because they are
+    installed already.
+    """
     release = Release(unique("test"), namespace)
     given = json.dumps(merged(MINIMAL, merged({"crds": {"install": False}}, values)))
     cluster.helm("install", release.name, str(chart), f"--namespace={namespace}", "--values=-", stdin=given)
@@ -138,7 +143,7 @@ def operator(cluster: Cluster, release: Release, tmp_path: Path) -> Cluster:
     return cluster.as_service_account(release.namespace, release.full_name, tmp_path / "operator.kubeconfig")
 
 
-# --- Admission --------------------------------------------------------------------------------------------------------
+# --- Admission ------------------------------------------------------------------------------------
 
 
 def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, release: Release) -> None:
@@ -183,7 +188,7 @@ def test_the_api_server_accepts_every_rendered_field_without_a_warning(
         release=unique("dry"),
     )
 
-    text = yaml.safe_dump_all(rendered.objects)
+    text = libyaml.dump_all(rendered.objects)
     done = cluster.run(
         cluster.kubectl_path, "create", "--dry-run=server", "--validate=strict", "--filename=-", stdin=text
     )
@@ -191,7 +196,7 @@ def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     assert done.stderr == ""
 
 
-# --- Rights of the operator -------------------------------------------------------------------------------------------
+# --- Rights of the operator -----------------------------------------------------------------------
 
 NEEDED = {
     ("mljob.dev", "mljobs", "get"),
@@ -334,7 +339,7 @@ def test_the_operators_token_does_not_allow_other_requests(operator: Cluster, ar
         operator.kubectl(*arguments)
 
 
-# --- mljob-api --------------------------------------------------------------------------------------------------------
+# --- mljob-api ------------------------------------------------------------------------------------
 
 
 def test_restricted_pod_security_admits_the_pods_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
@@ -365,12 +370,12 @@ def test_mljob_api_has_exactly_the_needed_rights(
     ):
         own = cluster.rules(api_release.api_user, where) - cluster.rules(nobody, where)
         assert own == expected | more
-    # In kube-system it is one ConfigMap.
+    # In kube-system, mljob-api may list one ConfigMap only.
     assert not cluster.may(api_release.api_user, "list", "configmaps", "--namespace=kube-system")
 
 
 def test_an_upgrade_keeps_the_certificate_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
-    """Otherwise each upgrade would cut the connections of everyone who follows a log."""
+    """With a new certificate, each upgrade would cut the connections of everyone who follows a log."""
     name, where = f"{api_release.full_name}-api-tls", f"--namespace={api_release.namespace}"
     before = cluster.get("secret", name, where)["data"]
 
@@ -396,7 +401,7 @@ def test_the_api_server_accepts_the_api_service(cluster: Cluster, render: Render
     assert done.stderr == ""
 
 
-# --- Rights of people -------------------------------------------------------------------------------------------------
+# --- Rights of people -----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -439,7 +444,7 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
     assert cluster.rules(members[role], "default") & {("mljob.dev", "mljobs", verb) for verb in verbs} == set()
 
 
-# --- Life cycle of the CRDs -------------------------------------------------------------------------------------------
+# --- Life cycle of the CRDs -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -474,7 +479,7 @@ def copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
 
 @contextmanager
 def chart_copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
-    """Make a copy of the chart. At the end, its CRD is deleted."""
+    """Yield a copy of the chart. At the end, delete the copy's CRD."""
     group = f"{unique('test')}.mljob.dev"
     path = tmp_path / "chart"
     shutil.copytree(CHART, path)

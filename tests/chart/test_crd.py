@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, CRDS, INSTANCE_CRD
 
@@ -36,7 +36,7 @@ def test_the_rendered_crd_is_the_generated_one(render: Render, crd: Path) -> Non
     bound.
     """
     installed = render().one("CustomResourceDefinition", crd.stem)
-    generated = yaml.safe_load(crd.read_text())
+    generated = libyaml.load(crd.read_text())
 
     assert installed["spec"] == generated["spec"]
     assert installed["metadata"]["name"] == generated["metadata"]["name"]

@@ -1,4 +1,6 @@
-"""The Deployment: its restricted Pod, and each value that changes it."""
+"""The Deployment and its restricted Pod, the values that change them, and the names and labels of
+all objects.
+"""
 
 from __future__ import annotations
 

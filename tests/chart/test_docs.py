@@ -1,5 +1,5 @@
 """The chart renders with every `helm install` and `helm upgrade` in the documentation, and with
-every file of values there.
+every YAML block of values there.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART
 from tests.page_runners import Runner, lines_of
 from tests.pages import PAGES, blocks, commands_in
 
-KEYS = yaml.safe_load((CHART / "values.yaml").read_text()).keys()
+KEYS = libyaml.load((CHART / "values.yaml").read_text()).keys()
 
 
 def installations() -> list[Any]:
@@ -32,7 +32,7 @@ def installations() -> list[Any]:
 
 def files_of_values() -> list[Any]:
     documents = [
-        (block.where, yaml.safe_load(block.text))
+        (block.where, libyaml.load(block.text))
         for page in PAGES
         for block in blocks(page, "yaml")
         if "\n---" not in block.text

@@ -43,8 +43,9 @@ EVERYTHING: dict[str, Any] = {
     ),
     "operator": {"namespaces": ["team-a", "team-b"]},
 }
-"""All values that can be set at the same time. `auth` is Password: other logins are in WITH_TOKEN
-and similar values."""
+"""Values of Airflow, Kafka and the namespaces that can be set at the same time. `auth` is Password.
+The other logins are in WITH_TOKEN and the values beside it.
+"""
 
 OIDC = merged(
     SASL,

@@ -1,15 +1,13 @@
 """kubeconform finds no problem in the objects of the chart, for the oldest supported and the newest
-version of Kubernetes. tests/chart/test_cluster.py asks a real API server the same.
+version of Kubernetes. tests/chart/test_cluster.py checks the objects on a real API server.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-import yaml
 
 from devstack import kubeconform
+from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import merged
 from tests.chart.value_sets import VALUE_SETS
@@ -19,22 +17,25 @@ OTHERS = ("ServiceMonitor", "PrometheusRule", "Certificate")
 
 MONITORED = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}
 
-# The first test builds kubeconform, in half a minute. The timeout applies only to the tests themselves.
+# The first test builds kubeconform, in half a minute. The timeout applies only to the tests
+# themselves.
 pytestmark = pytest.mark.timeout(60, func_only=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _built() -> None:
-    assert kubeconform.problems("", kubeconform.VERSIONS[0]) == ""
+    assert kubeconform.problems({}, kubeconform.VERSIONS[0]) == ""
 
 
 @pytest.mark.parametrize("version", kubeconform.VERSIONS)
-@pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
-def test_the_objects_fit_the_schemas(render: Render, values: dict[str, Any], version: str) -> None:
-    values = merged(values, MONITORED)
-    text = yaml.safe_dump_all(render(values, options=("--kube-version", version)).objects)
+def test_the_objects_of_all_sets_of_values_fit_the_schemas(render: Render, version: str) -> None:
+    manifests = {
+        name: libyaml.dump_all(render(merged(values, MONITORED), options=("--kube-version", version)).objects)
+        for name, values in VALUE_SETS.items()
+    }
 
-    assert kubeconform.problems(text, version, skip=OTHERS) == ""
+    assert all(manifests.values())
+    assert kubeconform.problems(manifests, version, skip=OTHERS) == ""
 
 
 @pytest.mark.parametrize(
@@ -45,8 +46,12 @@ def test_the_objects_fit_the_schemas(render: Render, values: dict[str, Any], ver
         pytest.param("kind: Deployment", "kind: Deployable", "could not find schema", id="an unknown kind"),
     ],
 )
-def test_kubeconform_reports_a_problem(render: Render, old: str, new: str, problem: str) -> None:
-    text = yaml.safe_dump(render().one("Deployment"))
+def test_kubeconform_reports_a_problem_and_its_manifest(render: Render, old: str, new: str, problem: str) -> None:
+    text = libyaml.dump_all([render().one("Deployment")])
     assert old in text
 
-    assert problem in kubeconform.problems(text.replace(old, new), kubeconform.VERSIONS[0])
+    said = kubeconform.problems({"right": text, "wrong": text.replace(old, new)}, kubeconform.VERSIONS[0])
+
+    assert problem in said
+    assert "wrong.yaml" in said
+    assert "right.yaml" not in said

@@ -32,7 +32,9 @@ RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody who types the commands of a page, with a release, a namespace and CRDs of their own."""
+    """Somebody who types the commands of a page, with a release, a namespace and CRDs
+    of their own.
+    """
 
     cluster: Cluster
     copy: ChartCopy
@@ -48,7 +50,7 @@ class Reader:
         Args:
             page: The page.
             heading: The text of the heading.
-            containing: Only blocks with this text are typed. Empty: all blocks.
+            containing: The text of the blocks that are typed. By default, all blocks are typed.
         """
         lines = [line for block in below(page, heading) if containing in block.text for line in typed(block)]
         lines = [line for line in lines if not line.startswith((*NEEDS_A_POD, *NEEDS_MORE))]
@@ -83,7 +85,9 @@ class Reader:
         return str(self.deployment()["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def objects(self) -> list[Any]:
-        """Return the objects of the release in its namespace, and its cluster-wide roles."""
+        """Return the objects of the release in its namespace, and its ClusterRoles and
+        ClusterRoleBindings.
+        """
         kinds = "deployments,poddisruptionbudgets,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
         mine = f"--selector=app.kubernetes.io/instance={self.release}"
         return list(self.cluster.get(kinds, mine, f"--namespace={self.namespace}")["items"])

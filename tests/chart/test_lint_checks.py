@@ -1,5 +1,5 @@
 """The objects of the chart pass the checks that kube-linter makes by default (docs.kubelinter.io,
-"Built-in checks"). A test has the name of its check.
+"Built-in checks"). A test is named for its checks.
 
 kube-linter itself can't be built from a package registry, so this module implements its rules for
 the kinds of objects that the chart has.

@@ -20,13 +20,14 @@ from devstack import promcheck
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.controllers.mljob.write_queue import WriteQueue
-from mljob_operator.core.mljob.job_labels import JobLabels
+from mljob_operator.core.mljob.resource.job_labels import JobLabels
+from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, INSTANCE_CRD, NAMESPACE, ROOT
 
 FILES = CHART / "files" / "monitoring"
 ALERTS = (FILES / "alerts.yaml").read_text()
-RULES = [rule for group in yaml.safe_load(ALERTS)["groups"] for rule in group["rules"]]
+RULES = [rule for group in libyaml.load(ALERTS)["groups"] for rule in group["rules"]]
 DASHBOARD = json.loads((FILES / "dashboard.json").read_text())
 PAGE = ROOT / "docs" / "operations" / "alerts.md"
 
@@ -79,7 +80,9 @@ def exposed() -> dict[str, list[dict[str, str]]]:
 
 
 def unknown(uses: promcheck.Findings) -> list[str]:
-    """Return the metrics and the labels in queries that the operator does not have."""
+    """Return the metrics and the labels that queries use and the operator does not have, each with
+    its query.
+    """
     series, missing = exposed(), []
     for use in uses.uses:
         if use.metric in PROMETHEUS_OWN:
@@ -94,7 +97,7 @@ def unknown(uses: promcheck.Findings) -> list[str]:
 
 
 def queries() -> Iterator[str]:
-    """Yield the queries of the dashboard's panels, without Grafana's variables."""
+    """Yield the queries of the dashboard's panels, with values in place of Grafana's variables."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             yield filled(target["expr"])
@@ -224,7 +227,7 @@ def test_prometheus_rule_has_the_alerts_for_its_scrape(render: Render) -> None:
 
 def test_runbook_is_a_path_without_a_url(render: Render) -> None:
     rule = render({"prometheusRule": {"enabled": True}}).one("PrometheusRule")
-    assert rule["spec"] == yaml.safe_load(ALERTS)
+    assert rule["spec"] == libyaml.load(ALERTS)
 
 
 def test_dashboard_is_a_config_map_for_grafanas_sidecar(render: Render) -> None:
@@ -236,19 +239,21 @@ def test_dashboard_is_a_config_map_for_grafanas_sidecar(render: Render) -> None:
     assert json.loads(rendered["data"]["mljob-operator.json"]) == DASHBOARD
 
 
-# -- kube-state-metrics ------------------------------------------------------------------------------------------------
+# -- kube-state-metrics ----------------------------------------------------------------------------
 
-STATE_METRICS = yaml.safe_load((FILES / "kube-state-metrics.yaml").read_text())["spec"]["resources"]
+STATE_METRICS = libyaml.load((FILES / "kube-state-metrics.yaml").read_text())["spec"]["resources"]
 SCHEMAS = {
     crd["spec"]["names"]["kind"]: crd["spec"]["versions"][0]
-    for crd in (yaml.safe_load(file.read_text()) for file in (CRD, INSTANCE_CRD))
+    for crd in (libyaml.load(file.read_text()) for file in (CRD, INSTANCE_CRD))
 }
 TYPES = {"Gauge": "gauge", "StateSet": "stateSet", "Info": "info"}
 """Kinds of metrics in kube-state-metrics, with the field that describes each."""
 
 
 def field(schema: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """Return the schema of a field. Every object has ``metadata``, which a CRD does not describe."""
+    """Return the schema of a field. The path must not begin with ``metadata``, which a CRD does not
+    describe.
+    """
     for name in path:
         schema = schema.get("items", schema)["properties"][name]
     return schema

@@ -1,5 +1,5 @@
 """The values for OpenShift: the Pod sets no field that the SCC restricted-v2 assigns, and has every
-field that it requires.
+field that this SCC requires.
 """
 
 from __future__ import annotations
@@ -7,13 +7,13 @@ from __future__ import annotations
 import stat
 
 import pytest
-import yaml
 
+from tests import libyaml
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, Rendered
 from tests.chart.test_environment import EVERYTHING
 
-OPENSHIFT = yaml.safe_load((CHART / "values-openshift.yaml").read_text())
+OPENSHIFT = libyaml.load((CHART / "values-openshift.yaml").read_text())
 ASSIGNED = {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "seLinuxOptions"}
 """Fields that restricted-v2 sets from the ranges of the namespace. Other values are refused."""
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}

@@ -1,4 +1,6 @@
-"""Helm refuses invalid values before it installs anything, with a message that says what to do."""
+"""Helm refuses invalid values before it installs anything. The message names the value, or says
+what to do.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A released chart is installed without a clone and without an image: pushed to a registry as the
-release workflow pushes it, and rendered from there.
+"""The released chart works without a clone of this repository: it is pushed to a registry as the
+release workflow pushes it, and rendered from the registry.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from release import chart, version
+from tests import libyaml
 from tests.chart.rendering import Rendered, run_helm
 from tests.chart.value_sets import COMPONENTS
 from tests.live.oci_registry import OciRegistry
@@ -41,7 +41,7 @@ def rendered(helm: Path, registry: OciRegistry, values: dict[str, Any]) -> Rende
     arguments = ("template", "mljob-operator", address, "--version", VERSION, "--plain-http", "--values", "-")
     # helm says first what it has pulled.
     _, _, text = run_helm(helm, *arguments, values=json.dumps(values)).partition("\n---\n")
-    return Rendered([each for each in yaml.safe_load_all(text) if each])
+    return Rendered([each for each in libyaml.load_all(text) if each])
 
 
 def test_the_released_chart_names_the_released_images(helm: Path, registry: OciRegistry) -> None:

@@ -1,5 +1,5 @@
-"""values.yaml, values.schema.json and the README's table contain the same values, with the same
-defaults.
+"""values.yaml, values.schema.json and the README's table contain the same values. The README shows
+the defaults of values.yaml.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import libyaml
 from tests.chart.rendering import CHART
 
 WHOLE = {"resources", "api.resources", "view.resources", "podSecurityContext", "securityContext"}
 """Values whose content Kubernetes defines. The README shows each as a whole."""
 
 EMPTY = {"operator.selector", "api.pod", "view.pod"}
-"""Values with an empty default, whose keys the schema has too."""
+"""Values that are empty mappings by default. Only the schema has their keys."""
 
 TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meaning>.*) \|$", re.MULTILINE)
 
@@ -53,7 +53,7 @@ def rows() -> list[tuple[str, str, str]]:
 
 @pytest.fixture(scope="module")
 def defaults() -> dict[str, Any]:
-    return dict(leaves(yaml.safe_load((CHART / "values.yaml").read_text())))
+    return dict(leaves(libyaml.load((CHART / "values.yaml").read_text())))
 
 
 def test_the_schema_has_every_value_and_no_other(defaults: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def test_the_readme_shows_the_defaults_of_values_yaml(
 
 
 def test_the_chart_and_the_operator_have_the_same_version() -> None:
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    chart = libyaml.load((CHART / "Chart.yaml").read_text())
     project = (CHART.parents[1] / "operator" / "pyproject.toml").read_text()
 
     assert f'version = "{chart["appVersion"]}"' in project

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
+from tests import libyaml
 from tests.chart.rendering import CHART, merged
 from tests.chart.test_environment import EVERYTHING
 from tests.chart.test_openshift import OPENSHIFT
 
-IPV6: dict[str, Any] = yaml.safe_load((CHART / "values-ipv6.yaml").read_text())
+IPV6: dict[str, Any] = libyaml.load((CHART / "values-ipv6.yaml").read_text())
 
 COMPONENTS: dict[str, Any] = {
     "api": {"enabled": True},
@@ -21,7 +20,7 @@ COMPONENTS: dict[str, Any] = {
         "image": {"repository": "registry.example.com/mljob-view"},
     },
 }
-"""The operator, mljob-api and the view."""
+"""Values that add mljob-api and the view to the operator."""
 
 PEER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "any"}}}
 CLOSED: dict[str, Any] = merged(

@@ -1,5 +1,6 @@
-"""Each port with each of its implementations: in memory and real, and for Airflow also the
-simulated one of the benchmarks, behind its REST API. A test that takes a port runs on all of them.
+"""The implementations of each port: one in memory, and the real one. For Airflow, there is also the
+simulated Airflow of the benchmarks behind a REST API. A test that takes a port runs on all
+implementations of the port.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.adapters.kubernetes.source_watches import WatchedSources
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob.identity import dag_run_id
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.ports import Airflow as AirflowPort
@@ -81,7 +82,7 @@ def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None
 
 
 def adapter(url: str, user: str, password: str) -> Airflow:
-    """Return the operator's adapter, logged in to the server as this user."""
+    """Return the operator's adapter for the server, with the login of this user."""
     return Airflow(
         SETTINGS_AIRFLOW,
         url,
@@ -339,7 +340,7 @@ async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def name() -> str:
-    """A name that no MLJob has."""
+    """A name that no other object has."""
     return f"contract-{uuid.uuid4().hex[:8]}"
 
 

@@ -1,5 +1,5 @@
-"""The version of a DAG that the cleared tasks of a run use if Airflow reads the DAG from a
-git repository.
+"""The version of a DAG with which cleared tasks run again, if Airflow reads the DAG from a git
+repository.
 """
 
 from __future__ import annotations

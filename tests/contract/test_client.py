@@ -30,8 +30,8 @@ class World:
 
     Attributes:
         set_status: Writes the status of an MLJob, as an operator does.
-        age: Makes the API server forget old changes. By default nothing: the API server forgets by
-            itself.
+        age: Makes the API server forget old changes. The real API server forgets by itself, so the
+            default does nothing.
     """
 
     client: Client
@@ -76,7 +76,7 @@ def _real_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 class Reader:
-    """A thread that reads all changes."""
+    """A thread that reads all changes from a client's watch."""
 
     def __init__(self, client: Client) -> None:
         self.changes: list[Change[MLJob]] = []
@@ -114,8 +114,8 @@ class Reader:
         )
 
     def stop(self) -> None:
-        """End the thread. The thread notices its end at the next change, so this method makes a
-        change.
+        """End the thread. The thread checks only at a change whether it must end, so this method
+        makes a change.
         """
         self._stop.set()
         self._client.submit("train", name="last")
@@ -161,7 +161,7 @@ def test_version_that_is_too_old_leads_to_another_list(world: World, monkeypatch
     list_objects = sync_watch.list_objects
     lists: list[str] = []
 
-    def from_the_beginning(*arguments: Any) -> tuple[list[dict[str, Any]], str]:
+    def from_the_beginning(*arguments: Any) -> tuple[list[Any], str]:
         found, version = list_objects(*arguments)
         lists.append(version)
         return found, "1" if len(lists) == 1 else version

@@ -1,4 +1,6 @@
-"""The operator's assumptions about Airflow's DAG runs, tested on a real Airflow and on the fake."""
+"""The operator's assumptions about Airflow's DAG runs, tested on a real Airflow, on the simulated
+one and on the fake.
+"""
 
 from __future__ import annotations
 

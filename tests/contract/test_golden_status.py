@@ -1,5 +1,5 @@
-"""The operator derives the same status as the REST API from a real Airflow's recorded events
-(golden/), whether from either producer alone or from both at once.
+"""The facts in a real Airflow's recorded events (golden/) agree with its REST API, from either
+producer alone and from both at once.
 """
 
 from __future__ import annotations

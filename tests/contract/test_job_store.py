@@ -32,9 +32,9 @@ async def test_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> N
 
 async def test_new_mljob_has_the_default_status(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
-    assert job.stored_status == UNOBSERVED
+    assert job.stored.content == UNOBSERVED
     job = await cluster.store.write_status(job, {"observedGeneration": 1, "phase": "Pending"})
-    assert job.stored_status == {"observedGeneration": 1, "phase": "Pending"}
+    assert job.stored.content == {"observedGeneration": 1, "phase": "Pending"}
 
 
 async def test_missing_mljob_is_none(cluster: Cluster) -> None:
@@ -45,7 +45,7 @@ async def test_status_patch_changes_only_the_named_fields_and_keeps_the_generati
     job = await cluster.create(name, SPEC)
     job = await cluster.store.write_status(job, {"phase": "Running", "taskCounts": {"total": 2, "running": 1}})
     job = await cluster.store.write_status(job, {"taskCounts": {"running": None, "success": 1}})
-    assert job.stored_status == UNOBSERVED | {"phase": "Running", "taskCounts": {"total": 2, "success": 1}}
+    assert job.stored.content == UNOBSERVED | {"phase": "Running", "taskCounts": {"total": 2, "success": 1}}
     assert job.generation == 1
     again = await cluster.store.get(job.key)
     assert again is not None
@@ -58,7 +58,7 @@ async def test_invalid_status_is_refused_and_changes_nothing(cluster: Cluster, n
         await cluster.store.write_status(job, {"phase": "Running", "attempts": 2**70})
     again = await cluster.store.get(job.key)
     assert again is not None
-    assert again.stored_status == UNOBSERVED
+    assert again.stored.content == UNOBSERVED
 
 
 async def test_patch_of_an_older_version_is_refused(cluster: Cluster, name: str) -> None:

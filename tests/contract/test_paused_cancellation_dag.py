@@ -1,5 +1,5 @@
-"""The operator's assumptions about a paused cancellation DAG, tested on a real Airflow and
-on the fake.
+"""The operator's assumptions about a paused cancellation DAG, tested on a real Airflow, on the
+simulated one and on the fake.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ TASK = ("echo", -1)
 
 
 async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | None, str | None]:
-    """Return the log of a try, and the token at its end. Both are None if Airflow has no such try."""
+    """Return the log of a try, and the token at its end. Both are None if Airflow
+    has no such try.
+    """
     log = await airflow.open_log("parity_params", run_id, TASK, number)
     if log is None:
         return None, None

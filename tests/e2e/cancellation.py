@@ -16,13 +16,13 @@ from tests.live.mljobs import MLJobs, manifest
 
 LONG = "parity_long_running"
 TASKS_AT_ONCE = 3
-"""How many tasks of that DAG run at the same time."""
+"""The number of tasks that run at the same time in a run of ``LONG``."""
 CANCELLER = "mljob_cancel"
 OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 class Worker:
-    """The process that works for an MLJob, which writes its process id into a file."""
+    """The process of an MLJob's task, which writes its process id into a file."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -48,7 +48,7 @@ class Worker:
 
     def until_it_is_gone(self) -> None:
         """Wait until the process has ended. The process learns at its next heartbeat that its task
-        was failed, and then has five seconds to end.
+        was set to failed, and then has five seconds to end.
         """
         eventually(lambda: not self.works, "the worker's process is gone", within=45)
 

@@ -44,7 +44,9 @@ class Outage:
 def planned(
     parts: Mapping[str, Callable[[], Callable[[], None]]], within: float, chance: random.Random
 ) -> list[Outage]:
-    """Plan one outage of each part, at a random time within this many seconds. Outages may overlap."""
+    """Plan one outage of each part, at a random time within this many seconds.
+    Outages may overlap.
+    """
     return [Outage(part, chance.uniform(0, within), take_away) for part, take_away in parts.items()]
 
 
@@ -101,8 +103,8 @@ class Course:
     """The course of one MLJob, as the watch saw it.
 
     Attributes:
-        ended: When the watch saw a terminal phase, in seconds since the epoch; 0: not yet.
-        backward: Each step of phase, progress or attempts that went backward.
+        ended: When the watch saw a terminal phase, in seconds since the epoch, or 0 before that.
+        backward: Each step of phase or percent that went backward.
     """
 
     phase: str = Phase.PENDING.value
@@ -159,7 +161,7 @@ class Watcher:
                     if event["type"] != "ERROR":
                         self._saw(event["object"])
             except (urllib3.exceptions.HTTPError, AssertionError, ValueError):
-                # A server that is away, or that starts, and half a line of one that was killed.
+                # A server is away or is starting, or a killed server has sent half a line.
                 self._over.wait(PAUSE)
 
     def _saw(self, job: Object) -> None:

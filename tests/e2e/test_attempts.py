@@ -1,4 +1,6 @@
-"""Suspension, cancellation, deadlines, retries and run policies, as a user and Airflow see them."""
+"""Suspension, cancellation, deadlines, retries, run policies and sources of conf, as a user and
+Airflow see them.
+"""
 
 from __future__ import annotations
 

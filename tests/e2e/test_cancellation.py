@@ -1,10 +1,9 @@
-"""Deleting an MLJob with an active run ends the run, and `kubectl delete` returns when
-Airflow confirms the end.
+"""Deleting an MLJob with an active run ends the run, unless the run is to be retained. `kubectl
+delete` returns when Airflow confirms the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from tests.e2e.cancellation import CANCELLER, LONG, Work, assert_run_is_over, ca
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
-
-
-@pytest.fixture
-def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
-    work = Work(tmp_path, airflow)
-    yield work
-    work.end()
 
 
 @pytest.mark.parametrize("source", [pytest.param("with_kafka", marks=pytest.mark.every_airflow), "rest_only"])

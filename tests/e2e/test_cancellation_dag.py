@@ -37,8 +37,8 @@ STATES_OF_WAITING = {
     "is_not_expanded": [None],
     "end": [None],
 }
-"""Every state of a task that has not ended. A task is scheduled or queued for only a moment
-of the scheduler.
+"""The states of the task instances of ``WAITING``, by task id. These are all states of unfinished
+tasks, except for queued and restarting.
 """
 
 
@@ -92,7 +92,9 @@ class Runs:
         return json.dumps(self.airflow.request("GET", path)[1])[-3000:]
 
     def reported(self, dag_id: str, run_id: str) -> Any:
-        """Return the newest event about the cancellation of a run with its Kafka message, or None."""
+        """Return the newest event about the cancellation of a run, and its Kafka message. Return
+        None if there is no such event.
+        """
         while (message := self._consumer.poll(0.1)) is not None:
             value = message.value() or b""
             if message.error() is None and b"dag_run.cancellation" in value:

@@ -1,5 +1,5 @@
 """MLJobs run, and some are cancelled or deleted, while Kafka, Airflow, the API server and the
-leading operator are each away for a while at random times. Two operators share the work.
+leader are each away for a while at random times. The operator has two replicas.
 
 By default the test is short. `make chaos` runs the long form: 200 MLJobs, each part away for 60 s.
 
@@ -44,12 +44,12 @@ RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "chaos.json"
 DAGS = ("parity_empty", "parity_branch", "parity_empty", "parity_mapped", "parity_empty", "parity_params")
 CONF = {"parity_params": {"count": 1}}
 PACE = 1.5
-"""Seconds between two MLJobs."""
+"""Seconds between the submissions of two MLJobs."""
 CANCELLED_SHARE, DELETED_SHARE = 0.1, 0.1
 OVER = frozenset({"success", "failed"})
 SETTLING = 15.0
 """Seconds after the end of a run, and after the last part is back, in which a status may still be
-behind. The report counts later ones.
+behind. The report counts the statuses that are behind for longer.
 """
 BOUND = 900 + JOBS * 6
 
@@ -58,7 +58,9 @@ pytestmark = [pytest.mark.timeout(BOUND + 300), pytest.mark.disruptive]
 
 @pytest.fixture
 def pair(installation: NewInstallation, stack: Stack) -> Iterator[tuple[Installation, list[OperatorProcess]]]:
-    """Two operators that share a namespace. At the end, all components run again."""
+    """The installation of an operator, and the processes of its two replicas. At the end, all
+    components run again.
+    """
     made = installation("chaos")
     yield made, [made.operator, made.operator.replica().start()]
     for component in ("kube-apiserver", "kafka", "airflow-api-server"):

@@ -1,5 +1,5 @@
-"""The Python client on the whole stack: submit, follow, find out why it failed, mend, retry, sweep,
-compare.
+"""The Python client on the whole stack: submit a run, follow it, find out why a run failed, retry
+it after the repair, sweep and compare.
 """
 
 from __future__ import annotations

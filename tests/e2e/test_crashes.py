@@ -1,11 +1,11 @@
-"""The operator is killed by SIGKILL right before and right after each of its calls to the outside,
+"""The operator is killed by SIGKILL right before and right after each of the calls in ``CALLS``,
 and its replica, which has been standing by, takes over. No action is performed twice, every
 unfinished action is completed, and the last status agrees with Airflow.
 
 The process that dies is the real operator, which kills itself at the call
-(``tests/live/crashing_operator.py``). Operators are forked from a process that has imported them
-(``tests/live/preloaded.py``). The result of each cell of the matrix is written to
-``crash-matrix.md`` in the stack's logs.
+(``tests/live/crashing_operator.py``). All operators are forked from a process that has imported the
+operator's modules (``tests/live/preloaded.py``). The result of each cell of the matrix is written
+to ``crash-matrix.md`` in the stack's logs.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ NAME = "mortal"
 SIDE_BY_SIDE = 6
 """The number of cells at a time; each cell has its own operator with two replicas."""
 LEASE_SECONDS = "8"
-"""How long a replica waits after the death of the leader. On a busy machine, a shorter Lease would
-end the term of a leader that is to die at a later call.
+"""The duration of the Lease in seconds. A replica waits about that long after the death of the
+leader. On a busy machine, a shorter Lease would end the term of a leader that is to die at a later
+call.
 """
 
 pytestmark = pytest.mark.timeout(1500)
@@ -51,7 +52,7 @@ class Scenario:
         spec: The spec that is applied.
         then: What the user does as soon as the MLJob runs: None, ``delete``, or a change of the
             spec.
-        ends: The last phase; None if the MLJob is deleted.
+        ends: The last phase, or None if the MLJob is deleted.
         attempts: The number of attempts.
         run_ends: The last state of the run in Airflow.
     """
@@ -131,11 +132,8 @@ class Cluster:
 
     def jobs(self) -> dict[str, Object]:
         """Return the MLJobs by namespace."""
-        return {
-            found["metadata"]["namespace"]: found
-            for found in self._kubectl.api.get(f"/apis/{API_VERSION}/{PLURAL}")["items"]
-            if found["metadata"]["name"] == NAME
-        }
+        found = self._kubectl.api.get(f"/apis/{API_VERSION}/{PLURAL}", fieldSelector=f"metadata.name={NAME}")
+        return {job["metadata"]["namespace"]: job for job in found["items"]}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +162,6 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
             installation(
                 f"crash-{number}-{place}",
                 start=False,
-                MLJOB_RESYNC_INTERVAL_SECONDS="2",
                 MLJOB_LEASE_SECONDS=LEASE_SECONDS,
             ),
         )
@@ -272,7 +269,7 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
     for run in runs:
         cancellation = f"cancel.{run['dag_run_id']}"
         if airflow.run(CANCELLER, cancellation) is not None:
-            # The operator may observe its work for a moment longer.
+            # The cancellation DAG's run may end a moment after the run that it cancels.
             airflow.ended(CANCELLER, cancellation)
     return found
 

@@ -1,5 +1,5 @@
 """An Airflow as companies run it: behind a gateway, with DAGs that need a logical date, are paused
-during a run, or trigger other DAGs.
+or removed during a run, or trigger other DAGs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from tests.live.mljobs import MLJobs, Object, manifest
 DAY = "2026-01-02T00:00:00Z"
 CHILD = "environments_child"
 BEHIND: Object = {}
-"""The fields of a spec that runs behind the gateway."""
+"""The fields of a spec that make an MLJob use the Airflow behind the gateway. The fixture ``jobs``
+sets them.
+"""
 REMOVED = "environments_removed"
 WITH_TWO_STEPS = f"""\
 import time
@@ -43,7 +45,8 @@ def instances(new_installation: NewInstallation) -> Installation:
 
 @pytest.fixture(scope="module")
 def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, str, str]]:
-    """A slow gateway in front of an Airflow with short pages, and its CA and token.
+    """A slow gateway that shortens Airflow's pages, the gateway's CA, and the token that it
+    requires.
 
     The gateway has TLS with its own CA, serves Airflow under a path, and requires a token with each
     request.
@@ -64,7 +67,7 @@ def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, s
 def jobs(
     instances: Installation, kubectl: Kubectl, stack: Stack, gateway: tuple[HttpGateway, str, str]
 ) -> Iterator[MLJobs]:
-    """The MLJobs of an operator, and an AirflowInstance behind the gateway."""
+    """The MLJobs of an operator that has an AirflowInstance behind the gateway."""
     way, ca, token = gateway
     with platform_of(instances, kubectl, stack) as platform:
         platform.make("gateway", url=way.url, tls={"caBundle": ca}, token=token)
@@ -118,7 +121,7 @@ def test_mljob_runs_from_submission_to_end_behind_a_gateway(jobs: MLJobs, airflo
 
 def child_of(airflow: AirflowRest, run_id: str) -> str | None:
     """Return the id of the run that a run of environments_parent has triggered. Return None until
-    Airflow runs it.
+    the triggered run is running.
     """
     found = airflow.get(f"/dags/environments_parent/dagRuns/{run_id}/taskInstances/trigger/xcomEntries")["xcom_entries"]
     if not any(entry["key"] == "trigger_run_id" for entry in found):

@@ -1,5 +1,5 @@
-"""Each row of docs/spec/events.md happens on a real Airflow. The messages are those of the table,
-and the status shows each row in time, with and without a message.
+"""Each row of the table in docs/spec/events.md happens on a real Airflow. The messages are those of
+the table, and the status shows each change in time, with and without a message.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ from tests.live.topic import AIRFLOWS, OURS, Told, Topic
 TABLE = Path(__file__).parents[2] / "docs" / "spec" / "events.md"
 PRODUCERS = (OURS, AIRFLOWS)
 EVENT, FEED, RELIST = 2.0, 40.0, 200.0
-"""Seconds until the status shows a change: usually, by an event; at most, by the change feed and by
-a relist. The change feed is read every 5 s, and all active runs are listed every 60 s. The bounds
-leave time for a busy machine, and the next slower source would exceed each of them.
+"""Bounds in seconds until the status shows a change: ``EVENT`` for the median of the changes that
+an event reports, ``FEED`` for a change that the change feed reports, and ``RELIST`` for a change
+that a relist finds. The change feed is read every 5 s, and all active runs are listed every 60 s.
+The bounds leave time for a busy machine. A slower source would exceed the bound of a faster one.
 """
 BOUND = 300
 
@@ -54,7 +55,7 @@ DAGS = {
     "events-cleared": "events_quick",
     "events-deleted": "events_paused",
 }
-"""The MLJobs and their DAGs."""
+"""The DAG of each MLJob."""
 
 
 @dataclass(frozen=True)
@@ -250,8 +251,9 @@ class Stage:
             ),
             "answer": Act(lambda: self._settled("events-tasks", "asks", "awaiting_input"), self._answer),
             "lose a worker": Act(lambda: tell("events-lost", "held"), self._lose_worker),
-            # The run then fails by itself. A person who sets the run failed at this time competes
-            # with the scheduler, which may overwrite the state with success (Airflow 3.3.2).
+            # The run then fails by itself. A person who sets the run to failed at this time
+            # competes with the scheduler, which may overwrite the state with success (Airflow
+            # 3.3.2).
             "let the run of the lost worker end": Act(
                 lambda: (
                     story.shown("events-lost", "held") == "failed"
@@ -283,8 +285,8 @@ class Stage:
 
     def _settled(self, job: str, task: str, state: str) -> bool:
         """Return whether the status shows the task in that state, and the scheduler knows that the
-        task's process has ended. Airflow 3.3.2 fails a task that continues before the scheduler
-        knows that.
+        task's process has ended. If the task continues earlier, Airflow 3.3.2 sets the task to
+        failed.
         """
         if self.story.shown(job, task) != state:
             return False
@@ -324,8 +326,8 @@ class Stage:
         os.kill(pid, signal.SIGKILL)
 
     def _lose_worker(self) -> None:
-        """Kill the task and its supervising process, as when a host dies. The heartbeat then grows
-        old, and Airflow waits for 300 s.
+        """Kill the task's process and its supervising process, as when a host dies, and set the
+        task's last heartbeat one hour back. Otherwise Airflow would wait for 300 s.
         """
         process = psutil.Process(self._pid("events-lost", "held"))
         worker = process.parent()
@@ -364,7 +366,7 @@ class Stage:
         self._request("DELETE", "events-deleted", "", None)
 
     def _request(self, method: str, job: str, path: str, body: object) -> None:
-        # From the current status, which may name more run ids than the noted ones.
+        # The run id comes from the current status, because the story may not have noted it yet.
         run = f"/dags/{DAGS[job]}/dagRuns/{self.story.status(job)['dagRunId']}"
         status, answer = self._airflow.request(method, run + path, body)
         assert status in (200, 204), f"{method} {path} of {job}: {status} {answer}"

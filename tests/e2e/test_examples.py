@@ -1,4 +1,4 @@
-"""Each file in examples/ runs as it says, and its progress can be watched."""
+"""Each MLJob in examples/ and examples/platform/ succeeds, and its progress can be watched."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-import yaml
 
 from devstack.caches import remove_tree
 from devstack.stack import Stack
+from tests import libyaml
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
@@ -28,7 +28,7 @@ FILES = sorted({*EXAMPLES.glob("*.yaml"), *PLATFORM.glob("*.yaml")})
 MLJOBS = {
     document["metadata"]["name"]: document
     for file in FILES
-    for document in yaml.safe_load_all(file.read_text())
+    for document in libyaml.load_all(file.read_text())
     if document["kind"] == "MLJob"
 }
 BOUND = 600
@@ -74,7 +74,7 @@ def test_each_kind_of_work_has_an_example() -> None:
 def test_each_example_file_contains_an_mljob() -> None:
     assert FILES
     for file in FILES:
-        assert "MLJob" in [document["kind"] for document in yaml.safe_load_all(file.read_text())], file.name
+        assert "MLJob" in [document["kind"] for document in libyaml.load_all(file.read_text())], file.name
 
 
 @pytest.mark.parametrize("name", sorted(MLJOBS))
@@ -159,7 +159,9 @@ def card_of(data: Path, kind: str, name: str, version: str) -> Object:
 
 
 def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
-    """Return the path of an artifact, followed by the paths of the artifacts that it was made from."""
+    """Return the path of an artifact, followed by the paths of the artifacts that it
+    was made from.
+    """
     steps = [f"{kind}/{name}/{version}"]
     for parent in card_of(data, kind, name, version)["parents"]:
         steps += lineage(data, parent["kind"], parent["name"], parent["version"])
@@ -177,8 +179,8 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
-    """The folder was applied at once. Each MLJob waits without a run, and then has the outputs in
-    its conf.
+    """The folder was applied at once. An MLJob that names others waits without a run until they
+    have succeeded, and then its status names their runs.
     """
     installation, watch = examples
     found = installation.jobs.until_finished(*MLJOBS, within=BOUND)

@@ -1,12 +1,11 @@
-"""Kafka, Airflow's api-server or the cancellation DAG fails during runs: every status ends right,
-and no run is submitted twice.
+"""Kafka, Airflow's API server or the cancellation DAG fails during runs: every status is right in
+the end, and no run is submitted twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -38,13 +37,6 @@ def standby(with_kafka: Installation) -> Iterator[OperatorProcess]:
     yield replica
     eventually(lambda: replica.leads() is not with_kafka.operator.leads(), "one replica leads", within=30)
     replica.stop()
-
-
-@pytest.fixture
-def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
-    work = Work(tmp_path, airflow)
-    yield work
-    work.end()
 
 
 def test_ten_runs_end_right_when_kafka_dies(with_kafka: Installation, airflow: AirflowRest, stack: Stack) -> None:
@@ -168,8 +160,8 @@ def test_run_is_cancelled_by_rest_if_the_cancellation_dag_gets_no_slot(
 
     for run_id in run_ids:
         assert_run_is_over(airflow, run_id)
-        # Late runs of the cancellation DAG find nothing to do, but they delay those of the next
-        # test until they have ended.
+        # Late runs of the cancellation DAG find nothing to do, but they delay the cancellations of
+        # the next test until they have ended.
         eventually(lambda run_id=run_id: cancellation(airflow, run_id) in (None, *OVER), "it has ended", within=240)  # type: ignore[misc]
 
 

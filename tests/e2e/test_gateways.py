@@ -1,5 +1,5 @@
-"""A URL that does not lead to the right Airflow: a gateway has lost Airflow, another server
-answers, or another Airflow's database is behind it.
+"""A URL that does not lead to the right Airflow: a gateway answers 404 because it has no backend, a
+server that is not Airflow answers, or another Airflow answers, which has none of the runs.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from benchmarks.simulated_airflow.server import served
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
-from tests.live.airflow_instances import WAIT, Platform, in_instance, platform_of
+from tests.live.airflow_instances import WAIT, Platform, in_instance
 from tests.live.eventually import eventually
 from tests.live.http_gateway import EMPTY_OBJECT, NOT_FOUND, HttpGateway
 from tests.live.installation import Installation
-from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs
 
 
@@ -27,13 +26,6 @@ from tests.live.mljobs import MLJobs
 def instances(new_installation: NewInstallation) -> Installation:
     """An operator whose settings name no Airflow."""
     return new_installation("trust-instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
-
-
-@pytest.fixture(scope="module")
-def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    with platform_of(instances, kubectl, stack) as platform:
-        yield platform
-    instances.operator.stop()
 
 
 @pytest.fixture

@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from devstack.stack import DEFAULT_TOPIC, Stack
+from devstack.stack import DEFAULT_TOPIC
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
-from tests.live.airflow_instances import CREDENTIALS, WAIT, Platform, in_instance, platform_of
+from tests.live.airflow_instances import CREDENTIALS, WAIT, Platform, in_instance
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
@@ -33,18 +32,10 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator whose settings name no Airflow, with a topic on which nobody writes."""
+    """An operator whose settings name no Airflow, with a topic to which nobody writes."""
     return new_installation(
         "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC="instances.events"
     )
-
-
-@pytest.fixture(scope="module")
-def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    with platform_of(instances, kubectl, stack) as platform:
-        yield platform
-    # This operator would also reconcile the AirflowInstances of other tests.
-    instances.operator.stop()
 
 
 @pytest.fixture(scope="module")

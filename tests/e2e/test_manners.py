@@ -159,8 +159,8 @@ def test_conditions_follow_the_api_conventions(jobs: MLJobs) -> None:
 
 
 def test_kstatus_recognises_progress_success_and_failure(jobs: MLJobs) -> None:
-    """kstatus (sigs.k8s.io/cli-utils) reads the conditions: Reconciling means in progress, Stalled
-    means failed, and neither means current.
+    """kstatus (sigs.k8s.io/cli-utils) reads the conditions: Reconciling means in progress, and
+    Stalled means failed. If neither condition is True, the object is current.
     """
     running = jobs.until_phase("long", "Running")
     found = jobs.until_finished("good", "bad")

@@ -134,7 +134,9 @@ def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pyte
 
 @dataclass(frozen=True)
 class Followed:
-    """The output of followers of the training, from its middle to its end."""
+    """The output of the followers that began in the middle of the training and ended with it, and
+    the graph in the middle.
+    """
 
     log: str
     log_of_waiting_task: str
@@ -159,7 +161,7 @@ def followed(runs: Runs) -> Iterator[Followed]:
             follower.stop()
 
 
-# --- Logs -------------------------------------------------------------------------------------------------------------
+# --- Logs -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.every_airflow
@@ -217,7 +219,7 @@ def test_following_the_log_of_a_task_waits_for_its_start(followed: Followed) -> 
     assert "the accuracy is 0.9" in followed.log_of_waiting_task
 
 
-# --- Events -----------------------------------------------------------------------------------------------------------
+# --- Events ---------------------------------------------------------------------------------------
 
 CURVE = [(epoch, 1 / (epoch + 1)) for epoch in range(EPOCHS)]
 
@@ -265,7 +267,7 @@ def test_events_tell_why_a_task_failed(runs: Runs) -> None:
     assert any("warehouse refused" in error for error in errors)
 
 
-# --- Graph ------------------------------------------------------------------------------------------------------------
+# --- Graph ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.every_airflow
@@ -291,11 +293,11 @@ def test_graph_counts_the_instances_of_a_mapped_task(runs: Runs) -> None:
     assert tasks["connect"].counts is None
 
 
-# --- Rights -----------------------------------------------------------------------------------------------------------
+# --- Rights ---------------------------------------------------------------------------------------
 
 
 class Caller:
-    """A client that sends requests to the API server over HTTP, with or without a token."""
+    """A client that sends requests directly to mljob-api, with or without a token."""
 
     def __init__(self, url: str, authority: str, token: str | None) -> None:
         self._url = url
@@ -368,7 +370,7 @@ def test_a_call_without_the_front_proxys_certificate_is_refused(
     assert "row" not in body
 
 
-# --- What does not exist or is not true -------------------------------------------------------------------------------
+# --- What does not exist or is not true -----------------------------------------------------------
 
 
 def refusal(runs: Runs, name: str, subresource: RunSubresource, **query: Any) -> str:
@@ -388,7 +390,7 @@ def test_a_task_that_does_not_exist_is_named(runs: Runs) -> None:
 
 @pytest.fixture(scope="module")
 def forged(runs: Runs, kubectl: Kubectl) -> Iterator[Runs]:
-    """An MLJob in a namespace without an operator, whose status claims another MLJob's run."""
+    """MLJobs in a namespace without an operator, whose statuses claim the run of another MLJob."""
     namespace = f"forged-{runs.jobs.namespace.rpartition('-')[2]}"
     kubectl("create", "namespace", namespace)
     claimed = runs.jobs.status("failing")

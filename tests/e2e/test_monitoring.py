@@ -30,15 +30,15 @@ TEAM_ML, TEAM_DATA, PLATFORM = "C0TEAMML0001", "C0DATA00001", "#platform"
 TEAM_SERVING = "serving@example.com"
 THRESHOLDS = {"stuck_minutes": 0.1, "settle_minutes": 0}
 PAST = 13
-"""The number of runs in the baseline: ``outlier_history`` can't be less than 10, and the newest
-three runs are judged.
+"""The number of earlier runs. A task is judged only if it has at least ``outlier_history`` earlier
+runs, which can't be less than 10, and the newest three runs are judged.
 """
 EQUALLY_LONG = """
 UPDATE task_instance
 SET start_date = scheduled_dttm + interval '1 second', end_date = scheduled_dttm + interval '2 seconds', duration = 1
 WHERE dag_id = :dag_id
 """
-"""Makes each task instance of a DAG wait for 1 s and take 1 s."""
+"""The SQL statement that makes each task instance of a DAG wait for 1 s and take 1 s."""
 OVER = ("success", "failed")
 
 
@@ -83,7 +83,9 @@ class Monitoring:
         return MonitoringReport.model_validate(self.airflow.get(path)["value"])
 
     def serving(self, run_id: str) -> dict[str, Any]:
-        """Return the task instance of a run of monitored_slow."""
+        """Return the task instance of a run of monitored_slow. Its state is None if the task
+        instance doesn't exist yet.
+        """
         found = self.airflow.task_instances("monitored_slow", run_id)
         return found[0] if found else {"state": None}
 
@@ -114,8 +116,8 @@ class Monitoring:
         return [message for message in self.slack.messages if message.channel == channel]
 
     def told_of_the_broken_file(self) -> list[Message]:
-        """Return the messages to the platform's channel about the broken file. Problems that other
-        tests left behind are reported there too.
+        """Return the messages to the platform's channel about the broken file. This channel also
+        gets messages about problems that other tests left behind.
         """
         platform = self.told(self.slack.id_of(PLATFORM))
         return [message for message in platform if "parity_import_error.py" in message.words]
@@ -134,9 +136,7 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture(scope="module")
 def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterator[Monitoring]:
-    """The monitoring DAGs with a Slack on loopback, a topic, and thresholds of less than
-    half an hour.
-    """
+    """The monitoring DAGs with a Slack on loopback, a topic, and thresholds of a few seconds."""
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)]).values()
     assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
@@ -169,7 +169,9 @@ def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterat
 
 @pytest.fixture(scope="module")
 def trouble(monitoring: Monitoring) -> str:
-    """The id of the run that waits for its paused DAG. Every kind of problem exists at once."""
+    """The id of the run that waits for its paused DAG. At the same time, another DAG fails again
+    and again, and a run of a third DAG is stuck.
+    """
     monitoring.airflow.pause("monitored_paused", paused=True)
     waiting = monitoring.trigger("monitored_paused", f"mljob.team.churn.{'a' * 10}-{secrets.randbelow(9999) + 1}")
     first = monitoring.trigger("monitored_stuck")

@@ -1,4 +1,6 @@
-"""The status agrees with Airflow for every DAG of the folder, with and without Kafka."""
+"""The status agrees with Airflow for every parity DAG whose runs end by themselves, with and
+without Kafka.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,12 @@ CONF: dict[str, dict[str, object]] = {
     "parity_params": {"count": 3},
     "parity_long_running": {"seconds": 2},
     "parity_long_running_teardown": {"seconds": 1},
-    "parity_mapped_many": {"count": 25},  # tests/integration/test_requests.py runs this DAG with hundreds of instances
+    # tests/integration/test_requests.py runs this DAG with more instances.
+    "parity_mapped_many": {"count": 25},
 }
 DAG_IDS = sorted(set(dag_ids()) - WAITS_FOR_A_PERSON)
 ON_EVERY_AIRFLOW = {"parity_branch", "parity_deferral", "parity_mapped", "parity_retries", "parity_setup_teardown"}
-"""The DAGs whose rows and events come from the parts of Airflow that change most between
+"""The DAGs whose task instances and events come from the parts of Airflow that change most between
 versions.
 """
 BOUND = 600
@@ -39,8 +42,8 @@ def job_name(dag_id: str) -> str:
 
 @pytest.fixture(scope="module")
 def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_only: Installation) -> list[str]:
-    """Each requested DAG is submitted once for either operator, all at the same time, before the
-    tests wait for their MLJobs.
+    """The ids of the DAGs that the chosen tests need. Before the tests wait for MLJobs, each of
+    these DAGs has an MLJob for either operator, and all were submitted at the same time.
     """
     about: Iterator[dict[str, Any]] = (
         item.callspec.params

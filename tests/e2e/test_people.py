@@ -29,7 +29,7 @@ def seen(with_kafka: Installation) -> Iterator[Watch]:
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
-    """Runs that wait, all started together. They are deleted after the tests."""
+    """MLJobs whose runs wait, all started together. They are deleted after the tests."""
     with_kafka.jobs.apply(
         manifest("to-approve", APPROVE, {"model": "digits"}, outputs=[{"name": "deploy", "taskId": "deploy"}]),
         manifest("to-reject", APPROVE),
@@ -39,8 +39,8 @@ def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
     )
     for name in ("to-approve", "to-reject", "to-cancel-asking", "to-label"):
         until_asked(with_kafka.jobs, name)
-    # Airflow 3.3.2 fails a task that is answered before its scheduler knows that the process that
-    # asked has ended.
+    # Airflow 3.3.2 sets a task to failed if the task is answered before the scheduler knows that
+    # the process that asked has ended.
     until_read_again(with_kafka, times=2)
     yield with_kafka.jobs
     names = [name for name, job in with_kafka.jobs.all().items() if job["spec"]["dagId"].startswith("people_")]

@@ -23,8 +23,9 @@ from tests.live.operators import OperatorProcess
 pytestmark = pytest.mark.timeout(600)
 
 LONG = "60"
-"""A Lease that runs out only after a minute, so that a faster takeover shows that it was
-released."""
+"""The duration of a Lease in seconds. It is so long that a faster takeover shows that the Lease was
+released.
+"""
 
 
 def selecting(team: str) -> str:
@@ -39,7 +40,7 @@ def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
 
 @contextmanager
 def measured(what: str) -> Iterator[None]:
-    """Print how long the block took."""
+    """Print how long the ``with`` block took."""
     began = time.monotonic()
     yield
     say(f"  {what}: {time.monotonic() - began:.1f} s")

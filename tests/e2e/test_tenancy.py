@@ -1,5 +1,5 @@
-"""One tenant can do nothing to another tenant. Tests act on the real components as an
-attacker would.
+"""A tenant can neither end another tenant's run nor use an Airflow that is closed to the tenant.
+Tests act on the real components as an attacker would.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RULE = {"namespaceSelector": {"matchLabels": {"team": "churn"}}, "dags": [WAIT]}
 
 @pytest.fixture
 def other_team(kubectl: Kubectl) -> Kubectl:
-    """A second namespace with users of its own."""
+    """kubectl in a second namespace, which belongs to another team."""
     name = f"other-team-{secrets.token_hex(3)}"
     kubectl("create", "namespace", name)
     return kubectl.within(name)

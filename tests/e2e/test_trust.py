@@ -76,7 +76,7 @@ def read_by(installation: Installation) -> float:
 
 
 FORGERIES = [(event, dag_id) for event in ("dag_run.success", "dag_run.failed") for dag_id in (None, "some_other_dag")]
-"""A forged end, and the DAG id in its event; None means the DAG of the run."""
+"""Pairs of a forged end and the DAG id in its event. None means the DAG of the run."""
 
 
 def victim(event: str, dag_id: str | None) -> str:

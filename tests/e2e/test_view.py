@@ -1,5 +1,6 @@
-"""The live view in Chromium on the whole stack: submit, watch it move, read the log of a failing
-task, retry, compare, cancel; two viewers of different namespaces; a viewer without rights.
+"""The live view in Chromium on the whole stack: a person submits runs, watches them move, reads the
+log of a failed task, retries, compares and cancels. Two viewers see their own namespaces only, and
+a viewer without rights sees none.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 CANCEL_DAG = "mljob_cancel"
 LOG_HEADER = ("::group::Log message source details", "/opt/airflow/logs/dag_id=train/attempt=1.log", "::endgroup::")
-"""The header in which Airflow says where it has found a log."""
+"""The header in which Airflow names the source of a log."""
 _FAILED = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 
@@ -63,7 +63,7 @@ class FakeRun:
 
 
 class FakeLog:
-    """The rest of a task's log. One read returns all its entries."""
+    """A task's log from a position on. The first read returns all entries."""
 
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
         self._entries = list(entries)
@@ -85,7 +85,7 @@ class FakeLog:
 
 
 class FakeUser:
-    """The fake Airflow, as a user other than the operator's sees it.
+    """The fake Airflow for a login that is not the operator's own.
 
     Attributes:
         locked: Whether Airflow refuses this user's credentials.
@@ -132,7 +132,8 @@ class FakeAirflow:
         version: Airflow's version.
         unhealthy: The components that are not healthy.
         down_for: How many of the next requests get no answer, by name of the request.
-        before: Called once, right before the next request of a name; by this name.
+        before: Functions by the name of a request. Each is called once, right before the next
+            request of this name.
         lose_answers: How many of the next calls of submit and clear_failed take effect without an
             answer.
         denies: How many of the next reads and retries of an existing run or backfill are answered
@@ -281,7 +282,7 @@ class FakeAirflow:
         return Outputs(run.outputs | {name: value for name, value in named.items() if value is not None})
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG, unless it is paused or missing."""
+        """Trigger the cancellation DAG. Raise DagRefused if that DAG is paused or missing."""
         self.asked("trigger_cancellation")
         if CANCEL_DAG not in self.dags or CANCEL_DAG in self.paused:
             raise DagRefused("the cancellation DAG can't run")
@@ -321,7 +322,7 @@ class FakeAirflow:
             run.note, run.changed = note, self._clock()
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Fail the run of the cancellation DAG that would cancel this run, if it is still queued."""
+        """Set the cancellation DAG's run for this run to failed, if that run is still queued."""
         self.asked("drop_cancellation")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         if run is not None and run.state is RunState.QUEUED:
@@ -334,7 +335,7 @@ class FakeAirflow:
         return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances of the operator's runs that changed since a time."""
+        """Return the task instances that changed since a time, of the operator's runs."""
         self.asked("changed_tasks")
         return [
             TaskChange(run.dag_id, run.run_id, replace(task, observed_at=self._clock()))
@@ -356,7 +357,9 @@ class FakeAirflow:
         ]
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return why each DAG schedules no task: stale or paused. The value is None for other DAGs."""
+        """Return for each DAG whether the DAG is stale or paused, and so schedules no tasks. The
+        value is None for other DAGs.
+        """
         self.asked("halts")
         return {
             dag_id: Halt.STALE if dag_id in self.stale else Halt.PAUSED if dag_id in self.paused else None
@@ -383,8 +386,8 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return the entries of a log from a position on, and the next position while the task
-        runs. Return None if there is no such try.
+        """Return the entries of a log from a position on, and the next position if the try has not
+        ended. Return None if there is no such try.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None

@@ -68,7 +68,9 @@ class FakeBackfills:
         return backfill
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill with this marker, or None."""
+        """Return the newest backfill of a DAG whose marker has this run id, and this attempt if one
+        is given. Return None if there is no such backfill.
+        """
         self._airflow.asked("find_backfill")
         found = self._found(dag_id, run_id, attempt)
         return found if found is not None and not self._airflow.denied() else None
@@ -81,7 +83,7 @@ class FakeBackfills:
         return tuple(change.member for change in members if change and change.marker.run_id == backfill.marker.run_id)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs the DAG has in the backfill's range in addition to its ``members``."""
+        """Return the number of runs that the DAG has in the backfill's range, minus ``members``."""
         self._airflow.asked("backfill_range")
         in_range = [
             run
@@ -97,7 +99,9 @@ class FakeBackfills:
             self.set(backfill_id, paused=paused)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Fail the queued runs of a backfill, and complete the backfill, unless it is completed."""
+        """Set the queued runs of a backfill to failed, and complete the backfill. Do nothing if the
+        backfill is completed.
+        """
         self._airflow.asked("cancel_backfill")
         if self.made[backfill_id].completed_at is None:
             for run in self.runs(backfill_id):
@@ -106,7 +110,7 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed_at=self._clock())
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of backfills that changed since a time."""
+        """Return the runs that belong to backfills and changed since a time."""
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
         return [change for run in changed if (change := self._member(run)) is not None]

@@ -23,7 +23,7 @@ class FakeTopics:
         down: Whether no reader gets an answer.
         open_readers: The number of readers that are open.
         begun_at: The first offset of each reader, in order.
-        deleted: How many of the first messages of each topic Kafka has deleted.
+        deleted: The number of messages that Kafka has deleted at the beginning of each topic.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class FakeTopics:
         self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
     ) -> FakeRunHistory:
         """Open a reader of the messages with one key. The reader begins at the offset in ``after``,
-        or else at the first message since ``since``.
+        or else at the first message since ``since``, and leaves out deleted messages.
 
         Raises:
             KafkaUnavailable: ``down`` is set.
@@ -76,6 +76,9 @@ class FakeRunHistory:
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
         """Read the next messages, at most ``BATCH``. Return the messages with the reader's key,
         converted.
+
+        Raises:
+            KafkaUnavailable: ``down`` is set.
         """
         if self._topics.down:
             raise KafkaUnavailable("Kafka can't be read")

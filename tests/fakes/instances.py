@@ -38,8 +38,14 @@ class FakeInstances(StoredObjects[str]):
         self._create(name, KIND, spec, at, name=name, annotations=_annotations(default=default))
         return self.get(name)
 
-    def get(self, name: str) -> Instance:
-        """Return the latest version of an AirflowInstance."""
+    def get(self, name: str, earlier: Instance | None = None) -> Instance:
+        """Return the latest version of an AirflowInstance: the object ``earlier`` itself if its
+        resource version is the latest.
+        """
+        if earlier is not None:
+            metadata = self.objects[name]["metadata"]
+            if (earlier.uid, earlier.resource_version) == (metadata["uid"], metadata["resourceVersion"]):
+                return earlier
         return Instance.from_object(self.body(name))
 
     def edit(self, name: str, spec: Mapping[str, Any]) -> Instance:
@@ -48,7 +54,7 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def annotate(self, name: str, *, default: bool) -> Instance:
-        """Set or remove the annotation for the default."""
+        """Replace all annotations by the one that marks the default AirflowInstance, or by none."""
         body = self.objects[name]
         body["metadata"]["annotations"] = _annotations(default=default)
         self._touch(body)
@@ -62,7 +68,9 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def user_deletes(self, name: str) -> Instance | None:
-        """Delete an AirflowInstance, as a user does. Return None if no finalizer keeps it."""
+        """Delete an AirflowInstance, as a user does. Return the AirflowInstance if a finalizer
+        keeps it, else None.
+        """
         return self.get(name) if self._delete(name, "2026-01-01T00:00:00Z") else None
 
     # InstanceStore

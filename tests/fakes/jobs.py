@@ -9,7 +9,7 @@ from typing import Any
 
 from mljob_contract.mljob import FINALIZER, KIND, RETRY_REQUESTED_AT, UNOBSERVED, ConfSource
 from mljob_operator.core.conf.conf import Source
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.run_key import Key
 from mljob_operator.core.status.events import KubeEvent
 from mljob_operator.errors import Gone, ReferenceMissing, Refused, StoreError
@@ -28,8 +28,8 @@ class FakeJobs(StoredObjects[Key]):
         reads: How many times an MLJob was read by its key.
         overtake: How many of the next writes are overtaken by another writer's change.
         fail: The error of every write; None if writes succeed.
-        refuse: Called with a status. The result True refuses the status as invalid. A status with
-            an integer outside int64 is always refused.
+        refuse: A function that returns whether a status is refused as invalid, or None. A status
+            with an integer outside int64 is always refused.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name.
@@ -82,7 +82,7 @@ class FakeJobs(StoredObjects[Key]):
         self._patch_status(self.objects[key], patch)
 
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
-        """Delete an MLJob, as a user does. Return None if no finalizer keeps it."""
+        """Delete an MLJob, as a user does. Return the MLJob if a finalizer keeps it, else None."""
         return self._read(key) if self._delete(key, at.isoformat()) else None
 
     def put(self, kind: str, name: str, data: dict[str, str]) -> None:
@@ -99,7 +99,9 @@ class FakeJobs(StoredObjects[Key]):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None. All MLJobs belong to the only operator."""
+        """Return the latest version of an MLJob, or None if it does not exist. All MLJobs belong to
+        the only operator.
+        """
         return await self.get(key)
 
     async def get(self, key: Key) -> Job | None:
@@ -137,6 +139,9 @@ class FakeJobs(StoredObjects[Key]):
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """Return the data of a ConfigMap or a Secret, or None if the reference is optional and the
         object does not exist.
+
+        Raises:
+            ReferenceMissing: The object does not exist, and the reference is not optional.
         """
         named = reference.secret_ref or reference.config_map_ref
         assert named is not None
@@ -178,7 +183,9 @@ class FakeJobs(StoredObjects[Key]):
 
 
 def beyond_go(value: Any) -> bool:
-    """Return whether the value contains an integer outside int64, Go's largest signed integer type."""
+    """Return whether the value contains an integer outside int64, Go's largest signed
+    integer type.
+    """
     match value:
         case dict():
             return any(map(beyond_go, value.values()))

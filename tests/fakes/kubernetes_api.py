@@ -1,6 +1,6 @@
 """The parts of a Kubernetes API that an operator needs to start, on loopback.
 
-The API has discovery, lists in pages, watches without events, and Leases.
+The API has discovery, lists in pages, single MLJobs, watches without events, and Leases.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class KubernetesApi(LoopbackServer):
         refuse: Called with path and query before every answer. A result other than None replaces
             the usual answer.
         leases: The Leases by name.
-        lists: The path and the query of every list request.
+        lists: The path and the query of every list request, except for lists of Leases.
         watches: The path of every watch request.
     """
 

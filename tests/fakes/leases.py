@@ -18,7 +18,8 @@ class OpenGate:
 
 
 class FakeLeases:
-    """The Leases of one namespace. Each write names a version, and an old version is refused.
+    """The Leases of one namespace. Each write names a version of the Lease, and a write to an old
+    version is refused.
 
     Attributes:
         objects: The Leases by name.
@@ -35,7 +36,7 @@ class FakeLeases:
         return LeasesOfOperator(self, name)
 
     def write(self, lease: Lease, before: Lease | None) -> Lease:
-        """Store a Lease as the version after ``before``; None creates the Lease.
+        """Store a Lease as the version after ``before``. If ``before`` is None, create the Lease.
 
         Raises:
             Gone: The Lease of ``before`` no longer exists.
@@ -73,7 +74,7 @@ class LeasesOfOperator:
         return self._leases.write(taken, lease)
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new version that says whether the holder acts."""
+        """Write a new version that records whether the holder acts."""
         return self._leases.write(replace(lease, acting=acting), lease)
 
     async def release(self, lease: Lease) -> None:

@@ -10,7 +10,7 @@ from mljob_operator.adapters.job_metrics import JobMetrics
 
 
 class SilentMeter:
-    """A meter that keeps the measurements in its attributes, and ignores all others.
+    """A meter that keeps a few measurements in its attributes, and ignores all others.
 
     Attributes:
         contradicted: The number of events that Airflow has contradicted.

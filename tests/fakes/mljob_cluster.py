@@ -67,8 +67,8 @@ class MLJobCluster(LoopbackServer):
 
     Attributes:
         interfere: Called with each request. A result other than None replaces the usual answer.
-        runs: The answers of mljob-api by ``namespace/name/part``. The answer to other requests is
-            404, as if mljob-api were not installed.
+        runs: The answers of mljob-api by ``namespace/name/part``. The answer to other requests to
+            mljob-api is 404, as if mljob-api were not installed.
         asked: All requests.
         page_size: The largest page of a list.
     """

@@ -1,5 +1,5 @@
 """MLJobs are saved and restored on a real Kubernetes API, with the real operator and a simulated
-Airflow: a finished MLJob does not run again, with its status or without.
+Airflow: a finished MLJob does not run again, whether its status is restored or not.
 
 The commands are those of docs/operations/backup.md.
 """
@@ -142,7 +142,7 @@ def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
 
 
 def test_the_api_server_drops_the_status_of_a_created_mljob(operator: Installation, saved: str) -> None:
-    """This is why the operator keeps the end in an annotation."""
+    """Because of this, the operator also stores an MLJob's end in an annotation."""
     body = items(saved)[0]
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{operator.jobs.namespace}/{PLURAL}"
     body["metadata"] = {"name": "copied"}

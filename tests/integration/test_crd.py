@@ -1,5 +1,5 @@
-"""The CRDs in a real API server: defaults, the longest names, selectors, and the AirflowInstances
-that the schema refuses.
+"""The CRDs in a real API server: names, ids and times that are accepted, defaults, selectors, the
+examples, and the AirflowInstances that the schema refuses.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from mljob_contract.mljob import UNOBSERVED
 from mljob_contract.resource import API_VERSION
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
+from tests import libyaml
 from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import Object, manifest
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = [
     file
     for file in sorted((ROOT / "examples").rglob("*.yaml"))
-    if API_VERSION in {found.get("apiVersion") for found in yaml.safe_load_all(file.read_text())}
+    if API_VERSION in {found.get("apiVersion") for found in libyaml.load_all(file.read_text())}
 ]
 """The examples of this project's kinds; other files in ``examples`` are for GitOps tools."""
 
@@ -89,7 +89,7 @@ def test_omitted_fields_have_defaults(kubectl: Kubectl) -> None:
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.relative_to(ROOT / "examples")))
 def test_each_example_is_accepted_unchanged(file: Path, kubectl: Kubectl) -> None:
-    found = (example["metadata"] for example in yaml.safe_load_all(file.read_text()))
+    found = (example["metadata"] for example in libyaml.load_all(file.read_text()))
     namespace = next((metadata["namespace"] for metadata in found if "namespace" in metadata), kubectl.namespace)
 
     kubectl.within(namespace)("apply", "--dry-run=server", "--validate=strict", f"--filename={file}")

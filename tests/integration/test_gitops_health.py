@@ -1,5 +1,5 @@
 """The health that GitOps tools derive from an MLJob in every phase. kstatus, Flux and Argo CD are
-each tested through their own library.
+tested, each through its own library.
 
 The operator produces the MLJobs in the in-memory world. The libraries are Go code, in the program
 of ``tests/gitops``.

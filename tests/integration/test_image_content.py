@@ -1,5 +1,6 @@
 """The content of the images runs as the chart starts it: as user 65532 without capabilities, on a
-read-only root file system with an empty /tmp, with the chart's environment and nothing else.
+read-only root file system with an empty /tmp. The environment is that of the chart, with a few
+values of the test.
 
 No image is built here. The content is installed as the Dockerfile installs it: from the locks and
 from wheels, into a folder of its own.

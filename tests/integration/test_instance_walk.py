@@ -1,5 +1,5 @@
-"""A walk over AirflowInstances, like the walk over MLJobs. Some instances lead to an Airflow that
-admits the operator, others to a server that is no Airflow or is too old, with credentials that are
+"""A walk over AirflowInstances, like the walk over MLJobs. Some AirflowInstances have the URL of a
+supported Airflow, others that of an older Airflow or of another server. Their credentials are
 right, wrong or missing.
 """
 
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT)
 
 @pytest.fixture
 def urls(simulated_airflow: WalkAirflow) -> Iterator[list[str]]:
-    """The URLs of AirflowInstances: an Airflow, an unsupported version, an unhealthy Airflow, and a
-    server that answers {} to every request.
+    """The URLs of AirflowInstances: a supported Airflow, an Airflow of an unsupported version, an
+    unhealthy Airflow, and a server that answers {} to every request.
     """
     with (
         walk_airflow("2.11.0") as old,

@@ -52,7 +52,7 @@ class Certificates:
         self.trust(self.first)
 
     def trust(self, authority: Authority) -> None:
-        """Let the broker admit the clients of this CA from its next start on."""
+        """Let the broker admit the clients of this CA from the broker's next start on."""
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
@@ -109,8 +109,9 @@ class Reader:
         self.events.start(self._take, lambda _: None)
 
     async def close(self) -> None:
-        """Close all connections. The admin client has no method for that, and would log a line each
-        second until the end of the session, because its broker is gone.
+        """Close all connections. The admin client has no method for this, so it is deleted.
+        Otherwise it would log a line each second until the end of the session, because its broker
+        is gone.
         """
         await self.events.close()
         del self._admin
@@ -130,8 +131,8 @@ class Reader:
         producer.close()
 
     async def reads(self) -> None:
-        """Wait until messages arrive: a message that is sent before the consumer has its
-        partition is lost.
+        """Send messages until one of them arrives: a message that is sent before the consumer has
+        its partition is lost.
         """
         number = len(self.values)
 
@@ -155,8 +156,8 @@ class Reader:
 
     @property
     def problem(self) -> str:
-        """The last reported cause for which the consumer is not connected. Empty if it is
-        connected.
+        """The cause in the last report of the connection, or an empty string if the report names
+        none.
         """
         return (self.links[-1].problem or "") if self.links else ""
 
@@ -259,7 +260,7 @@ async def test_token_source_is_asked_again_and_its_failure_is_reported(broker: B
 async def test_login_with_a_password_over_tls_with_a_private_ca(
     broker: Broker, read: Read, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A Kafka cluster of Strimzi requires this login."""
+    """Kafka clusters of Strimzi use this kind of login."""
     user = UserScramCredentialUpsertion(
         "mljob", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), SECRET.encode(), b"salt-and-more-of-it"
     )

@@ -1,5 +1,5 @@
-"""The plugin on a real Kubernetes API, without an operator: rights, dry runs, and the API server's
-messages about the mistakes that `lint` finds.
+"""``kubectl mljob`` on a real Kubernetes API, without an operator: its commands, missing rights,
+and the API server's verdicts on the mistakes that ``lint`` finds.
 """
 
 from __future__ import annotations

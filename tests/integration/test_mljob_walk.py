@@ -1,8 +1,9 @@
 """A walk over MLJobs on a real Kubernetes API, with the real operator and a simulated Airflow. An
-MLJob that was edited and rolled back ends like a fresh MLJob, none causes an unexpected error in
-the operator, and none blocks another.
+MLJob that was edited and rolled back ends like a fresh MLJob. No MLJob causes an unexpected error
+in the operator, and no MLJob blocks another.
 
-``WALK_OBJECTS`` sets the number of MLJobs, ``WALK_SEED`` the seed that generates them.
+``WALK_OBJECTS`` sets the number of edited objects of this walk and of the walk over
+AirflowInstances together. ``WALK_SEED`` sets the seed that generates the objects.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The provider's callbacks, Airflow's own producer, or both at once, on the real Kubernetes API and
-a real topic: the statuses that a watch sees.
+"""The statuses that a watch of the real Kubernetes API shows if the provider's callbacks, Airflow's
+own producer, or both send events through a real topic.
 
 Recorded runs are played again. Between the topic and the API are the operator's own components,
-with its own permissions. Only Airflow is in memory, since its responses are recorded too.
+with the operator's permissions. Only Airflow is in memory, since its responses are recorded too.
 ``tests/unit/operator/test_producers.py`` tests the same without the two real systems.
 """
 
@@ -47,16 +47,15 @@ ARRIVES_WITHIN = 30
 
 
 class Topic:
-    """A topic for this test alone, and the operator's consumer of it, which feeds one
-    pipeline at a time.
-    """
+    """A topic for this test alone, and the operator's consumer of the topic."""
 
     def __init__(self, servers: str) -> None:
         name = self.name = f"producers-{secrets.token_hex(4)}"
         admin = AdminClient({"bootstrap.servers": servers})
         [made] = admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)]).values()
         made.result(ARRIVES_WITHIN)
-        # Like a consumer that has read before, it misses no message that is sent while it joins.
+        # With a committed offset, the consumer misses no message that is sent while it joins the
+        # group.
         member = Consumer({"bootstrap.servers": servers, "group.id": name})
         member.commit(offsets=[TopicPartition(name, 0, 0)], asynchronous=False)
         member.close()
@@ -66,7 +65,9 @@ class Topic:
         self.events.start(self._take, lambda _: None)
 
     async def bring(self, value: bytes, pipeline: TopicReader) -> None:
-        """Send a message, and deliver it when it has arrived."""
+        """Send a message, wait until the consumer has read the message, and deliver it to
+        ``pipeline``.
+        """
         self._producer.produce(self.name, value)
         assert await asyncio.to_thread(self._producer.flush, ARRIVES_WITHIN) == 0
         message = await asyncio.wait_for(self._arrived.get(), ARRIVES_WITHIN)
@@ -103,7 +104,7 @@ def name_of(run: str, who: str) -> str:
 
 
 async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
-    """Play a recorded run again for the MLJob of that name."""
+    """Play a recorded run again, for the MLJob that :func:`name_of` names."""
     world = World(store)
     pipeline = TopicReader(
         topic.events,

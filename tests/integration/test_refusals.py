@@ -1,8 +1,8 @@
-"""`kubectl apply` refuses every invalid spec that a schema or a CEL rule can detect, with a
-sentence that says what to write instead.
+"""``kubectl apply`` refuses invalid MLJobs and edits, because of the schema or a CEL rule. The
+error says what is wrong.
 
-The table is checked on the real API server, as a dry run with the strict field validation that
-kubectl requests; kubectl prints the same message.
+The tables are checked on the real API server, by a dry run with the strict field validation that
+kubectl requests. kubectl prints the API server's message.
 """
 
 from __future__ import annotations
@@ -341,7 +341,9 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """Return the API server's error for a change of a stored MLJob's spec."""
+        """Return the API server's error for a change of a stored MLJob's spec, or an empty string
+        if the API server accepts the change.
+        """
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}
         self._objects.create_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, body)

@@ -32,7 +32,7 @@ async def test_largest_status_is_stored_unchanged(
     try:
         job = await store.get(("default", "n" * 140))
         assert job is not None
-        await store.write_status(job, merge_patch(job.stored_status, status))
+        await store.write_status(job, merge_patch(job.stored.content, status))
 
         path = f"/apis/mljob.dev/v1alpha1/namespaces/default/mljobs/{'n' * 140}"
         raw = await asyncio.to_thread(kubectl, "get", "--raw", path)

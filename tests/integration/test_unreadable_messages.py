@@ -1,5 +1,5 @@
-"""An unreadable message is counted, logged once for each kind, kept in the dead-letter
-topic, and stops nothing.
+"""Unreadable messages are counted and kept in the dead-letter topic. The first message of each kind
+is logged. No other message is held up.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ def test_tombstone_is_no_error(reader: Installation, send: Send) -> None:
 
 
 def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Installation, send: Send) -> None:
-    """The events contain a number that no database can store, and times outside the calendar, each
-    of which once made every later status invalid.
+    """The events contain a number that no database can store, and times outside the calendar. Each
+    of these values once made every later status invalid.
     """
     reader.jobs.submit("told", "parity_nested_groups")
     status = reader.jobs.until("told", lambda status: status.get("submitTime"), "is submitted")
@@ -141,8 +141,8 @@ def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Instal
 
 
 def test_hostile_messages_among_valid_ones_stop_nothing(reader: Installation, send: Send) -> None:
-    """The same as tests/unit/operator/test_hostile_messages.py with one hundredth of the messages,
-    through a real broker.
+    """This test is like tests/unit/operator/test_hostile_messages.py, but with one hundredth of the
+    messages, and through a real broker.
     """
     reader.jobs.submit("amid", "parity_branch")
     status = reader.jobs.until("amid", lambda status: status.get("submitTime"), "is submitted")

@@ -13,10 +13,8 @@ from tests.live.eventually import eventually
 
 PAGE = 100
 READ_TIMEOUT = 120
-"""Seconds.
-
-The api-server builds its execution API at the first task after a start, which blocks all requests
-for that long on a busy machine.
+"""The longest wait for a response, in seconds. Airflow's API server builds its execution API at the
+first task after a start. On a busy machine, this blocks all requests for most of that time.
 """
 OVER = ("success", "failed")
 """The terminal states of a run."""
@@ -101,7 +99,7 @@ class AirflowRest:
         return run
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
-        """Return the runs of all DAGs whose run ids start with ``prefix``."""
+        """Return the runs whose ids start with ``prefix``, of all DAGs."""
         # Airflow ignores punctuation at the end of a prefix, and so finds more.
         rows = self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
         return [row for row in rows if row["dag_run_id"].startswith(prefix)]
@@ -112,7 +110,8 @@ class AirflowRest:
     def end(self, dag_id: str, run_id: str) -> None:
         """Set a run to failed, as a person does in the UI.
 
-        The request is repeated if it fails because the scheduler changes the run at the same time.
+        The request is repeated until the answer is 200, 404 or 409, because it fails if the
+        scheduler changes the run at the same time.
         """
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
         eventually(

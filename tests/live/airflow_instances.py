@@ -1,4 +1,4 @@
-"""AirflowInstances for tests, created with kubectl like those of a platform engineer."""
+"""AirflowInstances for tests, created with kubectl, as a platform engineer does."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Platform:
         token: str | None = None,
         **spec: Any,
     ) -> TcpProxy:
-        """Create an AirflowInstance with a Secret. Every namespace may use it, unless ``access`` is
-        given.
+        """Create an AirflowInstance with a Secret. Every namespace may use the AirflowInstance,
+        unless ``access`` is given.
 
         Returns:
-            The proxy between the operator and Airflow, of this instance alone.
+            The TCP proxy between the operator and Airflow, which only this AirflowInstance uses.
         """
         way = self._ways.enter_context(TcpProxy(self._env["AIRFLOW_URL"]))
         self.secret(short, password, token)
@@ -132,8 +132,8 @@ class Platform:
 
 @contextmanager
 def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """AirflowInstances for one operator. At the end the operator's MLJobs are removed, then the
-    AirflowInstances.
+    """Yield the AirflowInstances of one operator. At the end, delete the operator's MLJobs, and
+    then the AirflowInstances.
     """
     platform = Platform(kubectl, stack)
     yield platform

@@ -1,5 +1,5 @@
-"""A certificate authority for tests, by trustme: certificates of servers, Kafka brokers and Kafka
-clients.
+"""A certificate authority for tests, made with trustme. It issues certificates of servers, Kafka
+brokers and Kafka clients.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Authority:
         return file
 
     def server(self, *names: str) -> ssl.SSLContext:
-        """Return the TLS context of a server on loopback, whose certificate also has these names."""
+        """Return the TLS context of a server on loopback, whose certificate also
+        has these names.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert(*LOOPBACK, *names).configure_cert(context)
         return context

@@ -16,10 +16,10 @@ WITHIN = 180
 
 
 class Broker:
-    """A Kafka broker that runs while the block runs.
+    """A Kafka broker that runs while the ``with`` block runs.
 
     Args:
-        directory: For the broker's data, log and ports.
+        directory: The folder for the broker's data, log and ports.
         topic: A topic that is created at the start.
         listeners: The names of listeners beside PLAINTEXT, which has neither TLS nor a login.
         properties: Settings of the broker.

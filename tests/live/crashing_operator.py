@@ -1,7 +1,7 @@
 """An operator that kills itself right before or right after a call to Kubernetes, Airflow or Kafka.
 
-``python crashing_operator.py before "trigger the run"``. The module wraps one method of the real
-adapters. ``CALLS`` lists the calls.
+An example of the command is ``python crashing_operator.py before "trigger the run"``. The module
+wraps one method of the real adapters. ``CALLS`` lists the calls.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ CALLS: dict[str, tuple[type, str, Which]] = {
     "cancel through REST": (AirflowRuns, "cancel", _any),
     "delete the MLJob": (Jobs, "delete", _any),
 }
-"""The class and the method that make each call, and which of the method's calls is meant."""
+"""By the name of a call: the class and the method that make the call, and a function that returns
+whether the arguments of the method are those of the call.
+"""
 
 
 def _die() -> NoReturn:

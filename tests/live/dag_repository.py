@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 BRANCH = "main"
-"""The branch that ``devstack.airflow`` has Airflow read."""
+"""The branch that Airflow reads, as :mod:`devstack.airflow` configures it."""
 
 IDENTITY = {
     f"GIT_{role}_{field}": value
@@ -18,8 +18,8 @@ IDENTITY = {
     for field, value in {"NAME": "Tests", "EMAIL": "tests@example.com"}.items()
 }
 WITHOUT_CONFIGURATION = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-"""A commit must not depend on the configuration of the person who runs the tests, for example on
-signing.
+"""Environment variables that make git ignore the configuration of the person who runs the tests,
+for example the signing of commits.
 """
 
 

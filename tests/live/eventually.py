@@ -1,4 +1,6 @@
-"""Waiting for a condition, with a bound."""
+"""Waiting for a condition, with a bound. The condition is a question: a function that is called
+until its answer is true.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def eventually(
     """Ask until the answer is true, and return the answer.
 
     Args:
-        question: An AssertionError counts as a false answer.
+        question: Called for the answer. An AssertionError has the effect of a false answer.
         what: The awaited condition in words, for the error.
         within: Seconds until the wait fails.
         every: The shortest pause between two questions, in seconds. The pause grows to a twentieth

@@ -33,34 +33,34 @@ class Answer:
 
 
 Guard = Callable[[Mapping[str, str]], Answer | None]
-"""Checks the headers of a request, with names in lower case.
+"""A function that checks the headers of a request. Their names are in lower case.
 
-None lets the request pass; otherwise the result is the answer.
+The function returns None if the request may pass, and the gateway's answer otherwise.
 """
 
 NOT_FOUND = Answer(404, b"404 page not found\n", "text/plain")
-"""The answer of Traefik and of Go's servers without a backend for a path."""
+"""The answer of Traefik, and of servers in Go, to a path without a backend."""
 EMPTY_OBJECT = Answer(200, b"{}", "application/json")
 
 
 class HttpGateway(LoopbackServer):
-    """A gateway in front of one service, while the block runs.
+    """A gateway in front of one service, while the ``with`` block runs.
 
     Args:
         target: The service's URL.
         answer: The first value of ``instead``.
-        tls: The gateway's TLS; None: plain HTTP.
+        tls: The gateway's TLS context, or None for plain HTTP.
         prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with
             404.
         guard: Checks each request.
         most_rows: The greatest ``limit`` of a list that is passed on, like a low ``[api]
-            maximum_page_limit`` of Airflow. None: no limit.
+            maximum_page_limit`` of Airflow, or None for no limit.
         latency: Seconds of delay for each request.
 
     Attributes:
         target: The service's URL. A change takes effect with the next request.
         guard: Checks each request.
-        instead: The answer to every request; None: requests are passed on.
+        instead: The answer to every request, or None if requests are passed on.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from tests.live.kubernetes_api import KubernetesApi
 
 
 class KubectlError(Exception):
-    """kubectl failed; the message has its output."""
+    """kubectl failed. The message contains kubectl's output."""
 
 
 class Kubectl:
@@ -22,7 +22,7 @@ class Kubectl:
 
     Args:
         program: The path of kubectl.
-        kubeconfig: The cluster and the user.
+        kubeconfig: The file that names the cluster and the user.
         namespace: The namespace of every command.
         directory: For the output of watches.
 
@@ -81,7 +81,7 @@ class Kubectl:
 
     @contextmanager
     def watch(self, *arguments: str) -> Iterator[Watch]:
-        """Run ``kubectl get --watch`` while the block runs."""
+        """Run ``kubectl get --watch`` while the ``with`` block runs."""
         self._directory.mkdir(parents=True, exist_ok=True)
         file = self._directory / f"watch-{os.getpid()}-{self.namespace}-{id(object())}.json"
         command = [*self._command, "get", *arguments, "--watch", "--output-watch-events", "--output=json"]

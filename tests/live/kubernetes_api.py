@@ -32,7 +32,7 @@ class KubernetesApi:
     @staticmethod
     @cache
     def of(kubeconfig: Path) -> KubernetesApi:
-        """Return the shared object for a kubeconfig."""
+        """Return the object that all callers with this kubeconfig share."""
         return KubernetesApi(kubeconfig)
 
     @property
@@ -64,7 +64,7 @@ class KubernetesApi:
         Return the API's message if the object is invalid, else None.
 
         Raises:
-            AssertionError: The API answered with another error.
+            AssertionError: The API answered with an error other than 400 and 422.
         """
         query = {"fieldManager": manager, "force": "true"}
         status, answer = self._ask("PATCH", path, query, json.dumps(body), "application/apply-patch+yaml")
@@ -75,7 +75,7 @@ class KubernetesApi:
         """Change an object by a JSON merge patch. Return whether the object exists.
 
         Raises:
-            AssertionError: The API answered with another error.
+            AssertionError: The API answered with an error other than 404.
         """
         status, answer = self._ask("PATCH", path, {}, dict(patch), "application/merge-patch+json")
         assert status in (200, 404), f"PATCH {path}: {status} {answer[:300]!r}"

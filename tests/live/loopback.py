@@ -15,7 +15,8 @@ from devstack.ports import HOST
 class QuietHandler(BaseHTTPRequestHandler):
     """A request handler that writes no log lines.
 
-    A subclass implements ``answer`` for every method; ``command`` is the method's name.
+    A subclass implements ``answer``, which handles every HTTP method. ``command`` is the method's
+    name.
     """
 
     # An answer is two writes, and the second must not wait for the client to acknowledge the first.
@@ -54,14 +55,13 @@ class QuietHandler(BaseHTTPRequestHandler):
 
 
 class LoopbackServer:
-    """An HTTP server on a port of loopback, from ``start`` to ``close`` or while the block runs.
-
-    Each request has a thread.
+    """An HTTP server on a port of loopback, from ``start`` to ``close`` or while the ``with`` block
+    runs. Each connection has a thread.
 
     Args:
         handler: Answers the requests.
-        port: The port; 0: a free one.
-        tls: The server's TLS; None: plain HTTP.
+        port: The port, or 0 for a free one.
+        tls: The server's TLS context, or None for plain HTTP.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LoopbackServer:
         self._server = _Server((HOST, port), handler)
         self._scheme = "https" if tls is not None else "http"
         if tls is not None:
-            # The request's thread makes the handshake, so a client without a handshake doesn't
+            # The connection's thread makes the handshake, so a client without a handshake doesn't
             # block other clients.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)

@@ -29,8 +29,8 @@ class MLJobs:
     """The MLJobs of one namespace.
 
     Args:
-        kubectl: In that namespace.
-        operator_log: The end of the operator's log, for the errors of tests.
+        kubectl: kubectl in that namespace.
+        operator_log: Returns the end of the operator's log, for the errors of tests.
     """
 
     def __init__(self, kubectl: Kubectl, operator_log: Callable[[], str]) -> None:
@@ -80,7 +80,8 @@ class MLJobs:
         """Wait until an MLJob has Events with these reasons, each as often as the reason is given.
         Return the reasons of all Events about the MLJob.
 
-        The operator makes an Event after the status, so a test can see the status first.
+        The operator creates an Event after it has written the status, so a test can see the status
+        first.
         """
 
         def told() -> list[str]:

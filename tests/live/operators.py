@@ -29,11 +29,11 @@ class OperatorProcess:
 
     Args:
         stack: The stack that the operator uses.
-        name: Unique in the stack. The operator's log, port, consumer group, Lease and run ids have
-            this name.
+        name: A name that is unique in the stack. The names of the operator's log, port, consumer
+            group, Lease and run ids contain it.
         namespaces: The value of ``MLJOB_NAMESPACES``.
         overrides: Environment variables that differ from those of the stack's operator.
-        launch: Starts the process; None: a new Python.
+        launch: Starts the process, by default in a new Python.
     """
 
     def __init__(
@@ -119,8 +119,9 @@ class OperatorProcess:
         """Kill the operator.
 
         Args:
-            frees_the_lease: Whether another operator may lead at once. Otherwise the next leader
-                waits until the Lease has expired.
+            frees_the_lease: Whether to remove the holder of the operator's Lease, so that another
+                process can lead at once. Otherwise the next leader waits until the Lease has
+                expired.
         """
         self._process.kill()
         if frees_the_lease:

@@ -24,7 +24,7 @@ class Ended(NamedTuple):
 
 
 class Plugin:
-    """The plugin for the person and the namespace of a kubeconfig.
+    """``kubectl mljob``, run by the person and in the namespace of a kubeconfig.
 
     Args:
         kubeconfig: Its current context names the cluster, the person and the namespace.

@@ -24,7 +24,7 @@ from devstack.processes import Command
 
 
 class PreloadedOperators:
-    """A process that forks operators while the block runs. Pass ``launch`` to
+    """A process that forks operators while the ``with`` block runs. Pass ``launch`` to
     :meth:`devstack.processes.ManagedProcess.start`.
 
     Args:

@@ -4,7 +4,7 @@ The command is ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
 
 One worker runs all tests of a file, because they share fixtures. Files that use the same part of
 Airflow also have one worker. Tests marked ``disruptive`` stop something that all tests use (Kafka,
-Airflow's api-server, the cancellation DAG). They run in a session without workers: ``pytest -m
+Airflow's API server, the cancellation DAG). They run in a session without workers: ``pytest -m
 "live and disruptive"``.
 """
 
@@ -17,15 +17,15 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
-    # The operator of that file handles every AirflowInstance of the cluster.
+    # The operator of test_instances.py handles every AirflowInstance of the cluster.
     "tests/contract/test_instance_store.py": "tests/e2e/test_instances.py",
     "tests/e2e/test_tenancy.py": "tests/e2e/test_instances.py",
     "tests/e2e/test_gateways.py": "tests/e2e/test_instances.py",
     "tests/integration/test_instance_walk.py": "tests/e2e/test_instances.py",
-    # That file unpauses a DAG whose runs have to stay queued in this file.
+    # test_submission.py unpauses a DAG whose runs have to stay queued in test_dag_runs.py.
     "tests/contract/test_dag_runs.py": "tests/e2e/test_submission.py",
-    # This file pauses the cancellation DAG. With the oldest Airflow it runs in one session with the
-    # others.
+    # This test pauses the cancellation DAG. With the oldest Airflow, the test runs in one session
+    # with the other tests.
     "tests/contract/test_paused_cancellation_dag.py": "tests/e2e/test_submission.py",
     "tests/e2e/test_cancellation.py": "tests/e2e/test_submission.py",
 }
@@ -51,13 +51,15 @@ ORDER = (
 )
 """The files that take longest start first, so that all workers end at about the same time.
 
-The crash matrix keeps a processor busy, so it starts beside files that mostly wait. Of the unit
-tests, the file that waits for processes is here.
+The crash matrix keeps a processor busy, so it starts beside files that mostly wait. This list has
+one file of unit tests, which waits for processes.
 """
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """A scheduling of :func:`group`. Workers get the groups in the order of collection."""
+    """A scheduling in which one worker runs all tests with the same :func:`group`. Workers get the
+    groups in the order of collection.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)

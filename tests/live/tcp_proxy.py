@@ -21,7 +21,7 @@ TICK = 0.2
 
 
 class TcpProxy:
-    """A proxy for the host and port of a URL, while the block runs.
+    """A proxy for the host and port of a URL, while the ``with`` block runs.
 
     Args:
         target: The service's URL.

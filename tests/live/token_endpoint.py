@@ -20,7 +20,7 @@ def token(subject: str, seconds: int) -> str:
 
 
 class TokenEndpoint(LoopbackServer):
-    """A token endpoint that runs while the block runs.
+    """A token endpoint that runs while the ``with`` block runs.
 
     Args:
         client: The client's id and secret.

@@ -41,7 +41,9 @@ class Told:
 
 
 class Topic:
-    """The messages of a topic from now on, in the order of each partition."""
+    """The messages that were sent to a topic since this object was made, in the order of each
+    partition.
+    """
 
     def __init__(self, servers: str, topic: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": servers, "group.id": "nobody", "enable.auto.commit": False})

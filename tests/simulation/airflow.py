@@ -116,7 +116,9 @@ class BusyAirflow(FakeAirflow):
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:
-        """Return the runs of MLJobs and of their backfills."""
+        """Return the runs with the id of an MLJob's run, including runs of ``CHILD``, and the runs
+        of backfills.
+        """
         return [run for run in self.runs.values() if _is_followed(run)]
 
     def steps(self) -> list[Step]:
@@ -131,8 +133,8 @@ class BusyAirflow(FakeAirflow):
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """Do everything that is left in a run. If the run is to fail and any task is left,
-        the last task fails.
+        """Do everything that is left in a run. If the run is to fail and any task is left, the last
+        of the tasks that are left fails.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:

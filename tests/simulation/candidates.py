@@ -18,7 +18,9 @@ from .network import Network, Wire, WiredJobs
 
 
 def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
-    """Return claims without events. They conflict with other claims by namespaces and prefix only."""
+    """Return claims without events. They conflict with other claims by namespaces
+    and prefix only.
+    """
     return Claims(run_id_prefix=prefix, group_id=prefix, **claimed)
 
 
@@ -32,10 +34,10 @@ class Contender:
         time: The time of the virtual world.
         claimed: What the operator claims.
         lease: The name of the operator's Lease.
-        act: Acts in a term. None: the process only holds the term.
+        act: Called in each term. By default, the process only holds the term.
 
     Attributes:
-        refused: Why the process has ended by itself.
+        refused: Why the process has ended by itself, or None.
         terms: The terms in which the process was allowed to act, oldest first.
     """
 

@@ -12,9 +12,9 @@ from typing import Any
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, RunPolicy
 from mljob_operator.controllers.mljob.feed_index import FeedIndex, FollowedRuns
 from mljob_operator.core.mljob import attempts
-from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.outstanding import is_done, wants_retry
-from mljob_operator.core.mljob.spec import spec_hash
+from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.resource.spec import spec_hash
 from mljob_operator.core.mljob.upstream import FAILED, WAITING, upstream_names
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.core.run.states import TERMINAL_PHASES, RunState, TaskState

@@ -69,10 +69,10 @@ edits = st.runner().flatmap(lambda machine: machine.edits)
 ROUND = 20
 """Seconds of a round at the end. The cancellation DAG works once in each round."""
 ROUNDS_AT_LEAST = 10
-"""Longer than every backoff, relist and deadline."""
+"""The least number of rounds. They take longer than every backoff, relist and deadline."""
 ROUNDS_AT_MOST = 60
-"""Long enough for every deadline that begins anew with a requested retry, or with an MLJob that has
-waited for another one.
+"""The greatest number of rounds. They are long enough for every deadline that a requested retry, or
+the wait for another MLJob, starts anew.
 """
 ROUNDS_AT_REST = 3
 """The number of rounds in a row without a change after which the world is at rest. These rounds
@@ -330,7 +330,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(calls=st.integers(1, 12), when=st.sampled_from(list(When)), which=which, then=whiles)
     def die_at_a_request(self, calls: int, when: When, which: int, then: float) -> None:
-        """Let the operator die between any two side effects."""
+        """Let an operator die before, during or after one of its next requests."""
         self.world.die_at(calls, when, which)
         self._then("die_at_a_request", then)
 
@@ -344,8 +344,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.processes) == 1)
     @rule(then=whiles)
     def a_second_operator_starts(self, then: float) -> None:
-        """Start a second operator, as when a rolling update overlaps or a former leader does not
-        know yet that it has lost the lease. Both act.
+        """Start a second operator, as when a rolling update overlaps, or a former leader does not
+        know yet that it has lost the Lease. Both operators act.
         """
         self.world.start(beside=True)
         self._then("a_second_operator_starts", then)
@@ -378,7 +378,9 @@ class Machine(RuleBasedStateMachine):
         assert not (broken := self.world.broken), chr(10).join(broken)
 
     def teardown(self) -> None:
-        """Assert that the world ends well (see :meth:`ends_well`), and close it."""
+        """Assert that the world ends well (see :meth:`ends_well`), unless a promise was broken
+        before. Close the world.
+        """
         try:
             if self.world.broken:
                 return
@@ -433,8 +435,8 @@ class Machine(RuleBasedStateMachine):
     def _let_time_pass(self) -> None:
         """Let time pass until everything is at rest, while the cancellation DAG works.
 
-        A fixed time is not enough: deadlines count anew for a requested retry, so at any fixed time
-        a cancellation may have begun a moment ago. Such a cancellation is not lost.
+        A fixed time is not enough: a requested retry starts deadlines anew, so at any fixed time a
+        cancellation may have begun a moment ago. Such a cancellation is not lost.
         """
         rounds = at_rest = 0
         while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):

@@ -9,19 +9,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from mljob_contract.backfill_marker import Marker
 from mljob_operator.core.run.backfill import BackfillRequest, BackfillRun
 from mljob_operator.core.run.facts import RunFact, TaskFact
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
-from mljob_operator.ports import BackfillRunChange, Gate, RunChange, TaskChange
+from mljob_operator.ports import BackfillRunChange, Clock, Gate, RunChange, TaskChange
 
 ONE_WAY = 0.005
 """Seconds that a request takes from the operator to a server, and that a response takes back."""
 STRAY_FOR = 75.0
-"""Seconds during which a request that the operator no longer waits for may still arrive; far more
-than ``actions.UNKNOWN_FOR``.
+"""Seconds during which a request that the operator no longer waits for may still arrive. They are
+more than twice ``actions.UNKNOWN_FOR``.
 """
 
 
@@ -81,7 +81,7 @@ class Network:
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
-        """Stop waiting for this request."""
+        """Keep a request that no process waits for, so that it may still arrive."""
         now = asyncio.get_running_loop().time()
         self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
 
@@ -91,8 +91,8 @@ class Wire:
 
     Args:
         die: Ends the process.
-        gate: The gate of the process. None: everything passes, as if the process believed that it
-            is the leader.
+        gate: The gate of the process. By default every request passes, as if the process believed
+            that it is the leader.
         changed: Called when a request that changes something has taken effect.
 
     Attributes:
@@ -208,22 +208,12 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
     return StoreUnavailable(message)
 
 
-class HasClockOffset(Protocol):
-    """The clock of the operator or of a server."""
-
-    def __call__(self) -> datetime:
-        """Return the time of this clock."""
-        ...
-
-
 class WiredAirflow:
     """Airflow as one process sees it: REST responses carry the time of the request by the
     operator's clock.
     """
 
-    def __init__(
-        self, airflow: Any, wire: Wire, operators_clock: HasClockOffset, airflows_clock: HasClockOffset
-    ) -> None:
+    def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:
         self._airflow = airflow
         self._wire = wire
         self._operators_clock = operators_clock

@@ -1,4 +1,4 @@
-"""The rules for a new status that replaces an old one."""
+"""The promises about a new status that replaces an old one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mljob_contract.mljob import MAX_HISTORY, MLJobStatus
-from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.outstanding import wants_retry
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.states import TERMINAL_PHASES, TRANSITIONS
 from tests.fakes.jobs import FakeJobs
 

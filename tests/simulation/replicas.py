@@ -17,7 +17,7 @@ class Replica:
 
     Attributes:
         contender: The process in the election.
-        process: The parts that act. None while the replica stands by.
+        process: The parts that act, or None while the replica stands by.
     """
 
     def __init__(self, world: ReplicatedWorld) -> None:
@@ -89,7 +89,7 @@ class ReplicatedWorld(World):
         return next(replica for replica in self.replicas if not replica.contender.leads)
 
     def start(self, *, beside: bool = False) -> None:
-        """Start a replica, unless there is one; with ``beside``, unless there are two."""
+        """Start a replica if none runs. With ``beside``, start one unless two run."""
         if len(self.replicas) < 1 + beside:
 
             async def start() -> None:

@@ -65,8 +65,8 @@ class Reader:
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Join the consumer group, which takes the partition from the other members, and read from
-        the committed offset on.
+        """Join the consumer group, and read from the committed offset on. The partition moves from
+        the other members to this one.
         """
         self._revoked = revoked
         for member in self._topic.members:
@@ -105,7 +105,9 @@ class Reader:
         self.news.set()
 
     def leave(self) -> None:
-        """Remove a dead member. If it had the partition, the previous member gets it."""
+        """Remove this member from the group. If the member had the partition, the previous member
+        gets the partition.
+        """
         if self._task is not None:
             self._task.cancel()
         if self in self._topic.members:

@@ -19,7 +19,9 @@ class _NobodyWaits(selectors.SelectSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return no events, because none come from outside."""
+        """Move the clock on, and return no events, because none come from outside. Raise
+        RuntimeError if there is no timer.
+        """
         if timeout is None:
             raise RuntimeError("everybody waits for something that will never happen")
         self.now += max(0.0, timeout)

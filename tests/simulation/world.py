@@ -19,7 +19,7 @@ from mljob_operator.controllers.airflow_instance.registry import OwnAirflow
 from mljob_operator.controllers.mljob.actions import UNKNOWN_FOR
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.upstream import upstream_names
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.errors import StoreError
@@ -50,6 +50,7 @@ class Cluster(GuardedJobs):
         changes: The changes that a new watch would deliver, in order: type and object.
         announced: The uids of the MLJobs whose status ever named a run, by run id.
         told: Ids of runs whose submission a status reported.
+        published: The existing MLJobs, as of the last :meth:`publish`.
         specs: The last spec of each uid.
         once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
     """
@@ -60,6 +61,7 @@ class Cluster(GuardedJobs):
         self.changes: list[tuple[str, dict[str, Any]]] = []
         self.announced: dict[str, set[str]] = defaultdict(set)
         self.told: set[str] = set()
+        self.published: dict[Key, Job] = {}
         self.specs: dict[str, dict[str, Any]] = {}
         self.once_per_spec: set[str] = set()
         self._published: dict[Key, dict[str, Any]] = {}
@@ -116,10 +118,12 @@ class Cluster(GuardedJobs):
             now = self.objects.get(key)
             if now is None or now["metadata"]["uid"] != before["metadata"]["uid"]:
                 self.changes.append(("DELETED", self._published.pop(key)))
+                del self.published[key]
         for key, body in self.objects.items():
             known = self._published.get(key)
             if known is None or known["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
                 self._published[key] = deepcopy(body)
+                self.published[key] = Job.from_object(self._published[key])
                 self.changes.append(("MODIFIED" if known else "ADDED", self._published[key]))
                 self.specs[body["metadata"]["uid"]] = self._published[key]["spec"]
                 if body["spec"].get("runPolicy") == "OncePerSpec":
@@ -152,7 +156,7 @@ class Process:
 
     Args:
         name: The name of the process, and of its term if it is one of several replicas.
-        gate: The gate of the term. None: the process believes that it is the leader.
+        gate: The gate of the term. By default, the process believes that it is the leader.
 
     Attributes:
         killed: Called when the process was killed.
@@ -237,7 +241,8 @@ class Process:
             await asyncio.sleep(0.5)
             if self.wire.is_down("kubernetes"):
                 continue
-            now = {name: self.world.instance_objects.get(name) for name in self.world.instance_objects.objects}
+            objects = self.world.instance_objects
+            now = {name: objects.get(name, there.get(name)) for name in objects.objects}
             for name, instance in there.items():
                 if name not in now or now[name].uid != instance.uid:
                     self.instances.observe_deletion(name, instance.uid)
@@ -288,11 +293,11 @@ class World:
         clock: The operator's clock.
         airflow_clock: The clock of Airflow and of the cluster.
         airflow: The Airflow of the operator's settings.
-        airflows: All Airflows by the name of their AirflowInstance.
+        airflows: All Airflows by the name of their AirflowInstance, or by ``SETTINGS_AIRFLOW``.
         processes: The operators, oldest first: none, one, or two at once.
         overlapped: Whether two operators ever ran at once, or one read stale objects. Only an
             operator that sees all MLJobs can keep to a limit.
-        broken: Descriptions of broken promises.
+        broken: Descriptions of broken promises, and the errors that the operator logged.
         by_hand: Ids of runs that somebody cleared in Airflow.
         limit: The maximum of active runs in the other Airflow.
         watch_takes: Seconds from a change to its delivery by the watch. Below ``ONE_WAY``, the
@@ -437,7 +442,9 @@ class World:
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Return runs of MLJobs that can end, each with its Airflow."""
+        """Return the runs that can end, each with its Airflow: runs with the id of an MLJob's run,
+        and runs of backfills.
+        """
         return [
             (airflow, run)
             for airflow in self.airflows.values()
@@ -456,15 +463,14 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Return the broken promises about runs that take the outputs of other runs. Those other
-        runs have succeeded, and the status names them.
+        """Return the broken promises about runs that take the outputs of other runs. The promises:
+        the other runs have succeeded, and the status of the MLJob names these runs.
 
-        With OncePerSpec, the MLJob may have taken over a run with older outputs, so it is not
-        checked.
+        With OncePerSpec, the MLJob may have taken over a run with older outputs, so the MLJob is
+        not checked. Runs of late submissions are not checked either.
         """
         found = []
-        for body in self.cluster.objects.values():
-            job = Job.from_object(body)
+        for job in self.cluster.published.values():
             status, taken = job.status, {run.dag_run_id for run in job.status.upstreams or ()}
             run = self.airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
             if run is None or status.submit_time is None or job.uid in self.cluster.once_per_spec:
@@ -509,7 +515,7 @@ class World:
 
     @property
     def broken(self) -> list[str]:
-        """Descriptions of broken promises."""
+        """Descriptions of broken promises, and the errors that the operator logged."""
         return list(dict.fromkeys([*self.cluster.broken, *self._broken, *self.defects.found]))
 
     def status(self, key: Key) -> MLJobStatus:

@@ -3,9 +3,9 @@ moments.
 
 `make soak` takes most of an hour on two cores.
 
-`make test` does not include this test. The test checks that each MLJob ends as Airflow says and
-that no run, process or finalizer is left, and measures the operator's share of the time. The
-figures go to benchmarks/results/soak.json.
+`make test` does not include this test. The test checks that the status of each MLJob agrees with
+Airflow and that no active run, process or finalizer is left, and measures the operator's share of
+the time. The figures go to benchmarks/results/soak.json.
 
 ``MLJOB_SOAK_JOBS`` sets the number of MLJobs, and ``MLJOB_SOAK_SEED`` the choice of the cancelled
 ones. Only a test with 200 MLJobs writes the file.
@@ -51,8 +51,8 @@ FILES = (
     "platform/4-predict",
     "platform/5-infer",
 )
-# The soak test cancels some of the MLJobs, so none of them waits for the outputs of another. Each takes
-# the latest dataset or model instead.
+# The soak test cancels some of the MLJobs, so none of them waits for the outputs of another. Each
+# takes the latest dataset or model instead.
 LATEST = {
     "enrich_dataset": {"dataset": "handwriting"},
     "select_model": {"dataset": "handwriting-enriched"},
@@ -73,9 +73,8 @@ Way = Literal["delete", "cancel"]
 
 @dataclass
 class Life:
-    """The times at which a watch saw changes of one MLJob, in seconds since the epoch; 0: not yet.
-
-    Airflow has the same clock.
+    """The times at which a watch saw changes of one MLJob, in seconds since the epoch, or 0 before
+    the change. Airflow has the same clock.
 
     Attributes:
         told: The phase became terminal.
@@ -96,9 +95,10 @@ class Victim:
 
     Attributes:
         way: By ``kubectl delete`` or by ``spec.cancel``.
-        waits_for_run: Whether the delay begins with the run, or with the MLJob.
-        delay: Seconds.
-        asked: The time of the request, in seconds since the epoch; 0: not yet.
+        waits_for_run: Whether the delay begins when the run starts. Otherwise the delay begins when
+            the MLJob is created.
+        delay: The delay in seconds.
+        asked: The time of the request, in seconds since the epoch, or 0 before the request.
     """
 
     way: Way
@@ -113,7 +113,9 @@ class Victim:
 
 @dataclass
 class Lives:
-    """The output of `kubectl get mljobs --watch` so far: times by name, and the number of changes."""
+    """The output of `kubectl get mljobs --watch` so far: times by name, and the
+    number of changes.
+    """
 
     of: dict[str, Life] = field(default_factory=dict)
     changes: int = 0
@@ -155,7 +157,9 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 
 def manifests(count: int) -> list[Object]:
-    """Return the example MLJobs in turn, each with a name of its own."""
+    """Return ``count`` MLJobs, made from the examples in rotation, each with a name of its own.
+    They take the latest dataset or model instead of the outputs of other MLJobs.
+    """
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
     for number, kind in zip(range(count), cycle(kinds), strict=False):
@@ -291,8 +295,10 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """Return the time that the operator adds from the creation of an MLJob to its run, and from the
-    end of the run to the status that shows the end.
+    """Return figures about the MLJobs, in seconds: the time until the run is queued, the time from
+    the end of the run until the status shows the end, the time from the creation until then, and
+    the time of cancellations. The operator's share is the share of the first two in the third, in
+    percent.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

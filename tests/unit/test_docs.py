@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 import mljob_operator.controllers.airflow_instance.controller
@@ -36,14 +35,16 @@ from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.api.metrics import ApiMetrics
 from mljob_operator.api.settings import ApiSettings
-from mljob_operator.core.mljob.cancellation import CancelReason
+from mljob_operator.core.mljob.classification.cancellation import CancelReason
+from mljob_operator.core.mljob.classification.state import Stage
 from mljob_operator.core.mljob.decisions import POLICIES
-from mljob_operator.core.mljob.state import Stage
 from mljob_operator.core.mljob.upstream import FAILED, WAITING
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
+from mljob_operator.core.run.vanishing import REASON as RUNS_VANISHED
 from mljob_operator.errors import AirflowError, KafkaUnavailable, OperatorError
 from mljob_operator.settings import Settings
+from tests import libyaml
 from tests.pages import PAGES, ROOT
 
 SUMMARIES = (
@@ -57,10 +58,21 @@ RESOURCES: dict[str, tuple[str, str, type[BaseModel], type[BaseModel]]] = {
     KIND: (API, "mljobs", MLJobSpec, MLJobStatus),
     airflow_instance.KIND: (INSTANCES, "airflowinstances", AirflowInstanceSpec, AirflowInstanceStatus),
 }
-"""By kind: the page, the plural, and the models of spec and status."""
+"""The page, the plural, and the models of spec and status of each kind."""
 OPERATIONS = ROOT / "docs" / "operations"
 
-pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+GITHUB = tuple(sorted(path for suffix in ("md", "yml") for path in (ROOT / ".github").rglob(f"*.{suffix}")))
+"""The files that GitHub reads: forms of issues and pull requests, workflows, and the settings of
+Dependabot.
+"""
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
+pages_and_github = pytest.mark.parametrize("page", [*PAGES, *GITHUB], ids=name_of)
 
 
 def section(text: str, title: str) -> str:
@@ -73,7 +85,9 @@ def section(text: str, title: str) -> str:
 
 
 def first_cells(text: str) -> set[str]:
-    """Return the names in backticks at the beginning of the rows of tables, as links or not."""
+    """Return the names in backticks that are the first cells of the rows of tables. A name may be a
+    link.
+    """
     return set(re.findall(r"^\| \[?`([^`]+)`(?:\]\([^)]*\))? \|", text, re.MULTILINE))
 
 
@@ -98,7 +112,9 @@ def inner_model(annotation: Any, is_list: bool = False) -> tuple[type[BaseModel]
 
 
 def words_passed_to(call: str, position: int, *modules: Any) -> set[str]:
-    """Return the CamelCase constants that the modules pass to a class as an argument."""
+    """Return the constant strings that the modules pass to a class as the argument at a position.
+    Empty strings are left out.
+    """
     found = set()
     for module in modules:
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
@@ -119,7 +135,7 @@ def tree(error: type[OperatorError]) -> Iterator[type[OperatorError]]:
 
 @cache
 def definition(plural: str) -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "crds" / f"{plural}.mljob.dev.yaml").read_text())
+    return libyaml.load((ROOT / "crds" / f"{plural}.mljob.dev.yaml").read_text())
 
 
 def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -132,7 +148,7 @@ def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]
 
 @pytest.mark.parametrize("file", sorted((ROOT / "crds").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_field_has_a_description_for_kubectl_explain(file: Path) -> None:
-    schema = yaml.safe_load(file.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema = libyaml.load(file.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for part in ("spec", "status"):
         fields = dict(described(schema["properties"][part], part))
         assert {path: words for path, words in fields.items() if len(words) < 10} == {}
@@ -141,7 +157,7 @@ def test_every_field_has_a_description_for_kubectl_explain(file: Path) -> None:
 @pytest.mark.parametrize("page", reference.PAGES, ids=lambda page: page.stem)
 def test_the_tables_of_fields_are_up_to_date(page: Path) -> None:
     current = page.read_text()
-    assert reference.filled(current, yaml.safe_load(reference.PAGES[page].read_text())) == current
+    assert reference.filled(current, libyaml.load(reference.PAGES[page].read_text())) == current
 
 
 def schema_of(plural: str, path: str) -> dict[str, Any]:
@@ -217,7 +233,8 @@ def test_each_reason_is_explained_and_no_other() -> None:
     of_mljob_api = {error.reason for error in tree(KafkaUnavailable)}
     errors = {error.reason for error in tree(OperatorError)} - of_mljob_api
     summaries = words_passed_to("StatusSummary", 1, *SUMMARIES) | set(CancelReason) | set(Halt)
-    summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog) | {WAITING, FAILED}
+    summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog)
+    summaries |= {WAITING, FAILED, RUNS_VANISHED}
     told = section(API, "Reasons")
     assert {reason for reason in errors | summaries if f"`{reason}`" not in told} == set()
     assert first_cells(told) <= errors | summaries
@@ -293,7 +310,7 @@ def test_each_metric_of_mljob_api_is_explained_with_its_type() -> None:
     assert rows == exposed
 
 
-@pages
+@pages_and_github
 def test_targets_of_links_exist(page: Path) -> None:
     broken = []
     for target in re.findall(r"\]\((?!https?://)([^)]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text())):
@@ -318,19 +335,43 @@ def test_names_beside_links_to_modules_exist() -> None:
         assert re.search(rf"\b(def|class) {name}\b", (ROOT / "docs" / module).read_text()), (module, name)
 
 
-@pages
+@pages_and_github
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", page.read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^\$ |\brun: )make ([a-z-]+)", page.read_text(), re.MULTILINE))
     assert named <= targets
 
 
-@pages
+@pytest.mark.parametrize("text", GITHUB, ids=name_of)
+def test_files_that_github_texts_name_exist(text: Path) -> None:
+    folders = r"\.ci|\.github|charts|contract|crds|devstack|docs|requirements|tests"
+    # The workflow of releases also has a folder release/ for files that one job hands to another.
+    paths = rf"[A-Z]+\.md|release/\w+\.py|(?:{folders})/[\w./*-]*"
+    named = re.findall(rf"(?<![\w$-])(?:\./)?({paths})", text.read_text())
+    assert [path for path in named if not any(ROOT.glob(path.rstrip("./")))] == []
+
+
+def test_headings_that_github_texts_name_exist() -> None:
+    """A text refers to a heading by its title and its page: "Heading" in page.md."""
+    named = [pair for text in GITHUB for pair in re.findall(r'"([^"\n]+)" in ([\w./-]+\.md)', text.read_text())]
+    assert ("Troubleshooting", "docs/operations/troubleshooting.md") in named
+    for heading, page in named:
+        assert section((ROOT / page).read_text(), heading)
+
+
+@pages_and_github
 def test_folders_in_backticks_exist(page: Path) -> None:
     named = re.findall(
         r"`((?:operator|contract|charts|crds|devstack|examples|docs|tests|requirements)/[\w./-]*)`", page.read_text()
     )
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_contributing_names_the_bounds_of_the_linter() -> None:
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    complexity, arguments = lint["mccabe"]["max-complexity"], lint["pylint"]["max-args"]
+    told = " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+    assert f"complexity above {complexity} or with more than {arguments} arguments" in told
 
 
 def test_the_site_has_every_page_in_its_navigation() -> None:
@@ -385,7 +426,7 @@ def names(text: str) -> list[str]:
 @pages
 def test_metrics_in_backticks_exist(page: Path) -> None:
     exposed = {metric.name for registry in (Metrics().registry, ApiMetrics().registry) for metric in registry.collect()}
-    state_metrics = yaml.safe_load(
+    state_metrics = libyaml.load(
         (ROOT / "charts" / "mljob-operator" / "files" / "monitoring" / "kube-state-metrics.yaml").read_text()
     )
     for resource in state_metrics["spec"]["resources"]:

@@ -22,7 +22,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import typer
-import yaml
 from pydantic import BaseModel
 from typer.exceptions import TyperException
 from typer.main import get_command
@@ -31,14 +30,15 @@ from mljob.cli.app import application
 from mljob_contract import airflow_instance, mljob
 from mljob_contract.run_api import RunSubresource, run_path
 from mljob_operator.api.settings import ApiSettings
+from tests import libyaml
 from tests.page_runners import Runner, lines_of, runner_of
 from tests.pages import PAGES, ROOT, Block, blocks, commands, typed
 
 CHART = ROOT / "charts" / "mljob-operator"
-VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+VALUES: dict[str, Any] = libyaml.load((CHART / "values.yaml").read_text())
 DEFINITIONS: dict[str, dict[str, Any]] = {
     definition["spec"]["names"]["kind"]: definition
-    for definition in (yaml.safe_load(file.read_text()) for file in (ROOT / "crds").glob("*.yaml"))
+    for definition in (libyaml.load(file.read_text()) for file in (ROOT / "crds").glob("*.yaml"))
 }
 MODELS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     mljob.KIND: (mljob.MLJobSpec, mljob.MLJobStatus),
@@ -108,13 +108,13 @@ def test_every_block_is_checked_or_says_why_not(page: Path) -> None:
     assert {where: word for where, word in unknown.items() if word not in CHECKED | WITHOUT_MEANING} == {}
 
 
-# -- YAML --------------------------------------------------------------------------------------------------------------
+# -- YAML ------------------------------------------------------------------------------------------
 
 
 @pages
 def test_yaml_is_valid_for_its_kind(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        for document in yaml.safe_load_all(block.text):
+        for document in libyaml.load_all(block.text):
             checker = yaml_checker(document)
             assert checker is not None, f"{block.where}: nothing checks this; say why in a comment above it"
             checker(document, block)
@@ -153,7 +153,7 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
 
 
 def assert_fits_the_chart(document: dict[str, Any], block: Block) -> None:
-    """Assert that the chart has these values, with which tests/chart/test_docs.py renders it."""
+    """Assert that the chart has these values. tests/chart/test_docs.py renders them."""
     for path in leaves(document):
         assert has_value(path), f"{block.where}: the chart has no value {path}"
 
@@ -180,7 +180,7 @@ def has_value(path: str) -> bool:
     return True
 
 
-# -- Other languages ---------------------------------------------------------------------------------------------------
+# -- Other languages -------------------------------------------------------------------------------
 
 
 @pages
@@ -213,7 +213,7 @@ def test_a_shell_can_parse_the_commands(page: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-# -- Commands ----------------------------------------------------------------------------------------------------------
+# -- Commands --------------------------------------------------------------------------------------
 
 
 @pages
@@ -307,7 +307,9 @@ def of_make(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_pip(arguments: Sequence[str]) -> Iterator[str]:
-    """Check the packages of this repository. Packages of others have other names."""
+    """Check that each folder that pip installs (``./folder``) has a package. Packages of an index
+    aren't checked.
+    """
     for word in arguments:
         folder = word.partition("[")[0]
         if folder.startswith("./") and not (ROOT / folder / "pyproject.toml").exists():
@@ -445,7 +447,7 @@ def of_python(arguments: Sequence[str]) -> Iterator[str]:
         yield from (f"there is no {path}" for path in paths if not (ROOT / path).exists())
 
 
-# -- Words in the text -------------------------------------------------------------------------------------------------
+# -- Words in the text -----------------------------------------------------------------------------
 
 
 @pages
@@ -463,8 +465,8 @@ def test_settings_exist(page: Path) -> None:
 
 @pages
 def test_values_of_the_chart_exist(page: Path) -> None:
-    """A value is in backticks, has a dot, and begins with a key of values.yaml: ``kafka.tls.ca``.
-    Fields of a spec may begin with the same word.
+    """A name such as ``kafka.tls.ca`` is a value: it is in backticks, has a dot, and begins with a
+    key of values.yaml. Fields of a spec or a status may begin with the same word.
     """
     fields = {
         path

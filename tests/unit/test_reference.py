@@ -1,4 +1,4 @@
-"""The tables of fields in the API's pages, generated from a CRD."""
+"""The tables of fields in the pages about the API, which are generated from the CRDs."""
 
 from __future__ import annotations
 

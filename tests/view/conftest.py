@@ -73,7 +73,7 @@ def pages(browser: Browser) -> Iterator[OpenPage]:
             page.on("console", lambda message: _note(problems, message.text))
             page.goto(first_url)
             page.wait_for_url(re.compile("/jobs"))
-            # A page that says that it is loading leads on by itself.
+            # A page that says that it is loading reloads itself.
             page.wait_for_function("() => !document.querySelector('meta[http-equiv=refresh]')")
             return page
 

@@ -1,7 +1,7 @@
 """A program that writes the pictures of the documentation: ``python -m tests.view.screenshots``.
 
-The pictures show the showcase of the tests: list, job and comparison, in light, dark and on a
-phone. They have few colours, so that they are small.
+The pictures show the tests' showcase: the pages of each look in ``LOOKS``. They have few colours,
+so that the files are small.
 """
 
 from __future__ import annotations

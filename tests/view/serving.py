@@ -33,7 +33,7 @@ class RunningView:
 
 @contextmanager
 def local_view(config: ClusterConfig) -> Iterator[RunningView]:
-    """Run the view of a person with this kubeconfig while the block runs."""
+    """Run the view of a person with this access to a cluster while the ``with`` block runs."""
     with _running(lambda started: serve_locally(config, 0, started)) as view:
         yield view
 

@@ -57,8 +57,8 @@ def run(name: str, namespace: str, dag: str) -> Object:
 
 
 def put(cluster: ViewCluster, name: str, namespace: str, dag: str, kind: str, status: Object, **spec: Any) -> None:
-    """Create an MLJob, or replace its spec and status. ``createdAgo`` of the status is its age in
-    seconds.
+    """Create an MLJob, or replace its spec and status. ``createdAgo`` of the status is the MLJob's
+    age in seconds, by default 300.
     """
     created_at = when(status.pop("createdAgo", 300))
     cluster.replace(name, namespace, {"type": kind, "dagId": dag, **spec}, status, created_at, team=namespace)
@@ -108,7 +108,9 @@ def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[
 
 
 def changes(tasks: Sequence[Object], queue_seconds: float = 7) -> list[Object]:
-    """Return the state changes of tasks that have started, each queued for a moment before."""
+    """Return the state changes of tasks that have started. Each task was queued for
+    ``queue_seconds``.
+    """
     entries = []
     for one in tasks:
         if "startTime" not in one:
@@ -273,7 +275,7 @@ def failed_scoring(cluster: ViewCluster) -> None:
 
 
 def sweep(cluster: ViewCluster) -> None:
-    """Put team-a/digits-lr-0 to 3: a finished sweep, to compare."""
+    """Put team-a/digits-lr-0 to team-a/digits-lr-3: a finished sweep, to compare."""
     for number, (rate, batch, accuracy) in enumerate(
         ((0.3, 32, 0.8911), (0.12, 32, 0.9674), (0.22, 64, 0.9833), (0.06, 64, 0.9402))
     ):
@@ -359,7 +361,7 @@ def others(cluster: ViewCluster) -> None:
 
 
 def platform(cluster: ViewCluster) -> None:
-    """Put two AirflowInstances, and a report of the monitoring DAG."""
+    """Put two AirflowInstances, and an MLJob with a report of the monitoring DAG."""
     ready = [
         condition("Ready", "True", "Ready", "", 9000),
         condition("Healthy", "True", "Healthy", "All components are healthy.", 9000),

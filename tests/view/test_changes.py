@@ -1,4 +1,4 @@
-"""Open pages while something changes: the pages change in place, and say what isn't live."""
+"""Open pages while MLJobs change: the pages change in place, and show when they are not live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The view over HTTP: access, refused requests, and the form of answers."""
+"""The view over HTTP: access, pages, streams of changes, actions and rights."""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def settled(page: Page) -> None:
-    """Wait until the page is live, or has no changes."""
+    """Wait until the page is live, if it is a page that changes, and until its log, if any, has a
+    line.
+    """
     page.wait_for_function(
         "() => !document.body.dataset.events || document.getElementById('live').dataset.state === 'live'"
     )

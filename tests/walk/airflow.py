@@ -1,4 +1,6 @@
-"""The simulated Airflow of a walk: its DAGs end as their names say, and each step takes a moment."""
+"""The simulated Airflow of a walk: a DAG is named for what happens to its runs, and each step of a
+run takes a moment.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,7 @@ class WalkAirflow:
 
 @contextmanager
 def walk_airflow(version: str = "3.3.2", *, unhealthy: str | None = None) -> Iterator[WalkAirflow]:
-    """Serve the simulated Airflow of a walk while the block runs.
+    """Serve the simulated Airflow of a walk while the ``with`` block runs.
 
     Args:
         version: Airflow's version.

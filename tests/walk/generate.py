@@ -24,13 +24,13 @@ Choice = Callable[[random.Random], Any]
 CLASSES = {r"\p{L}": "a-zA-Zéжλ数", r"\p{N}": "0-9٣"}
 """Some characters of each Unicode class that Python's regular expressions lack."""
 HINTED = 0.9
-"""How often a field with known values has one of these values."""
+"""The probability that a field with hints has a value of the hints."""
 PATTERNED = 0.95
-"""How often a string matches its pattern."""
+"""The probability that a string is made to match its pattern."""
 AT_A_BOUND = 0.1
-"""How often a number or a length is at one of its bounds."""
+"""The probability that an integer or a length is at one of its bounds."""
 TOO_DEEP = 0.03
-"""How often a free-form object is nested more deeply than the operator reads."""
+"""The probability that a free-form object is nested more deeply than the operator allows."""
 LONG = 40
 """The maximum of characters of a string, or of items of a list, if the schema has none."""
 
@@ -59,7 +59,7 @@ _NUMBERS = (0, 1, -1, 2**31, 2**53, -(2**53), 0.5, -1.5e300, 1e-300)
 
 
 def fixed(*values: Any) -> Choice:
-    """Choose one of these values."""
+    """Return a function that chooses one of these values."""
     return lambda rng: rng.choice(values)
 
 
@@ -68,8 +68,8 @@ class Generator:
 
     Args:
         rng: The source of randomness; the same seed generates the same values.
-        hints: Values with a meaning in the test's world, by path
-            (``.cancellation.timeoutSeconds``).
+        hints: Functions that choose a value with a meaning in the test's world, by the path of the
+            field (``.cancellation.timeoutSeconds``).
     """
 
     def __init__(self, rng: random.Random, hints: Mapping[str, Choice] | None = None) -> None:

@@ -4,13 +4,13 @@ depend on the MLJob's past.
 An MLJob's state depends on its past only where the API says so:
 
 - A finished MLJob stays finished, and a cancelled run is lost. So an edit keeps the fields that end
-an MLJob: ``suspend``, ``cancel``, deadlines, ``backoffLimit``, and ``outputs``, which are read when
-the run ends.
+  an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), and ``outputs``, which are
+  read when the run ends.
 - With ``runPolicy: Once`` the spec that was submitted first counts. If that was the edited spec,
-the condition SpecApplied is False.
-- Attempts are counted, runs have ids, and times are times: none of these is compared. Nor is
-anything that depends on how far a run got before it was stopped, or on how many existing runs a
-backfill found in its range. An MLJob that waits for its next attempt describes the last one.
+  the condition SpecApplied is False.
+- The number of attempts, ids of runs and times are not compared. Neither are fields that depend on
+  how far a run got before it was stopped, or on how many existing runs a backfill found in its
+  range. An MLJob that waits for its next attempt describes the last one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WITHIN_DAYS = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00+00:00", "2026-01-02T
 SOON, NEVER = 2, 2**31 - 1
 """Seconds of a deadline that passes during the walk, and of one that doesn't."""
 SETTLES_WITHIN = 3600
-"""Seconds; no walk takes that long."""
+"""Seconds. A deadline of this length or more doesn't pass during a walk."""
 ENOUGH_RETRIES = 20
 """More retries than an MLJob reaches during a walk, because the pauses between retries grow."""
 KEPT = ("suspend", "cancel", "activeDeadlineSeconds", "preRunningDeadlineSeconds", "backoffLimit", "outputs", "type")

@@ -17,7 +17,7 @@ Object = dict[str, Any]
 Spec = dict[str, Any]
 
 SIDE_BY_SIDE = 6
-"""Concurrent requests."""
+"""The number of concurrent requests."""
 LOOK_EVERY = 2.0
 """Seconds between two reads of all objects, which are megabytes."""
 LABEL = "mljob.dev/walk"
@@ -30,7 +30,7 @@ class Users:
     Args:
         namespace: The namespace of the objects; None for a cluster-scoped kind.
         within: Seconds until a condition must be met.
-        evidence: The last lines of the operator's log.
+        evidence: Returns the last lines of the operator's log.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Users:
         self._evidence = evidence
 
     def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
-        """Create or change objects, by name. Return the API server's errors for the
-        objects that it refuses.
+        """Create or change objects, by name. Return the API server's error for each object that was
+        refused.
         """
 
         def one(name: str) -> str | None:
@@ -71,8 +71,8 @@ class Users:
         return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
-        """Wait until each object meets the condition. Return each object as first seen to meet it;
-        None for an object that was deleted.
+        """Wait until each object meets the condition. Return each object as it was when it first
+        met the condition, or None for an object that was deleted.
         """
         late = dict.fromkeys(names)
         found: dict[str, Object | None] = {}
@@ -106,7 +106,7 @@ class Users:
         return f"{name}-{self._walk}"
 
     def _told(self, late: Mapping[str, Object | None]) -> str:
-        """Return the statuses of some objects that have not settled, and the end of the operator's
+        """Return up to ten of the objects that are late, as text, and the end of the operator's
         log.
         """
         shown = [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests import libyaml
 
 from .generate import Schema
 from .users import Object, Spec, Users
@@ -18,7 +18,7 @@ from .users import Object, Spec, Users
 OBJECTS = int(os.environ.get("WALK_OBJECTS", "500"))
 """The number of objects that are edited and rolled back, beside half as many fresh objects."""
 INSTANCES = OBJECTS // 5
-"""The number of AirflowInstances among them."""
+"""The number of AirflowInstances among these objects."""
 SEED = int(os.environ.get("WALK_SEED", "1"))
 """The seed: the same number generates the same walk."""
 TIMEOUT = 240 + OBJECTS
@@ -71,7 +71,7 @@ def walk(
     Args:
         edits: More edits than needed, because the API server refuses some.
         count: The number of objects to be edited.
-        settled: Whether nothing will change an object any more.
+        settled: Returns whether nothing will change an object any more.
         meanwhile: Called while the operator is busy with the objects.
     """
     made = _created(users, edits, count // 2)
@@ -128,7 +128,7 @@ def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[
 
 def spec_schema(plural: str) -> Schema:
     """Return the schema of ``spec`` in a CRD."""
-    crd = yaml.safe_load((CRDS / f"{plural}.mljob.dev.yaml").read_text(encoding="utf-8"))
+    crd = libyaml.load((CRDS / f"{plural}.mljob.dev.yaml").read_text(encoding="utf-8"))
     schema: Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema
 
@@ -136,7 +136,7 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """Return a spec with some fields of ``other``, and without some of the fields of ``spec``.
+    """Return ``spec`` with at most two fields of ``other``, and without some of its fields.
 
     Args:
         kept: Fields that stay unchanged.
@@ -148,7 +148,7 @@ def changed(
 
 
 def _created(users: Users, edits: Iterator[Edit], count: int) -> dict[int, Edit]:
-    """Create three objects for each of this many edits whose spec the API server accepts. Returns
+    """Create three objects for each of this many edits whose spec the API server accepts. Return
     the edits by number.
     """
     made: dict[int, Edit] = {}

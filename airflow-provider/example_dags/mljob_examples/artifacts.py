@@ -2,10 +2,10 @@
 artifact has versions, and a version never changes.
 
 The name of a version is a hash of the version's files and of its parents, the versions that it was
-made from. So publishing the same files again, for example in a task's second try, makes no new
-version. Each version has a card, which describes the files, and names the MLJob and the parents. A
-reader can follow the cards from a prediction back to the dataset. The file ``latest`` has the name
-of the version that was published last::
+made from. So publishing the same files with the same parents again, for example in a task's second
+try, makes no new version. Each version has a card, which describes the files, and names the MLJob
+and the parents. A reader can follow the cards from a prediction back to the dataset. The file
+``latest`` has the name of the version that was published last::
 
     <MLJOB_DATA_DIR>/models/digits/latest
     <MLJOB_DATA_DIR>/models/digits/3f9c0a51be77/{model.joblib, metrics.json, card.json, card.md}
@@ -33,7 +33,9 @@ Kind = Literal["datasets", "models", "predictions"]
 NAME = "^[a-z0-9][a-z0-9-]{0,62}$"
 """Pattern of an artifact's name."""
 ENRICHED = "-enriched"
-"""Suffix of the name of an enriched dataset, after the name of the dataset that it was made from."""
+"""Suffix of the name of an enriched dataset, after the name of the dataset that it was made
+from.
+"""
 LATEST = "latest"
 VERSION = "^(latest|[0-9a-f]{12})$"
 """Pattern of a version: the version's name, or ``latest`` for the version that was published

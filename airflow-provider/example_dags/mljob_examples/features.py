@@ -2,10 +2,10 @@
 rows that are not in the dataset.
 
 The columns of a dataset are first the inputs, as in the source, then :data:`LABEL` and
-:data:`ORIGIN`, then the features. The card of the dataset has the number of inputs, and the recipe
-of the features: the names of the families, and their sizes. A model takes only inputs, because the
-model contains the fitted recipe. So the callers of a model need not compute features, and can't
-compute them differently from the training.
+:data:`ORIGIN`, then the features. The card of an enriched dataset has the number of inputs, and the
+recipe of the features. The recipe has the names of the families, and the numbers of components and
+clusters. A model takes only inputs, because the model contains the fitted recipe. So the callers of
+a model need not compute features, and can't compute them differently from the training.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ DAG files and the code of tasks import these names from here:
 - :func:`publish_outputs`: publishes small results of the run, which the MLJob's status shows.
 - :func:`fail_for_good`: makes the exception that fails a task without a retry.
 - :func:`is_there`: checks whether a file exists, for a sensor that waits for another job's file.
-- :func:`mljob_of`: names the MLJob that a run belongs to.
+- :func:`mljob_of`: returns the namespace and the name of the MLJob that a run belongs to.
+- :class:`JobType`: the types of a job, for :func:`mljob_dag`.
 
-The packages:
+The subpackages:
 
 - :mod:`.events` sends task events to Kafka.
 - :mod:`.tasks` has the functions that the code of a running task calls.

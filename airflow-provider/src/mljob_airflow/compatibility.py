@@ -105,8 +105,8 @@ def read_dag_files(path: Path) -> Any:
 
 def masked(text: str) -> str:
     """Return ``text`` with ``***`` in place of each secret that Airflow's secrets masker knows in
-    this process. If this Airflow has no such masker, return ``WITHHELD``, because ``text`` may have
-    such a secret.
+    this process. If this version of Airflow has no masker for tasks, return ``WITHHELD``, because
+    ``text`` may have a secret. Without Airflow, return ``text`` itself.
 
     The masker knows the passwords of Connections that the process has used, the values of Variables
     with sensitive names, and the arguments of ``mask_secret``. Airflow itself masks only its logs,

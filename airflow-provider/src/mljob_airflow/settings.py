@@ -48,8 +48,8 @@ def run_id_prefix() -> str:
 
 
 def slack_conn_id() -> str:
-    """Return the id of the Airflow Connection with which the monitors post to Slack. Empty: the
-    monitors post no messages.
+    """Return the id of the Airflow Connection with which the monitors post to Slack, or an empty
+    string if they post no messages.
     """
     return _get("slack_conn_id", "")
 
@@ -60,20 +60,20 @@ def slack_channel() -> str:
 
 
 def report_dir() -> str:
-    """Return the folder for the monitors' pages. Empty: the monitors write no pages."""
+    """Return the folder for the monitors' pages, or an empty string if they write no pages."""
     return _get("report_dir", "")
 
 
 def report_url() -> str:
-    """Return the URL of the folder with the monitors' pages. Empty: messages have no link to a
-    page.
+    """Return the URL of the folder with the monitors' pages, or an empty string if messages have no
+    link to a page.
     """
     return _get("report_url", "")
 
 
 def report_topic() -> str:
-    """Return the Kafka topic of the monitors' reports. Empty: the monitors send no reports to
-    Kafka.
+    """Return the Kafka topic of the monitors' reports, or an empty string if the monitors send no
+    reports to Kafka.
     """
     return _get("report_topic", "")
 
@@ -92,7 +92,9 @@ def bottlenecks_schedule() -> str | None:
 
 
 def ui_url() -> str:
-    """Return the URL of Airflow's UI, from ``[api] base_url``. Empty: the option is not set."""
+    """Return the URL of Airflow's UI, from ``[api] base_url``, or an empty string if the option is
+    not set.
+    """
     return str(_conf().get("api", "base_url", fallback="") or "").strip()
 
 

@@ -37,7 +37,7 @@ class Change(Generic[Item]):
         kind: What happened.
         item: The object after the change; for a deletion, its last state. None for the kinds
             Synced, Disconnected and Connected.
-        message: Why the connection was lost, for the kind Disconnected. Otherwise empty.
+        message: Why the connection was lost, for the kind Disconnected. Empty for all other kinds.
     """
 
     kind: ChangeKind
@@ -45,8 +45,26 @@ class Change(Generic[Item]):
     message: str = ""
 
 
+@dataclass(frozen=True)
+class State(Generic[Item]):
+    """One state of an object.
+
+    Attributes:
+        key: The namespace and the name of the object.
+        uid: The uid of the object.
+        version: The resource version of the state.
+        item: What the object was converted to.
+    """
+
+    key: tuple[str, str]
+    uid: str
+    version: str
+    item: Item
+
+
 class Known(Generic[Item]):
-    """The objects that a reader of a watch has seen. Decides which changes are new to the reader.
+    """The objects that a reader of a watch has seen. The methods return the changes that are new to
+    the reader.
 
     Args:
         convert: Converts an object from JSON to the item that is kept, and that changes have.
@@ -54,46 +72,53 @@ class Known(Generic[Item]):
 
     def __init__(self, convert: Callable[[dict[str, Any]], Item]) -> None:
         self._convert = convert
-        self._items: dict[tuple[str, str], tuple[str, str, Item]] = {}
+        self._states: dict[tuple[str, str], State[Item]] = {}
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._states)
 
-    def put(self, raw: dict[str, Any]) -> list[Change[Item]]:
-        """Store a state of an object. Return its changes for the reader: none if the state is
-        known, and a deletion and an addition if the object has another uid than before.
-        """
+    def state(self, raw: dict[str, Any]) -> State[Item]:
+        """Return the state of an object. A known state is not converted again."""
         key, uid, version = _identity(raw)
-        known = self._items.get(key)
-        if known is not None and known[:2] == (uid, version):
+        known = self._states.get(key)
+        if known is not None and (known.uid, known.version) == (uid, version):
+            return known
+        return State(key, uid, version, self._convert(raw))
+
+    def put(self, state: State[Item]) -> list[Change[Item]]:
+        """Store a state of an object. Return the changes for the reader: no change if the state is
+        known, a deletion and an addition if the object has another uid than before, and otherwise
+        one addition or modification.
+        """
+        known = self._states.get(state.key)
+        if known is not None and (known.uid, known.version) == (state.uid, state.version):
             return []
-        item = self._convert(raw)
-        self._items[key] = (uid, version, item)
+        self._states[state.key] = state
         if known is None:
-            return [Change(ChangeKind.ADDED, item)]
-        if known[0] != uid:  # deleted and created again in between
-            return [Change(ChangeKind.DELETED, known[2]), Change(ChangeKind.ADDED, item)]
-        return [Change(ChangeKind.MODIFIED, item)]
+            return [Change(ChangeKind.ADDED, state.item)]
+        if known.uid != state.uid:  # deleted and created again in between
+            return [Change(ChangeKind.DELETED, known.item), Change(ChangeKind.ADDED, state.item)]
+        return [Change(ChangeKind.MODIFIED, state.item)]
 
     def remove(self, raw: dict[str, Any]) -> list[Change[Item]]:
         """Remove a deleted object, given in its last state. Return its deletion, or nothing if the
         object is not known.
         """
         key, uid, _ = _identity(raw)
-        known = self._items.get(key)
-        if known is None or known[0] != uid:
+        known = self._states.get(key)
+        if known is None or known.uid != uid:
             return []
-        del self._items[key]
+        del self._states[key]
         return [Change(ChangeKind.DELETED, self._convert(raw))]
 
-    def replace(self, listed: list[dict[str, Any]]) -> list[Change[Item]]:
-        """Replace the known objects by those of a list. Return the changes for the reader,
+    def replace(self, listed: list[State[Item]]) -> list[Change[Item]]:
+        """Replace the known objects by the objects of a list. Return the changes for the reader,
         beginning with the deletions of the objects that the list lacks.
         """
-        there = {_identity(raw)[0] for raw in listed}
-        changes = [Change(ChangeKind.DELETED, self._items.pop(key)[2]) for key in self._items.keys() - there]
-        for raw in listed:
-            changes += self.put(raw)
+        there = {state.key for state in listed}
+        changes = [Change(ChangeKind.DELETED, self._states.pop(key).item) for key in self._states.keys() - there]
+        for state in listed:
+            changes += self.put(state)
         return changes
 
 

@@ -27,7 +27,7 @@ _MAX_CELL: Final = 60
 _LESS_IS_BETTER: Final = ("loss", "error", "rmse", "mse", "mae", "perplexity", "seconds", "duration")
 """Parts of the names of results whose smallest value is the best."""
 _COUNTERS: Final = frozenset({"epoch", "step", "iteration", "global_step"})
-"""Results that say how far a run is, not how good."""
+"""Results that show how far a run is, not how good it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Comparison:
     """Several MLJobs side by side.
 
     Attributes:
-        rows: The MLJobs, best first, and by name if equal. MLJobs without the result come last.
+        rows: The MLJobs, best first, and by name if equal. MLJobs without a number as the result
+            ``by`` come last.
         params: The names of the params that differ, in the order of the confs.
         results: The names of the results, ``by`` first.
         by: The result that the rows are ordered by, or None.
@@ -69,7 +70,7 @@ class Comparison:
 
     @property
     def best(self) -> MLJob | None:
-        """The best MLJob, or None if no MLJob has the result."""
+        """The best MLJob, or None if no MLJob has a number as the result ``by``."""
         first = self.rows[0] if self.rows and self.by is not None else None
         return first.job if first and _number(first.results.get(self.by or "")) is not None else None
 
@@ -126,8 +127,8 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
     Args:
         jobs: The MLJobs.
-        by: The result to order by. Default: the number that most MLJobs have, except counters such
-            as ``epoch``.
+        by: The name of the output or metric to order by. Default: the name whose value is a number
+            in the most MLJobs, except counters such as ``epoch``.
         less_is_better: Whether the smallest value is the best. Default: whether the result's name
             contains ``loss``, ``error`` or the like.
 
@@ -155,8 +156,8 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
 
 def smallest_is_best(name: str) -> bool:
-    """Return whether the smallest value of a result is the best, by its name: ``loss`` and the
-    like.
+    """Return whether the name of a result contains a word such as ``loss`` or ``error``. The
+    smallest value of such a result is the best.
     """
     return any(part in name.lower() for part in _LESS_IS_BETTER)
 
@@ -202,8 +203,8 @@ def _number(value: Any) -> float | None:
 
 
 def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the result that most MLJobs have as a number, except counters. Of several such
-    results, return the first. Return None if no MLJob has a number.
+    """Return the name of the result that is a number in the most MLJobs, except counters. Of
+    several such results, return the first. Return None if no MLJob has a number.
     """
     counts = {
         name: sum(_number(result.get(name)) is not None for result in results)

@@ -169,7 +169,8 @@ def _output(plugin: ExecPlugin, config: ClusterConfig, interactive: bool) -> byt
             env=environment,
             stdin=None if interactive else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            start_new_session=not interactive,  # so that it can be ended with the processes that it starts
+            # In a session of its own, it can be ended together with the processes that it starts.
+            start_new_session=not interactive,
         )
     except OSError as error:
         hint = f" {plain(plugin.install_hint, 500)}" if plugin.install_hint else ""

@@ -31,7 +31,9 @@ MAX_QUOTED = 80
 
 
 class DocumentError(ValueError):
-    """A text is not YAML, or exceeds a limit. The message says where."""
+    """A text is not YAML, or exceeds a limit. The message names the line, if the
+    mistake has one.
+    """
 
 
 class _Loader(yaml.CSafeLoader):
@@ -61,7 +63,9 @@ class Document:
     lines: dict[str, int] = field(default_factory=dict)
 
     def line_of(self, path: str) -> int | None:
-        """Return the line of a field, or of the nearest field around it."""
+        """Return the line of a field, or of the nearest field around it. Return None if no line is
+        known.
+        """
         while path:
             if path in self.lines:
                 return self.lines[path]

@@ -1,5 +1,5 @@
 """The errors for an MLJob that ended in another way than success, or not in time: pure functions of
-its last state.
+the MLJob's last state.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class FailedTask:
 
 
 def failed_task(job: MLJob) -> FailedTask | None:
-    """Return the current task if it has failed, else the first failed task in the status, or None."""
+    """Return the current task if it has failed, else the first failed task in the
+    status, or None.
+    """
     listed = job.raw_status.get("tasks")
     tasks = [task for task in listed if isinstance(task, dict)] if isinstance(listed, list) else []
     failed = [task for task in tasks if task.get("state") == "failed"]

@@ -1,6 +1,7 @@
 """The errors that the client raises.
 
 - :class:`ConfigError`: the kubeconfig can't be used.
+- :class:`InvalidResource`: an object does not have the form of its kind.
 - :class:`ApiError` and its subclasses: the Kubernetes API server refused a request, or did not
   answer.
 - :class:`JobError` and its subclasses: an MLJob ended in another way than success.
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class MLJobError(Exception):
-    """The base class of all errors of this package. The text says what to do."""
+    """The base class of all errors of this package. The text names the cause and, if the client
+    knows one, the way out.
+    """
 
 
 class ConfigError(MLJobError):
@@ -57,7 +60,9 @@ class NotFound(ApiError):
 
 
 class KindNotServed(NotFound):
-    """404: the API server does not serve the kind, for example because the CRDs are not installed."""
+    """404: the API server does not serve the kind, for example because the CRDs are
+    not installed.
+    """
 
 
 class RunApiMissing(NotFound):
@@ -117,7 +122,8 @@ class JobFailed(JobError):
         map_index: The index of the failed instance of a mapped task, or -1.
         error: The type and the text of the task's exception, or None.
         log: At most 20 lines of the task's log, without control characters: the last lines, or the
-            lines up to the end of the error's traceback. Empty without mljob-api.
+            lines up to the end of the error's traceback. The tuple is empty if the log can't be
+            read, for example without mljob-api.
     """
 
     def __init__(
@@ -168,7 +174,7 @@ _BY_CODE: dict[int, type[ApiError]] = {
 _MAX_MESSAGE = 2_000
 """The maximum number of characters of an API server's message in an error."""
 _UNKNOWN_PATH = "the server could not find the requested resource"
-"""What the API server says of a path that it doesn't serve."""
+"""The API server's message about a path that it doesn't serve."""
 _WAYS_OUT: dict[type[ApiError], str] = {
     NotAuthenticated: "Log in again, or check the user of the kubeconfig's context.",
     NotAllowed: "Ask for this right. The chart's ClusterRoles <name>-viewer and <name>-editor have those for MLJobs.",

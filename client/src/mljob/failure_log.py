@@ -1,4 +1,4 @@
-"""The lines of a failed task's log that say why it failed: pure functions."""
+"""The lines of a failed task's log that show why the task failed: pure functions."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _end_of_message(lines: Sequence[str], at: int) -> int:
     """Return the index of the last line of an exception's message that begins at the line ``at``. A
-    message has at most five further lines. It ends before an empty line and before the next entry
-    of the log. A line that begins an entry has no further lines.
+    message has at most five further lines. The message ends before an empty line and before the
+    next entry of the log. A line that begins an entry has no further lines.
     """
     end = at
     if _ENTRY.match(clean_line(lines[at])):

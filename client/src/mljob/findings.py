@@ -10,8 +10,8 @@ from itertools import islice
 MAX_COMPARED = 100
 """The maximum number of names that a name is compared with."""
 MAX_COMPARED_LENGTH = 60
-"""The maximum length of a name that is compared, in characters. The comparison takes time that grows
-with the product of the lengths.
+"""The maximum length of a name that is compared, in characters. The comparison takes time that
+grows with the product of the lengths.
 """
 
 

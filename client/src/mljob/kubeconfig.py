@@ -37,7 +37,7 @@ class ClusterConfig:
         user: The credentials of the user.
         context: The name of the context, or an empty text in a pod.
         namespace: The default namespace.
-        ca: Certificates of the authorities to trust, as PEM, or None for those of the system.
+        ca: Certificates of the authorities to trust, as PEM, or None for the system's authorities.
         verify: Whether the server's certificate is checked.
         server_name: The name to expect in the server's certificate, or None for the host of the
             URL.
@@ -86,7 +86,9 @@ def contexts(kubeconfig: str | os.PathLike[str] | None = None) -> list[str]:
 
 
 def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) -> ClusterConfig | None:
-    """Return the ServiceAccount of the pod that this process runs in, or None outside of a pod."""
+    """Return the cluster of the pod that this process runs in, with the pod's ServiceAccount as the
+    user. Return None outside of a pod.
+    """
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port or not (directory / "token").is_file():
         return None

@@ -24,8 +24,7 @@ class ExecPlugin:
     """A command that prints credentials: ``users[].user.exec``.
 
     Attributes:
-        interactive: ``Never``, ``IfAvailable`` or ``Always``: whether the command may ask the
-            person.
+        interactive: Whether the command asks the person: ``Never``, ``IfAvailable`` or ``Always``.
         provide_cluster_info: Whether the command gets the cluster in ``KUBERNETES_EXEC_INFO``.
     """
 
@@ -96,7 +95,8 @@ def _plugin(path: Path, given: Any) -> ExecPlugin | None:
     command = text_of(given, "command")
     if not command:
         raise ConfigError(f"{path}: users: exec: command is missing.")
-    # As in kubectl, a command with a slash is relative to the kubeconfig, and any other is looked up on PATH.
+    # As in kubectl, a command with a slash is relative to the kubeconfig, and any other is looked
+    # up on PATH.
     if "/" in command:
         command = str(path.parent / command)
     args, env = _listed(given.get("args")), _listed(given.get("env"))

@@ -24,8 +24,8 @@ class LogLine(NamedTuple):
 
     Attributes:
         text: The line, without its line break.
-        after: The position after this line, where another request can continue. Empty if the
-            position is not known.
+        after: The position after this line, where another request can continue, or an empty text if
+            the position is not known.
     """
 
     text: str
@@ -33,8 +33,8 @@ class LogLine(NamedTuple):
 
 
 class LogPlace:
-    """The position of a reader in a log. It counts the lines that were read, and makes the next
-    query.
+    """The position of a reader in a log. The position moves with each line that is read. If the log
+    is followed, the next request begins at the position.
 
     Args:
         params: The query of the first request, without ``follow``.
@@ -101,7 +101,7 @@ class LogPlace:
             except ValueError as error:
                 raise BadAnswer(f"mljobs/log: {text[:200]!r} {error}.") from None
             return None
-        # The answer that goes on says again what the one before has said last.
+        # An answer that continues a log begins with the last notice of the answer before it.
         was_told, self._notice = text == self._notice, text
         return None if was_told else self._told(text)
 

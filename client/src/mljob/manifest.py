@@ -1,4 +1,4 @@
-"""The manifest of an MLJob, from what a person passes to ``submit``: pure functions.
+"""The manifest of an MLJob, made of the arguments of ``submit``: pure functions.
 
 A conf may be a dict, or an instance of a params class as ``mljob_dag`` uses it: any pydantic model.
 """
@@ -67,7 +67,7 @@ def manifest(
 
 def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
     """Return a conf as JSON. Of a pydantic model, return only the fields that were set, so that the
-    DAG's own defaults hold for the others.
+    DAG's own defaults hold for the other fields.
 
     Raises:
         InvalidArgument: The conf is not a JSON object.
@@ -89,7 +89,9 @@ def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
 
 
 def _unfit(conf: Any) -> str:
-    """Return the path of the first key of a conf whose value is not JSON, or ``conf``."""
+    """Return the path of the first key of a conf whose value is not JSON, or ``conf`` if there is
+    no such key.
+    """
     for key, value in conf.items() if isinstance(conf, Mapping) else ():
         try:
             json.dumps(value, allow_nan=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mljob_contract.history import HistoryEntry
 
 COLUMNS = ("time", "task", "map_index", "try_number")
-"""The columns before those of the metrics."""
+"""The columns before the columns of the metrics."""
 
 
 def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
@@ -29,8 +29,8 @@ def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def rows_of_status(job: MLJob) -> list[dict[str, Any]]:
-    """Return a row with the last metrics of each task that has metrics. The time of each row is
-    that of the run's last event.
+    """Return a row with the last metrics of each task that has metrics. Each row has the time of
+    the run's last event.
     """
     status = job.status
     return [

@@ -1,4 +1,6 @@
-"""How a notebook shows an MLJob: HTML without scripts, in which every text from outside is escaped."""
+"""How a notebook shows an MLJob: HTML without scripts, in which every text from
+outside is escaped.
+"""
 
 from __future__ import annotations
 

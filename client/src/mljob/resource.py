@@ -97,7 +97,8 @@ class MLJob:
         """The spec.
 
         Raises:
-            InvalidResource: The stored spec does not fit this version's model. ``raw`` has it.
+            InvalidResource: The stored spec does not fit this version's model. The attribute
+                ``raw`` has the stored spec.
         """
         from mljob_contract.mljob import MLJobSpec
 
@@ -105,10 +106,11 @@ class MLJob:
 
     @cached_property
     def status(self) -> MLJobStatus:
-        """The status. Empty until an operator has written one.
+        """The status. Its fields are not set until an operator has written a status.
 
         Raises:
-            InvalidResource: The stored status does not fit this version's model. ``raw`` has it.
+            InvalidResource: The stored status does not fit this version's model. The attribute
+                ``raw`` has the stored status.
         """
         from mljob_contract.mljob import MLJobStatus
 
@@ -136,7 +138,7 @@ class MLJob:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt. Empty until it has succeeded."""
+        """The outputs of the newest attempt. The dict is empty until the attempt has succeeded."""
         return _object(self.raw_status.get("outputs"))
 
     @property

@@ -16,7 +16,7 @@ from .text import values_text
 SWEEP_LABEL: Final = "mljob.dev/sweep"
 """The label that the MLJobs of a sweep share. Its value is the sweep's name."""
 POINT: Final = "mljob.dev/sweep-point"
-"""The annotation that says which values an MLJob of a sweep has, for people: ``epochs=5 lr=0.1``."""
+"""The annotation with the values of an MLJob of a sweep, for people: ``epochs=5 lr=0.1``."""
 MAX_POINT_TEXT: Final = 1_000
 """The maximum number of characters of the annotation :data:`POINT`."""
 MAX_POINTS: Final = 500
@@ -49,7 +49,7 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
 
     Args:
         sweep: The name of the sweep.
-        grid: The values of each param: all combinations are points. Or a list of points.
+        grid: The values of each param, whose combinations are the points; or a list of points.
 
     Raises:
         InvalidArgument: The grid has no points, too many points, the same point twice, or a value

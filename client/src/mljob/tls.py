@@ -19,12 +19,13 @@ def tls_context(config: ClusterConfig, credential: Credential) -> ssl.SSLContext
             encrypted.
     """
     try:
-        context = ssl.create_default_context(cadata=config.ca.decode("ascii", "replace") if config.ca else None)
+        context = _trusting(config)
     except ssl.SSLError as error:
         raise ConfigError(
             f"{config.server}: certificate-authority-data is no certificate in PEM: {error.reason}."
         ) from None
-    # Python 3.13 demands extensions that the certificate authorities of many clusters lack. kubectl does not.
+    # Python 3.13 demands extensions that the certificate authorities of many clusters lack. kubectl
+    # does not.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not config.verify:
         context.check_hostname = False
@@ -32,6 +33,16 @@ def tls_context(config: ClusterConfig, credential: Credential) -> ssl.SSLContext
     if credential.certificate and credential.key:
         _load(context, config, credential.certificate, credential.key)
     return context
+
+
+def _trusting(config: ClusterConfig) -> ssl.SSLContext:
+    if config.ca:
+        return ssl.create_default_context(cadata=config.ca.decode("ascii", "replace"))
+    if config.verify and not config.server.lower().startswith("http:"):
+        return ssl.create_default_context()
+    # No certificate is checked, and reading the system's authorities would take tens of
+    # milliseconds.
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _load(context: ssl.SSLContext, config: ClusterConfig, certificate: bytes, key: bytes) -> None:

@@ -25,7 +25,9 @@ class Verdict(StrEnum):
     FAILED = "Failed"
     CANCELLED = "Cancelled"
     STALLED = "Stalled"
-    """The MLJob waits for a change of its spec, its DAG or its rights, and can't go on by itself."""
+    """The MLJob waits for a change of its spec, its DAG or its rights, and can't go on by
+    itself.
+    """
 
 
 def verdict_of(job: MLJob) -> Verdict | None:

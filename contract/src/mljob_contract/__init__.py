@@ -1,4 +1,4 @@
-"""The types that the operator and the Airflow provider share.
+"""The types and formats that the operator, the Airflow provider and the Python client share.
 
 Airflow workers install this package, so pydantic is its only dependency.
 

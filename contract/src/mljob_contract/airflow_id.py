@@ -22,5 +22,6 @@ GLOB_PATTERN = r"^[\p{L}\p{N}_.\-*?\[\]!]+$"
 """The pattern that a glob of ids must match. It has the same meaning in Go and in pydantic."""
 
 AirflowId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
-"""The id of a DAG, or of a task. The id of a task in a task group begins with the group's id:
-``group.task``."""
+"""The id of a DAG, or of a task. The id of a task in a task group begins with the group's id
+(``group.task``), unless the group has ``prefix_group_id=False``.
+"""

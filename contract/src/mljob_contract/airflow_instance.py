@@ -7,7 +7,7 @@ AirflowInstance runs in the AirflowInstance that is annotated as the default. As
 ``make generate`` writes the CRD from these models, and ``kubectl explain`` shows the docstrings.
 
 Sources: the Kubernetes API conventions; StorageClass for the annotation of the default and for
-which of several defaults counts; metav1.LabelSelector; cert-manager's ClusterIssuer for the
+which of several defaults is used; metav1.LabelSelector; cert-manager's ClusterIssuer for the
 namespace of a cluster-scoped resource's Secrets.
 """
 
@@ -31,11 +31,11 @@ IS_DEFAULT = f"{GROUP}/is-default-instance"
 Its value is "true"."""
 ACCEPT_VANISHED_RUNS = f"{GROUP}/accept-vanished-runs"
 """The annotation with which an administrator accepts the loss of the runs that have vanished from
-this Airflow. The operator acts once on each new value, such as the current time.
+the AirflowInstance's Airflow. The operator acts once on each new value, such as the current time.
 """
 MAX_ACCEPTED = 253
-"""The maximum number of characters of the annotation's value that the operator reads and stores.
-The operator ignores the rest of a longer value.
+"""The operator reads and stores at most this number of characters of the value of the annotation
+``ACCEPT_VANISHED_RUNS``, and ignores the rest.
 """
 FINALIZER = f"{GROUP}/in-use"
 """The operator's finalizer on an AirflowInstance. The operator keeps the finalizer while MLJobs

@@ -7,10 +7,10 @@ from __future__ import annotations
 import re
 
 Version = tuple[int, int]
-"""Major and minor version."""
+"""A version of Airflow, as major and minor number."""
 
 OLDEST: Version = (3, 1)
-"""The oldest supported version. An older Airflow is refused."""
+"""The oldest supported version. The operator and the provider refuse an older Airflow."""
 NEWEST: Version = (3, 3)
 """The newest tested version. A newer Airflow is treated like this version."""
 SUPPORTED = f"Airflow {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"

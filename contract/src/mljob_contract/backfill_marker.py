@@ -39,7 +39,7 @@ class Marker:
     @classmethod
     def read(cls, conf: Mapping[str, Any] | None) -> Marker | None:
         """Return the marker in a conf, or None if the conf has no valid marker. Everybody who may
-        trigger a run may write any conf.
+        trigger a run can write any marker into the conf, so a marker proves nothing.
         """
         match (conf or {}).get(CONF_KEY):
             # JSON's true is an int in Python.

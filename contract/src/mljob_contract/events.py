@@ -43,13 +43,13 @@ MAX_INT = 2147483647
 """The largest integer of Airflow's database columns."""
 
 RunId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
-"""The id of a dag run. Airflow's setting ``[scheduler] allowed_run_id_pattern`` says which
+"""The id of a dag run. Airflow's setting ``[scheduler] allowed_run_id_pattern`` determines which
 characters the id may have.
 """
 Source = Annotated[str, Field(max_length=253)]
 """The name of the Airflow that sent an event, from Airflow's configuration."""
 Whole = Annotated[int, Field(strict=True, ge=0, le=MAX_INT)]
-"""An integer of at least 0. The values true and 1.0 are refused."""
+"""An integer from 0 to ``MAX_INT``. The values true and 1.0 are refused."""
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A number that JSON can represent: no NaN and no infinity."""
 MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_LENGTH)]
@@ -175,8 +175,8 @@ class CancellationOutcome(StrEnum):
     NOT_FOUND = "not_found"
     """Airflow has no such run."""
     NOT_OVER = "not_over"
-    """The run is still in progress, or its state is unknown. ``errors`` says why. The task of the
-    cancellation DAG is retried a few times.
+    """The run is still in progress, or its state is unknown. ``errors`` contains the reasons. The
+    task of the cancellation DAG is retried a few times.
     """
 
     @property

@@ -10,8 +10,8 @@ The Kubernetes API server ends each GET of events after a minute. So a response 
 after 50 seconds ends with the reason ``Limit`` and a cursor, and the next request of the reader
 begins at the cursor. A watch (``run_path`` with ``watch=True``) can last for hours.
 
-Entries come in the order of the Kafka partition. Kafka may deliver an event twice, so a reader that
-counts entries must first remove equal entries.
+Entries from Kafka come in the order of the Kafka partition. Kafka may deliver an event twice, so a
+reader that counts entries must first remove equal entries.
 """
 
 from __future__ import annotations

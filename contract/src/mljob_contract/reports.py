@@ -26,7 +26,7 @@ CE_TYPE_REPORT = "dev.mljob.monitoring.report"
 
 MAX_FINDINGS = 500
 """The maximum number of findings in a report. A report keeps the most severe findings, and its
-field ``incomplete`` says which kinds of findings may be missing.
+field ``incomplete`` names the kinds of findings that may be missing.
 """
 
 
@@ -82,7 +82,8 @@ class Finding(Message):
     kind: FindingKind
     """The kind of problem."""
     subject: str
-    """The object that has the problem: the id of a DAG, a task as ``dag.task``, a file or a pool."""
+    """The object that has the problem: the id of a DAG, a task as ``dag.task``, a file or a pool.
+    """
     variant: str | None = None
     """The fingerprint of an error. The fingerprint distinguishes several findings of one kind about
     one subject. None for other findings.
@@ -136,7 +137,7 @@ class Table(Message):
 
 
 class Series(Message):
-    """A plot on the web page, of a value over time at equal steps."""
+    """A plot on the web page: the values of a number over time, at equal steps."""
 
     title: str
     """The heading."""

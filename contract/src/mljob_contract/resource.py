@@ -1,4 +1,4 @@
-"""The common base of the resources in this API group."""
+"""The base class of the models of resources, and the common types of their fields."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ API_VERSION = f"{GROUP}/{VERSION}"
 class ResourceModel(BaseModel):
     """A part of a resource. In YAML, the names of the fields are in camelCase. Unknown fields are
     ignored, because an object may have been stored under another version of the CRD.
+
+    Pydantic does not read the docstrings of the fields: see ``crds/docstrings.py``.
     """
 
     model_config = ConfigDict(
@@ -23,7 +25,6 @@ class ResourceModel(BaseModel):
         validate_by_alias=True,
         frozen=True,
         extra="ignore",
-        use_attribute_docstrings=True,
     )
 
 

@@ -1,8 +1,8 @@
 """The API group of an MLJob's run, ``run.mljob.dev/v1alpha1``: the log, the events and the graph.
 
 The Kubernetes API server proxies requests for this group to mljob-api, the aggregated API server
-(docs/adr/0032-aggregated-api.md). An MLJob of ``mljob.dev`` and its subresources here have the same
-namespace and name.
+(docs/adr/0032-aggregated-api.md). An MLJob of the group ``mljob.dev`` and its subresources in the
+group ``run.mljob.dev`` have the same namespace and name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ RUN_API_VERSION: Final = f"{RUN_GROUP}/{RUN_VERSION}"
 
 
 class RunSubresource(StrEnum):
-    """A subresource of an MLJob in the group. The verb is ``get``, and for events also ``watch``."""
+    """A subresource of an MLJob in the group ``run.mljob.dev``. All subresources have the verb
+    ``get``. Events also have the verb ``watch``.
+    """
 
     LOG = "log"
     """The log of a task, as plain text. Parameters: ``task``, ``mapIndex``, ``try``, ``attempt``,
@@ -57,7 +59,7 @@ class LogPosition(NamedTuple):
         task_id: The task.
         map_index: The instance of a mapped task, or -1.
         try_number: The try.
-        line: The number of the lines of this try before the position.
+        line: How many lines of this try's log come before the position.
     """
 
     attempt: int

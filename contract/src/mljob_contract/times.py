@@ -38,8 +38,8 @@ def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
 
 
 def _convert_long_offset(value: object) -> datetime | None:
-    """Return the time in UTC of a text whose offset has 24 hours or 60 minutes, or None for any other
-    value.
+    """Return the time in UTC of a text whose offset has 24 hours or 60 minutes, or None for any
+    other value.
     """
     match = _LONG_OFFSET.fullmatch(value) if isinstance(value, str) and len(value) < 64 else None
     if match is None:

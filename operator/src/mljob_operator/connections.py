@@ -1,5 +1,5 @@
-"""Makes the adapters of Airflows and the properties for Kafka, with which the processes of this
-package connect. The operator and mljob-api use the same settings for both.
+"""Makes the adapters with which the operator and mljob-api connect to Airflows, and librdkafka's
+properties with which they connect to Kafka. Both processes use the same settings for this.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ policy.
 
     OperatorError
     ├── AirflowError
-    │   ├── AirflowUnavailable      no answer, a server error, or an answer that Airflow doesn't give:
+    │   ├── AirflowUnavailable      no answer, a server error, or an answer that is not Airflow's:
     │   │   │                       retried
     │   │   └── AirflowUnreadable   the answer is JSON, but not what Airflow answers to the request,
     │   │                           or it is too large: retried
@@ -14,19 +14,19 @@ policy.
     │   ├── AirflowUnsupported      the Airflow is too old: retried slowly, it may be upgraded
     │   ├── AirflowInstanceNotFound the run's AirflowInstance does not exist: retried, it may be
     │   │                           created again
-    │   ├── AirflowInstanceNotReady the AirflowInstance can't be used, for example because its Secret
-    │   │   │                       is missing: retried
-    │   │   └── InvalidCredentials  its Secret holds values that can't be sent
+    │   ├── AirflowInstanceNotReady the AirflowInstance can't be used, for example because its
+    │   │   │                       Secret is missing: retried
+    │   │   └── InvalidCredentials  the credentials can't be sent to Airflow: retried
     │   ├── DagNotFound             retried: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retried: the DAG may be fixed
-    │   ├── DagRefused              the DAG can't be triggered (the cancellation DAG is paused, ...):
-    │   │                           retried
+    │   ├── DagRefused              the DAG can't be triggered, for example because the cancellation
+    │   │                           DAG is paused: retried
     │   ├── BackfillActive          the DAG has another backfill, and Airflow allows one: retried
     │   ├── NothingToClear          a failed run has no failed task: the retry needs a new run
-    │   ├── SubmissionRefused       a setting of Airflow or of the DAG forbids the run: retried slowly,
-    │   │                           the setting may be changed
-    │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly, that
-    │   │                           run may be deleted
+    │   ├── SubmissionRefused       a setting of Airflow or of the DAG forbids the run: retried
+    │   │                           slowly, the setting may be changed
+    │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly,
+    │   │                           that run may be deleted
     │   └── ValidationFailed        Airflow refused the conf: stalls, and is retried slowly, because
     │                               the DAG may be changed instead of the spec
     ├── ReferenceMissing            a ConfigMap or Secret does not exist or can't be read: retried
@@ -175,7 +175,9 @@ class AirflowInstanceNotReady(AirflowError):
 
 
 class InvalidCredentials(AirflowInstanceNotReady):
-    """The AirflowInstance's Secret holds values that can't be sent to Airflow."""
+    """A Secret with credentials holds values that can't be sent to Airflow, or credentials name a
+    token file although the operator has no folder of token files.
+    """
 
 
 class DagNotFound(AirflowError):
@@ -218,9 +220,7 @@ class BackfillActive(AirflowError):
 
 
 class NothingToClear(AirflowError):
-    """Clearing the run would run no task again, because the run has no failed task or does not
-    exist.
-    """
+    """Clearing the run would repeat no task, because the run has no failed task."""
 
     reason = "NothingToClear"
 
@@ -339,7 +339,7 @@ submits the run again.
 
 
 class CannotStart(Exception):
-    """The operator can't start, and waiting would not help. The message says what to change.
+    """The process can't start, and waiting would not help. The message says what to change.
 
     Attributes:
         code: The exit code of the process: 2 if the settings are wrong, 1 for any other cause.
@@ -357,8 +357,8 @@ def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = r
         error: The last error.
         failures: The number of failures in a row.
         jitter: A function that returns random numbers from 0 to 1. The random numbers shorten the
-            error's own delay by up to ``SPREAD``, or lengthen the server's ``retry_after`` by up to
-            ``SPREAD``.
+            error's own delay by up to ``SPREAD``, and lengthen the server's ``retry_after`` by up
+            to ``SPREAD``. The longer of these two times is the result.
     """
     varied = SPREAD * jitter()
     delay = min(error.longest_delay, error.first_delay * 2 ** min(failures - 1, 16))

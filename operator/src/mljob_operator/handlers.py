@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Operator(Protocol):
-    """The part of :class:`.operator.Operator` that the handlers use."""
+class ControllerManager(Protocol):
+    """The controllers with their start and stop: the part of :class:`.operator.Operator` that the
+    handlers use.
+    """
 
     job_controller: MLJobController
     instances: AirflowInstanceController
@@ -50,7 +52,7 @@ class Operator(Protocol):
 
 
 def registry(
-    operator: Operator, stop: Callable[[], None], *, with_instances: bool, prefix: str, selector: str = ""
+    operator: ControllerManager, stop: Callable[[], None], *, with_instances: bool, prefix: str, selector: str = ""
 ) -> kopf.OperatorRegistry:
     """Return the handlers of one operator.
 
@@ -110,7 +112,7 @@ def registry(
     return registry
 
 
-def _watch_instances(registry: kopf.OperatorRegistry, operator: Operator) -> None:
+def _watch_instances(registry: kopf.OperatorRegistry, operator: ControllerManager) -> None:
     @kopf.on.event(GROUP, VERSION, airflow_instance.PLURAL, registry=registry)
     async def airflow_instance_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
         with _isolated(body):

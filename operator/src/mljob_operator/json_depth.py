@@ -1,4 +1,4 @@
-"""Lets Python's ``json`` read objects as deep as the API server stores them.
+"""Lets Python's ``json`` read objects as deep as the Kubernetes API server stores them.
 
 The API server accepts objects with up to 10,000 nested levels (the limit of Go's
 ``encoding/json``), and Python's ``json`` recurses once per level. With a lower limit, one such

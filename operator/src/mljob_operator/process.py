@@ -39,7 +39,7 @@ async def run(settings: Settings) -> None:
     """Run the operator until a signal tells it to end.
 
     Raises:
-        CannotStart: The operator can't listen on the port, no configuration says how to reach the
+        CannotStart: The operator can't listen on the port, finds no valid configuration for the
             Kubernetes API, another operator has claims that conflict with this operator's claims,
             or the SDK for traces is not installed.
     """
@@ -76,9 +76,9 @@ class Process:
         """Act in each term of this process, until a signal tells it to end.
 
         Raises:
-            CannotStart: The operator can't listen on the port, no configuration says how to reach
-                the Kubernetes API, or another operator has claims that conflict with this
-                operator's claims.
+            CannotStart: The operator can't listen on the port, finds no valid configuration for the
+                Kubernetes API, or another operator has claims that conflict with this operator's
+                claims.
         """
         handle_signals(self._stop.set)
         await self.listen()
@@ -110,7 +110,7 @@ class Process:
         """Return the parts that act in a term.
 
         Raises:
-            CannotStart: No configuration says how to reach the Kubernetes API.
+            CannotStart: The operator finds no valid configuration for the Kubernetes API.
         """
         assert term.lease.holder is not None
         self._operator = Operator(

@@ -1,5 +1,5 @@
-"""A job declared with everything that a params model may have: choices, a nested model, a recursive
-one, and fields that may contradict each other.
+"""A declared job whose params model has choices, a nested model, a recursive model, and fields that
+may contradict each other.
 """
 
 from __future__ import annotations

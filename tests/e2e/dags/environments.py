@@ -1,4 +1,6 @@
-"""DAGs as people write them, each of which requires something of the systems that run it."""
+"""DAGs as people write them. Each needs something of Airflow or of the operator that
+tests/e2e/test_environments.py tests.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""DAGs in which everything that can happen to a task or a run happens once.
+"""DAGs whose tasks and runs go through the changes that docs/spec/events.md lists.
 tests/e2e/test_events.py checks which of these changes Airflow publishes as events.
 
-Some tasks wait until the test kills or answers them. Each task writes its process id to a file of
-``directory``.
+Some tasks wait until the test kills or answers them. A task that waits to be killed writes its
+process id to a file in ``directory``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DIRECTORY = Param(
     "", type="string", description="Where tasks say which processes they are, and look for what to wait for."
 )
 NO_SUCH_POOL = "events_no_such_pool"
-"""A pool without slots: a task in it is scheduled and never gets a slot."""
+"""A pool that does not exist. A task with this pool is scheduled and never gets a slot."""
 
 
 def wait_to_be_killed() -> None:

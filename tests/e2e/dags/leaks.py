@@ -1,4 +1,4 @@
-"""A DAG that quotes a value of its conf in every possible place."""
+"""A DAG that quotes a value of its conf in an output and in the message of its failure."""
 
 from __future__ import annotations
 

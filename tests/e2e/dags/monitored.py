@@ -1,4 +1,4 @@
-"""DAGs with problems for the monitoring DAGs to find. Each DAG has its own owner."""
+"""DAGs with problems for the monitoring DAGs to find. Their owners are three teams."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ with DAG(
 
     @task
     def hold() -> None:
-        """Occupy the only active run until the test ends it."""
+        """Occupy the DAG's only active run until the test ends this run."""
         time.sleep(900)
 
     hold()
@@ -53,7 +53,9 @@ with DAG(
 
     @task(pool="monitored")
     def serve() -> None:
-        """End at once, unless the run is to wait. A waiting run also occupies a slot of the pool."""
+        """End at once, unless the run is to wait. A waiting run also occupies a
+        slot of the pool.
+        """
         wake_file, end = get_current_context()["params"]["wake_file"], time.monotonic() + 600
         while wake_file and time.monotonic() < end and not Path(wake_file).exists():
             time.sleep(0.1)

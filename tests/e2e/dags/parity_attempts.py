@@ -1,4 +1,6 @@
-"""Tasks that don't succeed at once: retries, deferral, rescheduling, timeouts, kills."""
+"""Tasks that don't simply succeed: because of failures, retries, deferral, rescheduling, timeouts,
+kills or long work.
+"""
 
 from __future__ import annotations
 

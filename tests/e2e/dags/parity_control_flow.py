@@ -1,8 +1,8 @@
 """Tasks that choose which other tasks run: branches, short circuits, trigger rules, setup and
 teardown.
 
-These DAGs don't use the provider: all information in the operator's status comes from Airflow
-itself.
+These DAGs don't import the provider. In the tests' Airflow, the provider instruments them by a
+cluster policy.
 """
 
 from __future__ import annotations

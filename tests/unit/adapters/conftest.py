@@ -14,7 +14,7 @@ from tests.fakes.meter import SilentMeter
 from tests.scripted_airflow import CANCEL_DAG, ScriptedAirflow
 
 SOON = (5.0, 0.2)
-"""Timeouts in seconds: for the connection, and for the answer of a request that hangs."""
+"""Timeouts in seconds of a request that hangs: for the connection, and for the answer."""
 
 Connect = Callable[..., Airflow]
 

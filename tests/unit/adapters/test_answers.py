@@ -1,5 +1,5 @@
-"""How the adapter reads answers of Airflow: a table of every request that the operator makes and
-every answer that a server or a proxy may give.
+"""How the adapter reads answers of Airflow: a table of every request that the operator makes, with
+each kind of answer that a server or a proxy may give.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ UNREADABLE = {
     "200 nested without end",
     "200 huge",
 }
-"""JSON answers that Airflow doesn't give. THE_THING is one for requests without a detail of their
-own.
+"""Answers that the adapter reports as unreadable, because Airflow itself doesn't give them.
+THE_THING is unreadable only for requests without a ``Cell.detail``.
 """
 CERTAIN = {"401", "403", "429 with Retry-After", THE_THING}
 """Answers that prove that the request had no effect."""
@@ -126,7 +126,7 @@ class Cell:
     Attributes:
         operation: The name of a public method of the adapter.
         request: The name of the request in ``REQUESTS``.
-        ask: Calls the operation.
+        ask: A function that calls the operation.
         given: Scripted answers to the operation's other requests, by name of the request.
         detail: The detail of Airflow's 404 if the object of the request doesn't exist; empty if
             Airflow has no such detail for this request.
@@ -172,7 +172,7 @@ GOES_ON = dict.fromkeys(UNREADABLE, fine)
 
 
 async def read_log(airflow: Airflow) -> list[str] | None:
-    """Return the events of a log."""
+    """Return the texts of a log's entries, or None if Airflow has no such log."""
     log = await airflow.open_log(DAG, RUN, ("fit", -1), 1)
     if log is None:
         return None
@@ -225,7 +225,8 @@ CELLS = [
         read_log,
         detail="TaskInstance not found",
         absent=equals(None),
-        # The size of a log is not limited, so its Content-Length refuses nothing; but it breaks off.
+        # The size of a log is not limited, so its Content-Length refuses nothing; but it breaks
+        # off.
         otherwise={"200 huge": AirflowUnavailable},
     ),
     Cell("questions", "list questions", lambda a: a.questions(DAG, RUN), otherwise={"403": equals({})}),
@@ -346,7 +347,9 @@ async def outcome(ask: Ask, airflow: Airflow) -> Any:
 
 
 def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the timeouts of this request only, so that other requests succeed on a busy machine."""
+    """Shorten the timeouts of this request only, so that other requests succeed on a
+    busy machine.
+    """
     (request,) = (request for request in REQUESTS if request.name == name)
     send = Session._send
 
@@ -415,7 +418,7 @@ async def test_answer_has_the_expected_outcome(
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
-    """So the errors in the table come from the answers in the table."""
+    """This shows that the errors in the table come from the answers in the table."""
     airflow = connect(server)
     for cell in CELLS:
         server.told = dict(cell.given)

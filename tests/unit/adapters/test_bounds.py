@@ -281,8 +281,8 @@ async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Users who may trigger a DAG in Airflow may give the run any conf, and an id like those of the
-    operator.
+    """Users who may trigger a DAG in Airflow may give the run any conf, and a run id like the
+    operator's run ids.
     """
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     names = [f"mljob.a.b.aaaaaaaaaa-{number}" for number in range(1, 8)]
@@ -311,7 +311,7 @@ async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
 async def test_page_that_is_too_large_is_requested_in_parts(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs of other clients may have a large conf, and Airflow 3.1 lists the runs of all."""
+    """Other clients' runs may have a large conf, and Airflow 3.1 lists the runs of all clients."""
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf={"x": "x" * 3000}) for number in range(12)]
 

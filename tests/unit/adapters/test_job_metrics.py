@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from mljob_operator.adapters.job_metrics import MAX_NAMESPACES, MAX_REASONS, OTHER, UNUSED_AFTER, JobMetrics
 from mljob_operator.adapters.metrics import Metrics
-from mljob_operator.core.mljob.job_labels import JobLabels
+from mljob_operator.core.mljob.resource.job_labels import JobLabels
 
 RUNNING = JobLabels("team-a", "Training", "Running", "TaskRunning", "prod")
 SUCCEEDED = replace(RUNNING, phase="Succeeded", reason="Succeeded")
@@ -18,7 +18,7 @@ RUN = "mljob.team-a.churn.n3s7nmusm7-1"
 
 
 class Clock:
-    """A clock that tests move."""
+    """A clock in seconds that tests advance."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -55,7 +55,7 @@ def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "n
 
 
 def record_all(jobs: JobMetrics, labels: JobLabels) -> None:
-    """Record every metric that lasts longer than its MLJob."""
+    """Record every metric whose series remain after the MLJob is deleted."""
     jobs.finished(labels)
     jobs.submission_wait(labels, 1, RUN)
     jobs.queue_wait(labels, 1, RUN)

@@ -1,4 +1,6 @@
-"""Versions of an MLJob in a watch, most of which are the answers to the operator's own writes."""
+"""Versions of an MLJob that a watch delivers. The operator knows most of them already, from the
+answers to its own writes, and doesn't read them again.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed
 
 
 class Heard:
-    """A connection with a clock of its own; keeps the links that the connection has reported."""
+    """A connection with a clock of its own, and the ``Link`` objects that it has reported."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,5 +1,5 @@
-"""Certificates on disk have changed if their content differs; a file that is missing while it is
-replaced hasn't changed.
+"""Certificates on disk have changed if their content differs. A file that is missing while it is
+being replaced hasn't changed.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ async def history(cluster: tuple[Producer, str]) -> AsyncIterator[KafkaHistory]:
 
 
 async def until_closed(history: KafkaHistory) -> None:
-    """Wait until all readers are closed, and end the threads."""
+    """Wait until all readers are closed, and close the history, which ends its threads."""
     await until(lambda: not history.open_readers, "all readers are closed")
     history.close()
 

@@ -26,7 +26,9 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Start more hanging requests than the lane has threads."""
+    """Start operations whose requests hang, and wait until the server has four of the requests.
+    Return the tasks of the operations.
+    """
     server.told[request] = HANGS
     tasks = [asyncio.create_task(ask) for ask in asking]
     await until(lambda: server.asked.count(request) >= 4)
@@ -232,7 +234,9 @@ def test_delays_are_random_by_default() -> None:
 
 
 async def test_failures_of_one_request_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
-    """Airflow may always fail for one DAG; runs of other DAGs are submitted in the same lane."""
+    """Airflow may fail for every run of one DAG, and runs of other DAGs are submitted in the same
+    lane.
+    """
     airflow = connect(server)
     server.told["trigger"] = Says(500, "Internal Server Error", "text/plain")
     for _ in range(2 * FAILURES):

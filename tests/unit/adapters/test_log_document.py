@@ -1,4 +1,4 @@
-"""An answer with a log is split into its entries, however it is cut into chunks."""
+"""An answer with a log is split into its entries, however the answer is cut into chunks."""
 
 from __future__ import annotations
 

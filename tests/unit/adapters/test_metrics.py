@@ -18,7 +18,7 @@ def metrics() -> Metrics:
 
 
 def everything(metrics: Metrics, airflow: str) -> None:
-    """Record every metric that has the label of an Airflow."""
+    """Record every metric of an Airflow except whether the Airflow is ready."""
     metrics.airflow_request(airflow, "probe", "ok", 0.1)
     metrics.resync(airflow, "ok")
     metrics.runs_vanished(airflow, 0)

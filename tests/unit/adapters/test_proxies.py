@@ -214,7 +214,7 @@ async def test_requests_to_the_kubernetes_api_use_the_proxy_and_errors_name_it(
 async def test_in_a_pod_the_watch_uses_the_same_address_as_every_other_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
 ) -> None:
-    """kopf's default is kubernetes.default.svc, which NO_PROXY may not list."""
+    """kopf's default is kubernetes.default.svc. Many NO_PROXY lists don't contain that name."""
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")

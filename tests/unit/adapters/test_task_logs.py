@@ -1,4 +1,6 @@
-"""The log of a running task goes on after the position of a token, in each version of Airflow."""
+"""The log of a running task is read on from a token, in each version of Airflow. The token stands
+for the position after the entries that were read before.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ DAG = Dag(dag_id="train", tasks=("fit",))
 
 
 async def read(airflow: Airflow, run_id: str, token: str | None) -> tuple[list[str], str | None]:
-    """Return the events from a token on, and the next token."""
+    """Return the texts of the log's entries after a token, and the next token. Without a token, the
+    log is read from its beginning.
+    """
     log = await airflow.open_log("train", run_id, ("fit", -1), 1, token)
     assert log is not None
     found: list[str] = []

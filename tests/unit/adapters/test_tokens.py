@@ -1,5 +1,5 @@
-"""How the operator logs in to Airflow: with a token, a token file or an OAuth 2 client; also
-through a gateway with an authentication of its own.
+"""How the operator logs in to Airflow: with a token, a token file or an OAuth 2 client. A gateway
+in front of Airflow may have an authentication of its own.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Provider(LoopbackServer):
 
     Attributes:
         life: ``expires_in`` of each token, in seconds.
-        says: The scripted answer; None to issue tokens.
-        asked: Form and headers of each request; header names are in lower case.
+        says: The scripted answer, or None to issue tokens.
+        asked: The form and the headers of each request. Header names are in lower case.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Cancelling runs of an Airflow in memory, which behaves like the real one."""
+"""The cancellation of runs in an Airflow in memory, which imitates the real Airflow."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class FakeClock:
 
 @dataclass
 class FakeRuns:
-    """An Airflow with one run. Setting a task instance failed clears its failed downstream tasks,
-    as in Airflow.
+    """An Airflow with one run. As in Airflow, setting a task instance to failed clears its
+    downstream task instances that have failed.
     """
 
     run: str | None = "running"
@@ -163,8 +163,8 @@ def test_upstream_tasks_are_failed_first() -> None:
 
 
 def test_a_task_that_airflow_clears_is_failed_again() -> None:
-    """A downstream task has failed. When its upstream task is set failed, Airflow clears the
-    downstream task, which then runs again.
+    """A downstream task has failed. When its upstream task is set to failed, Airflow clears the
+    downstream task, which could then run again.
     """
     runs = FakeRuns(dag=chain("a", "b"), states={("a", -1): "running", ("b", -1): "failed"})
     assert cancel(runs).rounds == 2
@@ -212,8 +212,8 @@ def test_a_run_that_stays_open_is_reported_as_not_over() -> None:
 
 
 def test_task_instances_that_go_on_after_the_end_of_the_run_are_failed() -> None:
-    """The time for failing task instances one by one is over, and the ended run still has a task
-    instance that waits for its retry.
+    """The run has too many task instances to set all of them to failed before the run itself. After
+    the end of the run, one task instance still waits for its retry.
     """
     states = {("fit", index): None for index in range(1000)} | {("load", -1): "up_for_retry"}
     runs = FakeRuns(dag=[Task("fit"), Task("load")], states=states, forgotten=("load",))
@@ -259,7 +259,7 @@ def test_an_immediate_cancellation_of_a_large_run_fails_its_teardown_tasks() -> 
 
 
 def test_a_run_that_has_not_started_does_not_wait_for_teardown_tasks() -> None:
-    """The queued run of a paused DAG never runs."""
+    """While its DAG is paused, a queued run does not start."""
     runs = with_teardown(work=None, release=None)
     runs.run, runs.teardown_ends = "queued", False
     assert cancel(runs).outcome is CancellationOutcome.CANCELLED
@@ -273,7 +273,7 @@ def test_a_teardown_task_that_did_not_end_is_named() -> None:
 
 
 class Several:
-    """An Airflow with one run for each DAG. It refuses requests about other DAGs."""
+    """An Airflow with one run for each DAG in ``runs``. Requests about other DAGs fail."""
 
     def __init__(self, **runs: FakeRuns) -> None:
         self.runs = runs

@@ -1,4 +1,4 @@
-"""Reading address and credentials from an Airflow Connection."""
+"""The URL and the credentials that are read from an Airflow Connection."""
 
 from __future__ import annotations
 

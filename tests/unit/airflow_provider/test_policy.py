@@ -1,4 +1,4 @@
-"""Adding the callbacks to tasks."""
+"""The callbacks that are added to tasks."""
 
 from __future__ import annotations
 

@@ -17,8 +17,6 @@ def test_each_public_name_is_imported_from_the_package(name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "name", "home"),
     [
-        ("mljob_airflow.callbacks", "mljob_callbacks", "mljob_airflow.events.callbacks"),
-        ("mljob_airflow.callbacks", "mljob_of", "mljob_airflow.events.callbacks"),
         ("mljob_airflow.jobs", "Job", "mljob_airflow.jobs.declaration"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A duration or a date in another notation is refused with the right notation."""
+"""The error for a duration or a date in a wrong notation contains the right notation."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from mljob_operator.api.airflows import ApiAirflows
 from mljob_operator.api.application import Application
 from mljob_operator.api.front_proxy import FrontProxy
 from mljob_operator.api.handlers import Handlers
-from mljob_operator.api.listener import Connection
+from mljob_operator.api.listener import TlsConnection
 from mljob_operator.api.metrics import ApiMetrics
-from mljob_operator.api.places import Places
+from mljob_operator.api.request_limits import RequestLimits
 from mljob_operator.api.runs import Runs
 from mljob_operator.controllers.airflow_instance.logins import Logins
 from mljob_operator.controllers.airflow_instance.registry import AirflowRegistry, OwnAirflow
@@ -64,7 +64,7 @@ class ApiWorld:
         self.airflows: dict[str, FakeAirflow] = {}
         self.topics = FakeTopics()
         self.metrics = ApiMetrics()
-        self.connection: Connection | None = None
+        self.connection: TlsConnection | None = None
         self._client: TestClient[Any, Any] | None = None
 
     async def start(self) -> None:
@@ -82,9 +82,9 @@ class ApiWorld:
         self.handlers = Handlers(
             runs, airflows, self.topics if self.has_kafka else None, follow_seconds=self.follow_seconds
         )
-        self.connection = Connection(is_front_proxy=True)
+        self.connection = TlsConnection(is_front_proxy=True)
         application = Application(
-            self.handlers, lambda: PROXY, lambda _: self.connection, Places(self.streams), self.metrics
+            self.handlers, lambda: PROXY, lambda _: self.connection, RequestLimits(self.streams), self.metrics
         )
         server = TestServer(application.app, handler_cancellation=True)
         self._client = TestClient(server)
@@ -169,13 +169,13 @@ class ApiWorld:
         self.send(run, task_event.model_dump_json(exclude_none=True))
 
     def send(self, run: FakeRun, value: str, at: datetime | None = None) -> None:
-        """Send a message with the key of a run to Kafka, by default now."""
+        """Send a message with the key of a run to Kafka. ``at`` is by default the present time."""
         self.topics.send(TOPIC, f"{run.dag_id}/{run.run_id}".encode(), value.encode(), at)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten all intervals, because the fakes answer at once."""
+    """Shorten the intervals of mljob-api, because the fakes answer at once."""
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),
         (readings, "LONGEST", 0.05),
@@ -197,7 +197,7 @@ async def world() -> AsyncIterator[ApiWorld]:
 
 
 async def message_of(answer: ClientResponse) -> tuple[int, str]:
-    """Return the code and the message of a Status."""
+    """Return the code and the message of a failure, which the answer has as a Kubernetes Status."""
     body = json.loads(await answer.text())
     assert (body["kind"], body["apiVersion"], body["status"], body["code"]) == (
         "Status",

@@ -1,4 +1,4 @@
-"""Who counts as the front proxy, by the ConfigMap of the Kubernetes API server."""
+"""Which clients are the front proxy, according to the ConfigMap of the Kubernetes API server."""
 
 from __future__ import annotations
 

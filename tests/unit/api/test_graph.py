@@ -50,6 +50,12 @@ def test_tasks_come_in_the_order_of_their_depth_then_by_id() -> None:
     assert [found.id for found in graph.tasks] == ["c", "z", "m", "a", "b"]
 
 
+def test_tasks_of_a_cycle_are_sorted_by_id() -> None:
+    structure = [task("z", "y"), task("y", "z"), task("b", "a"), task("a")]
+    graph = graph_of(KEY, structure, Reading(None))
+    assert [found.id for found in graph.tasks] == ["a", "b", "y", "z"]
+
+
 def test_group_and_label_are_parts_of_the_id() -> None:
     (found,) = graph_of(KEY, [task("outer.inner.fit")], Reading(None)).tasks
     assert (found.label, found.group) == ("fit", "outer.inner")

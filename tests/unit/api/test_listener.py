@@ -20,7 +20,7 @@ from tests.live.eventually import until
 
 
 class Tls:
-    """A listener with an application that says whether the client is the front proxy."""
+    """A listener with an application that answers whether the client is the front proxy."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,5 +1,5 @@
-"""mljob-api as a whole, with TLS, and a Kubernetes API on loopback: how it starts, whom it trusts,
-and how it ends.
+"""mljob-api as a whole, with TLS, and a Kubernetes API on loopback: how mljob-api starts, which
+clients it trusts, and how it ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Installed:
     """mljob-api with the files and the ConfigMap that it needs.
 
     Attributes:
-        data: The data of the ConfigMap. None: the ConfigMap does not exist.
+        data: The data of the ConfigMap, or None if the ConfigMap does not exist.
         fails: How many of the next requests for the ConfigMap fail.
     """
 
@@ -103,7 +103,10 @@ class Installed:
     async def get(
         self, path: str, *, name: str | None = "front-proxy-client", port: int | None = None
     ) -> tuple[int, str]:
-        """Send a request for a path, with a client certificate for this name. None: no certificate."""
+        """Send a request for a path, with a client certificate for this name, or without a
+        certificate if the name is None. Return the HTTP status, and the body or the message of a
+        Status.
+        """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if name is not None:

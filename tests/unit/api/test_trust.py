@@ -1,5 +1,5 @@
-"""The clients that get answers from mljob-api, and the runs that they may read: never a run of
-another namespace.
+"""The clients that get answers from mljob-api, and the runs that they may read. Runs of
+other namespaces are never among them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.events import EventName, TaskError
 from mljob_contract.run_api import RunSubresource, run_path
-from mljob_operator.api.listener import Connection
+from mljob_operator.api.listener import TlsConnection
 from mljob_operator.core.mljob.identity import dag_run_id, pin
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import FakeAirflow
@@ -32,7 +32,7 @@ async def test_client_without_the_front_proxys_certificate_gets_401(
 ) -> None:
     await world.start()
     world.submitted()
-    world.connection = Connection(is_front_proxy=False)
+    world.connection = TlsConnection(is_front_proxy=False)
     code, message = await message_of(await world.ask(subresource))
     assert (code, "kubectl get --raw" in message) == (401, True)
     world.connection = None

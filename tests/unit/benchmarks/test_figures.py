@@ -1,4 +1,6 @@
-"""The figures that the benchmarks compute from their observations, and the table that they print."""
+"""The figures that the benchmarks compute from their observations, and the table that the
+benchmarks print.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The simulated Airflow: its events, its faults, and the requests that it refuses.
-``tests/contract`` compares its REST API with a real Airflow's.
+``tests/contract`` compares its REST API with the REST API of a real Airflow.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _state(airflow: SimulatedAirflow, dag: Dag, run_id: str) -> RunState | None:
 
 
 class Client:
-    """Requests with a token."""
+    """A client that sends requests with a token."""
 
     def __init__(self, server: Served) -> None:
         self._url = server.url

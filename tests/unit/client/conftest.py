@@ -1,4 +1,4 @@
-"""A fake cluster, and clients of both halves on it."""
+"""A fake cluster, and a synchronous client of the cluster."""
 
 from __future__ import annotations
 

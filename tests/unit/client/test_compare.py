@@ -1,4 +1,6 @@
-"""Comparisons: which params differ, which result counts, and which MLJob is the best."""
+"""Comparisons: which params differ, by which result MLJobs are ordered, and which MLJob is the
+best.
+"""
 
 from __future__ import annotations
 

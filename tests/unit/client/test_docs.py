@@ -1,4 +1,4 @@
-"""The Python blocks of the guide run, one after the other, as a reader types them."""
+"""The Python blocks of the guide can be executed one after another, as a reader types them."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_line_says_the_same_without_html() -> None:
 
 
 class Notebook:
-    """The parts of IPython with a kernel that a display handle needs."""
+    """A replacement of IPython in a notebook: the parts that a display handle needs."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shown: list[tuple[str, str]] = []

@@ -1,4 +1,6 @@
-"""The package: its import is fast and loads no heavy library, and its generated half is up to date."""
+"""The package ``mljob``: its import is fast and loads no heavy library, and its generated part
+``mljob.sync`` is up to date.
+"""
 
 from __future__ import annotations
 

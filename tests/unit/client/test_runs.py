@@ -1,5 +1,5 @@
-"""The data that mljob-api serves: logs, history, metrics and the graph. The client's errors without
-mljob-api.
+"""The client's methods for data that mljob-api serves: logs, history, metrics and the graph.
+Without mljob-api, these methods raise errors.
 """
 
 from __future__ import annotations

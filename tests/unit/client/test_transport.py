@@ -1,4 +1,4 @@
-"""Requests to the API server: errors, retries, and the bounds of answers."""
+"""Requests to the Kubernetes API server: errors, retries, and the bounds of answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When an MLJob has ended: a table, one row a rule."""
+"""Whether and how an MLJob has ended: a table with one row for each rule."""
 
 from __future__ import annotations
 

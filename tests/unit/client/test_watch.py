@@ -167,7 +167,7 @@ def test_hundreds_of_changes_under_cuts_and_compactions_end_in_the_servers_state
         versions.add((job.name, job.uid, job.resource_version))
         known[job.name] = job
     reader.stop(cluster)
-    present, _ = list_objects(transport, PATH)
+    present, _ = list_objects(transport, PATH, dict)
     assert {job.name: job.resource_version for job in known.values()} == {
         raw["metadata"]["name"]: raw["metadata"]["resourceVersion"] for raw in present
     }
@@ -178,10 +178,20 @@ def test_list_is_read_in_pages(cluster: MLJobCluster, transport: Transport) -> N
     for number in range(10):
         cluster.put(f"job-{number}")
 
-    found, _ = list_objects(transport, PATH)
+    found, _ = list_objects(transport, PATH, dict)
 
     assert [raw["metadata"]["name"] for raw in found] == [f"job-{number}" for number in range(10)]
     assert cluster.count("list") == 4
+
+
+def test_objects_of_a_page_are_converted_before_the_next_page_is_requested(
+    cluster: MLJobCluster, transport: Transport
+) -> None:
+    cluster.page_size = 1
+    for name in ("a", "b", "c"):
+        cluster.put(name)
+    pages, _ = list_objects(transport, PATH, lambda raw: cluster.count("list"))
+    assert pages == [1, 2, 3]
 
 
 def test_list_of_large_objects_is_read_in_smaller_pages(
@@ -193,7 +203,7 @@ def test_list_of_large_objects_is_read_in_smaller_pages(
     for number in range(60):
         cluster.put(f"job-{number:02}", labels={"large": "x" * 2_000} if number in large else {})
 
-    found, _ = list_objects(transport, PATH)
+    found, _ = list_objects(transport, PATH, dict)
 
     assert [raw["metadata"]["name"] for raw in found] == [f"job-{number:02}" for number in range(60)]
 
@@ -204,7 +214,7 @@ def test_object_that_is_larger_than_an_answer_may_be_is_refused(
     monkeypatch.setattr("mljob.sync.answers.MAX_ANSWER_BYTES", 6_000)
     cluster.put("large", labels={"large": "x" * 6_000})
     with pytest.raises(errors.BadAnswer, match="more than 6000 bytes"):
-        list_objects(transport, PATH)
+        list_objects(transport, PATH, dict)
 
 
 def test_list_whose_pages_expired_begins_again(cluster: MLJobCluster, transport: Transport) -> None:
@@ -214,7 +224,7 @@ def test_list_whose_pages_expired_begins_again(cluster: MLJobCluster, transport:
     answers = iter([None, refusal(410, "Expired", "too old")])
     cluster.interfere = lambda _: next(answers, None)
 
-    found, _ = list_objects(transport, PATH)
+    found, _ = list_objects(transport, PATH, dict)
 
     assert len(found) == 2
 
@@ -225,7 +235,7 @@ def test_endless_list_is_refused(cluster: MLJobCluster, transport: Transport, mo
     cluster.interfere = lambda _: Answer(200, page)
 
     with pytest.raises(errors.BadAnswer, match="more than 10 objects"):
-        list_objects(transport, PATH)
+        list_objects(transport, PATH, dict)
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests import libyaml
 
 ROOT = Path(__file__).resolve().parents[3]
 RELEASED = Path(__file__).with_name("released_fields.json")
 
 Fields = dict[str, str]
-"""The type of a field by its path. A required field has an exclamation mark."""
+"""The type of each field, by the field's path. The type of a required field ends with an
+exclamation mark.
+"""
 
 
 @cache
 def fields_of_crds() -> dict[str, Fields]:
-    """Return the fields of each CRD of this tree, by its plural."""
+    """Return the fields of each CRD in this source tree, by the CRD's plural and version."""
     found = {}
     for file in sorted((ROOT / "crds").glob("*.yaml")):
-        crd = yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]
+        crd = libyaml.load(file.read_text(encoding="utf-8"))["spec"]
         (version,) = crd["versions"]
         schema = version["schema"]["openAPIV3Schema"]["properties"]
         found[f"{crd['names']['plural']}.{version['name']}"] = {
@@ -35,7 +37,7 @@ def fields_of_crds() -> dict[str, Fields]:
 
 @cache
 def released() -> dict[str, Fields]:
-    """Return the released fields of each CRD."""
+    """Return the released fields of each CRD, by the CRD's plural and version."""
     found: dict[str, Fields] = json.loads(RELEASED.read_text(encoding="utf-8"))
     return found
 
@@ -54,7 +56,9 @@ def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 
 
 def breaking(earlier: Fields, now: Fields) -> list[str]:
-    """Return the fields that are new and required, in objects that were released."""
+    """Return the new required fields that would make stored objects invalid: fields directly below
+    the spec, the status or a released field.
+    """
     new = [path for path, kind in now.items() if path not in earlier and kind.endswith("!")]
     return [path for path in new if (parent := path.rpartition(".")[0]) in earlier or "." not in parent]
 

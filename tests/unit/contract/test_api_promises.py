@@ -1,9 +1,9 @@
 """The promises of v1alpha1: docs/compatibility.md, "Versions of the API".
 
-``released_fields.json`` has the fields of the CRDs with their types, and which of them are
-required. A field that is added to a CRD is added to this file too, by ``python -m
-tests.unit.contract.released_fields``. A line of this file is removed or changed only by a release
-that says so in the changelog.
+``released_fields.json`` contains the type of each field of the CRDs, and whether the field is
+required. The command ``python -m tests.unit.contract.released_fields`` adds the fields that are new
+in the CRDs. Only a release whose changelog announces the change removes or changes a line of that
+file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_contract.run_id import RunId
-from mljob_operator.core.mljob.spec import ParsedSpec
+from mljob_operator.core.mljob.resource.spec import ParsedSpec
 
 from .released_fields import breaking, fields_of_crds, released
 

@@ -1,4 +1,4 @@
-"""The marker in the conf of a backfill's runs. Everybody who may trigger a run may write any conf."""
+"""The marker in the conf of a backfill's runs. Users who may trigger a run may write any conf."""
 
 from __future__ import annotations
 

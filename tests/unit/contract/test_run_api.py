@@ -1,5 +1,5 @@
-"""The answers of run.mljob.dev: each written answer can be read, and an unreadable answer is
-refused.
+"""The answers of run.mljob.dev: the client can read each answer that the server writes, and refuses
+unreadable answers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The ranks of a DAG's tasks, by which runs are cancelled."""
+"""The ranks of a DAG's tasks. A cancellation sets the tasks of a run to failed in the order of
+their ranks.
+"""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ Tests of decisions, statuses and Events describe a situation and ask one of thre
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
     events(old_status, new_status)                                      # (type, reason, message)
 
-These tests import everything from this module, including the actions. They know the fields of
-actions, such as ``Wait.until``, and no other class of the operator. So a change of the operator's
-classes changes only this module.
+These tests import the actions from this module, too. They know the fields of actions, such as
+``Wait.until``, and few other classes of the operator. So most changes of the operator's classes
+change only this module.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from mljob_contract.airflow_instance import AccessRule, Credentials
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import (
     FINALIZER,
+    FINISHED,
     RETRY_REQUESTED_AT,
+    UNOBSERVED,
     MLJobStatus,
     ReprocessBehavior,
     StatusSource,
     UpstreamRun,
 )
 from mljob_contract.run_id import RunId
+from mljob_operator.controllers.airflow_instance.registry import NOT_ASKED
 from mljob_operator.core.airflow_instance.access import NAMESPACE_LABEL, Namespace
 from mljob_operator.core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
 from mljob_operator.core.airflow_instance.instance import Instance
@@ -59,11 +62,12 @@ from mljob_operator.core.mljob.actions import (
     TriggerCancellation,
     Wait,
 )
+from mljob_operator.core.mljob.classification.inputs import Inputs
+from mljob_operator.core.mljob.classification.state import Stage, State, classify
 from mljob_operator.core.mljob.decisions import decide
 from mljob_operator.core.mljob.identity import dag_run_id, pin
-from mljob_operator.core.mljob.inputs import Inputs
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.resource.finished import record
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.mljob.upstream import Upstream
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
@@ -72,10 +76,12 @@ from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.observed_run import ObservedRun
 from mljob_operator.core.run.outputs import Outputs
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.run.vanishing import vanished_message
 from mljob_operator.core.status.build import report
 from mljob_operator.core.status.events import events_of
 
 __all__ = [
+    "NOT_ASKED_YET",
     "NOW",
     "NO_DEFAULT",
     "AddFinalizer",
@@ -95,6 +101,7 @@ __all__ = [
     "ReadQuestions",
     "ReadUpstreams",
     "Release",
+    "Stage",
     "Store",
     "Submit",
     "TakeOver",
@@ -136,6 +143,7 @@ __all__ = [
     "upstream",
     "upstream_run",
     "upstream_that",
+    "vanished_message",
 ]
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -143,6 +151,8 @@ PREFIX, NAMESPACE, NAME, UID = "mljob", "team-a", "train", "uid-1"
 UI_URL = "https://airflow.example.com"
 NO_DEFAULT = NO_AIRFLOW
 """The value of ``default`` without a default Airflow."""
+NOT_ASKED_YET = NOT_ASKED.message
+"""Why an Airflow can't be used until it has answered for the first time."""
 
 
 def ago(seconds: float) -> datetime:
@@ -156,8 +166,8 @@ def later(seconds: float) -> datetime:
 
 
 CREATED, ACTIVE, QUEUED, STARTED = ago(3600), ago(600), ago(590), ago(580)
-"""The default times at which the MLJob was created and became active, and its run was queued and
-started.
+"""Four default times: of the MLJob's creation, of its activation, and of the queueing and the start
+of its run.
 """
 MINUTES_AGO, A_WHILE_AGO, LATELY, JUST_NOW, SOON = ago(300), ago(50), ago(5), ago(1), later(5)
 
@@ -174,6 +184,8 @@ class MLJob:
         has_finalizer: Whether the object has the operator's finalizer.
         deleted: The time of the deletion request.
         retry: The value of the annotation that requests a retry.
+        restored: Whether the object was created again from a manifest. The API server has dropped
+            its status; the annotation mljob.dev/finished records how the MLJob ended.
     """
 
     spec: Mapping[str, Any]
@@ -182,10 +194,20 @@ class MLJob:
     generation: int = 1
     created: datetime = CREATED
     retry: str | None = None
+    restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the object as the API server sends it."""
-        metadata = {
+        """Return the object with this status, as the API server sends it. The object of a restored
+        MLJob has only the record of this status.
+        """
+        annotations: dict[str, str] = {}
+        if self.retry is not None:
+            annotations[RETRY_REQUESTED_AT] = self.retry
+        if self.restored:
+            ended = record(MLJobStatus.model_validate(status))
+            assert ended is not None, "only a finished MLJob has a record"
+            annotations[FINISHED], status = ended, UNOBSERVED
+        metadata: dict[str, Any] = {
             "namespace": NAMESPACE,
             "name": NAME,
             "uid": UID,
@@ -193,11 +215,10 @@ class MLJob:
             "resourceVersion": "7",
             "finalizers": [FINALIZER] if self.has_finalizer else [],
             "creationTimestamp": _text(self.created),
+            "annotations": annotations,
         }
         if self.deleted is not None:
             metadata["deletionTimestamp"] = _text(self.deleted)
-        if self.retry is not None:
-            metadata["annotations"] = {RETRY_REQUESTED_AT: self.retry}
         return {"metadata": metadata, "spec": dict(self.spec), "status": dict(status)}
 
 
@@ -208,10 +229,11 @@ def job(
     generation: int = 1,
     created: datetime = CREATED,
     retry: str | None = None,
+    restored: bool = False,
     **spec: Any,
 ) -> MLJob:
     """Return an MLJob of DAG ``train``. ``spec`` has the fields of the spec, in snake case."""
-    return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created, retry)
+    return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created, retry, restored)
 
 
 def backfill_job(**more: Any) -> MLJob:
@@ -353,7 +375,11 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """Return the stored status, as JSON."""
+    """Return the stored status, as JSON. A restored MLJob has the status of a new object."""
+    return dict(UNOBSERVED) if given.job.restored else _told_status(given)
+
+
+def _told_status(given: Given) -> dict[str, Any]:
     told = given.status
     if not isinstance(told, Stored):
         return dict(told)
@@ -394,7 +420,7 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
     """Return the attempt, with the run id and the hash of the spec that was valid when it began."""
-    then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}).body({}))
+    then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}, restored=False).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
     return attempts.Attempt(
         numbered.number, then.spec.dag_id, str(run_id), then.parsed.hash, numbered.airflow, numbered.by
@@ -577,7 +603,7 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an MLJob that has succeeded with these outputs."""
+    """Return an MLJob that has succeeded with these outputs, by default with 2000 ``rows``."""
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 
@@ -715,9 +741,9 @@ class Given:
         halt: Why the DAG schedules no tasks: DagPaused or DagStale.
         refused: Whether the API server refused the last status.
         vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
-        upstreams: The known MLJobs whose outputs the MLJob takes, by name. None: there is no such
-            MLJob.
-        upstreams_known_at: Since when these MLJobs are known.
+        upstreams: The known MLJobs whose outputs the MLJob takes, by name. None stands for an MLJob
+            that does not exist.
+        upstreams_known_at: When the operator last learned about these MLJobs.
         outputs: The outputs that the run's tasks published.
         ui_url: The URL of Airflow's UI; None if it isn't known any more.
     """
@@ -775,8 +801,8 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
     Args:
         job: The MLJob.
         announced: The reason of a cancellation that the stored status announces.
-        known: The fields of :class:`Given`. The default of ``status`` reports the submission of
-            the run, if a run is given.
+        known: The fields of :class:`Given`. If Airflow's REST API has returned the run, the default
+            of ``status`` reports the submission of the run.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None
@@ -788,8 +814,10 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
 
 def stored(before: Given, status: Mapping[str, Any]) -> Given:
-    """Return the same situation with this status as the stored status."""
-    return replace(before, status=status)
+    """Return the same situation with this status as the stored status, and with an MLJob that isn't
+    restored.
+    """
+    return replace(before, job=replace(before.job, restored=False), status=status)
 
 
 def decided(job: MLJob | Given, **known: Any) -> Action:
@@ -810,7 +838,9 @@ def classified(job: MLJob | Given, **known: Any) -> State:
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the Kubernetes Events for a change from one status to another: type, reason, message."""
+    """Return the Kubernetes Events for a change from one status to another: type,
+    reason, message.
+    """
     told = events_of(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
     return [(notice.type, notice.reason, notice.message) for notice in told]
 
@@ -820,7 +850,7 @@ def _given(job: MLJob | Given, known: Mapping[str, Any]) -> Given:
 
 
 def _state(told: Given) -> State:
-    job = Job.from_object(told.job.body(status_of(told)))
+    job = Job.from_object(told.job.body(_told_status(told)), prefix=PREFIX)
     known = Inputs(
         job,
         told.run,

@@ -133,7 +133,7 @@ def test_the_order_of_rules_does_not_matter_for_permissions(
 def test_the_rule_in_a_refusal_allows_the_mljob(
     before: list[AccessRule], namespace: str, found: dict[str, str], dag: str
 ) -> None:
-    """The rule can be pasted into the AirflowInstance."""
+    """A user can paste the rule of the refusal into the AirflowInstance."""
     found = {**found, NAMESPACE_LABEL: namespace}
     said = refusal("AirflowInstance prod", "its spec.access", before, Namespace(namespace, found), dag)
     pasted = AccessRule.model_validate(yaml.safe_load(said.partition("spec.access: ")[2]))

@@ -261,7 +261,7 @@ NAMESPACES = ("team-a", "team-b", "team-c")
 
 
 class Life(RuleBasedStateMachine):
-    """MLJobs arrive, are admitted, fail, end and leave. The first rule has the higher priority."""
+    """MLJobs arrive, are admitted, and end. MLJobs with an even number have the higher priority."""
 
     @initialize(limit=st.integers(1, LIMIT))
     def begin(self, limit: int) -> None:
@@ -272,7 +272,7 @@ class Life(RuleBasedStateMachine):
 
     @staticmethod
     def place_of(number: int) -> tuple[str, int, int]:
-        """Return the namespace, the rule and the priority of an MLJob."""
+        """Return the namespace, the access rule and the priority of an MLJob."""
         return NAMESPACES[number % 3], number % 2 + number // 10, int(number % 2 == 0)
 
     def _reserve(self, number: int, *, active: bool) -> None:
@@ -319,8 +319,8 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_namespace_is_passed_over_again_and_again(self) -> None:
-        """Assert that no namespace waits long: while it waits, each other namespace with the same
-        rule and priority is admitted at most twice.
+        """Assert that no namespace waits long: while it waits, at most four MLJobs of the other two
+        namespaces are admitted with the same access rule and priority.
         """
         if hasattr(self, "queue"):
             there = {self.place_of(number) for number in self.waiting}

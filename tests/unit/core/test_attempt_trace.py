@@ -21,7 +21,7 @@ STORED = CREATED + timedelta(seconds=72)
 
 def trace(stored: float = 72, **status: Any) -> AttemptTrace | None:
     found = job({"type": "Training"}, dagId="train", dagRunId=RUN, **status)
-    assert not found.has_invalid_status
+    assert not found.stored.is_invalid
     return AttemptTrace.of(found, found.status, CREATED + timedelta(seconds=stored))
 
 
@@ -87,7 +87,7 @@ def test_an_attempt_without_a_run_has_the_stages_that_it_had() -> None:
 
 
 def test_a_verdict_is_not_stored_before_the_end() -> None:
-    """Airflow's clock may be ahead."""
+    """Airflow's clock may be ahead of the operator's clock."""
     found = trace(stored=60, **ENDED)
     assert found is not None
     assert found.parts["verdict"].seconds == 0

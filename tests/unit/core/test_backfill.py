@@ -205,7 +205,9 @@ class TestJoining:
         assert not with_change(before, member(1, QUEUED, at=30, created=25)).failed
 
     def test_an_answer_of_a_later_attempt_replaces_the_end_of_the_earlier_one(self) -> None:
-        """Airflow may create the runs of a retry in the second in which the earlier runs ended."""
+        """The number of the attempt decides, because times don't suffice: Airflow may create the
+        runs of a retry in the second in which the earlier runs ended.
+        """
         before = observed_backfill(member(1, FAILED, at=10))
         retried = with_change(before, member(1, QUEUED, at=30, attempt=2, created=None))
         assert [found.run.state for found in retried.members.values()] == [QUEUED]
@@ -245,7 +247,7 @@ class TestJoining:
 
 
 class TestReport:
-    """The fields and messages of the status."""
+    """A backfill's fields and messages in the status."""
 
     def test_runs_are_counted_by_their_states(self) -> None:
         found = backfill_status.fields_of(

@@ -10,8 +10,8 @@ import pytest
 
 from mljob_contract.mljob import MAX_CONF_BYTES, MAX_CONF_LEVELS
 from mljob_operator.core.conf.conf import Source, excess, merged
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.spec import spec_hash
+from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.resource.spec import spec_hash
 from mljob_operator.core.text.bounds import CONF, json_size, levels
 from tests.deep import nested
 

@@ -8,7 +8,7 @@ from mljob_operator.core.mljob.capabilities import BACKFILL, SINGLE_RUN, Capabil
 
 
 def test_run_and_backfill_differ_in_every_capability() -> None:
-    """A capability that both have, or none, is no difference and needs no field."""
+    """A capability needs a field only if one of the two has it and the other one hasn't."""
     same = [
         field.name for field in fields(Capabilities) if getattr(BACKFILL, field.name) is getattr(SINGLE_RUN, field.name)
     ]

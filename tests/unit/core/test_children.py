@@ -1,5 +1,5 @@
-"""Runs that tasks of a cancelled run have started: which may be cancelled, and how messages name
-them.
+"""Runs that tasks of a cancelled run have started: which of these runs may be cancelled, and how
+messages name them.
 """
 
 from __future__ import annotations

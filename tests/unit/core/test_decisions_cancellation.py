@@ -41,7 +41,9 @@ BY_REST = job(cancel=True, cancellation={"strategy": "Api"})
 
 
 def under_cancellation(of: MLJob | None = None, **known: Any) -> Given:
-    """Return a run in progress that is being cancelled because its MLJob was cancelled."""
+    """Return a situation in which a run in progress is being cancelled, because spec.cancel is
+    true.
+    """
     return given(of or job(cancel=True), announced="CancelRequested", **{"run": running()} | known)
 
 

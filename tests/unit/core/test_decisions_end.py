@@ -4,6 +4,7 @@ removed, and the object is deleted after its time to live.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from .situations import (
     later,
     not_found,
     queued,
+    reported,
     run_event,
     running,
     submitting,
@@ -187,6 +189,94 @@ def test_confirm_the_end(situation: Given, expected: object) -> None:
 )
 def test_collect_results(situation: Given, expected: object) -> None:
     assert decided(situation) == expected
+
+
+RESTORED = given(job(restored=True, held=False), status=finished())
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(RESTORED, AddFinalizer(), id="holds an MLJob that succeeded"),
+        pytest.param(
+            given(job(restored=True, held=False), status=finished("Failed")),
+            AddFinalizer(),
+            id="holds an MLJob that failed",
+        ),
+        pytest.param(
+            given(job(restored=True, held=False), status=finished("Cancelled")),
+            AddFinalizer(),
+            id="holds an MLJob whose run was cancelled",
+        ),
+        pytest.param(
+            replace(RESTORED, error=error(again=later(5))), AddFinalizer(), id="holds it while Airflow does not answer"
+        ),
+        pytest.param(
+            given(job(restored=True, held=False, ttl_seconds_after_finished=0), status=finished()),
+            AddFinalizer(),
+            id="holds it although its time to live has ended",
+        ),
+        pytest.param(
+            given(job(restored=True), status=finished()), ListTasks(), id="passes: it has the finalizer, and is read"
+        ),
+        pytest.param(
+            given(job(restored=True), status=finished(), run=succeeded(listed=True)),
+            Release(),
+            id="passes: it has the finalizer, and was read",
+        ),
+        pytest.param(
+            given(job(held=False), status=finished()), Wait(), id="passes: it has its status, so it was read before"
+        ),
+        pytest.param(
+            given(job(restored=True, held=False, deleted=ago(400)), status=finished()),
+            Wait(),
+            id="passes: it is deleted",
+        ),
+        pytest.param(
+            given(backfill_job(restored=True, held=False), status=finished()),
+            Wait(),
+            id="passes: the runs of a backfill have other ids",
+        ),
+        pytest.param(
+            given(job(restored=True, held=False), status=finished("Cancelled", submitted=None)),
+            Wait(),
+            id="passes: it never had a run",
+        ),
+        pytest.param(
+            given(
+                job(restored=True, held=False, run_policy="OnChange"),
+                status=finished(ran={"dag_id": "other"}),
+                error=error(again=later(5)),
+            ),
+            Wait(later(5)),
+            id="passes: the changed spec is to be run later",
+        ),
+        pytest.param(
+            given(
+                job(restored=True, held=False, run_policy="OnChange"),
+                status=finished(ran={"dag_id": "other"}),
+                catalog=catalog(not_ready={"": "Check MLJOB_AIRFLOW_URL."}),
+            ),
+            Wait(),
+            id="passes: the start of the changed spec is blocked",
+        ),
+        pytest.param(
+            given(job(restored=True, held=False, retry="now"), status=finished("Failed"), error=error(again=later(5))),
+            Wait(later(5)),
+            id="passes: the requested retry is to start later",
+        ),
+    ],
+)
+def test_hold_restored(situation: Given, expected: object) -> None:
+    assert decided(situation) == expected
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
+def test_a_restored_mljob_says_how_it_ended(phase: str) -> None:
+    ended = given(job(), status=finished(phase))
+    restored = given(job(restored=True, held=False), status=finished(phase))
+    told = ("phase", "reason", "message", "attempts", "dagRunId", "submitTime", "completionTime")
+    assert [reported(restored).get(name) for name in told] == [reported(ended).get(name) for name in told]
 
 
 def test_a_verdict_that_is_due_is_stored_while_the_tasks_can_not_be_read() -> None:

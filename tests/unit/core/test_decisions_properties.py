@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from . import situations as s
-from .situations import Given, Store, Wait, ago, decided, later, reported, status_of, stored
+from .situations import Given, Stage, Store, Wait, ago, classified, decided, later, reported, status_of, stored
 
 NUMBERS = st.integers(1, 3)
 TIMES = st.sampled_from([ago(4000), ago(601), ago(100), ago(31), ago(10), ago(5), ago(2), s.NOW])
@@ -187,6 +188,10 @@ catalog = st.sampled_from(
         s.catalog(),
         s.catalog(full=["", "prod"], instances={"prod": s.instance()}, settings_access=[{}]),
         s.catalog(not_ready={"": "Check MLJOB_AIRFLOW_URL."}),
+        s.catalog(not_ready={"": s.NOT_ASKED_YET}),
+        s.catalog(not_ready={"": s.vanished_message("")}),
+        s.catalog(settings_access=[{"namespaceSelector": {"matchLabels": {"tier": "gold"}}}], labels_pending=True),
+        s.catalog(settings_access=[{"credentials": {"tokenSecretRef": {"name": "team-a"}}}]),
         s.catalog(settings_airflow=False, default=s.NO_DEFAULT),
         s.catalog(settings_access=[{"dags": ["other"]}]),
         ELSEWHERE,
@@ -243,6 +248,8 @@ def situations(draw: st.DrawFn) -> Given:
         job, run = s.backfill_job(**spec, **draw(objects)), draw(st.just(s.unread()) | backfills)
     else:
         job, run = s.job(**spec, **draw(objects)), draw(runs())
+    if status.completed is not None and draw(st.integers(0, 2)) == 0:
+        job = replace(job, restored=True)
     if status.attempt is None:
         run = s.unread()
     begun = None
@@ -251,6 +258,38 @@ def situations(draw: st.DrawFn) -> Given:
         begun, run = s.attempt(number, run=number), s.unread()
     known |= {"upstreams": draw(upstreams), "upstreams_known_at": draw(maybe(TIMES))}
     return Given(job=job, status=status, run=run, begun=begun, catalog=draw(catalog), **known)
+
+
+@st.composite
+def without_a_run(draw: st.DrawFn) -> Given:
+    """Draw an MLJob that has no run in progress. Many of these MLJobs are blocked."""
+    situation = draw(situations())
+    ended = [s.new(), s.retrying(at=ago(601)), s.suspended(), s.finished("Failed")]
+    return replace(
+        situation,
+        job=replace(situation.job, restored=False, deleted=None),
+        status=draw(st.sampled_from(ended)),
+        run=s.unread(),
+        begun=None,
+    )
+
+
+@st.composite
+def vanished(draw: st.DrawFn) -> Given:
+    """Draw an MLJob with a run in progress that is missing in Airflow together with many others."""
+    airflow = draw(st.sampled_from(["", "prod"]))
+    before, situation = draw(st.sampled_from([s.unread(), s.queued(), s.running()])), draw(situations())
+    return replace(
+        situation,
+        job=replace(situation.job, restored=False),
+        status=s.under_way(airflow=airflow, phase=draw(st.sampled_from(["Queued", "Running", "Suspended"]))),
+        run=s.not_found(since=draw(TIMES), again=draw(st.booleans()), after=before),
+        begun=None,
+        vanished=True,
+        catalog=s.catalog(
+            instances={"prod": s.instance()}, settings_access=[{}], not_ready={airflow: s.vanished_message(airflow)}
+        ),
+    )
 
 
 everywhere = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -270,8 +309,8 @@ def test_the_status_is_stored_only_if_it_has_changed(situation: Given) -> None:
 @everywhere
 @given(situations())
 def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
-    """If the stored status ends the attempt, the next status says what follows, and then stays the
-    same.
+    """If the stored status ends the attempt, the next status reports what follows. Then the status
+    stays the same.
     """
     before, status = status_of(situation), reported(situation)
     after = reported(stored(situation, status))
@@ -305,6 +344,12 @@ SETTINGS = "MLJOB_[A-Z_]+"
 OBJECTS = "AirflowInstance [a-z]+|DAG [a-z]+|Task [a-z]+|backfill [0-9]+|[0-9]+ runs?|page|log"
 ACTIONS = "Create|Change|Correct|Delete|Set|set|deleted|run again"
 WAY_OUT = re.compile(rf"\b({FIELDS}|{SETTINGS}|{OBJECTS}|{ACTIONS})\b")
+WAITS_FOR = re.compile(
+    r"\b(Waiting until .+ read\.|Waiting for .+\.|The run starts when .+ succeeded\.|When a run ends, .+ go first)"
+)
+ACCEPT_LOSS = re.compile(
+    r"`helm upgrade` .+ airflow\.acceptVanishedRunsBefore=|`kubectl annotate airflowinstance prod .+ mljob\.dev/accept-vanished-runs="
+)
 
 
 @everywhere
@@ -321,3 +366,29 @@ def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation
         stalled = (condition["type"], condition["status"]) == ("Stalled", "True")
         if stalled and condition["reason"] != "Cancelled":
             assert WAY_OUT.search(condition["message"]), condition["message"]
+
+
+@everywhere
+@given(without_a_run())
+def test_blocked_mljob_names_a_way_out_or_what_it_waits_for(situation: Given) -> None:
+    """A finished MLJob keeps its verdict as the message. Then the condition Reconciling or Stalled
+    says what blocks the next run.
+    """
+    if classified(situation).stage is not Stage.BLOCKED:
+        return
+    (condition,) = (
+        each
+        for each in reported(situation)["conditions"]
+        if each["type"] in ("Reconciling", "Stalled") and each["status"] == "True"
+    )
+    ways = (WAY_OUT,) if condition["type"] == "Stalled" else (WAY_OUT, WAITS_FOR)
+    assert any(way.search(condition["message"]) for way in ways), condition["message"]
+
+
+@everywhere
+@given(vanished())
+def test_mljob_whose_run_vanished_names_the_command_that_accepts_the_loss(situation: Given) -> None:
+    status = reported(situation)
+    if status["reason"] != "RunsVanished":
+        return
+    assert ACCEPT_LOSS.search(status["message"]), status["message"]

@@ -1,4 +1,6 @@
-"""Texts of a state that may quote a Secret, and their redaction while the Secrets are not known."""
+"""Texts of a state that may quote a Secret: how they are redacted, and what the status shows of
+them while the Secrets are not known.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import FINISHED, MAX_RETRY_REQUEST, MLJobStatus, Phase
-from mljob_operator.core.mljob.finished import MAX_RECORD, record, restored
+from mljob_operator.core.mljob.resource.finished import MAX_RECORD, record, restored
 
 KEY = ("team-a", "churn")
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -1,5 +1,5 @@
-"""A stored MLJob is read: whatever the API server accepts fits, and other fields are named as
-problems.
+"""The operator reads any stored MLJob. Each field that doesn't match the model is named as a
+problem, and the other fields are read.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from mljob_contract.mljob import MLJobSpec
 from mljob_contract.times import Time
 from mljob_operator.core.airflow_instance.access import matches
 from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.mljob.classification.inputs import Inputs
+from mljob_operator.core.mljob.classification.state import classify
 from mljob_operator.core.mljob.decisions import decide
-from mljob_operator.core.mljob.inputs import Inputs
-from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.remembered import remember
-from mljob_operator.core.mljob.state import classify
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.transient_state import TransientState
 from mljob_operator.core.run.run_key import RunKey
 from mljob_operator.core.status.build import report
@@ -43,7 +43,7 @@ def job_of(spec: object, status: object = None, **metadata: object) -> Job:
 
 
 class TestSpec:
-    """A field that doesn't fit is named with its value, and the other fields are read."""
+    """A problem names each field that doesn't match the model. The other fields are read."""
 
     @pytest.mark.parametrize(
         ("spec", "says"),
@@ -124,7 +124,9 @@ class TestVersions:
 
 
 class TestIds:
-    """Ids of DAGs follow Airflow's own rule, as a regular expression of Go and of Rust."""
+    """Ids of DAGs follow Airflow's own rule. The regular expression for the rule works in Go and in
+    Rust, too.
+    """
 
     OURS = TypeAdapter(AirflowId)
 
@@ -315,4 +317,4 @@ def test_the_operator_can_continue_from_any_stored_status(
         situation = classify(Inputs(job, remember(job.status), TransientState(), now))
         decide(situation)
         written = report(situation, ui_url="https://airflow")
-        assert not job_of(spec, written).has_invalid_status, "the operator reads every status that it writes"
+        assert not job_of(spec, written).stored.is_invalid, "the operator reads every status that it writes"

@@ -1,5 +1,5 @@
-"""The lines of a log: no control characters, no values from Secrets, and no line without a bound on
-its length.
+"""The lines of a log have no control characters and no values from Secrets, and their length is
+bounded.
 """
 
 from __future__ import annotations

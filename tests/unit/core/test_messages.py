@@ -152,7 +152,7 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
                 ),
             ),
             "Submitting",
-            ["labels of namespace team-a"],
+            ["Waiting until the labels of namespace team-a are read."],
             id="the namespace's labels are being read",
         ),
         pytest.param(
@@ -163,7 +163,7 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
                 ),
             ),
             "Submitting",
-            ["team-a"],
+            ["Waiting until Secret team-a is read."],
             id="credentials are being read",
         ),
         pytest.param(

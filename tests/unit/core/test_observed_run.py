@@ -1,5 +1,5 @@
 """The operator's knowledge of a run after answers of Airflow about a backfill, a missing run and
-the questions of tasks. ``test_ledger.py`` has the events and the task instances.
+the questions of tasks. ``test_event_order.py`` has the events and the task instances.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Offsets are committed only for messages that are done."""
+"""Offsets are committed only for messages whose processing is complete."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.mljob.spec import ParsedSpec
+from mljob_operator.core.mljob.resource.spec import ParsedSpec
 
 SPEC: dict[str, Any] = {
     "dagId": "train",

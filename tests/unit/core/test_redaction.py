@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, StatusSource
 from mljob_operator.core.conf.conf import Source, not_public, secrets
 from mljob_operator.core.conf.redaction import HIDDEN, MAX_FORMS, NOTHING_HIDDEN, WITHHELD, Redaction
-from mljob_operator.core.mljob.inputs import Inputs
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.spec import ParsedSpec, spec_hash
-from mljob_operator.core.mljob.state import State, classify
-from mljob_operator.core.mljob.stored_status import StoredStatus
+from mljob_operator.core.mljob.classification.inputs import Inputs
+from mljob_operator.core.mljob.classification.state import State, classify
+from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.resource.spec import ParsedSpec, spec_hash
+from mljob_operator.core.mljob.resource.stored_status import StoredStatus
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe

@@ -1,4 +1,6 @@
-"""Whether a namespace may read about a DAG in an Airflow, by the access rules for the DAG's runs."""
+"""Whether a namespace may read about a DAG in an Airflow, by the access rules for
+the DAG's runs.
+"""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import MAX_RETRY_REQUEST, RETRY_REQUESTED_AT
-from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.outstanding import is_done, wants_retry
+from mljob_operator.core.mljob.resource.job import Job
 
 from .situations import (
     AddFinalizer,

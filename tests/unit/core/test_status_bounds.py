@@ -21,11 +21,11 @@ from mljob_contract.mljob import (
     Phase,
     StatusSource,
 )
-from mljob_operator.core.mljob.inputs import Inputs
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.spec import ParsedSpec, spec_hash
-from mljob_operator.core.mljob.state import State, classify
-from mljob_operator.core.mljob.stored_status import StoredStatus
+from mljob_operator.core.mljob.classification.inputs import Inputs
+from mljob_operator.core.mljob.classification.state import State, classify
+from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.resource.spec import ParsedSpec, spec_hash
+from mljob_operator.core.mljob.resource.stored_status import StoredStatus
 from mljob_operator.core.mljob.transient_state import LastError, TransientState
 from mljob_operator.core.run.facts import RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe

@@ -1,4 +1,4 @@
-"""Upstream tasks are set failed first, because Airflow then clears failed downstream tasks."""
+"""Upstream tasks are set to failed first, because Airflow then clears failed downstream tasks."""
 
 from __future__ import annotations
 

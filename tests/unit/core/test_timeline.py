@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.mljob.job_labels import JobLabels
+from mljob_operator.core.mljob.resource.job import Job
+from mljob_operator.core.mljob.resource.job_labels import JobLabels
 from mljob_operator.core.mljob.timeline import Interval, Timeline
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,13 +47,13 @@ def job(spec: dict[str, Any] | None = None, **status: Any) -> Job:
 
 def timeline(**status: Any) -> Timeline | None:
     found = job(**status)
-    assert not found.has_invalid_status
+    assert not found.stored.is_invalid
     return Timeline.of(found, found.status)
 
 
 def seconds(found: Timeline | None) -> tuple[float | None, ...]:
-    """Return the seconds of the stages: submission, queue, run and all together. None for a missing
-    stage.
+    """Return the seconds of the submission, the queue, the run, and of the whole attempt. None
+    stands for a missing stage.
     """
     assert found is not None
     stages = (found.submission, found.queue, found.run, found.whole)

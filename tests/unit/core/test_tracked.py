@@ -12,7 +12,9 @@ from .situations import classified, job
 
 
 def test_an_mljob_that_was_only_read_is_unconfirmed_and_nothing_was_tried() -> None:
-    """The clock of the event loop may begin at 0, so 0 could count as a recent confirmation."""
+    """The clock of the event loop may begin at 0, so a default of 0 could mean a recent
+    confirmation.
+    """
     tracked = TrackedJob(classified(job()).job)
     assert 0.0 - tracked.confirmed_at == math.inf
     assert (tracked.observed_run, tracked.transient) == (ObservedRun(), TransientState())

@@ -12,7 +12,7 @@ import pytest
 from mljob_contract.mljob import FINALIZER, OutputsReference, UpstreamRun
 from mljob_operator.core.conf.conf import Source, merged, not_public
 from mljob_operator.core.mljob.cycle import MAX_SEARCHED
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.upstream import (
     Dependencies,
     Upstream,
@@ -383,7 +383,9 @@ TAKES: dict[str, Any] = {"conf_from": [{"outputsRef": {"name": "data"}}]}
 READY = {"data": upstream()}
 FULL = catalog(full=[""])
 LOST = submitting(2, history=(ended(1),), upstreams=[upstream_run()])
-"""The second attempt of a backfill, which repeats the failed runs of the first one."""
+"""A status that announces the second attempt of a backfill, which repeats the failed runs of the
+first attempt.
+"""
 
 
 @pytest.mark.parametrize(

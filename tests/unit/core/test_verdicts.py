@@ -1,5 +1,5 @@
-"""An event is a hint, and only REST's answer counts: how the observed run treats both, and for how
-long.
+"""The effect of events and of answers of Airflow's REST API on an observed run. An event is a hint
+for a while, and only an answer confirms or denies it.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class TestTasks:
         assert fold(observed_run, [replace(forged, observed_at=at(60))]) == observed_run
 
     def test_the_report_of_a_denied_event_is_removed(self) -> None:
-        """The report would replace the report of the true, lower try."""
+        """The report of the forged try would replace reports of the true try, which is lower."""
         forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
         reports = Report(99, at(0), progress=0.9), Report(99, at(0), metrics={"f": 1})
         forged = replace(forged, details=replace(forged.details, progress=reports[0], metrics=reports[1]))

@@ -12,7 +12,7 @@ from devstack.errors import StackError
 
 
 class Stack:
-    """A stack that starts nothing, and notes the arguments of its start."""
+    """A stack that starts nothing, and keeps the arguments of its start."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

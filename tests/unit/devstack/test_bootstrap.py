@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
+import hashlib
 import ssl
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from devstack import bootstrap
+from devstack.caches import cache_directory, once
 from tests.live.authority import Authority
 from tests.live.loopback import LoopbackServer, QuietHandler
 
@@ -60,16 +60,23 @@ def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
 
 
 @cache
-def pip_of_the_machine() -> str:
-    """Return the path of a pip in a new environment, as bootstrap makes one."""
-    folder = tempfile.TemporaryDirectory(prefix="mljob-pip-")
-    atexit.register(folder.cleanup)
-    subprocess.run((bootstrap.base_python(), "-m", "venv", folder.name), check=True)
-    return f"{folder.name}/bin/pip"
+def pip_of_the_machine() -> tuple[str, ...]:
+    """Return the command of a pip in an environment as bootstrap makes one. The environment is in
+    the cache, because installing pip takes seconds.
+    """
+    base = bootstrap.base_python()
+    version = subprocess.check_output((base, "-VV"), text=True)
+    name = f"test-pip-{hashlib.sha256(f'{base} {version}'.encode()).hexdigest()[:12]}"
+
+    def make(target: Path) -> None:
+        subprocess.run((base, "-m", "venv", target), check=True)
+
+    # As a module: the script's first line names the folder in which the environment was made.
+    return str(once(cache_directory() / name, "installing pip", make) / "bin" / "python"), "-m", "pip"
 
 
 def pip(index: Index) -> None:
-    command = (pip_of_the_machine(), "download", "--retries=0", "--no-deps", f"--index-url={index.simple}", "absent")
+    command = (*pip_of_the_machine(), "download", "--retries=0", "--no-deps", f"--index-url={index.simple}", "absent")
     subprocess.run(command, env=bootstrap.pip_environment(), capture_output=True, check=False)
 
 

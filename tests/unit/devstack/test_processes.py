@@ -33,7 +33,7 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def record(managed: ManagedProcess, tmp_path: Path, **changed: object) -> None:
-    """Write the record of an earlier command."""
+    """Write the file in which an earlier command recorded a process."""
     file = tmp_path / "processes" / f"{managed.name}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps({"pid": 0, "began": "", "fingerprint": "", "stop_signal": 15} | changed))

@@ -71,7 +71,7 @@ def test_the_error_names_a_part_that_needs_an_unknown_part(run: Callable[..., No
 
 
 BOUND = 60.0
-"""Seconds until a component counts as failed."""
+"""Seconds after which a component that isn't ready has failed."""
 
 
 def test_the_failure_of_one_part_does_not_wait_for_the_others(run: Callable[..., None], bare_stack: Stack) -> None:
@@ -141,7 +141,7 @@ def test_the_operator_does_not_get_the_variables_of_the_stack_itself(monkeypatch
 
 @pytest.fixture
 def airflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Two installed Airflows."""
+    """Empty folders that stand for the environments of two installed Airflows."""
     environments = {NEWEST: tmp_path / "newest", OLDEST: tmp_path / "oldest"}
     for environment in environments.values():
         environment.mkdir()
@@ -151,7 +151,7 @@ def airflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
 
 @pytest.fixture
 def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack whose `up` makes Airflow's database and starts no process."""
+    """A stack whose `up` marks Airflow's database as made, and starts no process."""
     database = bare_stack.directory / "airflow" / "migrated"
     database.parent.mkdir(parents=True)
     monkeypatch.setattr(bare_stack._launcher, "run", lambda _: database.touch())
@@ -160,7 +160,7 @@ def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.Mo
 
 
 def airflow_of(bare_stack: Stack) -> str:
-    """Return the program of the stack's api-server."""
+    """Return the path of the `airflow` program that runs the API server of the stack's Airflow."""
     arguments = Stack(bare_stack.directory)._component("airflow-api-server").command().arguments
     return next(argument for argument in arguments if argument.endswith("bin/airflow"))
 

@@ -1,4 +1,4 @@
-"""Lines of the stack's commands."""
+"""Lines that the stack's commands print."""
 
 from __future__ import annotations
 

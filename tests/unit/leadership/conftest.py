@@ -18,7 +18,8 @@ class Election:
     """Processes, the Leases that they compete for, and the network between them.
 
     Attributes:
-        split: Descriptions of moments at which two processes of one operator led.
+        split: Descriptions of the moments at which more than one process led, whichever Lease the
+            processes compete for.
     """
 
     def __init__(self) -> None:

@@ -108,7 +108,7 @@ def test_leader_leads_again_after_an_outage_of_the_kubernetes_api(election: Elec
 
 
 def test_late_renewal_of_an_earlier_term_delays_the_next_one_only_for_others(election: Election) -> None:
-    """A Kubernetes API that hung may carry out a renewal when the term is over."""
+    """A Kubernetes API that hung may carry out a renewal after the end of the term."""
     first = election.start()
     election.run(3)
     election.network.faults["kubernetes"] = [Fault.LATE] * 4

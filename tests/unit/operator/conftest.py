@@ -37,8 +37,8 @@ class World:
     """A cluster, an Airflow, and an operator between them that tests can kill and start again.
 
     Args:
-        jobs: The MLJobs of a cluster outside memory, whose users act on their own. None: MLJobs in
-            memory.
+        jobs: The store of the MLJobs, such as a real Kubernetes API. None means a store in memory,
+            which records each broken promise of a status.
     """
 
     has_own_airflow = True
@@ -48,15 +48,15 @@ class World:
     watches_namespaces = True
     """Whether the operator watches namespaces."""
     accepts_vanished_before: datetime | None = None
-    """The time before which submitted runs count as lost if they are missing from the Airflow of
-    the settings.
+    """Runs that were submitted before this time are lost if they are missing in the Airflow of the
+    settings. None means that the settings contain no such time.
     """
     cancels_orphans = False
     """Whether the operator cancels orphaned runs."""
     namespaces: Sequence[str] = ()
     """The watched namespaces; empty for all."""
     brokers: str | None = "kafka:9092"
-    """The brokers of Kafka; None: Kafka is not configured. Tests deliver the events."""
+    """The brokers of Kafka, or None without Kafka. Tests deliver the events in both cases."""
     reserved: Sequence[str] = ()
     """Glob patterns of additional DAGs that no MLJob may run."""
 
@@ -150,8 +150,8 @@ class World:
         return airflow
 
     def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
-        """Return the Airflow as a user other than the operator's own sees it. The only right
-        password is ``right``.
+        """Return the fake Airflow for the login of an access rule, which is another user than the
+        operator's own. The only right password is ``right``.
         """
         assert login.user is not None
         assert login.password is not None
@@ -177,13 +177,15 @@ class World:
         return airflow
 
     async def look_after(self, *names: str) -> None:
-        """Reconcile AirflowInstances once, and let MLJobs act on the result."""
+        """Reconcile AirflowInstances once, and let MLJobs act on their new statuses."""
         for name in names:
             await self.instances.reconcile(name)
         await self.see_all()
 
     async def look_at_own_logins(self) -> None:
-        """Refresh the logins of the settings' access rules, and let MLJobs act on the result."""
+        """Refresh the logins of the settings' access rules, and wait until the steps of MLJobs that
+        follow have ended.
+        """
         if self.parts.own_logins is not None:
             await self.parts.own_logins.refresh()
         await self.settle()
@@ -230,7 +232,9 @@ class World:
         await self.see_all()
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
-        """Deliver events from Kafka."""
+        """Deliver events of the MLJob's run, or of another run in the Airflow of the settings, as
+        from Kafka.
+        """
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
             self.job_controller.observe_event(KEY, {run}, fact, lambda: self.done.append(1))
@@ -242,13 +246,13 @@ class World:
         await self.settle()
 
     async def later(self, seconds: float) -> None:
-        """Advance the clock and run every step that is due by then."""
+        """Advance the clock, and let every MLJob take a step."""
         self.clock.tick(seconds)
         self.wake_all()
         await self.settle()
 
     def wake_all(self) -> None:
-        """Let every MLJob take a step now."""
+        """Wake every MLJob that has a worker or expires, so that it takes a step now."""
         workers = self.job_controller.workers
         for key in [*workers.tracked, *workers.expiring]:
             workers.wake(key)
@@ -289,7 +293,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """A new world. At the end of the test, no status has broken a promise."""
+    """A new world. The fixture asserts after the test that no status has broken a promise."""
     world = World()
     yield world
     await world.job_controller.close()

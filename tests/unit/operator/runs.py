@@ -28,6 +28,12 @@ def active(world: World) -> int:
     )
 
 
+async def seconds(world: World, number: int) -> None:
+    """Let this many seconds pass, with steps at each second."""
+    for _ in range(number):
+        await world.later(1)
+
+
 async def begin(world: World) -> None:
     run = newest(world)
     world.airflow.begin(run)

@@ -16,7 +16,7 @@ KEY: Key = ("team-a", "churn")
 
 @contextmanager
 def simulation() -> Iterator[World]:
-    """A world with one operator that has been running for a second. Asserts in the end that no
+    """Yield a world with one operator that has been running for a second. Assert at the end that no
     promise was broken.
     """
     world = World()

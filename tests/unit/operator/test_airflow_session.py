@@ -42,8 +42,8 @@ class Server(LoopbackServer):
     """A server with an answer for each path, and with 404 for any other path.
 
     Attributes:
-        answers: Status and body by the end of the path; a function of the query where the answer
-            depends on the query.
+        answers: Status and body by the end of the path, or a function that returns both for a
+            query.
         posted: Bodies of the requests that the server received.
     """
 
@@ -145,8 +145,8 @@ async def test_page_of_a_proxy_is_not_taken_for_an_airflow_response(server: Serv
 
 
 async def test_refused_token_is_reported_as_refused(server: Server, connect: Connect) -> None:
-    """Airflow tells its version to everybody, so a request for the version proves nothing about the
-    credentials.
+    """Airflow returns its version without credentials, so a request for the version proves nothing
+    about the credentials.
     """
     server.answers["/dags"] = (401, json.dumps({"detail": "Invalid JWT"}))
     airflow = connect(server.url, token="stale")

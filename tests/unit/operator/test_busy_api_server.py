@@ -13,7 +13,7 @@ import pytest
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.controllers.mljob import status_writer
 from mljob_operator.controllers.mljob.write_pace import WritePace
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import Report, RunFact, TaskFact
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
@@ -28,7 +28,9 @@ FOURTH = ("team-a", "fourth")
 
 
 class Door:
-    """A recorder of the status patches that the API server gets. It can also hold the patches back."""
+    """A recorder of the status patches that the API server gets. It can also hold the
+    patches back.
+    """
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.patches: list[tuple[Key, Mapping[str, Any]]] = []
@@ -174,7 +176,7 @@ async def test_change_that_is_taken_back_while_it_waits_is_not_written(world: Wo
 async def test_many_mljobs_end_while_each_write_has_to_wait(
     world: World, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reports, ends and Events of all MLJobs wait for each other's turns."""
+    """All writes share one or two turns: progress reports, ends of runs, and Events."""
     monkeypatch.setattr(WritePace, "limit", limit)
     write = world.jobs.write_status
 

@@ -18,7 +18,7 @@ from .runs import begin, edit, finish, newest, runs
 
 
 class TestCancelling:
-    """With cancel: true the MLJob remains as a record."""
+    """With ``cancel: true``, the run is cancelled and the MLJob remains."""
 
     async def test_run_is_cancelled_and_the_mljob_remains(self, world: World) -> None:
         await world.apply(cancellation={"strategy": "Api"}, backoffLimit=3)
@@ -51,7 +51,9 @@ class TestCancelling:
 
 
 class TestDeletion:
-    """Deletion never leaves a run behind."""
+    """The deletion of an MLJob ends its run first, unless the deletionPolicy is Retain or the
+    timeout of the cancellation has passed.
+    """
 
     async def test_deletion_triggers_the_cancellation_dag_and_waits_for_it(self, world: World) -> None:
         await world.apply()
@@ -93,14 +95,16 @@ class TestDeletion:
         assert not world.exists
 
     async def test_running_cancellation_dag_is_given_time(self, world: World) -> None:
-        """The cancellation DAG lets teardown tasks run, which REST would fail."""
+        """The cancellation DAG lets teardown tasks run. A cancellation by REST would set them to
+        failed.
+        """
         await world.apply()
         await world.delete()
         world.airflow.set_task(world.airflow.only_run(CANCEL_DAG), "cancel", TaskState.RUNNING)
         await world.later(25)
-        await world.later(25)
+        await world.later(55)
         assert "cancel" not in world.airflow.calls
-        await world.later(15)
+        await world.later(10)
         assert not world.exists
 
     async def test_cancellation_dag_without_a_pool_slot_is_not_waited_for(self, world: World) -> None:

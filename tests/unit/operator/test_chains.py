@@ -184,7 +184,9 @@ class TestOrder:
 
 
 class TestFailure:
-    """Outputs that don't come: the status of an MLJob that takes them, before and after a repair."""
+    """Missing outputs: the status of an MLJob that takes them, before and after somebody repairs
+    the cause.
+    """
 
     async def test_failure_is_told_and_a_retry_in_airflow_heals_it(self, world: World) -> None:
         await apply(world, "train", "data")
@@ -409,8 +411,8 @@ class TestFailure:
         assert runs_of(world, "b")[-1].conf == {"dataset": "new", "epochs": 5}
 
     async def test_mljob_that_waits_for_itself_is_told(self, world: World) -> None:
-        """The API server refuses such a spec. It may have been stored under another version of the
-        CRD.
+        """The API server refuses such a spec. The MLJob may have been stored under another version
+        of the CRD.
         """
         await apply(world, "train", "train")
         assert verdict(world, "train") == FAILED

@@ -18,7 +18,9 @@ CHILD = ("days", "manual__child")
 
 
 async def with_child(world: World, children: str, *, by_task: bool = True) -> FakeRun:
-    """Create an MLJob whose run has triggered a run of another DAG, and return that child run."""
+    """Create an MLJob whose run names a run of another DAG as its child, and return that child run.
+    ``by_task`` is whether Airflow confirms that a task has triggered the child run.
+    """
     await world.apply(cancellation={"strategy": "Api", "children": children})
     await begin(world)
     child = world.airflow.queue(*CHILD, {})
@@ -59,7 +61,9 @@ async def test_child_runs_are_cancelled_if_the_spec_says_so(world: World) -> Non
 
 
 async def test_run_that_no_task_has_triggered_is_left_alone(world: World) -> None:
-    """A task's report of its child runs is unverified."""
+    """A task may name any run as its child run. Airflow does not confirm that a task triggered this
+    run.
+    """
     child = await with_child(world, "Cancel", by_task=False)
     await world.delete()
     assert child.state is RunState.QUEUED

@@ -36,7 +36,9 @@ class TestClearedInAirflow:
         assert not world.has_finalizer
 
     async def test_run_cleared_while_no_operator_runs_is_followed(self, world: World) -> None:
-        """The change feed is not read from that far back, but the run is among the active runs."""
+        """The new process doesn't read changes from that long ago, but the list of active runs
+        contains the run.
+        """
         await world.apply()
         await end(world, RunState.FAILED)
         world.clock.tick(60)
@@ -70,8 +72,8 @@ class TestClearedInAirflow:
 
     @pytest.mark.parametrize("restarted", [False, True])
     async def test_run_cleared_within_the_second_of_its_end_is_followed(self, world: World, *, restarted: bool) -> None:
-        """An attempt within one second, whose end the other producer reports again after the
-        clearing.
+        """The run ends and is cleared within one second. After the clearing, an event reports the
+        first end again.
         """
         await world.apply(backoffLimit=1)
         await world.look()
@@ -102,8 +104,8 @@ class TestClearedInAirflow:
 
     @pytest.mark.parametrize("by", ["an event", "Airflow"])
     async def test_clearing_a_task_of_an_active_run_is_not_a_new_attempt(self, world: World, *, by: str) -> None:
-        """Clearing a task queues the run anew in Airflow. The operator may not observe that before
-        the end is reported.
+        """When a task is cleared, Airflow queues the run again. In this test, an event or Airflow
+        reports the end before the operator observes that the run was queued again.
         """
         await world.apply(backoffLimit=1)
         await begin(world)
@@ -132,7 +134,9 @@ class TestClearedInAirflow:
         assert world.jobs.reads <= 1
 
     async def test_run_that_seems_to_end_before_it_was_queued_was_not_cleared(self, world: World) -> None:
-        """The api-server stamps the end, the scheduler the queueing, and their clocks differ."""
+        """Airflow's API server sets the time of the end, and the scheduler sets the time at which
+        the run was queued. The clocks of the two differ.
+        """
         await world.apply(backoffLimit=1, retryStrategy="NewRun")
         await begin(world)
         run = newest(world)

@@ -83,8 +83,8 @@ class TestConf:
         await sources.close()
 
     def test_constantly_changing_source_wakes_an_mljob_with_growing_pauses(self) -> None:
-        """Each pause is twice the previous one: in virtual time after 0, 1, 3, 7, 15, 31 and 63
-        seconds.
+        """Each pause is twice the previous pause. In 100 s of virtual time, the MLJob is woken
+        after 0, 1, 3, 7, 15, 31 and 63 seconds.
         """
 
         async def wakes() -> int:
@@ -167,7 +167,7 @@ class TestConf:
         assert world.condition("UnknownParams") is None
 
     async def test_refused_conf_is_tried_again_every_few_minutes(self, world: World) -> None:
-        """Nothing tells the operator that the DAG has changed."""
+        """The operator gets no message when the DAG changes."""
         world.airflow.dag_params["train"] = {"epochs": declared({"type": "integer"}, 3)}
         await world.apply(conf={"epochs": 20, "alpha": 1})
         assert (world.status.reason, world.condition("Stalled")) == ("ValidationFailed", "True")

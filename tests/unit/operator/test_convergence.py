@@ -23,7 +23,9 @@ def machine() -> Iterator[Machine]:
 
 
 def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
-    """The deadline of the requested retry counts anew, and passes 190 s after the repair."""
+    """The requested retry has a deadline of its own, which passes 190 s after ``ends_well`` has
+    repaired everything.
+    """
     machine.create(KEY, {"dagId": "train", "activeDeadlineSeconds": 120}, 1)
     machine.request_a_retry(0, 61)
     machine.ends_well()
@@ -32,8 +34,8 @@ def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
 
 
 def test_finished_mljob_that_waits_for_another_to_be_retried_may_outlive_its_ttl(machine: Machine) -> None:
-    """The MLJob's deadline passed before it was started. Its requested retry needs the outputs of
-    the other MLJob. After the retry, the MLJob is deleted.
+    """The MLJob's deadline passed before its run was started. Its requested retry needs the outputs
+    of the other MLJob. After the retry, the MLJob is deleted.
     """
     other = (KEY[0], "score")
     machine.create(other, {"dagId": "train"}, 1)

@@ -1,5 +1,5 @@
-"""An MLJob that exceeds a deadline is cancelled and fails: one deadline for the whole MLJob, one
-for the start of its first task.
+"""An MLJob that exceeds a deadline is cancelled and fails. One deadline is for the whole MLJob, and
+one is for the start of its first task.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ async def test_event_of_a_deleted_mljob_is_acknowledged(world: World) -> None:
 
 
 async def test_task_whose_change_is_dated_before_its_run_was_queued_stays_in_the_status(world: World) -> None:
-    """Airflow's hosts have different clocks: the change feed omits this task, while the run seems
-    to have all its tasks in the feed.
+    """The clocks of Airflow's hosts differ. So the change feed omits this task, although the feed
+    seems to contain all tasks of the run.
     """
     await world.apply()
     run = newest(world)

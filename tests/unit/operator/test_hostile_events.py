@@ -24,7 +24,7 @@ from tests.fakes.meter import SilentMeter
 from tests.strategies import event
 
 from .conftest import KEY, World
-from .runs import begin, end, newest, runs
+from .runs import begin, end, newest, runs, seconds
 
 CHILD = "child"
 """A DAG whose runs are triggered by runs of ``train``, and have the same run ids."""
@@ -43,11 +43,6 @@ async def going_on(world: World, **spec: Any) -> FakeRun:
     await world.look()
     await begin(world)
     return newest(world)
-
-
-async def seconds(world: World, number: int) -> None:
-    for _ in range(number):
-        await world.later(1)
 
 
 class TestFalseEnd:

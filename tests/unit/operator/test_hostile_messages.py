@@ -1,5 +1,5 @@
-"""10,000 hostile messages among 200 valid ones: every valid message is in its status, and nothing
-stops.
+"""10,000 hostile messages among 200 valid ones: each valid message changes its status, and the
+pipeline does not stop.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ TOPIC = "airflow.events"
 
 
 class Topic:
-    """The topic as the pipeline reads it, which records what the pipeline does with its
-    messages.
-    """
+    """A topic that records what the pipeline does with the messages."""
 
     def __init__(self) -> None:
         self.committed: dict[Partition, int] = {}
@@ -41,7 +39,7 @@ class Topic:
         """Do nothing: no message arrives by itself."""
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Record the offset."""
+        """Record the offsets."""
         self.committed.update(offsets)
 
     def pause(self, *, paused: bool) -> None:

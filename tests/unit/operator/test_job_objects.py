@@ -1,4 +1,4 @@
-"""MLJobs in the Kubernetes API, as far as they can be tested without one."""
+"""MLJobs in the Kubernetes API: the behaviour that can be tested without a Kubernetes API."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from mljob_operator.core.run.states import RunState
 from tests.simulation.network import Fault
 
 from .conftest import KEY, World
-from .runs import active, newest, runs
+from .runs import active, newest, runs, seconds
 from .simulated import apply, dags_at_work, delete, simulation
 
 
@@ -34,11 +34,6 @@ async def on_its_way(world: World, **spec: object) -> Callable[[], Awaitable[Non
             await world.look()
 
     return arrives
-
-
-async def seconds(world: World, number: int) -> None:
-    for _ in range(number):
-        await world.later(1)
 
 
 @pytest.mark.parametrize("restarted", [False, True])

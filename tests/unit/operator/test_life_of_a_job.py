@@ -1,4 +1,4 @@
-"""An MLJob ends with its run, and has nothing to do with an earlier MLJob of the same name."""
+"""An MLJob ends with its run. An earlier MLJob of the same name does not affect it."""
 
 from __future__ import annotations
 

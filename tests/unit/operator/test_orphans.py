@@ -12,7 +12,7 @@ import pytest
 from mljob_operator.controllers import orphans
 from mljob_operator.controllers.orphans import MAX_CANCELLATIONS
 from mljob_operator.core.mljob.identity import dag_run_id, pin
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import AirflowForbidden, StoreUnavailable
@@ -45,7 +45,9 @@ async def minutes(world: World, number: int = 2) -> None:
 
 
 def stray(world: World, name: str = NAME, *, uid: str = "gone", dag_id: str = "train") -> FakeRun:
-    """Return a run whose submission for a deleted MLJob took effect."""
+    """Queue a run in Airflow that was submitted for an MLJob with this uid, and return the run. By
+    default, no MLJob has the uid.
+    """
     run_id = str(dag_run_id("mljob", NAMESPACE, name, uid))
     return world.airflow.queue(dag_id, run_id, {}, f"MLJob {NAMESPACE}/{name}")
 
@@ -78,7 +80,9 @@ class TestOrphan:
         assert orphaned(cancelling) == 0
 
     async def test_run_is_not_an_orphan_after_one_relist(self, world: World) -> None:
-        """An operator may have submitted the run a moment ago, and not stored the submission yet."""
+        """An operator may have submitted the run a moment ago, and not stored the
+        submission yet.
+        """
         stray(world)
         await world.look()
         await world.later(59)
@@ -94,7 +98,9 @@ class TestOrphan:
         assert cancelling.status.dag_run_id != run.run_id
 
     async def test_run_of_an_attempt_that_ended_without_it_is_an_orphan(self, cancelling: World) -> None:
-        """A run that was submitted for the first attempt takes effect during the second one."""
+        """The run's id has the MLJob's uid, and no attempt of the MLJob has this id. A late
+        submission of an earlier attempt leads to such a run.
+        """
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
         late = stray(cancelling, uid=cancelling.jobs.objects[KEY]["metadata"]["uid"])
         late.run_id = late.run_id[:-1] + "7"

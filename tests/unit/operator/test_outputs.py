@@ -90,7 +90,7 @@ async def test_status_names_outputs_that_are_too_large(world: World) -> None:
 
 
 async def vanish(world: World) -> None:
-    """Delete the only run in Airflow, and let the operator find out."""
+    """Delete the only run in Airflow, and let the operator look for the run twice."""
     run = world.airflow.only_run()
     del world.airflow.runs[run.dag_id, run.run_id]
     for _ in range(2):

@@ -12,7 +12,7 @@ import pytest
 
 from mljob_operator.core.run.events import read
 from mljob_operator.core.run.states import TaskState
-from mljob_operator.core.status.news import REFINEMENT_WAITS
+from mljob_operator.core.status.significance import REFINEMENT_WAITS
 from tests.recordings import PRODUCERS, RECORDINGS, Recording, assert_both_cost_no_more_than_one, comparable
 from tests.strategies import event
 

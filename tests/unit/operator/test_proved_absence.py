@@ -46,8 +46,8 @@ async def deleted_after_a_restart(world: World) -> None:
 
 
 async def suspended_and_resumed(world: World) -> None:
-    """Airflow denied the run once when the MLJob was suspended, and the MLJob was resumed. A
-    proxy's 404 once led to two runs at once in this situation.
+    """When the MLJob was suspended, Airflow answered once that the run does not exist. Then the
+    MLJob was resumed. A proxy's 404 once led to two runs at once in this situation.
     """
     await world.apply(cancellation={"strategy": "Dag"}, backoffLimit=1)
     await world.look()
@@ -141,7 +141,7 @@ async def test_retry_of_a_missing_run_submits_a_new_run(world: World) -> None:
 
 @pytest.mark.parametrize("denied_at", range(3))
 async def test_once_per_spec_does_not_run_again_because_of_one_response(world: World, denied_at: int) -> None:
-    """An earlier MLJob of the same name took two runs; the second succeeded."""
+    """An earlier MLJob of the same name had two runs. The second run succeeded."""
     spec: dict[str, Any] = {"runPolicy": "OncePerSpec", "backoffLimit": 1, "retryStrategy": "NewRun"}
     await world.apply(**spec)
     await world.later(3)

@@ -65,7 +65,7 @@ def test_standby_acts_within_two_seconds_after_the_leader_was_told_to_end(world:
 
 
 def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) -> None:
-    """The leader that is told to end has a submission under way, which arrives later."""
+    """The leader is told to end while its submission is under way. The submission arrives later."""
     world.network.faults["airflow"] = [None, Fault.LATE]
     apply(world)
     world.run(1)
@@ -78,7 +78,7 @@ def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) 
 
 
 def test_standby_does_not_wait_for_an_event_that_hangs(world: ReplicatedWorld) -> None:
-    """The leader that is told to end has an Event under way, the fifth request of the MLJob."""
+    """The leader is told to end while its fifth request for the MLJob, an Event, is under way."""
     world.network.faults["kubernetes"] = [None, None, None, None, Fault.LATE]
     apply(world)
     world.run(0.3)
@@ -97,7 +97,7 @@ def test_standby_follows_the_run_of_a_leader_that_was_killed(world: ReplicatedWo
 
 
 def test_leader_that_is_cut_off_from_kubernetes_submits_nothing_any_more(world: ReplicatedWorld) -> None:
-    """The leader can reach Airflow all the time, but knows only the old spec."""
+    """When Airflow is available again, the leader reaches Airflow, but knows only the old spec."""
     world.network.down.add("airflow")
     apply(world)
     world.run(2)

@@ -1,4 +1,6 @@
-"""A user requests a retry by an annotation, and the operator begins one attempt for each request."""
+"""A user requests a retry by an annotation, and the operator begins one attempt for
+each request.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,9 @@ class TestRequestedRetry:
     async def test_older_crd_without_the_receipt_starts_no_run(
         self, world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Without the receipt, the request would begin an attempt every 10 seconds, for ever."""
+        """The field ``status.lastHandledRetry`` is the receipt of a request. Without this field,
+        the request would begin an attempt every 10 seconds, for ever.
+        """
         await fail(world, retryStrategy="NewRun")
         world.jobs.pruned = ("lastHandledRetry",)
         dropped = asyncio.Event()
@@ -184,7 +188,9 @@ class TestRequestedRetry:
         assert (world.status.dag_run_id or "").endswith("-2"), "a run id is never used twice"
 
     async def test_run_that_a_deadline_cancelled_is_followed_by_a_new_run(self, world: World) -> None:
-        """A cancellation may leave tasks skipped, which a clear of the failed tasks does not run."""
+        """A cancellation may leave tasks in the state skipped. Clearing the failed tasks would not
+        run these tasks.
+        """
         await world.apply(activeDeadlineSeconds=60, cancellation={"strategy": "Api"})
         await begin(world)
         await world.later(61)

@@ -10,7 +10,7 @@ from .conftest import World
 
 
 class TestRestarting:
-    """A restart loses nothing that was known."""
+    """Restarts of the operator: the new process knows what the status contains."""
 
     async def test_restarted_operator_continues(self, world: World) -> None:
         await world.apply()

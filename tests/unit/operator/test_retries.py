@@ -1,4 +1,6 @@
-"""A failed attempt is retried after a backoff: either its failed tasks, or a new run."""
+"""A failed attempt is retried after a backoff: its failed tasks run again, or a new run is
+submitted.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Many runs vanish from an Airflow at once: the operator judges and starts nothing there until the
-runs are found again, or somebody confirms that they are lost.
+"""Many runs vanish from an Airflow at once: the operator neither treats a missing run there as
+deleted nor submits a run there until the runs are found again, or somebody confirms that they are
+lost.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Cluster(World):
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Let minutes pass, with everything that the operator does by itself."""
+        """Let minutes pass. Every five seconds, MLJobs take a step, and the operator reads the
+        change feed and reconciles the AirflowInstances.
+        """
         for _ in range(number * 12):
             await self.later(5)
             await self.read()

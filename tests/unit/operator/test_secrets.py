@@ -1,5 +1,5 @@
-"""A Secret's value goes to Airflow and appears in no status, no Event and no log line, on whichever
-way it comes back and whenever the operator process began.
+"""A Secret's value goes to Airflow and appears in no status, no Event and no log line. This holds
+for each way by which the value comes back from Airflow, and after a restart of the operator.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ async def restart(world: World) -> None:
 
 
 def everything(world: World, caplog: pytest.LogCaptureFixture) -> str:
-    """Everything that has left the operator except requests to Airflow."""
+    """Return everything that has left the operator, except requests to Airflow: statuses, patches,
+    Events and log lines.
+    """
     statuses = [body.get("status") for body in world.jobs.objects.values()]
     told = [notice.message for _, notice in world.jobs.kube_events]
     return json.dumps([statuses, world.jobs.patches, told], ensure_ascii=False, default=str) + caplog.text
@@ -164,7 +166,7 @@ def _seconds(world: World) -> float:
 
 @pytest.fixture(params=WAYS_IN, ids=lambda way: way.__name__)
 def way(request: pytest.FixtureRequest) -> Way:
-    """Each way by which a value comes back."""
+    """Each way by which a value comes back from Airflow."""
     found: Way = request.param
     return found
 
@@ -426,7 +428,7 @@ class TestWithheld:
 
 
 class TestCost:
-    """Requests to redact values: few, and only for MLJobs with Secrets."""
+    """The requests that the redaction of values needs: few, and only for MLJobs with Secrets."""
 
     async def test_conf_is_not_read_without_a_secret(self, world: World) -> None:
         world.jobs.data["ConfigMap", "defaults"] = {"region": "eu-west"}

@@ -11,12 +11,13 @@ import pytest
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers import long_loops
 from mljob_operator.controllers.mljob import workers
+from mljob_operator.controllers.mljob.classifier import Classifier
 from mljob_operator.controllers.mljob.lister import MLJobLister
 from mljob_operator.controllers.mljob.steps import Steps
 from mljob_operator.controllers.mljob.worker_state import WorkerState
-from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
-from mljob_operator.core.status.news import REFINEMENT_WAITS
+from mljob_operator.core.status.significance import REFINEMENT_WAITS
 from mljob_operator.sources.change_feed import HALT_CHECK_INTERVAL, OVERLAP, RELIST_INTERVAL
 from tests.strategies import event
 
@@ -82,7 +83,7 @@ async def test_restart_writes_no_status_in_which_nothing_has_changed(world: Worl
 
 
 async def test_run_that_the_first_pass_shows_is_not_asked_for_by_itself(world: World) -> None:
-    """The active runs are listed before the MLJobs' steps have read the facts of the feed."""
+    """The pass lists the active runs before the MLJobs' steps have used the facts of the feed."""
     await with_live_jobs(world, 3)
     world.clock.tick(60)
     await world.restart()
@@ -225,6 +226,52 @@ async def test_first_pass_over_many_mljobs_leaves_the_event_loop_to_others(
         await asyncio.sleep(0)
         most = max(most, looks.calls - before)
     assert (looks.calls, most <= 10) == (60, True), "each MLJob is looked at for the first time, and for its changes"
+
+
+async def test_change_that_concerns_many_mljobs_leaves_the_event_loop_to_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No MLJob is admitted meanwhile: one that the operator has not looked at yet may come first."""
+    await with_live_jobs(world, 30)
+    monkeypatch.setattr(long_loops, "AT_ONCE", 5)
+    looks, steps = Count(monkeypatch, Classifier, "reserve"), Count(monkeypatch, Steps, "take")
+    world.job_controller.wake_waiting()
+    world.wake_all()
+    most = 0
+    while looks.calls < 30:
+        before = looks.calls
+        await asyncio.sleep(0)
+        most = max(most, looks.calls - before)
+        assert not steps.calls
+    assert most == 5
+    await world.settle()
+    assert (looks.calls, steps.calls) == (30, 30)
+
+
+async def test_change_wakes_the_mljobs_of_its_namespace_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await with_live_jobs(world, 3)
+    looks = Count(monkeypatch, Classifier, "reserve")
+    world.job_controller.wake_waiting(namespace="another")
+    await world.settle()
+    assert looks.calls == 0
+    world.job_controller.wake_waiting(namespace=KEY[0])
+    world.job_controller.wake_waiting(namespace=KEY[0])
+    await world.settle()
+    assert looks.calls == 3, "one look serves both changes"
+
+
+async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World) -> None:
+    """The operator may hear of a run before it hears of its MLJob."""
+    await world.apply()
+    await world.settle()
+    run = RunKey(SETTINGS_AIRFLOW, "train", world.airflow.only_run().run_id)
+    world.job_controller.workers.remove(KEY)
+    world.job_controller.observe_event(KEY, {run}, event("extract", TaskState.RUNNING), lambda: None)
+    with world.job_controller.workers.hold_steps():
+        await world.settle()
+        assert world.status.current_task is None
+    await world.settle()
+    assert world.status.current_task == "extract"
 
 
 async def test_mljobs_that_are_deleted_before_their_step_hold_up_no_others(

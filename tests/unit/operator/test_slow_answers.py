@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.states import TaskState
 from tests.strategies import event
 
@@ -17,7 +17,8 @@ from .runs import active, finish, newest, runs
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
     """Let a change happen after the next request of this kind has taken effect. The watch delivers
-    the change before the response arrives.
+    the change before the response arrives. ``happens`` makes the change, and returns the changed
+    MLJob, or None if it has deleted the MLJob.
     """
     method = getattr(world.jobs, request)
 

@@ -1,5 +1,6 @@
 """An API server with stale reads: lists, gets and watches answer from an older version for a while,
-and writes are checked against the newest.
+and writes are checked against the newest
+version.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.facts import RunFact
 from mljob_operator.core.run.states import TERMINAL_PHASES, TERMINAL_RUN, RunState, TaskState
 from tests.fakes.airflow import FakeRun
@@ -40,7 +40,7 @@ def recorded(world: World) -> list[Stored]:
 
     async def write_status(job: Job, patch: Mapping[str, Any]) -> Job:
         written = await write(job, patch)
-        stored.append(Stored(deepcopy(dict(written.stored_status)), job.generation))
+        stored.append(Stored(deepcopy(dict(written.stored.content)), job.generation))
         return written
 
     world.jobs.write_status = write_status
@@ -261,9 +261,7 @@ def assert_follows(before: Status, after: Status) -> None:
 
 
 def assert_no_condition_flaps(statuses: list[Status]) -> None:
-    """Assert that within one attempt at one spec, no condition that became False becomes True
-    again.
-    """
+    """Assert that within one attempt at one spec, no condition becomes True a second time."""
     lost: set[tuple[object, ...]] = set()
     held: set[tuple[object, ...]] = set()
     for status in statuses:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
-from mljob_operator.core.status.news import REFINEMENT_WAITS
+from mljob_operator.core.status.significance import REFINEMENT_WAITS
 from mljob_operator.errors import StoreUnavailable
 from tests.strategies import event
 

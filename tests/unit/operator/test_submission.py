@@ -1,4 +1,4 @@
-"""The submission of a run: its obstacles. A run is submitted only once."""
+"""The submission of a run: obstacles to it, and that each run is submitted only once."""
 
 from __future__ import annotations
 

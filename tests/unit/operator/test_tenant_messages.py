@@ -16,7 +16,7 @@ from mljob_contract.mljob import ReprocessBehavior
 from mljob_operator.adapters.airflow.absence import NEVER, Absence
 from mljob_operator.adapters.airflow.answers import Absent, Answer
 from mljob_operator.adapters.airflow.backfills import AirflowBackfills
-from mljob_operator.adapters.airflow.cancellation import Cancellation
+from mljob_operator.adapters.airflow.cancellation import RunCanceller
 from mljob_operator.adapters.airflow.lanes import Work
 from mljob_operator.adapters.airflow.refusals import Refusals
 from mljob_operator.adapters.airflow.rows import Row
@@ -229,7 +229,7 @@ def test_cause_that_the_cancellation_dag_cannot_run_is_only_logged(
         },
     )
     runs = RunRequests(session, Refusals(session))
-    cancellation = Cancellation(session, runs, Structure(session), dag_id="mljob_cancel")
+    cancellation = RunCanceller(session, runs, Structure(session), dag_id="mljob_cancel")
     with pytest.raises(DagRefused) as refused:
         cancellation.trigger("train", OURS.run_id, "a test")
     assert str(refused.value) == "the cancellation DAG mljob_cancel can't be run (DagImportError)"

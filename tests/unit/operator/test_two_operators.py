@@ -58,8 +58,8 @@ class TestOneRun:
 
     def test_operator_waits_for_a_submission_of_the_other_that_is_in_flight(self, world: World) -> None:
         """The spec changes while a request of one operator is in flight. The other operator, which
-        has sent nothing, can't know whether a request exists. The request arrives, so its run is
-        the one that counts.
+        has sent nothing, can't know whether a request exists. After the request has arrived,
+        its run is the only run.
         """
         world.network.faults["airflow"] = [None, Fault.LATE]
         apply(world)
@@ -73,7 +73,9 @@ class TestOneRun:
 
 
 class TestEndThatTheOtherWrites:
-    """Both operators handle the consequences of a run's end, whichever of them has written the end."""
+    """Both operators handle the consequences of a run's end, whichever of them has
+    written the end.
+    """
 
     def end_backfill(self, world: World, retry: str) -> int:
         """Let a backfill end while one of the operators can't reach Airflow. Return the index of

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from mljob_operator.controllers.mljob.upstreams import Upstreams
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.upstream import READ_AGAIN_AFTER
 from mljob_operator.core.run.run_key import Key
 from mljob_operator.errors import StoreUnavailable
@@ -39,7 +39,9 @@ class SlowJobs(FakeJobs):
 
 
 class Waiting:
-    """MLJobs in memory, and the MLJobs ``train`` and ``predict``, which wait for ``data``."""
+    """MLJobs in memory: ``train``, which waits for the outputs of ``data``. A test may create
+    ``data``. ``upstreams`` is the operator's knowledge of ``data``.
+    """
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -60,9 +62,7 @@ class Waiting:
         return self.jobs.create("data", {"dagId": "train"})
 
     def suspend(self) -> Job:
-        """Suspend ``data``. Return its new version, which the MLJobs that wait for ``data`` have to
-        know.
-        """
+        """Suspend ``data``, and return its new version."""
         job = self.jobs.edit(DATA, {"suspend": True})
         self.jobs.objects[DATA]["status"] = {"observedGeneration": job.generation, "phase": "Suspended"}
         return Job.from_object(self.jobs.body(DATA))

@@ -8,8 +8,8 @@ import pytest
 
 from mljob_contract.mljob import StatusSource
 from mljob_operator.controllers.mljob.worker_state import WorkerState
-from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.remembered import remember
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.transient_state import TransientState
 from mljob_operator.core.run.facts import RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe

@@ -1,4 +1,4 @@
-"""The API server's answers decide how many writes are under way."""
+"""The durations of the API server's answers decide how many writes are under way at once."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_api_server_whose_answers_take_longer_gets_fewer() -> None:
 
 @pytest.mark.parametrize("rate", [100.0, 400.0, 4000.0])
 def test_few_writes_wait_in_the_api_server(rate: float) -> None:
-    """The API server stores ``rate`` writes a second, each in 10 ms at least. After an hour it is
-    still as busy, and the fastest answers of the first seconds no longer count.
+    """The API server stores ``rate`` writes a second, each in 10 ms at least. The limit lets few
+    writes wait, and in the end it is high enough to keep the API server busy.
     """
     pace, now = WritePace(), 0.0
     for _ in range(20_000):
@@ -43,7 +43,7 @@ def test_few_writes_wait_in_the_api_server(rate: float) -> None:
 
 
 def test_fastest_answer_counts_for_a_time() -> None:
-    """Later answers may all be slower: objects grow, or another client comes."""
+    """Later answers may all be slower, because objects grow or another client sends requests."""
     pace = WritePace()
     pace.answered(0.001, 0.0)
     low = after(pace, 0.1)

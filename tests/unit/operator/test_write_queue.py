@@ -14,7 +14,7 @@ import pytest
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.controllers.mljob import write_queue
 from mljob_operator.controllers.mljob.write_pace import WritePace
-from mljob_operator.controllers.mljob.write_queue import LONGEST_WAITING_EVERY, Worth, WriteQueue
+from mljob_operator.controllers.mljob.write_queue import LONGEST_WAITING_EVERY, Priority, WriteQueue
 from mljob_operator.errors import Conflict, StoreUnavailable
 
 KEY = ("team-a", "churn")
@@ -37,8 +37,8 @@ class Server:
         self.answers[name] = asyncio.get_running_loop().create_future()
         await self.answers[name]
 
-    async def send(self, name: str, worth: Worth, key: tuple[str, str] | None = None) -> None:
-        self.writes[name] = asyncio.create_task(self.queue.send(worth, partial(self.write, name), key=key))
+    async def send(self, name: str, priority: Priority, key: tuple[str, str] | None = None) -> None:
+        self.writes[name] = asyncio.create_task(self.queue.send(priority, partial(self.write, name), key=key))
         await rounds()
 
     async def fill(self) -> None:
@@ -46,7 +46,7 @@ class Server:
         number = 0
         while not self.queue.is_busy:
             number += 1
-            await self.send(f"first-{number}", Worth.PROGRESS)
+            await self.send(f"first-{number}", Priority.PROGRESS)
         self.writes.pop(f"first-{number}").cancel()
         await rounds()
         assert len(self.asked) == LIMIT
@@ -78,7 +78,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 async def test_write_is_sent_at_once_while_the_api_server_keeps_up(server: Server) -> None:
-    await server.send("one", Worth.EVENT)
+    await server.send("one", Priority.EVENT)
     assert (server.asked, server.queue.is_busy) == (["one"], False)
     await server.answer("one")
     assert server.writes["one"].result() is None
@@ -87,10 +87,10 @@ async def test_write_is_sent_at_once_while_the_api_server_keeps_up(server: Serve
 async def test_waiting_writes_are_sent_by_worth_and_then_in_turn(server: Server) -> None:
     await server.fill()
     sent = len(server.asked)
-    for worth in reversed(Worth):
-        if worth is not Worth.EVENT:
-            await server.send(f"{worth.name} 1", worth)
-            await server.send(f"{worth.name} 2", worth)
+    for priority in reversed(Priority):
+        if priority is not Priority.EVENT:
+            await server.send(f"{priority.name} 1", priority)
+            await server.send(f"{priority.name} 2", priority)
     for number in range(1, 8):
         await server.answer(f"first-{number}")
     first = [name for name in server.asked[sent:] if name != "PROGRESS 1"]
@@ -100,9 +100,9 @@ async def test_waiting_writes_are_sent_by_worth_and_then_in_turn(server: Server)
 
 async def test_no_write_waits_forever(server: Server) -> None:
     await server.fill()
-    await server.send("progress", Worth.PROGRESS)
+    await server.send("progress", Priority.PROGRESS)
     for number in range(2 * LONGEST_WAITING_EVERY):
-        await server.send(f"end {number}", Worth.END)
+        await server.send(f"end {number}", Priority.END)
     for number in range(1, LONGEST_WAITING_EVERY + 1):
         await server.answer(f"first-{number}")
     assert "progress" in server.asked
@@ -111,9 +111,9 @@ async def test_no_write_waits_forever(server: Server) -> None:
 
 async def test_failed_and_cancelled_writes_make_room(server: Server) -> None:
     await server.fill()
-    await server.send("next", Worth.END)
-    await server.send("given up", Worth.END)
-    await server.send("last", Worth.END)
+    await server.send("next", Priority.END)
+    await server.send("given up", Priority.END)
+    await server.send("last", Priority.END)
     await server.answer("first-1", Conflict("changed"))
     server.writes["given up"].cancel()
     await rounds()
@@ -125,8 +125,8 @@ async def test_failed_and_cancelled_writes_make_room(server: Server) -> None:
 
 async def test_write_that_is_cancelled_at_its_turn_makes_room(server: Server) -> None:
     await server.fill()
-    await server.send("given up", Worth.END)
-    await server.send("next", Worth.END)
+    await server.send("given up", Priority.END)
+    await server.send("next", Priority.END)
     server.answers["first-1"].set_result(None)
     await asyncio.sleep(0)
     server.writes["given up"].cancel()
@@ -138,10 +138,10 @@ async def test_write_that_is_cancelled_at_its_turn_makes_room(server: Server) ->
 
 async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Server) -> None:
     loop = asyncio.get_running_loop()
-    await server.send("one", Worth.END)
+    await server.send("one", Priority.END)
     began = loop.time()
     await server.answer("one", StoreUnavailable("429", retry_after=0.1))
-    await server.send("two", Worth.CANCELLATION)
+    await server.send("two", Priority.CANCELLATION)
     assert server.asked == ["one"]
     async with asyncio.timeout(60):
         await server.began["two"].wait()
@@ -149,7 +149,7 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
 
 
 class TestTurns:
-    """An MLJob whose status can wait makes the status when it has its turn."""
+    """An MLJob whose write may wait reserves a turn. The MLJob computes its status at its turn."""
 
     @pytest.fixture
     def woken(self) -> list[str]:
@@ -162,8 +162,8 @@ class TestTurns:
     async def test_mljob_writes_at_once_while_the_api_server_keeps_up(
         self, server: Server, wake: Callable[[], None], woken: list[str]
     ) -> None:
-        assert server.queue.has_turn(KEY, Worth.PROGRESS, wake)
-        await server.send("one", Worth.PROGRESS, KEY)
+        assert server.queue.has_turn(KEY, Priority.PROGRESS, wake)
+        await server.send("one", Priority.PROGRESS, KEY)
         server.queue.end_turn(KEY)
         assert (server.asked, woken) == (["one"], [])
 
@@ -171,27 +171,27 @@ class TestTurns:
         self, server: Server, wake: Callable[[], None], woken: list[str]
     ) -> None:
         await server.fill()
-        assert not server.queue.has_turn(KEY, Worth.PROGRESS, wake)
-        assert not server.queue.has_turn(KEY, Worth.PROGRESS, wake), "one place"
-        assert (woken, server.queue.waiting(Worth.PROGRESS)) == ([], 1)
+        assert not server.queue.has_turn(KEY, Priority.PROGRESS, wake)
+        assert not server.queue.has_turn(KEY, Priority.PROGRESS, wake), "one place"
+        assert (woken, server.queue.waiting(Priority.PROGRESS)) == ([], 1)
         await server.answer("first-1")
         assert woken == ["woken"]
-        assert server.queue.has_turn(KEY, Worth.PROGRESS, wake)
-        await server.send("mine", Worth.PROGRESS, KEY)
+        assert server.queue.has_turn(KEY, Priority.PROGRESS, wake)
+        await server.send("mine", Priority.PROGRESS, KEY)
         assert server.asked[-1] == "mine"
 
     async def test_place_moves_with_the_worth(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
         await server.fill()
-        server.queue.has_turn(KEY, Worth.PROGRESS, wake)
-        await server.send("start", Worth.START)
-        assert not server.queue.has_turn(KEY, Worth.END, wake)
+        server.queue.has_turn(KEY, Priority.PROGRESS, wake)
+        await server.send("start", Priority.START)
+        assert not server.queue.has_turn(KEY, Priority.END, wake)
         await server.answer("first-1")
         assert (woken, "start" in server.asked) == (["woken"], False)
 
     async def test_unused_turn_makes_room(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
         await server.fill()
-        server.queue.has_turn(KEY, Worth.END, wake)
-        await server.send("start", Worth.START)
+        server.queue.has_turn(KEY, Priority.END, wake)
+        await server.send("start", Priority.START)
         await server.answer("first-1")
         server.queue.end_turn(KEY)
         await rounds()
@@ -201,7 +201,7 @@ class TestTurns:
         self, server: Server, wake: Callable[[], None], woken: list[str]
     ) -> None:
         await server.fill()
-        server.queue.has_turn(KEY, Worth.END, wake)
+        server.queue.has_turn(KEY, Priority.END, wake)
         server.queue.leave(KEY)
         await server.answer("first-1")
         assert (woken, server.queue.is_busy) == ([], False)
@@ -209,9 +209,9 @@ class TestTurns:
     async def test_mljob_has_one_place(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
         """A step that has to wait for its write takes the place of the report that waited."""
         await server.fill()
-        server.queue.has_turn(KEY, Worth.PROGRESS, wake)
-        await server.send("mine", Worth.END, KEY)
-        await server.send("other", Worth.PROGRESS)
+        server.queue.has_turn(KEY, Priority.PROGRESS, wake)
+        await server.send("mine", Priority.END, KEY)
+        await server.send("other", Priority.PROGRESS)
         await server.answer_all()
         assert server.asked[-2:] == ["mine", "other"]
         assert (woken, server.queue.is_busy) == ([], False)
@@ -222,13 +222,13 @@ class TestTurns:
         """The step of the MLJob that was woken waits for Airflow."""
         monkeypatch.setattr(write_queue, "TURN_SECONDS", 0.01)
         await server.fill()
-        server.queue.has_turn(KEY, Worth.PROGRESS, wake)
-        await server.send("other", Worth.EVENT)
+        server.queue.has_turn(KEY, Priority.PROGRESS, wake)
+        await server.send("other", Priority.EVENT)
         await server.answer("first-1")
         assert woken == ["woken"]
         async with asyncio.timeout(60):
             await server.began["other"].wait()
-        await server.send("mine", Worth.PROGRESS, KEY)
+        await server.send("mine", Priority.PROGRESS, KEY)
         await server.answer_all()
         assert server.asked[-1] == "mine"
 
@@ -241,11 +241,11 @@ async def test_waiting_writes_are_shown_by_their_priority(server: Server) -> Non
     metrics = Metrics()
     assert shown() == {}
     metrics.follow_writes(server.queue.numbers)
-    assert shown() == dict.fromkeys((worth.name.lower() for worth in Worth), 0)
+    assert shown() == dict.fromkeys((priority.name.lower() for priority in Priority), 0)
     await server.fill()
-    await server.send("end", Worth.END)
-    await server.send("progress 1", Worth.PROGRESS)
-    await server.send("progress 2", Worth.PROGRESS)
+    await server.send("end", Priority.END)
+    await server.send("progress 1", Priority.PROGRESS)
+    await server.send("progress 2", Priority.PROGRESS)
     assert {priority: number for priority, number in shown().items() if number} == {"end": 1, "progress": 2}
     await server.answer_all()
     assert not any(shown().values())

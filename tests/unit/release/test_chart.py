@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from release import chart
 from release.chart import CHART, ROOT, ChartError
+from tests import libyaml
 
 IMAGE, VIEW = "registry.example.com/ml/mljob-operator", "registry.example.com/ml/mljob-view"
 
@@ -16,9 +16,9 @@ IMAGE, VIEW = "registry.example.com/ml/mljob-operator", "registry.example.com/ml
 def test_the_released_images_are_the_defaults(tmp_path: Path) -> None:
     assert chart.main([IMAGE, VIEW, str(tmp_path / "chart")]) == 0
 
-    values = yaml.safe_load((tmp_path / "chart" / "values.yaml").read_text())
+    values = libyaml.load((tmp_path / "chart" / "values.yaml").read_text())
     assert (values["image"].pop("repository"), values["view"]["image"].pop("repository")) == (IMAGE, VIEW)
-    ours = yaml.safe_load((ROOT / CHART / "values.yaml").read_text())
+    ours = libyaml.load((ROOT / CHART / "values.yaml").read_text())
     assert (ours["image"].pop("repository"), ours["view"]["image"].pop("repository")) == ("", "")
     assert values == ours
 

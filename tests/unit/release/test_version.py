@@ -1,4 +1,4 @@
-"""The version is in ``VERSION``, and every file that repeats the version is written from there."""
+"""The file ``VERSION`` contains the version. Other files get the version from that file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Lists of the Kubernetes API: read in pages; the error of a failed page is one line."""
+"""Lists of the Kubernetes API: the operator reads them in pages. The error of a failed page is one
+line.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from tests.fakes.kubernetes_api import (
     status,
 )
 
-NAMES = [f"job-{number}" for number in range(2 * PAGE + 50)]
+NAMES = [f"job-{number}" for number in range(2 * PAGE + PAGE // 2)]
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-"""Tokens for Amazon MSK. The tests install the packages that ``requirements/msk.txt`` locks,
-because no environment of this repository has them, and send no request to AWS.
+"""Tokens for Amazon MSK. No environment of this repository has the packages that
+``requirements/msk.txt`` locks, so the tests install them. The tests send no request to AWS.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The part of the operator that runs beside kopf's watch: a background task that ends fails the
-liveness probe, and the operator can be stopped in any state.
+"""The part of the operator that runs beside kopf's watch. The liveness probe fails if a background
+task ends, and the operator can be stopped in any state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import urllib3
 from devstack.ports import HOST, Ports
 from mljob_operator.controllers.leadership import Term
 from mljob_operator.core.leadership.lease import Lease
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.status.events import KubeEvent
 from mljob_operator.errors import CannotStart, NotLeading, StoreError
 from mljob_operator.process import Process
@@ -91,7 +91,9 @@ async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
 async def test_lasting_refusal_of_the_credentials_fails_the_liveness_probe(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """All clients of the Kubernetes API count: kopf's, and those of all other requests."""
+    """The refused request need not come from kopf's watches. In this test the operator lists
+    MLJobs.
+    """
     with KubernetesApi() as api:
         api.refuse = lambda _path, _query: status(401, "Unauthorized")
         reach(api.url)
@@ -141,7 +143,7 @@ async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
 async def test_term_that_ends_during_the_lists_starts_no_reader(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """The process stops the operator then, and competes for the next term."""
+    """At the end of the term, the process stops the operator and competes for the next term."""
     before = asyncio.all_tasks()
     loop, asked, answer = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     with KubernetesApi() as api:

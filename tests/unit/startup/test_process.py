@@ -38,7 +38,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 class Process:
-    """A process of ``python -m mljob_operator`` with these environment variables."""
+    """A process of ``python -m mljob_operator`` with additional environment variables."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.port = int(environment.get("MLJOB_HTTP_PORT") or Ports(directory)["operator"])
@@ -135,8 +135,8 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
 
 
 def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
-    """This holds for lists and for watches. A log line of an error has neither JSON nor a
-    traceback.
+    """This holds for errors of lists and of watches. The log line of an error has neither JSON nor
+    a traceback.
     """
     refusals: dict[str, Answer] = {
         "list 401": status(401, "Unauthorized"),
@@ -173,7 +173,7 @@ def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Ca
         asked = len(api.watches)
         eventually(lambda: len(api.watches) > asked + 2, "it tries again", within=WITHIN, evidence=lambda: operator.log)
         assert len(operator.lines("can't be read", "401")) == 1
-        assert operator.lines("watching MLJobs: 101 there, 0 of them not finished")
+        assert operator.lines(f"watching MLJobs: {PAGE + 1} there, 0 of them not finished")
 
         stage[0] = "none"
         eventually(
@@ -187,7 +187,7 @@ def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Ca
 
 
 def test_operator_runs_as_a_user_without_an_entry_in_passwd(start: Callable[..., Process], tmp_path: Path) -> None:
-    """In a Pod the user is a number, on OpenShift a number from the range of the namespace, and
+    """In a Pod, the user is a number. On OpenShift, the number is from the range of the namespace.
     /etc/passwd has neither a name nor a home directory for that number.
     """
     (tmp_path / "sitecustomize.py").write_text(

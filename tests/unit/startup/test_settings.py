@@ -1,6 +1,4 @@
-"""Settings: white space around a value is ignored, an error names the variable, and no secret is
-shown.
-"""
+"""Settings: white space around a value is ignored. Errors name the variable and show no secret."""
 
 from __future__ import annotations
 

@@ -52,9 +52,13 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances to failed, and return the errors.
+        """Set task instances to failed, and return an error message for each task instance that
+        Airflow does not find.
 
         A task instance that has failed already is not an error.
+
+        Raises:
+            AirflowApiError: Airflow refused a request for another reason, or did not answer.
         """
         if self._fail_together(dag_id, dag_run_id, instances):
             return []
@@ -85,12 +89,13 @@ class AirflowRuns:
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
 
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
-        """Set a batch of several task instances to failed in one request, and return whether all of
-        them are failed.
+        """Set a batch of several task instances to failed in one request, and return whether
+        Airflow has reported no error.
 
-        For a batch with one task instance, send no request and return False. Airflow stops at the
-        first task instance that it refuses, for example a task instance that has failed already.
-        The earlier task instances of the batch stay failed.
+        For a batch with one task instance, send no request and return False. Airflow skips task
+        instances that do not exist. Airflow stops at the first task instance that it refuses, for
+        example a task instance that has failed already. The earlier task instances of the batch
+        stay failed.
         """
         if len(batch) == 1:
             return False
@@ -123,7 +128,10 @@ class AirflowRuns:
         return answer.get("update") is not None and not answer["update"].get("errors")
 
     def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
-        """Set one task instance to failed. Return the error, or ``None`` for success."""
+        """Set one task instance to failed. Return an error message if Airflow does not find the
+        task instance, otherwise ``None``. If the task instance has failed already, nothing happens.
+        Any other error is raised.
+        """
         body = self._client.PatchTaskInstanceBody(new_state="failed")
         operation = f"fail {instance.task_id}"
         try:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 FINISHED_RUN_STATES = frozenset({"success", "failed"})
 NOT_STARTED = frozenset({None, "scheduled", "queued", "skipped", "upstream_failed", "removed"})
-"""The states of task instances whose code has not run. ``None`` is the state of a task instance
+"""The states of task instances whose code has not run, or that were skipped by their own code.
+``None`` is the state of a task instance
 that the scheduler has not yet scheduled.
 """
 TEARDOWN_TRIGGER_RULE = "all_done_setup_success"
@@ -51,7 +52,7 @@ def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list
     A batch has task instances of one rank, because Airflow follows no order within a request.
     Batches of lower ranks come first, and batches of tasks that the DAG no longer has come last.
     Within a rank, task instances that don't run yet come first. If running task instances came
-    first, the others would start in the slots that become free.
+    first, the task instances that wait would start in the slots that become free.
 
     Args:
         instances: The task instances to set to failed.

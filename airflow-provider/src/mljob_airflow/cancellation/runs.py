@@ -96,9 +96,10 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances to failed, and return the errors.
+        """Set task instances to failed, and return an error message for each task instance that
+        Airflow does not find.
 
-        A task instance that has failed already is not an error.
+        A task instance that has failed already is not an error. Any other error is raised.
         """
         ...
 
@@ -108,9 +109,7 @@ class Runs(Protocol):
 
 
 class CancellationError(Exception):
-    """At least one run, or a task instance of the run, has not ended although it was set to failed.
-    A retry may succeed.
-    """
+    """At least one run, or one of its task instances, has not ended. A retry may succeed."""
 
 
 @dataclass
@@ -120,8 +119,8 @@ class Summary:
     target: Target
     outcome: CancellationOutcome = CancellationOutcome.CANCELLED
     state: str | None = None
-    """The run's state in Airflow's last answer. ``None``: the run does not exist, or Airflow has
-    not answered.
+    """The run's state in Airflow's last answer. ``None`` means that the run does not exist, or that
+    Airflow has not answered.
     """
     failed_task_instances: int = 0
     """The number of task instances that were set to failed."""
@@ -129,7 +128,7 @@ class Summary:
     """The number of rounds in which task instances were set to failed."""
     errors: list[str] = field(default_factory=list)
     """The errors of requests that Airflow refused, and a remark if teardown tasks took too long. If
-    the outcome is ``not_over``, the last error says why.
+    the outcome is ``not_over``, the last error is the reason.
     """
     seconds: float = 0.0
 

@@ -1,5 +1,5 @@
-"""Sends events to a Kafka topic: when a task starts, ends, is retried or skips itself, and when the
-task reports progress.
+"""Sends events to a Kafka topic: when a task starts, ends, is retried or skips itself, when the
+task reports progress, and when a run is cancelled.
 
 - :mod:`.callbacks` has the functions that Airflow calls when a task begins and ends. The functions
   make events from Airflow's task context.
@@ -9,5 +9,6 @@ task reports progress.
 - :mod:`.throttle` merges progress reports if a task makes them faster than the operator can use
   them.
 
-A failure to send an event never fails the task.
+A failure to send an event never fails the task. Only :func:`.producer.deliver`, which sends the
+monitor's reports, raises an error.
 """

@@ -1,4 +1,5 @@
-"""Turns events into Kafka messages by CloudEvents 1.0: Kafka protocol binding, binary content mode.
+"""Turns events into Kafka messages, in the binary content mode of the Kafka protocol binding of
+CloudEvents 1.0.
 
 The message's value is the event as JSON. The CloudEvents attributes (type, source, time and others)
 are Kafka headers, so a consumer can filter and route messages without parsing the JSON. The

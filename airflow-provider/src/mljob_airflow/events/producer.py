@@ -39,9 +39,9 @@ reached."""
 
 DEFAULTS: dict[str, str | int | bool] = {
     "acks": "all",
-    # An idempotent producer first waits half a second for its id, in each process of a task. Without
-    # the id, a retry may store an event twice or behind a later one. The operator's fold has the same
-    # result for any order and any number of copies.
+    # An idempotent producer first waits half a second for its id, in each process of a task.
+    # Without the id, a retry may store an event twice or behind a later one. The operator's fold
+    # has the same result for any order and any number of copies.
     "enable.idempotence": False,
     # Five milliseconds are long enough to send a task's last report and its end in one request, and
     # too short to be noticed.
@@ -77,8 +77,8 @@ _state: _State | None = None
 def send(event: TaskEvent | RunCancellation) -> None:
     """Put an event into librdkafka's buffer, and return at once.
 
-    librdkafka delivers the event in its own thread. If an earlier attempt of this process to make
-    the producer has failed, the event is dropped.
+    librdkafka delivers the event in its own thread. If the producer can't be made, the first call
+    in a process raises the error, and later calls drop their events.
     """
     producer = _producer()
     if producer is None:
@@ -99,8 +99,8 @@ def flush(timeout: float) -> None:
     """Wait until all events are delivered. After the timeout, log a warning and return.
 
     Args:
-        timeout: The maximum number of seconds to wait. While no broker can be reached,
-            :data:`UNAVAILABLE_SECONDS` counts instead.
+        timeout: The maximum number of seconds to wait. While no broker can be reached, the maximum
+            is :data:`UNAVAILABLE_SECONDS`.
     """
     state = _current_state()
     if state.producer is None:
@@ -152,8 +152,8 @@ def logging_errors(what: str) -> Iterator[None]:
     """Log an exception of the ``with`` block by :func:`warn_once` instead of raising it.
 
     Args:
-        what: The data that the block sends, as the warning names the data, for example ``progress
-            report``.
+        what: A name for the data that the block sends, for example ``progress report``. The warning
+            has this name.
     """
     try:
         yield
@@ -216,7 +216,7 @@ def make_producer(config: dict[str, Any]) -> Any:
 
 
 class _DebugLog:
-    """Logs librdkafka's lines with level DEBUG.
+    """A logger that writes librdkafka's lines with level DEBUG.
 
     While a broker is out of reach, librdkafka repeats a line several times a second.
     """

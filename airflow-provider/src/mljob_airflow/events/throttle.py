@@ -30,7 +30,9 @@ class _Reported:
 
 
 class Throttle:
-    """Lets at most one report of each task instance pass in an interval, and merges the others."""
+    """A filter that lets at most one report of each task instance pass in an interval, and merges
+    the other reports.
+    """
 
     def __init__(self, min_interval: float = MIN_INTERVAL_SECONDS) -> None:
         self._min_interval = min_interval
@@ -57,7 +59,8 @@ class Throttle:
         return merged
 
     def take(self, end: TaskEvent) -> TaskEvent | None:
-        """Forget a task instance that has ended, and return its waiting report, or ``None``.
+        """Forget a task instance that has ended, and return its waiting report, or ``None`` if no
+        report waits.
 
         Args:
             end: The event about the end of the task instance.

@@ -43,7 +43,7 @@ class DagEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """DAGs by DAG id, and the tracebacks of DAG files that Airflow can't import, by path."""
+    """The DAGs by DAG id, and the tracebacks of DAG files that Airflow can't import, by path."""
 
     dags: Mapping[str, DagEntry]
     broken: Mapping[str, str] = field(default_factory=dict)
@@ -53,8 +53,8 @@ def load(paths: Iterable[Path]) -> Catalog:
     """Read the DAGs in files and folders.
 
     Args:
-        paths: The DAG files, and folders of DAG files. Empty: the DAG bundles of Airflow's
-            configuration.
+        paths: The DAG files, and folders of DAG files. If there are none, the DAG bundles of
+            Airflow's configuration are read.
     """
     dags: dict[str, DagEntry] = {}
     broken: dict[str, str] = {}

@@ -64,8 +64,10 @@ class Profile:
     hang.
     """
     max_active_runs: int | None = None
-    """The maximum number of active runs of the DAG; further runs stay queued. ``None``: Airflow's
-    ``[core] max_active_runs_per_dag``, which administrators set for the size of their machines."""
+    """The maximum number of active runs of the DAG; further runs stay queued. With ``None``,
+    Airflow's option ``[core] max_active_runs_per_dag`` applies, which administrators set for the
+    size of their machines.
+    """
 
 
 PROFILES: Mapping[JobType, Profile] = {
@@ -106,7 +108,7 @@ class Job(Generic[Params]):
 
     @property
     def outputs(self) -> tuple[ParamSpec, ...]:
-        """The declared outputs. Empty if the job declares none."""
+        """The declared outputs. The tuple is empty if the job declares none."""
         return outputs_of(self._outputs) if self._outputs else ()
 
     def params(self) -> Params:
@@ -197,7 +199,7 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         params: A model with a field for each param. A field without a default is a required param.
             An MLJob whose conf has other keys is refused, unless the model has ``extra="allow"``.
         owner: The person or team to ask when the job fails.
-        outputs: A model with a field for each output of a run. ``None``: the job declares no
+        outputs: A model with a field for each output of a run. With ``None``, the job declares no
             outputs, and published outputs are not compared with a declaration.
         owner_link: The URL at which to reach the owner, ``https:`` or ``mailto:``.
         description: One line; by default the first sentence of ``doc_md``.
@@ -212,8 +214,9 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         dag_arguments: Any other argument of ``DAG``, including ``schedule``.
 
     Raises:
-        DeclarationError: Airflow can't store one of the params, or the type is Backfill, which is
-            not a type of DAG. The text names the param, the reason and the way out.
+        DeclarationError: ``params`` or ``outputs`` can't be declared (:func:`params_of`,
+            :func:`outputs_of`), or the type is Backfill, which is not a type of DAG. The text names
+            the field or the model, and the reason.
     """
     from airflow.sdk import DAG, Param
 

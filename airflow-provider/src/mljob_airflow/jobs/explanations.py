@@ -213,7 +213,7 @@ def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
 def _other_definitions(schema: Schema, root: Schema) -> dict[str, Schema]:
     """Return the definitions of ``root``, without the definition that ``schema`` refers to.
 
-    Without this definition, the references of a recursive model can't be followed forever.
+    Without this definition, a caller does not follow the references of a recursive model forever.
     """
     return {name: definition for name, definition in root.get("$defs", {}).items() if name != _referred(schema)}
 

@@ -1,9 +1,10 @@
 """Writes the manifest of an MLJob for a DAG, to be filled in.
 
-The manifest lists every param of the DAG, with comments about the valid values. A required param is
-a line to fill in. A param with a default is a line in a comment. So the manifest has only the
-values that its author chose, and the DAG's defaults apply to all other params. Explanations start
-with ``##``. A line that starts with a single ``#`` can be uncommented to set the param.
+The manifest lists every param of the DAG, with comments about the valid values. A param with a
+value in the conf is a line with this value. Another required param is a line to fill in, with an
+example of the param or ``null``. Another param with a default is a line in a comment. So the
+manifest sets no default, and the DAG's defaults apply. Explanations start with ``##``. A line that
+starts with a single ``#`` can be uncommented to set the param.
 
 The functions turn a DAG's entry in the catalog into text, and do no I/O.
 """
@@ -42,12 +43,13 @@ def manifest(
     Args:
         entry: The DAG.
         name: The MLJob's name; by default made from the DAG's id.
-        namespace: The MLJob's namespace. ``None``: the manifest has no namespace, and ``kubectl``
-            uses the namespace of its context.
+        namespace: The MLJob's namespace. With ``None``, the manifest has no namespace, and
+            ``kubectl`` uses the namespace of its context.
         conf: The values of params, by name.
 
     Raises:
-        ManifestError: The name is not valid in Kubernetes, or the DAG refuses a value.
+        ManifestError: The name is not valid in Kubernetes, or the conf has a param that the DAG
+            lacks or a value that the DAG refuses.
     """
     conf = conf or {}
     for given, value in conf.items():

@@ -183,15 +183,15 @@ def _as_list(kinds: str | list[str]) -> list[str]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Makes schemas without the titles that pydantic derives from field names, because Airflow's
-    form would show a title instead of the param's name.
+    """A generator of schemas without the titles that pydantic derives from field names. Airflow's
+    form would show such a title instead of the param's name.
     """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """Ignore pydantic's warning about a default that is not JSON.
+        """Ignore pydantic's warnings, for example about a default that is not JSON.
 
         For such a default, ``_default`` raises an error that names the field.
         """

@@ -6,6 +6,8 @@ A monitor is a DAG (:mod:`.dag`) with the tasks of :mod:`.tasks`. The first task
 - :mod:`.observations` has the types of this data.
 - :mod:`.findings` compares the data with the :mod:`.thresholds`, and makes a finding for each
   problem.
+- :mod:`.links` makes the URLs of Airflow's UI in the findings, and :mod:`.wording` writes numbers
+  and lists in words.
 
 The other tasks use the report independently of each other:
 
@@ -16,6 +18,6 @@ The other tasks use the report independently of each other:
 The findings and the due notifications are computed by pure functions that need no Airflow. Tasks of
 Airflow 3 have no access to the metadata database, so all data comes from the REST API.
 
-The monitor reads every list only up to a bound. If a list is longer, the report says that findings
-of certain kinds may be missing. A finding of such a kind does not count as resolved.
+The monitor reads every list only up to a bound. If a list is longer, the report names the kinds of
+findings that may be missing. A finding of such a kind is not regarded as resolved.
 """

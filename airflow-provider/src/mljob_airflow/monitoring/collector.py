@@ -93,8 +93,8 @@ class ReportContext:
     mutes: Mutes = field(default_factory=Mutes)
 
     def ago(self, **span: float) -> datetime:
-        """Return the time that lies the given span before :attr:`now`. The arguments are those of
-        ``timedelta``.
+        """Return the time that lies the given span before :attr:`now`. The arguments are the
+        arguments of ``timedelta``.
         """
         return self.now - timedelta(**span)
 
@@ -172,8 +172,8 @@ class _Collection:
         return [self.dags.get(finding.dag_id, Dag(finding.dag_id))] if finding.dag_id else []
 
     def report(self, tables: tuple[Table, ...] = (), series: tuple[Series, ...] = ()) -> MonitoringReport:
-        """Make the report. It has at most :data:`MAX_FINDINGS` findings, the most severe ones
-        first, and no muted findings.
+        """Make the report. The report has at most :data:`MAX_FINDINGS` findings, the most severe
+        ones first, and no muted findings.
         """
         result = apply_mutes(self.findings, self.context.mutes, self._dags_of, self.context.links, self.context.now)
         self.mark_incomplete(f"the report names only the first {MAX_FINDINGS} muted findings", *result.cut)

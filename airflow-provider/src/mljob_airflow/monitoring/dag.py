@@ -31,7 +31,7 @@ def monitor_dag(
         dag_id: The DAG's id, which is also the name of the Variable with the monitor's thresholds.
         description: One line for the list of DAGs.
         doc_md: The DAG's documentation.
-        schedule: A cron expression; ``None``: the DAG runs only when it is triggered.
+        schedule: A cron expression, or ``None`` if the DAG runs only when it is triggered.
         collect: The name of the function of :mod:`.collector` that makes the report.
         thresholds: The names of the thresholds that the function ``collect`` uses. These thresholds
             become params of the DAG.

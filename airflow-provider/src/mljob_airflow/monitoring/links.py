@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """URLs of pages below ``base_url``, the URL of Airflow's UI."""
+    """The URLs of pages below ``base_url``, the URL of Airflow's UI."""
 
     base_url: str
 

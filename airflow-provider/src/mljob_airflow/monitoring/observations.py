@@ -18,14 +18,15 @@ class Listing(Generic[Row]):
 
     rows: Sequence[Row] = ()
     complete: bool = True
-    """Whether the rows are the whole list. ``False``: the list is longer than the bound."""
+    """Whether the rows are the whole list. ``False`` means that the list is longer than the bound.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Dag:
     """A DAG as Airflow lists it.
 
-    ``schedule`` is Airflow's summary of the schedule; ``None``: the DAG has no schedule.
+    ``schedule`` is Airflow's summary of the schedule, or ``None`` if the DAG has no schedule.
     """
 
     dag_id: str
@@ -96,7 +97,8 @@ class TaskInstance:
     def wait(self) -> float | None:
         """Seconds that the task waited for a slot and a worker.
 
-        ``None``: a date is missing, or Airflow has overwritten a date, as after a deferral.
+        The value is ``None`` if a date is missing, or if Airflow has overwritten a date, as after a
+        deferral.
         """
         return _between(self.scheduled or self.queued, self.start)
 

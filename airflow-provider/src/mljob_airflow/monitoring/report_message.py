@@ -1,7 +1,7 @@
 """Makes the Kafka message with a report.
 
-This function is not in :mod:`mljob_airflow.events.cloudevents`, because a task that only sends task
-events must not import the models of reports.
+:func:`message_from_report` is not in :mod:`mljob_airflow.events.cloudevents`, because a task that
+only sends task events must not import the models of reports.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Sends the requests of monitoring to Airflow's REST API.
 
-A list is read page by page up to a bound, and the result says whether the list is complete. Failed
+A list is read page by page up to a bound, and the result shows whether the list is complete. Failed
 requests raise :class:`mljob_airflow.rest.client.AirflowApiError`.
 """
 
@@ -37,7 +37,7 @@ Answer = Mapping[str, Any]
 
 
 class AirflowReader:
-    """Reads data from an Airflow. Implements
+    """A reader of an Airflow's data. Implements
     :class:`mljob_airflow.monitoring.collector.Airflow`.
     """
 
@@ -141,7 +141,8 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
-        """Return the ids of the DAG's newest MLJob runs at or after ``since``, at most 20.
+        """Return the ids of the DAG's newest MLJob runs whose ``run_after`` is not before
+        ``since``, at most 20.
 
         ``prefix`` is the first part of the run ids of MLJobs.
         """
@@ -215,8 +216,11 @@ class AirflowReader:
         return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
-        """Return the last error in the log of a task instance, or ``None`` if the log has no error
-        or can't be read.
+        """Return the last error in the log of a task instance. Return ``None`` if the log has no
+        error, or if Airflow can't read the log.
+
+        Raises:
+            AirflowApiError: Airflow did not answer, or answered 401 or 403.
         """
         try:
             self.requests += 1

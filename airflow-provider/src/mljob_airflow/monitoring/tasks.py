@@ -1,7 +1,7 @@
 """The tasks of the monitors.
 
 The tasks read settings and Variables, and call the other modules. A task that is not configured
-skips itself, and its log says which setting is missing.
+skips itself, and its log names the missing setting.
 """
 
 from __future__ import annotations

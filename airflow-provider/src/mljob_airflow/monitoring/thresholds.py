@@ -86,14 +86,14 @@ def effective(
     """Return the thresholds of one run.
 
     Args:
-        variable: The value of the Airflow Variable; ``None``: the Variable does not exist.
+        variable: The value of the Airflow Variable, or ``None`` if the Variable does not exist.
         given: The params of the run. A param that is ``None`` was not set.
         monitor: The DAG's id, which is also the Variable's name.
-        quiet_hours: The monitor's default for the threshold ``quiet_hours``; ``None``: the default
-            in this module.
+        quiet_hours: The monitor's default for the threshold ``quiet_hours``. With ``None``, the
+            default in this module is used.
 
     Raises:
-        ThresholdsError: A threshold is invalid.
+        ThresholdsError: A threshold is invalid, or the Variable is not a JSON object.
     """
     if variable is not None and not isinstance(variable, Mapping):
         raise ThresholdsError(f"the Variable {monitor} must be a JSON object, not a {type(variable).__name__}")

@@ -25,6 +25,6 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
 
 
 def joined(names: list[str], limit: int = 3) -> str:
-    """Write the first ``limit`` names, and the number of the others: ``a, b, c and 4 more``."""
+    """Write the first ``limit`` names and the number of other names: ``a, b, c and 4 more``."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

@@ -25,7 +25,7 @@ class AirflowApiError(Exception):
     """A request to Airflow's REST API failed.
 
     Attributes:
-        status: The HTTP status; ``None``: there was no answer.
+        status: The HTTP status, or ``None`` if there was no answer.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -39,11 +39,11 @@ class Endpoint:
 
     Attributes:
         base_url: The API server's URL, without ``/api/v2``.
-        login: The user's name; ``None``: ``password`` is a bearer token.
+        login: The user's name, or ``None`` if ``password`` is a bearer token.
         password: The user's password, or a bearer token.
         verify_tls: Whether the server's certificate is verified.
-        ca_file: The path of a PEM file with the certificate authorities for the server; ``None``:
-            the system's authorities.
+        ca_file: The path of a PEM file with the certificate authorities for the server. With
+            ``None``, the system's authorities are used.
     """
 
     base_url: str
@@ -137,7 +137,8 @@ def ask_or_none(operation: str, method: Callable[..., Any], *path: Any, **query:
 
 
 def connect(endpoint: Endpoint) -> Any:
-    """Log in, and return the client, an ``airflow_client.client.ApiClient``.
+    """Return the client, an ``airflow_client.client.ApiClient``. Log in first if the endpoint has a
+    login.
 
     Raises:
         AirflowApiError: The login failed.

@@ -28,12 +28,12 @@ def warn(what: str, why: str, *, value: object = None) -> None:
     """Log that a value is left out.
 
     The first message with this value's name and this reason is a warning. Repetitions in the same
-    process have level DEBUG.
+    process have level DEBUG, as have all messages after ``MAX_WARNINGS`` warnings.
 
     Args:
         what: The value's name, for example ``report(): metric 'loss'``.
         why: Why the value can't be sent, and what can be sent instead.
-        value: The value itself; ``None``: the log doesn't show it.
+        value: The value itself. With ``None``, the log shows no value.
     """
     level = logging.DEBUG
     if (what, why) not in _warned and len(_warned) < MAX_WARNINGS:

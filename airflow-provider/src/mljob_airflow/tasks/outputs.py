@@ -67,6 +67,8 @@ def publish_outputs(**outputs: Any) -> None:
 
     - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer
       outside of the range of int64;
+    - a value with more than 32 levels, with a key that Airflow reserves, or with a string that is
+      not valid Unicode;
     - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON.
 
     Args:
@@ -194,7 +196,7 @@ def _check(value: Any, level: int = 0) -> None:
             if not value.isascii():
                 _encode(value)
         case int() if not -(2**63) <= value < 2**63:
-            raise ValueError("it has an integer of more than 64 bits: publish it as a string")
+            raise ValueError("it has an integer outside of -2^63 to 2^63-1: publish it as a string")
 
 
 def _encode(text: str) -> None:

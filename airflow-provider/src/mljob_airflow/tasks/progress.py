@@ -38,7 +38,7 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
     Args:
         progress: The fraction of this task's work that is done, from 0 to 1: half of the work is
-            0.5. ``None``: the report has no progress, and the progress in the status stays the
+            0.5. With ``None``, the report has no progress, and the progress in the status stays the
             same.
         metrics: Numbers to show with the progress, by name, such as epoch, loss or rows written. At
             most 20 numbers are sent, and their names are cut to 63 characters. NumPy numbers are
@@ -46,7 +46,7 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
     A value that can't be sent is left out, with one warning in the task's log, and the other values
     are sent. These values can't be sent: a value that is not a number, NaN, an infinity, a progress
-    outside of 0 to 1 (such as 50), and every metric after the 20th.
+    outside of 0 to 1 (such as 50), a metric with an empty name, and every metric after the 20th.
     """
     context = _current_context()
     if context is None:

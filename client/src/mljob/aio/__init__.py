@@ -1,4 +1,4 @@
 """The client for asyncio. ``client/generate.py`` writes ``mljob.sync`` from these modules: it
-removes each ``await``, and ``Async`` from each name. Only :mod:`.runtime` uses asyncio itself, and
-its counterpart in ``mljob.sync`` is written by hand.
+removes each ``async`` and ``await``, and replaces names such as ``AsyncClient`` and ``aclose``.
+Only :mod:`.runtime` uses asyncio itself, and its counterpart in ``mljob.sync`` is written by hand.
 """

@@ -71,7 +71,9 @@ class AsyncJob:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt, as last seen. Empty until it has succeeded."""
+        """The outputs of the newest attempt, as last seen. The dict is empty until the attempt has
+        succeeded.
+        """
         return self.state.outputs
 
     async def refresh(self) -> MLJob:
@@ -142,7 +144,7 @@ class AsyncJob:
         """Show the MLJob live and in place in a notebook, until it has ended.
 
         Args:
-            timeout: How long to show it, in seconds. Default: until it ends.
+            timeout: How long to show the MLJob, in seconds. Default: until the MLJob ends.
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.
@@ -199,7 +201,7 @@ class AsyncJob:
         return await self._patch({"metadata": {"annotations": {RETRY_REQUESTED_AT: datetime.now(UTC).isoformat()}}})
 
     async def cancel(self) -> Self:
-        """Cancel the MLJob. Its run ends, and the MLJob stays as a record. This is final."""
+        """Cancel the MLJob for good. Its run ends, and the MLJob stays as a record."""
         # The API server refuses cancel and suspend together.
         return await self._patch({"spec": {"cancel": True, "suspend": False}})
 

@@ -218,13 +218,16 @@ class AsyncTransport:
 
 
 def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
-    """Return headers as bytes: the name of an impersonated user may have letters outside of ASCII."""
+    """Return headers as bytes: the name of an impersonated user may have letters
+    outside of ASCII.
+    """
     return [(name.encode(), value.encode()) for name, value in credential.headers]
 
 
 def until(deadline: float | None, at_most: float) -> float:
-    """Return the number of seconds until a deadline, but ``at_most`` at most. It is at least 0.05,
-    so that a request that is still sent can succeed. Return ``at_most`` without a deadline.
+    """Return the number of seconds until a deadline, but ``at_most`` at most. The result is at
+    least 0.05, so that a request that is still sent can succeed. Return ``at_most`` without a
+    deadline.
     """
     return at_most if deadline is None else max(min(at_most, deadline - monotonic()), 0.05)
 

@@ -26,7 +26,9 @@ PAGE_SIZE: Final = 500
 MAX_ITEMS: Final = 100_000
 """The maximum number of objects in a list."""
 WATCH_SECONDS: Final = 300
-"""How long one watch request lasts, in seconds. The next one continues where it ended."""
+"""How long one watch request lasts at most, in seconds. The next watch request continues where the
+last one ended.
+"""
 IDLE_SECONDS: Final = 90.0
 """How long a watch may be silent, in seconds. The API server sends a bookmark each minute, so a
 longer silence means that the connection is dead, for example after a laptop's sleep.
@@ -38,13 +40,19 @@ _MAX_LISTS_IN_A_ROW: Final = 5
 
 
 async def list_objects(
-    transport: AsyncTransport, path: str, params: Mapping[str, str] | None = None, deadline: float | None = None
-) -> tuple[list[dict[str, Any]], str]:
+    transport: AsyncTransport,
+    path: str,
+    convert: Callable[[dict[str, Any]], Item],
+    params: Mapping[str, str] | None = None,
+    deadline: float | None = None,
+) -> tuple[list[Item], str]:
     """Return all objects of a collection, and the resource version to watch from.
 
     Args:
         transport: The cluster.
         path: The path of the collection.
+        convert: Converts an object from JSON to an item of the result. Only one page of objects is
+            in memory at a time, so small items keep the list of large objects small.
         params: ``labelSelector`` and ``fieldSelector``.
         deadline: When the caller stops waiting, as ``time.monotonic()``, or None.
 
@@ -53,7 +61,7 @@ async def list_objects(
     """
     for attempt in range(1, _MAX_LISTS_IN_A_ROW + 1):
         try:
-            return await _all_pages(transport, path, dict(params or {}), deadline)
+            return await _all_pages(transport, path, convert, dict(params or {}), deadline)
         except Expired:
             if attempt == _MAX_LISTS_IN_A_ROW:
                 raise
@@ -61,9 +69,13 @@ async def list_objects(
 
 
 async def _all_pages(
-    transport: AsyncTransport, path: str, params: dict[str, str], deadline: float | None
-) -> tuple[list[dict[str, Any]], str]:
-    items: list[dict[str, Any]] = []
+    transport: AsyncTransport,
+    path: str,
+    convert: Callable[[dict[str, Any]], Item],
+    params: dict[str, str],
+    deadline: float | None,
+) -> tuple[list[Item], str]:
+    items: list[Item] = []
     query, size = dict(params), PAGE_SIZE
     while True:
         try:
@@ -78,7 +90,7 @@ async def _all_pages(
         found, metadata = page.get("items"), page.get("metadata")
         if not isinstance(found, list) or not isinstance(metadata, dict):
             raise BadAnswer(f"GET {path}: the answer is not a list of objects.")
-        items += [item for item in found if isinstance(item, dict)]
+        items += [convert(raw) for raw in found if isinstance(raw, dict)]
         if len(items) > MAX_ITEMS:
             raise BadAnswer(f"GET {path}: more than {MAX_ITEMS} objects. Ask for fewer, for example by a selector.")
         following = metadata.get("continue")
@@ -173,7 +185,9 @@ class _Watch(Generic[Item]):
         if self._version:
             return []
         self._begun = monotonic()
-        found, self._version = await list_objects(self._transport, self._path, self._params, self._deadline)
+        found, self._version = await list_objects(
+            self._transport, self._path, self._known.state, self._params, self._deadline
+        )
         self._was_synced, self._is_lost = True, False
         return [*self._known.replace(found), Change(ChangeKind.SYNCED)]
 
@@ -209,8 +223,8 @@ class _Watch(Generic[Item]):
         return Change(ChangeKind.DISCONNECTED, message=str(error))
 
     async def forget_version(self) -> None:
-        """Make the next request a list. After the second failure in a row and later ones, wait
-        first.
+        """Make the next request a list. From the second failure in a row on, wait before the next
+        request.
         """
         self._version = ""
         self._failures += 1
@@ -261,7 +275,7 @@ def _parse_event(line: bytes, path: str) -> tuple[str, dict[str, Any]]:
 
 def _apply(known: Known[Item], kind: str, raw: dict[str, Any]) -> list[Change[Item]]:
     if kind in ("ADDED", "MODIFIED"):
-        return known.put(raw)
+        return known.put(known.state(raw))
     if kind == "DELETED":
         return known.remove(raw)
     if kind == "ERROR":

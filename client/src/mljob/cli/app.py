@@ -78,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
         app = application(arguments[0] if arguments else None)
         code = get_command(app).main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # Typer ends with SystemExit when the reader of a pipe has left
+    except (BrokenPipeError, SystemExit):  # Typer exits when the reader of a pipe has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes it at its end
         return Exit.BROKEN_PIPE
     except KeyboardInterrupt:

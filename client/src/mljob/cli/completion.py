@@ -1,7 +1,7 @@
 """Completion: names for the shell, and the program that kubectl asks.
 
-kubectl 1.26 and later runs ``kubectl_complete-mljob`` for the words after ``kubectl mljob``, and reads
-candidates in the format of cobra: a line for each, and a last line with a directive. See
+kubectl 1.26 and later runs ``kubectl_complete-mljob`` for the words after ``kubectl mljob``, and
+reads candidates in the format of cobra: a line for each, and a last line with a directive. See
 "Extend kubectl with plugins" in kubernetes.io's documentation.
 """
 
@@ -84,7 +84,9 @@ def types(incomplete: str) -> list[str]:
 
 
 def main() -> None:
-    """Answer kubectl: the arguments are the words after ``kubectl mljob``, the last one incomplete."""
+    """Answer kubectl: the arguments are the words after ``kubectl mljob``, the last
+    one incomplete.
+    """
     *words, incomplete = sys.argv[1:] or [""]
     for line in answer(words, incomplete):
         typer.echo(line)
@@ -116,8 +118,8 @@ def answer(words: list[str], incomplete: str) -> list[str]:
 
 
 def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
-    """Return the names that a function takes from each MLJob of the namespace. Return none if the
-    cluster refuses the request or doesn't answer in time.
+    """Return the names that a function takes from each MLJob of the namespace. Return an empty list
+    if the cluster refuses the request or doesn't answer in time.
     """
     from ..errors import MLJobError
     from ..resource import MLJob

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Exit(IntEnum):
     """The exit code of a command.
 
-    A command that follows MLJobs to their end has the first four codes. ``lint`` exits with 1 if it
-    found a mistake.
+    A command that follows MLJobs to their end exits with one of the first four codes, unless it
+    can't do its work. ``lint`` exits with 1 if it found a mistake.
     """
 
     SUCCESS = 0
@@ -34,7 +34,7 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code for the end of an MLJob; ``TIMED_OUT`` if it has not ended."""
+    """Return the exit code for the end of an MLJob, or ``TIMED_OUT`` if the MLJob has not ended."""
     from ..verdict import Verdict, verdict_of
 
     verdict = verdict_of(job)

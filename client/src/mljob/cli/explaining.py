@@ -146,7 +146,9 @@ def _upstream_names(job: Job) -> list[str]:
 
 
 def _upstream(session: Session, name: str) -> tuple[str, str | None]:
-    """Return the name and the phase of another MLJob. The phase is None if the MLJob can't be read."""
+    """Return the name and the phase of another MLJob. The phase is None if the MLJob
+    can't be read.
+    """
     from ..errors import ApiError
 
     try:

@@ -29,7 +29,8 @@ def add_to(app: typer.Typer) -> None:
 def watch(session: Session, name: Name, timeout: Timeout = None) -> int:
     """Show an MLJob live until it ends.
 
-    Shows its tasks, progress and metrics, and what it waits for. The exit code says how it ended. To watch several, use list --watch.
+    Shows its tasks, progress and metrics, and what it waits for. The exit code says how it ended.
+    To watch several, use list --watch.
     """
     return shown_to_the_end(session, session.job(name), seconds(timeout))
 
@@ -117,7 +118,7 @@ def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
 
 
 def conclude(session: Session, state: MLJob, screen: Screen) -> None:
-    """Print the outputs of an MLJob that has succeeded, or the command that explains one that has
+    """Print the outputs of an MLJob that has succeeded, or the command that explains why the MLJob
     failed.
     """
     from .pages import output_lines

@@ -38,9 +38,9 @@ def lint(
 ) -> int:
     """Find mistakes in manifests.
 
-    Manifests of MLJobs and AirflowInstances are checked. Without --server the command needs no cluster: it
-    checks names, types, bounds and the rules of the
-    CRDs of its own version. It exits with 1 if there is a mistake.
+    Manifests of MLJobs and AirflowInstances are checked. Without --server the command needs no
+    cluster: it checks names, types, bounds and the rules of the CRDs of its own version. It exits
+    with 1 if there is a mistake.
     """
     from ..documents import MAX_BYTES, DocumentError, documents
     from ..lint import check, is_ours
@@ -73,8 +73,8 @@ def lint(
 
 
 def _found(paths: list[str]) -> Iterator[str]:
-    """Yield the paths of the files. For a folder, yield those of the YAML and JSON files in it,
-    sorted.
+    """Yield the paths of the files. For a folder, yield the paths of the YAML and JSON files in the
+    folder, sorted.
 
     Raises:
         typer.BadParameter: There are too many files, or a folder has no such file.

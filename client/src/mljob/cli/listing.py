@@ -1,4 +1,4 @@
-"""``list``: MLJobs with their progress, and the messages of those that need attention."""
+"""``list``: MLJobs with their progress, and the messages of MLJobs that need attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Pages that follow MLJobs: drawn in place on a terminal, and a line for each change elsewhere."""
+"""Pages that follow MLJobs. On a terminal, a page is drawn in place; elsewhere, a line is printed
+for each change.
+"""
 
 from __future__ import annotations
 

@@ -99,5 +99,7 @@ class LiveList:
 
 
 def ordered(jobs: list[MLJob]) -> list[MLJob]:
-    """Return MLJobs by namespace and age: the newest come last, where a person in a terminal looks."""
+    """Return MLJobs by namespace and age: the newest come last, where a person in a
+    terminal looks.
+    """
     return sorted(jobs, key=lambda job: (job.namespace, str(job.created_at or ""), job.name))

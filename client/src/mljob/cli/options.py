@@ -1,4 +1,6 @@
-"""The options that commands share, named as kubectl names them, and the arguments that name MLJobs."""
+"""The options that commands share, named as kubectl names them, and the arguments
+that name MLJobs.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,8 @@ def _members(group: type[Any]) -> list[inspect.Parameter]:
 
 
 def seconds(duration: str | None) -> float | None:
-    """Return the seconds of a duration as Go writes it, such as ``1h30m``, or of a number.
+    """Return the seconds of a duration as Go writes it, such as ``1h30m``, or of a number of
+    seconds. Return None for None.
 
     Raises:
         typer.BadParameter: The text is not a duration.

@@ -117,7 +117,7 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
 
 def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
     """Return the texts of a line about a change of an MLJob, and the line. Callers compare the
-    texts with those of the line before, because the line also has the time.
+    texts with the texts of the line before, because the line also has the time.
 
     Args:
         job: The MLJob.
@@ -190,7 +190,7 @@ def comparison_lines(
     star.
 
     Args:
-        header: The titles of the columns; the first is that of the name.
+        header: The titles of the columns. The first column has the names.
         cells: The rows.
         best: The name of the best MLJob, or None.
         by: The result that the rows are ordered by, or None.
@@ -206,9 +206,9 @@ def comparison_lines(
 
 
 def _worth_showing(tasks: Sequence[Task], most: int) -> list[Task]:
-    """Return as many tasks as fit, in their order. Failed tasks and tasks that await input are
-    chosen first, then running tasks and retries, then deferred and queued tasks. Later tasks are
-    chosen before earlier ones.
+    """Return at most ``most`` tasks, or :data:`MIN_TASKS` if that is more, in their order. Failed
+    tasks and tasks that await input are chosen first, then running tasks and retries, then deferred
+    and queued tasks. Later tasks are chosen before earlier ones.
     """
     most = max(most, MIN_TASKS)
     if len(tasks) <= most:

@@ -36,13 +36,13 @@ class Request:
     """The options of ``run`` and ``sweep`` that describe the MLJob.
 
     Attributes:
-        set_: Keys of the conf.
+        set_: Keys of the conf with their values, as ``KEY=VALUE``.
         conf: A file with the conf.
         sources: Objects with keys of the conf.
         type_: The type of the MLJob.
         airflow: The AirflowInstance.
         retries: ``backoffLimit``.
-        label: Labels.
+        label: Labels, as ``KEY=VALUE``.
     """
 
     set_: Annotated[
@@ -100,7 +100,7 @@ class Request:
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label.", show_default=False)] = None
 
     def given_conf(self) -> dict[str, Any]:
-        """Return the conf: that of the file, overridden by assignments."""
+        """Return the conf of the file, in which the assignments override values."""
         from .values import assigned, conf_file, merged
 
         return merged(conf_file(self.conf) if self.conf is not None else {}, assigned(self.set_ or ()))

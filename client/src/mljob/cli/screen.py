@@ -1,7 +1,7 @@
 """Output: coloured on a terminal, plain whole lines in a file or a pipe.
 
-A line is a list of pieces, each with a tone. Colours only help: each piece says in words and icons
-what it means, so nothing is lost with ``NO_COLOR``, without a terminal, or for a screen reader.
+A line is a list of pieces, each with a tone. Colours only help: each piece shows its meaning in
+words and icons, so nothing is lost with ``NO_COLOR``, without a terminal, or for a screen reader.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Screen:
             self.stream.write(f"{text}\n")
 
     def console(self) -> Console:
-        """Return rich's console on this screen. It follows NO_COLOR."""
+        """Return rich's console on this screen. The console follows NO_COLOR."""
         from rich.console import Console
 
         return Console(file=self.stream, highlight=False, markup=False, emoji=False)

@@ -30,7 +30,7 @@ class Session:
     """The cluster and the namespace that the options of a command choose.
 
     Attributes:
-        namespace: The namespace, or None for that of the context.
+        namespace: The namespace, or None for the context's namespace.
         context: The context of the kubeconfig, or None for the current one.
         kubeconfig: The file, or None for kubectl's rules.
     """

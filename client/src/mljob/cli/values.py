@@ -28,7 +28,7 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
     object; a dot after a backslash is part of the key.
 
     Raises:
-        typer.BadParameter: A text is no assignment, or two of them contradict.
+        typer.BadParameter: A text is no assignment, or two texts contradict each other.
     """
     conf: dict[str, Any] = {}
     for key, value in _split(texts, option):
@@ -48,7 +48,7 @@ def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]
     """Return the values of each param of a grid: ``epochs=5,10`` or ``layers=[[64],[64,32]]``.
 
     Raises:
-        typer.BadParameter: A text is no assignment, or a param is there twice.
+        typer.BadParameter: A text is no assignment, or two texts assign the same param.
     """
     grid: dict[str, list[Any]] = {}
     for key, value in _split(texts, option):

@@ -32,7 +32,9 @@ _TEXTS = ("labels", "annotations")
 
 
 def is_ours(value: Any) -> bool:
-    """Return whether an object belongs to this project's API group, by its apiVersion or its kind."""
+    """Return whether an object belongs to this project's API group, by its
+    apiVersion or its kind.
+    """
     if not isinstance(value, dict):
         return False
     version, kind = value.get("apiVersion"), value.get("kind")
@@ -129,7 +131,9 @@ def _of_conf(conf: Any) -> Iterator[Finding]:
 
 
 def _levels(value: Any) -> int:
-    """Return how deep objects and lists are nested. The document's own limit bounds the recursion."""
+    """Return how deep objects and lists are nested. The document's own limit bounds
+    the recursion.
+    """
     children: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     deepest = max((_levels(child) for child in children), default=0)
     return deepest + (1 if isinstance(value, dict | list) else 0)

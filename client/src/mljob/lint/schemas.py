@@ -26,8 +26,8 @@ CRDS = files(__package__) / "crds"
 _OLD = "oldSelf"
 """The variable of rules about a change of an object. A manifest has no earlier object."""
 _TIME = TypeAdapter[datetime](Time | AwareDatetime)
-"""Reads the times that the API server reads. It also accepts a time outside of the years that the
-rules allow, so that a rule can report the year.
+"""A validator of the times that the API server accepts. The validator also accepts a time outside
+of the years that the rules allow, so that a rule can report the year.
 """
 
 

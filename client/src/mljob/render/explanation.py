@@ -48,7 +48,8 @@ class Explanation:
         task: The task that failed, else a task that waits for input or for a retry, or None.
         facts: Names and values: attempts, times, the page of the run.
         ways_out: What to do, the best first.
-        needs_log: Whether the end of the task's log says more.
+        needs_log: Whether a try of the task failed, so that the end of the task's log is worth
+            reading.
     """
 
     name: str

@@ -20,7 +20,9 @@ MAX_POINT = 80
 MAX_MESSAGE = 400
 """The maximum number of characters of a message in a list."""
 _SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "RunsInProgress", "Succeeded"})
-"""The reasons of an MLJob that is all right. With any other reason, the row also has the message."""
+"""The reasons of an MLJob that is all right. With any other reason, the row also has the
+message.
+"""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 FRESH_SECONDS = 10
 """How long the row of an MLJob without a status has no message, in seconds."""
@@ -36,7 +38,8 @@ class Row:
     Attributes:
         namespace: The namespace.
         name: The name.
-        point: The values that tell the MLJob from the others of its sweep, or an empty text.
+        point: The values by which the MLJob differs from the other MLJobs of its sweep, or an empty
+            text.
         sign: The sign of the phase.
         progress: How many task instances succeeded, of how many: ``6/10``.
         percent: The share of the run that has succeeded, in percent, or None.
@@ -114,8 +117,8 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
 
 
 def retry_notice(job: MLJob) -> str:
-    """Return the notice of a requested retry that waits. The message of the last attempt follows
-    it.
+    """Return the notice of a requested retry that waits. The caller puts the message of the last
+    attempt after the notice.
     """
     what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
     return f"The requested retry waits {what}. The attempt before:"
@@ -135,8 +138,8 @@ def _now(job: MLJob, current: str) -> str:
 
 
 def _metrics(job: MLJob, current: str) -> str:
-    """Return the metrics of the current task if it has metrics. Otherwise, return those of the task
-    with metrics that started last.
+    """Return the metrics of the current task if it has metrics. Otherwise, return the metrics of
+    another task: the task with metrics that started last.
     """
     reporting = [task for task in tasks_of(job.raw_status) if task.metrics]
     chosen = [task for task in reporting if task.task_id == current] or reporting

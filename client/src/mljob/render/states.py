@@ -29,7 +29,7 @@ class Sign(NamedTuple):
         icon: One character of one column.
         ascii: The icon for a terminal without Unicode.
         word: The state in words.
-        tone: The choice of a colour.
+        tone: The meaning of the state, which selects the colour.
     """
 
     icon: str

@@ -15,9 +15,9 @@ from . import runtime
 if TYPE_CHECKING:
     import httpx2
 
-MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-"""The maximum size of an answer that is not a stream. 500 MLJobs of 128 KiB each fit, and 40 objects of
-the largest size that etcd stores by default (1.5 MiB).
+MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+"""The maximum size of an answer that is not a stream. 500 MLJobs of 32 KiB each fit, and ten
+objects of the largest size that etcd stores by default (1.5 MiB).
 """
 MAX_ERROR_BYTES: Final = 64 * 1024
 """How much of the body of an error response is read, in bytes."""
@@ -30,8 +30,8 @@ class TooLarge(BadAnswer):
 
 
 def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
-    """Return the error for a response with an error status. ``asked`` is the request, such as
-    ``GET /apis``, for the message of a response without one.
+    """Return the error for a response with an error status. ``asked`` is the request, such as ``GET
+    /apis``, for the error's message if the response has no message.
     """
     content = _read_some(response, MAX_ERROR_BYTES)
     try:
@@ -42,8 +42,8 @@ def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
 
 
 def _read_some(response: httpx2.Response, limit: int) -> bytes:
-    """Return the body of an answer, cut off one byte after the limit. A longer result than the
-    limit tells the caller that the answer is too large.
+    """Return the body of an answer, cut off one byte after the limit. If the result is longer than
+    the limit, the answer is too large.
 
     Raises:
         Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
@@ -66,6 +66,7 @@ def object_of(response: httpx2.Response, path: str) -> dict[str, Any]:
     Raises:
         TooLarge: The answer is too large.
         BadAnswer: The answer is not a JSON object.
+        Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
     """
     content = _read_some(response, MAX_ANSWER_BYTES)
     if len(content) > MAX_ANSWER_BYTES:

@@ -137,8 +137,8 @@ class Client:
             Invalid: A selector is not valid, or the label selector has more than 4,000 characters.
         """
         path = collection_path(None if all_namespaces else namespace or self.namespace)
-        found, _ = list_objects(self.transport, path, _selectors(selector, field_selector))
-        return [Job(self.transport, MLJob(raw)) for raw in found]
+        found, _ = list_objects(self.transport, path, MLJob, _selectors(selector, field_selector))
+        return [Job(self.transport, job) for job in found]
 
     def watch(
         self,
@@ -167,9 +167,10 @@ class Client:
         labels: Mapping[str, str] | None = None,
         **spec: Any,
     ) -> list[Job]:
-        """Create an MLJob for each point of a grid, at most 500. All have the label
-        ``mljob.dev/sweep`` with the sweep's name, so :meth:`compare` finds them, and the annotation
-        ``mljob.dev/sweep-point`` with their values.
+        """Create an MLJob for each point of a grid, at most 500, and return handles on all MLJobs
+        of the sweep. Each MLJob has two marks: the label ``mljob.dev/sweep`` with the sweep's name,
+        by which :meth:`compare` finds the MLJob, and the annotation ``mljob.dev/sweep-point`` with
+        the values of its point.
 
         A second call with the same sweep creates only the MLJobs that are missing.
 
@@ -217,13 +218,13 @@ class Client:
         Args:
             selector: A label selector, such as ``mljob.dev/sweep=lr``; or the names or handles of
                 MLJobs.
-            by: The result to order by. Default: the number that most MLJobs have, except counters
-                such as ``epoch``.
+            by: The name of the output or metric to order by. Default: the name whose value is a
+                number in the most MLJobs, except counters such as ``epoch``.
             less_is_better: Whether the smallest value is the best. Default: by the result's name.
             namespace: The namespace. Default: the client's.
 
         Raises:
-            Invalid: No MLJob has a number of the name ``by``.
+            Invalid: No MLJob has a number as the output or metric ``by``.
             NotFound: An MLJob of the names or handles does not exist.
         """
         if isinstance(selector, str):

@@ -1,5 +1,5 @@
-"""The view in a cluster, behind an OIDC proxy: ``python -m mljob.view``. ``kubectl mljob ui`` starts
-the view on a person's own machine.
+"""The view in a cluster, behind an OIDC proxy: ``python -m mljob.view``. ``kubectl mljob ui``
+starts the view on a person's own machine.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def main() -> int:
       the names under which people open the view. Required.
     - ``MLJOB_VIEW_HOST``: the address to listen on. Default: 0.0.0.0.
     - ``MLJOB_VIEW_PORT``: the port. Default: 8080.
-    - ``MLJOB_VIEW_CA_FILE``: the certificate of the authority that signed the API server's.
-      Default: that of the pod's ServiceAccount.
+    - ``MLJOB_VIEW_CA_FILE``: the certificate of the authority that signed the API server's
+      certificate. Default: the certificate of the pod's ServiceAccount.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

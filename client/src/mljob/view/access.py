@@ -7,8 +7,8 @@ On a person's machine the view acts with the person's kubeconfig, so it must let
   by a name of its own (DNS rebinding).
 - The URL that the view prints has a token. The first browser that opens the URL gets a cookie,
   which scripts can't read, and which browsers don't send with requests from other sites. Other
-  people on the machine can see the arguments of the browser, and might be faster. So the browser
-  gets a file that they can't read, with the URL in it.
+  people on the machine can see the arguments of the browser, and might open the URL first. So the
+  browser gets a file that they can't read, with the URL in it.
 - A request that changes something must come from the same origin, with the token of a page's form.
 
 In the cluster, the view has no rights of its own. Each request brings the viewer's token, and the
@@ -35,8 +35,9 @@ from .person import Person
 MAX_TOKEN: Final = 16 * 1024
 """The maximum number of characters of a viewer's token."""
 MAX_PERSONS: Final = 200
-"""How many persons the view serves at the same time. If there are more, the view first forgets the
-person without an open page whose last request is the oldest.
+"""How many persons the view serves at the same time. For a further person, the view forgets the
+person without an open page whose last request is the oldest. If all persons have open pages, the
+view refuses the further person.
 """
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
@@ -94,7 +95,8 @@ class LocalAccess:
         self.token = secrets.token_urlsafe(32)
         self.allowed_hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         self._config = config
-        # Browsers send a cookie to all ports of a host, and a person may have a view for each cluster.
+        # Browsers send a cookie to all ports of a host, and a person may have a view for each
+        # cluster.
         self._cookie = f"mljob-session-{port}"
         self._session = secrets.token_urlsafe(32)
         self._was_visited = False
@@ -144,7 +146,8 @@ class ProxyAccess:
         self._persons: dict[str, Person] = {}
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person of the request's token, or None without a valid token.
+        """Return the person of the request's token, or None without a token of a valid form. The
+        API server decides whether the token is valid.
 
         Raises:
             TooManyPersons: :data:`MAX_PERSONS` persons have pages open.
@@ -167,7 +170,9 @@ class ProxyAccess:
         return None
 
     async def end_idle(self) -> None:
-        """End the feeds that no page has used for some time, and forget the persons without feeds."""
+        """End the feeds that no page has used for some time, and forget the persons
+        without feeds.
+        """
         for key, person in list(self._persons.items()):
             await person.feeds.end_idle()
             if person.feeds.is_empty and not person.is_in_use:

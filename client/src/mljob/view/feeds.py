@@ -29,11 +29,13 @@ REFUSAL_SECONDS: Final = 3.0
 loading asks again within this time, and shows the refusal.
 """
 MAX_FEEDS: Final = 64
-"""The maximum number of feeds of a person. For a further feed, the one that has been unused for
-longest ends.
+"""The maximum number of feeds of a person. For a further feed, the feed that has been unused for
+longest ends. If all feeds are in use, the further feed is refused.
 """
 MAX_LISTS: Final = 2
-"""How many first lists run at the same time, in the whole process. A list needs memory for a moment."""
+"""How many first lists run at the same time, in the whole process. A list needs memory for a
+moment.
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class Source:
     """A source of data that pages show, read by a task in the background.
 
     Attributes:
-        version: Grows with each change.
+        version: A number that grows with each change.
         outage: Why the source may be out of date, or None.
         refusal: Why the source has ended, such as a refusal of the API server, or None.
         ended_at: When it ended, on the clock of the event loop, or None.
@@ -104,7 +106,7 @@ class Feed(Source, Generic[Item]):
     Attributes:
         items: The objects by key. MLJobs of several namespaces have the key ``namespace/name``, all
             other objects their name.
-        memberships: Grows when an object is added or deleted.
+        memberships: A number that grows when an object is added or deleted.
     """
 
     def __init__(

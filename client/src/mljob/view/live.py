@@ -2,8 +2,8 @@
 elements that differ as server-sent events.
 
 Every event of a page carries the page's version as its id. A browser that reconnects sends the
-version that it has. It gets nothing if the page is the same. Otherwise it gets all elements, which
-its script applies in place.
+version that it has. If the page is the same, the browser gets no elements. Otherwise it gets all
+elements, which its script applies in place.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -23,7 +23,9 @@ from .feeds import Outage, Source
 BEAT_SECONDS: Final = 15.0
 """How long a stream is silent at most, so that proxies don't cut it, in seconds."""
 PAUSE_SECONDS: Final = 0.1
-"""The minimum time between two events of a page, in seconds. Changes in between are sent together."""
+"""The minimum time between two events of a page, in seconds. Changes in between are sent
+together.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,9 @@ the page's script can't see comments.
 
 
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
-    """Return the change that turns a page into another one, or None if nothing differs.
+    """Return the change from one content of a page to another. Return None if the title and the
+    HTML of all parts and rows are the same. Without ``before``, return all parts and rows of
+    ``now``.
 
     Args:
         before: The content that the browser has, or None if it is not known.
@@ -158,8 +162,8 @@ async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
 
 @lru_cache(maxsize=64)
 def _change_event(before: Shown | None, now: Shown) -> bytes | None:
-    """Return the event for a change of a page, or None if nothing differs. The result is cached for
-    all browsers that have the same page open.
+    """Return the event for a change of a page, or None if :func:`change` returns None. The result
+    is cached for all browsers that have the same page open.
     """
     found = change(before, now)
     return event("change", found, id=now.version) if found is not None else None

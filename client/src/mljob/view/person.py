@@ -180,7 +180,9 @@ class Person:
 
     @property
     def form_token(self) -> str:
-        """A value that only pages of this person's session know, for forms that change something."""
+        """A value that only pages of this person's session know, for forms that
+        change something.
+        """
         return hmac.new(self._secret, b"form", hashlib.sha256).hexdigest()
 
     def is_form_token(self, token: str) -> bool:
@@ -188,8 +190,9 @@ class Person:
         return hmac.compare_digest(token.encode(), self.form_token.encode())
 
     async def namespaces(self) -> list[str]:
-        """Return the names of at most :data:`MAX_NAMESPACES` namespaces, sorted. Return none if the
-        person may not list them, or if the answer takes longer than :data:`PATIENCE_SECONDS`.
+        """Return the names of at most :data:`MAX_NAMESPACES` namespaces, sorted. Return an empty
+        list if the person may not list them, or if the answer takes longer than
+        :data:`PATIENCE_SECONDS`.
         """
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -208,7 +211,7 @@ class Person:
 
 
 class Reads:
-    """The sources that one open page reads. They are released together.
+    """The sources that one open page reads. The sources are released together.
 
     Args:
         person: The person whose page it is.
@@ -232,7 +235,7 @@ class Reads:
         return list(self._held.values())
 
     async def jobs(self, namespace: str) -> JobsFeed:
-        """Return the MLJobs of a namespace; of all namespaces for an empty text."""
+        """Return the MLJobs of a namespace, or of all namespaces for an empty text."""
         person = self._person
         return await self._hold(
             ("jobs", namespace), lambda: JobsFeed(person.transport, namespace or None, person._lists)

@@ -78,11 +78,11 @@ class Renderer:
         )
 
     def render(self, template: str, **values: Any) -> Markup:
-        """Render a template: HTML in which all values are escaped."""
+        """Return the HTML of a template, in which all texts among the values are escaped."""
         return Markup(self._environment.get_template(template).render(values))  # noqa: S704 - autoescape is on
 
     def fragments(self, templates: Mapping[str, str], **values: Any) -> dict[str, Markup]:
-        """Render templates by the ids of their elements."""
+        """Return the HTML of templates, by the ids of their elements."""
         return {name: self.render(template, **values) for name, template in templates.items()}
 
     def job_url(self, namespace: str, name: str) -> str:

@@ -59,8 +59,8 @@ def application(site: Site) -> Starlette:
         cookie = access.first_visit(request)
         if cookie is None:
             return RedirectResponse("/jobs", 303)
-        # Browsers don't send a SameSite cookie after a redirect if a file has led them here. They do
-        # if a page of the view leads them on.
+        # Browsers don't send a SameSite cookie after a redirect if a file has led them here. They
+        # do if a page of the view leads them on.
         response = HTMLResponse(_ENTRANCE)
         response.set_cookie(*cookie, httponly=True, samesite="strict", path="/")
         return response

@@ -24,13 +24,15 @@ MAX_STREAMS: Final = 64
 """How many streams of events a person may have open."""
 
 MAX_LAST: Final = 400
-"""The maximum number of characters of the id that a browser sends as that of its last event."""
+"""The maximum number of characters of the id of the last event, which a browser sends."""
 
 LOADING_SECONDS: Final = 0.9
 """How long a page may take before the person sees that it is loading, in seconds."""
 
 Answer = Callable[[Request, Person, Reads], Awaitable[Response]]
-"""Answers a person's request with what the person may read."""
+"""A function that answers a person's request, and reads the data for the answer with the person's
+rights.
+"""
 
 
 class Site:
@@ -54,8 +56,8 @@ class Site:
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """Return the endpoint of a page for Starlette. If the page takes longer than
-        :data:`LOADING_SECONDS`, the endpoint answers with a page that says that it is loading, and
-        that loads itself again.
+        :data:`LOADING_SECONDS`, the endpoint answers with
+        :func:`~mljob.view.pages.obstacles.loading`, a page that loads itself again.
         """
 
         async def patient(request: Request, person: Person, reads: Reads) -> Response:
@@ -68,7 +70,9 @@ class Site:
         return self.answer(patient)
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return an endpoint for Starlette. An error becomes a page that says why."""
+        """Return an endpoint for Starlette. If ``answer`` raises an
+        :class:`~mljob.errors.MLJobError`, the endpoint answers with a page about the error.
+        """
 
         async def respond(request: Request) -> Response:
             namespace = ""

@@ -1,8 +1,8 @@
 """The MLJob resource, ``mljob.dev/v1alpha1``. ``make generate`` writes the CRD from these models.
 
-``kubectl explain`` shows a field's docstring, and the API server enforces its bounds. A docstring
-says what the field is, its unit, its default, its bounds and its effects. The operator acts on
-every field of the spec.
+``kubectl explain`` shows a field's docstring, and the Kubernetes API server enforces the field's
+bounds. A docstring says what the field is, its unit, its default, its bounds and its effects. The
+operator acts on every field of the spec.
 
 Sources: the Kubernetes API conventions for spec, status and conditions; batch/v1 Job for the fields
 and conditions that a Job has too; kstatus (sigs.k8s.io/cli-utils) for the conditions Reconciling

@@ -17,18 +17,19 @@ value, such as the current time. The annotation ``reconcile.fluxcd.io/requestedA
 the same way (fluxcd.io: "Trigger a reconcile").
 """
 MAX_RETRY_REQUEST = 253
-"""The maximum number of characters of the annotation's value that the operator reads and stores.
-The operator ignores the rest of the value.
+"""The operator reads and stores at most this number of characters of the value of the annotation
+``RETRY_REQUESTED_AT``, and ignores the rest.
 """
 
 FINISHED = f"{GROUP}/finished"
 """The annotation in which the operator records how an MLJob ended, as JSON. An MLJob that is
-restored from a manifest has lost its status, and this record keeps the MLJob from running again. A
-record counts only for the MLJob whose run it names, so a copy of the MLJob under another name runs.
+restored from a manifest has lost its status, and the annotation keeps the MLJob from running again.
+The operator ignores an annotation that names the run of another MLJob. So a copy of the MLJob under
+another name runs.
 """
 
 UNOBSERVED = {"observedGeneration": -1}
-"""The status that the API server gives a new MLJob until an operator writes a status. If a new
-object had no status, kstatus and the tools that use kstatus, such as Flux, would report the object
-as finished. Flux's own resources have the same default.
+"""The status that the Kubernetes API server gives a new MLJob until an operator writes a status. If
+a new object had no status, kstatus and the tools that use kstatus, such as Flux, would report the
+object as finished. Flux's own resources have the same default.
 """

@@ -311,8 +311,9 @@ class MLJobStatus(ResourceModel):
     attempt started. The operator compares the hash with the spec to detect a change.
     """
     upstreams: list[UpstreamRun] | None = None
-    """The runs of other MLJobs whose outputs are in the conf, as spec.confFrom says with outputsRef.
-    The operator stores them before it submits the run."""
+    """The runs of other MLJobs whose outputs are in the conf, as spec.confFrom says with
+    outputsRef. The operator stores them before it submits the run.
+    """
     submitted_by: str | None = None
     """The operator process that submits the run of the attempt. The operator stores this name
     before it submits the run, and no other process submits the run.

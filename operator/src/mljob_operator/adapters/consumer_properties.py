@@ -1,5 +1,5 @@
-"""librdkafka's properties for the consumer of events: the fixed properties, the defaults, the
-properties that name files, and the check by librdkafka.
+"""librdkafka's properties for the consumer of events, and the check whether librdkafka accepts the
+configured properties. Some properties are fixed, some have defaults, and some name files.
 """
 
 from __future__ import annotations

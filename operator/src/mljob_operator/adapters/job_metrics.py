@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
-from ..core.mljob.job_labels import JobLabels
+from ..core.mljob.resource.job_labels import JobLabels
 from ..core.run.run_key import SETTINGS_AIRFLOW, Key
 
 MAX_NAMESPACES = 500
@@ -114,7 +114,9 @@ class JobMetrics(Collector):
         return self._gauges()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the numbers of unfinished MLJobs, which :meth:`follow` and :meth:`forget` count."""
+        """Return the numbers of unfinished MLJobs, which :meth:`follow` and
+        :meth:`forget` count.
+        """
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():
             shown[self._values(labels)] += number
@@ -173,7 +175,9 @@ class JobMetrics(Collector):
         self._airflows.add(airflow)
 
     def airflow_deleted(self, airflow: str) -> None:
-        """Remove the series of an AirflowInstance. Its MLJobs count for ``OTHER`` from now on."""
+        """Remove the series of an AirflowInstance. Its MLJobs are counted under ``OTHER`` from now
+        on.
+        """
         self._airflows.discard(airflow)
         for metric in self._lasting:
             metric.remove_by_labels({"airflow": airflow})

@@ -3,7 +3,7 @@ once.
 
 librdkafka's own log does not serve this purpose. The log has a line for each failed attempt to
 connect to a broker, many times a second, but no line if librdkafka can't start to log in. So this
-module reads librdkafka's statistics, which say whether the coordinator of the consumer group is
+module reads librdkafka's statistics, which show whether the coordinator of the consumer group is
 connected. Without the coordinator the consumer gets no messages. librdkafka's errors give the cause
 of a lost connection.
 """
@@ -94,8 +94,8 @@ class Connection:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
-        """Remember an error of librdkafka (callback ``error_cb``). librdkafka itself retries after
-        any error.
+        """Remember an error of librdkafka (callback ``error_cb``). Errors that don't name a cause
+        are only logged. librdkafka itself retries after any error.
         """
         log.debug("Kafka: %s", error)
         if error.code() != KafkaError._ALL_BROKERS_DOWN and _NO_TOKEN not in error.str():

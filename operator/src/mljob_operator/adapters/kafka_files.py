@@ -41,8 +41,8 @@ class Files:
         """Return whether the content has changed since the last check or the last call of
         :meth:`remember`.
 
-        False if less than ``interval`` seconds have passed since the last check. Also false if a
-        file can't be read, for example while it is being replaced.
+        The result is False if less than ``interval`` seconds have passed since the last check, or
+        if a file can't be read, for example while it is being replaced.
         """
         if not self._paths or self._clock() - self._checked_at < self._interval:
             return False

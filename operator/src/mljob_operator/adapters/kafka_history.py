@@ -62,8 +62,8 @@ class KafkaHistory:
     Args:
         config: librdkafka's properties for brokers and security.
         group_id: The name of the consumers, which join no group.
-        readers: The maximum number of readers at the same time. A reader that is being closed
-            counts.
+        readers: The maximum number of readers at the same time. A reader that is being closed is
+            included.
         any_partition: Whether the events of a run may be in any partition of the topic, because the
             producers choose partitions otherwise than librdkafka does, or because partitions were
             added.
@@ -154,7 +154,7 @@ class KafkaRunHistory:
         """Whether Kafka may have deleted the first events of the run."""
 
     async def open(self, since: datetime, after: Mapping[int, int] | None, *, any_partition: bool) -> None:
-        """Find the first message, and begin to read there."""
+        """Find the first message, and begin to read at this message."""
         await self._call(self._open, since, after, any_partition)
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:

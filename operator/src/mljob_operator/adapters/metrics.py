@@ -177,7 +177,8 @@ class Metrics:
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
         """Set whether an AirflowInstance is ready.
 
-        If ``ready`` is None, the AirflowInstance is deleted, and all of its series are removed.
+        None means that the AirflowInstance was deleted. Then all series of the AirflowInstance are
+        removed.
         """
         if ready is not None:
             self._deleted_airflows.discard(airflow)
@@ -213,7 +214,8 @@ class Metrics:
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
         """Set whether a topic's brokers are connected.
 
-        If ``connected`` is None, the topic is not read any more, and its series is removed.
+        None means that the operator doesn't read the topic any more. Then all series of the topic
+        are removed.
         """
         if connected is None:
             for metric in (self._connected, self._unread):
@@ -230,7 +232,9 @@ class Metrics:
         self._leader.set(leads)
 
     def stand_by(self) -> None:
-        """Remove the series that only a leader keeps up to date. Counters and histograms stay."""
+        """Remove the series that only a leader keeps up to date, or set them to 0. Counters and
+        histograms stay.
+        """
         self.jobs.stand_by()
         self._waiting_writes.numbers = dict
         for gauge in (

@@ -14,7 +14,7 @@ from ..errors import CannotStart
 
 
 class NoCredentials(Exception):
-    """AWS's credential chain has no credentials for the operator."""
+    """The error of an operator that gets no credentials from AWS's credential chain."""
 
 
 def tokens(region: str) -> Callable[[str | None], tuple[str, float]]:

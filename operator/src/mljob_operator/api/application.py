@@ -17,10 +17,10 @@ from .discovery import GROUP, GROUP_LIST, RESOURCE_LIST
 from .errors import Refusal, refusal_of, response
 from .front_proxy import FrontProxy
 from .handlers import Handlers, routes
-from .listener import Connection
+from .listener import TlsConnection
 from .metrics import ApiMetrics
 from .output import HAS_BEGUN, ClientGone
-from .places import Places
+from .request_limits import RequestLimits
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Application:
         handlers: Answer the requests for runs.
         proxy: Returns the front proxy to trust, or None if no client may call.
         connection: Returns the connection of a request, or None if the connection is closed.
-        places: Limits the number of concurrent requests.
+        limits: Limits the number of concurrent requests.
         metrics: Records the requests.
     """
 
@@ -47,13 +47,13 @@ class Application:
         self,
         handlers: Handlers,
         proxy: Callable[[], FrontProxy | None],
-        connection: Callable[[web.Request], Connection | None],
-        places: Places,
+        connection: Callable[[web.Request], TlsConnection | None],
+        limits: RequestLimits,
         metrics: ApiMetrics,
     ) -> None:
         self._proxy = proxy
         self._connection = connection
-        self._places = places
+        self._limits = limits
         self._metrics = metrics
         self.app = web.Application(middlewares=[self._answer], client_max_size=1024)
         self.app.on_response_prepare.append(_without_version)
@@ -97,10 +97,11 @@ class Application:
         return answer
 
     def _user(self, request: web.Request) -> str:
-        """Return the user who asks.
+        """Return the name of the user who sends the request.
 
         Raises:
-            Refusal: The client is not the front proxy of the Kubernetes API server.
+            Refusal: The client is not the front proxy of the Kubernetes API server, or the request
+                names no user or has a body.
         """
         connection, proxy = self._connection(request), self._proxy()
         if connection is not None:
@@ -120,14 +121,14 @@ class Application:
 
     def _in_a_place(self, handler: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            with self._places.take(request[USER]):
+            with self._limits.admit(request[USER]):
                 return await handler(request)
 
         return handle
 
 
 async def _without_version(_: web.Request, answer: web.StreamResponse) -> None:
-    """Set the header ``Server``, which otherwise would tell clients the versions of libraries."""
+    """Set the header ``Server``, which otherwise would show clients the versions of libraries."""
     answer.headers["Server"] = "mljob-api"
 
 

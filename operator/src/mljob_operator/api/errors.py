@@ -62,7 +62,7 @@ _CODES: tuple[tuple[type[OperatorError], int], ...] = (
     (AirflowError, 502),
     (StoreError, 503),
 )
-"""The status code for each class of errors. The first class that fits counts."""
+"""The status code for each class of errors. The first class that fits decides."""
 _CAUSE = "The log of mljob-api has the cause."
 RETRY_AFTER = 5
 """The header ``Retry-After`` of a response with code 429, in seconds. Responses with other codes

@@ -106,12 +106,13 @@ class EventsWriter:
         """The position after the last entry."""
 
     async def from_kafka(self, history: RunHistory, is_origin: Callable[[str | None], bool]) -> None:
-        """Write the events that Kafka has. If the request says ``follow``, also write later events
+        """Write the events that Kafka has. If the request has ``follow``, also write later events
         until the run has ended.
 
         Args:
             history: Reads the messages of the run.
-            is_origin: Returns whether a message with this source may be from the Airflow of the run.
+            is_origin: Returns whether a message with this source may be from the Airflow of the
+                run.
 
         Raises:
             OperatorError: Kafka or Airflow fails.
@@ -133,7 +134,7 @@ class EventsWriter:
                 return None
 
     async def from_rest(self) -> None:
-        """Write the states of tasks and of the run in Airflow's REST API. If the request says
+        """Write the states of tasks and of the run in Airflow's REST API. If the request has
         ``follow``, also write later changes until the run has ended.
 
         Raises:
@@ -210,8 +211,8 @@ class EventsWriter:
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
         """Return whether an earlier event has reported a failure more precisely. An event of
-        Airflow's own producer does not say whether a retry follows. The event of the MLJob provider
-        about the same try says so.
+        Airflow's own producer does not show whether a retry follows. The event of the MLJob
+        provider about the same try shows this.
         """
         if isinstance(fact, RunFact):
             return False
@@ -251,8 +252,8 @@ def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[
 
 
 def entries_of(reading: Reading) -> list[HistoryEntry]:
-    """Return the entries of a reading: the task instances in the order of their start times, then
-    the run.
+    """Return the entries of a reading: the task instances that have a state, in the order of their
+    start times, then the run if it is known.
     """
     found: list[HistoryEntry] = []
     for fact in sorted(reading.tasks, key=lambda fact: (fact.start or fact.occurred_at, fact.key)):

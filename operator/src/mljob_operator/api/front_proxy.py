@@ -32,7 +32,10 @@ MAX_USER = 1024
 
 
 class NoFrontProxy(CannotStart):
-    """The ConfigMap does not name a front proxy to trust, or trusts too many clients."""
+    """The error for a ConfigMap that does not describe a front proxy to trust: it does not exist,
+    has no CA or an invalid value, or allows certificates with any name although the settings don't
+    permit this.
+    """
 
 
 @frozen
@@ -43,8 +46,8 @@ class FrontProxy:
         ca: The certificates of the front proxy's CA (PEM).
         names: The common names that the front proxy's certificate may have. Empty if any name is
             allowed.
-        user_headers: The names of the headers with the name of the user. The first of these headers
-            that a request has counts.
+        user_headers: The names of the headers that may have the name of the user. If a request has
+            several of these headers, the first in this order is used.
     """
 
     ca: str
@@ -56,8 +59,8 @@ class FrontProxy:
         """Return the front proxy that the data of the ConfigMap describe.
 
         Raises:
-            NoFrontProxy: The data have no CA, or allow any name although ``allow_any_name`` is
-                false.
+            NoFrontProxy: The data have no CA or an invalid value, or allow any name although
+                ``allow_any_name`` is false.
         """
         ca = data.get("requestheader-client-ca-file", "")
         try:
@@ -120,8 +123,8 @@ class FrontProxyConfig:
         """Read the ConfigMap.
 
         Raises:
-            NoFrontProxy: The ConfigMap does not exist, does not name a front proxy to trust, or
-                trusts too many clients.
+            NoFrontProxy: The ConfigMap does not exist, has no CA, allows any name although
+                ``allow_any_name`` is false, or has invalid values.
             StoreError: The Kubernetes API fails.
         """
         try:
@@ -133,8 +136,9 @@ class FrontProxyConfig:
         self.current = FrontProxy.of(found.data or {}, allow_any_name=self._allow_any_name)
 
     async def refresh(self) -> None:
-        """Read the ConfigMap again. While the Kubernetes API fails, the last answer counts. If the
-        ConfigMap trusts no client or too many clients, no client may call.
+        """Read the ConfigMap again. While the Kubernetes API fails, the front proxy stays as it was
+        last read. If the ConfigMap does not describe a front proxy to trust
+        (:class:`NoFrontProxy`), no client may call.
         """
         try:
             await self.read()

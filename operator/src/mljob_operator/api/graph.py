@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Mapping, Sequence
 
 from mljob_contract.graph import MAX_GRAPH_EDGES, MAX_GRAPH_TASKS, GraphEdge, GraphTask, RunGraph
 from mljob_contract.mljob import MappedTasks, TaskStatus
+from mljob_contract.task_ranks import task_ranks
 
 from ..core.run.run_key import RunKey
 from ..core.run.states import TaskState
@@ -29,7 +29,7 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
     states = {task.entry.status.task_id: task.entry.status for task in RunTasks().of(reading.tasks, None)}
     # Tasks of the run that the DAG no longer has come last, without edges.
     others = [DagTask(task_id, task_id, None, ()) for task_id in sorted(states.keys() - known.keys())]
-    ordered = [*(known[task_id] for task_id in _in_order(structure)), *others]
+    ordered = [*_in_order(known), *others]
     shown = ordered[:MAX_GRAPH_TASKS]
     ids = {task.task_id for task in shown}
     edges = [GraphEdge(source=task.task_id, target=to) for task in shown for to in task.downstream if to in ids]
@@ -43,28 +43,13 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
     )
 
 
-def _in_order(structure: Iterable[DagTask]) -> list[str]:
-    """Return the ids of the tasks, with upstream tasks first. Tasks of equal depth are sorted by
-    id. If the tasks have a cycle, all tasks are sorted by id.
+def _in_order(structure: Mapping[str, DagTask]) -> list[DagTask]:
+    """Return the tasks, with upstream tasks first. Tasks of equal rank are sorted by id. If the
+    tasks have a cycle, all tasks are sorted by id.
     """
-    tasks = list(structure)
-    known = {task.task_id for task in tasks}
-    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(known, ()))
-    for task in tasks:
-        for to in task.downstream:
-            if to in known:
-                sorter.add(to, task.task_id)
-    try:
-        sorter.prepare()
-    except CycleError:
-        # Airflow's DAGs have no cycles, but an answer may contain a cycle.
-        return sorted(known)
-    ordered: list[str] = []
-    while sorter.is_active():
-        level = sorted(sorter.get_ready())
-        ordered += level
-        sorter.done(*level)
-    return ordered
+    # Airflow's DAGs have no cycles, but an answer may contain a cycle. Then no task has a rank.
+    ranks = task_ranks({task_id: task.downstream for task_id, task in structure.items()})
+    return sorted(structure.values(), key=lambda task: (ranks.get(task.task_id, 0), task.task_id))
 
 
 def _task(task: DagTask, status: TaskStatus | None) -> GraphTask:

@@ -89,7 +89,7 @@ def _no_password() -> str:
     return ""
 
 
-class Connection:
+class TlsConnection:
     """A TLS connection of a client.
 
     Attributes:
@@ -151,7 +151,7 @@ class Listener:
         self._proxy = proxy
         self._strangers = asyncio.Semaphore(STRANGERS)
         self._limit = connections
-        self._connections: dict[asyncio.BaseTransport, Connection] = {}
+        self._connections: dict[asyncio.BaseTransport, TlsConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -187,7 +187,7 @@ class Listener:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def of(self, transport: asyncio.BaseTransport | None) -> Connection | None:
+    def of(self, transport: asyncio.BaseTransport | None) -> TlsConnection | None:
         """Return the connection of a transport, or None if the connection is closed."""
         return self._connections.get(transport) if transport is not None else None
 
@@ -224,7 +224,7 @@ class Listener:
             if transport is None:
                 return
             certificate = transport.get_extra_info("peercert")
-            known = Connection(is_front_proxy=proxy is not None and proxy.is_shown_by(certificate))
+            known = TlsConnection(is_front_proxy=proxy is not None and proxy.is_shown_by(certificate))
             if known.is_front_proxy:
                 if self.count >= self._limit:
                     log.warning(

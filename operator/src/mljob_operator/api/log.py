@@ -46,7 +46,8 @@ class LogRequest:
 
     Attributes:
         task: The task. If None, :func:`.followed_try.choose` chooses the task: the task that failed
-            first, or else a running task, or else the task that started last.
+            first, or else an active task, or else a task that waits for a retry, or else the task
+            that started last.
         map_index: The instance of a mapped task, or None for any instance.
         try_number: The try, or None for the newest try.
         tail: The number of lines to write from the end of the log so far, or None for all lines.
@@ -212,7 +213,7 @@ class TaskLogWriter:
 
     def _tail(self, write: Sink) -> Sink:
         """Return the sink for the first try of the response: all lines, or the last lines if the
-        request says ``tail``.
+        request has ``tail``.
         """
         tail = self._request.tail
         return write if tail is None else Tail(tail, write)
@@ -271,8 +272,8 @@ class TaskLogWriter:
         return fact
 
     async def _wait(self, followed: FollowedRun, seconds: float) -> bool:
-        """Wait for a change of the run. If the time of the response is over, tell the client and
-        return False.
+        """Wait for a change of the run, for at most ``seconds``, and return True. If the time of
+        the response is over, tell the client and return False instead.
         """
         left = self._until - time.monotonic()
         if left <= 0:

@@ -24,7 +24,7 @@ HAS_BEGUN = web.RequestKey("has_begun", bool)
 
 
 class ClientGone(Exception):
-    """The client has closed the connection, or reads nothing any more."""
+    """The error for a client that has closed the connection, or reads nothing any more."""
 
 
 class Output:

@@ -49,7 +49,8 @@ class Parameters:
         known: The names of the parameters that the request may have.
 
     Raises:
-        Refusal: A parameter is not known or occurs twice, or the parameters are too long.
+        Refusal: A parameter is not known or occurs twice, or the parameters are too long. The
+            methods for numbers and flags also raise this error, if the value is not valid.
     """
 
     def __init__(self, request: web.Request, *known: str) -> None:
@@ -94,7 +95,7 @@ class Parameters:
 
 
 def log_request(parameters: Parameters) -> LogRequest:
-    """Return the request for a log that the parameters make.
+    """Return the request for a log that the parameters describe.
 
     Raises:
         Refusal: A parameter is not valid, or does not fit another parameter.
@@ -143,12 +144,14 @@ def _after(parameters: Parameters) -> LogPosition | None:
 
 
 def events_request(parameters: Parameters, *, watch_seconds: float | None) -> EventsRequest:
-    """Return the request for events that the parameters make. Raise Refusal if a parameter is not
-    valid.
+    """Return the request for events that the parameters describe.
 
     Args:
         parameters: The parameters of the request.
         watch_seconds: The maximum duration of a watch, in seconds. None if the request is a GET.
+
+    Raises:
+        Refusal: A parameter is not valid.
     """
     after = parameters.text("after")
     cursor = parse_cursor(after) if after else None

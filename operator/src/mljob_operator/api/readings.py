@@ -155,7 +155,8 @@ class Readings:
 
     @asynccontextmanager
     async def follow(self, key: RunKey, read: Read) -> AsyncIterator[FollowedRun]:
-        """Follow a run while the block runs. The first reading is there when the block begins.
+        """Follow a run during the ``with`` block. The first reading is complete when the block
+        begins.
 
         Args:
             key: The run.

@@ -38,7 +38,7 @@ class Refreshed:
         """Read the data if there is no data or the data is too old, and wait for the result.
 
         Raises:
-            OperatorError: The result can't be read. Each caller gets its own copy of the error.
+            OperatorError: The data can't be read. Each caller gets its own copy of the error.
         """
         if self._task is None and self._clock() >= self._until:
             self._task = asyncio.create_task(self._run())

@@ -19,7 +19,7 @@ from ..core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ..core.frozen import frozen
 from ..core.mljob.attempts import current
 from ..core.mljob.identity import runs_current_spec
-from ..core.mljob.job import Job
+from ..core.mljob.resource.job import Job
 from ..core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from ..core.run.states import TERMINAL_PHASES
 from ..errors import AirflowUnauthorized, ValidationFailed
@@ -34,7 +34,7 @@ the brokers and Airflow differ.
 
 
 class NoRunYet(Refusal):
-    """The MLJob has no run yet. Waiting may help."""
+    """The refusal for an MLJob that has no run yet. A later request may find the run."""
 
 
 @frozen
@@ -80,7 +80,8 @@ class Runs:
 
         Raises:
             NoRunYet: The MLJob has no run yet.
-            Refusal: The MLJob or the attempt does not exist, or the run is not the MLJob's own.
+            Refusal: The MLJob or the attempt does not exist, the MLJob is a backfill, or the run is
+                not the MLJob's own.
             StoreError: The Kubernetes API fails.
         """
         job = await self._jobs.get((namespace, name))
@@ -187,7 +188,7 @@ def no_run(run: ShownRun) -> Refusal:
 
 
 def _times(status: MLJobStatus, run_id: str) -> Iterator[datetime | None]:
-    """Yield the known times of a run in the status. A run that was cleared has several such times."""
+    """Yield the times of a run that the status has. A run that was cleared has several of them."""
     if status.dag_run_id == run_id:
         yield from (status.submit_time, status.start_time)
     for entry in status.history or ():

@@ -24,9 +24,9 @@ from .airflows import ApiAirflows
 from .application import Application
 from .front_proxy import FrontProxyConfig
 from .handlers import Handlers
-from .listener import KEEP_ALIVE_SECONDS, Certificate, Connection, Listener
+from .listener import KEEP_ALIVE_SECONDS, Certificate, Listener, TlsConnection
 from .metrics import ApiMetrics
-from .places import Places
+from .request_limits import RequestLimits
 from .runs import Runs
 from .settings import ApiSettings
 
@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 REFRESH_SECONDS = 60.0
 """The time between two readings of the front proxy's ConfigMap, in seconds."""
 MAX_HEADER = 8190
-"""The maximum number of bytes of a line of a request, and of a header. The API server sends one
-header for each group of the user.
+"""The maximum number of bytes of a line of a request, and of a header. The Kubernetes API server
+sends one header for each group of the user.
 """
 STOP_SECONDS = 10.0
 """The time that open responses have after the signal to end, in seconds."""
@@ -71,9 +71,9 @@ class ApiServer:
         runs = Runs(Jobs(api, settings.namespaces), self._airflows, prefix=settings.run_id_prefix)
         handlers = Handlers(runs, self._airflows, self._history, follow_seconds=settings.api_follow_seconds)
         self._front_proxy = FrontProxyConfig(api, allow_any_name=settings.api_allow_any_front_proxy_name)
-        self._places = Places(settings.api_streams)
+        self._limits = RequestLimits(settings.api_streams)
         self._listener: Listener | None = None
-        application = Application(handlers, lambda: self._front_proxy.current, self._connection, self._places, metrics)
+        application = Application(handlers, lambda: self._front_proxy.current, self._connection, self._limits, metrics)
         self._runner = web.AppRunner(
             application.app,
             access_log=None,
@@ -110,7 +110,7 @@ class ApiServer:
                 connections=settings.api_connections,
             )
             self._metrics.watch(
-                streams=lambda: self._places.taken,
+                streams=lambda: self._limits.open,
                 connections=lambda: self._listener.count if self._listener is not None else 0,
                 readers=lambda: self._history.open_readers if self._history is not None else 0,
             )
@@ -161,7 +161,7 @@ class ApiServer:
         await self._endpoints.stop()
         await self._api.close()  # type: ignore[no-untyped-call]
 
-    def _connection(self, request: web.Request) -> Connection | None:
+    def _connection(self, request: web.Request) -> TlsConnection | None:
         return self._listener.of(request.transport) if self._listener is not None else None
 
     def _alive(self) -> bool:

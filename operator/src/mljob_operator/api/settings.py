@@ -13,7 +13,9 @@ from ..settings import Settings, unusable_files, variable
 
 
 class ApiSettings(Settings):
-    """All settings of mljob-api. mljob-api ignores the operator's settings that are about writing."""
+    """All settings of mljob-api. mljob-api ignores the operator's settings that are
+    about writing.
+    """
 
     api_host: str = "0.0.0.0"  # noqa: S104  # the Kubernetes API server connects from outside the Pod
     """The address on which mljob-api listens for the Kubernetes API server. ``::`` means every
@@ -43,9 +45,10 @@ class ApiSettings(Settings):
     """The maximum number of readers of events at the same time. A reader needs up to 2 MB."""
     api_events_in_any_partition: bool = False
     """Whether the events of a run may be in any partition of the topic. By default, they are read
-    from the partition that librdkafka's default partitioner chooses for the key, as the producers of
-    Airflow do. Set this to true if partitions were added to the topic, or if another partitioner is
-    used. Then readers read the whole topic."""
+    from the partition that librdkafka's default partitioner chooses for the key, as the producers
+    of Airflow do. Set this to true if partitions were added to the topic, or if another partitioner
+    is used. Then readers read the whole topic.
+    """
     api_follow_seconds: Annotated[float, Field(gt=0, le=86_400)] = 14_400.0
     """How long a log or a watch of events is followed, in seconds."""
 

@@ -1,5 +1,5 @@
-"""The part of one process in the election. The process competes for leadership, acts in each of its
-terms, and ends when the stop event is set.
+"""The role of one process in the election of the leader. The process competes for leadership, acts
+in each of its terms, and ends when the stop event is set.
 """
 
 from __future__ import annotations

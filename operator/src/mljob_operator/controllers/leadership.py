@@ -1,10 +1,11 @@
 """Takes, renews and releases the operator's Lease. The process that holds the Lease is the leader,
 and only the leader acts.
 
-A leader counts from the moment before it sends a renewal, and stops after ``STOPS_AFTER`` of the
-Lease's duration. Another process counts from the moment at which it sees the renewal, and waits for
-the whole duration. So a leader that can't renew the Lease has stopped before another process
-starts, whatever the clocks of their machines show. Each period of leadership is a :class:`Term`. A
+For the leader, the duration of the Lease begins just before it sends a renewal, and the leader
+stops after the part ``STOPS_AFTER`` of the duration. For another process, the duration begins when
+this process sees the renewal, and the process waits for the whole duration. So a leader that can't
+renew the Lease has stopped before another process starts, whatever the clocks of their machines
+show. Each period of leadership is a :class:`Term`. A
 term that is over never comes back.
 
 The election of the Kubernetes client (``kubernetes.aio.leaderelection``) gives none of these
@@ -177,7 +178,8 @@ class Election:
                 self.stands_by = True
                 self._tell(logging.INFO, f"standing by: {lease.holder if lease else 'nobody'} holds the Lease")
             except (Conflict, Gone):
-                # Another process was faster, or the Lease was deleted. The next look tells.
+                # Another process was faster, or the Lease was deleted. The next request shows which
+                # of the two is the case.
                 pass
             except StoreError as error:
                 self._tell(logging.WARNING, f"the Lease can't be taken: {error}; the operator tries again")

@@ -23,8 +23,8 @@ from ..ports import Airflows, JobStore, Meter, OperatorStore, RunChange
 log = logging.getLogger(__name__)
 
 MAX_LOOK_UPS = 20
-"""The maximum number of suspected runs that are checked per relist, with one request to the API
-server for each. Each cancellation adds one more request.
+"""The maximum number of suspected runs that are checked per relist, with one request to the
+Kubernetes API server for each. Each cancellation adds one more request.
 """
 TIMEOUT_SECONDS = 10.0
 """The longest time in seconds for the check of a relist. The reader of the change feed waits for

@@ -1,8 +1,9 @@
 """Finds operators that claim the same MLJobs, run ids or events, so that only one of them acts.
 
 An operator takes its own Lease before it lists the Leases of other operators. So of two operators
-that start at the same time, at least one sees the Lease of the other. If both see it, the operator
-whose Lease has the smaller name goes on, and the other operator ends with an error.
+that start at the same time, at least one sees the Lease of the other. If both see the other's
+Lease, the operator whose Lease has the smaller name goes on, and the other operator ends with an
+error.
 """
 
 from __future__ import annotations

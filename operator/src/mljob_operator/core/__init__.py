@@ -7,12 +7,12 @@ A package imports only packages below it in this list:
 - :mod:`.status`: builds the status of an MLJob from its state, and the status of an
   AirflowInstance.
 - :mod:`.mljob`: an MLJob, its attempts, its state, and what to do next.
-- :mod:`.airflow_instance`: an Airflow that MLJobs may use. :mod:`.leadership`: which operator
-  process acts.
+- :mod:`.airflow_instance`: an Airflow that MLJobs may use. Beside it is :mod:`.leadership`: which
+  operator process acts. Neither of the two imports the other.
 - :mod:`.run`: a run in Airflow, and what the operator knows of the run.
 - :mod:`.conf`: the conf of a run, and which of its texts are secret.
-- :mod:`.text`: limits for text and JSON from outside, and parts of messages. :mod:`.labels`: label
-  selectors.
+- :mod:`.text`: limits for text and JSON from outside, and parts of messages. Beside it is
+  :mod:`.labels`: label selectors. Neither of the two imports the other.
 
 Every package may import :mod:`.frozen`, the decorator for classes whose objects never change.
 """

@@ -38,8 +38,8 @@ def may_overlap(one: LabelSelector, other: LabelSelector) -> bool:
 
 
 def query(selector: LabelSelector) -> str:
-    """Return a selector as the query parameter ``labelSelector``. An empty text selects every
-    object.
+    """Return a selector as the value of the query parameter ``labelSelector``. An empty text
+    selects every object.
     """
     return ",".join(map(_condition, _requirements(selector)))
 

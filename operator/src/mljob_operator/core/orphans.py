@@ -21,13 +21,13 @@ from mljob_contract.run_id import RunId
 
 from .mljob import attempts
 from .mljob.identity import dag_run_id, pin
-from .mljob.job import Job
+from .mljob.resource.job import Job
 from .run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from .status.events import WARNING, KubeEvent
 
 SUSPECTED_FOR = timedelta(seconds=60)
-"""How long relists must list a run without a known MLJob before the operator asks the API server
-for the MLJob. In this time, the watch reports the MLJob of a new run.
+"""How long relists must list a run without a known MLJob before the operator asks the Kubernetes
+API server for the MLJob. In this time, the watch reports the MLJob of a new run.
 """
 
 
@@ -66,8 +66,8 @@ def follows(job: Job, run: RunKey) -> bool:
 
 
 def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
-    """Return the Event that reports an orphaned run. ``cancelled`` says whether the operator
-    cancels the run.
+    """Return the Event that reports an orphaned run. If ``cancelled`` is true, the operator cancels
+    the run.
     """
     where = (
         f"AirflowInstance {run.airflow}"
@@ -93,7 +93,7 @@ class Suspects:
 
     Attributes:
         since: Since when each run has been under suspicion: when a relist first listed the run, or
-            when the API server last said that an MLJob follows the run.
+            when the Kubernetes API server last said that an MLJob follows the run.
         orphaned: The runs that, according to the API server, no MLJob follows.
         cancelled_at: When the operator last tried to cancel each orphaned run.
     """
@@ -106,8 +106,8 @@ class Suspects:
         """Replace the suspects by the runs that a relist listed and that no known MLJob follows.
 
         Returns:
-            list: The runs whose MLJobs the caller must look up in the API server, the longest
-                suspected first.
+            list: The runs whose MLJobs the caller must look up in the Kubernetes API server, the
+                longest suspected first.
         """
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()
@@ -129,6 +129,6 @@ class Suspects:
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Note that, according to the API server, an MLJob follows the run."""
+        """Note that, according to the Kubernetes API server, an MLJob follows the run."""
         self.orphaned.discard(run)
         self.since[run] = at

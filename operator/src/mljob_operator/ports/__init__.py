@@ -1,7 +1,7 @@
 """The ports: protocols that the controllers and sources use. Most of them are implemented in
 :mod:`mljob_operator.adapters`. The controllers implement Airflows and Gate.
 
-Their methods raise only errors of :mod:`mljob_operator.errors`.
+The methods of the ports raise only errors of :mod:`mljob_operator.errors`.
 """
 
 from __future__ import annotations

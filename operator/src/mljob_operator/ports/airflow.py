@@ -38,6 +38,7 @@ class Airflow(DagRuns, Protocol):
             AirflowUnavailable: There is no answer, or the answer is not Airflow's.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack the permission to read DAGs.
+            AirflowUnsupported: This version of Airflow is too old.
         """
         ...
 
@@ -90,7 +91,7 @@ class Airflows(Protocol):
 
     def catalog(self, namespace: str) -> AirflowCatalog:
         """Return the Airflows, access rules and logins for MLJobs in this namespace. The result
-        does not say which Airflows are full.
+        does not show which Airflows are full.
         """
         ...
 

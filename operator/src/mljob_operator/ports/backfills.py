@@ -23,8 +23,8 @@ class BackfillRunChange:
 
 
 class Backfills(Protocol):
-    """The operations on the backfills of an Airflow. The marker in a backfill's conf says to which
-    MLJob the backfill belongs.
+    """The operations on the backfills of an Airflow. The marker in a backfill's conf names the
+    MLJob to which the backfill belongs.
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
@@ -32,7 +32,9 @@ class Backfills(Protocol):
 
         Raises:
             BackfillActive: Another backfill of this DAG is in progress.
+            DagNotFound: Airflow has no such DAG at the moment.
             ValidationFailed: The DAG has no schedule, or Airflow refuses the range or the conf.
+            AirflowUnsupported: This version of Airflow can't find the runs of one backfill.
         """
         ...
 
@@ -69,8 +71,8 @@ class Backfills(Protocol):
         ...
 
     async def cancel(self, backfill_id: int) -> None:
-        """Cancel the backfill. Airflow then closes the backfill and fails its queued runs. Its
-        running runs continue.
+        """Cancel the backfill. Airflow then closes the backfill and sets its queued runs to failed.
+        Runs in progress continue.
 
         The call has no effect if Airflow has closed the backfill already.
         """

@@ -51,7 +51,8 @@ class DagTask:
     Attributes:
         task_id: The id, with the ids of the task's groups.
         label: The name that the DAG gives the task, or the id.
-        operator: The class of the operator, or None if Airflow does not say.
+        operator: The name of the class of the task's Airflow operator, or None if Airflow does not
+            return it.
         downstream: The ids of the tasks that run after this task.
     """
 
@@ -69,8 +70,8 @@ class TaskLog(Protocol):
     @property
     def token(self) -> str | None:
         """The token with which :meth:`DagRuns.open_log` returns only later entries. The token is
-        known when :meth:`read` has returned None. None before that, and if Airflow expects no later
-        entries.
+        known when :meth:`read` has returned None. The value is None before that, and if Airflow
+        expects no later entries.
         """
         ...
 
@@ -103,8 +104,8 @@ class DagRuns(Protocol):
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock was ahead of the operator's clock at the last answer, with a
-        precision of one second.
+        """How far Airflow's clock was ahead of the operator's clock at the last answer. A
+        difference of up to two seconds counts as zero.
         """
         ...
 
@@ -195,7 +196,8 @@ class DagRuns(Protocol):
         ...
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """Return the outputs of a run, and the names of outputs that are too large to read.
+        """Return the outputs of a run, and the names of outputs that could not be read, for example
+        because they are too large.
 
         The result has the outputs that the run's tasks published and the XComs that ``sources``
         name.
@@ -220,7 +222,8 @@ class DagRuns(Protocol):
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
         """Return the active children of a run, which are the runs that its tasks have started. The
-        children of these children are included. Tasks say in XComs which runs they have started.
+        children of these children are included. The XComs of tasks name the runs that the tasks
+        have started.
         """
         ...
 
@@ -229,9 +232,8 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """End the run of the cancellation DAG that was triggered to cancel this run, if the
-        cancellation DAG's run is still queued. That run has nothing left to do, because this run
-        has ended.
+        """Set the run of the cancellation DAG that was triggered to cancel ``run_id`` to failed, if
+        that run is still queued. It has nothing left to do, because the run ``run_id`` has ended.
         """
         ...
 

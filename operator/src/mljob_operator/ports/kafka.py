@@ -85,7 +85,8 @@ class HistoryBatch(Generic[T]):
         items: The items that the caller's function has made of the messages. The items of one
             partition are in the order of their offsets.
         positions: The offset of the next message, by the number of the partition.
-        caught_up: Whether the reader has reached the end of the topic at least once.
+        caught_up: Whether the reader has reached, at least once, the end of each partition that it
+            reads.
     """
 
     items: Sequence[T]

@@ -10,7 +10,7 @@ from mljob_contract.mljob import ConfSource
 
 from ..core.airflow_instance.instance import Instance
 from ..core.conf.conf import Source
-from ..core.mljob.job import Job
+from ..core.mljob.resource.job import Job
 from ..core.run.run_key import Key
 from ..core.status.events import KubeEvent
 
@@ -79,8 +79,8 @@ class JobStore(Protocol):
         ...
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, also if the MLJob belongs to another operator.
-        Return None if the MLJob does not exist.
+        """Return the latest version of an MLJob, also if this operator's selector does not select
+        it. Return None if the MLJob does not exist, or if its namespace is not watched.
         """
         ...
 
@@ -110,7 +110,8 @@ class JobStore(Protocol):
         object is optional and does not exist.
 
         Raises:
-            ReferenceMissing: The object does not exist, or the operator may not read it.
+            ReferenceMissing: The object does not exist and is not optional, or the operator may not
+                read it.
         """
         ...
 

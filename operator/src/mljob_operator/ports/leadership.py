@@ -68,7 +68,8 @@ class LeaseStore(Protocol):
         ...
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new version for the same holder, and return it.
+        """Write a new version for the same holder, and return it. ``acting`` is whether the holder
+        acts.
 
         Raises:
             Conflict: Another process has written the Lease.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..core.mljob.job_labels import JobLabels
+from ..core.mljob.resource.job_labels import JobLabels
 from ..core.run.run_key import Key
 
 
@@ -24,7 +24,9 @@ class JobMeter(Protocol):
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob by these labels, until the next call or :meth:`forget`."""
+        """Count an unfinished MLJob by these labels, until the next call of this method or of
+        :meth:`forget` for the same MLJob.
+        """
         ...
 
     def forget(self, key: Key) -> None:
@@ -54,7 +56,7 @@ class JobMeter(Protocol):
         ...
 
     def namespace_deleted(self, namespace: str) -> None:
-        """Remove the metrics of a namespace, because the namespace does not exist any more."""
+        """Remove all series of a namespace, because the namespace does not exist any more."""
         ...
 
     def airflow_exists(self, airflow: str) -> None:
@@ -117,8 +119,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Record whether an AirflowInstance is ready. None removes the metric, because the
-        AirflowInstance does not exist any more.
+        """Record whether an AirflowInstance is ready. None means that the AirflowInstance was
+        deleted. Then all series of the AirflowInstance are removed.
         """
         ...
 
@@ -139,8 +141,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Record whether the brokers of a topic are connected. None removes the metric, because the
-        topic is no longer read.
+        """Record whether the brokers of a topic are connected. None means that the operator doesn't
+        read the topic any more. Then all series of the topic are removed.
         """
         ...
 

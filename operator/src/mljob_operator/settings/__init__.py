@@ -1,5 +1,7 @@
 """The operator's settings. They come from environment variables with the prefix ``MLJOB_``, and are
-read once into a frozen object. Each module has the settings of one concept.
+read once into a frozen object. The modules :mod:`.telemetry`, :mod:`.scope`, :mod:`.runs`,
+:mod:`.kafka` and :mod:`.airflow` have the settings of one concept each. The other modules read and
+check the values.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class Settings(TelemetrySettings, ScopeSettings, RunSettings, KafkaSettings, Air
 
     Raises:
         ValidationError: A variable has a value that can't be used, or settings contradict each
-            other. :func:`explained` says what is wrong.
+            other. :func:`explained` returns the problems as sentences.
     """
 
     def claims(self) -> Claims:

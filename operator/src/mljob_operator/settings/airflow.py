@@ -135,8 +135,8 @@ class AirflowSettings(EnvironmentSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """Return a time for each Airflow, by name. A missing run that was submitted before this
-        time counts as lost, and so as deleted.
+        """Return a time by the name of the Airflow. A missing run that was submitted before this
+        time is treated as deleted. An Airflow for which no such time is set has no entry.
         """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}

@@ -1,4 +1,6 @@
-"""How the operator handles runs: their ids, their cancellation, and how often it asks and writes."""
+"""How the operator handles runs: their ids, their cancellation, and how often it
+asks and writes.
+"""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class ScopeSettings(EnvironmentSettings):
     namespace.
     """
     lease_name: Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)] = "mljob-operator"
-    """The name of the Lease in ``credentials_namespace``. Processes with the same Lease are replicas
-    of one operator, and one of them acts. Different operators need different Leases.
+    """The name of the Lease in ``credentials_namespace``. Processes with the same Lease are
+    replicas of one operator, and one of them acts. Different operators need different Leases.
     """
     lease_seconds: Annotated[int, Field(ge=4, le=60)] = 10
     """The duration of the Lease, in seconds. After the leader was killed, another replica acts at

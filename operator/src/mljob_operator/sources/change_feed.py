@@ -12,8 +12,9 @@ moment, the next pass follows after ``hot_interval`` seconds. Such a change is e
 of a run have ended, if a run is being cancelled, or if the tasks of a run are not known yet.
 
 The watermark is the time of the last successful pass, by Airflow's clock. Each pass asks for
-changes since a time before the watermark (``OVERLAP``), because Airflow gives a changed row the
-time at which the transaction began, and the row becomes visible only when the transaction ends.
+changes since a time before the watermark (``OVERLAP``). In Airflow's database, a changed run or
+task instance has the time at which the transaction began, and the change becomes visible only when
+the transaction ends.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ class ChangeFeedReader:
         self._hot_interval = min(hot_interval, interval)
         self._watermark: datetime | None = None
         self._relisted_at: datetime | None = None
+        self._backfills_read_at: datetime | None = None
         self._failures = 0
         self._halts_checked_at: datetime | None = None
         self._last_checks: dict[str, int] = {}
@@ -246,9 +248,9 @@ class ChangeFeedReader:
     async def _follow(self, since: datetime, now: datetime) -> None:
         """Pass the changed runs of backfills to the workers. One request covers all backfills.
 
-        The request does not show whether a backfill itself was paused, closed or deleted. So each
-        pass that makes a relist tells the workers to look up their backfills. Every pass tells this
-        to those workers that don't know the runs of their backfill yet.
+        The request does not show whether a backfill itself was paused, closed or deleted. So every
+        ``RELIST_INTERVAL``, the workers are asked to look up their backfills. Workers that don't
+        know the runs of their backfill yet are asked in every pass.
         """
         followed = self._followed
         if not followed.backfills:
@@ -259,7 +261,9 @@ class ChangeFeedReader:
         for backfill, changed in members.items():
             if (owner := followed.backfills.get(backfill)) is not None:
                 self._controller.observe_backfill_runs(owner, backfill, changed)
-        due = self._relisted_at is None or now >= self._relisted_at + RELIST_INTERVAL
+        due = self._backfills_read_at is None or now >= self._backfills_read_at + RELIST_INTERVAL
+        if due:
+            self._backfills_read_at = now
         of_backfills = followed.backfills.values()
         for key in sorted(of_backfills if due else followed.unread.intersection(of_backfills)):
             self._controller.request_look_up(key)

@@ -1,8 +1,9 @@
 """Reads the events of a Kafka topic and passes them to the workers of their MLJobs.
 
-The reader converts each message to a fact about a run. The dag run id holds the namespace and the
-name of the MLJob, so the reader needs no index from runs to MLJobs. The offset of a message is
-committed when the status that holds the message's fact is stored.
+The reader converts each message to a fact about a run. The dag run id of a single run holds the
+namespace and the name of the MLJob. For a run of a backfill, the MLJobs with a backfill of the same
+DAG are checked. The offset of a message is committed when the status that holds the message's fact
+is stored.
 
 An unreadable message never stops the consumer. The reader counts the message, logs the position of
 the first message of each kind, and sends the message to the dead-letter topic if one is set. A
@@ -43,7 +44,8 @@ class TopicReader:
         origins: Takes the ``source`` of an event, and returns the names of the Airflows that may
             have sent the event.
         controller: Receives the facts.
-        prefix: The prefix of the operator's dag run ids; events of other runs are ignored.
+        prefix: The prefix of the operator's dag run ids. Events of other runs are ignored, unless
+            the run belongs to the backfill of an MLJob.
         commit_interval: Seconds between commits.
     """
 

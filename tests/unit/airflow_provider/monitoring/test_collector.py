@@ -1,4 +1,6 @@
-"""A report is made with few requests and within bounds, and says when it is incomplete."""
+"""The collector makes a report with few requests and within bounds. An incomplete report says that
+it is incomplete.
+"""
 
 from __future__ import annotations
 

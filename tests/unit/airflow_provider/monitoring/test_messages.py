@@ -1,4 +1,6 @@
-"""Slack accepts every message, whatever texts Airflow has, and a person can read it at a glance."""
+"""Slack accepts every message, whatever texts Airflow has. A message has a bounded number of
+findings, and counts the others.
+"""
 
 from __future__ import annotations
 

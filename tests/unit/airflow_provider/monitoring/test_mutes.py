@@ -172,7 +172,7 @@ def test_the_number_of_muted_findings_in_a_report_is_bounded() -> None:
 
 
 class TestNotifications:
-    """A muted finding is not resolved."""
+    """Notifications don't report a muted finding as resolved."""
 
     MUTED = report(minutes=120, muted=1, mutes=(Mute(place="mljob_mutes[0]", findings=1, keys=(CHURN.key,)),))
     STATE = {  # noqa: RUF012

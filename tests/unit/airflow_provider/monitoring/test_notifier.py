@@ -1,4 +1,6 @@
-"""Every owner is notified exactly once, whatever Slack answers."""
+"""Each owner is notified once of a change. If Slack refuses the message to an owner, the message
+goes to the fallback channel, or the next attempt sends it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ DIRECTORY = OwnerDirectory({"team-a": "#a", "team-b": "#b"}, "#airflow")
 
 @dataclass
 class FakeSlack:
-    """A Slack that accepts every message, except for addresses with an error."""
+    """A Slack that accepts every message, except messages to an address in ``errors``."""
 
     errors: dict[str, SlackError] = field(default_factory=dict)
     threads: bool = True

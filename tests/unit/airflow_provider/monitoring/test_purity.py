@@ -1,4 +1,6 @@
-"""Modules that decide do no I/O and read no clock, so tests can call them with values alone."""
+"""Modules that make decisions do no I/O and read no clock, so tests can call them with values
+alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Due notifications: first about all findings, then about new, more severe and resolved ones."""
+"""Due notifications: first about all findings, then about new, more severe and resolved findings,
+and again about open findings after the repeat period.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ A, B = finding("a"), finding("b")
 
 
 class Monitor:
-    """A monitor that makes a report every quarter of an hour, and the notifications after each
-    report.
+    """A monitor that makes a report every quarter of an hour by default, and then the notifications
+    that are due.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,6 @@
-"""When a task exceeds its baseline: hardly ever with stable noise, always with a clear shift."""
+"""When a task exceeds its baseline: hardly ever with stable noise, nearly always after a clear
+shift.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def student(sigma: float) -> Noise:
 
 
 def two_ways(share: float) -> Noise:
-    """Return noise of mostly short runs, and sometimes of runs that take thirty times as long."""
+    """Return noise of short runs, and of runs that take thirty times as long. ``share`` is the
+    share of the long runs.
+    """
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 
 
@@ -55,7 +59,9 @@ def rate(noise: Noise, history: int) -> float:
     ids=["constant", "lognormal", "very-skewed", "exponential", "two-ways", "heavy-tails"],
 )
 def test_stable_noise_hardly_ever_exceeds_its_baseline(noise: Noise, at_most: float, history: int) -> None:
-    """The rate for each new run, as docs/monitoring.md states it."""
+    """docs/monitoring.md states how often a new run exceeds its baseline. The test holds these
+    rates to bounds.
+    """
     assert rate(noise, history) <= at_most
 
 

@@ -1,4 +1,4 @@
-"""`retry`, `cancel`, `suspend` and `resume`."""
+"""The commands `retry`, `cancel`, `suspend` and `resume`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.unit.client.statuses import cancelled, failed, running, succeeded
 
 
 class Terminal(io.StringIO):
-    """Standard input of a person."""
+    """A standard input that is a terminal."""
 
     def isatty(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""`watch` and `wait`: their exit codes, and their output."""
+"""The commands `watch` and `wait`: their exit codes, and their output."""
 
 from __future__ import annotations
 

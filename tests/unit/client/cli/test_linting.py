@@ -1,4 +1,4 @@
-"""`lint`: its output, and its exit code."""
+"""The command `lint`: its output, and its exit code."""
 
 from __future__ import annotations
 

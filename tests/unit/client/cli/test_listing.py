@@ -1,4 +1,4 @@
-"""`list`: the MLJobs that it lists, and the columns for each."""
+"""The command `list`: the MLJobs that it lists, and the columns for each MLJob."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list that follows changes, as a page of a terminal."""
+"""The list of MLJobs that follows changes, as a page of a terminal."""
 
 from __future__ import annotations
 

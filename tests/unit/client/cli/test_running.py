@@ -1,4 +1,4 @@
-"""`run`, `sweep` and `compare`."""
+"""The commands `run`, `sweep` and `compare`."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from mljob.view.pages.job_page import JobInput, job_page
 from mljob.view.pages.summary import summary_of
 from mljob.view.rendering import Renderer
 from mljob_contract.mljob import Phase
-from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.mljob.retry_request import how_to_retry
 from mljob_operator.core.run.states import TaskState
 from tests.unit.client.statuses import failed
@@ -135,7 +135,9 @@ def test_new_mljob_needs_a_word_only_if_no_operator_reads_it(age: int, message: 
 
 
 def test_command_that_retries_by_kubectl_is_left_out() -> None:
-    """The words of each command say how to retry, and the view has a button."""
+    """The client and the view leave out the ``kubectl annotate`` command at the end of the message.
+    ``kubectl mljob why`` names its own command for a retry, and the view has a button.
+    """
     failure = "Task fit failed at try 2: NameError: name 'accurcy' is not defined."
     metadata = {"name": "wine", "namespace": "team-a", "uid": "1", "resourceVersion": "1"}
     stored = {"metadata": metadata, "spec": {"dagId": "train_wine"}}

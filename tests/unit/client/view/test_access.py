@@ -1,4 +1,6 @@
-"""Who gets in, and who has to leave, while requests cross each other."""
+"""Which users get access to the view, and which users lose it, while several requests are in
+progress.
+"""
 
 from __future__ import annotations
 

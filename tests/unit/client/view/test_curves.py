@@ -1,4 +1,4 @@
-"""Curves of metrics: which points are drawn, and that any number gives a picture."""
+"""Curves of metrics: which points are drawn, and that all finite points stay in the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feeds of a person, while pages open and close at the same time."""
+"""The feeds of one user of the view, while pages open and close at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filter of the list, in the URL, and the page that it gives."""
+"""The filter of the list of MLJobs: its form in a URL, and the page of MLJobs that it selects."""
 
 from __future__ import annotations
 

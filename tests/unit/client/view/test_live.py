@@ -1,4 +1,4 @@
-"""The changes of open pages: what is sent, and when."""
+"""The changes that are sent to open pages, and the times at which they are sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Cancelling or deleting a backfill's MLJob ends the backfill and its active runs in Airflow."""
+"""Cancelling or deleting a backfill's MLJob ends the backfill and its active runs in Airflow,
+except with ``deletionPolicy: Retain``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from .backfills import apply, begin, counts, end, runs
 
 
 class TestEnding:
-    """spec.cancel and deletion also end the backfill's active runs."""
+    """The ends of a backfill by spec.cancel or by a deletion."""
 
     async def test_cancelling_a_backfill_ends_all_its_runs(self, world: World) -> None:
         await apply(world)

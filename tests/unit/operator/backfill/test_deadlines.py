@@ -1,5 +1,5 @@
-"""A backfill that exceeds a deadline is cancelled and fails: one deadline for the whole backfill,
-one for the start of its first run.
+"""A backfill that exceeds a deadline is cancelled and fails. One deadline is for the whole
+backfill, and one is for the start of its first run.
 """
 
 from __future__ import annotations

@@ -166,6 +166,21 @@ class TestFollowing:
         await world.look()
         assert (world.status.phase, world.status.reason) == (Phase.QUEUED, "DagPaused")
 
+    async def test_pause_is_seen_while_other_runs_go_missing(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Runs that go missing make the operator list Airflow's active runs every 3 seconds instead
+        of every minute.
+        """
+        monkeypatch.setattr(world.job_controller.vanished_runs, "wants_relist", lambda airflow: True)
+        await apply(world)
+        await begin(world, runs(world)[0])
+        world.airflow.backfills.set(1, paused=True)
+        for _ in range(25):
+            await world.later(3)
+            await world.look()
+        assert "was paused in Airflow" in world.message
+
     async def test_runs_that_airflow_creates_late_are_found(self, world: World) -> None:
         await apply(world)
         kept = {key: world.airflow.runs.pop(key) for key in list(world.airflow.runs)}

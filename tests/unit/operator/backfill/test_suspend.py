@@ -102,7 +102,8 @@ class TestSuspending:
         await begin(world, runs(world)[0])
         world.airflow.down_for["pause_backfill"] = 1
         await edit(world, suspend=True)
-        world.airflow.backfills.set(1, paused=True)  # Airflow has paused the backfill, and its response was lost.
+        # Airflow has paused the backfill, and its response was lost.
+        world.airflow.backfills.set(1, paused=True)
         await world.restart()
         await edit(world, suspend=False)
         await world.later(60)

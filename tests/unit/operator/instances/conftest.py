@@ -30,7 +30,9 @@ class Platform(World):
         await self.apply(airflowRef={"name": name}, **spec)
 
     async def many(self, count: int, **spec: Any) -> None:
-        """Create MLJobs job-0, job-1, ..., each a second after the one before."""
+        """Create the MLJobs job-0, job-1, and so on. Each was created a second after the MLJob
+        before.
+        """
         for number in range(count):
             self.jobs.create(f"job-{number}", {"dagId": "train", **spec}, at=f"2026-01-01T00:00:{number:02}Z")
         await self.see_all()
@@ -50,7 +52,7 @@ class Platform(World):
         return self.status.phase, self.status.reason
 
     async def end(self, airflow: FakeAirflow, state: RunState = RunState.SUCCESS) -> None:
-        """End the only active run and read the change feed."""
+        """End the only active run of this Airflow, and read the change feeds of all Airflows."""
         (run,) = [run for run in airflow.runs.values() if run.state in (RunState.QUEUED, RunState.RUNNING)]
         for task_id, _ in list(run.tasks):
             airflow.set_task(run, task_id, TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)

@@ -1,4 +1,4 @@
-"""Access rules say which namespaces may run which DAGs in an Airflow."""
+"""Access rules define which namespaces may run which DAGs in an Airflow."""
 
 from __future__ import annotations
 

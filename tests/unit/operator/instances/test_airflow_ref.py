@@ -5,7 +5,7 @@ a safe time.
 from __future__ import annotations
 
 from mljob_contract.mljob import MLJobSpec, Phase
-from mljob_operator.core.mljob.spec import spec_hash
+from mljob_operator.core.mljob.resource.spec import spec_hash
 from mljob_operator.core.run.states import RunState
 
 from .conftest import Platform

@@ -1,5 +1,5 @@
-"""A deleted AirflowInstance is removed once its runs have ended. The statuses of MLJobs that need
-the AirflowInstance say that it is missing.
+"""A deleted AirflowInstance is removed once its MLJobs' runs have ended. The statuses of MLJobs
+that need the AirflowInstance say that it is missing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An event or a run counts only for the MLJobs of the Airflow that it comes from."""
+"""An event or a run of an Airflow changes only MLJobs that run in that Airflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trouble with one Airflow does not affect the others."""
+"""A failure of one Airflow does not affect MLJobs in other Airflows."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
 
 
 class WithARealOne(Platform):
-    """A platform in which the real adapter connects one of the AirflowInstances."""
+    """A platform in which one AirflowInstance has the real adapter, and the server of a test as its
+    Airflow.
+    """
 
     def __init__(self, server: ScriptedAirflow) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """A search for a violation of the operator's promises for MLJobs in two Airflows. Hypothesis plays
 the users, the platform, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
 
-One is the Airflow of the operator's settings. The other one has an AirflowInstance with a limit,
-which is created and deleted again.
+One Airflow is the Airflow of the operator's settings. The other Airflow has an AirflowInstance with
+a limit. The AirflowInstance is created and deleted again.
 """
 
 from __future__ import annotations

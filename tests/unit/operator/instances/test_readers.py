@@ -33,7 +33,9 @@ class Silent:
 async def test_dead_letter_topic_is_never_read_as_an_event_topic(
     world: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The operator would copy its unreadable messages into the same topic for ever."""
+    """Otherwise the operator would copy the topic's unreadable messages into the same topic for
+    ever.
+    """
     running: list[str] = []
 
     def do(duty: Any, name: str) -> asyncio.Task[None]:

@@ -40,8 +40,8 @@ async def test_airflow_of_the_settings_is_open_when_there_are_no_rules_and_no_in
 
 
 async def test_an_airflow_instance_closes_the_airflow_of_the_settings_until_a_rule_opens_it() -> None:
-    """This happens when somebody removes the default annotation from the only AirflowInstance: all
-    MLJobs then go to the Airflow of the settings.
+    """Somebody removes the default annotation from the only AirflowInstance. Then all MLJobs
+    without an airflowRef go to the Airflow of the settings.
     """
     async with new_world() as world:
         await world.add_instance("prod", default=True, access=[GOLD])

@@ -1,5 +1,5 @@
-"""Two AirflowInstances that lead to the same Airflow. Each sees the other's runs, which are neither
-its own nor orphans.
+"""Two AirflowInstances that lead to the same Airflow. Each of them lists the runs of both. A run of
+the other AirflowInstance is neither its own run nor an orphan.
 """
 
 from __future__ import annotations

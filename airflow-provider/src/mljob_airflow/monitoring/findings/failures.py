@@ -32,7 +32,9 @@ class Failures:
     failed: Sequence[TaskInstance]
     """One failed instance for each run in which the task failed, newest first."""
     errors: dict[str, ErrorText | None] = field(default_factory=dict)
-    """The errors that were read, by run id. ``None``: the log has no error, or can't be read."""
+    """The errors that were read, by run id. ``None`` means that the log has no error, or can't be
+    read.
+    """
 
 
 def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str, str]]:

@@ -28,8 +28,8 @@ from mljob_contract.reports import Finding, FindingKind, Severity
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The reasons why a DAG is needed: its queued runs, its recent runs that belong to MLJobs, and
-    the other DAGs that are scheduled on assets that the DAG updates.
+    """The reasons, besides a schedule, why a DAG is needed: its queued runs, its recent runs that
+    belong to MLJobs, and the other DAGs that are scheduled on assets that the DAG updates.
     """
 
     waiting: Sequence[QueuedRun] = ()

@@ -11,7 +11,7 @@ There are two kinds of mutes:
 - A tag of a DAG. ``mljob-mute`` mutes all findings about the DAG, and ``mljob-mute:dag_paused``
   mutes one kind. A tag has no end, because the tags of a DAG are code, and code is reviewed.
 
-An invalid mute has no effect, and causes a finding about the mute. The report says how many
+An invalid mute has no effect, and causes a finding about the mute. The report shows how many
 findings each mute has muted, and which mutes have ended.
 """
 
@@ -73,7 +73,7 @@ class Entry(BaseModel):
     kinds: Annotated[
         tuple[Annotated[FindingKind, BeforeValidator(_kind)], ...], BeforeValidator(_listed), Field(max_length=20)
     ] = ()
-    """Kinds of findings; empty: all kinds."""
+    """Kinds of findings. An empty list means all kinds."""
     until: Annotated[AwareDatetime, BeforeValidator(_text)]
     """The end of the mute, with a time zone."""
     reason: Annotated[str, Field(min_length=1, max_length=200)]
@@ -228,7 +228,7 @@ def _is_misspelt(tag: str) -> bool:
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
     """Return the finding. If a mute of the finding has ended, the detail of the returned finding
-    says so.
+    names the mute's end and reason.
     """
     for mute in mutes.entries:
         if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):

@@ -28,7 +28,7 @@ def elapsed(instance: TaskInstance, now: datetime) -> float | None:
     """Return the seconds that a task instance took, or has taken so far.
 
     Return ``None`` unless the task instance is running or has succeeded. A failure may end a task
-    early, so the duration of a failed task instance says nothing.
+    early, so the duration of a failed task instance can't be compared.
     """
     if instance.state == "running" and instance.start is not None:
         return (now - instance.start).total_seconds()

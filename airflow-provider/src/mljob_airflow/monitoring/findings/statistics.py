@@ -41,15 +41,14 @@ from dataclasses import dataclass
 MAD_TO_SIGMA = 1.4826
 """The factor from the MAD to the standard deviation of a normal distribution."""
 SHIFT = 3.0
-"""A run of a shift is at least this number of spreads above the median, on the logarithmic
-scale.
+"""A run of a shift is more than this number of spreads above the median, on the logarithmic scale.
 """
 HANG = 6.0
-"""A hang is at least this number of spreads above the median, on the logarithmic scale."""
+"""A hang is more than this number of spreads above the median, on the logarithmic scale."""
 ABOVE_HIGH = 1.25
-"""A run of a shift takes at least this multiple of the 95% quantile of the earlier runs."""
+"""A run of a shift takes more than this multiple of the 95% quantile of the earlier runs."""
 ABOVE_LONGEST = 1.5
-"""A hang takes at least this multiple of the longest earlier run."""
+"""A hang takes more than this multiple of the longest earlier run."""
 MIN_SPREAD = 0.14
 """The minimum spread of the logarithms, which is about 15% of the duration."""
 MIN_SECONDS = 1.0

@@ -74,7 +74,7 @@ def notify(
         messenger: Posts messages to Slack.
         directory: The addresses of owners.
         save: Saves the state.
-        page: The URL of the report's page; ``None``: there is no page.
+        page: The URL of the report's page, or ``None`` if there is no page.
 
     Returns:
         The reason of each notification that was sent, by owner.

@@ -42,7 +42,7 @@ def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallb
     Args:
         owner: The owner's name in Airflow; empty for the platform.
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
-        link: The owner's entry in a DAG's ``owner_links``; ``None``: there is no entry.
+        link: The owner's entry in a DAG's ``owner_links``, or ``None`` if there is no entry.
         fallback: The fallback channel.
     """
     address = mapping.get(owner, "").strip() or (address_in_link(link) if link else None)

@@ -44,8 +44,9 @@ UNREACHABLE = frozenset(
         "thread_not_found",
     }
 )
-"""Slack's errors about the address (api.slack.com/methods/chat.postMessage,
-users.lookupByEmail)."""
+"""Slack's errors after which a message to another address may succeed
+(api.slack.com/methods/chat.postMessage, users.lookupByEmail).
+"""
 
 
 class SlackError(Exception):
@@ -65,12 +66,13 @@ class Posted:
     channel: str
     """The channel's id."""
     thread: str | None
-    """The message's time stamp, which identifies the thread for replies; ``None``: the messenger
-    has no threads."""
+    """The message's time stamp, which identifies the thread for replies, or ``None`` if the
+    messenger has no threads.
+    """
 
 
 class Messenger(Protocol):
-    """Posts messages to Slack."""
+    """A client that posts messages to Slack."""
 
     threads: bool
     """Whether a message can be a reply in a thread."""
@@ -84,7 +86,7 @@ class Messenger(Protocol):
             recipient: The recipient.
             message: The message.
             reply_to: The message to reply to. The reply goes to the channel of this message, even
-                if the recipient has another address. ``None``: the message is not a reply.
+                if the recipient has another address. With ``None``, the message is not a reply.
             broadcast: Whether the channel shows a reply too, and not only the thread.
 
         Returns:
@@ -98,7 +100,7 @@ class Messenger(Protocol):
 
 
 class SlackBot:
-    """Posts messages as a bot, by ``chat.postMessage``."""
+    """A messenger that posts as a bot, by ``chat.postMessage``."""
 
     threads = True
 
@@ -139,7 +141,9 @@ class SlackBot:
 
 
 class SlackWebhook:
-    """Posts messages by an incoming webhook, to the webhook's only channel and without threads."""
+    """A messenger that posts by an incoming webhook, to the webhook's only channel and without
+    threads.
+    """
 
     threads = False
 

@@ -3,7 +3,7 @@ after a new report.
 
 An owner has one conversation, which is a message about all findings and the message's thread:
 
-- New or more severe findings cause a reply in the thread that the channel shows too.
+- New or more severe findings cause a reply in the thread. The channel shows this reply too.
 - Resolved findings cause a reply in the thread only.
 - While nothing changes, there is no message. After the repeat period, a new message repeats all
   findings and starts a new thread.
@@ -82,7 +82,7 @@ class Conversation:
     ``recipient`` if the recipient is a member, or if the messages went to the fallback channel.
     """
     thread: str | None
-    """The time stamp of the message that started the thread. ``None``: the messenger has no
+    """The time stamp of the message that started the thread, or ``None`` if the messenger has no
     threads.
     """
     notified_at: datetime

@@ -1,8 +1,8 @@
 """Writes the pages of reports to files ``<folder>/<monitor>/<time>.html``.
 
 The file ``<folder>/<monitor>/latest.html`` is a copy of the newest page. Administrators set up a
-web server that serves the folder, or mount a bucket there. The folder stays small, because the
-oldest pages are deleted.
+web server that serves the folder, or mount a bucket as the folder. The folder stays small, because
+the oldest pages are deleted.
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ class LiveComparison:
         return self._reads.sources
 
     async def page(self, now: datetime) -> ComparePage:
-        """Return the content of the comparison now. It names the MLJobs that can't be read."""
+        """Return the content of the comparison now. The content names the MLJobs that can't be
+        read.
+        """
         jobs: list[MLJob] = []
         missing: list[str] = []
         if self._asked > MAX_COMPARED:

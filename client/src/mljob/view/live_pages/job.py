@@ -113,7 +113,7 @@ class LiveJob:
 
     async def _with_run(self, given: JobInput) -> JobInput:
         """Add the graph, the log and the history that mljob-api has of the run. If mljob-api
-        refuses one of them, it is missing, and a notice of the page says so.
+        refuses one of them, that part is missing, and the page has a notice about it.
         """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))

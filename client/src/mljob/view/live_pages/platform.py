@@ -37,8 +37,8 @@ class LivePlatform:
         return self._reads.sources
 
     async def page(self) -> PlatformPage:
-        """Return the content of the page now. It says why if the person may not read the
-        AirflowInstances.
+        """Return the content of the page now. If the person may not read the AirflowInstances, the
+        content has the reason.
 
         Raises:
             MLJobError: The person may not list the MLJobs, or the API server does not answer.
@@ -72,6 +72,6 @@ class LivePlatform:
 
 
 def _newest_monitors(jobs: list[JobSummary]) -> list[JobSummary]:
-    """Return the newest MLJob of each monitoring DAG that has succeeded."""
+    """Return the newest succeeded MLJob of each monitoring DAG."""
     found = (next((job for job in jobs if job.dag_id == dag and job.phase == "Succeeded"), None) for dag in MONITORS)
     return [job for job in found if job is not None]

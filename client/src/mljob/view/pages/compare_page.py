@@ -50,8 +50,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class CompareRow:
-    """A result or a param of all MLJobs. ``query`` orders the page by this result. It is empty for
-    a param, and for a result that no MLJob has as a number.
+    """A result or a param of all MLJobs. ``query`` orders the page by this result. ``query`` is
+    empty for a param, and for a result that no MLJob has as a number.
     """
 
     name: str
@@ -85,8 +85,9 @@ def compare_page(
     Args:
         jobs: At most :data:`MAX_COMPARED` MLJobs.
         reports: The metrics of each run, by ``namespace/name``.
-        by: The result to order by, or an empty text for the one that most MLJobs have. A name that
-            no MLJob has as a number counts as empty.
+        by: The name of the output or metric to order by. For an empty text, and for a name whose
+            value is a number in no MLJob, the default of :func:`~mljob.compare.compare_jobs` is
+            used.
         missing: What the page lacks, and why.
     """
     notes = list(missing)

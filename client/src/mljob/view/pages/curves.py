@@ -20,7 +20,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 32
 MAX_POINTS: Final = 240
 """How many points of a series a picture draws. Longer series keep the extremes of each part."""
 MAX_VALUE: Final = 1e300
-"""Larger numbers are drawn as this one, so that no sum of two of them is infinite."""
+"""Larger numbers are drawn as this number, so that the sum of two drawn numbers is never infinite.
+"""
 MAX_CURVES: Final = 24
 """How many metrics a page draws."""
 MAX_LINES: Final = 8
@@ -55,7 +56,7 @@ class Line:
     Attributes:
         path: The path of SVG.
         end: The place of the last point.
-        words: The series in a sentence, for those who don't see the picture.
+        words: The series in a sentence, for readers who don't see the picture.
     """
 
     label: str

@@ -1,6 +1,6 @@
 """The times when each task of a run waited and ran, as bars on one axis.
 
-The status of an MLJob knows the newest try of each task. The run's history adds when a task was
+The status of an MLJob has the newest try of each task. The run's history adds when a task was
 queued, and its earlier tries.
 """
 
@@ -60,7 +60,7 @@ class TaskRow:
             an empty text.
         progress: What the task last reported, in percent.
         started_at: When the newest try started.
-        ended_at: None while the task runs.
+        ended_at: When the newest try ended, or None while the task runs.
     """
 
     task_id: str

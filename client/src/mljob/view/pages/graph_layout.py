@@ -80,8 +80,8 @@ def layout(
 
 
 def _acyclic(ids: Sequence[str], edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the edges without those that close a cycle. A depth-first search finds them: they lead
-    to a task on its current path.
+    """Return the edges without the edges that close a cycle. A depth-first search finds the edges
+    that close a cycle, because they lead to a task on the search's current path.
     """
     after: dict[str, list[str]] = {task: [] for task in ids}
     for start, end in sorted(edges):

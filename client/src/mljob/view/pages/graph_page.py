@@ -58,8 +58,8 @@ class DrawnGraph:
 
 
 def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:
-    """Return the drawings of a graph. A task's state is that of the MLJob's status if the status
-    has the task, because the status is newer than the graph.
+    """Return the drawings of a graph. If the MLJob's status has a task, the task's state is taken
+    from the status, because the status is newer than the graph.
 
     Returns:
         The drawings, or None if the graph is empty or too large to draw.

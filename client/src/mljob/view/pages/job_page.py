@@ -178,7 +178,9 @@ def job_page(given: JobInput) -> JobPage:
 
 
 def failed_task(status: MLJobStatus) -> TaskStatus | None:
-    """Return the current task of a failed MLJob, or None if the status does not name it."""
+    """Return the current task of a failed MLJob. Return None if the MLJob has not failed, or if the
+    status does not have the task.
+    """
     if status.phase != "Failed" or not status.current_task:
         return None
     return next((task for task in status.tasks or () if task.task_id == status.current_task), None)
@@ -209,7 +211,7 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
-    """Yield a picture for each metric of a task. It has a line for each of the first
+    """Yield a picture for each metric of a task. Each picture has a line for each of the first
     :data:`MAX_LINES` instances of a mapped task.
     """
     by_metric: dict[tuple[str, str], list[Series]] = {}

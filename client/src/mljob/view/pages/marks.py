@@ -1,6 +1,6 @@
 """States as an icon and a word. The colour is an addition, and never the only sign of a state.
 
-The words and the tones are those of :mod:`mljob.render.states`, which the command line shows too.
+The words and the tones come from :mod:`mljob.render.states`, which the command line shows too.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def phase_mark(phase: str, *, retry_waits: bool = False) -> Mark:
     """Return the mark of an MLJob.
 
     Args:
-        phase: Its phase. An empty phase is that of a new MLJob.
+        phase: Its phase. A new MLJob has an empty phase.
         retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
     """
     icon = "retry" if retry_waits else _PHASE_ICONS.get(phase, "question")
@@ -77,7 +77,7 @@ def condition_mark(status: str, *, good: str = "", bad: str = "") -> Mark:
 
     Args:
         status: True, False or Unknown.
-        good: The status that says that all is well. Default: none.
+        good: The status that reports no problem. Default: none.
         bad: The status that reports a problem. Default: none.
     """
     if status == good:

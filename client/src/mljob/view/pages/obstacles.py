@@ -70,7 +70,7 @@ def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = ""
 
 
 def loading() -> Obstacle:
-    """Return the page that people see while a page takes long."""
+    """Return the page that people see while another page takes long to load."""
     cause = "The view reads all that you may see, once. After that, only changes are read."
     return Obstacle(200, "Loading …", cause, ("The page shows it as soon as it is there.",), again_seconds=1)
 

@@ -36,7 +36,9 @@ def clean(value: str) -> str:
 
 
 def cut(value: str, limit: int = MAX_TEXT) -> str:
-    """Return at most ``limit`` characters of the text. A text that was cut ends with an ellipsis."""
+    """Return at most ``limit`` characters of the text. A text that was cut ends
+    with an ellipsis.
+    """
     return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
 
 
@@ -46,7 +48,9 @@ def text_of(value: object, limit: int = MAX_TEXT) -> str:
 
 
 def number_of(value: object) -> float | None:
-    """Return a finite number, or None. True and False are not numbers."""
+    """Return the value as a float if it is a finite number, else None. True and False are not
+    numbers.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -57,7 +61,7 @@ def number_of(value: object) -> float | None:
 
 
 def count_of(value: object) -> int | None:
-    """Return a whole number from 0, or None."""
+    """Return the value if it is a whole number of at least 0, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
@@ -83,5 +87,7 @@ def items_of(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def is_web_link(url: str) -> bool:
-    """Return whether the text is a link that a browser may follow: http or https, without spaces."""
+    """Return whether the text is a link that a browser may follow: http or https,
+    without spaces.
+    """
     return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None

@@ -97,7 +97,7 @@ def platform_page(
     Args:
         instances: The AirflowInstances as JSON.
         jobs: The MLJobs that the person may see.
-        monitors: The newest finished MLJob of each monitoring DAG.
+        monitors: The newest succeeded MLJob of each monitoring DAG.
         refusal: Why the AirflowInstances are not shown, or an empty text.
     """
     airflows = sorted((_airflow(item) for item in list(instances)[:MAX_AIRFLOWS]), key=lambda airflow: airflow.name)

@@ -24,7 +24,8 @@ TREND: Final = 24
 """How many of the last values of the first metric a summary keeps."""
 _PROGRESS = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _STEPS = ("epoch", "step", "iteration", "rows", "total", "seconds")
-"""Metrics that count rather than tell how good a model is. They come last in lists."""
+"""Metrics that show how far a run is, not how good its model is. These metrics come last in lists.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -33,14 +34,14 @@ class JobSummary:
 
     Attributes:
         version: The resourceVersion.
-        done: How many tasks succeeded. None if the run has no tasks yet.
+        done: How many tasks succeeded, or None if the run has no tasks yet.
         percent: The progress from 0 to 100.
         metrics: Names and values of the metrics that a task last reported, at most 3.
         trend: The last values of the first metric, as the view saw them.
         error: The error of the current task, if the MLJob has failed.
         is_stalled: Whether the condition Stalled is True.
         retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
-        searched: All texts in lower case, for searches.
+        searched: Name, namespace, DAG, phase, reason and message in lower case, for searches.
     """
 
     uid: str

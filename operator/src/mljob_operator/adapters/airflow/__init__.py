@@ -11,8 +11,11 @@ These modules offer operations to the rest of the operator:
 These modules send the requests of the operations:
 
 - :mod:`.run_requests` submits, reads and clears single dag runs.
+- :mod:`.structure` reads the tasks of a DAG.
+- :mod:`.task_logs` reads the logs of tasks. :mod:`.log_document` splits a log into its entries.
 - :mod:`.refusals` explains why Airflow did not trigger a DAG.
-- :mod:`.outputs` reads the outputs of tasks, which are XComs.
+- :mod:`.outputs` reads the outputs of tasks, which are XComs. :mod:`.xcom_entry` reads one XCom,
+  and :mod:`.xcom_values` converts its value.
 - :mod:`.children` finds the runs that tasks have started.
 - :mod:`.cancellation` cancels runs.
 - :mod:`.changes` lists the changes of all runs with the operator's prefix.
@@ -22,8 +25,9 @@ These modules handle what all requests have in common:
 - :mod:`.session` logs in and sends requests. :mod:`.tokens` gets bearer tokens, and
   :mod:`.single_flight` shares a login between threads. :mod:`.versions` checks Airflow's version.
 - :mod:`.answers` decides whether an answer is Airflow's. :mod:`.absence` has the texts by which
-  Airflow says that an object does not exist. :mod:`.rows` reads the fields of an answer, and
-  :mod:`.xcom_values` converts the values of XComs.
+  Airflow says that an object does not exist.
+- :mod:`.bodies` reads the body of an answer, :mod:`.response_headers` reads its headers, and
+  :mod:`.rows` reads its fields. :mod:`.connection_errors` handles requests without an answer.
 
 Answers are read as JSON, and not as the models of apache-airflow-client, for two reasons. The
 models refuse states that a later Airflow adds. Building the models of a page of a hundred task

@@ -58,7 +58,9 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """Airflow says that the object does not exist, with one of the texts in :mod:`.absence`."""
+    """Airflow's answer that the requested object does not exist, with one of the texts in
+    :mod:`.absence`.
+    """
 
 
 @frozen
@@ -136,7 +138,7 @@ class Reply:
             Answer: Another error of Airflow's API, which the operation has to interpret.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack a permission.
-            AirflowUnavailable: A server error, or an answer that Airflow doesn't give.
+            AirflowUnavailable: The answer is a server error or is not from Airflow.
         """
         if self.succeeded:
             return Row(self.json(), self.url, len(self.body))

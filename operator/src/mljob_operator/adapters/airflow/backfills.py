@@ -247,8 +247,8 @@ class AirflowBackfills:
 def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
     """Return the name of the MLJob that created the backfill with the marker ``theirs``.
 
-    None: the MLJob is in another namespace than the MLJob of ``own``, or no MLJob created the
-    backfill. A tenant must not learn the names of MLJobs in other namespaces.
+    Return None if no MLJob created the backfill, or if the two MLJobs have different namespaces or
+    different prefixes of run ids. A tenant must not learn the names of MLJobs in other namespaces.
     """
     mine, other = RunId.parse(own.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):
@@ -257,8 +257,8 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the run in a row. Return None if the run has no marker, because the operator did not
-    create the backfill of such a run.
+    """Return the run that a JSON object of an answer describes. Return None if the run has no
+    marker, because the operator did not create the backfill of such a run.
     """
     marker = _marker(row, "conf")
     if marker is None:
@@ -270,8 +270,8 @@ def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
 
 
 def _marker(row: Row, field: str) -> Marker | None:
-    """Return the marker in a conf, or None if the conf has no valid marker. ``field`` names the
-    row's field with the conf.
+    """Return the marker in a conf, or None if the conf has no valid marker. ``field`` is the name
+    of the field with the conf in ``row``.
 
     Any user of Airflow may have written the conf.
     """

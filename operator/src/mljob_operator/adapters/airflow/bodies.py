@@ -30,7 +30,7 @@ CHUNK = 64 * 1024
 
 
 class TooLarge(AirflowUnreadable):
-    """The answer has too many bytes, or too many JSON values."""
+    """The error for an answer with too many bytes, or with too many JSON values."""
 
 
 def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> bytes:

@@ -41,7 +41,7 @@ ONE_BY_ONE_SECONDS = 10.0
 The run is then set to failed, which ends the remaining task instances at once."""
 
 
-class Cancellation:
+class RunCanceller:
     """Cancels dag runs of one Airflow.
 
     Args:
@@ -94,7 +94,7 @@ class Cancellation:
     def is_cancelling(self, run_id: str) -> bool:
         """Return whether the cancellation DAG's task for this run is executing.
 
-        The state of the cancellation DAG's run does not tell whether the task executes, because
+        The state of the cancellation DAG's run does not show whether the task executes, because
         Airflow sets a dag run to running before the run's task gets a pool slot.
         """
         return any(task.state in ACTIVE_TASK for task in self._runs.tasks(self._dag_id, cancel_run_id(run_id)))
@@ -131,10 +131,10 @@ class Cancellation:
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """Set the cancellation DAG's run for a cancelled run to failed if the cancellation DAG's
-        run is still queued.
+        """Set the run of the cancellation DAG for the run ``run_id`` to failed, if it is still
+        queued.
 
-        The cancelled run has ended, so the cancellation DAG's run has nothing left to do.
+        The run ``run_id`` has ended, so the cancellation DAG has nothing left to do.
         """
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:

@@ -36,8 +36,8 @@ class Airflow(AirflowRuns):
         ca_bundle: The CA bundle for https, as text (PEM).
         prefix: The prefix of the operator's dag run ids.
         cancel_dag_id: The id of the cancellation DAG.
-        gate: Lets requests that change something pass only while the process is the leader. None:
-            the adapter only reads.
+        gate: Lets requests that change something pass only while the process is the leader. If
+            None, the adapter only reads.
 
     Attributes:
         cancelling: The operations on the same dag runs, all in the lane of cancellations, so that
@@ -87,6 +87,7 @@ class Airflow(AirflowRuns):
             AirflowUnavailable: There is no answer, or the answer is not Airflow's.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack the permission to read DAGs.
+            AirflowUnsupported: This version of Airflow is too old.
         """
         return await self._in_lane(Work.PROBE, "probe", self._probe)
 

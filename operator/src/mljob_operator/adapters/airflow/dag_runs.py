@@ -19,7 +19,7 @@ from ...core.run.halt import Halt
 from ...core.run.outputs import Outputs
 from ...ports import DagTask, RunChange, TaskChange
 from .backfills import AirflowBackfills
-from .cancellation import Cancellation
+from .cancellation import RunCanceller
 from .changes import Changes
 from .children import Children
 from .lanes import Run, Work
@@ -48,7 +48,7 @@ class AirflowRuns:
         self._runs = RunRequests(session, refusals)
         self._outputs = XComOutputs(session)
         self._structure = Structure(session)
-        self._cancellation = Cancellation(session, self._runs, self._structure, dag_id=cancel_dag_id)
+        self._cancellation = RunCanceller(session, self._runs, self._structure, dag_id=cancel_dag_id)
         self._children = Children(session, self._runs)
         self._changes = Changes(session, prefix=prefix)
         self._logs = TaskLogs(session, run)
@@ -112,19 +112,19 @@ class AirflowRuns:
         return await self._run(Work.LOOKUPS, "outputs", self._outputs.read, dag_id, run_id, sources)
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG for a run (:meth:`.Cancellation.trigger`)."""
+        """Trigger the cancellation DAG for a run (:meth:`.RunCanceller.trigger`)."""
         trigger = self._cancellation.trigger
         await self._run(Work.CANCELLATIONS, "trigger_cancellation", trigger, dag_id, run_id, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
         """Return whether the cancellation DAG's task for a run is executing.
 
-        See :meth:`.Cancellation.is_cancelling`.
+        See :meth:`.RunCanceller.is_cancelling`.
         """
         return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.is_cancelling, run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set a run and its unfinished task instances to failed (:meth:`.Cancellation.cancel`)."""
+        """Set a run and its unfinished task instances to failed (:meth:`.RunCanceller.cancel`)."""
         await self._run(Work.CANCELLATIONS, "cancel", self._cancellation.cancel, dag_id, run_id)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
@@ -136,7 +136,7 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """End the cancellation DAG's queued run for an ended run (:meth:`.Cancellation.drop`)."""
+        """End the cancellation DAG's queued run for an ended run (:meth:`.RunCanceller.drop`)."""
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:

@@ -137,9 +137,9 @@ class XComOutputs:
             reading: Collects the names of omitted outputs.
             task_id: The task, or ``~`` for all tasks of the run.
             key: The XCom key.
-            name: The name of the output of the spec that consists of these XComs. If one of the
-                XComs can't be read, the result is then empty. None for ``mljob_outputs``: XComs
-                that can't be read are then left out.
+            name: The name of the output of the spec that consists of these XComs, or None for
+                ``mljob_outputs``. With a name, the result is empty if one of the XComs can't be
+                read. Without a name, XComs that can't be read are left out.
         """
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))

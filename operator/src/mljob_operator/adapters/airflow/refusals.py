@@ -4,9 +4,10 @@ The messages go into an MLJob's status, where tenants read them. So a message na
 the MLJob's own DAG. The names and tracebacks of other files that Airflow can't import belong to
 other teams.
 
-A 409 is not explained here. After a 409 to a submission, :mod:`.run_requests` and :mod:`.backfills`
-adopt the run or backfill that exists already, or report which run or backfill is in the way. For
-:mod:`.cancellation` and for changes of a backfill, a 409 means that there is nothing left to do.
+This module does not explain a 409. After a 409 to a submission, :mod:`.run_requests` and
+:mod:`.backfills` adopt the run or backfill that exists already, or report which run or backfill is
+in the way. For :mod:`.cancellation` and for changes of a backfill, a 409 means that there is
+nothing left to do.
 """
 
 from __future__ import annotations

@@ -58,20 +58,20 @@ class Row:
         return value
 
     def text_or_none(self, field: str, max_length: int = MAX_ID) -> str | None:
-        """Return the field's value: an id or a word. None if the field is null or absent."""
+        """Return the field's value, an id or a word, or None if the field is null or absent."""
         return None if self._data.get(field) is None else self.text(field, max_length)
 
     def text_or_null(self, field: str) -> str | None:
-        """Return the field's value: an id or a word. None if the field is null. An absent field is
-        an error.
+        """Return the field's value, an id or a word, or None if the field is null. An absent field
+        is an error.
         """
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
     def prose(self, field: str, max_length: int | None = MAX_PROSE) -> str:
-        """Return the field's value: a text that people wrote, cut to ``max_length`` characters
-        (None: not cut).
+        """Return the field's value: a text that people wrote, cut to ``max_length`` characters. If
+        ``max_length`` is None, the text is not cut.
 
-        Empty if the field is null or absent.
+        Return an empty text if the field is null or absent.
         """
         value = self._data.get(field)
         if value is not None and not isinstance(value, str):
@@ -86,7 +86,7 @@ class Row:
         return value
 
     def number_or_none(self, field: str) -> int | None:
-        """Return the field's value: a signed integer of 32 bits. None if the field is null or
+        """Return the field's value, a signed integer of 32 bits, or None if the field is null or
         absent.
         """
         return None if self._data.get(field) is None else self.number(field)
@@ -112,8 +112,8 @@ class Row:
         return moment
 
     def time_or_none(self, field: str) -> datetime | None:
-        """Return the field's value: a time with a zone, converted to UTC. None if the field is null
-        or absent.
+        """Return the field's value, a time with a zone that is converted to UTC, or None if the
+        field is null or absent.
         """
         return None if self._data.get(field) is None else self.time(field)
 
@@ -125,7 +125,7 @@ class Row:
         return Row(value, self._url)
 
     def row_or_none(self, field: str) -> Row | None:
-        """Return the field's value: an object. None if the field is null or absent."""
+        """Return the field's value, an object, or None if the field is null or absent."""
         return None if self._data.get(field) is None else self.row(field)
 
     def rows(self, field: str) -> list[Row]:
@@ -136,17 +136,18 @@ class Row:
         return [Row(item, self._url) for item in value]
 
     def texts(self, field: str) -> list[str]:
-        """Return the field's value: a list of strings. Empty if the field is null or absent."""
+        """Return the field's value: a list of strings. Return an empty list if the field is null or
+        absent.
+        """
         value = self._data.get(field)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             raise self.invalid(field, "a list of texts")
         return value or []
 
     def content(self, field: str) -> dict[str, Any]:
-        """Return the field's value: a JSON object that people or tasks wrote. Empty if the field is
-        null. An absent field is an error.
-
-        The object has at most ``MAX_LEVELS`` nested levels.
+        """Return the field's value: a JSON object that people or tasks wrote. Return an empty
+        object if the field is null. An absent field is an error, and so is an object with more than
+        ``MAX_LEVELS`` nested levels.
         """
         value = self.value(field)
         if value is None:

@@ -64,8 +64,8 @@ class RunRequests:
             SubmissionRefused: The DAG allows no manual runs, or Airflow forbids the run id.
             LogicalDateTaken: The DAG has another run of this logical date.
             ValidationFailed: The DAG's params refuse the conf.
-            AirflowUnavailable: Airflow did not answer. ``outcome_unknown`` is set if Airflow may
-                have created the run.
+            AirflowUnavailable: Airflow did not answer, or its answers contradict each other.
+                ``outcome_unknown`` is set if Airflow may have created the run.
         """
         body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=logical_date)
         observed_at = now()

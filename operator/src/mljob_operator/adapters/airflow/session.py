@@ -40,11 +40,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PAGE = 100
-"""The number of rows per page: the default of Airflow's ``[api] maximum_page_limit``. An Airflow
-with a lower limit returns fewer rows, so a page with fewer rows need not be the last page."""
+"""The number of objects (rows) per page of a list: the default of Airflow's ``[api]
+maximum_page_limit``. An Airflow with a lower limit returns fewer rows, so a page with fewer rows
+need not be the last page."""
 MAX_PAGES = 2_000
-"""The maximum number of pages of one list. The pages have 200,000 rows, which take more than 100 MB
-of memory. A longer list raises AirflowUnreadable.
+"""The maximum number of pages of one list. So many pages have 200,000 rows, which take more than
+100 MB of memory. A longer list raises AirflowUnreadable.
 """
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and seconds to wait for an answer. apache-airflow-client has no default
@@ -153,7 +154,8 @@ class Session:
             Absent: Airflow says with a text of ``absent`` that the object does not exist.
             Answer: Another error of Airflow's API, which the operation has to interpret.
             TooLarge: The answer is larger than ``max_bytes``.
-            AirflowUnavailable: No answer, a server error, or an answer that Airflow doesn't give.
+            AirflowUnavailable: Airflow did not answer, or answered with a server error, or the
+                answer is not from Airflow.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack a permission.
             AirflowUnsupported: This Airflow is too old.
@@ -203,7 +205,7 @@ class Session:
 
         Raises:
             AirflowUnsupported: The version is too old.
-            AirflowUnavailable: Airflow does not say its version.
+            AirflowUnavailable: Airflow does not answer with its version.
         """
         with _nothing_sent():
             return self._supported()[0]

@@ -7,7 +7,8 @@ No other module checks the version. These differences between 3.1 and 3.3 need n
   offset.
 - 3.1 ignores ``run_id_prefix_pattern``, and lists the runs of all prefixes. So the operator filters
   the rows by its own prefix.
-- 3.1 and 3.2 have no state ``awaiting_input``: a task that asks a person is ``deferred`` there.
+- 3.1 and 3.2 have no state ``awaiting_input``: in these versions, a task that asks a person is
+  ``deferred``.
 
 Source: the OpenAPI documents of 3.1, 3.2 and 3.3.
 """
@@ -28,8 +29,9 @@ the runs of one backfill."""
 
 LOGS_GO_ON: Version = (3, 2)
 """The version since which a log that is requested with a token goes on after the position of the
-token. Earlier versions begin the log again, without its header. Source: ``FileTaskHandler._read`` in
-``airflow/utils/log/file_task_handler.py``."""
+token. Earlier versions begin the log again, without its header. Source: ``FileTaskHandler._read``
+in ``airflow/utils/log/file_task_handler.py``.
+"""
 
 _TESTED = f"This operator works with {SUPPORTED}"
 

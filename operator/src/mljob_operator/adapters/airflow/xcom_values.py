@@ -32,8 +32,8 @@ def plain(value: Any) -> Any:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            # The string itself is the value. Rows from older versions of Airflow hold the value,
-            # not its JSON text.
+            # The string itself is the value. Older versions of Airflow stored the value, not its
+            # JSON text.
             return value
     return _unwrapped(value, 0)
 

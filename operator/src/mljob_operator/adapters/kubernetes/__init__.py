@@ -4,7 +4,8 @@
   :mod:`.lists` reads a list in pages.
 - :mod:`.custom_objects` has the common part of the stores of MLJobs and AirflowInstances.
   :mod:`.jobs` and :mod:`.instances` have the two stores.
-- :mod:`.leases` reads and writes the Lease by which operators agree on a leader.
+- :mod:`.leases` reads and writes the Lease by which the processes of an operator agree on a leader,
+  and reads the Leases of other operators.
 - :mod:`.source_watches` watches the ConfigMaps and Secrets that MLJobs wait for.
 - :mod:`.kube_events` creates Kubernetes Events.
 """

@@ -33,7 +33,7 @@ async def connect(*, for_watches: bool = False) -> client.ApiClient:
             deliver.
 
     Raises:
-        CannotStart: The source does not say how to reach the Kubernetes API.
+        CannotStart: The source has no valid configuration for the Kubernetes API.
     """
     configuration = client.Configuration()
     configuration.connection_pool_maxsize = MAX_WATCHES if for_watches else 64

@@ -16,11 +16,12 @@ from kubernetes.aio import client
 from mljob_contract.resource import API_VERSION, GROUP, VERSION
 
 from ...core.airflow_instance.instance import Instance
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.status.events import KubeEvent
+from ...core.text.urls import path_segment
 from ...errors import Gone
-from .kube_events import event
-from .requests import TIMEOUT, call
+from .kube_events import create, event
+from .requests import send
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class CustomObjects(Generic[T]):
         finalizer: str,
         from_object: Callable[[Mapping[str, Any], T], T],
     ) -> None:
+        self._client = api
         self._api = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
         self._kind = kind
@@ -73,8 +75,8 @@ class CustomObjects(Generic[T]):
     async def set_finalizer(
         self, stored: T, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> T | None:
-        """Add or remove the operator's finalizer, set annotations, and return the new version. Other
-        finalizers and annotations stay.
+        """Add or remove the operator's finalizer, set annotations, and return the new version.
+        Other finalizers and annotations stay.
 
         Return None if the object does not exist any more, for example because Kubernetes deleted
         the object after its last finalizer was removed.
@@ -108,7 +110,7 @@ class CustomObjects(Generic[T]):
         body = event(about, kube_event)
         namespace = body["metadata"]["namespace"]
         try:
-            await call(self._core.create_namespaced_event, namespace, body, _request_timeout=TIMEOUT)
+            await create(self._client, body)
         except Gone as error:
             # The namespace is being deleted, and the API server accepts no new objects there.
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, kube_event.reason, error)
@@ -120,24 +122,13 @@ class CustomObjects(Generic[T]):
         return {}
 
     async def _patch(self, stored: T, body: Mapping[str, Any], *, status: bool = False) -> T:
-        api = self._api
-        method: Any
-        if namespace := self._namespace_field(stored):
-            method = api.patch_namespaced_custom_object_status if status else api.patch_namespaced_custom_object
-        else:
-            method = api.patch_cluster_custom_object_status if status else api.patch_cluster_custom_object
-        answer = await call(
-            method,
-            group=GROUP,
-            version=VERSION,
-            plural=self._plural,
-            name=stored.name,
-            body=body,
-            **namespace,
-            _content_type=MERGE_PATCH,
-            _request_timeout=TIMEOUT,
-        )
+        answer = await send(self._client, "PATCH", self._path(stored, status=status), body, MERGE_PATCH)
         return self._from_object(answer, stored)
+
+    def _path(self, stored: T, *, status: bool) -> str:
+        place = "".join(f"namespaces/{path_segment(name)}/" for name in self._namespace_field(stored).values())
+        subresource = "/status" if status else ""
+        return f"/apis/{GROUP}/{VERSION}/{place}{self._plural}/{path_segment(stored.name)}{subresource}"
 
 
 def exactly(stored: Job | Instance) -> dict[str, str]:

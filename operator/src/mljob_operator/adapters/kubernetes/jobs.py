@@ -18,7 +18,7 @@ from mljob_contract.resource import GROUP, VERSION
 
 from ...core.conf.conf import Source
 from ...core.labels import query, selects
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.run.run_key import Key
 from ...core.text.storable import cut
 from ...errors import Gone, ReferenceMissing, StoreError, StoreUnavailable
@@ -35,7 +35,7 @@ class Jobs(CustomObjects[Job]):
         namespaces: The watched namespaces. If there are none, all namespaces are watched.
         selector: Selects the MLJobs of this operator.
         prefix: The prefix of this operator's dag run ids. By this prefix, the operator recognises
-            its own records of ended MLJobs (:mod:`...core.mljob.finished`). None: no record is
+            its own records of ended MLJobs (:mod:`...core.mljob.finished`). If None, no record is
             read.
     """
 
@@ -54,7 +54,8 @@ class Jobs(CustomObjects[Job]):
         self._selector = selector or LabelSelector()
 
     async def list(self) -> AsyncIterator[Job]:
-        """Yield all selected MLJobs in the watched namespaces. Only one page is in memory at a time.
+        """Yield all selected MLJobs in the watched namespaces. Only one page is in memory at a
+        time.
 
         An MLJob that can't be read is logged and left out. The list may have an MLJob twice, or in
         an older version.
@@ -77,7 +78,8 @@ class Jobs(CustomObjects[Job]):
         return await self._get(key, self._selector)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, also if the selector does not select it.
+        """Return the latest version of an MLJob, also if the selector does not select it. Return
+        None if the MLJob does not exist, or if its namespace is not watched.
 
         Raises:
             StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
@@ -168,11 +170,11 @@ class Jobs(CustomObjects[Job]):
 
 
 def read(body: Mapping[str, Any], prefix: str | None = None, earlier: Job | None = None) -> Job | None:
-    """Read an MLJob from an API object of a list or a watch. If the object can't be read, log this and
-    return None.
+    """Read an MLJob from an API object of a list or a watch. If the object can't be read, log this
+    and return None.
 
-    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`. ``earlier`` is the
-    latest version that this process knows, and is returned if the object is this version.
+    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`. ``earlier`` is
+    the latest version that this process knows, and is returned if the object is this version.
 
     If single fields don't fit the API's schema, ``Job.parsed.problem`` names them.
     """

@@ -10,7 +10,8 @@ from typing import Any
 from kubernetes.aio import client
 
 from ...core.status.events import MAX_NOTE, KubeEvent
-from .requests import TIMEOUT, call
+from ...core.text.urls import path_segment
+from .requests import send
 
 COMPONENT = "mljob-operator"
 
@@ -27,7 +28,7 @@ class OperatorEvents:
     """
 
     def __init__(self, api: client.ApiClient, namespace: str, pod: str | None, uid: str | None) -> None:
-        self._core = client.CoreV1Api(api)
+        self._api = api
         self._about = {"apiVersion": "v1", "namespace": namespace}
         self._about |= (
             {"kind": "Pod", "name": pod, "uid": uid or ""} if pod else {"kind": "Namespace", "name": namespace}
@@ -39,8 +40,16 @@ class OperatorEvents:
         Raises:
             StoreError: The API server refused the Event, or did not answer.
         """
-        body = event(self._about, kube_event)
-        await call(self._core.create_namespaced_event, body["metadata"]["namespace"], body, _request_timeout=TIMEOUT)
+        await create(self._api, event(self._about, kube_event))
+
+
+async def create(api: client.ApiClient, body: Mapping[str, Any]) -> None:
+    """Create an Event from its body.
+
+    Raises:
+        StoreError: The API server refused the Event, or did not answer.
+    """
+    await send(api, "POST", f"/api/v1/namespaces/{path_segment(body['metadata']['namespace'])}/events", body)
 
 
 def event(about: Mapping[str, Any], kube_event: KubeEvent) -> dict[str, Any]:

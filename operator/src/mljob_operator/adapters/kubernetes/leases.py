@@ -21,7 +21,7 @@ from .requests import TIMEOUT, call
 LABEL = "mljob.dev/operator-lease"
 """The label of the Leases of operators, by which operators find each other."""
 ACTING = "mljob.dev/acting"
-"""The annotation that says whether the holder of a Lease acts: ``true`` or ``false``."""
+"""The annotation that shows whether the holder of a Lease acts: ``true`` or ``false``."""
 MAX_LEASES = 1_000
 """The maximum number of Leases that are read."""
 _API_VERSION = "coordination.k8s.io/v1"
@@ -75,7 +75,9 @@ class Leases:
         return self._read(await self._call(self._leases.create_namespaced_lease, body=body))
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new time of renewal, and return the new version."""
+        """Write a new time of renewal, and return the new version. ``acting`` is whether the holder
+        acts. When the holder begins to act, the new version records this.
+        """
         return await self._patch(
             lease, {"renewTime": _now()}, {"annotations": {ACTING: "true"}} if acting != lease.acting else {}
         )

@@ -10,11 +10,12 @@ from kubernetes.aio.client.exceptions import ApiException
 from ...errors import StoreUnavailable
 from .requests import TIMEOUT, call, json_object
 
-PAGE = 100
+PAGE = 20
 """The number of objects in a page of a list.
 
-A larger page would take too much memory. A finished MLJob may have a status of 64 KiB, and several
-copies of a page are in memory while the page is read.
+A larger page could take too much memory: etcd stores objects of up to 1.5 MiB by default, and
+several copies of a page are in memory while the page is read. With 900 MLJobs of 1.4 MiB each, the
+operator took 216 MiB at most. With pages of 100 objects and 300 such MLJobs, it took 558 MiB.
 """
 
 

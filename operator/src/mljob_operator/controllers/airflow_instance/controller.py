@@ -151,13 +151,14 @@ class AirflowInstanceController:
 
     def _restore_vanished(self, instance: Instance) -> None:
         """Remember that many runs were missing when the previous process ended, if the stored
-        status says so.
+        status shows this.
         """
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.assume_vanished(instance.name)
 
     def _accept(self, registered: RegisteredInstance, answer: Instance) -> None:
-        """Keep the version of an AirflowInstance that the API server has sent in an answer.
+        """Keep the version of an AirflowInstance that the Kubernetes API server has sent in an
+        answer.
 
         The answer is dropped if the watch has delivered a later version or another object.
         """

@@ -48,7 +48,7 @@ REASONS: tuple[tuple[type[OperatorError], str], ...] = (
     (AirflowUnavailable, "Unreachable"),
 )
 """The reason in a condition for an error, by the class of the error. The first class that fits
-counts. For all other errors, the error's own reason is used.
+decides. For all other errors, the error's own reason is used.
 """
 
 

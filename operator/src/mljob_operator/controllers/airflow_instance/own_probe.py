@@ -1,8 +1,8 @@
 """Probes the Airflow of the operator's settings at intervals.
 
 The operator's settings (``MLJOB_AIRFLOW_URL``) may name an Airflow. There is no AirflowInstance for
-this Airflow, and so no status that says whether the Airflow is ready. Instead, the log and the
-metric ``mljob_airflow_ready`` say whether the Airflow is ready. Alerts depend on the metric.
+this Airflow, and so no status that shows whether the Airflow is ready. Instead, the log and the
+metric ``mljob_airflow_ready`` show whether the Airflow is ready. Alerts depend on the metric.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from .logins import AccessLogins, Logins
 
 log = logging.getLogger(__name__)
 
-NOT_ASKED = Readiness(False, "NotAskedYet", "The operator has not asked it yet.")
+NOT_ASKED = Readiness(False, "NotAskedYet", "Waiting for its first answer to the operator.")
 
 
 class Changed(Protocol):
@@ -76,7 +76,7 @@ class RegisteredInstance:
         airflow: The adapter. None if the Secret was not read yet, or can't be used.
         adapter_inputs: The URL, the TLS settings and the login that the adapter was created from.
         readiness: Whether the Airflow can be used, and why not.
-        probe_result: Airflow's answer to the last probe; None: the last probe failed.
+        probe_result: Airflow's answer to the last probe, or None if the last probe failed.
         accepted: The value of the annotation by which an administrator has last accepted the loss
             of vanished runs.
         failures: The number of failed probes and reconciliations in a row.
@@ -235,7 +235,8 @@ class AirflowRegistry:
 
         Args:
             name: The Airflow's name.
-            user: The user. None stands for the operator itself.
+            user: The namespace and the DAG of the MLJob that uses the Airflow. None stands for the
+                operator itself.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:

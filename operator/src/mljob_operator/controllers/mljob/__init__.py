@@ -1,6 +1,6 @@
 """The controller of MLJobs.
 
-The input of an MLJob goes this way:
+These modules handle the input of an MLJob, from its arrival to the writes that follow from it:
 
 - :mod:`.controller` passes input from the watch, the topics and the change feeds to each MLJob's
   worker.
@@ -14,18 +14,19 @@ The input of an MLJob goes this way:
 - :mod:`.actions` has the protocol of the actions that differ between a single run and a backfill.
   :mod:`.run_actions` and :mod:`.backfill_actions` implement the protocol. :mod:`.shared_actions`
   and :mod:`.cancellation_actions` have the other actions.
-- :mod:`.write_queue` lets writes wait while the API server can't keep up. :mod:`.write_pace`
-  decides how many writes are sent at once, and :mod:`.queued_jobs` sends all writes through the
-  queue.
+- :mod:`.write_queue` lets writes wait while the Kubernetes API server can't keep up.
+  :mod:`.write_pace` decides how many writes are sent at once, and :mod:`.queued_jobs` sends all
+  writes through the queue.
 - :mod:`.status_writer` stores statuses and records Kubernetes Events. :mod:`.status_redaction`
-  redacts their texts.
+  redacts their texts, and :mod:`.milestones` measures the stages that a stored status ends.
 
 These modules have what the workers need to know:
 
 - :mod:`.upstreams` knows the MLJobs whose outputs other MLJobs wait for, and finds the MLJobs that
   wait.
-- :mod:`.confs` builds the confs of runs, and :mod:`.conf_sources` watches the ConfigMaps and
-  Secrets that MLJobs wait for.
+- :mod:`.confs` builds the confs of runs, and :mod:`.hidden_texts` finds the texts in a conf that
+  may have come from Secrets. :mod:`.conf_sources` watches the ConfigMaps and Secrets that MLJobs
+  wait for.
 - :mod:`.backfill_index` finds the MLJobs that have a backfill of a DAG in progress.
 
 - :mod:`.past_jobs` remembers which MLJobs and runs need no worker any more.

@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from ...core.mljob.actions import ClearFailed, Pause, Submit
-from ...core.mljob.job import Job
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import TransientState
 from ...core.run.observed_run import ObservedRun
@@ -26,7 +26,7 @@ log = redacted_logger(__name__)
 
 UNKNOWN_FOR = timedelta(seconds=30)
 """The time for which a submission that got no answer may still create a run. After this time,
-Airflow's api-server has created the run or has given up the request.
+Airflow's API server has created the run or has given up the request.
 """
 LATEST_FOR = 2.0
 """Seconds for which a version of an MLJob counts as the latest after the Kubernetes API has
@@ -64,7 +64,7 @@ class ActionContext:
 
     @property
     def transient(self) -> TransientState:
-        """The transient state: the facts about what this process has tried for the MLJob's attempt."""
+        """The facts about what this process has tried for the MLJob's attempt."""
         return self._tracked.transient
 
     @property
@@ -127,10 +127,10 @@ class ActionContext:
         within the last ``LATEST_FOR`` seconds is not checked again.
 
         The known version may be old, because a list or a watch may be stale and another process may
-        have changed the MLJob. The check is an empty patch of the known version. The API server
-        refuses the patch with a Conflict if a later version exists. The API server may also refuse
-        the stored object as invalid (422). The API server compares the versions before it validates
-        the object, so the known version is the latest in this case too.
+        have changed the MLJob. The check is an empty patch of the known version. The Kubernetes API
+        server refuses the patch with a Conflict if a later version exists. It may also refuse the
+        stored object as invalid (422). It compares the versions before it validates the object, so
+        the known version is the latest in this case too.
 
         Raises:
             Conflict: A later version exists.
@@ -189,8 +189,8 @@ class Actions(Protocol):
 
 
 def dag_runs_of(state: State, airflows: Airflows) -> DagRuns:
-    """Return the dag runs of the attempt's Airflow, with the credentials of the MLJob's access
-    rule.
+    """Return the operations on the dag runs of the attempt's Airflow, with the credentials of the
+    MLJob's access rule.
     """
     cancelling = state.cancellation.reason is not None
     return airflows.dag_runs(state.run.airflow, user_of(state), cancelling=cancelling)

@@ -15,8 +15,8 @@ from dataclasses import replace
 from mljob_contract.backfill_marker import Marker
 
 from ...core.mljob.actions import ClearFailed, Pause, Submit
+from ...core.mljob.classification.spec_change import SpecChange
 from ...core.mljob.decisions import LOOK_UP_EVERY
-from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.upstream import upstream_names
 from ...core.run.backfill import Backfill, BackfillRequest, BackfillSnapshot
@@ -44,8 +44,8 @@ class BackfillActions:
         return await self._create(context, *await self._request(context, earlier, action.conf_of))
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Create another backfill of the same range. In this backfill, Airflow runs only the failed
-        runs again.
+        """Create another backfill of the same range, in which Airflow repeats only the failed runs
+        and creates the missing runs.
 
         If the earlier backfill does not exist any more, the conf is built again. If this conf takes
         outputs of other MLJobs, the first call creates no backfill. The call only records that the

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.run.run_key import Key
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from mljob_contract.mljob import ChildRuns
 
 from ...core.mljob import actions
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.children import Child, may_be_cancelled
 from ...core.status.events import of_children
@@ -71,7 +71,8 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
     async def handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
-        """Cancel the runs that a cancelled run had started, if the spec says so.
+        """Cancel the runs that a cancelled run had started, if ``spec.cancellation.children`` is
+        Cancel.
 
         Events name the runs that were cancelled, and the runs that are still active.
 
@@ -94,10 +95,12 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Cancel the runs that a cancelled run had started, if the spec says so.
+        """Cancel the runs that a cancelled run had started, if ``spec.cancellation.children`` is
+        Cancel.
 
         Returns:
-            The runs that were cancelled, and the runs that are still active.
+            The runs that were cancelled, and the runs that are still active. Both lists are empty
+            if the runs can't be read and need not be cancelled.
         """
         state = context.state
         cancel = context.job.spec.cancellation.children is ChildRuns.CANCEL

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.mljob import attempts
 from ...core.mljob.airflow_use import active_reservation, reservation
-from ...core.mljob.inputs import Inputs
-from ...core.mljob.job import Job
-from ...core.mljob.state import State, classify
+from ...core.mljob.classification.inputs import Inputs
+from ...core.mljob.classification.state import State, classify
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
 from ...core.run.vanishing import MissingRuns, vanished_message
@@ -91,7 +91,9 @@ class Classifier:
         self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
 
     def admitted(self) -> list[Key]:
-        """Return the MLJobs that were admitted since the last call. The caller has to wake them."""
+        """Admit waiting MLJobs as far as the limits allow this, and return the MLJobs that were
+        admitted since the last call. The caller has to wake them.
+        """
         for airflow in self._admission.airflows_with_waiting():
             self._admit(airflow)
         admitted, self._admitted = self._admitted, []

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.run.run_key import Key
 from ...errors import OperatorError, ReferenceMissing, ValidationFailed, backoff
 from ...ports import ConfObject, SourceChanges

@@ -27,9 +27,9 @@ from ...core.conf.conf import (
 )
 from ...core.conf.redaction import HIDDEN, NOTHING_HIDDEN, Redaction
 from ...core.frozen import frozen
+from ...core.mljob.classification.state import State
 from ...core.mljob.identity import has_one_spec, runs_current_spec
-from ...core.mljob.job import Job
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
 from ...core.mljob.upstream import outputs_of
 from ...core.run.run_key import Key, RunKey
 from ...core.status.disclosure import may_quote
@@ -96,9 +96,9 @@ class Confs:
     async def make(self, s: State, dag_runs: DagRuns) -> BuiltConf:
         """Build the conf from the spec, and check it against the DAG's params.
 
-        A DAG can say in the schemas of its params that a conf must have no other keys. Such keys
-        are refused then. Otherwise Airflow accepts the keys, and the result has a message about
-        them.
+        A DAG can say in the schemas of its params that a conf must have no keys except its params.
+        Then this method refuses other keys. Otherwise Airflow accepts the other keys, and the
+        result has a message about them.
 
         Raises:
             ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
@@ -132,7 +132,8 @@ class Confs:
             if reference.outputs_ref is None:
                 source = await self._jobs.source(s.job.namespace, reference)
             else:
-                # A run is submitted only if nothing blocks it, so the outputs are known and checked.
+                # A run is submitted only if nothing blocks it, so the outputs are known and
+                # checked.
                 upstream = s.inputs.upstreams[reference.outputs_ref.name]
                 source = outputs_of(reference.outputs_ref, upstream) if upstream is not None else None
             if source is not None:

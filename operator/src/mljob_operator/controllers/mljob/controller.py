@@ -17,14 +17,12 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from ...core.airflow_instance.admission import AdmissionQueue
-from ...core.airflow_instance.catalog import AIRFLOW_GONE
 from ...core.mljob.activity import is_hot
-from ...core.mljob.airflow_use import is_lost
-from ...core.mljob.deadlines import expires_at
-from ...core.mljob.job import Job
-from ...core.mljob.job_labels import JobLabels
+from ...core.mljob.classification.deadlines import expires_at
+from ...core.mljob.classification.state import State
 from ...core.mljob.outstanding import is_done
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
+from ...core.mljob.resource.job_labels import JobLabels
 from ...core.mljob.transient_state import TransientState
 from ...core.run.backfill import BackfillRun
 from ...core.run.facts import RunFact, Snapshot, TaskFact
@@ -47,6 +45,7 @@ from .status_writer import StatusWriter
 from .steps import Steps
 from .upstreams import Upstreams, waited_for
 from .vanished_runs import VanishedRuns
+from .waiting_jobs import Change, WaitingJobs
 from .worker_state import Done, WorkerState
 from .workers import Workers
 
@@ -106,6 +105,7 @@ class MLJobController:
             min_interval=min_interval,
         )
         """The workers of all MLJobs."""
+        self._waiting = WaitingJobs(self.workers, self._classifier)
         self._index = FeedIndex()
         self.lister = MLJobLister(self.workers, self._classifier.state, self._index)
         """Lists the MLJobs of an Airflow."""
@@ -200,8 +200,8 @@ class MLJobController:
             done: Called as for :meth:`observe_event` if the result is True. Otherwise not called.
 
         Returns:
-            Whether the run belongs to the backfill of an MLJob. The MLJob's worker has then taken
-            the fact.
+            Whether the run is known to belong to the backfill of an MLJob. The MLJob's worker has
+            then taken the fact.
         """
         for airflow, dag_id, run_id in candidates:
             for key in self._backfills.of(airflow, dag_id):
@@ -278,20 +278,7 @@ class MLJobController:
             airflow: Only the MLJobs of this Airflow are woken. If None, the MLJobs of all Airflows
                 are woken.
         """
-
-        def concerned_state(worker: WorkerState) -> State | None:
-            if namespace not in (None, _job(worker).namespace):
-                return None
-            state = self._state(worker)
-            return state if airflow in (None, state.run.airflow, state.inputs.target) else None
-
-        states = {key: state for key, state in self.workers.of_each(concerned_state) if state is not None}
-        # All MLJobs update their entries in the admission queue before any of them takes a step. So
-        # MLJobs are admitted in the order of the queue, by the current rules and limits.
-        self.workers.of_each(lambda worker: self._classifier.reserve(states[_job(worker).key]), states)
-        for key, waiting in self.workers.of_each(lambda worker: _waits(states[_job(worker).key]), states):
-            if waiting:
-                self.workers.forget_last_error(key)
+        self._waiting.wake(Change(namespace, airflow))
 
     def early_pass(self, airflow: str) -> asyncio.Event:
         """Return the event that is set when an Airflow's change feed should be read before its
@@ -308,13 +295,17 @@ class MLJobController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events at the moment."""
-        return [*self.workers.tasks, *self._writer.tasks]
+        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events
+        at the moment.
+        """
+        return [*self.workers.tasks, *self._waiting.tasks, *self._writer.tasks]
 
     async def close(self) -> None:
         """Start no more steps, and wait for the running steps and the Events that are being
         recorded, for a limited time.
         """
+        self.workers.stop()
+        await self._waiting.close()
         await self.workers.close()
         await self._conf_sources.close()
         await self._writer.close()
@@ -354,8 +345,8 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Have the statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
-        written again. The statuses say that many runs have vanished or are back.
+        """Cause new statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
+        to be written. The new statuses show that many runs have vanished or are back.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
@@ -414,15 +405,3 @@ def _needs_step(before: Job, after: Job) -> bool:
         after.deleted_at,
         after.has_finalizer,
     )
-
-
-def _waits(state: State) -> bool:
-    """Return whether an MLJob waits for a change of Airflows, access rules, logins or limits.
-
-    This is so if a run is due, if the last request failed, or if the run is missing in Airflow.
-    This is also so if the AirflowInstance was deleted or created again, and the status does not say
-    so yet.
-    """
-    reports_lost = state.job.status.reason == AIRFLOW_GONE
-    failed = state.transient.last_error is not None or state.observed_run.missed_at is not None
-    return state.start is not None or failed or is_lost(state) is not reports_lost

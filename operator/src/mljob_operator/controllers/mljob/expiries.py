@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from ...core.frozen import frozen
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.run.run_key import Key
 
 

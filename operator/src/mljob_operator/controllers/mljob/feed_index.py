@@ -14,7 +14,7 @@ from datetime import datetime
 
 from ...core.frozen import frozen
 from ...core.mljob.activity import expects_change, has_recent_event, is_in_progress, is_still, last_event_at
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.run.halt import Halt
 from ...core.run.run_key import Key, RunKey
 
@@ -88,9 +88,10 @@ class FollowedRuns:
 
     Attributes:
         runs: The run of each MLJob.
-        submitted: The runs that are active, without backfills.
+        submitted: The run of each MLJob with an active attempt. Backfills are left out.
         backfills: The MLJobs of the active backfills, by backfill.
-        in_progress: The runs and backfills that are active and not known to have ended.
+        in_progress: The run or the backfill of each MLJob with an active attempt. Runs and
+            backfills that are known to have ended are left out.
         unread: The MLJobs with an active run whose tasks are not all known, or with an active
             backfill that is not known yet.
         missed: The MLJobs whose run Airflow does not have, according to its last answer.

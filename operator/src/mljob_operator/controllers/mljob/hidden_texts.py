@@ -8,7 +8,7 @@ from typing import Any
 from mljob_contract.mljob import OutputsReference
 
 from ...core.conf.conf import Source, not_public, secrets
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.mljob.upstream import Upstream, outputs_of
 from ...errors import ReferenceMissing
 from ...ports import JobStore
@@ -25,8 +25,8 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
         jobs: Reads the objects of ``spec.confFrom``.
         job: The MLJob.
         conf: The conf of its run, as Airflow has it.
-        reads_secrets: Whether this process may read Secrets. The texts of the conf count as secret
-            in both cases.
+        reads_secrets: Whether this process may read Secrets. In both cases, a text of the conf that
+            is not known to be public counts as secret.
 
     Raises:
         StoreError: The Kubernetes API fails.
@@ -54,7 +54,7 @@ async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIte
 
 async def _outputs(jobs: JobStore, job: Job, reference: OutputsReference) -> Source | None:
     """Return the outputs that the newest run's conf took from another MLJob. Return None if the
-    other MLJob has different outputs by now.
+    other MLJob does not exist any more or has different outputs by now.
     """
     found = await jobs.get((job.namespace, reference.name))
     upstream = Upstream.of(found) if found is not None else Upstream()

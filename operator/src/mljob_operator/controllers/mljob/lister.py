@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from ...core.mljob.airflow_use import needs_airflow
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import SETTINGS_AIRFLOW, Key
 from .feed_index import FeedIndex, FollowedRuns
@@ -33,8 +33,8 @@ class MLJobLister:
         return self._index.of(airflow)
 
     def state(self, key: Key, airflow: str) -> State | None:
-        """Return the current state of an unfinished MLJob. Return None if there is no such MLJob, if
-        it has no attempt in the Airflow, or if a defect keeps it from being classified.
+        """Return the current state of an unfinished MLJob. Return None if there is no such MLJob,
+        if it has no attempt in the Airflow, or if a defect keeps it from being classified.
         """
         worker = self._workers.get(key)
         if worker is None:
@@ -53,7 +53,8 @@ class MLJobLister:
 
         MLJobs that wait for their first attempt have no run yet, and are left out.
 
-        This method checks each MLJob. Frequent questions should use the index (:meth:`followed`).
+        This method checks each MLJob. Callers that ask often should use the index
+        (:meth:`followed`).
         """
         for key in list(self._workers.tracked):
             if (state := self.state(key, airflow)) is not None:
@@ -71,8 +72,8 @@ class MLJobLister:
     def users(self, airflow: str) -> list[Key]:
         """Return the MLJobs that still need an Airflow.
 
-        An MLJob needs the Airflow if it has a run there that is active, that is being submitted, or
-        that has ended but whose tasks and outputs are not completely read.
+        An MLJob needs the Airflow if it has a run in this Airflow that is active, that is being
+        submitted, or that has ended but whose tasks and outputs are not completely read.
         """
 
         def is_user(worker: WorkerState) -> bool:

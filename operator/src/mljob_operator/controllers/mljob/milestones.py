@@ -7,8 +7,8 @@ from __future__ import annotations
 from mljob_contract.mljob import MLJobStatus
 
 from ...core.mljob.attempt_trace import AttemptTrace
-from ...core.mljob.job import Job
-from ...core.mljob.job_labels import JobLabels
+from ...core.mljob.resource.job import Job
+from ...core.mljob.resource.job_labels import JobLabels
 from ...core.mljob.timeline import Timeline, may_have_news
 from ...core.run.states import TERMINAL_PHASES
 from ...ports import Clock, JobMeter, Tracer
@@ -16,11 +16,11 @@ from ...ports import Clock, JobMeter, Tracer
 
 class Milestones:
     """Records the ends of stages, attempts and MLJobs. The process that writes a change records it,
-    so each end counts once.
+    so each end is recorded once.
 
     Args:
         meter: The metrics of MLJobs.
-        tracer: Exports the traces of attempts. None: traces are off.
+        tracer: Exports the traces of attempts. If None, no traces are exported.
     """
 
     def __init__(self, meter: JobMeter, tracer: Tracer | None, clock: Clock) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ...core.mljob import attempts
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact
 from ...core.run.run_key import Key, RunKey

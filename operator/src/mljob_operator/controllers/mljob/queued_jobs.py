@@ -10,11 +10,11 @@ from typing import Any
 from mljob_contract.mljob import ConfSource
 
 from ...core.conf.conf import Source
-from ...core.mljob.job import Job
+from ...core.mljob.resource.job import Job
 from ...core.run.run_key import Key
 from ...core.status.events import KubeEvent
 from ...ports import JobStore
-from .write_queue import Worth, WriteQueue
+from .write_queue import Priority, WriteQueue
 
 
 class QueuedJobs:
@@ -46,17 +46,17 @@ class QueuedJobs:
         """Patch the status (:meth:`.JobStore.write_status`) with the priority of a submission, or
         of a cancellation if the MLJob is being deleted.
         """
-        worth = Worth.CANCELLATION if job.deleting else Worth.SUBMISSION
-        written, _ = await self.store_status(job, patch, worth)
+        priority = Priority.CANCELLATION if job.deleting else Priority.SUBMISSION
+        written, _ = await self.store_status(job, patch, priority)
         return written
 
-    async def store_status(self, job: Job, patch: Mapping[str, Any], worth: Worth) -> tuple[Job, float]:
+    async def store_status(self, job: Job, patch: Mapping[str, Any], priority: Priority) -> tuple[Job, float]:
         """Patch the status when the write has its turn.
 
         Args:
             job: The version of the MLJob that the patch was made from.
             patch: The change of the status.
-            worth: The priority of the write.
+            priority: The priority of the write.
 
         Returns:
             The new version, and when the patch was sent, in seconds of the event loop's clock.
@@ -68,7 +68,7 @@ class QueuedJobs:
             sent_at = asyncio.get_running_loop().time()
             return await self._jobs.write_status(job, patch)
 
-        return await self.writes.send(worth, write, key=job.key), sent_at
+        return await self.writes.send(priority, write, key=job.key), sent_at
 
     async def set_finalizer(
         self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
@@ -76,9 +76,9 @@ class QueuedJobs:
         """Add or remove the operator's finalizer, and set annotations
         (:meth:`.JobStore.set_finalizer`).
         """
-        worth = Worth.CANCELLATION if job.deleting else Worth.FIRST if present else Worth.RELEASE
+        priority = Priority.CANCELLATION if job.deleting else Priority.FIRST if present else Priority.RELEASE
         write = partial(self._jobs.set_finalizer, job, present=present, annotations=annotations)
-        return await self.writes.send(worth, write, key=job.key)
+        return await self.writes.send(priority, write, key=job.key)
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """Return the data of a source of confs (:meth:`.JobStore.source`)."""
@@ -86,8 +86,8 @@ class QueuedJobs:
 
     async def delete(self, job: Job) -> None:
         """Delete an MLJob (:meth:`.JobStore.delete`)."""
-        await self.writes.send(Worth.RELEASE, partial(self._jobs.delete, job))
+        await self.writes.send(Priority.RELEASE, partial(self._jobs.delete, job))
 
     async def record(self, job: Job, event: KubeEvent) -> None:
         """Create a Kubernetes Event (:meth:`.JobStore.record`)."""
-        await self.writes.send(Worth.EVENT, partial(self._jobs.record, job, event))
+        await self.writes.send(Priority.EVENT, partial(self._jobs.record, job, event))

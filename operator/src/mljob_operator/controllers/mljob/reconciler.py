@@ -14,9 +14,9 @@ from typing import Any
 from ...core.frozen import frozen
 from ...core.mljob import actions, attempts
 from ...core.mljob.actions import Action, Expire, Release, Store, Wait
+from ...core.mljob.classification.state import State
 from ...core.mljob.decisions import decide
-from ...core.mljob.job import Job
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import LastError, TransientState
 from ...core.run.states import TERMINAL_PHASES
@@ -52,8 +52,8 @@ class Outcome:
     """The result of :meth:`Reconciler.advance`.
 
     Attributes:
-        tracked: The MLJob and its observed run after all actions; None: the MLJob is deleted.
-        state: The state for which ``action`` was decided; None if ``tracked`` is None.
+        tracked: The MLJob and its observed run after all actions, or None if the MLJob is deleted.
+        state: The state for which ``action`` was decided, or None if ``tracked`` is None.
         action: The last action, which the caller has to carry out.
     """
 
@@ -191,7 +191,9 @@ class Reconciler:
         return tracked
 
     def _actions_of(self, context: ActionContext) -> Actions:
-        """Return the actions for a single run or for a backfill, as the MLJob's type says."""
+        """Return the actions for a backfill if the MLJob is a backfill, or else the actions for a
+        single run.
+        """
         return self._backfill if context.job.is_backfill else self._single_run
 
     def _after_failure(self, error: OperatorError, action: Action, state: State) -> TransientState:

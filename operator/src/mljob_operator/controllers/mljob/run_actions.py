@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ...core import orphans
 from ...core.mljob import attempts
 from ...core.mljob.actions import ClearFailed, Pause, Submit
-from ...core.mljob.confirmation import LIST_AGAIN_AFTER
+from ...core.mljob.classification.confirmation import LIST_AGAIN_AFTER
 from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact, Snapshot, TaskFact
@@ -130,8 +130,8 @@ class RunActions:
     async def cancel(self, context: ActionContext) -> TrackedJob:
         """Set the run's unfinished task instances to failed, and then the run.
 
-        Also end the cancellation DAG's run for this run if the cancellation DAG's run is still
-        queued, because it is not needed any more.
+        If a run of the cancellation DAG for this run is still queued, set that run to failed too,
+        because the cancellation DAG has nothing left to do.
         """
         run, now = context.state.run, context.state.now
         await context.confirm()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ...core import orphans
 from ...core.mljob import actions
 from ...core.mljob.afterwards import was_cleared
-from ...core.mljob.current import first_attempt
+from ...core.mljob.classification.current import first_attempt
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import TransientState
 from ...core.run.observed_run import ABSENCE_CONFIRMED_AFTER, ObservedRun, add_questions

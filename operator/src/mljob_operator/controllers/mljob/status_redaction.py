@@ -1,4 +1,6 @@
-"""Redacts the texts of a status, which must not contain values that a run's conf has from Secrets."""
+"""Redacts the texts of a status, which must not contain values that a run's conf has
+from Secrets.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import logging
 
 from ...core.conf.redaction import Redaction
 from ...core.mljob.airflow_use import is_reachable
-from ...core.mljob.state import State
+from ...core.mljob.classification.state import State
 from ...core.mljob.transient_state import TransientState
 from ...core.status.disclosure import redacted_state
 from ...errors import AirflowError

@@ -12,8 +12,8 @@ from mljob_contract.mljob import MLJobStatus
 from ...core.conf.redaction import Redaction
 from ...core.frozen import frozen
 from ...core.mljob.actions import Action, Wait
-from ...core.mljob.job import Job
-from ...core.mljob.state import Stage, State
+from ...core.mljob.classification.state import Stage, State
+from ...core.mljob.resource.job import Job
 from ...core.run.outputs import Outputs
 from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES
@@ -21,8 +21,8 @@ from ...core.status.build import report
 from ...core.status.disclosure import redacted_state
 from ...core.status.events import WARNING, KubeEvent, events_of
 from ...core.status.messages import MAX_MESSAGE
-from ...core.status.news import is_significant, shows_nothing_new
 from ...core.status.patches import merge_patch
+from ...core.status.significance import is_significant, shows_nothing_new
 from ...core.status.tasks import RunTasks
 from ...core.text.storable import cut
 from ...errors import OperatorError, Refused
@@ -30,7 +30,7 @@ from ...logs import redacted_logger
 from ...ports import Meter
 from .milestones import Milestones
 from .queued_jobs import QueuedJobs
-from .write_queue import Worth
+from .write_queue import Priority
 
 log = redacted_logger(__name__)
 
@@ -41,12 +41,12 @@ end. Another replica waits for this time too. An Event that takes longer may sti
 
 
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
-"""The reasons of the Events that are not recorded while writes wait, because the status says the
+"""The reasons of the Events that are not recorded while writes wait, because the status shows the
 same.
 """
 MAX_WAITING_EVENTS = 5000
-"""The maximum number of Events that wait for the API server. Further Events are left out, except
-warnings.
+"""The maximum number of Events that wait for the Kubernetes API server. Further Events are left
+out, except warnings.
 """
 
 
@@ -91,27 +91,27 @@ class StatusWriter:
         """The tasks that are recording Events."""
         return self._background
 
-    def has_turn(self, key: Key, worth: Worth) -> bool:
+    def has_turn(self, key: Key, priority: Priority) -> bool:
         """Return whether a status may be stored now. If not, the MLJob is woken at its turn, and
         then stores its status as it is by then.
         """
-        return self._writes.has_turn(key, worth, partial(self._wake, key))
+        return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """Give back a turn that a step has not used. ``waits`` says whether the MLJob keeps its
+        """Give back a turn that a step has not used. If ``waits`` is true, the MLJob keeps its
         place in the queue.
         """
         self._writes.end_turn(key)
         if not waits:
             self._writes.leave(key)
 
-    async def store(self, job: Job, patch: Patch, worth: Worth = Worth.SUBMISSION) -> tuple[Job, float]:
+    async def store(self, job: Job, patch: Patch, priority: Priority = Priority.SUBMISSION) -> tuple[Job, float]:
         """Store a status when the write has its turn, and record the Events about its changes.
 
         Args:
             job: The version of the MLJob that the patch was made from.
             patch: The change of the status.
-            worth: The priority of the write.
+            priority: The priority of the write.
 
         Returns:
             The stored MLJob, and when the patch was sent, in seconds of the event loop's clock.
@@ -119,14 +119,14 @@ class StatusWriter:
         Raises:
             StoreError: The Kubernetes API fails, or refuses the status.
         """
-        written, sent_at = await self._jobs.store_status(job, patch.content, worth)
+        written, sent_at = await self._jobs.store_status(job, patch.content, priority)
         self._meter.status_written(asyncio.get_running_loop().time() - sent_at)
         self._record_changes(written, job.status, written.status)
         return written, sent_at
 
     def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
-        """Count a status that the API server refused as invalid, and report the first of several
-        refusals in a row.
+        """Count a status that the Kubernetes API server refused as invalid, and report the first of
+        several refusals in a row.
 
         The caller drops the observed run, because the same facts would give an invalid status
         again.
@@ -215,7 +215,7 @@ class StatusWriter:
 
     def _record(self, job: Job, event: KubeEvent) -> None:
         """Create a Kubernetes Event in the background, so that no status waits for the Event."""
-        if event.type != WARNING and self._writes.waiting(Worth.EVENT) >= MAX_WAITING_EVENTS:
+        if event.type != WARNING and self._writes.waiting(Priority.EVENT) >= MAX_WAITING_EVENTS:
             log.debug("%s/%s: event %s is left out, because too many wait", *job.key, event.reason)
             return
         task = asyncio.create_task(self._recorded(job, event))
@@ -244,13 +244,13 @@ def difference(
     """
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, run_tasks=run_tasks)
-    patch = merge_patch(job.stored_status, status)
+    patch = merge_patch(job.stored.content, status)
     if shows_nothing_new(patch, status):
         return None
-    return Patch(patch, job.has_invalid_status or not state.current.open or is_significant(patch, job.stored_status))
+    return Patch(patch, job.stored.is_invalid or not state.current.open or is_significant(patch, job.stored.content))
 
 
-def worth_of(state: State, patch: Patch, action: Action) -> Worth:
+def priority_of(state: State, patch: Patch, action: Action) -> Priority:
     """Return the priority of a status write.
 
     Args:
@@ -261,12 +261,12 @@ def worth_of(state: State, patch: Patch, action: Action) -> Worth:
     """
     phase = patch.content.get("phase")
     if state.cancellation.reason is not None or state.job.deleting:
-        return Worth.CANCELLATION
+        return Priority.CANCELLATION
     if phase in TERMINAL_PHASES or state.stage is Stage.ENDED:
-        return Worth.END
+        return Priority.END
     if not isinstance(action, Wait) or (state.current.open and not state.current.submitted):
-        return Worth.SUBMISSION
-    return Worth.PROGRESS if phase is None else Worth.START
+        return Priority.SUBMISSION
+    return Priority.PROGRESS if phase is None else Priority.START
 
 
 def extra(key: Key) -> dict[str, str]:

@@ -11,23 +11,23 @@ from datetime import datetime
 
 from mljob_contract.mljob import FINISHED
 
-from ...core.mljob import finished
 from ...core.mljob.actions import Action, Expire, Release, Store, Wait
 from ...core.mljob.afterwards import arrived_late
-from ...core.mljob.job import Job
+from ...core.mljob.classification.state import State
 from ...core.mljob.outstanding import is_done
-from ...core.mljob.state import State
+from ...core.mljob.resource import finished
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES
-from ...core.status.news import REFINEMENT_WAITS
+from ...core.status.significance import REFINEMENT_WAITS
 from ...errors import Conflict, FieldsDropped, Gone, Refused, StoreError, backoff
 from ...logs import redacted_logger
 from ...ports import Clock, JobStore
 from .conf_sources import ConfSources, waited_for
 from .confs import Confs
 from .reconciler import Reconciler
-from .status_writer import Patch, StatusWriter, difference, extra, worth_of
+from .status_writer import Patch, StatusWriter, difference, extra, priority_of
 from .worker_state import WorkerState
 
 log = redacted_logger(__name__)
@@ -71,11 +71,11 @@ class Steps:
     async def take(self, key: Key, worker: WorkerState) -> float | None:
         """Run one step of an MLJob's worker.
 
-        An error with one MLJob affects no other MLJob. The error is logged, and the step is
-        repeated after a delay.
+        An error with one MLJob affects no other MLJob. The step is repeated, in most cases after a
+        delay.
 
         Returns:
-            The seconds until the next step is due. None: no step is due without input, or
+            The seconds until the next step is due, or None if no step is due without input, or if
             ``worker.needs_step`` asks for a step at once.
         """
         try:
@@ -112,8 +112,9 @@ class Steps:
     async def _read_again(self, key: Key, worker: WorkerState, refused: Conflict) -> float | None:
         """Read the MLJob's latest version after a Conflict.
 
-        A Conflict says that the API server has a later version than the worker. If the answer to
-        the read has no later version, the answer is stale, and the step is repeated after a delay.
+        A Conflict means that the Kubernetes API server has a later version than the worker. If the
+        answer to the read has no later version, the answer is stale, and the step is repeated after
+        a delay.
 
         Returns:
             The seconds until the next step. None if the next step follows at once.
@@ -177,8 +178,8 @@ class Steps:
         """Let the reconciler act, and write the status, until no further action is possible now.
 
         Returns:
-            The state and the last action. None if the step is over, because the MLJob was deleted
-            or another process has begun an attempt meanwhile.
+            The state and the last action, or None if the step is over, because the MLJob was
+            deleted or another process has begun an attempt meanwhile.
         """
         while True:
             before, begin_count = worker.tracked, worker.begin_count
@@ -214,8 +215,8 @@ class Steps:
             if stores and not changed:
                 raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
             # The stored status may have started a deadline, the time to live, or the backoff of a
-            # requested retry. In this case the loop goes on, so that the next decision takes the new
-            # time into account.
+            # requested retry. In this case the loop goes on, so that the next decision takes the
+            # new time into account.
             if not stores and not (changed and _start_times(before.job) != _start_times(worker.tracked.job)):
                 return _with_stored_job(state, worker.tracked), action
 
@@ -244,14 +245,14 @@ class Steps:
             worker.refining_since = worker.refining_since or self._clock()
             if self._clock() < worker.refining_since + REFINEMENT_WAITS:
                 return False
-        worth = worth_of(state, patch, action)
-        if isinstance(action, Wait) and not self._writer.has_turn(job.key, worth):
+        priority = priority_of(state, patch, action)
+        if isinstance(action, Wait) and not self._writer.has_turn(job.key, priority):
             worker.awaits_turn = True
             return False
         worker.refining_since = None
         worker.writing = True
         try:
-            written, sent_at = await self._writer.store(job, patch, worth)
+            written, sent_at = await self._writer.store(job, patch, priority)
             worker.accept(written, job)
         except StoreError:
             worker.drop_outdated_run(job)
@@ -312,21 +313,21 @@ def _needs_no_step(worker: WorkerState, state: State) -> bool:
     """Return whether no step is needed, because the MLJob is finished and its status need not
     change any more.
 
-    A finished MLJob still needs steps if it has a time to live, if Airflow's REST API has a
-    snapshot of its run, or if its run has appeared late in Airflow.
+    A finished MLJob still needs steps if it has a time to live, if the inbox has a snapshot of a
+    run from Airflow's REST API, or if its run has appeared late in Airflow.
     """
     ttl = state.job.spec.ttl_seconds_after_finished
     return is_done(state.job) and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
 
 
 def _require_stored(patch: Patch, written: Job) -> None:
-    """Check that the API server has stored those fields of ``_RECEIPTS`` that the patch has.
-    Without these fields, one request may begin several attempts.
+    """Check that the Kubernetes API server has stored those fields of ``_RECEIPTS`` that the patch
+    has. Without these fields, one request may begin several attempts.
 
     Raises:
         FieldsDropped: The API server has dropped a field, because its CRD doesn't have the field.
     """
-    dropped = [f"status.{name}" for name in _RECEIPTS if patch.content.get(name) and name not in written.stored_status]
+    dropped = [f"status.{name}" for name in _RECEIPTS if patch.content.get(name) and name not in written.stored.content]
     if dropped:
         raise FieldsDropped(
             f"the API server does not store {' and '.join(dropped)}, so the run is not submitted: "
@@ -337,7 +338,7 @@ def _require_stored(patch: Patch, written: Job) -> None:
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
     """Return the state with the MLJob as it is stored now.
 
-    The state is not classified again, because the stored status shows only what the state says
+    The state is not classified again, because the stored status shows only what is in the state
     already.
     """
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ...core.mljob.classification.state import State
 from ...core.mljob.cycle import MAX_SEARCHED
-from ...core.mljob.job import Job
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
 from ...core.mljob.upstream import READ_AGAIN_AFTER, Upstream, upstream_names
 from ...core.run.run_key import Key
 from ...ports import Clock, JobStore

@@ -66,8 +66,8 @@ class VanishedRuns:
         return self._missing_runs.have_vanished(airflow)
 
     def report(self) -> None:
-        """Wake the MLJobs with missing runs in each Airflow whose number of missing runs has
-        changed.
+        """Wake the MLJobs with missing runs in each Airflow in which missing runs have begun or
+        ceased to count as deleted.
 
         If many runs have vanished from an Airflow, or all vanished runs are back, log this and wake
         all MLJobs that wait for the Airflow.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ...core.mljob import attempts
-from ...core.mljob.job import Job
+from ...core.mljob.classification.state import State
 from ...core.mljob.remembered import remember
-from ...core.mljob.state import State
+from ...core.mljob.resource.job import Job
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import TransientState
 from ...core.run.backfill import BackfillRun
@@ -58,21 +58,22 @@ class WorkerState:
         takeover_state: Called with a version of the MLJob. Returns the transient state if another
             process has begun the attempt in this version, and None if this process has begun the
             attempt.
-        tracked: The MLJob with its observed run; None: the MLJob was not read yet.
-        state: The state at the end of the last step; None: no step has ended since ``begin``.
+        tracked: The MLJob with its observed run, or None if the MLJob was not read yet or is
+            deleted.
+        state: The last state that was computed for ``tracked``, or None if there is none.
         inbox: The input since the last step.
         run_tasks: The tasks of earlier statuses of the MLJob, which the next status can use again.
         contradicted: The events that Airflow has contradicted and that the metrics have counted.
         done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
-        woken_at: Since when an input has waited for a stored status, in the event loop's seconds.
-            None: no input waits.
+        woken_at: Since when an input has waited for a stored status, in the event loop's seconds,
+            or None if no input waits.
         task: The task that runs the steps. None if no step is running.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
-        refining_since: Since when a patch that only makes values more exact has been waiting; None:
-            no such patch is waiting.
+        refining_since: Since when a patch that only makes values more exact has been waiting, or
+            None if no such patch is waiting.
         awaits_turn: Whether a changed status waits for its turn among all writes.
         writing: Whether a status patch is being sent, so that the watch may deliver the result
             before the answer arrives.
@@ -133,7 +134,8 @@ class WorkerState:
         if self.task is None:
             self.state, self.run_tasks = None, RunTasks()
             if self.tracked is not None:
-                self.tracked.job.pack()
+                self.tracked.job.parsed.pack()
+                self.tracked.job.stored.pack()
 
     def begin(self, job: Job, transient: TransientState) -> None:
         """Start to track an MLJob, or an attempt that another process has begun.
@@ -218,7 +220,7 @@ class WorkerState:
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """Take a snapshot of the run without a step, if the snapshot says nothing new. Return
+        """Take a snapshot of the run without a step, if the snapshot contains nothing new. Return
         whether the worker has taken the snapshot.
 
         The result is also False if a step is due or running, if the MLJob is finished, if the
@@ -267,7 +269,7 @@ class WorkerState:
             self.tracked = replace(self.tracked, observed_run=observed_run, transient=transient)
 
     def start_over(self) -> None:
-        """Drop the observed run, because the API server refused the status made from it.
+        """Drop the observed run, because the Kubernetes API server refused the status made from it.
 
         The next step reads the run from Airflow again. The stored status stays.
         """

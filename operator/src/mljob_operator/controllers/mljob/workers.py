@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ...core.mljob.job import Job
 from ...core.mljob.outstanding import is_done
+from ...core.mljob.resource.job import Job
 from ...core.mljob.transient_state import TransientState
 from ...core.run.run_key import Key
 from ...logs import redacted_logger, redacting
@@ -83,7 +83,8 @@ class Workers:
         self._starts = 0
         self._expiries = Expiries(self.wake)
         self._paced = PacedWake(self.retry_now)
-        self._closing = self._holds_steps = False
+        self._closing = False
+        self._holds = 0
 
     @contextmanager
     def hold_steps(self) -> Iterator[None]:
@@ -92,11 +93,11 @@ class Workers:
         After its start, the operator lists the MLJobs within this context. Until the list is
         complete, the number of active runs is not known, so no MLJob may be admitted.
         """
-        self._holds_steps = True
+        self._holds += 1
         try:
             yield
         finally:
-            self._holds_steps = False
+            self._holds -= 1
             for key, worker in list(self._states.items()):
                 if worker.needs_step:
                     self.wake(key)
@@ -170,7 +171,7 @@ class Workers:
         if worker.timer is not None:
             worker.timer.cancel()
             worker.timer = None
-        if worker.task is None and not self._holds_steps:
+        if worker.task is None and not self._holds:
             self._start(key, worker)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
@@ -288,7 +289,7 @@ class Workers:
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:
-            while worker.needs_step and not self._closing:
+            while worker.needs_step and not self._closing and not self._holds:
                 worker.needs_step = False
                 pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
                 if pause > 0:
@@ -303,7 +304,7 @@ class Workers:
                     worker.needs_step = True
         finally:
             worker.task = None
-        if self._states.get(key) is not worker:
+        if self._states.get(key) is not worker or worker.needs_step:
             return
         if worker.job is None or is_done(worker.job):
             worker.forget()

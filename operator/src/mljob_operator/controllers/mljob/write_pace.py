@@ -1,4 +1,4 @@
-"""Decides from the API server's answers how many writes may be under way at once.
+"""Decides from the Kubernetes API server's answers how many writes may be under way at once.
 
 An API server that gets more writes than it can handle lets all of them wait. Writes that wait in
 the API server have no priority any more, and can't be merged with later writes. So the operator
@@ -15,13 +15,14 @@ from __future__ import annotations
 LEAST, MOST = 12.0, 64.0
 """The bounds of the number of writes under way. The client has 64 connections."""
 FEW, MANY = 4.0, 12.0
-"""The intended range of the number of writes that wait in the API server. With fewer waiting
-writes, the API server may be idle. With more, each write only waits longer.
+"""The intended range of the number of writes that wait in the Kubernetes API server. With fewer
+waiting writes, the API server may be idle. With more, each write only waits longer.
 """
 FASTEST_COUNTS = 30.0
 """The seconds after which the fastest answer is measured again, because it depends on the size of
 the objects and on the load from other clients. For the measurement, the limit goes back to
-``LEAST``, so that no write waits in the API server. The limit grows back within a second.
+``LEAST``, so that no write waits in the Kubernetes API server. The limit grows back within a
+second.
 """
 
 
@@ -33,7 +34,9 @@ class WritePace:
         self._fastest = float("inf")
         self._fastest_until = float("-inf")
         self.paused_until = float("-inf")
-        """The time before which no write may be sent, because the API server asked for a pause."""
+        """The time before which no write may be sent, because the Kubernetes API server asked for a
+        pause.
+        """
 
     @property
     def limit(self) -> int:
@@ -41,7 +44,9 @@ class WritePace:
         return int(self._limit)
 
     def answered(self, seconds: float, now: float) -> None:
-        """Adjust the limit to the duration of a write that the API server has answered."""
+        """Adjust the limit to the duration of a write that the Kubernetes API server
+        has answered.
+        """
         if now >= self._fastest_until:
             self._fastest, self._fastest_until = float("inf"), now + FASTEST_COUNTS
             self._limit = LEAST
@@ -54,7 +59,8 @@ class WritePace:
             self._limit = max(LEAST, self._limit - 1 / self._limit)
 
     def refused(self, retry_after: float, now: float) -> None:
-        """Halve the limit, because the API server was too busy for a write or did not answer.
+        """Halve the limit, because the Kubernetes API server was too busy for a write or did not
+        answer.
 
         Args:
             retry_after: The seconds for which the API server asks for a pause (``Retry-After``). 0

@@ -1,9 +1,9 @@
 """The priority queue of all writes about MLJobs.
 
-While the API server keeps up, each write is sent at once. Otherwise the writes wait here. If no
-further action depends on a status, the status is not made before its turn. The MLJob is woken at
-its turn, and writes its status as it is by then. So all waiting changes of one MLJob become one
-write.
+While the Kubernetes API server keeps up, each write is sent at once. Otherwise the writes wait in
+this queue. If no further action depends on a status, the status is not made before its turn. The
+MLJob is woken at its turn, and writes its status as it is by then. So all waiting changes of one
+MLJob become one write.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ wait for Airflow, and the writes of other MLJobs must not wait for Airflow.
 """
 
 
-class Worth(IntEnum):
+class Priority(IntEnum):
     """The priority of a write. Lower numbers come first, but one in ``LONGEST_WAITING_EVERY`` turns
     goes to the write that has waited longest.
 
     Attributes:
         CANCELLATION: Announces or reports a cancellation, or lets a deletion through.
-        END: Says how an MLJob, or an attempt, has ended.
-        SUBMISSION: Goes before the submission of a run.
+        END: Stores how an MLJob, or an attempt, has ended.
+        SUBMISSION: Stores the status before an action that depends on it, such as the submission of
+            a run.
         FIRST: Adds the finalizer to an MLJob. This write comes after the submissions, so that a
             burst of new MLJobs is submitted one by one, and not only after the last MLJob has its
             finalizer.
@@ -66,7 +67,9 @@ class WriteQueue:
     def __init__(self) -> None:
         self._pace = WritePace()
         self._under_way = 0
-        self._waiting: dict[Worth, dict[object, tuple[int, Callable[[], None]]]] = {worth: {} for worth in Worth}
+        self._waiting: dict[Priority, dict[object, tuple[int, Callable[[], None]]]] = {
+            priority: {} for priority in Priority
+        }
         self._turns: dict[Key, float] = {}
         self._tickets = self._grants = 0
         self._resume: asyncio.TimerHandle | None = None
@@ -74,18 +77,18 @@ class WriteQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Whether the API server can't keep up, so that writes wait."""
+        """Whether the Kubernetes API server can't keep up, so that writes wait."""
         return any(self._waiting.values())
 
-    def waiting(self, worth: Worth) -> int:
+    def waiting(self, priority: Priority) -> int:
         """Return how many writes of this priority wait."""
-        return len(self._waiting[worth])
+        return len(self._waiting[priority])
 
     def numbers(self) -> dict[str, int]:
         """Return how many writes of each priority wait, by the name of the priority in lower case."""
-        return {worth.name.lower(): len(waiting) for worth, waiting in self._waiting.items()}
+        return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
 
-    def has_turn(self, key: Key, worth: Worth, wake: Callable[[], None]) -> bool:
+    def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
         """Return whether an MLJob may write now. If the result is True, the MLJob's next
         :meth:`send` does not wait.
 
@@ -104,9 +107,9 @@ class WriteQueue:
             self._begin_turn(key)
             wake()
 
-        if key not in self._waiting[worth]:
+        if key not in self._waiting[priority]:
             self.leave(key)
-            self._enqueue(worth, key, take_turn)
+            self._enqueue(priority, key, take_turn)
         return False
 
     def _begin_turn(self, key: Key) -> None:
@@ -133,11 +136,11 @@ class WriteQueue:
         for waiting in self._waiting.values():
             waiting.pop(key, None)
 
-    async def send(self, worth: Worth, request: Callable[[], Awaitable[T]], *, key: Key | None = None) -> T:
+    async def send(self, priority: Priority, request: Callable[[], Awaitable[T]], *, key: Key | None = None) -> T:
         """Send a write when it has its turn, and return the answer.
 
         Args:
-            worth: The priority of the write.
+            priority: The priority of the write.
             request: Sends the write.
             key: The MLJob whose turn (:meth:`has_turn`) the write uses, if the MLJob has one. None
                 if the write always waits for a turn of its own.
@@ -150,7 +153,7 @@ class WriteQueue:
                 # An MLJob has one place. While the MLJob waits here, it could not use a turn that
                 # it gets through another place.
                 self.leave(key)
-            await self._turn(worth)
+            await self._turn(priority)
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
@@ -163,7 +166,7 @@ class WriteQueue:
             self._end_write()
         return answer
 
-    async def _turn(self, worth: Worth) -> None:
+    async def _turn(self, priority: Priority) -> None:
         if not self.is_busy and self._may_send():
             self._under_way += 1
             return
@@ -175,21 +178,21 @@ class WriteQueue:
             else:
                 turn.set_result(None)
 
-        self._enqueue(worth, turn, take_turn)
+        self._enqueue(priority, turn, take_turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._end_write()
-            self._waiting[worth].pop(turn, None)
+            self._waiting[priority].pop(turn, None)
             raise
 
     def _may_send(self) -> bool:
         return self._under_way < self._pace.limit and asyncio.get_running_loop().time() >= self._pace.paused_until
 
-    def _enqueue(self, worth: Worth, token: object, take_turn: Callable[[], None]) -> None:
+    def _enqueue(self, priority: Priority, token: object, take_turn: Callable[[], None]) -> None:
         self._tickets += 1
-        self._waiting[worth][token] = (self._tickets, take_turn)
+        self._waiting[priority][token] = (self._tickets, take_turn)
         self._give_turns()
 
     def _end_write(self) -> None:
@@ -199,9 +202,9 @@ class WriteQueue:
     def _give_turns(self) -> None:
         while self.is_busy and self._may_send():
             self._grants += 1
-            worth = self._next()
-            token = next(iter(self._waiting[worth]))
-            _, take_turn = self._waiting[worth].pop(token)
+            priority = self._next()
+            token = next(iter(self._waiting[priority]))
+            _, take_turn = self._waiting[priority].pop(token)
             self._under_way += 1
             take_turn()
         if self.is_busy and not self._under_way and self._resume is None:
@@ -214,11 +217,11 @@ class WriteQueue:
         self._resume = None
         self._give_turns()
 
-    def _next(self) -> Worth:
+    def _next(self) -> Priority:
         """Return the priority of the next write. Within a priority, the longest waiting write is
         next.
         """
-        present = [worth for worth, waiting in self._waiting.items() if waiting]
+        present = [priority for priority, waiting in self._waiting.items() if waiting]
         if self._grants % LONGEST_WAITING_EVERY == 0:
-            return min(present, key=lambda worth: next(iter(self._waiting[worth].values()))[0])
+            return min(present, key=lambda priority: next(iter(self._waiting[priority].values()))[0])
         return min(present)

@@ -1,5 +1,5 @@
-"""Access rules say which namespace may run which DAG in an Airflow. This module finds the rule that
-applies to an MLJob, and makes the message if no rule matches.
+"""Access rules determine which namespace may run which DAG in an Airflow. This module finds the
+rule that applies to an MLJob, and makes the message if no rule matches.
 
 A rule can only allow. So any matching rule lets an MLJob run, whatever the order of the rules, and
 adding a rule never takes a permission away. The order matters for the rule's other fields
@@ -70,7 +70,9 @@ def matches(globs: Iterable[str], dag_id: str) -> bool:
 
 
 def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> int | None:
-    """Return the index of the first rule that lets a namespace run a DAG, or None if no rule does."""
+    """Return the index of the first rule that lets a namespace run a DAG, or None if
+    no rule does.
+    """
     for index, rule in enumerate(rules):
         if selects(rule.namespace_selector, namespace) and matches(rule.dags, dag_id):
             return index

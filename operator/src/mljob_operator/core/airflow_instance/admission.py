@@ -117,8 +117,8 @@ class AdmissionQueue:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
-        """Return whether an MLJob is admitted to an Airflow: the MLJob has a run there, or may
-        submit one.
+        """Return whether an MLJob is admitted to an Airflow: the MLJob has a run in this Airflow,
+        or may submit one.
         """
         reservations = self._airflows.get(airflow)
         return reservations is not None and key in reservations.admitted
@@ -235,7 +235,7 @@ class _PriorityQueue:
 
     def first(self, has_capacity: Callable[[Rule], bool]) -> tuple[QueueKey, Rule] | None:
         """Return the next MLJob to admit and its access rule. MLJobs whose access rule has reached
-        its limit are skipped. Return None if no other MLJob waits.
+        its limit are skipped. Return None if no MLJob is left.
         """
         first_of_rules = [(queue.head, rule) for rule, queue in self._queues.items() if queue and has_capacity(rule)]
         if not first_of_rules:

@@ -1,4 +1,4 @@
-"""Finds out what an MLJob may do in each Airflow, and what blocks the start of its next run there.
+"""Finds out what an MLJob may do in each Airflow, and what blocks the start of its next run.
 
 Airflows and their access rules change while MLJobs wait. So the operator computes both the Airflow
 for an MLJob's next run and the blocker again in each step. A blocker disappears as soon as its
@@ -141,8 +141,8 @@ class AirflowCatalog:
         return Limits(total, tuple(rule.max_active_runs for rule in self.access(airflow)))
 
     def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
-        """Return the MLJob's reservation in an Airflow. ``active`` says whether the MLJob has a run
-        there; if not, the MLJob wants to submit a run.
+        """Return the MLJob's reservation in an Airflow. If ``active`` is true, the MLJob has or may
+        have a run in this Airflow. Otherwise the MLJob wants to submit a run.
         """
         index = self.rule(airflow, dag_id)
         priority = self.access(airflow)[index].priority if index is not None else 0
@@ -223,7 +223,7 @@ def _invalid_instance(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blo
 
 def _refused(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     if catalog.undecided(airflow, dag_id):
-        return Blocker("Submitting", f"The labels of namespace {catalog.namespace.name} are not known yet.")
+        return Blocker("Submitting", f"Waiting until the labels of namespace {catalog.namespace.name} are read.")
     if catalog.rule(airflow, dag_id) is not None:
         return None
     names = _Names.of(airflow)
@@ -244,7 +244,7 @@ def _no_login(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | N
     if credentials is None:
         return None
     if (airflow, credentials) not in catalog.logins:
-        return Blocker("Submitting", f"{capitalised(credentials.source)} is being read.")
+        return Blocker("Submitting", f"Waiting until {credentials.source} is read.")
     why = catalog.logins[airflow, credentials]
     return Blocker("AirflowUnauthorized", why) if why is not None else None
 

@@ -77,10 +77,10 @@ class Instance:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Instance:
-        """Return the AirflowInstance in an object, as the API server sends the object.
+        """Return the AirflowInstance in an object, as the Kubernetes API server sends the object.
 
         Reading doesn't fail. ``problem`` names the invalid fields of the spec. Invalid fields of
-        the status count as absent.
+        the status are left out.
         """
         meta = body["metadata"]
         spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, placeholders=_PLACEHOLDERS)
@@ -104,8 +104,8 @@ class Instance:
 
 
 def defaults(instances: Iterable[Instance]) -> list[str]:
-    """Return the names of the AirflowInstances that are annotated as the default. The first
-    AirflowInstance is the default.
+    """Return the names of the AirflowInstances that are annotated as the default and aren't being
+    deleted. The first name is that of the default.
 
     The newest AirflowInstance comes first, as for StorageClasses. AirflowInstances that were
     created in the same second are sorted by name.

@@ -155,8 +155,8 @@ def unknown_keys(
 
 
 def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
-    """Return whether the DAG says in the schemas of its params that a conf must have no other
-    keys.
+    """Return whether the schema of a param says that a conf of the DAG must have no keys except
+    the DAG's params.
     """
     schemas = (param.get("schema") for param in params.values() if isinstance(param, Mapping))
     return any(isinstance(schema, Mapping) and schema.get(ADDITIONAL_PARAMS) is False for schema in schemas)
@@ -165,8 +165,9 @@ def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
 def problems(
     conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
 ) -> list[str]:
-    """Return what Airflow would refuse in a conf, each problem as ``<field>.<path>: <reason>``. The
-    field is ``spec.conf``, or the entry of ``spec.confFrom`` that has the value.
+    """Return what Airflow would refuse in a conf: at most ``MAX_PROBLEMS`` problems, each as
+    ``<field>.<path>: <reason>``. The field is ``spec.conf``, or the entry of ``spec.confFrom`` that
+    has the value.
 
     Some keywords of schemas are left to Airflow (see :mod:`.param_schemas`). A param that is not in
     the conf has its default value. As in Airflow, the conf may have keys that are not params (see

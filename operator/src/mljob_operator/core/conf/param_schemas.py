@@ -35,7 +35,7 @@ LEFT_TO_AIRFLOW = frozenset(
     }
 )
 """Keywords that the operator doesn't check, because the check may take any time or may load another
-document.
+document. The operator skips every schema that has such a keyword.
 """
 
 

@@ -1,10 +1,10 @@
 """Redaction replaces texts that came from Secrets by ``***`` in all texts that may quote them.
 
 The texts from Secrets are called hidden texts. A hidden text is found as it is, in base64, and in
-the encodings of JSON, Python's ``repr``, URLs and HTML. The single lines of a hidden text and the
-password in a URL are also found without the rest of the hidden text. If a text was cut, even the
-beginning of a hidden text is found: the producer of an event cuts texts without knowing what is
-secret in them.
+the encodings of JSON, Python's ``repr``, URLs and HTML. Some parts of a hidden text are also found
+without the rest: lines of at least ``MIN_LINE`` characters, the password in a URL, and the values
+in a JSON object. If a text was cut, even the beginning of a hidden text is found: the producer of
+an event cuts texts without knowing what is secret in them.
 
 Hidden texts in other encodings are not found, for example in the middle of base64 data, encrypted,
 reversed, or in upper case.
@@ -187,8 +187,8 @@ class _Forms:
         return None
 
     def _is_beginning(self, text: str) -> bool:
-        """Return whether an encoding begins with this text. If so, the first such encoding follows
-        the text in alphabetical order.
+        """Return whether an encoding begins with this text. In the sorted list of encodings, the
+        first such encoding is at the index at which the text itself would be inserted.
         """
         index = bisect_left(self._sorted, text)
         return index < len(self._sorted) and self._sorted[index].startswith(text)

@@ -1,7 +1,7 @@
 """The claims of an operator, and the check whether the claims of two operators exclude each other.
 
-An operator writes its claims into an annotation of its Lease, where other operators of the namespace
-read them. The text of the annotation comes from outside, so it is bounded and checked.
+An operator writes its claims into an annotation of its Lease, where other operators of the
+namespace read them. The text of the annotation comes from outside, so it is bounded and checked.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Claims(BaseModel):
         selector: Selects the MLJobs of the operator.
         namespaces: The namespaces whose MLJobs the operator manages. Empty for all namespaces.
         run_id_prefix: The first part of the operator's dag run ids.
-        brokers: The brokers of the operator's events. None if the operator reads no events.
+        brokers: The Kafka brokers from which the operator reads events, or None if the operator
+            reads no events.
         group_id: The operator's consumer group.
     """
 
@@ -44,7 +45,7 @@ class Claims(BaseModel):
     group_id: _Name
 
     def annotation(self) -> str:
-        """Return the text of the annotation."""
+        """Return the claims as the text of the annotation ``ANNOTATION``."""
         return self.model_dump_json(by_alias=True, exclude_defaults=True)
 
     @classmethod
@@ -61,8 +62,8 @@ class Claims(BaseModel):
 
     def conflict(self, other: Claims) -> str | None:
         """Return why this operator must not run beside an operator with the claims ``other``. The
-        text is the end of a sentence, and says what to change. Return None if both operators may
-        run.
+        text is the end of a sentence, with a proposal what to change. Return None if both operators
+        may run.
         """
         if self._share_namespaces(other):
             if may_overlap(self.selector, other.selector):

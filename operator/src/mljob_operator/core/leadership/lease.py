@@ -1,8 +1,8 @@
 """A version of a Lease, and how long its holder may act.
 
-The times in a Lease come from the clocks of other machines, so they are not used. A process measures
-on its own monotonic clock how long it has known the same version of a Lease. A holder that renews
-its Lease makes new versions.
+The times in a Lease come from the clocks of other machines, so they are not used. A process
+measures on its own monotonic clock how long it has known the same version of a Lease. A holder that
+renews its Lease makes new versions.
 
 Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-go's package
 ``leaderelection``.
@@ -25,7 +25,7 @@ class Lease:
         name: The name of the Lease, which all processes of one operator share.
         uid: The uid of the Lease object.
         version: The resourceVersion.
-        holder: The identity of the process that acts. None if no process acts.
+        holder: The identity of the process that has the Lease. None if no process has it.
         seconds: For how many seconds the holder may act after it has written this version.
         transitions: How many times the holder has changed.
         claims: What the operator claims. None if the claims can't be read.

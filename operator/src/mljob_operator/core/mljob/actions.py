@@ -101,15 +101,15 @@ class CheckCancellation:
 
 @frozen
 class CancelDirectly:
-    """Cancel the run through Airflow's REST API: set its unfinished task instances failed, and then
-    set the run failed.
+    """Cancel the run through Airflow's REST API: set its unfinished task instances to failed, and
+    then set the run to failed.
     """
 
 
 @frozen
 class HandleChildren:
-    """Look for runs that tasks of the cancelled run have started. Cancel these runs if the spec
-    says so, and report them in an Event.
+    """Look for runs that tasks of the cancelled run have started. Cancel these runs if
+    ``spec.cancellation.children`` is Cancel, and report them in an Event.
     """
 
 

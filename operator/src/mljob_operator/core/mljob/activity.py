@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from ..run.states import ACTIVE_TASK
-from .state import State
+from .classification.state import State
 
 CHANGE_FOLLOWS_WITHIN = timedelta(seconds=3)
 """How long the operator expects changes that no event reports, after an event of a run in a
@@ -49,8 +49,8 @@ def expects_change(state: State) -> bool:
 
 
 def last_event_at(state: State) -> datetime | None:
-    """Return when the last event of a run in the MLJob's backfill was read. None if there was no
-    such event, or if the MLJob is a single run.
+    """Return when the operator read the last event of a run in the MLJob's backfill. Return None if
+    there was no such event, or if no backfill of the MLJob is known.
     """
     observed_backfill = state.observed_run.observed_backfill
     return observed_backfill.last_event_at if observed_backfill is not None else None

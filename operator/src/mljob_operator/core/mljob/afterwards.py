@@ -1,12 +1,12 @@
-"""Functions that return what has happened to a run after its attempt ended: somebody has cleared
-the run, or the run has arrived late.
+"""Functions that return whether something has happened to a run after its attempt ended: somebody
+has cleared the run, or the run has arrived late.
 """
 
 from __future__ import annotations
 
 from ..run.facts import queued_again
 from . import attempts
-from .state import State
+from .classification.state import State
 
 
 def was_cleared(state: State) -> bool:

@@ -5,7 +5,7 @@ the limits on active runs.
 from __future__ import annotations
 
 from ..airflow_instance.admission import Reservation
-from .state import State
+from .classification.state import State
 
 
 def is_lost(state: State) -> bool:
@@ -22,8 +22,10 @@ def is_reachable(state: State) -> bool:
 
 
 def needs_airflow(state: State) -> bool:
-    """Return whether the operator still has to follow or cancel a run of the attempt in Airflow.
-    The run is known to exist there, or may exist there.
+    """Return whether the operator still needs a run of the attempt in Airflow, to follow it, to
+    cancel it, or to read its tasks and outputs. The result is True also if the operator does not
+    know whether the run exists. The result is False if the MLJob doesn't have the operator's
+    finalizer.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:
@@ -33,7 +35,7 @@ def needs_airflow(state: State) -> bool:
 
 def reservation(state: State) -> Reservation | None:
     """Return the MLJob's claim to one of the active runs in an Airflow. Return None if the MLJob
-    neither has a run nor waits for admission.
+    has no active run, and something other than a limit keeps it from starting a run now.
     """
     current, start = state.current, state.start
     holds = current.submitted or state.presence.in_doubt

@@ -15,8 +15,8 @@ from datetime import datetime
 from mljob_contract.mljob import MLJobStatus, Phase
 
 from ..frozen import frozen
-from .job import Job
-from .job_labels import JobLabels
+from .resource.job import Job
+from .resource.job_labels import JobLabels
 from .timeline import Interval, Timeline
 
 ROOT = "attempt"

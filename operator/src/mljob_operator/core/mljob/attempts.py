@@ -22,8 +22,8 @@ from ..run.run_key import SETTINGS_AIRFLOW
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
 from .identity import dag_run_id, pin
-from .job import Job
 from .outstanding import wants_retry
+from .resource.job import Job
 from .retry_request import without_how_to_retry
 
 FIRST_BACKOFF = timedelta(seconds=10)
@@ -155,11 +155,12 @@ def goes_on(status: MLJobStatus) -> bool:
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
-    """Return the time before which facts about the run belong to an earlier attempt, or None if all
-    facts belong to this attempt. A fact is an event or an answer of Airflow.
+    """Return the time before which facts about the run belong to an earlier attempt. Return None if
+    all facts belong to this attempt, or if this attempt is closed. A fact is an event or an answer
+    of Airflow.
 
     A run that was cleared ends twice, and an event of the first end may arrive late, or again after
-    a restart. Until Airflow has told when the run was queued again, facts count from the second
+    a restart. Until Airflow has reported when the run was queued again, the result is one second
     after the first end.
     """
     if not goes_on(status) or closed(status):
@@ -194,7 +195,7 @@ def close(
 ) -> MLJobStatus:
     """Return the status with an entry for its attempt at the end of the history. The new entry
     replaces an earlier entry with the same number. Only the last ``MAX_HISTORY`` entries are kept.
-    ``failed`` says whether the attempt counts as failed for the backoff limit.
+    If ``failed`` is true, ``failed_attempts`` of the status grows by one.
     """
     number = status.attempts or 1
     entry = AttemptStatus(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .job import Job
+from .resource.job import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class Capabilities:
         has_tasks: Whether the operator follows the tasks of the workload, so that it knows whether
             a task has started. If not, the workload counts as started as soon as a run is in
             progress.
-        has_note: Whether the workload has a note in Airflow, which can say that the workload
-            continues without its MLJob.
+        has_note: Whether the workload has a note in Airflow, in which the operator can write that
+            the workload continues without its MLJob.
         cancelled_by_dag: Whether the cancellation DAG can cancel the workload. If not, the operator
             cancels the workload through Airflow's REST API.
         has_children: Whether the operator looks for runs that tasks of the workload have started,

@@ -11,7 +11,7 @@ MAX_SEARCHED = 100
 """The maximum number of MLJobs that are searched for a cycle."""
 MAX_NAMED = 3
 """The maximum number of MLJobs that the message about a cycle describes. A longer message might be
-cut, and its end says what to do.
+cut, and the end of the message explains what to do.
 """
 
 
@@ -22,7 +22,7 @@ class CycleSearch:
     Attributes:
         members: The names of the MLJobs in the cycle. Each MLJob waits for the next MLJob in the
             list, and the last MLJob waits for the first MLJob. Empty if no cycle was found.
-        complete: Whether all MLJobs were searched. False if there are more than ``MAX_SEARCHED``.
+        complete: False if the search stopped after ``MAX_SEARCHED`` MLJobs without a result.
     """
 
     members: tuple[str, ...] = ()

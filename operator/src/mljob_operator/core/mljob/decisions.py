@@ -51,10 +51,10 @@ from .afterwards import arrived_late, was_cleared
 from .airflow_use import is_reachable, needs_airflow
 from .attempts import same_run
 from .capabilities import capabilities
-from .confirmation import LIST_AGAIN_AFTER
-from .spec_change import SpecChange
-from .starting import Start
-from .state import Stage, State
+from .classification.confirmation import LIST_AGAIN_AFTER
+from .classification.spec_change import SpecChange
+from .classification.starting import Start
+from .classification.state import Stage, State
 from .upstream import READ_AGAIN_AFTER
 
 LOOK_UP_EVERY = timedelta(seconds=5)
@@ -63,8 +63,8 @@ report that a run was deleted.
 """
 CANCEL_DAG_TAKES = timedelta(seconds=60)
 """How long a run of the cancellation DAG may take after the operator has seen that this run has
-started. The cancellation DAG sets tasks failed in the order of the cancelled run's DAG, and gives
-teardown tasks time to run.
+started. The cancellation DAG sets tasks to failed in the order of the cancelled run's DAG, and
+gives teardown tasks time to run.
 """
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
 """The time after which a cancellation through Airflow's REST API is repeated if the run has not
@@ -120,9 +120,10 @@ def handle_children(s: State) -> Action | None:
 
 
 def let_deletion_through(s: State) -> Action | None:
-    """Remove the finalizer of a deleted MLJob in one of three cases: there is nothing to cancel,
-    deletionPolicy is Retain, or the deadline of the deletion has passed without a successful
-    cancellation. With deletionPolicy Retain, the note of a run in progress is written first.
+    """Remove the finalizer of an MLJob that is being deleted, in one of three cases: there is
+    nothing to cancel, deletionPolicy is Retain, or the deadline of the deletion has passed without
+    a successful cancellation. With deletionPolicy Retain, the note of a run in progress is written
+    first.
     """
     if not s.job.deleting:
         return None
@@ -166,7 +167,7 @@ def store_first(s: State) -> Action | None:
 
 
 def _is_beyond_status(s: State) -> bool:
-    """Return whether the MLJob is being deleted and the API server refuses its status.
+    """Return whether the MLJob is being deleted and the Kubernetes API server refuses its status.
 
     The operator cancels the run of such an MLJob without storing the reason, because the object's
     deletionTimestamp already gives the reason.
@@ -200,8 +201,8 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """Ask Airflow at once if an event says that the run has ended, because the event may be wrong.
-    Ask again if Airflow has not stored the end yet.
+    """Ask Airflow at once if an event reports that the run has ended, because the event may be
+    wrong. Ask again if Airflow has not stored the end yet.
     """
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
@@ -233,9 +234,9 @@ def cancel_the_run(s: State) -> Action | None:
 
 
 def _cancel_directly_at(s: State) -> datetime:
-    """Return when to cancel the run through REST: at once without a cancellation DAG, otherwise
-    when the cancellation DAG has used up its time. The cancellation DAG gets more time if its run
-    has started.
+    """Return when to cancel the run through Airflow's REST API: at once without a cancellation DAG,
+    otherwise when the cancellation DAG has used up its time. The cancellation DAG gets more time if
+    its run has started. After a cancellation through the REST API, return when to repeat it.
     """
     requests = s.transient.cancel_requests
     if requests.sent_at is not None:
@@ -248,10 +249,10 @@ def _cancel_directly_at(s: State) -> datetime:
 
 
 def pause_or_resume(s: State) -> Action | None:
-    """Pause or resume a backfill as ``spec.suspend`` says.
+    """Pause or resume a backfill as ``spec.suspend`` asks for it.
 
     The status announces the pause before the operator asks Airflow to pause the backfill, and shows
-    the pause until Airflow has resumed the backfill. After a restart, only the status tells whether
+    the pause until Airflow has resumed the backfill. After a restart, only the status shows whether
     the MLJob or a person paused the backfill.
     """
     if s.backfill_pause is None or s.backfill_pause.done or s.presence.vanished:
@@ -285,12 +286,12 @@ def collect_results(s: State) -> Action | None:
 
 def hold_restored(s: State) -> Action | None:
     """Add the finalizer to a finished MLJob that has lost its status, so that the MLJob stays until
-    its tasks and outputs are read from Airflow again. The status says how the MLJob ended, even if
+    its tasks and outputs are read from Airflow again. The status shows how the MLJob ended, even if
     Airflow can't be asked.
     """
-    if not s.job.is_restored or s.job.has_finalizer or s.job.deleting:
+    if s.job.recorded is None or s.job.has_finalizer:
         return None
-    return AddFinalizer() if s.start is None and s.current.submitted and capabilities(s.job).has_chosen_id else None
+    return AddFinalizer() if s.current.submitted and capabilities(s.job).has_chosen_id else None
 
 
 def store_the_end(s: State) -> Action | None:
@@ -315,8 +316,8 @@ def wait_for_the_backoff(s: State) -> Action | None:
 
 
 def read_upstreams(s: State) -> Action | None:
-    """Read the MLJobs whose outputs the conf takes, if this process has not read them yet or has
-    last read them ``READ_AGAIN_AFTER`` ago.
+    """Read the MLJobs whose outputs the conf takes, if they block the start of the run, and if this
+    process has not read them yet or has last read them ``READ_AGAIN_AFTER`` ago.
     """
     at = _read_upstreams_at(s)
     return ReadUpstreams(s.start.needed.names) if s.start is not None and at is not None and s.now >= at else None
@@ -337,8 +338,8 @@ def clear_up(s: State) -> Action | None:
     run that the status announces.
 
     If the run is in progress, the deletion of its AirflowInstance has to wait for the run. A
-    finished MLJob has no such run. Its finalizer is removed until the MLJob can run again, because
-    the deletion of its AirflowInstance waits for the finalizer.
+    finished MLJob has no such run. The finalizer of a finished MLJob is removed until the MLJob can
+    run again, because the deletion of the AirflowInstance waits for the finalizer.
     """
     if s.current.finished:
         return release(s)

@@ -15,8 +15,8 @@ from mljob_contract.mljob import RunPolicy
 from mljob_contract.run_id import RunId
 
 from ..run.run_key import Key
-from .job import Job
-from .spec import digest
+from .resource.job import Job
+from .resource.spec import digest
 
 CANCEL_PREFIX = "cancel."
 
@@ -41,8 +41,8 @@ def pin(job: Job) -> str:
 def has_one_spec(job: Job) -> bool:
     """Return whether the MLJob still has the spec with which it was created.
 
-    The API server counts the changes of the spec in the generation, which nobody else can set. The
-    API server counts the deletion too.
+    The Kubernetes API server counts the changes of the spec in the generation, which nobody else
+    can set. The API server counts the deletion too.
     """
     return job.generation == (2 if job.deleting else 1)
 

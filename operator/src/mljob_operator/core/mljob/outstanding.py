@@ -5,18 +5,21 @@ requested a retry.
 from __future__ import annotations
 
 from ..run.states import TERMINAL_PHASES
-from .job import Job
+from .resource.job import Job
 
 
 def is_retryable(job: Job) -> bool:
-    """Return whether a retry may be requested now. ``spec.cancel`` is final, and while
-    ``spec.suspend`` is true the request waits.
+    """Return whether the operator carries out a requested retry now. The result is False if the
+    MLJob is being deleted, or if ``spec.cancel`` or ``spec.suspend`` is true. A request waits until
+    ``spec.suspend`` is false again, while ``spec.cancel`` is final.
     """
     return not (job.deleting or job.spec.cancel or job.spec.suspend)
 
 
 def wants_retry(job: Job) -> bool:
-    """Return whether a retry is requested that no attempt has handled yet."""
+    """Return whether a retry is requested that no attempt has handled yet, and that can be carried
+    out now (:func:`is_retryable`).
+    """
     return is_retryable(job) and job.retry_request not in (None, job.status.last_handled_retry)
 
 

@@ -1,4 +1,6 @@
-"""Reads what a stored status says about its run. A new process starts with this knowledge."""
+"""Reads the knowledge about a run that a stored status contains. A new process starts with this
+knowledge.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,10 @@ from .attempts import ended_at
 def remember(status: MLJobStatus) -> ObservedRun:
     """Return the observed run that a stored status describes.
 
-    Airflow's REST API returns the states of all tasks again. Only events have the reports of
-    progress and metrics and the texts of failures, so these come from the status. The status has no
-    instances of mapped tasks, only their counts, so mapped tasks are left out.
+    The operator reads the states of all tasks from Airflow's REST API again. Reports of progress
+    and metrics and the texts of failures are in events only, so the operator takes these from the
+    status. The status has no instances of mapped tasks, only their counts, so mapped tasks are left
+    out.
     """
     source = status.status_source or StatusSource.REST
     at = status.last_event_time or LONG_AGO

@@ -2,16 +2,16 @@
 
 The annotation is the request, and ``status.lastHandledRetry`` names the request that was handled
 last. The object has both, so a request is not lost while no operator runs, and no request is
-handled twice (:func:`.wants_retry`). An attempt handles the request that the annotation makes
-before the run of the attempt is submitted. The operator stores this in the status before it submits
-the run.
+handled twice (:func:`.wants_retry`). An attempt handles a request that comes before the run of the
+attempt is submitted. The operator stores in the status that the request is handled, and then
+submits the run.
 """
 
 from __future__ import annotations
 
 from mljob_contract.mljob import RETRY_REQUESTED_AT, MLJobStatus
 
-from .job import Job
+from .resource.job import Job
 
 _HOW_TO = " To retry: kubectl annotate"
 
@@ -29,7 +29,7 @@ def without_how_to_retry(message: str) -> str:
 
 
 def with_retry_handled(status: MLJobStatus, job: Job) -> MLJobStatus:
-    """Return the status of an attempt that handles the requested retry. Failed attempts count from
-    zero again.
+    """Return the status of an attempt that handles the requested retry. The number of failed
+    attempts starts at zero again.
     """
     return status.model_copy(update={"last_handled_retry": job.retry_request, "failed_attempts": None})

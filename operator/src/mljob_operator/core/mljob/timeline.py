@@ -12,7 +12,7 @@ from mljob_contract.mljob import MLJobStatus, Phase
 from ..frozen import frozen
 from ..run.states import RunState
 from . import attempts
-from .job import Job
+from .resource.job import Job
 
 _ends_of_stages = attrgetter(
     "attempts", "phase", "submit_time", "start_time", "dag_run_state", "completion_time", "history"
@@ -22,10 +22,10 @@ _ends_of_stages = attrgetter(
 
 @frozen
 class Interval:
-    """The begin and the end of a stage that is over.
+    """The time from the beginning to the end of a stage that is over.
 
-    The times may come from different clocks: Kubernetes', the operator's and Airflow's. Most of them
-    have whole seconds.
+    The times may come from different clocks: Kubernetes', the operator's and Airflow's. Most of
+    them have whole seconds.
     """
 
     begins_at: datetime
@@ -33,8 +33,8 @@ class Interval:
 
     @property
     def seconds(self) -> float:
-        """The length in seconds. The length is 0 if two clocks disagree so that the end is before
-        the begin.
+        """The length in seconds. The length is 0 if, because two clocks disagree, the end is before
+        the beginning.
         """
         return max(0.0, (self.ends_at - self.begins_at).total_seconds())
 

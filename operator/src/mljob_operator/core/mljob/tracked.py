@@ -7,7 +7,7 @@ from dataclasses import field
 from ..frozen import frozen
 from ..run.observed_run import ObservedRun
 from ..run.outputs import Outputs
-from .job import Job
+from .resource.job import Job
 from .transient_state import TransientState
 
 
@@ -21,8 +21,8 @@ class TrackedJob:
         observed_run: What the operator knows of the newest attempt's run.
         transient: What this process has tried for the newest attempt.
         outputs: What the run's tasks published, or None if Airflow was not asked yet.
-        confirmed_at: When the operator sent the last write that the API server accepted, in seconds
-            of the event loop's clock. ``job`` was the latest version then.
+        confirmed_at: When the operator sent its last write that the Kubernetes API server accepted,
+            in seconds of the event loop's clock. ``job`` was the latest version then.
     """
 
     job: Job

@@ -4,7 +4,7 @@ As in Airflow, an MLJob whose outputs are taken is upstream of the MLJob that ta
 in the same namespace. The MLJob that waits has no finalizer, no place in the admission queue and no
 run.
 
-The conditions of an upstream MLJob tell whether the upstream MLJob can still succeed: an MLJob that
+The conditions of an upstream MLJob show whether the upstream MLJob can still succeed: an MLJob that
 is Stalled needs a change. So :func:`dependencies` treats an MLJob that failed, was cancelled, was
 refused, or ran an older spec in the same way. In a chain of MLJobs, a Stalled MLJob makes all
 MLJobs after it Stalled. They recover as soon as the first MLJob of the chain is not Stalled any
@@ -29,8 +29,8 @@ from ..frozen import frozen
 from ..run.outputs import ALL_OUTPUTS
 from ..text.storable import cut
 from .cycle import MAX_SEARCHED, find_cycle
-from .job import Job
 from .outstanding import is_done
+from .resource.job import Job
 
 WAITING = "WaitingForMLJob"
 """The reason of an MLJob that waits for the success of another MLJob."""
@@ -39,8 +39,8 @@ FAILED = "DependencyFailed"
 MAX_QUOTED = 400
 """The maximum length of the text that is quoted from an upstream MLJob, in characters."""
 READ_AGAIN_AFTER = timedelta(minutes=5)
-"""The time after which an upstream MLJob is read again while another MLJob waits for it. Usually the
-watch reports a change at once. After an interruption of the watch, a deletion may be unknown.
+"""The time after which an upstream MLJob is read again while another MLJob waits for it. Usually
+the watch reports a change at once. After an interruption of the watch, a deletion may be unknown.
 """
 CONTINUES = " The run starts if that MLJob succeeds after all."
 """The end of the message of an MLJob whose upstream MLJob has failed."""
@@ -116,7 +116,7 @@ class Dependencies:
     Attributes:
         names: The names of the upstream MLJobs.
         unread: Whether this process has not read all of them yet.
-        blocker: What prevents the start of a run, or None if all outputs are there.
+        blocker: What prevents the start of a run, or None if all outputs exist.
         runs: The runs whose outputs the conf takes, if there is no blocker.
     """
 
@@ -143,14 +143,19 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
     Args:
         job: The MLJob.
-        upstreams: The upstream MLJobs by name, and the MLJobs that these wait for in turn. None if
-            there is no MLJob of that name. A name that was not read yet has no entry.
+        upstreams: The upstream MLJobs by name, and the MLJobs that these wait for in turn. The
+            value is None if there is no MLJob of that name. An MLJob that was not read yet has no
+            entry.
     """
     names = upstream_names(job.spec)
     if not names:
         return NO_DEPENDENCIES
     if unread := tuple(name for name in names if name not in upstreams):
-        return Dependencies(names, True, Blocker(WAITING, f"{_listed(unread)} must be read first."))
+        return Dependencies(
+            names,
+            True,
+            Blocker(WAITING, f"Waiting until {_listed(unread)} {'is' if len(unread) == 1 else 'are'} read."),
+        )
     search = find_cycle(job.name, names, lambda name: _waits_for(upstreams.get(name)))
     if search.members:
         return Dependencies(names, blocker=Blocker(FAILED, search.message, stalls=True))
@@ -198,9 +203,9 @@ def _passed_on(message: str) -> str | None:
     """Return the failure of an MLJob that fails because of an upstream MLJob: which MLJob of the
     chain failed first, and why. Return None if the MLJob itself is the cause.
 
-    The cause travels in the messages, because the status is all that the operator keeps of an
-    MLJob. Each message names only two MLJobs, so the message at the end of a long chain still has
-    the whole cause.
+    Each message in the chain repeats the cause, because the status is all that the operator keeps
+    of an MLJob. A message names only two MLJobs, so the message at the end of a long chain still
+    has the whole cause.
     """
     found = _OF_UPSTREAM.fullmatch(message.removesuffix(CONTINUES))
     if found is None:

@@ -5,7 +5,7 @@
 - :mod:`.events`: reads Kafka messages of the MLJob provider and of Airflow's own producer into
   facts.
 - :mod:`.offsets`: which Kafka offsets are safe to commit.
-- :mod:`.facts`: what an event or an answer of Airflow's REST API says, in one form.
+- :mod:`.facts`: the content of events and of answers of Airflow's REST API, in one form.
 - :mod:`.task_merging`: combines facts about one task instance.
 - :mod:`.observed_run`: combines facts into everything that the operator knows of one run.
 - :mod:`.backfill`: a backfill and its runs, which the operator treats as one run.
@@ -14,6 +14,6 @@
 - :mod:`.log_lines`: the entries of a task's log as lines of text.
 - :mod:`.halt`: a DAG that schedules no tasks.
 - :mod:`.children`: runs that the tasks of a run have started.
-- :mod:`.task_order`: the order in which a cancellation sets tasks failed.
+- :mod:`.task_order`: the order in which a cancellation sets tasks to failed.
 - :mod:`.vanishing`: many runs that are missing in Airflow at once.
 """

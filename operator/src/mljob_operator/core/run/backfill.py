@@ -68,8 +68,8 @@ class BackfillRequest:
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def for_failed_runs(self) -> BackfillRequest:
-        """Return a request for the same range. Airflow then runs failed runs again and creates
-        missing runs.
+        """Return a request for the same range, for which Airflow repeats the failed runs and
+        creates the missing runs.
         """
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
@@ -229,7 +229,7 @@ def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> Obs
     """Return what is known of a backfill after a change of one run. An event or the change feed
     (the list of recent changes in Airflow) has reported the change.
 
-    Three changes are ignored: an event of an unknown run, because an event does not say to which
+    Three changes are ignored: an event of an unknown run, because an event does not show to which
     backfill its run belongs; an event that the REST API has contradicted; and a change from an
     earlier attempt.
     """
@@ -253,7 +253,7 @@ def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) ->
     if old is None or final:
         return new
     run, asked_at = later_run(old.run, new.run), new.run.observed_at
-    # A higher attempt number means that a later attempt runs this run again. An end that is already
+    # A higher attempt number means that a later attempt repeats this run. An end that is already
     # known then belongs to an earlier attempt.
     if new.attempt is not None and old.attempt is not None and new.attempt > old.attempt:
         run = new.run

@@ -189,8 +189,8 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
     """Read what the cancellation DAG did to a run. The fact is the end of the run, if the DAG ended
-    the run. If the run had ended before, there is no fact, because the event does not say when the
-    run ended.
+    the run. If the run had ended before, there is no fact, because the event does not contain the
+    time at which the run ended.
     """
     at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None

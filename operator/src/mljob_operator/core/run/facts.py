@@ -37,10 +37,10 @@ class RunFact:
             same rank.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
-        start: When the run started, or None if the source does not say.
-        end: When the run ended, or None if the source does not say.
+        start: When the run started, or None if the source does not contain this time.
+        end: When the run ended, or None if the source does not contain this time.
         queued_at: When the run was last queued, on Airflow's clock. If this time changes, the run
-            was cleared, and events from before this time don't count any more.
+            was cleared, and events from before this time are ignored.
     """
 
     state: RunState
@@ -141,7 +141,7 @@ def denies(answer: RunFact, reported: RunFact, asked_at: datetime) -> bool:
 
 def _is_later(event: RunFact, run: RunFact | None) -> bool:
     """Return whether an event reports a later state than the REST API. Events from before the run
-    was queued don't count.
+    was queued are ignored.
     """
     if run is None:
         return True
@@ -189,7 +189,7 @@ def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool
 @frozen
 class Report:
     """The progress (0 to 1) or the metrics that a task reports while the task runs. Within one try,
-    the latest report counts.
+    the latest report replaces the earlier reports.
     """
 
     try_number: int
@@ -246,13 +246,14 @@ class TaskFact:
     Attributes:
         try_number: The number of the current try, from 1; 0 before the first try.
         certain: False for a failure that a retry may follow. An event of Airflow's own producer
-            does not say whether a retry follows.
+            does not show whether a retry follows.
         occurred_at: When the task instance entered the state, on Airflow's clock. This time orders
             events of the same try that also agree in ``rank`` (how far the task instance is within
             its try) and in ``certain``.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
-        max_tries: How many retries the task has, or None if the source does not say.
+        max_tries: How many retries the task has, or None if the source does not contain this
+            number.
         confirmed: Whether the REST API has confirmed the try and the state that an event had
             reported before.
     """
@@ -300,8 +301,9 @@ class TaskFact:
 
     @property
     def order(self) -> tuple[int, int, bool, datetime, str]:
-        """The sort key of events of a task instance. The event with the greatest key counts. The
-        order is total, so that the result does not depend on the sequence of the events.
+        """The sort key of events of a task instance. The operator believes the event with the
+        greatest key. The order is total, so that the result does not depend on the sequence of the
+        events.
         """
         return self.try_number, self.rank, self.certain, self.occurred_at, self.state
 

@@ -45,7 +45,8 @@ def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None
 
     Returns:
         TaskFact: The task instance. If no instance of the given task has begun, the instance with
-            the lowest map index. None if there is no such instance.
+            the lowest map index. None if the given task has no instance, or if no task is given and
+            none has begun.
     """
     found = [fact for fact in facts if task_id in (None, fact.task_id) and map_index in (None, fact.map_index)]
     begun = [fact for fact in found if fact.try_number > 0 and fact.start is not None]

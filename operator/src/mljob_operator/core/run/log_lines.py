@@ -32,7 +32,7 @@ MAX_FIELDS = 20
 text. Also the maximum number of notes of an exception.
 """
 MAX_FIELD = 200
-"""The maximum number of characters of such a field."""
+"""The maximum number of characters of the name of such a field, and of its value."""
 MAX_FRAMES = 100
 """The maximum number of frames of a traceback."""
 MAX_STACKS = 10
@@ -138,7 +138,7 @@ def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
 
 def plain_lines(text: str, redaction: Redaction) -> Iterator[str]:
     """Yield the lines of a text from outside, without line breaks, control characters and values
-    from Secrets.
+    from Secrets. Of a line that is too long, only the beginning is yielded.
     """
     text = whole(_without_controls(text))
     while text:

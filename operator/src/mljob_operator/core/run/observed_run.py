@@ -85,7 +85,7 @@ class ObservedRun:
         denied: The events that the REST API has contradicted. Contradicted events of a backfill's
             runs are kept with these runs.
         since: The time before which facts are about an earlier attempt, whose run was cleared. None
-            if all facts count.
+            if all facts are about the newest attempt.
         observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` then
             stands for the whole backfill.
     """
@@ -113,8 +113,8 @@ class ObservedRun:
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The state of the run that the status shows. An event may show that the run has started,
-        but not that it has ended.
+        """The state of the run that the status shows. It may come from an event, except for the end
+        of the run, which the REST API has to confirm.
         """
         return self.reported if self.reported is not None and not self.reported.ended else self.run
 
@@ -315,7 +315,8 @@ def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Questio
 
 def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
     """Remove the placeholders of expanded mapped tasks, and return the tasks. A placeholder is the
-    one row with map index -1 that Airflow has for a mapped task before the task is expanded.
+    one task instance with map index -1 that Airflow has for a mapped task before the task is
+    expanded.
     """
     for task_id in {task_id for task_id, index in tasks if index >= 0}:
         tasks.pop((task_id, -1), None)
@@ -324,7 +325,7 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
     """Return the later of two answers of the REST API about a run. If one of them lacks the queue
-    time, the new answer counts only if it is not from before ``since``, because this answer may be
+    time, the new answer is used only if it is not from before ``since``, because this answer may be
     about an earlier attempt.
     """
     compared = old is not None and old.queued_at is not None and new.queued_at is not None

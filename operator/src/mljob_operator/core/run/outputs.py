@@ -59,7 +59,7 @@ def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collecti
 
 def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
     """Return whether outputs may be lacking because the run was deleted while they were read.
-    Airflow's answers about the XComs of a deleted run say that there are none.
+    According to Airflow's answers, a deleted run has no XComs.
 
     Args:
         sources: The entries of ``spec.outputs``.

@@ -28,8 +28,8 @@ _Timed = TypeVar("_Timed", Report, Failure)
 
 def merge_event(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
     """Combine an event with what is known of its task instance. The result has the later state, and
-    the latest report and failure of both. ``past`` says that ``new`` is from before the run was
-    cleared, so its state is ignored.
+    the latest report and failure of both. If ``past`` is true, ``new`` is from before the run was
+    cleared, and its state is ignored.
     """
     facts = (old,) if past else (old, new)
     latest = max(facts, key=lambda fact: fact.order)
@@ -60,8 +60,8 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
     Args:
         old: What was known before.
         rest: The task instance in the answer.
-        final: Whether the answer counts in any case, because the run has ended, or because ``old``
-            is from before the run was queued.
+        final: Whether the answer replaces ``old`` in any case, because the run has ended, or
+            because ``old`` is from before the run was queued.
     """
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
@@ -124,11 +124,12 @@ def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Return whether a recent event has ended the try that the REST API still shows in progress.
+    """Return whether a recent event reports the end of a try that, in the REST API, is still in
+    progress.
 
-    A worker publishes the end of a try before it reports the end to the api-server. If the worker
-    takes longer than ``CONFIRMED_WITHIN`` for its report, the status shows the state that Airflow
-    has.
+    A worker publishes the end of a try before it reports the end to Airflow's API server. If the
+    worker takes longer than ``CONFIRMED_WITHIN`` for its report, the status shows the state that
+    Airflow has.
     """
     recent = not old.confirmed and rest.observed_at < old.observed_at + CONFIRMED_WITHIN
     return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK

@@ -1,9 +1,9 @@
-"""The order in which a cancellation sets the tasks of a run failed: upstream tasks first.
+"""The order in which a cancellation sets the tasks of a run to failed: upstream tasks first.
 
-When a task is set failed, Airflow clears the failed tasks downstream of it and queues the run again
-(``set_task_instance_state``). In another order, the cancellation would undo itself, and the run
-might even end as a success with its last task skipped. Within one request Airflow follows no order,
-so each group of tasks has its own request.
+When a task is set to failed, Airflow clears the failed tasks downstream of it and queues the run
+again (``set_task_instance_state``). In another order, the cancellation would undo itself, and the
+run might even end as a success with its last task skipped. Within one request Airflow follows no
+order, so each group of tasks has its own request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .facts import TaskKey
 
 
 def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collection[str]]) -> list[list[TaskKey]]:
-    """Return the task instances in groups. Each group must be set failed before the next group.
+    """Return the task instances in groups. Each group must be set to failed before the next group.
 
     Args:
         instances: Task ids and map indexes, in any order.

@@ -53,7 +53,7 @@ class Vanished:
 
     Attributes:
         missing: The number of MLJobs whose run in this Airflow is missing. Runs whose loss is
-            accepted do not count.
+            accepted are not included.
         followed: The number of all MLJobs that have a run in progress in this Airflow, including
             those whose run is missing.
         since: When the first of the runs was found missing. None if the previous process found that
@@ -253,8 +253,9 @@ class MissingRuns:
         return self.needs_relist(key) or runs.is_uncertain
 
     def needs_relist(self, key: Key) -> bool:
-        """Return whether this MLJob's run can count as deleted only after a relist, because other
-        runs may be missing too. The operator must follow a run of this MLJob.
+        """Return whether a relist is needed before this MLJob's run can count as deleted, because
+        other runs may be missing too. The method must only be called for an MLJob whose run is
+        followed.
         """
         runs = self._runs[self._airflow_of[key]]
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
@@ -313,14 +314,17 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
     )
 
 
-def _remedy(airflow: str) -> str:
+def how_to_accept(airflow: str) -> str:
+    """Return the command with which an administrator accepts that the runs in an
+    Airflow are lost.
+    """
     if airflow == SETTINGS_AIRFLOW:
-        command = "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
-    else:
-        command = (
-            f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
-        )
+        return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
+    return f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
+
+
+def _remedy(airflow: str) -> str:
     return (
         "Until the runs are found or an administrator accepts their loss, these MLJobs keep their phase, and no run is started there. If the runs come "
-        f"back, the operator continues by itself. If they are lost, {command} makes them count as deleted."
+        f"back, the operator continues by itself. If they are lost, {how_to_accept(airflow)} makes them count as deleted."
     )

@@ -10,9 +10,10 @@
   (:mod:`.backfill`). :mod:`.workloads` chooses between the two.
 - :mod:`.tasks`: the tasks, within the limits of a status. :mod:`.task_entry` builds the entry of
   one task.
+- :mod:`.whole_seconds`: the precision of the times in a status.
 - :mod:`.lost_outputs`: whether the outputs of a successful run are lost.
 - :mod:`.disclosure`: redacts texts from Secrets in the state.
-- :mod:`.news`: decides which changes of a status are written at once.
+- :mod:`.significance`: decides which changes of a status are written at once.
 - :mod:`.patches`: the difference between two statuses, as a JSON merge patch.
 - :mod:`.events`: the Kubernetes Events for a change of the status.
 - :mod:`.airflow_instance`: the status of an AirflowInstance, and its Events.

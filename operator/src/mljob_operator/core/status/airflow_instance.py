@@ -25,7 +25,7 @@ from .events import NORMAL, WARNING, KubeEvent
 
 PROBE_TIME_EVERY = timedelta(minutes=5)
 """The maximum age of ``lastProbeTime`` while nothing else changes. A patch every few seconds would
-tell readers nothing. Kubernetes updates the status of a Node by the same rule.
+show readers nothing new. Kubernetes updates the status of a Node by the same rule.
 """
 MAX_NAMED = 5
 """The maximum number of MLJobs or of Secrets that a message names."""
@@ -133,7 +133,8 @@ def report(view: View) -> dict[str, Any]:
 
 def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
     """Return the Events for a change from ``old`` to ``new``: one for each condition with a new
-    reason. A condition that is new and good, such as Healthy, has no Event.
+    reason. A condition other than Ready that appears for the first time and is good, such as
+    Healthy, has no Event.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
     events = []
@@ -233,7 +234,7 @@ def _events(view: View, link: Brokers) -> DesiredCondition | None:
 
 
 def _access_credentials(view: View) -> DesiredCondition:
-    """Return the condition AccessCredentials, which says whether the credentials of all access
+    """Return the condition AccessCredentials, which shows whether the credentials of all access
     rules work. Wrong credentials affect only the namespaces of one rule, so the AirflowInstance
     stays ready.
     """

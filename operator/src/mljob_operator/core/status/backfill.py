@@ -10,9 +10,9 @@ from typing import Any
 
 from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatus, BackfillStatus, Phase
 
-from ..mljob.backfill_pause import RESUMING, BackfillPause
-from ..mljob.cancellation import CancelReason
-from ..mljob.state import State
+from ..mljob.classification.backfill_pause import RESUMING, BackfillPause
+from ..mljob.classification.cancellation import CancelReason
+from ..mljob.classification.state import State
 from ..run import halt
 from ..run.backfill import BackfillRun, ObservedBackfill, as_one_run
 from ..run.observed_run import ObservedRun

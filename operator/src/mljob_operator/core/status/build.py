@@ -9,10 +9,10 @@ from mljob_contract.mljob import MLJobStatus, Phase
 
 from ..conf.redaction import NOTHING_HIDDEN, Redaction
 from ..mljob import attempts
-from ..mljob.cancellation import CANCEL_REASONS
+from ..mljob.classification.cancellation import CANCEL_REASONS
+from ..mljob.classification.spec_change import SpecChange
+from ..mljob.classification.state import Stage, State
 from ..mljob.retry_request import with_retry_handled
-from ..mljob.spec_change import SpecChange
-from ..mljob.state import Stage, State
 from ..run.facts import RunFact, TaskFact
 from ..run.observed_run import LONG_AGO, ObservedRun
 from ..run.outputs import Outputs
@@ -144,8 +144,8 @@ def _of_tasks(context: Context, summary: StatusSummary) -> dict[str, Any]:
 
 def _percent(state: State, tasks: TaskSummary) -> int | None:
     """Return the percentage. The percentage does not fall while the run is in progress, although
-    the first events of an expanded task don't tell how many instances the task has. The percentage
-    of a failed run may fall, because then only the tasks that succeeded count.
+    the first events of an expanded task don't show how many instances the task has. The percentage
+    may fall when the run fails, because skipped tasks of a failed run don't count as succeeded.
     """
     run, before = state.observed_run.shown_run, state.current.status.percent
     if tasks.percent is None or before is None or (run is not None and run.state is RunState.FAILED):

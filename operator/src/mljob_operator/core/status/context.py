@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..frozen import frozen
-from ..mljob.state import State
+from ..mljob.classification.state import State
 from .tasks import TaskSummary
 
 
@@ -32,9 +32,7 @@ class Context:
 
     @property
     def ended_at(self) -> datetime:
-        """When the run ended. The current time if the run has not ended, no longer exists, or never
-        existed.
-        """
+        """When the run ended, or the current time if the run has not ended or is not known."""
         run = self.state.observed_run.run
         return (run.end or run.occurred_at) if run is not None and run.ended else self.state.now
 

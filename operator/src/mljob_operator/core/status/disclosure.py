@@ -15,7 +15,7 @@ from functools import partial
 from mljob_contract.mljob import MLJobStatus
 
 from ..conf.redaction import NOTHING_HIDDEN, WITHHELD, Redaction
-from ..mljob.state import State
+from ..mljob.classification.state import State
 from ..mljob.transient_state import TransientState
 from ..run.facts import Failure, TaskFact
 from ..run.observed_run import ObservedRun

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from mljob_contract.mljob import RETRY_REQUESTED_AT, Condition, MLJobStatus, Phase
 
 from ..frozen import frozen
-from ..mljob.backfill_pause import RESUMING
-from ..mljob.cancellation import CANCEL_REASONS
+from ..mljob.classification.backfill_pause import RESUMING
+from ..mljob.classification.cancellation import CANCEL_REASONS
 from ..mljob.upstream import WAITING
 from ..run.children import Child, in_words
 from ..run.halt import Halt
@@ -21,8 +21,8 @@ from ..run.states import TERMINAL_PHASES
 NORMAL = "Normal"
 WARNING = "Warning"
 MAX_NOTE = 1024
-"""The maximum length of an Event's message, in characters. The API server has this limit for the
-field ``note`` of events.k8s.io/v1.
+"""The maximum length of an Event's message, in characters. The Kubernetes API server has this limit
+for the field ``note`` of events.k8s.io/v1.
 """
 MAX_RUN_EVENTS = 5
 """The maximum number of runs of a backfill that have an Event each if they fail at once. More runs
@@ -237,8 +237,8 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning for each run of a backfill that has failed, or one Warning if many runs have
-    failed.
+    """Return a Warning for each run of a backfill that has failed since the status ``old``, or one
+    Warning for all of them if they are many.
     """
     if new.backfill is None:
         return []

@@ -1,11 +1,11 @@
-"""Finds out whether the outputs of a successful run are lost. The status then says so, because
+"""Finds out whether the outputs of a successful run are lost. The status then shows this, because
 otherwise the run would seem to have published nothing.
 """
 
 from __future__ import annotations
 
 from ..mljob.capabilities import capabilities
-from ..mljob.state import State
+from ..mljob.classification.state import State
 from ..run.outputs import NOT_HELD, RUN_DELETED
 
 NOT_READ = " Its outputs could not be read from Airflow yet; they follow."

@@ -14,14 +14,15 @@ from mljob_contract.mljob import MLJobStatus, Phase
 from ..airflow_instance.catalog import AIRFLOW_GONE
 from ..mljob import attempts
 from ..mljob.airflow_use import is_lost
-from ..mljob.cancellation import CancelReason
+from ..mljob.classification.cancellation import CancelReason
+from ..mljob.classification.spec_change import SpecChange
+from ..mljob.classification.starting import backoff_ends_at
+from ..mljob.classification.state import Stage
 from ..mljob.outstanding import is_retryable
 from ..mljob.retry_request import how_to_retry
-from ..mljob.spec_change import SpecChange
-from ..mljob.starting import backoff_ends_at
-from ..mljob.state import Stage
 from ..run import halt
 from ..run.run_key import SETTINGS_AIRFLOW
+from ..run.vanishing import how_to_accept
 from ..text.sentences import sentence
 from ..text.storable import cut
 from .context import Context
@@ -143,7 +144,7 @@ def _running(context: Context) -> StatusSummary:
             _phase_so_far(status),
             "RunsVanished",
             f"Airflow does not have the {noun}, and it does not have those of many other MLJobs either. So the {noun} does not count as deleted, and "
-            "the operator looks for it again each minute. A platform administrator can tell the operator that these runs are lost.",
+            f"the operator looks for it again each minute. If the runs are lost, a platform administrator makes them count as deleted with {how_to_accept(state.run.airflow)}.",
         )
     if (end := state.confirmation.unconfirmed_end) is not None and not observed_run.over:
         return StatusSummary(

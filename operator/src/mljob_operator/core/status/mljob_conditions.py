@@ -7,10 +7,10 @@ from dataclasses import replace
 from mljob_contract.mljob import Phase
 
 from ..airflow_instance.catalog import Blocker
-from ..mljob.backfill_pause import RESUMING
-from ..mljob.cancellation import CancelReason
-from ..mljob.spec_change import SpecChange
-from ..mljob.state import Stage, State
+from ..mljob.classification.backfill_pause import RESUMING
+from ..mljob.classification.cancellation import CancelReason
+from ..mljob.classification.spec_change import SpecChange
+from ..mljob.classification.state import Stage, State
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
 from .conditions import DesiredCondition
@@ -84,8 +84,9 @@ def _needs_a_change(state: State) -> bool:
 
 
 def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the condition Suspended if the MLJob is suspended or already has this condition. Until
-    Airflow accepts the pause or the resumption of a backfill, the condition's reason says so.
+    """Return the condition Suspended if the MLJob already has this condition, is suspended, or has
+    a backfill that is being paused or resumed. Until Airflow accepts the pause or the resumption,
+    the condition's reason is Suspending or Resuming.
     """
     suspended = summary.phase is Phase.SUSPENDED
     pause = state.backfill_pause if summary.phase not in TERMINAL_PHASES else None

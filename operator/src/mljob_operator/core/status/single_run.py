@@ -7,7 +7,7 @@ from typing import Any
 
 from mljob_contract.mljob import Phase
 
-from ..mljob.state import State
+from ..mljob.classification.state import State
 from ..run import halt
 from ..run.facts import TaskFact, TaskKey
 from ..run.observed_run import ObservedRun
@@ -68,8 +68,8 @@ class SingleRun:
         )
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """Return the summary of a successful run. The message says if its outputs could not be read
-        yet, or are lost.
+        """Return the summary of a successful run. The message mentions outputs that could not be
+        read yet or are lost.
         """
         state = context.state
         unread = "" if state.transient.over_since is not None or state.job.deleting else NOT_READ

@@ -3,7 +3,7 @@ progress. The size is limited whatever the size of the DAG.
 
 The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks, then
 the tasks that ran last. A status stays below 64 KiB, because etcd stores a status as a whole (1.5
-MiB a request by default) and the API server sends it as a whole to every watcher.
+MiB a request by default) and the Kubernetes API server sends it as a whole to every watcher.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class TaskSummary:
             of all task instances, such as ``3/5``. None if no task is known.
         percent: How much of the run has succeeded, from 0 to 100 (see :func:`_percent`). A running
             task counts with the progress that it reports. None if no task is known.
-        current_task: The current task (see :attr:`.RunTask.activity`), or None if no task is active.
+        current_task: The current task (see :attr:`.RunTask.activity`), or None if no task is
+            active.
         entries: One entry for each task id, without a limit.
     """
 

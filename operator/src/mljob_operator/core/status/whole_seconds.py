@@ -7,6 +7,6 @@ from datetime import datetime
 
 def whole_seconds(at: datetime | None) -> datetime | None:
     """Return the time without microseconds, since Kubernetes times have whole seconds
-    (metav1.Time).
+    (metav1.Time). Return None for None.
     """
     return at.replace(microsecond=0) if at else None

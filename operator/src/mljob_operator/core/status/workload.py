@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ..mljob.state import State
+from ..mljob.classification.state import State
 from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
 from ..text.urls import path_segment

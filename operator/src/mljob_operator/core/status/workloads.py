@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..mljob.job import Job
+from ..mljob.resource.job import Job
 from .backfill import BACKFILL
 from .single_run import SINGLE_RUN
 from .workload import Workload

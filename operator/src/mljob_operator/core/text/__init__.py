@@ -1,7 +1,7 @@
 """Limits for text and JSON from outside, and parts of messages.
 
 - :mod:`.bounds`: how deep and how large a JSON value may be.
-- :mod:`.storable`: the values that etcd can store, and their size there.
+- :mod:`.storable`: the values that etcd can store, and their size in etcd.
 - :mod:`.fitting`: reads the fields of an object that fit its model.
 - :mod:`.spelling`: hints on how to write a duration or a time, and which name a user may have
   meant.

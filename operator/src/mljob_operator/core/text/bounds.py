@@ -1,10 +1,10 @@
 """Limits for the depth and the size of a JSON value.
 
 The operator checks the depth and the size of a value before it calls any function that recurses
-into the value, such as hashing, merging, comparing and validating. The API server stores objects
-that are nested 10,000 levels deep (the limit of Go's ``encoding/json``). Python's own functions
-fail at about 1,000 levels and pydantic at 255. The operator reads lists of objects, and an
-exception for one object would affect the whole list.
+into the value, such as hashing, merging, comparing and validating. The Kubernetes API server stores
+objects that are nested 10,000 levels deep (the limit of Go's ``encoding/json``). Python's own
+functions fail at about 1,000 levels and pydantic at 255. The operator reads lists of objects, and
+an exception for one object would affect the whole list.
 """
 
 from __future__ import annotations

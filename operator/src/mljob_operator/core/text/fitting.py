@@ -1,5 +1,5 @@
-"""Reads objects from the API server field by field. A field that doesn't fit the model is left out
-and reported, and all other fields are read.
+"""Reads objects from the Kubernetes API server field by field. A field that doesn't fit the model
+is left out and reported, and all other fields are read.
 
 The API server accepts only objects that fit the CRD. But an object may have been stored under an
 older or a hand-edited CRD, or a field may exceed a limit that a CRD can't express. Even so, the
@@ -33,7 +33,7 @@ def fitting(
 
     Args:
         model: The model of a spec or of a status.
-        value: The spec or status, as the API server sent it.
+        value: The spec or status, as the Kubernetes API server sent it.
         path: ``spec`` or ``status``, for messages.
         bounds: The limits of those fields that may hold any JSON, by the name of the field. These
             limits are checked before the model.

@@ -1,4 +1,4 @@
-"""Hints for messages about invalid values. A hint says how to write a duration or a time, or which
+"""Hints for messages about invalid values. A hint shows how to write a duration or a time, or which
 name the user may have meant.
 """
 
@@ -15,8 +15,8 @@ SECONDS = "write a number of seconds, such as 7200 for two hours"
 MAX_COMPARED = 100
 """The maximum number of names that a name is compared with."""
 MAX_COMPARED_LENGTH = 60
-"""The maximum length of a name that is compared, in characters. The comparison takes time that grows
-with the product of the lengths.
+"""The maximum length of a name that is compared, in characters. The comparison takes time that
+grows with the product of the lengths.
 """
 
 _NO_NUMBER = re.compile(

@@ -1,4 +1,4 @@
-"""The values that the API server can store in a status, and their size there.
+"""The values that the Kubernetes API server can store in a status, and their size in etcd.
 
 A status is JSON in etcd, which Go's encoder writes and merge patches change (RFC 7396). Airflow's
 values come from Python, whose JSON allows more: NaN, integers of any size, and lone surrogates. In
@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPTH = 32
-"""The maximum number of levels of a value that is stored. The API server accepts more levels, but
-people could not read them.
+"""The maximum number of levels of a value that is stored. The Kubernetes API server accepts more
+levels, but people could not read them.
 """
 MAX_BYTES = 6
 """The maximum size of one character in etcd, in bytes. An escape such as ``\\u0000`` has six
@@ -80,9 +80,9 @@ def cut(text: str, length: int, size: int | None = None) -> str:
 
 
 def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return the value as the API server can store it. Numbers that JSON or Go can't represent, and
-    values of other Python types, become text. Nulls in objects are removed, and lone surrogates are
-    replaced (:func:`whole`).
+    """Return the value as the Kubernetes API server can store it. Numbers that JSON or Go can't
+    represent, and values of other Python types, become text. Nulls in objects are removed, and lone
+    surrogates are replaced (:func:`whole`).
 
     Raises:
         ValueError: The value has more than ``depth`` levels. An item of an object or list is one

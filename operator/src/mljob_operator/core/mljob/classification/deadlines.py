@@ -1,7 +1,7 @@
 """The deadlines of an MLJob and of its deletion, and the end of its time to live.
 
-When ``active`` or ``pre_running`` has passed, :mod:`.cancellation` gives the reason to cancel the
-run.
+When the deadline ``active`` or ``pre_running`` has passed, :mod:`.cancellation` gives the reason to
+cancel the run.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 
 from mljob_contract.mljob import Phase
 
-from ..frozen import frozen
-from ..run.observed_run import ObservedRun
-from ..run.states import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
-from . import attempts
-from .capabilities import capabilities
+from ...frozen import frozen
+from ...run.observed_run import ObservedRun
+from ...run.states import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
+from .. import attempts
+from ..capabilities import capabilities
+from ..resource.job import Job
 from .current import CurrentAttempt
 from .inputs import Inputs
-from .job import Job
 
 _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED}
 
@@ -30,10 +30,11 @@ class Deadlines:
     Attributes:
         active: When ``spec.activeDeadlineSeconds`` ends.
         pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt, or a run
-            of the backfill, must have started by then. None if Airflow's REST API says that a task
-            or such a run has started.
-        start_unconfirmed: Whether ``pre_running`` has passed and only an event says that a task has
-            started. The operator then asks Airflow before it cancels the run.
+            of the backfill, must have started by then. None if, according to Airflow's REST API, a
+            task or such a run has started.
+        start_unconfirmed: Whether ``pre_running`` has passed, and an event that Airflow has not
+            confirmed may report the start. The operator then asks Airflow before it cancels the
+            run.
         deletion: When a deletion stops waiting for Airflow (``spec.cancellation.timeoutSeconds``).
         overdue: Whether ``deletion`` has passed.
         expiry: When the finished MLJob is deleted (``spec.ttlSecondsAfterFinished``).
@@ -69,7 +70,7 @@ def expires_at(job: Job) -> datetime | None:
     has no time to live, or is being deleted already.
 
     An MLJob may take over a run that ended before the MLJob was created. Then the time to live
-    counts from the creation of the MLJob.
+    begins with the creation of the MLJob.
     """
     ttl, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
     if ttl is None or ended is None or job.status.phase not in TERMINAL_PHASES or job.deleting:

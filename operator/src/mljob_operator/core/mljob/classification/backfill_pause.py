@@ -1,12 +1,12 @@
-"""Decides whether the operator pauses or resumes a backfill, as ``spec.suspend`` says. This module
-is not about paused DAGs, which are the subject of :mod:`..run.halt`.
+"""Decides whether the operator pauses or resumes a backfill, as ``spec.suspend`` asks for it. This
+module is not about paused DAGs, which are the subject of :mod:`..run.halt`.
 """
 
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
 
-from ..frozen import frozen
+from ...frozen import frozen
 from .cancellation import Cancellation, CancelReason
 from .inputs import Inputs
 
@@ -20,7 +20,7 @@ class BackfillPause:
 
     Attributes:
         pauses: True if the backfill is to be paused, False if it is to be resumed.
-        announced: Whether the stored status says that the operator is pausing, has paused or is
+        announced: Whether the stored status shows that the operator is pausing, has paused or is
             resuming the backfill.
         done: Whether Airflow has accepted the pause or the resumption.
     """
@@ -31,7 +31,9 @@ class BackfillPause:
 
     @classmethod
     def of(cls, inputs: Inputs, cancellation: Cancellation) -> BackfillPause | None:
-        """Return the pause or resumption to make, or None if there is nothing to pause or resume.
+        """Return the pause or resumption that ``spec.suspend`` asks for, also if Airflow has
+        accepted it already. Return None if the MLJob has no backfill in progress, if the backfill
+        is being cancelled, or if ``spec.suspend`` is false and the operator has announced no pause.
 
         If a person paused the backfill in Airflow, the backfill stays paused until the MLJob is
         suspended and resumed.

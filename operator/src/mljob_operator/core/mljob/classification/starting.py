@@ -7,20 +7,20 @@ from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase, RetryStrategy, RunPolicy
 
-from ..airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, invalid_spec
-from ..frozen import frozen
-from ..run.states import TERMINAL_PHASES
-from . import attempts
-from .attempts import Attempt
+from ...airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, invalid_spec
+from ...frozen import frozen
+from ...run.states import TERMINAL_PHASES
+from .. import attempts
+from ..attempts import Attempt
+from ..capabilities import capabilities
+from ..outstanding import wants_retry
+from ..resource.job import Job
+from ..upstream import NO_DEPENDENCIES, Dependencies, dependencies
 from .cancellation import Cancellation, CancelReason
-from .capabilities import capabilities
 from .current import CurrentAttempt
 from .inputs import Inputs
-from .job import Job
-from .outstanding import wants_retry
 from .presence import Presence
 from .spec_change import SpecChange
-from .upstream import NO_DEPENDENCIES, Dependencies, dependencies
 
 _MISSED_DEADLINES = (CancelReason.DEADLINE, CancelReason.PRE_RUNNING)
 
@@ -32,9 +32,9 @@ class Start:
     Attributes:
         attempt: The attempt whose run is to be started: the attempt that the status describes
             already, or the next attempt.
-        at: When to start the run, because of a failed request or the backoff of a retry. None means
-            at once.
-        due: Whether the time ``at`` has come.
+        at: The time before which the run must not start, because of a failed request or the backoff
+            of a retry. None if the run may start at once.
+        due: Whether the run may start now, as far as ``at`` is concerned.
         blocker: What prevents the start, or None. A failed request is not a blocker.
         superseded: Whether another attempt is to replace the open attempt, which has no run yet.
         rerun: Whether the MLJob has finished, and its spec or a requested retry asks for another
@@ -62,7 +62,9 @@ class Start:
         cancellation: Cancellation,
         presence: Presence,
     ) -> Start | None:
-        """Return the start of the next run, or None if no run is to be started now or later."""
+        """Return the start of the next run, or None if the MLJob neither starts a run now nor waits
+        to start one. For example, an MLJob with a run in progress waits for no start.
+        """
         job = inputs.job
         if job.deleting or cancellation.reason is not None or current.active:
             return None
@@ -94,8 +96,8 @@ class Start:
 def backoff_ends_at(job: Job) -> datetime | None:
     """Return when the attempt that has ended may be retried, or None if it is not to be retried.
 
-    A requested retry has the delay of a first retry. The delay counts from the end of the attempt,
-    so a request that comes later is not delayed.
+    A requested retry has the delay of a first retry. The delay begins at the end of the attempt, so
+    a request that comes later is not delayed.
     """
     status = job.status
     if status.phase in TERMINAL_PHASES:

@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 _FAST = 1
-"""zlib's fastest level. Slower levels save a few percent of a status."""
+"""zlib's fastest level. With slower levels, a status is only a few percent smaller."""
 
 
 def packed(value: Any) -> bytes:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..frozen import frozen
-from ..run.observed_run import ABSENCE_CONFIRMED_AFTER
+from ...frozen import frozen
+from ...run.observed_run import ABSENCE_CONFIRMED_AFTER
 from .current import CurrentAttempt
 from .inputs import Inputs
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime, timedelta
 
-from ..airflow_instance.catalog import AirflowCatalog
-from ..frozen import frozen
-from ..run.observed_run import ObservedRun
-from .job import Job
-from .transient_state import TransientState
-from .upstream import Upstream
+from ...airflow_instance.catalog import AirflowCatalog
+from ...frozen import frozen
+from ...run.observed_run import ObservedRun
+from ..resource.job import Job
+from ..transient_state import TransientState
+from ..upstream import Upstream
 
 
 @frozen

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..frozen import frozen
-from ..run.facts import RunFact
-from ..run.task_merging import CONFIRMED_WITHIN
+from ...frozen import frozen
+from ...run.facts import RunFact
+from ...run.task_merging import CONFIRMED_WITHIN
 from .current import CurrentAttempt
 from .inputs import Inputs
 
@@ -24,11 +24,13 @@ class Confirmation:
 
     Attributes:
         end_at: When to ask whether the run has ended. None if no event reports the end, if Airflow
-            has confirmed or contradicted this event, or if Airflow does not find the run.
+            has confirmed or contradicted this event, if Airflow does not find the run, or if the
+            attempt is not :attr:`~.CurrentAttempt.active`.
         unconfirmed_end: The end of the run that an event reports, if Airflow has not been asked
             about the run since that event. Otherwise None.
-        verify_at: When the operator stops believing unconfirmed events and asks Airflow, or None if
-            all events are confirmed.
+        verify_at: When the operator stops believing unconfirmed events and asks Airflow. None if
+            all events are confirmed, if the run has ended, or if the attempt is not
+            :attr:`~.CurrentAttempt.active`.
     """
 
     end_at: datetime | None

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, Phase
 
-from ..frozen import frozen
-from .capabilities import capabilities
+from ...frozen import frozen
+from ..capabilities import capabilities
 from .current import CurrentAttempt
 from .deadlines import Deadlines
 from .inputs import Inputs
@@ -17,9 +17,10 @@ from .spec_change import SpecChange
 
 class CancelReason(StrEnum):
     """The reason why a run is cancelled. The value is the reason in the status, which is stored
-    before the cancellation begins. If several reasons apply, the first in this list counts. There
-    are two exceptions. If the stored status already has PRE_RUNNING, DEADLINE does not replace this
-    reason. If the stored status already has SPEC_CHANGED, SUSPEND does not replace this reason.
+    before the cancellation begins. If several reasons apply, the first of them in this list is
+    used. There are two exceptions. If the stored status already has PRE_RUNNING, DEADLINE does not
+    replace this reason. If the stored status already has SPEC_CHANGED, SUSPEND does not replace
+    this reason.
     """
 
     DELETED = "Cancelling"
@@ -78,7 +79,7 @@ def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
     request.
 
     A failure to start the run does not delay its cancellation. Every change of the spec, and a
-    deletion, gives the MLJob a new generation, so failures of an older generation do not count.
+    deletion, gives the MLJob a new generation, so failures of an older generation are ignored.
     """
     last_error = inputs.transient.last_error
     if (

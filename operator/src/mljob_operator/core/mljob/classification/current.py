@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from mljob_contract.mljob import MLJobStatus
 
-from ..frozen import frozen
-from ..run.run_key import RunKey
-from ..run.states import TERMINAL_PHASES
-from . import attempts
-from .attempts import Attempt
+from ...frozen import frozen
+from ...run.run_key import RunKey
+from ...run.states import TERMINAL_PHASES
+from .. import attempts
+from ..attempts import Attempt
 from .inputs import Inputs
 
 
@@ -23,7 +23,7 @@ class CurrentAttempt:
             next.
         recorded: Whether the stored status describes this attempt. The operator sends Airflow no
             request for an attempt that is not recorded.
-        finished: Whether the stored status says how the MLJob ended.
+        finished: Whether the stored status shows how the MLJob ended.
         open: True if the run of the attempt is in Airflow, may be in Airflow, or is about to be
             submitted. False if the attempt is over, and before the first attempt.
         submitted: Whether Airflow has or had a run of the attempt, as far as the operator knows.

@@ -1,4 +1,4 @@
-"""The status of an MLJob as the API server has it, read into typed fields.
+"""The status of an MLJob as the Kubernetes API server has it, read into typed fields.
 
 The next step of an MLJob that waits may be hours away. Until then, the operator keeps the status in
 compressed form, and reads the status again for the next step.
@@ -11,8 +11,8 @@ from typing import Any
 
 from mljob_contract.mljob import MLJobStatus
 
-from ..text.bounds import OUTPUTS
-from ..text.fitting import fitting
+from ...text.bounds import OUTPUTS
+from ...text.fitting import fitting
 from .packing import packed, unpacked
 
 _LISTS = frozenset({"tasks", "conditions", "history"})
@@ -71,8 +71,8 @@ class StoredStatus:
 
     def read_later(self, later: Mapping[str, Any]) -> MLJobStatus | None:
         """Return the fields of a later version of the status. Only the fields that differ from this
-        version are read. Return None if the whole later version must be read: this version is packed
-        or has an invalid field, or the later version has an invalid field or lacks a field.
+        version are read. Return None if the whole later version must be read: this version is
+        packed or has an invalid field, or the later version has an invalid field or lacks a field.
         """
         content, fields = self._content, self._fields
         if content is None or fields is None or self.is_invalid or not content.keys() <= later.keys():
@@ -87,8 +87,8 @@ class StoredStatus:
 
 
 def _with_models(later: object, earlier: Sequence[Any], models: Sequence[Any]) -> object:
-    """Return the items of ``later``. An item that equals the item of ``earlier`` at the same index is
-    replaced by the model of that item. If ``later`` is not a list, return ``later``.
+    """Return the items of ``later``. An item that equals the item of ``earlier`` at the same index
+    is replaced by the model of that item. If ``later`` is not a list, return ``later``.
     """
     if not isinstance(later, list):
         return later

@@ -1,11 +1,13 @@
-"""The properties of an MLJob by which metrics count MLJobs. No property identifies a single MLJob."""
+"""The properties of an MLJob by which metrics count MLJobs. No property identifies a
+single MLJob.
+"""
 
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
 
-from ..frozen import frozen
-from ..run.run_key import SETTINGS_AIRFLOW
+from ...frozen import frozen
+from ...run.run_key import SETTINGS_AIRFLOW
 from .job import Job
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.status.news import is_significant, shows_nothing_new
 from mljob_operator.core.status.patches import merge_patch
+from mljob_operator.core.status.significance import is_significant, shows_nothing_new
 
 FIT = {"taskId": "fit", "state": "running", "startTime": "2026-01-01T12:00:00Z"}
 LOAD = {"taskId": "load", "state": "success", "startTime": "2026-01-01T11:00:00Z", "endTime": "2026-01-01T11:30:00Z"}

@@ -105,7 +105,7 @@ def test_rest_does_not_undo_a_recent_event() -> None:
 
 
 def test_rest_overrides_an_old_event() -> None:
-    """Somebody has cleared a finished task, which no event reports."""
+    """Somebody has cleared a finished task. No event reports the clearing."""
     observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=0)])
     observed_run = observe(observed_run, snapshot(rest("fit", TaskState.NONE, seconds=LATER), seconds=LATER))
     assert state_of(observed_run, "fit") is TaskState.NONE
@@ -140,8 +140,8 @@ def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
 
 @pytest.mark.parametrize("certain", [True, False], ids=["ours", "the official producer's"])
 def test_an_ended_try_is_not_in_progress_again(*, certain: bool) -> None:
-    """A worker that can't reach the api-server has published the end of its task, and still tries
-    to store it.
+    """A worker has published the end of its task to Kafka. It can't reach Airflow's API server, and
+    still tries to store the end there.
     """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=certain, seconds=0)])
     for state in (TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED):
@@ -249,7 +249,7 @@ def test_a_run_is_settling_once_every_task_has_ended_until_the_run_ends() -> Non
 
 
 def test_the_failure_that_names_its_exception_is_kept() -> None:
-    """With both producers on, only ours reports the exception's class."""
+    """If both producers send events, only the provider's events contain the exception's class."""
     official = event("fit", TaskState.FAILED, certain=False, seconds=2, failure=Failure(1, AT, "boom"))
     ours = event("fit", TaskState.FAILED, seconds=1, failure=Failure(1, AT, "boom", "ValueError"))
     for sequence in ([ours, official], [official, ours]):
@@ -260,7 +260,9 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
 
 
 def test_a_repeated_answer_keeps_its_first_time() -> None:
-    """Otherwise each poll of the change feed would change the status and write it."""
+    """Otherwise each poll of the change feed would change the status, and the operator would write
+    the status.
+    """
     first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))
     assert second.tasks["fit", -1].occurred_at == first.tasks["fit", -1].occurred_at

@@ -1,15 +1,17 @@
 """The record of how an MLJob ended, in the annotation ``mljob.dev/finished``.
 
-The API server drops the status of an object that is created from a manifest. So an MLJob that
-somebody restores with ``kubectl get -o yaml`` and ``kubectl apply``, or with Velero, would be a new
-MLJob to the operator, and would run again. The record has the fields of the status that say which
-run the MLJob had and how it ended. An MLJob without a status and with a record counts as finished,
-exactly as if its status had been restored. The operator reads tasks and outputs from Airflow again.
+The Kubernetes API server drops the status of an object that is created from a manifest. So an MLJob
+that somebody restores with ``kubectl get -o yaml`` and ``kubectl apply``, or with Velero, would be
+a new MLJob to the operator, and would run again. The record has the fields of the status that say
+which run the MLJob had and how it ended. An MLJob without a status and with a record counts as
+finished, exactly as if its status had been restored. The operator reads tasks and outputs from
+Airflow again.
 
 People can write annotations, so a record is checked like any other input. Its size is limited, and
-the record counts only if its run id has the prefix of this operator and the namespace and name of
-the MLJob. The annotation grants nothing that its author does not have: the run that the annotation
-names is a run of this MLJob, and access rules are checked before each request to Airflow.
+the operator ignores the record unless its run id has the prefix of this operator and the namespace
+and name of the MLJob. The annotation grants nothing that its author does not have: the run that the
+annotation names is a run of this MLJob, and access rules are checked before each request to
+Airflow.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from typing import Any
 from mljob_contract.mljob import FINISHED, MLJobStatus
 from mljob_contract.run_id import RunId
 
-from ..run.run_key import Key
-from ..run.states import TERMINAL_PHASES
-from ..text.fitting import fitting
-from ..text.storable import cut
+from ...run.run_key import Key
+from ...run.states import TERMINAL_PHASES
+from ...text.fitting import fitting
+from ...text.storable import cut
 
 MAX_RECORD = 16_384
 """The maximum length of a record, in characters. A longer annotation counts as absent."""
@@ -32,7 +34,7 @@ MAX_MESSAGE = 1024
 MAX_MESSAGE_BYTES = 2048
 """The limits of the message in a record, in characters and in bytes of JSON."""
 MAX_ATTEMPTS = 999_999
-"""The highest number of an attempt: a run id has at most six digits."""
+"""The highest number of an attempt, because this number has at most six digits in a run id."""
 
 _FIELDS = frozenset(
     {
@@ -66,12 +68,12 @@ def record(status: MLJobStatus) -> str | None:
 
 
 def restored(key: Key, annotations: object, status: MLJobStatus, prefix: str) -> MLJobStatus | None:
-    """Return the status of an MLJob that has lost its status. Return None if the MLJob has a status,
-    or no valid record of its own.
+    """Return the status of an MLJob that has lost its status. Return None if the MLJob has a
+    status, or no valid record of its own.
 
     Args:
         key: Namespace and name of the MLJob.
-        annotations: The annotations of the MLJob, as the API server sends them.
+        annotations: The annotations of the MLJob, as the Kubernetes API server sends them.
         status: The status of the MLJob.
         prefix: The prefix of this operator's dag run ids.
     """

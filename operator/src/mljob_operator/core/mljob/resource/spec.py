@@ -1,7 +1,7 @@
 """The spec of an MLJob, read once for each generation.
 
-The API server raises the generation with each change of the spec. A later version of an MLJob with
-the same generation therefore uses the spec that was read before.
+The Kubernetes API server raises the generation with each change of the spec. A later version of an
+MLJob with the same generation therefore uses the spec that was read before.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from mljob_contract.job_type import JobType
 from mljob_contract.mljob import MLJobSpec
 from mljob_contract.run_id import DIGEST_LENGTH
 
-from ..text.bounds import CONF
-from ..text.fitting import fitting, in_one_sentence
+from ...text.bounds import CONF
+from ...text.fitting import fitting, in_one_sentence
 from .packing import packed, unpacked
 
 _PLACEHOLDERS = {"dagId": "-"}
@@ -43,7 +43,7 @@ class ParsedSpec:
 
     @classmethod
     def of(cls, value: object) -> ParsedSpec:
-        """Return the parsed form of a spec, as the API server sends the spec."""
+        """Return the parsed form of a spec, as the Kubernetes API server sends the spec."""
         spec, problems = fitting(MLJobSpec, value, "spec", bounds={"conf": CONF}, placeholders=_PLACEHOLDERS)
         if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
             problems = ("spec.backfill is required for type Backfill, and allowed only for that type",)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..frozen import frozen
-from ..run.states import RunState
+from ...frozen import frozen
+from ...run.states import RunState
+from ..capabilities import capabilities
 from .cancellation import Cancellation, CancelReason
-from .capabilities import capabilities
 from .current import CurrentAttempt
 from .deadlines import Deadlines
 from .inputs import Inputs
@@ -24,7 +24,7 @@ class Ending:
     """The end of the newest attempt.
 
     Attributes:
-        over: Whether the attempt is over, and the stored status does not say so yet.
+        over: Whether the attempt is over, and the stored status does not show this yet.
         children_due: Whether the run was cancelled, and the operator must still look for runs that
             tasks of the run have started.
         verdict_at: When the ended run gets its final phase even if its tasks and outputs could not
@@ -75,7 +75,8 @@ def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines,
     """Return whether to look for runs that the cancelled run's tasks have started.
 
     The cancellation's timeout and the deadline of a deletion end the search. When the result is
-    False, the status may say how the attempt ended. So the result must not become True again later.
+    False, the status may show how the attempt ended. So the result must not become True again
+    later.
     """
     job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:

@@ -14,8 +14,8 @@ from typing import Any
 from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MAX_RETRY_REQUEST, RETRY_REQUESTED_AT, MLJobSpec, MLJobStatus
 
-from ..frozen import frozen
-from ..run.run_key import Key
+from ...frozen import frozen
+from ...run.run_key import Key
 from .finished import restored
 from .spec import ParsedSpec
 from .stored_status import StoredStatus
@@ -30,11 +30,12 @@ class Job:
             comparable resource versions).
         deleted_at: When the deletion was requested, or None if the object is not being deleted.
         parsed: The spec and its invalid fields.
-        stored: The status as the API server has it.
+        stored: The status as the API server has it. Patches of the status start from its content.
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
         recorded: The status that the annotation mljob.dev/finished records, if the object has lost
-            its status. None if the object has its status or no valid record.
+            its status: the MLJob was restored. None if the object has its status or no valid
+            record.
     """
 
     namespace: str
@@ -66,23 +67,6 @@ class Job:
         return (self.recorded or self.stored).fields
 
     @property
-    def is_restored(self) -> bool:
-        """Whether the object has lost its status, and ``status`` comes from the annotation
-        mljob.dev/finished.
-        """
-        return self.recorded is not None
-
-    @property
-    def stored_status(self) -> Mapping[str, Any]:
-        """The status as JSON. Patches of the status start from it."""
-        return self.stored.content
-
-    @property
-    def has_invalid_status(self) -> bool:
-        """Whether the stored status has an invalid field. ``status`` lacks this field."""
-        return self.stored.is_invalid
-
-    @property
     def deleting(self) -> bool:
         """Whether the object is being deleted. It still exists only because of its finalizers."""
         return self.deleted_at is not None
@@ -99,7 +83,7 @@ class Job:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None, *, prefix: str | None = None) -> Job:
-        """Return the MLJob in an object, as the API server sends the object.
+        """Return the MLJob in an object, as the Kubernetes API server sends the object.
 
         Args:
             body: The object.
@@ -128,11 +112,6 @@ class Job:
             recorded=StoredStatus.of(recorded) if recorded is not None else None,
             retry_request=annotations.get(RETRY_REQUESTED_AT, "")[:MAX_RETRY_REQUEST] or None,
         )
-
-    def pack(self) -> None:
-        """Keep spec and status in compressed form until they are read again."""
-        self.parsed.pack()
-        self.stored.pack()
 
     def newer_than(self, other: Job | None) -> bool:
         """Return whether this is a later version of the object than ``other``, or a later MLJob of

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from ..airflow_instance.catalog import AirflowCatalog
-from ..frozen import frozen
-from ..run.observed_run import ObservedRun
-from ..run.run_key import RunKey
+from ...airflow_instance.catalog import AirflowCatalog
+from ...frozen import frozen
+from ...run.observed_run import ObservedRun
+from ...run.run_key import RunKey
+from ..outstanding import wants_retry
+from ..resource.job import Job
+from ..transient_state import TransientState
 from .backfill_pause import BackfillPause
 from .cancellation import Cancellation, retry_at
 from .confirmation import Confirmation
@@ -16,12 +19,9 @@ from .current import CurrentAttempt
 from .deadlines import Deadlines
 from .ending import Ending
 from .inputs import Inputs
-from .job import Job
-from .outstanding import wants_retry
 from .presence import Presence
 from .spec_change import SpecChange, spec_change
 from .starting import Start
-from .transient_state import TransientState
 
 
 class Stage(StrEnum):
@@ -35,13 +35,13 @@ class Stage(StrEnum):
         RUNNING: The run is in progress.
         CANCELLING: The attempt is open, and there is a reason to cancel it.
         COLLECTING: The run has ended, and the operator reads its tasks and outputs.
-        ENDED: The attempt is over, and the stored status does not say so yet.
+        ENDED: The attempt is over, and the stored status does not show this yet.
         STOPPED: No attempt is open. Suspension, cancellation, a deadline or deletion prevents
             another attempt.
         RETAINED: The MLJob is being deleted with deletionPolicy Retain, and the operator knows of
             no run in Airflow for an open attempt. No other run is started. An MLJob with such a run
             stays in the stage RUNNING or COLLECTING.
-        FINISHED: The status says how the MLJob ended, and neither the spec nor a requested retry
+        FINISHED: The status shows how the MLJob ended, and neither the spec nor a requested retry
             asks for another run.
     """
 
@@ -63,8 +63,10 @@ class State:
 
     Attributes:
         change: How the spec has changed since the newest attempt began.
-        backfill_pause: The pause or resumption of a backfill, or None if there is none to make.
-        start: The start of the next run, or None if no run is to be started now or later.
+        backfill_pause: The pause or resumption of a backfill that ``spec.suspend`` asks for, or
+            None if it asks for neither.
+        start: The start of the next run, or None if the MLJob neither starts a run now nor waits to
+            start one.
         retry_at: When the last failed request is sent again, or None if no failure delays the next
             request.
     """
@@ -109,7 +111,7 @@ class State:
 
     @property
     def handles_retry(self) -> bool:
-        """Whether the newest attempt handles the requested retry, and the status does not say so
+        """Whether the newest attempt handles the requested retry, and the status does not show this
         yet. The attempt has just begun, or its run is still to be submitted.
         """
         return wants_retry(self.job) and self.current.open and (not self.current.recorded or self.start is not None)

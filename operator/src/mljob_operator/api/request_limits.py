@@ -1,0 +1,53 @@
+"""Limits the number of concurrent requests, for all users together and for each user."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .errors import Refusal
+
+SHARE_OF_A_USER = 4
+"""The number of users who can reach the limit of all users together: one user may have a quarter of
+the requests, but at least one.
+"""
+
+
+class RequestLimits:
+    """The limits of concurrent requests, and the requests that are open now.
+
+    Args:
+        limit: The maximum number of open requests of all users together.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._limit_of_a_user = max(1, limit // SHARE_OF_A_USER)
+        self._open: Counter[str] = Counter()
+
+    @property
+    def open(self) -> int:
+        """The number of requests that are open now."""
+        return self._open.total()
+
+    @contextmanager
+    def admit(self, user: str) -> Iterator[None]:
+        """Count a request as open while the block runs.
+
+        Raises:
+            Refusal: The limit of all users, or the limit of this user, is reached.
+        """
+        if self.open >= self._limit:
+            raise Refusal(429, f"mljob-api answers {self._limit} requests already. Try again later.")
+        if self._open[user] >= self._limit_of_a_user:
+            raise Refusal(
+                429, f"You have {self._limit_of_a_user} requests open, as many as one user may. End one of them."
+            )
+        self._open[user] += 1
+        try:
+            yield
+        finally:
+            self._open[user] -= 1
+            if not self._open[user]:
+                del self._open[user]

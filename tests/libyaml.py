@@ -1,0 +1,26 @@
+"""Reading and writing of YAML by libyaml, which takes a tenth of the time of PyYAML's own parser.
+The time matters because a CRD has thousands of lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import yaml
+
+
+def load(text: str) -> Any:
+    """Return the only document of a text."""
+    return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
+def load_all(text: str) -> Iterator[Any]:
+    """Yield each document of a text."""
+    return yaml.load_all(text, Loader=yaml.CSafeLoader)
+
+
+def dump_all(documents: Iterable[Any]) -> str:
+    """Return the documents as one text."""
+    text: str = yaml.dump_all(documents, Dumper=yaml.CSafeDumper)
+    return text
