@@ -36,6 +36,7 @@ ORDER = (
     "tests/e2e/test_monitoring.py",
     "tests/e2e/test_backfill.py",
     "tests/e2e/test_examples.py",
+    "tests/e2e/test_docs.py",
     "tests/e2e/test_trust.py",
     "tests/e2e/test_events.py",
     "tests/e2e/test_parity.py",
