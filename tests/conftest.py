@@ -1,4 +1,5 @@
-"""Fixtures of all tests: one stack of the real parts for the whole session, and operators on it.
+"""Fixtures of all tests: one development stack (a Kubernetes API server, Kafka and Airflow as real
+processes) for the whole session, and operators that use the stack.
 
 The stack is in ``.dev-test`` and is removed when the session ends. Its logs stay in
 ``.dev-test-logs`` when a test has failed. With ``KEEP_TEST_STACK=1`` the stack keeps running, and
@@ -303,8 +304,8 @@ def kubectl(stack: Stack) -> Kubectl:
 
 
 class NewInstallation(Protocol):
-    """A function that makes an operator for a new namespace, and starts the operator unless
-    ``start`` is False. ``overrides`` are environment variables.
+    """A function that creates a namespace with an operator that watches it, and starts the operator
+    unless ``start`` is False. ``overrides`` are environment variables of the operator.
     """
 
     def __call__(self, name: str, *, start: bool = ..., **overrides: str) -> Installation: ...

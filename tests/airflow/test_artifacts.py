@@ -1,5 +1,5 @@
-"""The artifacts of the example DAGs: versions that never change, each with a card, and a pointer to
-the latest one.
+"""The artifacts (datasets, models, predictions) that the example DAGs write: read-only versions,
+each with a card that describes the version, and a pointer to the latest version.
 """
 
 from __future__ import annotations

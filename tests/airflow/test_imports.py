@@ -1,5 +1,6 @@
-"""A DAG file imports no module of Kafka before the first event is sent. Importing ``mljob_airflow``
-alone loads neither Airflow, Kafka nor pydantic.
+"""Importing ``mljob_airflow`` loads neither Airflow, Kafka nor pydantic. Airflow can parse a DAG
+file that uses the provider without loading a Kafka library; a task's process loads Kafka when it
+sends the first event.
 """
 
 from __future__ import annotations

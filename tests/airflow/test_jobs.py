@@ -150,7 +150,7 @@ def test_a_job_whose_model_allows_other_keys_does_not_refuse_them() -> None:
 
 
 class Run:
-    """The run in a task's context, with the conf only."""
+    """A replacement for the DAG run in a task's context. Its only field is the conf."""
 
     def __init__(self, conf: dict[str, Any]) -> None:
         self.conf = conf

@@ -1,5 +1,5 @@
-"""Secrets that Airflow's secrets masker knows in a task's process are masked in the events of that
-process.
+"""A task's events show ``***`` in place of each secret that Airflow's secrets masker knows in the
+task's process.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ from mljob_airflow.tasks.outputs import MAX_BYTES, MAX_OMITTED, OMITTED_KEY
 
 
 class Task:
-    """A task instance that serialises XComs as Airflow does for its supervisor."""
+    """A replacement for the task instance. It serialises each XCom as a task's process does before
+    the process sends the XCom to its supervisor.
+    """
 
     id = "0199-a-try"
 

@@ -1,4 +1,6 @@
-"""The cluster policy for real operators of DAGs, through Airflow's own plugin manager."""
+"""The provider's cluster policy, which adds the event callbacks to all tasks. Airflow's own plugin
+manager loads the policy, and the tests apply it to real Airflow operators.
+"""
 
 from __future__ import annotations
 

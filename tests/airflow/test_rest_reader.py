@@ -1,5 +1,5 @@
-"""Reading Airflow's REST API page by page and up to a bound, with the real client and answers in
-Airflow's format.
+"""The reader of Airflow's REST API in the monitoring DAGs, with the real REST client against a
+server on loopback: lists are read page by page, up to a bound.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def row(number: int, **fields: Any) -> dict[str, Any]:
 
 
 class Server:
-    """A server with answers by path. It divides lists into pages as Airflow does."""
+    """An HTTP server that gives a prepared answer for each path, and divides long lists into pages
+    as Airflow does.
+    """
 
     endpoint: Endpoint
     reader: AirflowReader

@@ -32,7 +32,9 @@ def dags() -> Iterator[dict[str, DAG]]:
 
 
 class Tasks:
-    """The Python functions of a DAG's tasks. Tests call them as a run of an MLJob does."""
+    """Calls the Python functions of a DAG's tasks by task id, with the params of a given conf, and
+    collects the outputs that the functions publish.
+    """
 
     def __init__(self, dag: DAG, conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self._dag = dag

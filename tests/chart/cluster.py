@@ -18,7 +18,7 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster, with the credentials of one kubeconfig."""
+    """Runs kubectl and helm against a Kubernetes cluster, with the credentials of one kubeconfig."""
 
     kubeconfig: Path
     kubectl_path: Path

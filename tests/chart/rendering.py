@@ -48,7 +48,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Rendered:
-    """The objects of a release."""
+    """The Kubernetes objects that ``helm template`` has rendered for one release."""
 
     objects: list[dict[str, Any]] = field(repr=False)
 

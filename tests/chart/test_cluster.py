@@ -106,7 +106,7 @@ def team(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def release(cluster: Cluster, crds: None, namespace: str) -> Iterator[Release]:
-    """A release for all namespaces."""
+    """A release whose operator watches all namespaces."""
     installed = install(cluster, namespace, {})
     yield installed
     cluster.helm("uninstall", installed.name, f"--namespace={namespace}")
@@ -122,7 +122,7 @@ def api_release(cluster: Cluster, crds: None, namespace: str) -> Iterator[Releas
 
 @pytest.fixture(scope="module")
 def bound_release(cluster: Cluster, crds: None, namespace: str, team: str) -> Iterator[Release]:
-    """A release for one namespace."""
+    """A release whose operator watches only the team's namespace."""
     installed = install(
         cluster, namespace, {"operator": {"namespaces": [team]}, "rbac": {"userRoles": {"create": False}}}
     )

@@ -1,4 +1,4 @@
-"""Sets of values with which the chart is checked as a whole."""
+"""Sets of Helm values. Tests that check all objects of the chart render the chart with each set."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The implementations of each port: one in memory, and the real one. For Airflow, there is also the
-simulated Airflow of the benchmarks behind a REST API. A test that takes a port runs on all
-implementations of the port.
+"""Fixtures that give a test each implementation of a port in turn. A port is an interface through
+which the operator uses Airflow or Kubernetes. Each port has a fake in memory, and the adapter for
+the real system. For Airflow there is a third one: the adapter for the simulated Airflow of the
+benchmarks, which has a REST API.
 """
 
 from __future__ import annotations
@@ -95,9 +96,9 @@ def adapter(url: str, user: str, password: str) -> Airflow:
 
 
 class AirflowWorld(Protocol):
-    """An Airflow and the actions of its users. DAG ``parity_params`` needs a ``count``,
-    ``parity_paused`` is paused, and ``approve`` of ``people_approve`` asks whether to deploy the
-    model.
+    """An Airflow, and what its users do in it. DAG ``parity_params`` needs a conf with a ``count``,
+    DAG ``parity_paused`` is paused, and task ``approve`` of DAG ``people_approve`` asks a person
+    whether to deploy the model.
     """
 
     @property
@@ -227,7 +228,7 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
 
 
 class Cluster(Protocol):
-    """A Kubernetes API and the actions of its users."""
+    """A Kubernetes API with MLJobs, and what its users do there."""
 
     @property
     def store(self) -> JobStore: ...
@@ -349,7 +350,7 @@ CREDENTIALS = "mljob-system"
 
 
 class Platform(Protocol):
-    """AirflowInstances and the actions of their users."""
+    """A Kubernetes API with AirflowInstances, and what platform engineers do there."""
 
     @property
     def store(self) -> InstanceStore: ...

@@ -26,7 +26,8 @@ from tests.unit.client.statuses import Status, failed, running, succeeded
 
 @dataclass
 class World:
-    """An API server behind a proxy that can be cut, with a client in a namespace of its own.
+    """A client of the Python package, in a namespace of its own. The client reaches its API server
+    through a proxy that tests can cut.
 
     Attributes:
         set_status: Writes the status of an MLJob, as an operator does.

@@ -1,5 +1,6 @@
-"""The recorded events of a real Airflow (golden/) follow the contract and agree with its
-REST API.
+"""The events that the provider sent during recorded runs of a real Airflow (golden/) have the
+documented format (``mljob_contract.events``), and agree with the answers of that Airflow's REST
+API.
 """
 
 from __future__ import annotations

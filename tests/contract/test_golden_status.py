@@ -1,5 +1,6 @@
-"""The facts in a real Airflow's recorded events (golden/) agree with its REST API, from either
-producer alone and from both at once.
+"""The states that the operator reads from recorded events of a real Airflow (golden/) agree with
+the answers of that Airflow's REST API. This holds for the events of the provider, for those of
+Airflow's own producer, and for both together.
 """
 
 from __future__ import annotations

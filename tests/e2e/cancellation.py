@@ -54,7 +54,9 @@ class Worker:
 
 
 class Work:
-    """MLJobs with active runs, each with a worker process."""
+    """Starts MLJobs whose runs stay active, and ends all those runs in Airflow after the test. One
+    task of each run has a process (:class:`Worker`).
+    """
 
     def __init__(self, folder: Path, airflow: AirflowRest) -> None:
         self._folder = folder

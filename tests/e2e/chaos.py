@@ -29,7 +29,7 @@ PAUSE = 0.2
 
 @dataclass(frozen=True)
 class Outage:
-    """A planned absence of one part.
+    """A plan to kill one part of the system (such as Kafka) and to bring it back later.
 
     Attributes:
         begin: Seconds after the first MLJob is submitted.
@@ -100,7 +100,7 @@ class Outages:
 
 @dataclass
 class Course:
-    """The course of one MLJob, as the watch saw it.
+    """How the status of one MLJob has changed so far, according to a watch.
 
     Attributes:
         ended: When the watch saw a terminal phase, in seconds since the epoch, or 0 before that.

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 @dataclass(frozen=True)
 class Scenario:
-    """The course of an MLJob if no operator dies.
+    """What happens to an MLJob if no operator dies: the expectation of the test.
 
     Attributes:
         spec: The spec that is applied.
@@ -101,7 +101,9 @@ assert CALLS.keys() == crashing_operator.CALLS.keys()
 
 @dataclass
 class Cell:
-    """One call of the matrix, with the side of the call on which the operator dies."""
+    """One MLJob of the test, whose operator dies either right before or right after one of
+    ``CALLS``.
+    """
 
     when: str
     call: str
@@ -125,7 +127,7 @@ class Cell:
 
 
 class Cluster:
-    """The MLJobs of all cells, read in one request."""
+    """Reads the MLJobs of all cells in one request."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl

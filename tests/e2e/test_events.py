@@ -60,7 +60,7 @@ DAGS = {
 
 @dataclass(frozen=True)
 class Case:
-    """The MLJob and the task, or the run, with which a row of the table happens.
+    """The task or the run that goes through the change in one row of the documented table.
 
     Attributes:
         task: The id of the task; None for the run.
@@ -131,7 +131,7 @@ def _words(cell: str) -> re.Pattern[str]:
 
 @dataclass
 class Seen:
-    """A state and the time of its first observation."""
+    """A state of a task or a run, and the time at which a REST response first contained the state."""
 
     state: str
     try_number: int
@@ -140,8 +140,8 @@ class Seen:
 
 @dataclass
 class Timeline:
-    """Everything that happened, with times: Airflow's messages and REST responses, and the
-    statuses of the MLJobs.
+    """The test's record of what happened and when: the messages on Kafka, the responses of
+    Airflow's REST API, and the statuses of the MLJobs.
     """
 
     topic: Topic
@@ -179,7 +179,9 @@ class Timeline:
 
 
 class Act:
-    """One action of the test on Airflow, taken as soon as it is possible."""
+    """An action of the test, such as to kill a task. ``try_it`` performs the action once, as soon
+    as the action is possible.
+    """
 
     def __init__(self, due: Callable[[], object], do: Callable[[], None]) -> None:
         self._due, self._do = due, do
@@ -192,7 +194,9 @@ class Act:
 
 
 class Stage:
-    """The course of the test: everything happens at the same time."""
+    """Runs all MLJobs of the test at the same time, performs the actions on them, and fills the
+    timeline.
+    """
 
     def __init__(self, installation: Installation, airflow: AirflowRest, stack: Stack, watch: Watch, directory: Path):
         self._jobs, self._airflow, self._stack = installation.jobs, airflow, stack

@@ -50,7 +50,7 @@ def path(namespace: str, name: str, subresource: RunSubresource, *, watch: bool 
 
 
 class Follower:
-    """``kubectl get --raw`` in the background.
+    """A process of ``kubectl get --raw`` that follows a log or the events in the background.
 
     Args:
         output: The file for the output of kubectl.
@@ -134,8 +134,8 @@ def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pyte
 
 @dataclass(frozen=True)
 class Followed:
-    """The output of the followers that began in the middle of the training and ended with it, and
-    the graph in the middle.
+    """What mljob-api showed while ``training`` ran. Requests that follow the log and the events
+    began in the middle of the run and ended with the run. The graph was read in the middle.
     """
 
     log: str

@@ -43,7 +43,9 @@ OVER = ("success", "failed")
 
 
 class Monitoring:
-    """The monitoring DAGs, and the DAGs whose problems they are to find."""
+    """Triggers runs of the monitoring DAGs and of the DAGs with problems, and reads the reports and
+    the messages to Slack.
+    """
 
     def __init__(self, airflow: AirflowRest, slack: SlackServer) -> None:
         self.airflow = airflow

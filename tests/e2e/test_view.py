@@ -132,14 +132,16 @@ def test_waiting_job_says_what_it_waits_for_and_is_cancelled(page: Page, client:
 
 @dataclass(frozen=True)
 class Viewer:
-    """A person with a token and a namespace."""
+    """A user of the view: the token that the user logs in with, and the user's namespace."""
 
     namespace: str
     headers: dict[str, str]
 
 
 def viewer(kubectl: Kubectl, namespace: str, name: str, role: str | None) -> Viewer:
-    """Return a person who has this role of the chart in this namespace, or no role."""
+    """Create a ServiceAccount for a user of the view. Bind the chart's ClusterRole for ``role`` to
+    the ServiceAccount in this namespace, unless ``role`` is None.
+    """
     within = kubectl.within(namespace)
     within("create", "serviceaccount", name)
     if role is not None:

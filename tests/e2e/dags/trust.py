@@ -1,4 +1,6 @@
-"""DAGs as people write them, each of which once misled the operator."""
+"""DAGs as people write them: a DAG that triggers a child run with its own run id, and the DAG of
+the child run. A status must not take the child run for its own run.
+"""
 
 from __future__ import annotations
 
