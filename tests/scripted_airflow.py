@@ -31,7 +31,7 @@ HUGE = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Says:
-    """A complete response."""
+    """A scripted response that is complete."""
 
     status: int
     body: str = ""
@@ -41,7 +41,7 @@ class Says:
 
 @dataclass(frozen=True)
 class Does:
-    """A response that is missing, is incomplete, is too large or doesn't end."""
+    """Something that a server does instead of a complete response, such as to reset the connection."""
 
     what: str
 
@@ -92,10 +92,10 @@ def page(name: str, *rows: Mapping[str, Any]) -> Says:
 
 @dataclass(frozen=True)
 class Request:
-    """A request of the operator.
+    """A kind of request that the operator sends to Airflow.
 
     Attributes:
-        name: Its name in tests.
+        name: The name by which tests refer to the request.
         method: The HTTP method.
         path: A regular expression for the whole path.
         client: The method of apache-airflow-client; empty if there is none.

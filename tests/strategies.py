@@ -1,4 +1,6 @@
-"""Hypothesis strategies for facts, shared by the property tests."""
+"""Hypothesis strategies that generate facts: statements of events and REST responses about runs and
+task instances.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,9 @@ class FakeRun:
 
 
 class FakeLog:
-    """A task's log from a position on. The first read returns all entries."""
+    """An open log of a task's try in the fake Airflow. The first read returns all remaining entries
+    at once.
+    """
 
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
         self._entries = list(entries)
@@ -72,7 +74,7 @@ class FakeLog:
         self.closed = False
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return all entries, converted. The next read returns None and sets ``token``."""
+        """Return all entries, converted. If no entry is left, set ``token`` and return None."""
         entries, self._entries = self._entries, []
         if not entries:
             self.token = self._token

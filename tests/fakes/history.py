@@ -17,7 +17,7 @@ BATCH = 100
 
 
 class FakeTopics:
-    """Topics with one partition.
+    """Kafka topics in memory, each with one partition.
 
     Attributes:
         down: Whether no reader gets an answer.
@@ -61,7 +61,7 @@ class FakeTopics:
 
 
 class FakeRunHistory:
-    """A reader of the messages with one key."""
+    """A reader of one topic that returns the messages with one key."""
 
     def __init__(
         self, topics: FakeTopics, messages: Sequence[Message], key: bytes, begin: int, *, incomplete: bool

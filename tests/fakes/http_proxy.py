@@ -17,7 +17,7 @@ from devstack.ports import HOST
 
 
 class HttpProxy:
-    """A proxy that requires a login.
+    """A forward HTTP proxy on loopback that requires a user and a password.
 
     Args:
         routes: The loopback port for each ``host:port``.

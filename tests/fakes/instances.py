@@ -15,7 +15,8 @@ from .objects import StoredObjects
 
 
 class FakeInstances(StoredObjects[str]):
-    """AirflowInstances, Secrets, and the labels of namespaces.
+    """A fake store of AirflowInstances, of the Secrets with their credentials, and of the labels of
+    namespaces.
 
     Attributes:
         secrets: The data of Secrets, by name.

@@ -21,7 +21,7 @@ PREFIX = "mljob"
 
 
 class FakeJobs(StoredObjects[Key]):
-    """MLJobs, and the ConfigMaps and Secrets that they name.
+    """A fake store of MLJobs, and of the ConfigMaps and Secrets that MLJobs name.
 
     Attributes:
         kube_events: All Events with the names of their MLJobs.

@@ -1,4 +1,4 @@
-"""Leases in memory, and a gate that is open."""
+"""Leases in memory, and a gate that lets every request pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from mljob_operator.errors import Conflict, Gone
 
 
 class OpenGate:
-    """A gate that lets every request pass, for tests of one part of the operator."""
+    """A gate that lets every request pass. The real gate stops requests that would change something
+    in Airflow or Kubernetes while the process is not the leader.
+    """
 
     def check(self) -> None:
         """Let the request pass."""
@@ -57,7 +59,10 @@ class FakeLeases:
 
 
 class LeasesOfOperator:
-    """The Leases as one operator uses them (:class:`mljob_operator.ports.LeaseStore`)."""
+    """The fake Leases behind the interface of one operator
+    (:class:`mljob_operator.ports.LeaseStore`): its own Lease by name, and the Leases of other
+    operators.
+    """
 
     def __init__(self, leases: FakeLeases, name: str) -> None:
         self._leases = leases

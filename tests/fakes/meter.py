@@ -1,4 +1,4 @@
-"""A meter that keeps the few measurements that tests read."""
+"""A fake of the operator's metrics, which keeps the few measurements that tests read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from mljob_operator.adapters.job_metrics import JobMetrics
 
 
 class SilentMeter:
-    """A meter that keeps a few measurements in its attributes, and ignores all others.
+    """A fake of the object to which the operator reports its metrics. It keeps a few measurements
+    in its attributes, and ignores all others.
 
     Attributes:
         contradicted: The number of events that Airflow has contradicted.

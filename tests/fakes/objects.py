@@ -19,7 +19,8 @@ K = TypeVar("K")
 
 
 class StoredObjects(Generic[K]):
-    """The base of the fake stores.
+    """A store of objects in memory: the base class of the fake stores of MLJobs and
+    AirflowInstances.
 
     Attributes:
         objects: The objects as the API server sends them, by key.

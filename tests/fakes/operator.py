@@ -6,7 +6,7 @@ from mljob_operator.core.status.events import KubeEvent
 
 
 class FakeOperator:
-    """A store of the Events about the operator.
+    """A fake that keeps the Kubernetes Events that the operator records about itself.
 
     Attributes:
         kube_events: The Events, in order.

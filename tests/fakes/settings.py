@@ -8,7 +8,7 @@ from mljob_operator.settings import Settings
 
 
 class FixedSettings(Settings):
-    """Settings that read no environment variable."""
+    """The operator's settings, made from keyword arguments alone."""
 
     @classmethod
     def settings_customise_sources(

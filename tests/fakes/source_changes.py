@@ -11,7 +11,7 @@ from .jobs import FakeJobs
 
 
 class FakeSourceChanges:
-    """Watches that report the changes that :meth:`FakeJobs.put` makes.
+    """Watches of ConfigMaps and Secrets that report the changes that :meth:`FakeJobs.put` makes.
 
     Attributes:
         watched: The objects with an open watch.

@@ -16,7 +16,7 @@ from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, Object, _begi
 
 
 class GrowingLog:
-    """A log that a test writes while somebody follows it."""
+    """A log that mljob-api serves. A test appends lines while clients follow the log."""
 
     def __init__(self, *lines: str) -> None:
         self._lines = list(lines)

@@ -51,7 +51,7 @@ Start = Callable[..., "Container"]
 
 
 class Container:
-    """A process with the content of an image."""
+    """A process that runs from the content of an image, as the container of a Pod."""
 
     def __init__(self, content: Path, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
         self._log = log

@@ -1,6 +1,7 @@
-"""A walk over AirflowInstances, like the walk over MLJobs. Some AirflowInstances have the URL of a
-supported Airflow, others that of an older Airflow or of another server. Their credentials are
-right, wrong or missing.
+"""A walk over AirflowInstances: AirflowInstances from the CRD's schema are applied, edited and
+rolled back, and end like AirflowInstances that were never edited. Some AirflowInstances have the
+URL of a supported Airflow, others that of an older Airflow or of another server. Their credentials
+are right, wrong or missing.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 
 
 class Certificates:
-    """The certificate files of the broker and the operator, and two CAs for clients, of which the
-    second replaces the first.
+    """Writes the certificate files of a broker and of the operator. Two CAs can sign the operator's
+    client certificate, so that tests can replace one CA by the other.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -1,6 +1,7 @@
-"""A walk over MLJobs on a real Kubernetes API, with the real operator and a simulated Airflow. An
-MLJob that was edited and rolled back ends like a fresh MLJob. No MLJob causes an unexpected error
-in the operator, and no MLJob blocks another.
+"""A walk over MLJobs (:mod:`tests.walk`) on a real Kubernetes API, with the real operator and a
+simulated Airflow. An MLJob that was edited and rolled back ends like an MLJob with the same spec
+that was never edited. No MLJob causes an unexpected error in the operator, and no MLJob blocks
+another.
 
 ``WALK_OBJECTS`` sets the number of edited objects of this walk and of the walk over
 AirflowInstances together. ``WALK_SEED`` sets the seed that generates the objects.

@@ -324,7 +324,9 @@ EDITS: list[tuple[str, Object, Object, str]] = [
 
 
 class Api:
-    """The API server, with the requests that kubectl sends."""
+    """Sends manifests and edits to the API server as ``kubectl apply`` does, and returns the API
+    server's errors.
+    """
 
     def __init__(self, kubeconfig: str) -> None:
         self._client = config.new_client_from_config(kubeconfig)

@@ -24,7 +24,7 @@ BOUND = 600
 
 @dataclass(frozen=True)
 class Cost:
-    """The requests and the seconds that the run of one MLJob took."""
+    """What the run of one MLJob cost: the requests to Airflow, and the seconds."""
 
     requests: dict[str, float]
     seconds: float

@@ -19,12 +19,13 @@ with create_engine(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]).begin() as
 
 
 def execute(stack: Stack, statement: str, **values: object) -> int:
-    """Execute an SQL statement in the Python of Airflow, which has the database's driver.
+    """Execute an SQL statement on Airflow's database. The statement runs in a process of Airflow's
+    virtual environment, because only this environment has the database's driver.
 
     Args:
         stack: The stack whose database is changed.
         statement: The statement, with a placeholder ``:name`` for each value.
-        values: The values of the placeholders, as JSON has them.
+        values: The values of the placeholders: strings, numbers, booleans or None.
 
     Returns:
         The number of rows that the statement changed.

@@ -23,7 +23,9 @@ WAIT = "attempts_wait"
 
 
 class Platform:
-    """AirflowInstances and their Secrets. ``close`` removes them."""
+    """Creates AirflowInstances and their Secrets with kubectl, each with a TCP proxy to the stack's
+    Airflow. ``close`` removes them.
+    """
 
     def __init__(self, kubectl: Kubectl, stack: Stack) -> None:
         self._kubectl = kubectl

@@ -14,7 +14,7 @@ LOOPBACK = ("localhost", "127.0.0.1")
 
 
 class Authority:
-    """A certificate authority.
+    """A certificate authority, which issues certificates.
 
     Attributes:
         certificate: The authority's certificate in PEM.

@@ -66,7 +66,9 @@ async def until(
 
 
 class _Wait(Generic[T]):
-    """A question that is asked until its answer is true."""
+    """One wait for a condition: how long to wait, how often to ask, and what the error contains if
+    the condition is not met in time.
+    """
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ KEPT = ("authorization", "content-type", "accept")
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of the gateway itself."""
+    """A response that the gateway sends itself, without a request to the service."""
 
     status: int
     body: bytes

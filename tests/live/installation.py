@@ -10,7 +10,7 @@ from tests.live.operators import OperatorProcess
 
 @dataclass(frozen=True)
 class Installation:
-    """One operator and the MLJobs of the namespace that it watches."""
+    """A running operator, and the MLJobs of the one namespace that this operator watches."""
 
     operator: OperatorProcess
     jobs: MLJobs

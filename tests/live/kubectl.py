@@ -1,4 +1,4 @@
-"""The real kubectl."""
+"""Runs the real kubectl."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class KubectlError(Exception):
 
 
 class Kubectl:
-    """kubectl in one namespace.
+    """Runs kubectl with one kubeconfig, in one namespace.
 
     Args:
         program: The path of kubectl.

@@ -20,7 +20,7 @@ TIMEOUT = 30
 
 
 class KubernetesApi:
-    """The API of one cluster.
+    """A client of one cluster's Kubernetes API.
 
     Args:
         kubeconfig: Its current context names the cluster and the user.

@@ -13,7 +13,7 @@ from devstack.ports import HOST
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """A request handler that writes no log lines.
+    """A handler of HTTP requests for :class:`LoopbackServer`. It writes no log lines.
 
     A subclass implements ``answer``, which handles every HTTP method. ``command`` is the method's
     name.

@@ -26,7 +26,7 @@ def manifest(name: str, dag_id: str, conf: Mapping[str, Any] | None = None, **sp
 
 
 class MLJobs:
-    """The MLJobs of one namespace.
+    """Creates, reads and awaits the MLJobs of one namespace.
 
     Args:
         kubectl: kubectl in that namespace.

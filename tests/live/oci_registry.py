@@ -21,7 +21,7 @@ def digest_of(content: bytes) -> str:
 
 
 class OciRegistry(LoopbackServer):
-    """A registry of OCI artifacts.
+    """A registry of OCI artifacts in memory, to which helm can push a chart.
 
     Attributes:
         manifests: Media type and content, by repository name and reference.

@@ -16,7 +16,7 @@ LIMIT = 300
 
 
 class Ended(NamedTuple):
-    """A command that has ended."""
+    """The outcome of a command that has ended."""
 
     code: int
     out: str

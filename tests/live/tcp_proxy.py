@@ -21,7 +21,8 @@ TICK = 0.2
 
 
 class TcpProxy:
-    """A proxy for the host and port of a URL, while the ``with`` block runs.
+    """A TCP proxy on loopback in front of the host and port of a URL. It listens while the ``with``
+    block runs.
 
     Args:
         target: The service's URL.

@@ -1,4 +1,6 @@
-"""The events of both producers, read from the topic."""
+"""The events of both producers (the provider's callbacks, and Airflow's own producer), read from
+the real topic.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ OURS, AIRFLOWS = "ours", "Airflow's"
 
 @dataclass(frozen=True)
 class Told:
-    """A message on the topic.
+    """A message on the topic of the events.
 
     Attributes:
         producer: ``OURS`` or ``AIRFLOWS``, by the message's format.
@@ -41,9 +43,7 @@ class Told:
 
 
 class Topic:
-    """The messages that were sent to a topic since this object was made, in the order of each
-    partition.
-    """
+    """A reader of all messages that were sent to a topic since this object was made."""
 
     def __init__(self, servers: str, topic: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": servers, "group.id": "nobody", "enable.auto.commit": False})

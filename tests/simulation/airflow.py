@@ -39,7 +39,7 @@ _BAD = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 @dataclass(frozen=True)
 class Step:
-    """An action that Airflow may take next."""
+    """A step that the scheduler or a worker may take next in a run, such as to start a task."""
 
     run: FakeRun
     what: str
@@ -50,7 +50,8 @@ class Step:
 
 
 class BusyAirflow(FakeAirflow):
-    """The fake Airflow with a scheduler and workers.
+    """The fake Airflow with a scheduler and workers, which take a step when the test chooses one of
+    ``steps``, and publish events to the topic.
 
     Attributes:
         created: Every run that was ever created, by DAG and run id.

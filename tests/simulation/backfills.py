@@ -14,7 +14,8 @@ from tests.fakes.backfills import FakeBackfills
 
 
 class BusyBackfills(FakeBackfills):
-    """The backfills of the fake, with the scheduler's part.
+    """The fake's backfills, and what the scheduler does with them: start runs within the limit, and
+    close backfills whose runs have ended.
 
     Attributes:
         twice: Descriptions of backfills that were created for an attempt that already had one.

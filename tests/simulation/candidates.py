@@ -25,7 +25,8 @@ def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
 
 
 class Contender:
-    """A process that competes for a Lease.
+    """A process that competes for a Lease. It becomes the leader when it holds the Lease, and keeps
+    each of its terms as leader in ``terms``.
 
     Args:
         name: A unique name.

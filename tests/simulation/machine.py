@@ -81,7 +81,9 @@ take longer than a backoff and a cancellation.
 
 
 class Machine(RuleBasedStateMachine):
-    """A world, and a rule for every event that doesn't depend on the kind of MLJob.
+    """A state machine for Hypothesis. It has a simulated world, and one rule for each thing that
+    may happen in any world, such as the edit of an MLJob, a lost event or the death of an operator.
+    Subclasses choose the world and the specs, and add rules.
 
     Attributes:
         specs: Specs of MLJobs that are applied.
@@ -98,7 +100,7 @@ class Machine(RuleBasedStateMachine):
         self.retries = 0
 
     def new_world(self) -> World:
-        """Return the world at the beginning."""
+        """Return a new world, in which an operator runs and no MLJob exists."""
         return World()
 
     def _any(self, *, going: bool) -> bool:
@@ -194,7 +196,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(then=moments)
     def deploy_or_remove_a_dag(self, then: float) -> None:
-        """Add or remove the file of a DAG."""
+        """Add the DAG ``missing`` to Airflow, or remove it if it exists."""
         dags = self.world.airflow.dags
         if dags.pop("missing", None) is None:
             dags["missing"] = ("score",)
@@ -260,14 +262,14 @@ class Machine(RuleBasedStateMachine):
         then=moments,
     )
     def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
-        """Let some of the next requests fail."""
+        """Let some of the next requests to Airflow or to the API server fail."""
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
 
     @precondition(lambda self: not self.denied)
     @rule(then=whiles)
     def airflow_denies_a_run(self, then: float) -> None:
-        """Let Airflow answer once that an existing run is missing."""
+        """Let Airflow answer once that an existing run or backfill does not exist."""
         self.denied = True
         for airflow in self.world.airflows.values():
             airflow.denies = 1
@@ -278,7 +280,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
-        """Let a request arrive that the operator no longer waits for."""
+        """Let a request that no process waits for arrive late, or drop the request if its time to
+        arrive is over.
+        """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
         if self.world.loop.time() < stray.until:
@@ -353,7 +357,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.processes) > 1)
     @rule(which=which, who=servers, then=moments)
     def one_operator_is_cut_off_or_back(self, which: int, who: str, then: float) -> None:
-        """Toggle whether one of the operators can reach a system that the other can reach."""
+        """Cut one operator off from Airflow or from the API server, or connect it again. The other
+        operator's connections stay as they are.
+        """
         self.world.processes[which].wire.cut ^= {who}
         self._then("one_operator_is_cut_off_or_back", then)
 
@@ -366,7 +372,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(["clock", "airflow_clock"]), seconds=st.sampled_from([-1.5, -4.0]), then=moments)
     def a_clock_jumps_back(self, who: str, seconds: float, then: float) -> None:
-        """Set a clock back, as NTP may do."""
+        """Set the operator's clock or Airflow's clock to 1.5 s or 4 s behind the true time, as NTP
+        may do.
+        """
         getattr(self.world, who).skew = timedelta(seconds=seconds)
         self._then("a_clock_jumps_back", then)
 
@@ -391,8 +399,8 @@ class Machine(RuleBasedStateMachine):
             self.world.close()
 
     def ends_well(self) -> None:
-        """Repair everything. Then each status agrees with Airflow, and every request of a user is
-        fulfilled, also after all runs have ended.
+        """Repair everything, and let time pass. Then assert that each status agrees with Airflow
+        and that every request of a user is fulfilled. Let all runs end, and assert the same again.
         """
         self._mend()
         self._let_time_pass()

@@ -37,7 +37,7 @@ READS = frozenset(
 
 
 class Fault(StrEnum):
-    """A fault of one request."""
+    """What goes wrong with one request to Airflow or to the API server."""
 
     REFUSED = "refused"
     """The request has no effect, and the operator knows that."""
@@ -68,7 +68,8 @@ class Stray:
 
 @dataclass
 class Network:
-    """The faults of the network, for every process that uses it.
+    """The network between all operator processes and the servers: which servers are down, and which
+    requests get lost or late.
 
     Attributes:
         down: The servers that don't answer: airflow, kubernetes.
@@ -87,7 +88,8 @@ class Network:
 
 
 class Wire:
-    """The requests of one process.
+    """The connection of one process to the network. All its requests go through ``carry``, which
+    delays them, lets them fail, and ends the process at a chosen request.
 
     Args:
         die: Ends the process.
@@ -209,8 +211,8 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 
 class WiredAirflow:
-    """Airflow as one process sees it: REST responses carry the time of the request by the
-    operator's clock.
+    """An Airflow whose requests go through the wire of one process. As with the real adapter, the
+    facts in a response have the time of the request, by the operator's clock.
     """
 
     def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:
@@ -242,8 +244,8 @@ class WiredAirflow:
 
 
 class WiredBackfills(WiredAirflow):
-    """Backfills as one process sees them. A creation takes two requests. When the second request
-    arrives, the result of the first may be outdated.
+    """An Airflow's backfills whose requests go through the wire of one process. A creation takes
+    two requests. When the second request arrives, the result of the first may be outdated.
     """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:
@@ -253,7 +255,9 @@ class WiredBackfills(WiredAirflow):
 
 
 class WiredJobs:
-    """The Kubernetes API as one process sees it."""
+    """A fake store of Kubernetes objects (MLJobs, AirflowInstances or Leases) whose requests go
+    through the wire of one process.
+    """
 
     def __init__(self, jobs: Any, wire: Wire) -> None:
         self._jobs = jobs

@@ -1,4 +1,6 @@
-"""The promises about a new status that replaces an old one."""
+"""The operator's promises about statuses: what a new status of an MLJob may say, given the status
+that it replaces.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,13 @@ from tests.fakes.jobs import FakeJobs
 
 
 class GuardedJobs(FakeJobs):
-    """MLJobs whose statuses are checked against the promises.
+    """A fake store of MLJobs that checks at each write of a status whether the new status keeps the
+    promises.
 
     Attributes:
-        broken: Descriptions of the promises that a status broke.
-        handled: The requested retries that were handled, by the uid of the MLJob.
+        broken: Descriptions of the promises that statuses have broken so far.
+        handled: The values of the retry annotations that statuses reported as handled, by the uid
+            of the MLJob.
     """
 
     def __init__(self) -> None:

@@ -13,11 +13,12 @@ from .world import Process, World
 
 
 class Replica:
-    """A replica: a process that competes, and its parts that act while it is the leader.
+    """A replica of the operator: a process that competes for the operator's Lease, and runs the
+    operator's components while the process is the leader.
 
     Attributes:
-        contender: The process in the election.
-        process: The parts that act, or None while the replica stands by.
+        contender: The part that competes for the Lease.
+        process: The operator's components, or None while the replica stands by.
     """
 
     def __init__(self, world: ReplicatedWorld) -> None:

@@ -40,14 +40,16 @@ class Topic:
         self.under_way.append(message)
 
     def arrives(self, index: int, copies: int) -> None:
-        """Store one of the messages in flight this many times; 0 loses the message."""
+        """Take a message in flight (``index`` modulo their number), and store it ``copies`` times.
+        With 0 copies the message is lost.
+        """
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))
             self.log += [message] * copies
 
 
 class Reader:
-    """The topic as one operator process reads it.
+    """The Kafka consumer of one operator process, in the consumer group of all operator processes.
 
     Attributes:
         news: Set when there may be messages to read.

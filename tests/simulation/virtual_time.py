@@ -12,7 +12,9 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class _NobodyWaits(selectors.SelectSelector):
-    """A selector that doesn't wait. It advances the clock by the timeout."""
+    """A selector for an event loop in virtual time. Where a real selector would wait for the
+    timeout, this one moves the loop's clock forward by the timeout at once.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +31,7 @@ class _NobodyWaits(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An asyncio event loop in virtual time."""
+    """An asyncio event loop whose clock jumps to the next timer as soon as no task can go on."""
 
     def __init__(self) -> None:
         self._virtual = _NobodyWaits()
@@ -41,7 +43,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """A clock of the virtual world, which may be wrong.
+    """The clock of one host in the simulation. It shows the event loop's virtual time, plus an
+    error that a test sets.
 
     Attributes:
         skew: How far this clock is ahead of the true time.

@@ -1,4 +1,6 @@
-"""A cluster, an Airflow and an operator between them, in virtual time."""
+"""The simulated world: a cluster, two Airflows, a Kafka topic, and operators between them, in
+virtual time.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ OTHER = "other"
 
 
 class Cluster(GuardedJobs):
-    """MLJobs with a watch, and a record of all MLJobs that ever existed.
+    """A fake store of MLJobs with watches. Its reads can answer from an older version, and it
+    remembers facts about all MLJobs that ever existed.
 
     Attributes:
         changes: The changes that a new watch would deliver, in order: type and object.
@@ -287,7 +290,8 @@ class Process:
 
 
 class World:
-    """Everything in the world, and the time.
+    """The simulation: MLJobs and AirflowInstances, two Airflows, a Kafka topic, operator processes,
+    the network between them, and the virtual time. ``look`` checks the promises.
 
     Attributes:
         clock: The operator's clock.
@@ -530,8 +534,8 @@ class World:
 
 
 class Defects(logging.Handler):
-    """A log handler that records the operator's errors. Nothing in this world may be unexpected for
-    the operator.
+    """A log handler that records the operator's log entries of level ERROR, because the operator
+    must handle everything that happens in this world without an error.
     """
 
     def __init__(self) -> None:

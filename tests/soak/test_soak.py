@@ -113,8 +113,8 @@ class Victim:
 
 @dataclass
 class Lives:
-    """The output of `kubectl get mljobs --watch` so far: times by name, and the
-    number of changes.
+    """What `kubectl get mljobs --watch` has printed so far: the times of each MLJob's changes, by
+    name, and the number of all changes.
     """
 
     of: dict[str, Life] = field(default_factory=dict)

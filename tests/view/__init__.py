@@ -1,1 +1,1 @@
-"""The live view in a browser."""
+"""Tests of the live view, in Chromium and over HTTP."""

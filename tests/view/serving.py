@@ -17,7 +17,7 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class RunningView:
-    """A view that runs.
+    """The address of a view that runs.
 
     Attributes:
         first_url: The URL that lets a browser in. Behind a proxy, the URL of the list.

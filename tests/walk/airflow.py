@@ -52,7 +52,8 @@ class OperatorSettings(TypedDict):
 
 
 class WalkAirflow:
-    """The simulated Airflow of a walk.
+    """The simulated Airflow of a walk, which runs on loopback. It has the settings for operators,
+    and reports its runs.
 
     Attributes:
         url: The URL of the REST API.

@@ -25,7 +25,7 @@ LABEL = "mljob.dev/walk"
 
 
 class Users:
-    """Users of the objects of one kind.
+    """Applies, reads, awaits and deletes the objects of one kind, as users with GitOps tools do.
 
     Args:
         namespace: The namespace of the objects; None for a cluster-scoped kind.

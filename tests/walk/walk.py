@@ -30,7 +30,8 @@ KINDS = ("fresh", "hasty", "patient")
 
 @dataclass(frozen=True)
 class Edit:
-    """The specs that are applied to one object.
+    """Two specs for one object of a walk, which is created with the first, edited to the second,
+    and rolled back to the first.
 
     Attributes:
         spec: The spec with which the object is created, and to which it is rolled back.
@@ -43,7 +44,8 @@ class Edit:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two settled objects with the same spec. None stands for a deleted object.
+    """The last states of two objects with the same spec, which must be equal. None stands for an
+    object that was deleted.
 
     Attributes:
         name: The name of the edited object.
