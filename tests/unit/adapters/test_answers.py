@@ -121,7 +121,8 @@ Outcome = type[AirflowError] | Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Cell:
-    """An operation, and one of the requests that it makes.
+    """An operation of the adapter, one of the requests that the operation makes, and the expected
+    outcomes if this request gets a bad answer.
 
     Attributes:
         operation: The name of a public method of the adapter.

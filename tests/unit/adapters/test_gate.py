@@ -1,4 +1,6 @@
-"""An adapter of Airflow whose process is not the leader reads, logs in, and changes nothing."""
+"""While a process is not the leader, its adapter for Airflow reads and logs in, and sends no
+request that changes something. A gate checks each request.
+"""
 
 from __future__ import annotations
 

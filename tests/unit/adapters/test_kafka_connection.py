@@ -17,7 +17,9 @@ UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed
 
 
 class Heard:
-    """A connection with a clock of its own, and the ``Link`` objects that it has reported."""
+    """The state of a Kafka connection, with a clock that tests move, and all changes that it has
+    reported.
+    """
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -12,7 +12,7 @@ from mljob_operator.adapters.kafka_files import Files
 
 
 class Watched:
-    """Watched files with a clock of their own."""
+    """Certificate files that are checked for changes, with a clock that tests move."""
 
     def __init__(self, *paths: Path) -> None:
         self.now = 0.0

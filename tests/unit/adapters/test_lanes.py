@@ -1,5 +1,5 @@
-"""Lanes keep kinds of work from waiting for each other, and send few requests to an Airflow that
-doesn't answer.
+"""Each kind of work in one Airflow has its own threads (a lane), so that no kind waits for another
+one. A lane sends few requests to an Airflow that doesn't answer.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def test_error_of_a_blocked_request_has_the_remaining_retry_after() -> None:
 
 
 class Counted:
-    """A lock that counts how often it is acquired."""
+    """A replacement for a lock that counts how many times it was acquired."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -111,7 +111,7 @@ def test_a_defect_of_the_sdk_stops_no_step(
 
 
 class Collector:
-    """A receiver of OTLP over HTTP."""
+    """An HTTP server that receives traces in the OTLP format, as an OpenTelemetry collector does."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, str | None, ExportTraceServiceRequest]] = []

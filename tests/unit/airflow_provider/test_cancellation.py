@@ -273,7 +273,9 @@ def test_a_teardown_task_that_did_not_end_is_named() -> None:
 
 
 class Several:
-    """An Airflow with one run for each DAG in ``runs``. Requests about other DAGs fail."""
+    """An Airflow with several DAGs, which passes each request on to the :class:`FakeRuns` of the
+    DAG. Requests about other DAGs fail.
+    """
 
     def __init__(self, **runs: FakeRuns) -> None:
         self.runs = runs

@@ -1,4 +1,6 @@
-"""The callbacks that are added to tasks."""
+"""The provider's cluster policy adds its event callbacks to the tasks of DAGs, and keeps the
+callbacks that users have written.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def nothing_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Scalar:
-    """A number like those of NumPy and PyTorch."""
+    """A scalar like those of NumPy and PyTorch: its method ``item`` returns a Python number."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

@@ -44,7 +44,8 @@ def now() -> datetime:
 
 
 class ApiWorld:
-    """A cluster, an Airflow, Kafka, and mljob-api between them.
+    """An application of mljob-api on loopback, and the fakes that it uses: MLJobs,
+    AirflowInstances, Airflows and Kafka topics.
 
     Attributes:
         airflows: Fake Airflows by the names of their AirflowInstances.

@@ -20,7 +20,9 @@ from tests.live.eventually import until
 
 
 class Tls:
-    """A listener with an application that answers whether the client is the front proxy."""
+    """A TLS listener of mljob-api, and certificates for clients. Its application answers each
+    request with whether the client is the front proxy of the Kubernetes API server.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

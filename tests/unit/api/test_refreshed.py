@@ -1,4 +1,4 @@
-"""Values that are read again after some time, by one task at a time."""
+"""Values in a cache that are read again when they are too old, by one asyncio task at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mljob_operator.errors import AirflowUnavailable
 
 
 class Source:
-    """A source that counts how often it is read."""
+    """The source of a value. It counts its reads, and tests can make a read fail or wait."""
 
     def __init__(self) -> None:
         self.readings = 0

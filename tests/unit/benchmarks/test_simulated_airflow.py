@@ -34,7 +34,7 @@ RUN = "mljob.team-a.churn.aaaaaaaaaa-1"
 
 
 class Recorder:
-    """A recorder of messages."""
+    """A publisher that keeps the messages instead of sending them to Kafka."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []

@@ -249,7 +249,7 @@ FAILURE = "Task fit failed at try 1: ValueError: no such column"
 
 @dataclass(frozen=True)
 class Numbered:
-    """An attempt and its number, to be written into a status.
+    """The number and other fields of an attempt, for the status of a situation.
 
     Attributes:
         number: The number of the attempt, from 1.

@@ -128,7 +128,7 @@ class TestRequest:
 
 
 class TestAsOneRun:
-    """The state of all runs together."""
+    """A backfill as a single run: one state is derived from the states of all runs."""
 
     @pytest.mark.parametrize(
         ("states", "whole"),
@@ -175,7 +175,9 @@ class TestAsOneRun:
 
 
 class TestJoining:
-    """Facts from events and the change feed are added to a backfill."""
+    """The observed backfill after an event, or a change in the list of recent changes (change
+    feed), about one of its runs.
+    """
 
     def test_an_event_moves_a_run_forward(self) -> None:
         after = with_change(observed_backfill(member(1, RUNNING)), member(1, SUCCESS, at=20, source=StatusSource.KAFKA))

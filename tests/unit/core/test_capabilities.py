@@ -1,4 +1,4 @@
-"""Airflow's capabilities for a single run, and for a backfill."""
+"""What Airflow can do with a single run, and what with a backfill (capabilities)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Texts of a state that may quote a Secret: how they are redacted, and what the status shows of
-them while the Secrets are not known.
+"""Texts from Airflow may quote the value of a Secret. Before such texts go into a status, they are
+redacted. While the operator doesn't know the Secrets, the status withholds the texts.
 """
 
 from __future__ import annotations

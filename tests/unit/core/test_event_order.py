@@ -1,4 +1,6 @@
-"""Facts are folded into an observed run: events in any order, with REST's answers between them."""
+"""The operator's knowledge of a run (the observed run) doesn't depend on the order in which events
+arrive. Answers of Airflow's REST API arrive between the events.
+"""
 
 from __future__ import annotations
 

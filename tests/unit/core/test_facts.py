@@ -1,4 +1,6 @@
-"""Facts about a run: a run that was queued again is recognised, even if clocks differ."""
+"""Comparison of facts, which are statements of events and REST responses about a run: which one is
+later, and whether Airflow has queued the run again, even if clocks differ.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Which task's log is shown, and whether a try goes on: tables."""
+"""The task whose log mljob-api shows if a request names no task, and whether a try of a task still
+runs.
+"""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class TestSpec:
 
 
 class TestVersions:
-    """Later versions of one MLJob."""
+    """A later version of an MLJob, parsed with the help of the earlier one."""
 
     def test_spec_of_the_same_generation_is_not_read_again(self) -> None:
         first = job_of({"dagId": "train"}, generation=3)

@@ -1,5 +1,5 @@
-"""Whether a namespace may read about a DAG in an Airflow, by the access rules for
-the DAG's runs.
+"""Why a namespace gets no data about a DAG in an Airflow: the access rules, the reserved DAGs, and
+AirflowInstances that are missing or invalid.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The facts that a process knows of an MLJob that it has just seen."""
+"""What an operator process knows of an MLJob that it has only read from the Kubernetes API so far."""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ def at(seconds: float) -> datetime:
 
 
 class Runs:
-    """The runs of some MLJobs in one Airflow."""
+    """The operator's record of missing runs in one Airflow, and the MLJobs whose runs are found or
+    missing in a test.
+    """
 
     def __init__(self, number: int, **lost_before: datetime) -> None:
         self.known = MissingRuns(lost_before)

@@ -243,7 +243,7 @@ class TestTasks:
 
 
 class TestAbsence:
-    """Airflow's answer that it has no such run."""
+    """Answers of Airflow that the run does not exist."""
 
     @pytest.mark.parametrize(
         ("looks", "arrives_by", "gone"),

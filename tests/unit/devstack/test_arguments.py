@@ -12,7 +12,9 @@ from devstack.errors import StackError
 
 
 class Stack:
-    """A stack that starts nothing, and keeps the arguments of its start."""
+    """A replacement for the development stack. Its ``up`` starts nothing, and keeps its arguments
+    in ``started_with``.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -18,7 +18,9 @@ NOTES_ITS_START_AND_SLEEPS = "import os, time; open('starts', 'a').write(f'{os.g
 
 
 class Restarted:
-    """A program in `directory` that is started again."""
+    """A process of :mod:`devstack.restarting`, and the program that this process starts again and
+    again. The program appends its process id to a file in `directory`.
+    """
 
     def __init__(self, directory: Path, trial: float) -> None:
         self._starts = directory / "starts"

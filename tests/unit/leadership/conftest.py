@@ -15,7 +15,8 @@ from tests.simulation.virtual_time import VirtualLoop
 
 
 class Election:
-    """Processes, the Leases that they compete for, and the network between them.
+    """A simulated election: processes, the Leases that the processes compete for, and the network
+    to the Kubernetes API.
 
     Attributes:
         split: Descriptions of the moments at which more than one process led, whichever Lease the

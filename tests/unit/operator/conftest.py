@@ -1,4 +1,6 @@
-"""An operator with fakes around it: everything except kopf, Kafka and the network."""
+"""An operator with fakes of Kubernetes and Airflow. Its components are the real ones, except for
+kopf, the Kafka consumer and all network connections, which these tests don't have.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ KEY = ("team-a", "churn")
 
 
 class World:
-    """A cluster, an Airflow, and an operator between them that tests can kill and start again.
+    """An operator, and the fakes of Kubernetes and Airflow that it uses. Tests can kill the
+    operator and start it again.
 
     Args:
         jobs: The store of the MLJobs, such as a real Kubernetes API. None means a store in memory,

@@ -28,8 +28,8 @@ FOURTH = ("team-a", "fourth")
 
 
 class Door:
-    """A recorder of the status patches that the API server gets. It can also hold the
-    patches back.
+    """Records the status patches that the operator sends to the fake API server. While it is
+    closed, the API server answers none of them.
     """
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

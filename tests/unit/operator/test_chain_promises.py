@@ -36,7 +36,9 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class ChainPromises(Machine):
-    """A world whose MLJobs take outputs of each other."""
+    """The state machine for MLJobs that take outputs of each other. It has specs and edits of its
+    own, and no further rules.
+    """
 
     specs = SPECS
     edits = EDITS

@@ -1,5 +1,6 @@
-"""The simulation judges the operator when everything is at rest, and not during a cancellation. The
-simulation still finds everything that the operator has forgotten.
+"""The check at the end of a simulation waits until no MLJob changes any more, so that it doesn't
+report a cancellation that still goes on. It reports each request of a user that the operator has
+forgotten.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Events of Kafka and the change feed update the status if they belong to the MLJob's run, and
-change nothing otherwise.
+"""Kafka events and the change feed (the list of recent changes in Airflow's REST API) update the
+status if they belong to the MLJob's run, and change nothing otherwise.
 """
 
 from __future__ import annotations

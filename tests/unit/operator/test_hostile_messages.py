@@ -28,7 +28,9 @@ TOPIC = "airflow.events"
 
 
 class Topic:
-    """A topic that records what the pipeline does with the messages."""
+    """A replacement for the Kafka consumer. It records the committed offsets, and why messages were
+    unreadable.
+    """
 
     def __init__(self) -> None:
         self.committed: dict[Partition, int] = {}
@@ -55,7 +57,7 @@ class Topic:
 
 
 class CountingMeter(SilentMeter):
-    """A meter that counts events by outcome."""
+    """A fake of the operator's metrics that counts events by outcome."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()

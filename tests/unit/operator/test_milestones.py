@@ -163,7 +163,7 @@ async def test_the_lag_of_a_write_counts_from_the_input(world: World) -> None:
 
 
 class Exported(Tracer):
-    """A tracer that keeps the traces of attempts."""
+    """A tracer that keeps the traces of ended attempts, and sends none."""
 
     def __init__(self) -> None:
         self.traces: list[AttemptTrace] = []

@@ -1,5 +1,5 @@
-"""Orphans are active runs that no MLJob follows. The relist finds them, reports them, and cancels
-them if the settings say so. Other runs are left alone.
+"""Orphans are active runs that no MLJob follows. The operator lists all active runs regularly
+(relist), reports the orphans, and cancels them if the settings say so. Other runs are left alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAMESPACE, NAME = KEY
 
 
 class Cancelling(World):
-    """A world whose settings say to cancel orphaned runs."""
+    """A world whose operator cancels orphaned runs, by its settings."""
 
     cancels_orphans = True
 

@@ -19,7 +19,7 @@ from tests.unit.operator.conftest import World
 
 
 class Meter(SilentMeter):
-    """A meter that records whether each Airflow is ready."""
+    """A fake of the operator's metrics that records whether each Airflow is ready."""
 
     def __init__(self) -> None:
         super().__init__()

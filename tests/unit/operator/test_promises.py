@@ -39,7 +39,9 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class Promises(Machine):
-    """A world whose MLJobs are runs."""
+    """The state machine for MLJobs of type Run. Its own rules clear and delete runs in Airflow,
+    trigger and change child runs, and pause DAGs.
+    """
 
     specs = SPECS
     edits = EDITS

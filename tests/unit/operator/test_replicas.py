@@ -139,7 +139,9 @@ def test_submission_that_a_killed_leader_had_sent_is_the_only_one(world: Replica
 
 
 class Replicas(Machine):
-    """A world in which replicas come and go, hang, and lose the network."""
+    """The state machine for two replicas of the operator, which start, end, hang, and lose the
+    network.
+    """
 
     specs = SPECS
     edits = EDITS

@@ -1,4 +1,6 @@
-"""MLJobs without changes cost neither steps nor requests, however many there are."""
+"""The operator does no work and sends no request for MLJobs without changes, however many MLJobs
+exist.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from .runs import begin, finish, newest
 
 
 class Count:
-    """A counter of the calls of a method."""
+    """Replaces a method by one that counts the calls and then calls the original."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
         self.calls = 0

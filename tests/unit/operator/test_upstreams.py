@@ -23,7 +23,9 @@ PREDICT: Key = ("team-a", "predict")
 
 
 class SlowJobs(FakeJobs):
-    """MLJobs that change while an answer to a read is under way."""
+    """A fake store of MLJobs whose reads are slow: MLJobs may change after the store has read them
+    and before the caller gets the answer.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,8 +41,8 @@ class SlowJobs(FakeJobs):
 
 
 class Waiting:
-    """MLJobs in memory: ``train``, which waits for the outputs of ``data``. A test may create
-    ``data``. ``upstreams`` is the operator's knowledge of ``data``.
+    """The MLJob ``train``, which waits for the outputs of the MLJob ``data``, in a fake store. A
+    test may create ``data``. ``upstreams`` is the operator's knowledge of ``data``.
     """
 
     def __init__(self) -> None:

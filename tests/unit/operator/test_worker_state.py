@@ -1,4 +1,6 @@
-"""A worker's knowledge of a run after a later version of the MLJob has arrived."""
+"""The knowledge of a run that an MLJob's worker (the task that acts for this MLJob) keeps or drops
+when a later version of the MLJob arrives.
+"""
 
 from __future__ import annotations
 

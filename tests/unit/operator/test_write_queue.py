@@ -22,7 +22,9 @@ LIMIT = 16
 
 
 class Server:
-    """An API server that answers when the test says so."""
+    """An API server that answers each write only when a test lets it, and records the order of the
+    writes.
+    """
 
     def __init__(self, queue: WriteQueue) -> None:
         self.queue = queue

@@ -1,5 +1,5 @@
-"""When a task exceeds its baseline: hardly ever with stable noise, nearly always after a clear
-shift.
+"""How often a task's duration is found to exceed its baseline: hardly ever while the durations only
+vary, nearly always after a clear increase.
 """
 
 from __future__ import annotations

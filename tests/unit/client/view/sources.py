@@ -1,4 +1,6 @@
-"""A source of the view without a cluster."""
+"""A source of the view's pages without a cluster. A source is a background task that reports
+changes to open pages.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from mljob.view.feeds import Source
 
 
 class SlowSource(Source):
-    """A source that takes a moment to end."""
+    """A source that waits until it is cancelled, and then takes a moment to end."""
 
     async def _run(self) -> None:
         try:

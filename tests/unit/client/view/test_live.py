@@ -21,7 +21,7 @@ def shown(*rows: str, title: str = "Jobs", **parts: str) -> Shown:
 
 
 class Switch(Source):
-    """A source that a test changes."""
+    """A source that reports a change to open pages when a test calls ``turn``."""
 
     async def _run(self) -> None:
         await asyncio.Event().wait()

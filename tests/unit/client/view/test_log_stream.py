@@ -1,4 +1,6 @@
-"""Logs that browsers read slowly."""
+"""The stream of a log to a browser: lines wait for a slow browser, and a browser that connects
+again gets the lines after its last one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Curves from statuses, when there is no history."""
+"""The points of metric curves that the view takes from changes of an MLJob's status, because
+mljob-api has no history of the run.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,9 @@ SPECS = st.tuples(ranges, st.lists(EDITS, max_size=2)).map(
 
 
 class BackfillPromises(Machine):
-    """A world whose MLJobs are backfills."""
+    """The state machine for MLJobs of type Backfill. Its own rules suspend and resume a backfill,
+    close backfills whose runs have ended, and pause the DAG.
+    """
 
     specs = SPECS
     edits = EDITS

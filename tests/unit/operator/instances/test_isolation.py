@@ -42,7 +42,7 @@ class Stuck(FakeAirflow):
 
 
 class Duties:
-    """Background tasks, which go on until they are ended."""
+    """Starts background tasks, and cancels them at the end of a test."""
 
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[None]] = []
@@ -85,8 +85,8 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
 
 
 class WithARealOne(Platform):
-    """A platform in which one AirflowInstance has the real adapter, and the server of a test as its
-    Airflow.
+    """A platform in which the AirflowInstance with the URL of a scripted HTTP server uses the real
+    adapter instead of a fake.
     """
 
     def __init__(self, server: ScriptedAirflow) -> None:

@@ -34,7 +34,9 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class AirflowsPromises(Machine):
-    """A world with two Airflows."""
+    """The state machine for MLJobs in two Airflows. Its own rules create and delete the
+    AirflowInstance of the second Airflow, and the Secret with its credentials.
+    """
 
     specs = SPECS
     edits = EDITS

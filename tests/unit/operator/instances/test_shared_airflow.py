@@ -10,7 +10,7 @@ from .conftest import Platform
 
 
 class Cancelling(Platform):
-    """A platform whose settings say to cancel orphaned runs."""
+    """A platform whose operator cancels orphaned runs, by its settings."""
 
     cancels_orphans = True
 
