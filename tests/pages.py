@@ -29,7 +29,7 @@ SEPARATORS = frozenset({"|", "&&", "||", ";", "do", "then"})
 
 @dataclass(frozen=True)
 class Block:
-    """A code block.
+    """A code block of a documentation page.
 
     Attributes:
         where: Page and line, for messages.

@@ -26,7 +26,7 @@ Message = dict[str, Any]
 
 
 class Recording:
-    """One recorded run.
+    """The recording of one run of a real Airflow: its messages, and its final REST responses.
 
     Attributes:
         row: The run, as REST returns it.

@@ -69,7 +69,7 @@ class Part:
 
 @dataclass
 class Result:
-    """The result of a part.
+    """The outcome of one part of the suite: which commands failed, and how the tests ended.
 
     Attributes:
         tests: Durations in seconds, by test name.
@@ -173,7 +173,8 @@ processor time that the live tests leave.
 
 
 class Suite:
-    """One run of some lanes.
+    """One run of the suite. The parts of a lane run one after the other, and all lanes run at the
+    same time.
 
     Args:
         results: The folder for the output of parts and the reports of their tests.

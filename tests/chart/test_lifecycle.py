@@ -32,8 +32,8 @@ RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody who types the commands of a page, with a release, a namespace and CRDs
-    of their own.
+    """Runs the commands of pages as a reader types them. In the commands, the names of the release,
+    the namespace and the CRDs are replaced by unique names.
     """
 
     cluster: Cluster

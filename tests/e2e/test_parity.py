@@ -1,5 +1,5 @@
-"""The status agrees with Airflow for every parity DAG whose runs end by themselves, with and
-without Kafka.
+"""The status of an MLJob agrees with Airflow, with and without Kafka. This is tested with every DAG
+whose id begins with ``parity_`` and whose runs end by themselves.
 """
 
 from __future__ import annotations

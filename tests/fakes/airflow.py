@@ -291,7 +291,7 @@ class FakeAirflow:
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether a run of the cancellation DAG is cancelling this run."""
+        """Return whether the cancellation DAG's run for this run has an active task."""
         self.asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         return run is not None and any(task.state in ACTIVE_TASK for task in run.tasks.values())
@@ -359,8 +359,8 @@ class FakeAirflow:
         ]
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return for each DAG whether the DAG is stale or paused, and so schedules no tasks. The
-        value is None for other DAGs.
+        """Return for each DAG why it schedules no tasks: the DAG is stale or paused. The value is
+        None for other DAGs.
         """
         self.asked("halts")
         return {

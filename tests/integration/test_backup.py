@@ -142,7 +142,9 @@ def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
 
 
 def test_the_api_server_drops_the_status_of_a_created_mljob(operator: Installation, saved: str) -> None:
-    """Because of this, the operator also stores an MLJob's end in an annotation."""
+    """A backup without statuses therefore loses how an MLJob ended, unless the operator also stores
+    the end in an annotation.
+    """
     body = items(saved)[0]
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{operator.jobs.namespace}/{PLURAL}"
     body["metadata"] = {"name": "copied"}

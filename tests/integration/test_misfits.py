@@ -15,7 +15,7 @@ from tests.live.installation import Installation
 
 @pytest.fixture(scope="module")
 def tenants(new_installation: NewInstallation) -> Installation:
-    """An operator whose other MLJobs must not be affected."""
+    """An operator with a namespace of its own, for MLJobs that can't run and for ordinary MLJobs."""
     return new_installation("misfits")
 
 

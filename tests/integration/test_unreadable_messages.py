@@ -107,8 +107,9 @@ def test_tombstone_is_no_error(reader: Installation, send: Send) -> None:
 
 
 def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Installation, send: Send) -> None:
-    """The events contain a number that no database can store, and times outside the calendar. Each
-    of these values once made every later status invalid.
+    """The events contain a number that no database can store, and times outside the calendar. If
+    the operator put one of these values into a status, the API server would refuse every later
+    status of the MLJob.
     """
     reader.jobs.submit("told", "parity_nested_groups")
     status = reader.jobs.until("told", lambda status: status.get("submitTime"), "is submitted")

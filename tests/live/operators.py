@@ -25,7 +25,8 @@ SHARED_BY_REPLICAS = ("MLJOB_RUN_ID_PREFIX", "MLJOB_KAFKA_GROUP_ID", "MLJOB_LEAS
 
 
 class OperatorProcess:
-    """``python -m mljob_operator`` with the rights of the chart's ServiceAccount.
+    """A process of ``python -m mljob_operator`` on the stack, with the rights of the chart's
+    ServiceAccount.
 
     Args:
         stack: The stack that the operator uses.

@@ -15,7 +15,7 @@ from tests.page_runners import Runner, lines_of
 from tests.pages import ROOT
 
 IN_A_CLONE = ("airflow-provider", "charts", "crds", "examples", ".venv-airflow")
-"""What the commands use of a clone of the repository."""
+"""The folders of a clone of the repository that the commands use."""
 NAMESPACES = ("churn-prod", "mljob-system")
 """The namespaces that readers have, and that the pages name."""
 ANOTHER_ATTEMPT = re.compile(r"kubectl (mljob retry|annotate --overwrite mljob/\S+ mljob\.dev/retry-requested-at=)")
@@ -23,7 +23,8 @@ ANOTHER_ATTEMPT = re.compile(r"kubectl (mljob retry|annotate --overwrite mljob/\
 
 
 class PageShell:
-    """A reader who types pages one after the other, with the administrator's rights.
+    """Runs the console blocks of documentation pages in a shell, one page after another, as a
+    reader with the administrator's rights who types them.
 
     The working directory looks like a clone of the repository beside a stack that is up, and takes
     the files that commands write.
@@ -67,7 +68,9 @@ class PageShell:
         return "".join(printed)
 
     def _namespaces_of(self, text: str) -> dict[str, str]:
-        """Make a namespace for each one that the commands name, and return its name by theirs."""
+        """Create a namespace with a unique name for each namespace that the commands name. Return
+        the unique names, by the names in the commands.
+        """
         own = {}
         for name in NAMESPACES:
             if re.search(rf"\b{name}\b", text):

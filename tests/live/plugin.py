@@ -24,7 +24,7 @@ class Ended(NamedTuple):
 
 
 class Plugin:
-    """``kubectl mljob``, run by the person and in the namespace of a kubeconfig.
+    """Runs ``kubectl mljob`` with one kubeconfig.
 
     Args:
         kubeconfig: Its current context names the cluster, the person and the namespace.

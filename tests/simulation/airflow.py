@@ -25,7 +25,7 @@ CHILD = "child"
 """A DAG whose runs are triggered by runs of MLJobs, and have the same run ids as these runs."""
 
 OUTPUT = "made_by"
-"""The output of every run: the id of the run."""
+"""The name of the output that every run has. Its value is the id of the run."""
 
 _NAMES = {
     TaskState.RUNNING: EventName.TASK_RUNNING,
@@ -134,8 +134,9 @@ class BusyAirflow(FakeAirflow):
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """Do everything that is left in a run. If the run is to fail and any task is left, the last
-        of the tasks that are left fails.
+        """End all unfinished tasks of a run, and then the run. All these tasks succeed, except that
+        the last one fails if ``wanted`` is failed. A run without unfinished tasks ends as its tasks
+        have ended.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:

@@ -18,8 +18,8 @@ from .network import Network, Wire, WiredJobs
 
 
 def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
-    """Return claims without events. They conflict with other claims by namespaces
-    and prefix only.
+    """Return the claims of an operator that reads no events from Kafka. They can conflict with the
+    claims of another operator by namespaces, selectors and prefix.
     """
     return Claims(run_id_prefix=prefix, group_id=prefix, **claimed)
 

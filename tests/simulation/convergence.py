@@ -32,7 +32,7 @@ _PHASES = {
 
 
 def unkept(world: World) -> Iterator[str]:
-    """Yield a description of each statement that does not hold."""
+    """Yield a description of each statement of this module that does not hold in the world."""
     for body in world.cluster.objects.values():
         job = Job.from_object(body)
         yield from (

@@ -186,8 +186,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(state=st.sampled_from([RunState.SUCCESS, RunState.FAILED]), index=indexes, then=moments)
     def a_run_comes_to_its_end(self, state: RunState, index: int, then: float) -> None:
-        """Let a run end in this state, unless the states of its finished tasks lead to the other
-        one.
+        """Let a run end in this state, or in the opposite state if the states of its finished tasks
+        lead to that state.
         """
         if found := self.world.going_on():
             airflow, run = found[index % len(found)]

@@ -42,7 +42,9 @@ from .topic import Reader, Topic
 from .virtual_time import VirtualClock, VirtualLoop
 
 OTHER = "other"
-"""The name of the AirflowInstance, if there is one."""
+"""The name of the only AirflowInstance, and of the Airflow to which it leads. The AirflowInstance
+may not exist.
+"""
 
 
 class Cluster(GuardedJobs):
@@ -343,7 +345,7 @@ class World:
         return self.processes[0] if self.processes else None
 
     def start(self, *, beside: bool = False) -> None:
-        """Start an operator if none runs. With ``beside``, start one unless two run."""
+        """Start an operator if none runs. With ``beside``, start an operator if at most one runs."""
         if len(self.processes) < 1 + beside:
 
             async def start() -> None:
@@ -372,7 +374,7 @@ class World:
         """Do nothing. A :class:`.ReplicatedWorld` checks which process has changed something."""
 
     def soon(self, what: Callable[[], None]) -> None:
-        """Let something happen to the process as soon as time moves on."""
+        """Call a function in the event loop as soon as virtual time moves on."""
         self.loop.call_soon(what)
 
     def run(self, seconds: float) -> None:
@@ -523,7 +525,7 @@ class World:
         return list(dict.fromkeys([*self.cluster.broken, *self._broken, *self.defects.found]))
 
     def status(self, key: Key) -> MLJobStatus:
-        """Return the status as stored."""
+        """Return the stored status of an MLJob."""
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
     def die_at(self, calls: int, when: When, which: int = 0) -> None:

@@ -41,7 +41,9 @@ def test_changed_content_is_reported_once_at_the_next_check(file: Path) -> None:
 
 
 def test_new_file_with_the_same_content_is_no_change(file: Path) -> None:
-    """The kubelet replaces the links of a Secret if any of the Secret's keys has changed."""
+    """If any key of a Secret has changed, the kubelet replaces all files in the volume of the
+    Secret.
+    """
     watched = Watched(file)
     file.unlink()
     file.write_text("one")

@@ -150,7 +150,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PREFIX, NAMESPACE, NAME, UID = "mljob", "team-a", "train", "uid-1"
 UI_URL = "https://airflow.example.com"
 NO_DEFAULT = NO_AIRFLOW
-"""The value of ``default`` without a default Airflow."""
+"""The value of the argument ``default`` of :func:`catalog` if there is no default Airflow."""
 NOT_ASKED_YET = NOT_ASKED.message
 """Why an Airflow can't be used until it has answered for the first time."""
 

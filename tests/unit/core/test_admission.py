@@ -261,7 +261,9 @@ NAMESPACES = ("team-a", "team-b", "team-c")
 
 
 class Life(RuleBasedStateMachine):
-    """MLJobs arrive, are admitted, and end. MLJobs with an even number have the higher priority."""
+    """A state machine for Hypothesis, in which MLJobs arrive at an admission queue, are admitted,
+    and end. MLJobs with an even number have the higher priority.
+    """
 
     @initialize(limit=st.integers(1, LIMIT))
     def begin(self, limit: int) -> None:

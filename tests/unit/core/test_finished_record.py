@@ -1,4 +1,6 @@
-"""The record of an MLJob's end fits its bounds, and is read as it was written."""
+"""The annotation that records how an MLJob ended: its size is bounded, and it is read as it was
+written.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""An operator whose claims conflict with the claims of another operator is refused, with a sentence
-that says why.
+"""An operator claims MLJobs, a prefix of run ids and a consumer group. If the claims of two
+operators conflict, the second operator refuses to run, and says why.
 """
 
 from __future__ import annotations

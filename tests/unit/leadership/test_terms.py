@@ -200,7 +200,9 @@ SETTLED_AFTER = 25.0
 
 
 class Competition(RuleBasedStateMachine):
-    """Three processes compete while the network fails, and processes end and start."""
+    """A state machine for Hypothesis, in which up to three processes compete for a Lease while the
+    network fails, and processes end and start.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ def active(world: World) -> int:
 
 
 async def seconds(world: World, number: int) -> None:
-    """Let this many seconds pass, with steps at each second."""
+    """Let this many seconds pass. After each second, every MLJob takes a step."""
     for _ in range(number):
         await world.later(1)
 

@@ -60,8 +60,9 @@ class Door:
 
 @pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """The recorder, in a world of three MLJobs with runs in progress, and another whose run is
-    queued. Their tasks are known. A patch of ``other`` keeps the API server busy.
+    """A recorder that holds the patches back, in a world with four MLJobs: three have running runs,
+    and the run of the MLJob ``THIRD`` is queued. The operator knows the tasks of all runs. The API
+    server has not answered a patch of the MLJob ``OTHER``, so all other patches have to wait.
     """
     await world.apply()
     await begin(world)

@@ -47,7 +47,8 @@ async def deleted_after_a_restart(world: World) -> None:
 
 async def suspended_and_resumed(world: World) -> None:
     """When the MLJob was suspended, Airflow answered once that the run does not exist. Then the
-    MLJob was resumed. A proxy's 404 once led to two runs at once in this situation.
+    MLJob was resumed. If the operator believed that single answer, which may come from a proxy, two
+    runs would be active at once.
     """
     await world.apply(cancellation={"strategy": "Dag"}, backoffLimit=1)
     await world.look()

@@ -78,8 +78,8 @@ class TestEndThatTheOtherWrites:
     """
 
     def end_backfill(self, world: World, retry: str) -> int:
-        """Let a backfill end while one of the operators can't reach Airflow. Return the index of
-        that operator.
+        """Create a backfill, request a retry, and let the backfill end while one of the two
+        operators can't reach Airflow. Return the index of that operator.
         """
         day = "2025-12-02T00:00:00Z"
         apply(world, dagId="days", type="Backfill", backfill={"from": day, "to": day})

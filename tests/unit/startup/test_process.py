@@ -188,7 +188,7 @@ def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Ca
 
 def test_operator_runs_as_a_user_without_an_entry_in_passwd(start: Callable[..., Process], tmp_path: Path) -> None:
     """In a Pod, the user is a number. On OpenShift, the number is from the range of the namespace.
-    /etc/passwd has neither a name nor a home directory for that number.
+    The image's /etc/passwd has neither a name nor a home directory for that number.
     """
     (tmp_path / "sitecustomize.py").write_text(
         "import pwd\ndef unknown(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = unknown\n"

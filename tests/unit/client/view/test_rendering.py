@@ -23,7 +23,7 @@ HOSTILE = [MARKUP, MISLEADING, "x" * 50_000, "javascript:alert(1)"]
 
 
 class Elements(HTMLParser):
-    """The elements and attributes of a page."""
+    """A parser that collects the elements, the attributes and the links of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
