@@ -51,7 +51,8 @@ four workers would wait for the two cores.
 
 @dataclass(frozen=True)
 class Part:
-    """Commands that run one after the other. All of them run, even after a failed one.
+    """A part of the suite: commands that run one after the other. All of them run, even after a
+    failed command.
 
     Attributes:
         niceness: The niceness of the part's processes. It is lower for the tests with a stack,

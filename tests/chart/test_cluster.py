@@ -457,7 +457,7 @@ class ChartCopy:
     crd: str
 
     def change(self, old: str, new: str) -> None:
-        """Replace a text in the CRD."""
+        """Replace ``old`` by ``new`` in the CRD of this copy of the chart."""
         file = self.path / "files" / "crds" / CRD.name
         text = file.read_text()
         assert old in text

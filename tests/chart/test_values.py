@@ -24,7 +24,7 @@ TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meanin
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values with their dotted keys."""
+    """Yield each value of the chart with its key, such as ``airflow.url``."""
     for key, value in values.items():
         below = f"{path}{key}"
         if isinstance(value, Mapping) and value and below not in WHOLE:
@@ -34,7 +34,7 @@ def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any
 
 
 def schema_leaves(schema: Mapping[str, Any], node: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Yield the dotted keys of the values in the schema."""
+    """Yield the key of each value in the schema, such as ``airflow.url``."""
     for key, value in node["properties"].items():
         below = f"{path}{key}"
         target = schema["definitions"][value["$ref"].rsplit("/", 1)[-1]] if "$ref" in value else value

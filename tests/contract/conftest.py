@@ -115,7 +115,7 @@ class AirflowWorld(Protocol):
 
 
 class MemoryAirflow:
-    """The fake Airflow."""
+    """The fake Airflow as an :class:`AirflowWorld`."""
 
     def __init__(self) -> None:
         self.dag_runs = FakeAirflow(now, DAGS)
@@ -243,7 +243,7 @@ class Cluster(Protocol):
 
 
 class MemoryCluster:
-    """The fake Kubernetes API."""
+    """The fake store of MLJobs as a :class:`Cluster`."""
 
     def __init__(self) -> None:
         self.store = FakeJobs()
@@ -364,7 +364,7 @@ class Platform(Protocol):
 
 
 class MemoryPlatform:
-    """The fake Kubernetes API."""
+    """The fake store of AirflowInstances as a :class:`Platform`."""
 
     def __init__(self) -> None:
         self.store = self.store_of_api = FakeInstances()

@@ -32,7 +32,7 @@ MENDED = DAG_FILE.replace("{body}", 'return "trained"')
 
 
 class VersionedDag:
-    """A DAG of one file in the git repository."""
+    """A DAG with one file in the stack's git repository. Tests commit new versions of the file."""
 
     def __init__(self, repository: DagRepository, airflow: AirflowRest) -> None:
         self.dag_id = f"bundle_versions_{secrets.token_hex(4)}"

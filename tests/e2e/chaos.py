@@ -114,7 +114,9 @@ class Course:
     backward: list[str] = field(default_factory=list)
 
     def saw(self, status: Object) -> None:
-        """Add a status."""
+        """Take over a status that the watch has delivered, and note whether the phase or the
+        percentage went backward.
+        """
         phase, percent = status.get("phase", Phase.PENDING.value), status.get("percent", 0)
         if RANKS[phase] < RANKS[self.phase] or (self.ended and phase != self.phase):
             self.backward.append(f"phase {self.phase} -> {phase}")

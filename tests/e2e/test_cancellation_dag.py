@@ -43,7 +43,9 @@ tasks, except for queued and restarting.
 
 
 class Runs:
-    """Runs of this module, and runs of the cancellation DAG that end them."""
+    """Triggers runs of the DAGs with waiting tasks, and runs of the cancellation DAG that end them,
+    and reads the states and the reports.
+    """
 
     def __init__(self, airflow: AirflowRest, stack: Stack) -> None:
         self.airflow = airflow

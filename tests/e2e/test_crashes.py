@@ -187,7 +187,9 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
 
 
 def live(cells: list[Cell], cluster: Cluster) -> None:
-    """Run each MLJob until its operator is dead, with a replica beside it that stands by."""
+    """Submit the MLJob of each cell, and wait until all operators have killed themselves. A replica
+    of each operator stands by.
+    """
     start(cells)
     for cell in cells:
         cell.installation.jobs.submit(NAME, **cell.story.spec)
@@ -222,7 +224,7 @@ def start(cells: list[Cell]) -> None:
 
 
 def ask(cell: Cell, job: Object) -> None:
-    """Do what the user does in the scenario, as soon as a task runs."""
+    """If a task of the MLJob runs, do what the user does in the scenario, once."""
     if cell.asked or cell.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
         return
     cell.asked = True

@@ -161,7 +161,7 @@ class Timeline:
         return "".join(f"{told.state} " for told in self.told(case.job, case.task, index, producer))
 
     def status(self, job: str) -> Object:
-        """Return the newest status."""
+        """Return the newest status of an MLJob."""
         return self.statuses[job][-1][1] if self.statuses[job] else {}
 
     def shown(self, job: str, task: str) -> str | None:
@@ -424,7 +424,7 @@ class Stage:
 def story(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Timeline]:
-    """The timeline after everything has happened."""
+    """The timeline after all changes in the documented table have happened."""
     eventually(lambda: set(DAGS.values()) <= set(airflow.dags(tags="events")), "the DAGs are parsed", within=120)
     with with_kafka.jobs.watch() as watch:
         stage = Stage(with_kafka, airflow, stack, watch, tmp_path_factory.mktemp("events"))

@@ -107,7 +107,7 @@ class Monitoring:
         assert status == 201, answer
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Create or change a pool."""
+        """Create a pool of Airflow with this many slots, or change the number of its slots."""
         status, answer = self.airflow.request("POST", "/pools", {"name": name, "slots": slots})
         if status == 409:
             whole = {"pool": name, "slots": slots, "include_deferred": False}

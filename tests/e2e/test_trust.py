@@ -172,7 +172,9 @@ class Parent:
 
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
-    """All parents at once: each stays active for a while after the end of its child run."""
+    """The parents, after their child runs have ended. All of them were submitted at once, and each
+    stays active for a while after the end of its child run.
+    """
     found = {
         (source, outcome): Parent(installation.jobs, f"parent-of-one-that-{outcome}")
         for source, installation in (("with_kafka", with_kafka), ("rest_only", rest_only))

@@ -73,7 +73,9 @@ class LeasesOfOperator:
         return self._leases.objects.get(self._name)
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Make a process the holder."""
+        """Store the Lease with ``holder`` as the process that holds it. Create the Lease if
+        ``lease`` is None.
+        """
         transitions = lease.transitions + 1 if lease is not None else 0
         taken = Lease(self._name, "", "", holder, self._leases.seconds, transitions, claims)
         return self._leases.write(taken, lease)
@@ -83,7 +85,7 @@ class LeasesOfOperator:
         return self._leases.write(replace(lease, acting=acting), lease)
 
     async def release(self, lease: Lease) -> None:
-        """Remove the holder."""
+        """Store the Lease without a holder."""
         self._leases.write(replace(lease, holder=None, acting=False), lease)
 
     async def others(self) -> list[Lease]:

@@ -64,7 +64,7 @@ class AirflowRest:
         return body
 
     def dags(self, **query: object) -> dict[str, dict[str, Any]]:
-        """Return DAGs by their ids."""
+        """Return the DAGs that match a query, by DAG id."""
         return {dag["dag_id"]: dag for dag in self._all("/dags", "dags", **query)}
 
     def pause(self, dag_id: str, *, paused: bool) -> None:

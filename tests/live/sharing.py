@@ -82,8 +82,8 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def own_name(name: str) -> str:
-    """Return the name with the worker's id, for a thing that each worker has. Without workers,
-    return the name as it is.
+    """Return the name with the id of this pytest-xdist worker, for an object of which each worker
+    needs its own. Without workers, return the name as it is.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return f"{name}-{worker}" if worker else name

@@ -49,7 +49,7 @@ class TcpProxy:
         return urlunsplit(self._target._replace(netloc=f"{HOST}:{self._server.server_address[1]}"))
 
     def cut(self) -> None:
-        """Close all connections, and every new one at once."""
+        """Close all connections, and close each new connection as soon as it is opened."""
         self._cut.set()
 
     def hold(self) -> None:

@@ -134,9 +134,8 @@ class BusyAirflow(FakeAirflow):
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """End all unfinished tasks of a run, and then the run. All these tasks succeed, except that
-        the last one fails if ``wanted`` is failed. A run without unfinished tasks ends as its tasks
-        have ended.
+        """End all unfinished tasks of a run, and then the run. These tasks succeed, except that the
+        last one fails if ``wanted`` is failed. The run fails if any of its tasks has failed.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:

@@ -77,9 +77,9 @@ class Life:
     the change. Airflow has the same clock.
 
     Attributes:
-        told: The phase became terminal.
-        over: The phase was terminal and no finalizer was left.
-        gone: The MLJob was deleted.
+        told: When the phase became terminal.
+        over: When the phase was terminal and no finalizer was left.
+        gone: When the MLJob was deleted.
     """
 
     created: float = 0
@@ -157,8 +157,9 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 
 def manifests(count: int) -> list[Object]:
-    """Return ``count`` MLJobs, made from the examples in rotation, each with a name of its own.
-    They take the latest dataset or model instead of the outputs of other MLJobs.
+    """Return the manifests of ``count`` MLJobs, made from the examples in rotation, each with a
+    name of its own. These MLJobs take the latest dataset or model instead of the outputs of other
+    MLJobs.
     """
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []

@@ -139,7 +139,7 @@ def chain(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def running_training(cluster: ViewCluster) -> None:
-    """Put team-a/churn-train: it is running, with a graph, curves and a log that grows."""
+    """Create team-a/churn-train, which is running, with a graph, curves and a log that grows."""
     features = ["features.age", "features.region", "features.usage"]
     names = ["load", "validate", *features, "join", "split", "fit", "evaluate", "publish"]
     edges = [("load", "validate"), *(("validate", name) for name in features), *((name, "join") for name in features)]
@@ -194,7 +194,7 @@ def running_training(cluster: ViewCluster) -> None:
 
 
 def failed_scoring(cluster: ViewCluster) -> None:
-    """Put team-a/churn-eval: it has failed, with an error, a log and an earlier attempt."""
+    """Create team-a/churn-eval, which has failed, with an error, a log and an earlier attempt."""
     names = ["load", "check_columns", "score", "report"]
     tasks = [
         task("load", "success", 400, 372),
@@ -275,7 +275,9 @@ def failed_scoring(cluster: ViewCluster) -> None:
 
 
 def sweep(cluster: ViewCluster) -> None:
-    """Put team-a/digits-lr-0 to team-a/digits-lr-3: a finished sweep, to compare."""
+    """Create the MLJobs team-a/digits-lr-0 to team-a/digits-lr-3 of a finished sweep, which can be
+    compared.
+    """
     for number, (rate, batch, accuracy) in enumerate(
         ((0.3, 32, 0.8911), (0.12, 32, 0.9674), (0.22, 64, 0.9833), (0.06, 64, 0.9402))
     ):
@@ -317,7 +319,7 @@ def sweep(cluster: ViewCluster) -> None:
 
 
 def others(cluster: ViewCluster) -> None:
-    """Put MLJobs in the other states."""
+    """Create MLJobs in the states that the other functions leave out."""
     paused = "DAG enrich_dataset is paused in Airflow. Unpause the DAG: the run starts by itself."
     put(cluster, "nightly-enrich", "team-b", "enrich_dataset", "Enrichment", {
         "createdAgo": 5400, "observedGeneration": 1, "phase": "Pending", "reason": "DagPaused", "message": paused,
@@ -361,7 +363,7 @@ def others(cluster: ViewCluster) -> None:
 
 
 def platform(cluster: ViewCluster) -> None:
-    """Put two AirflowInstances, and an MLJob with a report of the monitoring DAG."""
+    """Create two AirflowInstances, and an MLJob with a report of the monitoring DAG."""
     ready = [
         condition("Ready", "True", "Ready", "", 9000),
         condition("Healthy", "True", "Healthy", "All components are healthy.", 9000),
@@ -396,7 +398,7 @@ def platform(cluster: ViewCluster) -> None:
 
 
 def fill(cluster: ViewCluster) -> None:
-    """Put the whole showcase into a cluster."""
+    """Create the whole showcase in a cluster."""
     cluster.objects["/api/v1/namespaces"] = [
         {"metadata": {"name": name}} for name in ("default", "platform", "team-a", "team-b", "team-c")
     ]

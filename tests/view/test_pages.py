@@ -335,7 +335,7 @@ HOSTILE = MARKUP + "\u202egnp.exe\u0000" + "W" * 3_000
 
 
 def hostile_job(cluster: ViewCluster) -> None:
-    """Put team-a/evil: an MLJob with markup, control characters and endless words in every text."""
+    """Create team-a/evil, an MLJob with markup, control characters and endless words in every text."""
     task = {
         "taskId": HOSTILE[:240], "state": HOSTILE[:200], "tryNumber": 1, "startTime": "2026-01-01T00:00:00Z",
         "metrics": {HOSTILE[:60]: 1e300}, "error": {"type": MARKUP, "message": HOSTILE[:400]}, "logUrl": "javascript:window.hacked=1",

@@ -102,14 +102,16 @@ class ApiWorld:
     # Users
 
     async def get(self, path: str, headers: Mapping[str, str] = USER, **query: Any) -> ClientResponse:
-        """Send a request for a path."""
+        """Send a GET request for a path to mljob-api, and return the answer."""
         assert self._client is not None
         return await self._client.get(path, params={name: str(value) for name, value in query.items()}, headers=headers)
 
     async def ask(
         self, subresource: RunSubresource, name: str = "churn", namespace: str = "team-a", **query: Any
     ) -> ClientResponse:
-        """Send a request for a subresource of an MLJob."""
+        """Send a GET request for a subresource (log, events or graph) of an MLJob, and return the
+        answer.
+        """
         return await self.get(run_path(namespace, name, subresource), **query)
 
     async def log(self, **query: Any) -> str:

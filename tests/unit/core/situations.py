@@ -294,7 +294,7 @@ def ended(
     at: datetime = LATELY,
     message: str = FAILURE,
 ) -> Ended:
-    """Return an attempt in the history."""
+    """Return an entry of the history in a status: an attempt that has ended."""
     return Ended(attempt(number, run=run, ran=ran), phase, reason, message, at)
 
 
@@ -709,7 +709,8 @@ def _instance(name: str, spec: Mapping[str, Any]) -> Instance:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """All inputs of a decision and a status.
+    """A situation in which the operator decides: all inputs of a decision, and of the status that
+    follows.
 
     Attributes:
         status: The stored status: a :class:`Stored`, or JSON.

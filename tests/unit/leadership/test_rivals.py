@@ -1,5 +1,5 @@
 """An operator claims MLJobs, a prefix of run ids and a consumer group. If the claims of two
-operators conflict, the second operator refuses to run, and says why.
+operators conflict, only one of them runs. The other one ends with an error that says why.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ class World:
         await self.settle()
 
     async def apply(self, **spec: Any) -> None:
-        """Create the MLJob."""
+        """Create the MLJob ``KEY`` with DAG ``train``, and deliver it to the operator."""
         self.jobs.create(KEY[1], {"dagId": "train", **spec}, at=self.clock().isoformat())
         await self.see_all()
 
@@ -230,7 +230,7 @@ class World:
         await self.see_all()
 
     async def delete(self) -> None:
-        """Delete the MLJob."""
+        """Delete the MLJob ``KEY``, as a user does, and deliver this change to the operator."""
         self.jobs.user_deletes(KEY, self.clock())
         await self.see_all()
 
@@ -244,7 +244,9 @@ class World:
         await self.settle()
 
     async def look(self) -> None:
-        """Read the change feed once."""
+        """Read the change feed of the settings' Airflow once, and wait until the steps of MLJobs
+        that follow have ended.
+        """
         await self.resync.pass_once()
         await self.settle()
 
@@ -266,7 +268,7 @@ class World:
 
     @property
     def status(self) -> MLJobStatus:
-        """The status as stored."""
+        """The stored status of the MLJob ``KEY``."""
         return MLJobStatus.model_validate(self.jobs.objects[KEY].get("status", {}))
 
     @property

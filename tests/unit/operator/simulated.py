@@ -29,20 +29,20 @@ def simulation() -> Iterator[World]:
 
 
 def apply(world: World, **spec: Any) -> None:
-    """Create the MLJob."""
+    """Create the MLJob ``KEY`` with DAG ``train``."""
     at = world.airflow_clock().replace(microsecond=0).isoformat()
     world.cluster.create(KEY[1], {"dagId": "train", **spec}, at=at)
     world.look()
 
 
 def edit(world: World, **spec: Any) -> None:
-    """Change the MLJob's spec."""
+    """Change the spec of the MLJob ``KEY``."""
     world.cluster.edit(KEY, spec)
     world.look()
 
 
 def delete(world: World) -> None:
-    """Delete the MLJob."""
+    """Delete the MLJob ``KEY``, as a user does."""
     world.cluster.user_deletes(KEY, world.airflow_clock().replace(microsecond=0))
     world.look()
 

@@ -23,7 +23,7 @@ NAMES = [f"job-{number}" for number in range(5)]
 
 
 class Cluster(World):
-    """Five MLJobs, each with a run in the same Airflow."""
+    """A world with five MLJobs, each of which has an active run in the same Airflow."""
 
     name = SETTINGS_AIRFLOW
 
@@ -57,7 +57,7 @@ class Cluster(World):
             await self.settle()
 
     async def start_again(self) -> None:
-        """Start another process."""
+        """Kill the operator, start a new operator process, and read the change feed."""
         await self.restart()
         self.feed = self.resync_of(self.name)
         await self.read()
@@ -76,12 +76,12 @@ class Cluster(World):
 
     @property
     def reasons(self) -> list[str | None]:
-        """The reasons of all MLJobs."""
+        """The reasons in the statuses of all MLJobs."""
         return [self.of(name).reason for name in NAMES]
 
     @property
     def submissions(self) -> int:
-        """The number of submissions."""
+        """The number of requests to submit a run so far."""
         return self.there.calls.count("submit")
 
     @property
