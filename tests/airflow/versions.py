@@ -20,7 +20,9 @@ __all__ = ["DagSerialization", "ParamValidationError", "policy_plugins", "valida
 
 
 def policy_plugins() -> PluginManager:
-    """Return Airflow's manager of cluster policies in packages."""
+    """Return Airflow's plugin manager, which loads and calls the cluster policies of installed
+    packages.
+    """
     if hasattr(settings, "get_policy_plugin_manager"):
         return settings.get_policy_plugin_manager()
     if settings.POLICY_PLUGIN_MANAGER is None:

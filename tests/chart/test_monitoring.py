@@ -36,7 +36,7 @@ OF_EVERY_SCRAPE = {"job", "instance"}
 PROMETHEUS_OWN = {"up": OF_EVERY_SCRAPE}
 """Metrics of Prometheus itself, with their labels."""
 VARIABLES = {"$__rate_interval": "5m", "$job": ".*", "$namespace": ".*", "$type": ".*", "$airflow": ".*"}
-"""The values that Grafana puts in the place of variables."""
+"""A value for each variable in the dashboard's queries, which Grafana would replace."""
 
 
 def everything() -> Metrics:

@@ -119,7 +119,8 @@ class FakeUser:
 
 
 class FakeAirflow:
-    """Airflow's DAG runs, in memory.
+    """An Airflow in memory, behind the operator's interface for DAG runs. Tests can also change
+    runs directly, as Airflow's scheduler and users do.
 
     Attributes:
         dags: Task ids by DAG id. Other DAGs do not exist.

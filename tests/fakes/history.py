@@ -1,4 +1,6 @@
-"""The topic of events in memory, as mljob-api reads it."""
+"""Fakes of Kafka topics with events, and of the readers with which mljob-api reads the history of a
+run.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any
 
 
 class KubernetesApi(LoopbackServer):
-    """A Kubernetes API whose objects and refusals a test sets.
+    """A Kubernetes API on loopback, with the parts that an operator needs to start. A test sets the
+    objects and the error responses.
 
     Attributes:
         objects: The objects of each list, by path.

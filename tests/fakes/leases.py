@@ -20,8 +20,8 @@ class OpenGate:
 
 
 class FakeLeases:
-    """The Leases of one namespace. Each write names a version of the Lease, and a write to an old
-    version is refused.
+    """A fake store of the Leases of one namespace. Each write names a version of the Lease, and a
+    write to an old version is refused.
 
     Attributes:
         objects: The Leases by name.

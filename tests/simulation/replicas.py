@@ -63,7 +63,8 @@ class Replica:
 
 
 class ReplicatedWorld(World):
-    """A world whose operators are replicas.
+    """A world in which all operator processes are replicas of one operator, so that only the leader
+    acts.
 
     Attributes:
         leases: The Leases of the operator's namespace.

@@ -16,7 +16,7 @@ PARTITION: Partition = ("airflow.events", 0)
 
 
 class Topic:
-    """A topic with one partition.
+    """The topic of the events in the simulation. It has one partition.
 
     Attributes:
         under_way: Messages that producers have sent and the broker has not stored.

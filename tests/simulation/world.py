@@ -157,7 +157,8 @@ class Cluster(GuardedJobs):
 
 
 class Process:
-    """One operator process: the real components, wired by :func:`mljob_operator.wiring.wire`.
+    """One operator process of the simulation: the operator's real components, wired by
+    :func:`mljob_operator.wiring.wire`.
 
     Args:
         name: The name of the process, and of its term if it is one of several replicas.

@@ -17,8 +17,8 @@ UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed
 
 
 class Heard:
-    """The state of a Kafka connection, with a clock that tests move, and all changes that it has
-    reported.
+    """The object that watches the state of a Kafka connection, with a clock that tests move.
+    ``links`` has all changes that the object has reported.
     """
 
     def __init__(self) -> None:

@@ -76,7 +76,7 @@ def test_log_asks_for_what_was_given(cluster: MLJobCluster, job: Job) -> None:
 
 
 def at(line: int, try_number: int = 1) -> str:
-    """Return the line of a log that has the position of the next line."""
+    """Return the line that mljob-api inserts into a log: it contains the position of the next line."""
     return f"{LOG_POSITION}1/fit/-1/{try_number}/{line}\n"
 
 

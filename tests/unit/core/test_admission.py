@@ -224,7 +224,9 @@ def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: i
 
 
 class CountedOrder:
-    """A counter of comparisons of two tickets, as a measure of the cost of a long queue."""
+    """Counts how often an admission queue compares the times of two MLJobs, as a measure of the
+    cost of a long queue.
+    """
 
     def __init__(self) -> None:
         self.comparisons = 0

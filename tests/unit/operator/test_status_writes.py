@@ -48,7 +48,9 @@ async def test_repeated_event_causes_no_patch(world: World) -> None:
 
 
 class TestWriting:
-    """One writer with optimistic locking, which acknowledges nothing before it is stored."""
+    """The operator writes statuses with optimistic locking, and acknowledges an event only after
+    the status with the event is stored.
+    """
 
     async def test_conflicting_write_is_retried(self, world: World) -> None:
         await world.apply()

@@ -1,4 +1,6 @@
-"""Thresholds: the defaults, then the Variable, then the params of a run."""
+"""The thresholds of a monitoring run. Params of the run override the Airflow Variable, and the
+Variable overrides the defaults.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.fakes.mljob_cluster import MLJobCluster
 
 
 class Ended(NamedTuple):
-    """A command that has ended."""
+    """The outcome of a command that has ended."""
 
     code: int
     out: str
