@@ -139,7 +139,7 @@ def nobody(cluster: Cluster, namespace: str) -> str:
 
 @pytest.fixture
 def operator(cluster: Cluster, release: Release, tmp_path: Path) -> Cluster:
-    """The cluster with the token of the operator's ServiceAccount."""
+    """Access to the cluster with the token of the operator's ServiceAccount."""
     return cluster.as_service_account(release.namespace, release.full_name, tmp_path / "operator.kubeconfig")
 
 

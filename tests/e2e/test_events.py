@@ -376,7 +376,7 @@ class Stage:
         assert status in (200, 204), f"{method} {path} of {job}: {status} {answer}"
 
     def _end_processes(self) -> None:
-        """End the processes that still run, so that no task sleeps on."""
+        """End the processes of tasks that still sleep."""
         for file in self._directory.glob("*/*"):
             pid = int(file.read_text() or 0)
             with suppress(psutil.NoSuchProcess):

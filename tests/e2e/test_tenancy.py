@@ -75,8 +75,8 @@ def platform(with_settings_airflow: Installation, kubectl: Kubectl, stack: Stack
 def test_without_a_default_instance_the_airflow_of_the_settings_is_closed_until_a_rule_opens_it(
     with_settings_airflow: Installation, platform: Platform, kubectl: Kubectl, airflow: AirflowRest
 ) -> None:
-    """Somebody removes the annotation from the only AirflowInstance. MLJobs that it refused must
-    not run in the Airflow of the settings instead.
+    """Somebody removes the annotation that marks the only AirflowInstance as the default. MLJobs
+    that it refused must not run in the Airflow of the settings instead.
     """
     jobs, operator = with_settings_airflow.jobs, with_settings_airflow.operator
     platform.make("only", default=True, access=[RULE])

@@ -435,8 +435,8 @@ class World:
             process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
-        """Return all active runs and backfills of MLJobs in Airflow: a description, and the run id
-        in the status that announced them.
+        """Return all active runs and backfills of MLJobs in Airflow, each as a pair: a description,
+        and the run id by which a status announces the run or the backfill.
         """
         found: list[tuple[str, str]] = []
         for airflow in self.airflows.values():

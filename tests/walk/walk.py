@@ -18,7 +18,7 @@ from .users import Object, Spec, Users
 OBJECTS = int(os.environ.get("WALK_OBJECTS", "500"))
 """The number of objects that are edited and rolled back, beside half as many fresh objects."""
 INSTANCES = OBJECTS // 5
-"""The number of AirflowInstances among these objects."""
+"""The number of AirflowInstances among the ``OBJECTS``."""
 SEED = int(os.environ.get("WALK_SEED", "1"))
 """The seed: the same number generates the same walk."""
 TIMEOUT = 240 + OBJECTS

@@ -834,7 +834,9 @@ def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
 
 
 def classified(job: MLJob | Given, **known: Any) -> State:
-    """Return the state in a situation, for tests of functions that take a state."""
+    """Return the ``State`` that the operator derives from a situation, for tests of functions that
+    take a ``State``.
+    """
     return _state(_given(job, known))
 
 

@@ -1,4 +1,6 @@
-"""The dag run id: computed from the MLJob, and read back."""
+"""The ids of an MLJob's dag runs: how the operator computes an id from the MLJob, and reads the
+parts of an id.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""MLJobs in the Kubernetes API: the behaviour that can be tested without a Kubernetes API."""
+"""The adapter for objects in the Kubernetes API, and the handlers that kopf calls: unreadable
+objects, failed requests and errors. These tests need no Kubernetes API.
+"""
 
 from __future__ import annotations
 

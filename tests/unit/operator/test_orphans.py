@@ -180,8 +180,8 @@ def another_note(run: FakeRun) -> None:
 
 
 def no_note(run: FakeRun) -> None:
-    """Remove the note, which a run lacks if a TriggerDagRunOperator creates it with its parent's
-    run id.
+    """Remove the note of a run. A run that a TriggerDagRunOperator creates with the run id of its
+    parent has no note.
     """
     run.note = None
 

@@ -67,8 +67,9 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
     def delete_in_airflow(self, index: int, then: float) -> None:
-        """Delete a run that isn't running, because Airflow refuses to delete a running one. A
-        status has named the run. The operator could not miss any other run.
+        """Delete a run that is queued or has ended, because Airflow refuses to delete a running
+        run. A status has reported the submission of the run. Without such a status, the operator
+        could not notice that the run is missing.
         """
         told = [run for run in self.world.airflow.ours() if run.run_id in self.world.cluster.told]
         if found := [run for run in told if run.state is not RunState.RUNNING]:

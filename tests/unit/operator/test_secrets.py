@@ -166,7 +166,9 @@ def _seconds(world: World) -> float:
 
 @pytest.fixture(params=WAYS_IN, ids=lambda way: way.__name__)
 def way(request: pytest.FixtureRequest) -> Way:
-    """Each way by which a value comes back from Airflow."""
+    """Each function of ``WAYS_IN`` in turn. The function lets a text with a Secret's value come
+    back from Airflow to the operator.
+    """
     found: Way = request.param
     return found
 
