@@ -148,7 +148,7 @@ def _read(path: Path) -> _File | None:
 
 
 class _RefusedYAML(Exception):
-    """YAML that is too deep, or has merge keys."""
+    """The error for YAML that is nested too deeply or has merge keys."""
 
     def __init__(self, line: int) -> None:
         super().__init__(line)

@@ -36,7 +36,8 @@ rights.
 
 
 class Site:
-    """The pages of one view.
+    """Makes the endpoints and answers of one view: finds out which person sends a request, renders
+    pages, makes pages about errors, and streams changes.
 
     Attributes:
         access: Decides which person a request comes from.

@@ -32,7 +32,7 @@ LogTail = tuple[tuple[Part, ...], ...]
 
 
 class LiveJob:
-    """The page of one MLJob in one browser."""
+    """The live page of one MLJob, in one browser."""
 
     def __init__(
         self, person: Person, reads: Reads, feed: Feed[MLJob], key: tuple[str, str], view: View, renderer: Renderer

@@ -20,7 +20,7 @@ PARTS = {"airflows": "platform/airflows.html", "waiting": "platform/waiting.html
 
 
 class LivePlatform:
-    """The platform page in one browser."""
+    """The live platform page, in one browser."""
 
     def __init__(
         self, person: Person, reads: Reads, instances: Feed[dict[str, Any]], jobs: JobsFeed, renderer: Renderer

@@ -40,7 +40,8 @@ class Layout:
     """A drawing of a graph.
 
     Attributes:
-        paths: The edges as paths of SVG, each with the ids of its two tasks.
+        paths: The edges. Each has the id of the upstream task, the id of the downstream task, and
+            the line as an SVG path.
     """
 
     tasks: tuple[PlacedTask, ...]

@@ -25,7 +25,7 @@ JOB = "/jobs/{namespace}/{name}"
 
 
 class JobRoutes:
-    """The routes of the page of an MLJob, its log and its changes."""
+    """The routes of an MLJob's page, of the log of a task, and of the stream of the page's changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -12,7 +12,7 @@ from ..site import Site
 
 
 class PlatformRoutes:
-    """The routes of the platform page and its changes."""
+    """The routes of the platform page, and of the stream of the page's changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
