@@ -64,7 +64,9 @@ Glob = Annotated[str, Field(min_length=1, max_length=250)]
 
 
 class Entry(BaseModel):
-    """An entry of the Variable ``mljob_mutes``."""
+    """An entry of the Airflow Variable ``mljob_mutes``, which mutes findings about some DAGs until
+    a time.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -100,7 +102,8 @@ class _Rule:
 
 @dataclass(frozen=True)
 class Mutes:
-    """The entries of the Variable ``mljob_mutes``.
+    """The parsed entries of the Airflow Variable ``mljob_mutes``, and what is wrong with the
+    invalid ones.
 
     Attributes:
         entries: The valid entries.

@@ -47,7 +47,7 @@ MAX_TITLE_LENGTH = 120
 
 
 class NotificationReason(StrEnum):
-    """The reason of a notification."""
+    """Why a notification is sent to an owner."""
 
     NEW = "new"
     """The owner had no findings before."""
