@@ -1,4 +1,5 @@
-"""The CPU time of one step of an MLJob, from an event in the worker's inbox to a status patch.
+"""The CPU time of one step of an MLJob: the operator takes an event about a task, and writes a
+patch of the status.
 
 The step runs the operator's own code. A stand-in for the API server merges the patch, and there is
 no Airflow. The floor is the JSON work that every operator has to do: encoding the patch, and
@@ -226,7 +227,9 @@ def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _NoAirflow:
-    """The Airflows of an operator that sends no requests to Airflow."""
+    """A stand-in for the operator's Airflows, without an Airflow and without a limit of active
+    runs.
+    """
 
     def catalog(self, namespace: str) -> AirflowCatalog:
         return AirflowCatalog(namespace=_NAMESPACE)

@@ -17,7 +17,7 @@ MAX_DAYS = 10_000
 
 @dataclass(slots=True)
 class Backfill:
-    """A backfill with the values that Airflow's REST API shows of it."""
+    """A backfill of a DAG: the fields that Airflow's REST API returns."""
 
     id: int
     dag_id: str
@@ -47,7 +47,7 @@ class Backfill:
 
 
 class Backfills:
-    """The backfills of an Airflow.
+    """Creates and completes the backfills of a simulated Airflow.
 
     Attributes:
         made: All backfills by id, in the order of their creation.

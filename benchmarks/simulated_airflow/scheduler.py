@@ -214,7 +214,7 @@ class Scheduler:
                 self._publisher.publish(self._events.of_cancellation(target, canceller, ended))
 
     def _turn(self) -> float:
-        """Return how many seconds a run waits because others start before it."""
+        """Return how many seconds a run waits because other runs start first."""
         if not self._pause:
             return 0.0
         now = time.monotonic()
