@@ -24,7 +24,7 @@ PARTITIONS = 4
 
 
 class Kafka:
-    """The broker of one stack.
+    """The Kafka broker of one stack, and the topic for events.
 
     Args:
         listeners: The ports of further listeners, by name. The default listener has neither TLS nor
