@@ -65,7 +65,7 @@ class LivePage(Protocol):
         ...
 
     async def show(self) -> Shown:
-        """Return the content of the page now.
+        """Return the HTML of the page now.
 
         Raises:
             MLJobError: The page can't be shown any more.
