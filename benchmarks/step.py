@@ -42,7 +42,7 @@ from mljob_operator.core.run.vanishing import MissingRuns
 from mljob_operator.ports import Airflows, JobMeter, JobStore, Meter, SourceChanges
 
 SIZES = (5, 100)
-"""How many tasks the MLJob has."""
+"""The numbers of tasks of the MLJobs that are measured."""
 STEPS = 300
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _NAMESPACE = Namespace("team-a")

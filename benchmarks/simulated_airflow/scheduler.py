@@ -27,7 +27,9 @@ Life = Generator[float, None, None]
 """A generator that yields the seconds before each next step of a run."""
 OUTPUTS_KEY = "mljob_outputs"
 AGAIN = 0.1
-"""Seconds after which a run that may not go on checks again whether it may."""
+"""Seconds between two checks whether a run that has to wait may continue, for example whether its
+DAG is still paused.
+"""
 BATCH = 50
 """How many steps are taken before requests get their turn."""
 
