@@ -19,7 +19,7 @@ _MAX_RETRY_REQUEST = 253
 
 
 class Verdict(StrEnum):
-    """The way in which an MLJob ended."""
+    """How an MLJob ended, or that it can't go on without a change (``STALLED``)."""
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"

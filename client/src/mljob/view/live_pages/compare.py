@@ -1,4 +1,4 @@
-"""The live page with the comparison of MLJobs."""
+"""The page that compares MLJobs, kept up to date while a browser shows it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .status_reports import StatusReports
 
 
 class LiveComparison:
-    """The live page that compares MLJobs, in one browser.
+    """Makes the content and the HTML of the page that compares MLJobs, for one browser.
 
     Args:
         feeds: A feed for each MLJob, by namespace and name.

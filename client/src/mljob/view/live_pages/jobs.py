@@ -1,4 +1,4 @@
-"""The live page with the list of MLJobs."""
+"""The list of MLJobs, kept up to date while a browser shows it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class SharedList(Source):
 
 
 class LiveJobs:
-    """The live page with the list of MLJobs, in one browser."""
+    """The list of MLJobs in one browser. A :class:`SharedList` makes the content and the HTML."""
 
     def __init__(self, shared: SharedList) -> None:
         self._shared = shared

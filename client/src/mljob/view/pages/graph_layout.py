@@ -28,7 +28,7 @@ _SWEEPS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class PlacedTask:
-    """A task's box: its upper left corner in pixels."""
+    """The place of a task's box in a drawing: the upper left corner of the box, in pixels."""
 
     id: str
     x: float

@@ -1,4 +1,6 @@
-"""``/jobs/{namespace}/{name}``: one MLJob, its log and its changes."""
+"""``/jobs/{namespace}/{name}``: the page of one MLJob, the log of a task, and the stream of the
+page's changes.
+"""
 
 from __future__ import annotations
 

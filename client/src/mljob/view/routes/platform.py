@@ -1,4 +1,4 @@
-"""``/platform``: the Airflows and their queues."""
+"""``/platform``: the Airflows, the MLJobs that wait, and the findings of the monitoring DAGs."""
 
 from __future__ import annotations
 
