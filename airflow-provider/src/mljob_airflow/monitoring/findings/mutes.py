@@ -153,8 +153,8 @@ class MuteResult:
     Attributes:
         findings: The findings that are not muted, and the findings about invalid mutes.
         mutes: The mutes, each with the number and the keys of the findings that the mute has muted.
-        cut: The kinds of the muted findings whose keys are left out, because the keys of at most
-            :data:`~mljob_contract.reports.MAX_FINDINGS` muted findings are listed.
+        cut: The kinds of the muted findings whose keys ``mutes`` lacks, because ``mutes`` has the
+            keys of at most :data:`~mljob_contract.reports.MAX_FINDINGS` findings.
     """
 
     findings: Sequence[Finding]

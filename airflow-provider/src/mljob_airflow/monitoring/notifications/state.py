@@ -113,7 +113,7 @@ class NotificationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One message to one owner."""
+    """A message to one owner: why it is sent, and the findings that it is about."""
 
     owner: str
     reason: NotificationReason
