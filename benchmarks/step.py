@@ -54,7 +54,8 @@ class Result:
     affects least.
 
     Attributes:
-        operator: The whole step, by the MLJob's number of tasks.
+        operator: The step without the encoding of the patch and the decoding of the answer, by the
+            MLJob's number of tasks.
         floor: Encoding the step's patch and decoding the answer, by the MLJob's number of tasks.
     """
 
@@ -185,8 +186,10 @@ class _Server:
     """A stand-in for the API server, which merges each patch.
 
     Attributes:
-        seconds: CPU time of the stand-in for the last request. The operator's time excludes it.
-        floor: The part of ``seconds`` for encoding the patch and decoding the answer.
+        seconds: CPU time of the stand-in during the current step. The operator's time excludes this
+            time.
+        floor: CPU time for encoding the last patch and decoding the answer, which is a part of
+            ``seconds``.
     """
 
     def __init__(self, body: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ before the update begins.
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The measurements of one rolling update, made by a watch. Times are in seconds.
+    """The measurements of one rolling update, as a watch saw the statuses. Times are in seconds.
 
     Attributes:
         jobs: How many MLJobs ran, each with one run.
