@@ -1,6 +1,7 @@
 """The demo: a training job from `kubectl apply` to its outputs.
 
-The demo calls only `kubectl`, and prints the commands. `kubectl mljob` follows the job.
+The demo calls only `kubectl`, and prints the commands that a person would type. `kubectl mljob`
+follows the job.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def phase_of(job: dict[str, Any]) -> str:
 
 class ShownJob:
     """An MLJob that a demo creates from a manifest and follows to its end. The demo prints the
-    `kubectl` commands that it runs.
+    `kubectl` commands that a person would type.
     """
 
     def __init__(self, stack: Stack, manifest: Path) -> None:

@@ -34,7 +34,7 @@ def run(arguments: Sequence[str], **options: Any) -> str:
 
     Args:
         arguments: The program and its arguments.
-        options: Further arguments of `subprocess.run`.
+        options: Other arguments of `subprocess.run`.
 
     Raises:
         StackError: The program failed. The message has the end of its output.

@@ -186,7 +186,7 @@ class Stack:
 
     def operator_env(self) -> dict[str, str]:
         """Return the environment variables of the operator's process. Tests use these variables to
-        start further operators.
+        start more operators.
         """
         return self._operator.environment()
 
