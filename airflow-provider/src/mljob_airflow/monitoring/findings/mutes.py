@@ -11,8 +11,9 @@ There are two kinds of mutes:
 - A tag of a DAG. ``mljob-mute`` mutes all findings about the DAG, and ``mljob-mute:dag_paused``
   mutes one kind. A tag has no end, because the tags of a DAG are code, and code is reviewed.
 
-An invalid mute has no effect, and causes a finding about the mute. The report shows how many
-findings each mute has muted, and which mutes have ended.
+An invalid entry has no effect, and causes a finding about the entry. A tag that names no kind of
+findings has no effect. There is a finding about such a tag only if there is another finding about
+the DAG. The report shows how many findings each mute has muted, and which mutes have ended.
 """
 
 from __future__ import annotations
@@ -107,8 +108,9 @@ class Mutes:
 
     Attributes:
         entries: The valid entries.
-        problems: The reasons why entries, or the whole Variable, are invalid. The key is the place
-            of an entry, for example ``mljob_mutes[2]``, or the Variable's name.
+        problems: The reasons why entries, or the whole Variable, are invalid, or why entries are
+            not read. The key is the place of an entry, for example ``mljob_mutes[2]``, or the
+            Variable's name.
     """
 
     entries: Sequence[_Rule] = ()
