@@ -101,7 +101,9 @@ class Backfills:
         return backfill, runs
 
     def runs(self, backfill_id: int) -> list[Run]:
-        """Return the runs of a backfill. A later backfill may have taken some of them over."""
+        """Return the runs of a backfill. Runs that a later backfill has cleared belong to the later
+        backfill.
+        """
         return [run for run in self._runs[backfill_id] if run.backfill == backfill_id]
 
     def has_room(self, backfill_id: int) -> bool:
