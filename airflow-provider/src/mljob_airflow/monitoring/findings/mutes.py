@@ -34,7 +34,7 @@ from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, Mute
 
 VARIABLE = "mljob_mutes"
 TAG = "mljob-mute"
-MAX_BYTES = 256 * 1024
+MAX_CHARACTERS = 256 * 1024
 """The maximum number of characters of the Variable."""
 MAX_MUTES = 100
 """The maximum number of entries of the Variable that are read."""
@@ -124,8 +124,8 @@ def parse(text: str | None) -> Mutes:
     if text is None or not text.strip():
         return Mutes()
     way_out = "it must be a JSON list of objects with dags, until and reason"
-    if len(text) > MAX_BYTES:
-        return Mutes(problems={VARIABLE: f"it has {len(text)} characters, and may have at most {MAX_BYTES}"})
+    if len(text) > MAX_CHARACTERS:
+        return Mutes(problems={VARIABLE: f"it has {len(text)} characters, and may have at most {MAX_CHARACTERS}"})
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -142,8 +142,8 @@ def parse(text: str | None) -> Mutes:
         else:
             entries.append(_Rule(place, entry, [re.compile(fnmatch.translate(glob)) for glob in entry.dags]))
     if len(given) > MAX_MUTES:
-        problems[VARIABLE] = (
-            f"it has {len(given)} entries, and only the first {MAX_MUTES} are read: remove entries that have ended"
+        problems[f"{VARIABLE}[{MAX_MUTES}:]"] = (
+            f"{VARIABLE} has {len(given)} entries, and only the first {MAX_MUTES} are read: remove entries that have ended"
         )
     return Mutes(entries, problems)
 
