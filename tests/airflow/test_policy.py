@@ -1,5 +1,6 @@
-"""The provider's cluster policy, which adds the event callbacks to all tasks. Airflow's own plugin
-manager loads the policy, and the tests apply it to real Airflow operators.
+"""The provider's cluster policy, which adds the event callbacks to the tasks of all DAGs if the
+setting ``[mljob] instrument_all_dags`` is true. Airflow's own plugin manager loads the policy, and
+the tests apply it to real Airflow operators.
 """
 
 from __future__ import annotations

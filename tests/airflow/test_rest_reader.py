@@ -1,5 +1,5 @@
-"""The reader of Airflow's REST API in the monitoring DAGs, with the real REST client against a
-server on loopback: lists are read page by page, up to a bound.
+"""How the monitoring DAGs and the cancellation DAG read Airflow's REST API: page by page, and up to
+a bound. The tests use the real REST client and a server on loopback.
 """
 
 from __future__ import annotations

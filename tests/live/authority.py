@@ -14,7 +14,8 @@ LOOPBACK = ("localhost", "127.0.0.1")
 
 
 class Authority:
-    """A certificate authority, which issues certificates.
+    """A certificate authority for one test. Its certificates are valid for servers on loopback and
+    for clients.
 
     Attributes:
         certificate: The authority's certificate in PEM.

@@ -1,5 +1,5 @@
 """DAGs as people write them: a DAG that triggers a child run with its own run id, and the DAG of
-the child run. A status must not take the child run for its own run.
+the child run. The operator must not take the child run for the run of an MLJob.
 """
 
 from __future__ import annotations
