@@ -122,7 +122,7 @@ class Finding(Message):
 
 
 class Table(Message):
-    """A table on the web page."""
+    """A table on the web page of a report."""
 
     title: str
     """The heading."""
@@ -137,7 +137,7 @@ class Table(Message):
 
 
 class Series(Message):
-    """A plot on the web page: the values of a number over time, at equal steps."""
+    """A plot on the web page of a report: the values of a number over time, at equal steps."""
 
     title: str
     """The heading."""
@@ -154,7 +154,7 @@ class Series(Message):
 
 
 class Mute(Message):
-    """A rule that keeps findings out of notifications."""
+    """A rule with which people mute findings. Muted findings cause no notifications."""
 
     place: str
     """Where the mute is configured, such as ``mljob_mutes[0]`` for an entry of the Airflow
