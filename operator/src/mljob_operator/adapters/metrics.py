@@ -122,7 +122,9 @@ class Metrics:
         )
 
     def event(self, outcome: str) -> None:
-        """Count a Kafka message. The outcome is applied, foreign, tombstone or unreadable."""
+        """Count a Kafka message by its outcome: ``applied``, ``foreign`` (about no MLJob of this
+        operator), ``tombstone`` or ``unreadable``.
+        """
         self._events.labels(outcome).inc()
 
     def events_contradicted(self, number: int) -> None:
