@@ -1,5 +1,5 @@
-"""Sinks for the lines of one try's log: for all lines, for the last lines, or for all lines from a
-given line on.
+"""Functions that choose which lines of one try's log reach the client: all lines, the last lines,
+or all lines from a given line on. Such a function is called a sink.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_TAIL_CHARACTERS = 4 * 1024 * 1024
 
 
 class Sink(Protocol):
-    """A receiver of the lines of a log."""
+    """A function that takes the lines of a log, some lines at a time."""
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
         """Take the next lines of the log.
@@ -56,11 +56,11 @@ class Lines:
 
 
 class Tail:
-    """Passes on the last lines that a log has now, and then all lines that follow.
+    """Passes the last lines that the log has so far to another sink, and then every later line.
 
     Args:
         lines: How many of the last lines are passed on.
-        write: Takes the lines.
+        write: The other sink.
     """
 
     def __init__(self, lines: int, write: Sink) -> None:
@@ -86,11 +86,11 @@ class Tail:
 
 
 class From:
-    """Passes on all lines from a given line on.
+    """Passes the lines of the log to another sink, beginning with a given line.
 
     Args:
-        line: The number of the line, from 0.
-        write: Takes the lines.
+        line: The number of the first line to pass on, from 0.
+        write: The other sink.
     """
 
     def __init__(self, line: int, write: Sink) -> None:
