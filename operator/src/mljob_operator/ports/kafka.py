@@ -1,4 +1,6 @@
-"""The ports to Kafka."""
+"""The protocol classes for reading Kafka topics, and for sending unreadable messages to the
+dead-letter topic.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ports to Prometheus."""
+"""The protocol classes for recording metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.run.run_key import Key
 
 
 class RequestMeter(Protocol):
-    """Records the requests to Airflow."""
+    """Records the outcomes and the durations of operations on Airflow, as metrics."""
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
         """Record the outcome and the duration, in seconds, of an operation on an Airflow."""
@@ -38,7 +38,7 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record the time from when an attempt was due until Airflow had queued its run."""
+        """Record the time from when an attempt was due until Airflow had queued the attempt's run."""
         ...
 
     def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
