@@ -36,7 +36,7 @@ for the cancellations that users ask for."""
 
 
 class Orphans:
-    """Finds the orphaned runs of all Airflows.
+    """Finds runs in progress that no MLJob follows (orphaned runs), in all Airflows.
 
     Args:
         airflows: The Airflows of the runs.

@@ -1,4 +1,5 @@
-"""An index of the unfinished MLJobs, which answers the questions of a change feed's reader.
+"""An index of the unfinished MLJobs, which answers the questions of a change feed's reader. The
+change feed is Airflow's list of recent changes, which the reader requests every few seconds.
 
 The reader asks several times a minute whether a change is expected, which DAGs have runs, and which
 runs should be in a list. Without an index, each question would have to check every MLJob, also
@@ -173,7 +174,9 @@ class FollowedRuns:
 
 
 class FeedIndex:
-    """The index of the unfinished MLJobs of all Airflows, for the readers of the change feeds."""
+    """The index of the unfinished MLJobs of all Airflows. The readers of the change feeds ask the
+    index.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[Key, _Entry | None] = {}

@@ -25,7 +25,8 @@ stores fewer statuses per second.
 
 
 class PacedWake:
-    """Wakes MLJobs in batches. All methods run in the event loop's thread.
+    """Wakes MLJobs in batches: lets the workers of a hundred MLJobs run a step, waits, and goes on
+    with the next batch. All methods run in the event loop's thread.
 
     Args:
         wake: Wakes one MLJob.

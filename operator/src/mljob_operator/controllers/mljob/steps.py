@@ -1,7 +1,8 @@
 """Runs the steps of an MLJob's worker.
 
-A step folds the inbox into the observed run, carries out actions (:meth:`.Reconciler.advance`),
-writes the status, and acknowledges the Kafka messages whose facts are stored.
+A step adds the input that has arrived (the inbox) to what is known of the run (the observed run).
+Then the step carries out actions (:meth:`.Reconciler.advance`), writes the status, and acknowledges
+the Kafka messages whose facts are stored.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Steps:
     """Runs the steps of workers. A worker runs one step at a time.
 
     Args:
-        reconciler: Decides and acts.
+        reconciler: Decides on the next action for an MLJob, and carries it out.
         jobs: The MLJobs in the Kubernetes API.
         writer: Stores statuses.
         conf_sources: Watches the ConfigMaps and Secrets that MLJobs wait for.
