@@ -193,7 +193,7 @@ def configure(settings: kopf.OperatorSettings, selector: str = "") -> None:
 
 class _NoDiffBase(kopf.DiffBaseStorage):
     """A storage for kopf that stores nothing. kopf's default storage keeps the last version of each
-    object as an annotation.
+    object in an annotation of the object.
 
     Only kopf's change handlers need the last version, and the operator has no such handlers. kopf's
     default storage copies every object of the watch with its status, which took a third of the

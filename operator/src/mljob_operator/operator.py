@@ -37,8 +37,8 @@ def now() -> datetime:
 
 
 class Operator:
-    """All parts of the operator that act, except kopf. These parts exist while the process is the
-    leader.
+    """The parts of the operator that do its work, except kopf: the controllers, and the readers of
+    Kafka topics and change feeds. These parts exist only while the process is the leader.
 
     Args:
         settings: The operator's settings.

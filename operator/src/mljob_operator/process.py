@@ -52,7 +52,8 @@ async def run(settings: Settings) -> None:
 
 
 class Process:
-    """Competes for the Lease, and runs an :class:`.Operator` for each term.
+    """Competes for the Lease, and runs an :class:`.Operator` in each period for which it holds the
+    Lease (a term).
 
     Args:
         settings: The operator's settings.
