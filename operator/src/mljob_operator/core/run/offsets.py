@@ -16,7 +16,9 @@ Partition = tuple[str, int]
 
 
 class Offsets:
-    """The messages of each partition that were read and can't be committed yet."""
+    """Tracks which messages of each partition were read and are not done, to find the offset that
+    is safe to commit.
+    """
 
     def __init__(self) -> None:
         self._pending: dict[Partition, OrderedDict[int, bool]] = {}

@@ -52,7 +52,8 @@ _OfTry = TypeVar("_OfTry", Report, Failure)
 
 @frozen
 class TaskEntry:
-    """One entry of ``status.tasks``.
+    """One entry of ``status.tasks``, with its size and the keys by which entries are chosen and
+    sorted.
 
     Attributes:
         status: The entry.
