@@ -34,9 +34,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ControllerManager(Protocol):
-    """The controllers with their start and stop: the part of :class:`.operator.Operator` that the
-    handlers use.
-    """
+    """The attributes and methods of :class:`.operator.Operator` that the handlers use."""
 
     job_controller: MLJobController
     instances: AirflowInstanceController

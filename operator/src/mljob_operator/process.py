@@ -74,7 +74,8 @@ class Process:
         self._last_beat = time.monotonic()
 
     async def run(self) -> None:
-        """Act in each term of this process, until a signal tells it to end.
+        """Compete for the Lease, and act in each term of this process, until a signal ends the
+        process.
 
         Raises:
             CannotStart: The operator can't listen on the port, finds no valid configuration for the
@@ -108,7 +109,7 @@ class Process:
             await self._traces.close()
 
     async def make_operator(self, term: Term) -> Operator:
-        """Return the parts that act in a term.
+        """Return the :class:`.Operator` for a term. It does the work of the leader in this term.
 
         Raises:
             CannotStart: The operator finds no valid configuration for the Kubernetes API.

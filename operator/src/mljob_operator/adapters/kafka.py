@@ -275,7 +275,9 @@ class KafkaEvents:
         self._consumer = None
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
-        """Handle the end of a commit in the background (callback ``on_commit``)."""
+        """Record that a commit in the background has ended, and log its failure (callback
+        ``on_commit``).
+        """
         self._commits = max(0, self._commits - 1)
         if error is not None:
             log.info("offsets were not committed: %s", error)

@@ -60,8 +60,8 @@ class JobMeter(Protocol):
         ...
 
     def airflow_exists(self, airflow: str) -> None:
-        """Record that there is an AirflowInstance of this name. :meth:`Meter.airflow_ready` with
-        None revokes this.
+        """Record that an AirflowInstance of this name exists. :meth:`Meter.airflow_ready` with None
+        revokes this.
         """
         ...
 

@@ -120,8 +120,8 @@ class FollowedRuns:
         return bool(self.events)
 
     def differing(self, dag_id: str, halt: Halt | None, unless: Halt | None = None) -> list[Key]:
-        """Return the MLJobs with a run of the DAG, if their last observed halt differs from
-        ``halt``.
+        """Return the MLJobs with a run of the DAG whose last observed halt differs from ``halt``. A
+        halt is the reason why the DAG schedules no tasks.
 
         If ``unless`` is not None, MLJobs whose last observed halt is ``unless`` are left out too.
         """

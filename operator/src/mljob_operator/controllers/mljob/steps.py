@@ -339,7 +339,7 @@ def _require_stored(patch: Patch, written: Job) -> None:
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
     """Return the state with the MLJob as it is stored now.
 
-    The state is not classified again, because the stored status shows only what is in the state
+    The state is not determined again, because the stored status shows only what is in the state
     already.
     """
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)

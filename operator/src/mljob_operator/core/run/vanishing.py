@@ -162,7 +162,7 @@ class MissingRuns:
         submitted_at: datetime | None,
     ) -> bool:
         """Record whether an MLJob's run is missing. Return whether the record may have changed, so
-        that the MLJob has to be classified again.
+        that the state of the MLJob has to be determined again.
 
         Args:
             key: The MLJob.

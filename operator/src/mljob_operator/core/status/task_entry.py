@@ -73,7 +73,9 @@ class TaskEntry:
 
     @classmethod
     def of(cls, status: TaskStatus) -> TaskEntry:
-        """Return an entry, with all values that follow from ``status``."""
+        """Return the entry with this status. The other attributes of the entry are computed from
+        ``status``.
+        """
         content = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         return cls(
             status,
