@@ -177,7 +177,9 @@ class Operator:
         return count
 
     def run_in_background(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a background task that must not end by itself."""
+        """Start a background task that must not end by itself. If the task does end by itself,
+        ``/livez`` fails.
+        """
         task = asyncio.create_task(coroutine, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)

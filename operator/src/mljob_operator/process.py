@@ -161,7 +161,7 @@ class Process:
         return f"{self._host}-{secrets.token_hex(3)}"
 
     async def _act(self, term: Term, over: asyncio.Event) -> None:
-        """Act until the term is over, or the process is told to end."""
+        """Run the operator's parts until the term is over or the process is told to end."""
         assert self._election is not None
         election, operator = self._election, await self.make_operator(term)
 

@@ -307,7 +307,9 @@ class KafkaEvents:
         return {"oauth_cb": token}
 
     def _on_statistics(self, text: str) -> None:
-        """Read librdkafka's statistics (callback ``stats_cb``)."""
+        """Read from librdkafka's statistics whether the brokers are connected, and how many
+        messages were not read yet (callback ``stats_cb``).
+        """
         statistics = json.loads(text)
         self._connection.statistics(statistics)
         messages = unread(statistics, self._topic)

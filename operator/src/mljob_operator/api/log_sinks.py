@@ -44,7 +44,7 @@ class Lines:
         self._next: int | None = None
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log."""
+        """Write the next lines of the log to the client."""
         del last
         if not lines:
             return
@@ -71,7 +71,9 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log."""
+        """Take the next lines of the log. The last lines are passed on when the log has no further
+        lines at the moment.
+        """
         if self._is_over:
             await self._write(lines, first=first, last=last)
             return
@@ -98,6 +100,6 @@ class From:
         self._write = write
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log."""
+        """Pass on the next lines of the log, except lines before the given line."""
         skipped = min(max(self._line - first, 0), len(lines))
         await self._write(lines[skipped:], first=first + skipped, last=last)

@@ -87,7 +87,7 @@ class AirflowInstanceController:
         return [*started, *self._background]
 
     async def close(self) -> None:
-        """Stop the tasks."""
+        """Stop the tasks of all AirflowInstances."""
         tasks = [registered.task for registered in self._registry.instances if registered.task is not None]
         for task in tasks:
             task.cancel()

@@ -131,7 +131,7 @@ class FollowedRuns:
         return sorted(key for before, keys in dag.by_halt.items() if before not in skipped for key in keys)
 
     def add(self, key: Key, entry: _Entry) -> None:
-        """Add an MLJob."""
+        """Add an MLJob to all sets of this object to which its entry belongs."""
         run = self.runs[key] = entry.run
         if entry.active:
             if entry.is_backfill:

@@ -270,9 +270,10 @@ class WorkerState:
             self.tracked = replace(self.tracked, observed_run=observed_run, transient=transient)
 
     def start_over(self) -> None:
-        """Drop the observed run, because the Kubernetes API server refused the status made from it.
+        """Go back to the observed run that the stored status describes, because the Kubernetes API
+        server refused a newer status.
 
-        The next step reads the run from Airflow again. The stored status stays.
+        The next step reads the run from Airflow again.
         """
         assert self.tracked is not None
         job, transient = self.tracked.job, self.tracked.transient

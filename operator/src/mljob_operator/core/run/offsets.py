@@ -52,7 +52,7 @@ class Offsets:
 
     def to_commit(self) -> dict[Partition, int]:
         """Return the offset to commit for each partition where this offset has changed since the
-        last call. It is the offset of the first message to read after a restart.
+        last call. After a restart, reading begins with the message at the committed offset.
         """
         moved = {}
         for partition, following in self._next.items():

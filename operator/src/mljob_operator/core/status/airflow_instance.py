@@ -114,7 +114,7 @@ class View:
 
 
 def report(view: View) -> dict[str, Any]:
-    """Return the status to store, as JSON."""
+    """Return the status of the AirflowInstance that is to be stored, as JSON."""
     old, instance = view.instance.status, view.instance
     new = AirflowInstanceStatus(
         observed_generation=instance.generation,

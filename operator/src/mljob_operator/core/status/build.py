@@ -51,7 +51,7 @@ def report(
     redaction: Redaction = NOTHING_HIDDEN,
     run_tasks: RunTasks | None = None,
 ) -> dict[str, Any]:
-    """Return the status to store, as JSON.
+    """Return the status of the MLJob that is to be stored, as JSON.
 
     Args:
         state: The state of the MLJob.
@@ -244,7 +244,9 @@ def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, 
 
 
 def _without_tasks(status: MLJobStatus) -> dict[str, Any]:
-    """Return the status as JSON, without the list of tasks."""
+    """Return the status as JSON, without the list of tasks and without counts of zero except the
+    total.
+    """
     data = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"tasks", "tasks_omitted"})
     if counts := data.get("taskCounts"):
         data["taskCounts"] = {key: value for key, value in counts.items() if value or key == "total"}
