@@ -122,8 +122,8 @@ class Metrics:
         )
 
     def event(self, outcome: str) -> None:
-        """Count a Kafka message by its outcome: ``applied``, ``foreign`` (about no MLJob of this
-        operator), ``tombstone`` or ``unreadable``.
+        """Count a Kafka message by its outcome: ``applied`` (an MLJob's worker takes the message),
+        ``foreign`` (no worker takes the message), ``tombstone`` or ``unreadable``.
         """
         self._events.labels(outcome).inc()
 

@@ -80,8 +80,8 @@ class Meter(RequestMeter, Protocol):
         """Count a Kafka message that was read.
 
         Args:
-            outcome: One of four words. ``applied`` means that the message is about the run of an
-                MLJob, ``foreign`` that the message is about another run, ``tombstone`` that the
+            outcome: One of four words. ``applied`` means that the worker of an MLJob takes the
+                message, ``foreign`` that no worker takes the message, ``tombstone`` that the
                 message has no value, and ``unreadable`` that the message has no valid format.
         """
         ...

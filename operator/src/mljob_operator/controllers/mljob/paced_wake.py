@@ -38,9 +38,9 @@ class PacedWake:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, keys: Iterable[Key]) -> None:
-        """Wake MLJobs in this order: the first batch now, and the others later. If other MLJobs are
-        still pending, the new MLJobs come after them. MLJobs that are already pending keep their
-        place.
+        """Wake MLJobs in the given order: the first batch now, and the others later. If other
+        MLJobs are still pending, the new MLJobs come after them. MLJobs that are already pending
+        keep their place.
         """
         self._pending.update(dict.fromkeys(keys))
         if self.tasks:

@@ -114,8 +114,8 @@ class Steps:
         """Read the MLJob's latest version after a Conflict.
 
         A Conflict means that the Kubernetes API server has a later version than the worker. If the
-        answer to the read has no later version, the answer is stale, and the step is repeated after
-        a delay.
+        answer to the read has no later version, the answer is stale, and the step is repeated, from
+        the second such answer in a row on after a delay.
 
         Returns:
             The seconds until the next step. None if the next step follows at once.
