@@ -48,7 +48,9 @@ class MeasurementError(RuntimeError):
 
 
 class BenchStack:
-    """The stack, with clients for its servers."""
+    """The development stack that a benchmark measures, with clients for the Kubernetes API and for
+    Airflow's REST API.
+    """
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack

@@ -65,7 +65,9 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The operator and the floor at one rate, in events per second."""
+    """The measurements of the operator and of the floor, both at the same rate in events per
+    second.
+    """
 
     rate: float
     operator: Side

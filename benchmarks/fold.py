@@ -1,5 +1,5 @@
-"""The number of events per second that the core folds without I/O, compared with the number of
-events per second that are only parsed as JSON.
+"""The number of events per second that the operator's core folds into the observed states of runs,
+without I/O. The floor is the number of events per second that are only parsed as JSON.
 
 The benchmark measures CPU time of the process. The process waits for nothing, so other load of the
 machine hardly affects it.
@@ -31,7 +31,7 @@ class Result:
     """The numbers of events per second.
 
     Attributes:
-        json_alone: ``json.loads`` only, the floor.
+        json_alone: Only ``json.loads``: the floor.
         fold_alone: Folding events that are parsed already.
         read_and_fold: Parsing and folding.
         official: Parsing and folding events of Airflow's own producer.

@@ -43,7 +43,7 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        sizes: How many MLJobs are live.
+        sizes: The numbers of live MLJobs to measure, the smallest first.
         silence: How long CPU time is measured, in seconds. The operator lists all active runs once
             a minute, so a value below 60 includes that list only by chance.
     """
@@ -127,7 +127,7 @@ def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
 
 
 class _Size:
-    """The measurement of one size."""
+    """Measures the costs of one number of live MLJobs."""
 
     def __init__(self, bench: BenchStack, size: int, plan: Plan) -> None:
         self._bench = bench

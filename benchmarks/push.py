@@ -84,7 +84,9 @@ def measure(bench: BenchStack, plan: Plan) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """A measured process and its traffic."""
+    """One side of the comparison, the operator or the floor: its process, and the events that are
+    sent to it.
+    """
 
     process: psutil.Process
     traffic: Traffic

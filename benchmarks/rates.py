@@ -146,7 +146,9 @@ def _drive(
 
 
 def throughput(ends: Sequence[float]) -> float:
-    """Return the number of ends in a second, of the middle four fifths of the sorted ends."""
+    """Return how many runs ended in a second, computed from the middle four fifths of ``ends``: the
+    sorted times of the ends, in seconds.
+    """
     cut = len(ends) // 10
     middle = ends[cut : len(ends) - cut]
     return (len(middle) - 1) / (middle[-1] - middle[0])

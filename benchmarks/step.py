@@ -1,4 +1,5 @@
-"""The CPU time of one step of an MLJob, from an event in the worker's inbox to a status patch.
+"""The CPU time of one step of an MLJob: the operator takes an event about a task, and writes a
+patch of the status.
 
 The step runs the operator's own code. A stand-in for the API server merges the patch, and there is
 no Airflow. The floor is the JSON work that every operator has to do: encoding the patch, and
@@ -41,7 +42,7 @@ from mljob_operator.core.run.vanishing import MissingRuns
 from mljob_operator.ports import Airflows, JobMeter, JobStore, Meter, SourceChanges
 
 SIZES = (5, 100)
-"""How many tasks the MLJob has."""
+"""The numbers of tasks of the MLJobs that are measured."""
 STEPS = 300
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _NAMESPACE = Namespace("team-a")
@@ -53,7 +54,8 @@ class Result:
     affects least.
 
     Attributes:
-        operator: The whole step, by the MLJob's number of tasks.
+        operator: The step without the encoding of the patch and the decoding of the answer, by the
+            MLJob's number of tasks.
         floor: Encoding the step's patch and decoding the answer, by the MLJob's number of tasks.
     """
 
@@ -184,8 +186,10 @@ class _Server:
     """A stand-in for the API server, which merges each patch.
 
     Attributes:
-        seconds: CPU time of the stand-in for the last request. The operator's time excludes it.
-        floor: The part of ``seconds`` for encoding the patch and decoding the answer.
+        seconds: CPU time of the stand-in during the current step. The operator's time excludes this
+            time.
+        floor: CPU time for encoding the last patch and decoding the answer, which is a part of
+            ``seconds``.
     """
 
     def __init__(self, body: dict[str, Any]) -> None:
@@ -226,7 +230,9 @@ def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _NoAirflow:
-    """The Airflows of an operator that sends no requests to Airflow."""
+    """A stand-in for the operator's Airflows, without an Airflow and without a limit of active
+    runs.
+    """
 
     def catalog(self, namespace: str) -> AirflowCatalog:
         return AirflowCatalog(namespace=_NAMESPACE)

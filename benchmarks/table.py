@@ -12,7 +12,7 @@ GOAL = (
     "0.7 of the floor at 20 a second; ends seen within 50 ms (p50) and 300 ms (p99) at 10; "
     "6 status patches, 2 Events and no GET; 20 ms of the operator's CPU"
 )
-"""The goals of the rates."""
+"""The goals of the benchmark ``rates``."""
 GOALS = {
     "timeouts_in_log": "0",
     "submitted_twice": "0",
@@ -22,7 +22,7 @@ GOALS = {
     "restart_ready_s": "15",
     "restart_caught_up_s": "60",
 }
-"""The goals of live MLJobs, by figure. The goal of each exponent is 1.1."""
+"""The goals of the benchmark ``live``, by figure. The goal of each exponent is 1.1."""
 
 
 def show(results: dict[str, Any]) -> None:

@@ -41,7 +41,9 @@ class Target:
 
 
 class Traffic:
-    """Events for some MLJobs on one topic. Each event has a number of its own."""
+    """Sends events for some MLJobs to one topic, and measures how long each takes to reach the
+    watcher. Each event has a number of its own, by which the watcher recognises the event.
+    """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
         # Without linger: the time in which a producer collects messages is not the operator's.

@@ -34,7 +34,7 @@ before the update begins.
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The update as a watch saw it. Times are in seconds.
+    """The measurements of one rolling update, as a watch saw the statuses. Times are in seconds.
 
     Attributes:
         jobs: How many MLJobs ran, each with one run.
@@ -105,7 +105,9 @@ def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> 
 
 
 class Replicas:
-    """The replicas of one operator, each with a port of its own."""
+    """Starts and ends the replicas of one operator. Each replica is a process with a port of its
+    own.
+    """
 
     def __init__(self, bench: BenchStack) -> None:
         self._bench = bench

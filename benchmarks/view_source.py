@@ -64,7 +64,7 @@ def mljob(number: int, version: int, moved_at_ms: int) -> dict[str, Any]:
 
 
 class Source:
-    """The MLJobs and their watches.
+    """Changes the MLJobs, and serves their list and their watches over HTTP.
 
     Args:
         jobs: How many MLJobs there are.

@@ -44,7 +44,9 @@ class Observation:
 
 
 class Watcher:
-    """The watching process."""
+    """A process that watches all MLJobs, and records when each change arrives. Use it as a context
+    manager.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         context = multiprocessing.get_context("spawn")

@@ -23,7 +23,9 @@ JSON = "application/json"
 
 
 class Writer:
-    """A client for writes. Use it as an asynchronous context manager."""
+    """A client that creates and cancels MLJobs, and sends other writes. Use it as an asynchronous
+    context manager.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials

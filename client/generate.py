@@ -12,7 +12,9 @@ import unasync
 SOURCE = Path(__file__).resolve().parent / "src" / "mljob" / "aio"
 TARGET = SOURCE.parent / "sync"
 BY_HAND = {"__init__.py", "runtime.py"}
-"""The modules that differ in more than names."""
+"""The modules of ``mljob.sync`` that are written by hand, because they differ from ``mljob.aio`` in
+more than names.
+"""
 NAMES = {
     "AsyncBaseTransport": "BaseTransport",
     "AsyncClient": "Client",

@@ -11,7 +11,7 @@ Columns = list[tuple[str, str, str, int]]
 """The columns of ``kubectl get``: name, path, type and priority. Only ``-o wide`` shows columns
 with priority 1."""
 Rules = list[dict[str, str]]
-"""Validation rules, as ``x-kubernetes-validations`` has them."""
+"""Validation rules in CEL: the value of ``x-kubernetes-validations`` in a schema."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ COLUMNS: Columns = [
     ("Type", ".spec.type", "string", 1),
 ]
 SELECTABLE = (".spec.type", ".spec.dagId", ".status.phase")
-"""The fields that ``kubectl get --field-selector`` can select by. Versions of Kubernetes before
-1.30 ignore this part of a CRD.
+"""The fields that ``kubectl get --field-selector`` can select by. Kubernetes 1.30 ignores this part
+of a CRD unless the feature gate ``CustomResourceFieldSelectors`` is on. Older versions do not know
+this part.
 """
 
 SPEC_RULES: Rules = [

@@ -38,7 +38,7 @@ _OWN_DAGS = {
 
 
 class Airflow:
-    """The Airflow of one stack.
+    """Airflow in one stack: its processes, and the environment variables that configure them.
 
     Args:
         installed: The Python environment that Airflow is installed in.

@@ -16,7 +16,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Component:
-    """One long-running part of the stack.
+    """A part of the stack that keeps running as a process, such as etcd.
 
     Attributes:
         command: Makes the command. The function is called when the parts in `needs` are ready, so
@@ -25,7 +25,7 @@ class Component:
         needs: The names of the components that must be ready, and of the steps that must be done,
             before this component starts.
         ports: The names of the ports that the component listens on.
-        prepare: Called before the component starts.
+        prepare: Is called before the component starts, for example to write its configuration.
         bound: Seconds that the component may take to become ready.
         patience: Seconds that the component may take to stop before it is killed.
     """

@@ -31,7 +31,9 @@ _FRONT_PROXY = "front-proxy-client"
 
 
 class ControlPlane:
-    """The control plane of one stack."""
+    """The Kubernetes control plane of one stack: its processes, its certificates, and the
+    kubeconfig of its administrator.
+    """
 
     def __init__(self, directory: Path, ports: Ports, secrets: Secrets, binaries: Mapping[str, Path]) -> None:
         self._directory = directory / "kubernetes"
@@ -88,14 +90,14 @@ class ControlPlane:
     def _key(self) -> Path:
         """The path of the API server's private key.
 
-        The API server signs ServiceAccount tokens with the same key, as it does by default.
+        ServiceAccount tokens are signed with the same key.
         """
         return self._directory / "server.key"
 
     def _front_proxy(self, part: str) -> Path:
         """Return the path of the file with the authority (`ca`), the certificate (`crt`) or the key
-        (`key`) of the front proxy. The front proxy is the API server as a client of aggregated API
-        servers.
+        (`key`) of the front proxy. As the front proxy, the API server calls aggregated API servers,
+        such as mljob-api.
         """
         return self._directory / f"front-proxy.{part}"
 

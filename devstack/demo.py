@@ -1,6 +1,7 @@
 """The demo: a training job from `kubectl apply` to its outputs.
 
-The demo calls only `kubectl`, and prints the commands. `kubectl mljob` follows the job.
+The demo calls only `kubectl`, and prints the commands that a person would type. `kubectl mljob`
+follows the job.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def phase_of(job: dict[str, Any]) -> str:
 
 
 class ShownJob:
-    """The MLJob of one manifest on one stack."""
+    """An MLJob that a demo creates from a manifest and follows to its end. The demo prints the
+    `kubectl` commands that a person would type.
+    """
 
     def __init__(self, stack: Stack, manifest: Path) -> None:
         self._stack = stack
@@ -78,8 +81,9 @@ class ShownJob:
         self.kubectl = Kubectl(binaries.locate(*binaries.CLIENTS), stack.kubeconfig)
 
     def clear(self) -> None:
-        """Delete the finished MLJob of an earlier demo, because an MLJob runs only once. An MLJob
-        in progress is not deleted, and the demo watches it.
+        """Delete the finished MLJob of an earlier demo, because `kubectl apply` of an unchanged
+        manifest would not run the MLJob again. An MLJob in progress is not deleted, and the demo
+        watches it.
         """
         before = self._find()
         if before is None:

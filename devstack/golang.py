@@ -34,7 +34,7 @@ class Program:
     Attributes:
         module: The folder in `go/` whose go.mod pins the sources.
         package: The Go package of the program.
-        link: Further flags for the linker.
+        link: Flags for the linker in addition to `-s -w`.
     """
 
     module: str

@@ -24,11 +24,11 @@ PARTITIONS = 4
 
 
 class Kafka:
-    """The broker of one stack.
+    """The Kafka broker of one stack, and the topic for events.
 
     Args:
-        listeners: The ports of further listeners, by name. The default listener has neither TLS nor
-            a login.
+        listeners: The ports of listeners in addition to the default listener, by name. The default
+            listener has neither TLS nor a login.
         properties: Further settings of the broker and of its listeners.
     """
 

@@ -14,7 +14,8 @@ from devstack.progress import say, step
 
 
 class Launcher:
-    """The launcher of the parts of the stack in one directory.
+    """Starts the parts of the stack in one directory, each as soon as the parts that it needs are
+    ready.
 
     Args:
         directory: The directory of the stack.

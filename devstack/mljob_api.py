@@ -32,7 +32,8 @@ _SERVICE_ACCOUNT = f"{RELEASE}-api"
 
 
 class MLJobApi:
-    """mljob-api of one stack.
+    """mljob-api in one stack: its credentials, its process, and its registration with the API
+    server.
 
     Args:
         directory: The directory of the stack.

@@ -29,7 +29,7 @@ _PACKAGE = ROOT / "operator" / "src" / "mljob_operator"
 
 
 class Operator:
-    """The operator of one stack."""
+    """The operator in one stack: the installation of the chart, and the operator's process."""
 
     def __init__(
         self,

@@ -34,7 +34,7 @@ def run(arguments: Sequence[str], **options: Any) -> str:
 
     Args:
         arguments: The program and its arguments.
-        options: Further arguments of `subprocess.run`.
+        options: Other arguments of `subprocess.run`.
 
     Raises:
         StackError: The program failed. The message has the end of its output.
@@ -94,7 +94,8 @@ file. The process leads a new session. The function returns the process id.
 
 @dataclass(frozen=True)
 class Record:
-    """The record of a process.
+    """The content of the file about a process that was started: how to recognise and stop the
+    process, and which command started it.
 
     Attributes:
         began: The start time of the process, from `_began`.

@@ -17,14 +17,17 @@ from devstack.processes import Command
 from devstack.secrets_file import Secrets
 
 OPTIONS = "SIMULATED_AIRFLOW_OPTIONS"
-"""The environment variable with further options of ``python -m benchmarks.simulated_airflow``."""
+"""The environment variable with options of ``python -m benchmarks.simulated_airflow``, in addition
+to the stack's own options.
+"""
 
 
 class SimulatedAirflow:
     """The simulated Airflow of one stack.
 
     Args:
-        options: Further options of ``python -m benchmarks.simulated_airflow``, as in a shell.
+        options: Options of ``python -m benchmarks.simulated_airflow``, as in a shell, in addition
+            to the stack's own options.
     """
 
     api = "airflow-simulated"

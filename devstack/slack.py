@@ -121,7 +121,7 @@ def _text(text: Any, kinds: set[str], most: int) -> Iterator[str]:
 
 @dataclass
 class Message:
-    """An accepted message."""
+    """A message that the server has accepted."""
 
     channel: str
     ts: str

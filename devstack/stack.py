@@ -186,7 +186,7 @@ class Stack:
 
     def operator_env(self) -> dict[str, str]:
         """Return the environment variables of the operator's process. Tests use these variables to
-        start further operators.
+        start more operators.
         """
         return self._operator.environment()
 
@@ -361,4 +361,6 @@ the components of a group stop at the same time.
 """
 
 _PATIENCE = {"kube-controller-manager": 5.0, "kafka": 10.0}
-"""Seconds after which `down` kills a component. For all other components it is 15 seconds."""
+"""Seconds that a component may take to stop before `down` kills it, by the name of the component.
+All other components have 15 seconds.
+"""

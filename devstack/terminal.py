@@ -17,8 +17,8 @@ _THEME = Theme(
 
 
 class _States(RegexHighlighter):
-    """A highlighter for the words for the state of a component or an MLJob, the lines with
-    commands, and the lines with titles.
+    """Selects colours for the words that name the state of a component or an MLJob, for lines with
+    commands, and for lines with titles.
     """
 
     base_style = "state."

@@ -1,4 +1,4 @@
-"""The parts of a simulated Airflow, put together."""
+"""A simulated Airflow as a whole: its settings, and the object that puts its parts together."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MAX_DAYS = 10_000
 
 @dataclass(slots=True)
 class Backfill:
-    """A backfill with the values that Airflow's REST API shows of it."""
+    """A backfill of a DAG: the fields that Airflow's REST API returns."""
 
     id: int
     dag_id: str
@@ -47,7 +47,7 @@ class Backfill:
 
 
 class Backfills:
-    """The backfills of an Airflow.
+    """Creates and completes the backfills of a simulated Airflow.
 
     Attributes:
         made: All backfills by id, in the order of their creation.
@@ -101,7 +101,9 @@ class Backfills:
         return backfill, runs
 
     def runs(self, backfill_id: int) -> list[Run]:
-        """Return the runs of a backfill. A later backfill may have taken some of them over."""
+        """Return the runs of a backfill. Runs that a later backfill has cleared belong to the later
+        backfill.
+        """
         return [run for run in self._runs[backfill_id] if run.backfill == backfill_id]
 
     def has_room(self, backfill_id: int) -> bool:

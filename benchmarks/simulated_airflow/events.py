@@ -49,7 +49,7 @@ class Message:
 
 
 class Events:
-    """The maker of messages in the chosen formats.
+    """Makes the Kafka messages about runs and task instances, in the chosen formats.
 
     Args:
         form: The format of the messages, or both formats.

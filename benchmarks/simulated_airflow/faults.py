@@ -14,7 +14,8 @@ Seconds = Annotated[float, Field(ge=0, le=600)]
 
 
 class Faults(BaseModel):
-    """The faults. Shares are of all requests, or of all events, from 0 to 1.
+    """Which faults the simulated Airflow has, and how often. Shares are of all requests, or of all
+    events, from 0 to 1.
 
     Attributes:
         paths: A regular expression, for example ``POST .*/dagRuns$``. Only requests whose method
@@ -57,7 +58,9 @@ class Faults(BaseModel):
 
 
 class RequestFault(Enum):
-    """The fault of one request."""
+    """A kind of fault: the request is answered with 503 (``ERROR``) or 429 (``THROTTLED``), or its
+    connection is reset before it takes effect (``RESET``) or afterwards (``LOST_ANSWER``).
+    """
 
     ERROR = "error"
     THROTTLED = "throttled"

@@ -14,7 +14,7 @@ MAXIMUM_PAGE = 100
 
 
 class Refused(Exception):
-    """An answer with an error status.
+    """The error for a request that is answered with an error status.
 
     Attributes:
         status: The HTTP status.
@@ -27,7 +27,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """One request.
+    """A request to the simulated REST API.
 
     Attributes:
         path: The variable segments of the path by name, unquoted.

@@ -31,7 +31,7 @@ def text(at: datetime | None) -> str | None:
 
 @dataclass(slots=True, eq=False)
 class TaskInstance:
-    """A task instance.
+    """A task instance of a simulated run.
 
     Attributes:
         number: The position among all task instances, which orders lists.
@@ -98,7 +98,7 @@ class TaskInstance:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A run.
+    """A run of a simulated DAG, with its task instances.
 
     Attributes:
         number: The position among all runs, which orders lists.

@@ -27,7 +27,9 @@ Life = Generator[float, None, None]
 """A generator that yields the seconds before each next step of a run."""
 OUTPUTS_KEY = "mljob_outputs"
 AGAIN = 0.1
-"""Seconds after which a run that may not go on checks again whether it may."""
+"""Seconds between two checks whether a run that has to wait may continue, for example whether its
+DAG is still paused.
+"""
 BATCH = 50
 """How many steps are taken before requests get their turn."""
 
@@ -214,7 +216,7 @@ class Scheduler:
                 self._publisher.publish(self._events.of_cancellation(target, canceller, ended))
 
     def _turn(self) -> float:
-        """Return how many seconds a run waits because others start before it."""
+        """Return how many seconds a run waits because other runs start first."""
         if not self._pause:
             return 0.0
         now = time.monotonic()

@@ -101,7 +101,7 @@ async def serve(airflow: SimulatedAirflow, port: int = 0) -> tuple[web.AppRunner
 
 
 class Served:
-    """A simulated Airflow that a thread serves.
+    """A simulated Airflow that a thread of this process serves over HTTP.
 
     Attributes:
         airflow: The Airflow. Only :meth:`do` may read or change it.

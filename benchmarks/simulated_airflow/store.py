@@ -24,7 +24,8 @@ MAX_ENDS = 100_000
 
 
 class Store:
-    """All DAGs and runs.
+    """All DAGs and runs of a simulated Airflow, with indexes for the lists that the operator asks
+    for.
 
     Attributes:
         dags: The DAGs by id.

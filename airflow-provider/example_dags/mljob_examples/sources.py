@@ -21,7 +21,7 @@ NOISE = 0.05
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a source."""
+    """Rows of one of scikit-learn's datasets, as arrays."""
 
     data: Any
     """Array of shape (rows, features). A digit's 64 features are its pixels, from 0 (paper) to 16

@@ -53,7 +53,7 @@ class State(Generic[Item]):
         key: The namespace and the name of the object.
         uid: The uid of the object.
         version: The resource version of the state.
-        item: What the object was converted to.
+        item: The object, converted from JSON by the reader of the watch.
     """
 
     key: tuple[str, str]
@@ -63,11 +63,11 @@ class State(Generic[Item]):
 
 
 class Known(Generic[Item]):
-    """The objects that a reader of a watch has seen. The methods return the changes that are new to
-    the reader.
+    """The last state of each object that the reader of a watch has received. :meth:`put`,
+    :meth:`remove` and :meth:`replace` return the changes that are new to the reader.
 
     Args:
-        convert: Converts an object from JSON to the item that is kept, and that changes have.
+        convert: Converts an object from JSON to the item that is kept and is part of changes.
     """
 
     def __init__(self, convert: Callable[[dict[str, Any]], Item]) -> None:

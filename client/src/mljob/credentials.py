@@ -82,8 +82,8 @@ class Credentials:
             return self._kept
 
     def refuse(self, credential: Credential) -> bool:
-        """Forget a credential that the API server refused. Return whether :meth:`current` can
-        obtain a new one from a plugin or a token file.
+        """Forget a credential that the API server refused. Return whether the user has a plugin or
+        a token file, from which :meth:`current` may obtain another credential.
         """
         with self._lock:
             if self._kept is credential:

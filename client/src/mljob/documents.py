@@ -53,7 +53,7 @@ class Document:
     """One document of a file.
 
     Attributes:
-        value: The content, as JSON has it.
+        value: The content, made of the types of JSON: dict, list, str, int, float, bool and None.
         findings: Mistakes of the YAML itself, such as a key that is used twice.
         lines: The line of each field, by path.
     """
@@ -123,7 +123,9 @@ def _line(mark: Any) -> int:
 
 
 class _Converter:
-    """A converter from the nodes of one document to JSON's values."""
+    """Converts the YAML nodes of one document to values of JSON, and collects the mistakes in the
+    YAML.
+    """
 
     def __init__(self, loader: yaml.CSafeLoader) -> None:
         self._loader = loader

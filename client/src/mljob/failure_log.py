@@ -24,11 +24,11 @@ _AIRFLOW_FRAME: Final = re.compile(r'\s+File "[^"]{0,1000}/site-packages/airflow
 
 
 class LogEnd(NamedTuple):
-    """The lines to show from the end of a log.
+    """The lines near the end of a log that explain a failure.
 
     Attributes:
         lines: The lines.
-        following: How many lines of the log follow after them.
+        following: How many more lines the log has after ``lines``.
     """
 
     lines: list[str]

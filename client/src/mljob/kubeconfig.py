@@ -25,7 +25,7 @@ MAX_DEPTH: Final = 20
 MAX_FILES: Final = 32
 """The maximum number of files in ``KUBECONFIG``."""
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its ServiceAccount."""
+"""The folder in which a pod finds the credentials of its ServiceAccount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _paths(kubeconfig: str | os.PathLike[str] | None) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The content of one kubeconfig. Paths in it are relative to its folder."""
+    """The content of one kubeconfig. Relative paths in the content start at the folder of the file."""
 
     path: Path
     content: Mapping[str, Any]
@@ -148,7 +148,7 @@ def _read(path: Path) -> _File | None:
 
 
 class _RefusedYAML(Exception):
-    """YAML that is too deep, or has merge keys."""
+    """The error for YAML that is nested too deeply or has merge keys."""
 
     def __init__(self, line: int) -> None:
         super().__init__(line)

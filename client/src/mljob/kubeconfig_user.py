@@ -1,6 +1,6 @@
 """The users of a kubeconfig: client certificates, tokens, passwords and exec plugins.
 
-Paths in a kubeconfig are relative to its folder.
+Relative paths in a kubeconfig start at the folder of the kubeconfig.
 """
 
 from __future__ import annotations

@@ -76,9 +76,9 @@ class LogPlace:
         self._was_open, self._opened_at = True, monotonic()
 
     def take(self, line: bytes) -> LogLine | None:
-        """Count a line of the answer, and return it with its position. Return None for a line that
-        only gives a position, repeats a notice of the answer before, or says that the log
-        continues.
+        """Move the position past a line of the answer, and return the line with this position.
+        Return None for a line that only gives a position, repeats a notice of the answer before, or
+        says that the log continues.
 
         Raises:
             BadAnswer: The line has no valid position.

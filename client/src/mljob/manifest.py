@@ -49,7 +49,7 @@ def manifest(
         conf: The conf of the run: a JSON object, or an instance of a params class.
         labels: Its labels.
         annotations: Its annotations.
-        spec: Further fields of the spec, named as in the CRD (``backoffLimit``) or as in Python
+        spec: Other fields of the spec, named as in the CRD (``backoffLimit``) or as in Python
             (``backoff_limit``).
 
     Raises:

@@ -33,7 +33,8 @@ def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: b
 def wait_seconds(failures: int, retry_after: float | None = None) -> float:
     """Return how long to wait after a number of failures in a row, in seconds. The wait is 0.2
     after the first failure and doubles with each further failure up to 30. A longer ``retry_after``
-    replaces it, up to 30. Jitter adds at most a quarter, so that many clients don't come at once.
+    replaces this wait, up to 30. Jitter adds at most a quarter, so that many clients don't come at
+    once.
     """
     asked = min(retry_after, MAX_WAIT_SECONDS) if retry_after is not None else 0.0
     own: float = min(_FIRST_SECONDS * 2 ** min(failures - 1, 20), MAX_WAIT_SECONDS)

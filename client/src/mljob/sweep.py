@@ -28,10 +28,10 @@ _DIGEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a grid.
+    """One point of a grid: a value for each param, and the MLJob that runs with these values.
 
     Attributes:
-        name: The name of its MLJob. The same values give the same name in the same sweep.
+        name: The name of the MLJob. The same values give the same name in the same sweep.
         params: The values by param.
     """
 

@@ -19,7 +19,7 @@ _MAX_RETRY_REQUEST = 253
 
 
 class Verdict(StrEnum):
-    """The way in which an MLJob ended."""
+    """How an MLJob ended, or that it can't go on without a change (``STALLED``)."""
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
 
 def verdict_of(job: MLJob) -> Verdict | None:
-    """Return how the MLJob ended, or None while it goes on."""
+    """Return how the MLJob ended, or None if the MLJob has no verdict yet."""
     if job.is_true("Failed") and job.phase == Verdict.CANCELLED:
         return Verdict.CANCELLED  # final, whatever else is requested
     if not _describes_newest_spec(job) or retry_is_pending(job) or job.is_true("Reconciling"):

@@ -17,7 +17,9 @@ MAX_NOTE_LENGTH = 1000
 
 
 class AirflowRuns:
-    """The dag runs of an Airflow. Implements :class:`mljob_airflow.cancellation.runs.Runs`."""
+    """Reads and changes dag runs through Airflow's REST API. Implements
+    :class:`mljob_airflow.cancellation.runs.Runs`.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         from airflow_client import client

@@ -38,7 +38,7 @@ class TaskInstance:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task of the DAG."""
+    """A task of the DAG, with the ids of the tasks directly downstream."""
 
     task_id: str
     downstream_task_ids: tuple[str, ...] = ()

@@ -43,7 +43,9 @@ class DagEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The DAGs by DAG id, and the tracebacks of DAG files that Airflow can't import, by path."""
+    """The result of reading DAG files: the DAGs by DAG id, and the tracebacks of DAG files that
+    Airflow can't import, by path.
+    """
 
     dags: Mapping[str, DagEntry]
     broken: Mapping[str, str] = field(default_factory=dict)
@@ -89,7 +91,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def entry_of(dag: Any) -> DagEntry:
-    """Return the entry of an Airflow DAG."""
+    """Return the catalog's entry for an Airflow DAG."""
     job = job_of(dag)
     types = [kind for kind in JobType if kind.value in dag.tags and kind is not JobType.BACKFILL]
     return DagEntry(

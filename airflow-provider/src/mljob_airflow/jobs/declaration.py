@@ -53,7 +53,9 @@ TAG = "mljob"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The defaults of a job type."""
+    """The defaults that a job type sets: the retries of the DAG's tasks, and the maximum number of
+    active runs of the DAG.
+    """
 
     retries: int = 1
     """The number of retries of each task, for chance failures. An MLJob can also retry the whole

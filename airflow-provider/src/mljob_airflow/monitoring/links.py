@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The URLs of pages below ``base_url``, the URL of Airflow's UI."""
+    """Makes the URLs of pages in Airflow's UI. ``base_url`` is the URL of the UI itself."""
 
     base_url: str
 

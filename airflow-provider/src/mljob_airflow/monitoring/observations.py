@@ -52,7 +52,7 @@ class BrokenFile:
 
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """A run that has not started."""
+    """A dag run in the state queued."""
 
     dag_id: str
     run_id: str

@@ -1,4 +1,6 @@
-"""The client: submits, finds, sweeps and compares MLJobs."""
+"""The client: submits MLJobs, alone or as a sweep over a grid of params, and finds and compares
+MLJobs.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,7 @@ class AsyncClient:
             namespace: The namespace. Default: the client's.
             labels: Labels.
             annotations: Annotations.
-            **spec: Further fields of the spec, as ``backoffLimit=2`` or ``backoff_limit=2``.
+            **spec: Other fields of the spec, as ``backoffLimit=2`` or ``backoff_limit=2``.
 
         Raises:
             AlreadyExists: An MLJob of this name exists.
@@ -179,8 +181,8 @@ class AsyncClient:
             name: The name of the sweep, at most 63 characters.
             conf: The conf that all points share. The params of a point replace its keys.
             namespace: The namespace. Default: the client's.
-            labels: Further labels.
-            **spec: Further fields of the spec, as in :meth:`submit`.
+            labels: Labels in addition to ``mljob.dev/sweep``.
+            **spec: Other fields of the spec, as in :meth:`submit`.
 
         Raises:
             AlreadyExists: The name of a point belongs to an MLJob with another DAG, conf or sweep,

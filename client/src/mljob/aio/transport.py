@@ -26,7 +26,7 @@ MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 35.0
 """How long a request waits for the next bytes of an answer, in seconds. The API server ends most
-requests after 34 seconds, and all requests except watches after 60.
+requests after 34 seconds, and all others after 60, except long-running requests such as watches.
 """
 MERGE_PATCH: Final = "application/merge-patch+json"
 

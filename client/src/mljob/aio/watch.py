@@ -144,7 +144,8 @@ async def watch_objects(
 
 
 class _Watch(Generic[Item]):
-    """The state of a watch between its requests.
+    """A watch of a collection, which needs several requests: the objects that the caller knows, the
+    resource version to continue from, and the number of failed requests.
 
     Args:
         transport: The cluster.

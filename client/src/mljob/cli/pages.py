@@ -26,10 +26,10 @@ _MAX_OUTPUTS = 50
 
 @dataclass(frozen=True)
 class Look:
-    """The look of signs and bars on a screen.
+    """How the icons of states and the bars of progress look on a screen.
 
     Attributes:
-        sign: Makes the piece for a sign.
+        sign: Returns the icon and the word of a state as a part of a line.
         is_terminal: Whether lines may be cut and drawn again. Otherwise each MLJob has one line.
         has_unicode: Whether bars may use block characters.
     """

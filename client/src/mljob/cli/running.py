@@ -38,7 +38,7 @@ class Request:
     Attributes:
         set_: Keys of the conf with their values, as ``KEY=VALUE``.
         conf: A file with the conf.
-        sources: Objects with keys of the conf.
+        sources: ``KIND/NAME`` of objects whose data or outputs become keys of the conf.
         type_: The type of the MLJob.
         airflow: The AirflowInstance.
         retries: ``backoffLimit``.

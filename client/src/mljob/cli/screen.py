@@ -30,12 +30,12 @@ MIN_WIDTH = 40
 
 
 class Piece(NamedTuple):
-    """A part of a line.
+    """A part of a line of output, in one colour.
 
     Attributes:
         text: Text on one line, without control characters.
-        tone: The tone that selects its colour, or None.
-        is_strong: Whether it is bold.
+        tone: Selects the colour of the text. None means the default colour.
+        is_strong: Whether the text is bold.
     """
 
     text: str
@@ -75,7 +75,7 @@ class Screen:
         return Piece(f"{sign.icon if self.has_unicode else sign.ascii} {sign.word}", sign.tone)
 
     def show(self, lines: Iterable[Line]) -> None:
-        """Print lines. On a terminal they are cut at its width."""
+        """Print lines. On a terminal, each line is cut at the width of the terminal."""
         if not self.is_terminal:
             self.stream.writelines("".join(piece.text for piece in line).rstrip() + "\n" for line in lines)
             return

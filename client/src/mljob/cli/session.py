@@ -166,7 +166,7 @@ class Session:
         return transport.request("PATCH", path, params=params, body=value, content_type=MERGE_PATCH, repeatable=True)
 
     def follows(self, names: list[str]) -> None:
-        """Set the sentence that is printed after Ctrl-C: these MLJobs go on."""
+        """Set the sentence that is printed after Ctrl-C, which says that these MLJobs go on."""
         watched = names[0] if len(names) == 1 else ""
         who = f"MLJob {watched} goes on" if watched else f"{len(names)} MLJobs go on"
         goes_on.set(f"{who}. To follow again: kubectl mljob watch {watched} {self.scope}".rstrip())

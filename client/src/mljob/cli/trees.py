@@ -31,7 +31,7 @@ class Branch:
     """A node of the tree.
 
     Attributes:
-        cells: The columns of its line; the first is its name.
+        cells: The columns of the node's line. The first column is the node's name.
         children: The nodes below it.
     """
 

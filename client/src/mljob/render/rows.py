@@ -25,7 +25,9 @@ message.
 """
 _NEVER = datetime.min.replace(tzinfo=UTC)
 FRESH_SECONDS = 10
-"""How long the row of an MLJob without a status has no message, in seconds."""
+"""For this many seconds after the creation of an MLJob without a status, its row has no message,
+because the operator may not have read the MLJob yet.
+"""
 NEW = "No operator has read this MLJob yet. If this lasts, ask whether the operator runs and watches this namespace."
 """The message of an MLJob without a status."""
 _ENDED = ("Succeeded", "Failed")

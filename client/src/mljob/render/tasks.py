@@ -19,7 +19,7 @@ _ENDED_WELL = ("success", "skipped")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task of the newest attempt, as ``status.tasks`` has it.
+    """A task of an MLJob's run, read from the MLJob's status or from the graph of the run.
 
     Attributes:
         task_id: Its id in the DAG.

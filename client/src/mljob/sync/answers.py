@@ -26,7 +26,7 @@ ANSWER_SECONDS: Final = 120.0
 
 
 class TooLarge(BadAnswer):
-    """The answer has more than :data:`MAX_ANSWER_BYTES` bytes."""
+    """The error when an answer has more than :data:`MAX_ANSWER_BYTES` bytes."""
 
 
 def refusal_of(response: httpx2.Response, asked: str) -> ApiError:

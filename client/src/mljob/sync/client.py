@@ -1,5 +1,7 @@
 # Generated from mljob.aio by client/generate.py.
-"""The client: submits, finds, sweeps and compares MLJobs."""
+"""The client: submits MLJobs, alone or as a sweep over a grid of params, and finds and compares
+MLJobs.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,7 @@ class Client:
             namespace: The namespace. Default: the client's.
             labels: Labels.
             annotations: Annotations.
-            **spec: Further fields of the spec, as ``backoffLimit=2`` or ``backoff_limit=2``.
+            **spec: Other fields of the spec, as ``backoffLimit=2`` or ``backoff_limit=2``.
 
         Raises:
             AlreadyExists: An MLJob of this name exists.
@@ -180,8 +182,8 @@ class Client:
             name: The name of the sweep, at most 63 characters.
             conf: The conf that all points share. The params of a point replace its keys.
             namespace: The namespace. Default: the client's.
-            labels: Further labels.
-            **spec: Further fields of the spec, as in :meth:`submit`.
+            labels: Labels in addition to ``mljob.dev/sweep``.
+            **spec: Other fields of the spec, as in :meth:`submit`.
 
         Raises:
             AlreadyExists: The name of a point belongs to an MLJob with another DAG, conf or sweep,

@@ -81,7 +81,8 @@ def is_same_origin(request: Request) -> bool:
 
 
 class LocalAccess:
-    """The access of the one person who started the view on their machine.
+    """Lets in only the person who started the view on their own machine: the first browser that
+    opens the printed URL gets a cookie, and every other request needs the cookie.
 
     Attributes:
         token: The token of the printed URL.
@@ -131,8 +132,8 @@ class LocalAccess:
 
 
 class ProxyAccess:
-    """The access of each person whose request has a token. The OIDC proxy in front of the view adds
-    the token.
+    """Lets in each person whose request has a token, which the OIDC proxy in front of the view
+    adds. The API server decides whether the token is valid.
 
     Args:
         config: The cluster. Its user is replaced by the viewer's token.

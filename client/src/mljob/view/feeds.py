@@ -42,20 +42,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The state of a feed that may be out of date: since when, and why."""
+    """The time since which a source may be out of date, and the reason."""
 
     since: datetime
     why: str
 
 
 class Source:
-    """A source of data that pages show, read by a task in the background.
+    """Data for pages of the view, which a task in the background reads. Pages wait for the next
+    change of the data.
 
     Attributes:
         version: A number that grows with each change.
         outage: Why the source may be out of date, or None.
         refusal: Why the source has ended, such as a refusal of the API server, or None.
-        ended_at: When it ended, on the clock of the event loop, or None.
+        ended_at: When the source ended, on the clock of the event loop, or None.
     """
 
     def __init__(self) -> None:
@@ -101,7 +102,8 @@ class Source:
 
 
 class Feed(Source, Generic[Item]):
-    """The objects of a collection, kept up to date by a watch.
+    """A copy of the objects of a Kubernetes collection, such as the MLJobs of a namespace. A watch
+    keeps the copy up to date.
 
     Attributes:
         items: The objects by key. MLJobs of several namespaces have the key ``namespace/name``, all
@@ -178,7 +180,8 @@ class Feed(Source, Generic[Item]):
 
 
 class Feeds:
-    """The feeds of one person.
+    """The feeds and other sources of one person. The person's open pages share the sources, and a
+    source that no page uses any more is ended after some time.
 
     Args:
         transport: Sends requests as the person.
@@ -225,7 +228,9 @@ class Feeds:
         return refused.ended_at is not None and refused.ended_at <= asyncio.get_running_loop().time() - REFUSAL_SECONDS
 
     def release(self, name: tuple[str, ...]) -> None:
-        """Release a source that a page does not need any more."""
+        """Record that one page no longer uses a source. If no other page uses the source,
+        :meth:`end_idle` ends it later.
+        """
         self._uses[name] -= 1
         if not self._uses[name]:
             del self._uses[name]
@@ -259,4 +264,4 @@ class Feeds:
 
 
 class TooManyFeeds(MLJobError):
-    """A person has opened more pages than the view serves."""
+    """The error when a person has more pages open than the view serves to one person."""

@@ -38,7 +38,7 @@ PROBES: Final = ("/livez", "/readyz")
 
 
 class Guard:
-    """Middleware that refuses unknown hosts and adds the headers.
+    """Middleware that refuses requests for unknown hosts, and adds :data:`HEADERS` to every answer.
 
     Args:
         app: The application.

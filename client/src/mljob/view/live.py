@@ -30,7 +30,7 @@ together.
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """The content of a page at one moment.
+    """The HTML of a live page at one moment.
 
     Attributes:
         title: The title of the page.
@@ -57,7 +57,7 @@ class Shown:
 
 
 class LivePage(Protocol):
-    """A page that changes while it is open."""
+    """A page whose HTML changes while browsers show the page. :func:`stream` sends the changes."""
 
     @property
     def sources(self) -> Sequence[Source]:
@@ -65,7 +65,7 @@ class LivePage(Protocol):
         ...
 
     async def show(self) -> Shown:
-        """Return the content of the page now.
+        """Return the HTML of the page now.
 
         Raises:
             MLJobError: The page can't be shown any more.

@@ -18,11 +18,13 @@ MAX_BATCH: Final = 200
 
 
 class LastLine(NamedTuple):
-    """The last line of a log that a browser has.
+    """The number and the position of the last line of a task's log that a browser has received. The
+    browser sends both after a lost connection, so that the stream continues with the next line.
 
     Attributes:
-        number: Its number, or 0 if the browser has none.
-        after: The position after it, or an empty text if the browser has none.
+        number: The number of the line, from 1, or 0 if the browser has received no line.
+        after: The position in the log after the line, or an empty text if the browser has received
+            no line.
     """
 
     number: int = 0
@@ -30,7 +32,9 @@ class LastLine(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LastLine:
-        """Parse the id of an event. Any other text means that the browser has no line."""
+        """Parse the id of an event of :func:`log_events`. Any other text means that the browser has
+        received no line.
+        """
         from mljob_contract.run_api import LogPosition
 
         number, _, after = text.partition(" ")
@@ -45,12 +49,13 @@ async def log_events(
     lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int
 ) -> AsyncGenerator[bytes, None]:
     """Yield the events of a log: ``state`` at the beginning, ``lines`` with HTML, and ``done`` with
-    a sentence at the end. The id of an event of ``lines`` is the :class:`LastLine` in it.
+    a sentence at the end. The id of an event of ``lines`` has the number and the position of the
+    event's last line (:class:`LastLine`).
 
     Args:
-        lines: The lines of the log that the browser does not have.
+        lines: The lines of the log that the browser has not received.
         renderer: Renders a line.
-        last: The number of the last line that the browser has, or 0.
+        last: The number of the last line that the browser has received, or 0.
     """
     yield event("state", "Following the log.")
     style, number = AnsiStyle(), last
@@ -78,9 +83,10 @@ async def log_events(
 
 
 class _Batches:
-    """The lines of a log in batches. A batch has the lines that have arrived. The batch is empty if
-    no line has arrived for :data:`BEAT_SECONDS`. Lines wait for browsers that read slowly, so each
-    line is cut to the length that is shown.
+    """Groups the lines of a log into batches. A batch has the lines that have arrived since the
+    batch before, at most :data:`MAX_BATCH`. The batch is empty if no line arrives within
+    :data:`BEAT_SECONDS`. Lines wait in memory for browsers that read slowly, so each line is cut to
+    the length that is shown.
     """
 
     def __init__(self, lines: AsyncGenerator[LogLine, None]) -> None:

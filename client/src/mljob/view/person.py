@@ -114,8 +114,8 @@ class RunHistory(Source):
 
 
 class Lookup(Source, Generic[Answer]):
-    """One answer of the API server, read in the background. ``answer`` is None until it has been
-    read.
+    """One request through the API server, which is sent in the background. ``answer`` is None until
+    the answer has been read.
     """
 
     def __init__(self, name: str, read: Callable[[], Awaitable[Answer]]) -> None:
@@ -148,7 +148,8 @@ async def settle(lookups: Iterable[Lookup[Any]]) -> None:
 
 
 class Person:
-    """A person, with the sources that the person's open pages share.
+    """A person who uses the view: the connection with the person's rights, and the sources that the
+    person's open pages share.
 
     Attributes:
         default_namespace: The namespace of the person's context, or an empty text.
@@ -158,7 +159,8 @@ class Person:
     Args:
         config: The cluster and the person.
         secret: The key that :attr:`form_token` is derived from.
-        lists: Bounds the first lists of all persons together.
+        lists: Limits how many feeds read their first list at the same time, for all persons
+            together.
         transport: Sends the requests, for tests. Default: made from ``config``.
     """
 
@@ -211,7 +213,8 @@ class Person:
 
 
 class Reads:
-    """The sources that one open page reads. The sources are released together.
+    """The sources that one open page reads. When the ``async with`` block ends, all of them are
+    released.
 
     Args:
         person: The person whose page it is.

@@ -46,7 +46,7 @@ def fingerprint(name: str) -> str:
 
 
 class Renderer:
-    """The templates of one view, and their rendering.
+    """Makes HTML from the Jinja templates of the view.
 
     Args:
         base: The path under which the view is served, without a slash at its end.

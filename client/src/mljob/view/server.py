@@ -145,7 +145,9 @@ def _listening(host: str, port: int) -> Iterator[tuple[socket.socket, int]]:
 
 
 class _Server(uvicorn.Server):
-    """A server that ends the streams of its site before it waits for the end of open answers."""
+    """The HTTP server of one view. When it shuts down, it first ends the streams of changes, which
+    would not end by themselves, and then waits for open answers.
+    """
 
     def __init__(self, site: Site) -> None:
         # An access log would hold the token of the first address.

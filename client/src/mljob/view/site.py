@@ -21,7 +21,7 @@ from .person import Person, Reads
 from .rendering import Renderer
 
 MAX_STREAMS: Final = 64
-"""How many streams of events a person may have open."""
+"""How many streams of events and long texts a person may have open, all together."""
 
 MAX_LAST: Final = 400
 """The maximum number of characters of the id of the last event, which a browser sends."""
@@ -36,7 +36,8 @@ rights.
 
 
 class Site:
-    """The pages of one view.
+    """Makes the endpoints and answers of one view: finds out which person sends a request, renders
+    pages, makes pages about errors, and streams changes.
 
     Attributes:
         access: Decides which person a request comes from.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mljob_airflow.monitoring.findings.mutes import MAX_BYTES, MAX_MUTES, MuteResult, apply_mutes, parse
+from mljob_airflow.monitoring.findings.mutes import MAX_CHARACTERS, MAX_MUTES, MuteResult, apply_mutes, parse
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.notifications import state
 from mljob_airflow.monitoring.notifications.state import Conversation, NotificationPolicy, NotifiedFinding
@@ -118,7 +118,7 @@ def test_a_tag_without_a_valid_kind_is_a_finding_for_the_owner() -> None:
         ("{not json", "mljob_mutes", "It is not JSON"),
         ("[" * 100_000, "mljob_mutes", "It is not JSON"),
         ('{"dags": "x"}', "mljob_mutes", "It is a dict: it must be a JSON list of objects with dags, until and reason."),
-        ("[" + " " * MAX_BYTES + "]", "mljob_mutes", f"and may have at most {MAX_BYTES}"),
+        ("[" + " " * MAX_CHARACTERS + "]", "mljob_mutes", f"and may have at most {MAX_CHARACTERS}"),
         ("[1]", "mljob_mutes[0]", "Input should be"),
         ([{"dags": "churn", "reason": "x"}], "mljob_mutes[0]", "Field until is required."),
         ([{"dags": "churn", "until": LATER}], "mljob_mutes[0]", "Field reason is required."),
@@ -156,7 +156,7 @@ def test_a_finding_about_an_invalid_mute_is_never_muted() -> None:
 
 def test_the_number_of_mutes_is_bounded() -> None:
     found = told(CHURN, mutes=[entry(dags="x")] * MAX_MUTES + [entry()])
-    assert [kept.subject for kept in found.findings] == ["churn", "mljob_mutes"]
+    assert [kept.subject for kept in found.findings] == ["churn", "mljob_mutes[100:]"]
     assert "only the first 100 are read" in found.findings[1].detail
 
 

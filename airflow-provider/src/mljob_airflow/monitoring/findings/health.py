@@ -42,8 +42,8 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The DAGs to check by DAG id, the DAG files that can't be imported, and the :class:`Need` of
-    each DAG by DAG id.
+    """The input of :func:`health_findings`: the DAGs to check by DAG id, the DAG files that can't
+    be imported, and the :class:`Need` of each DAG by DAG id.
     """
 
     dags: Mapping[str, Dag] = field(default_factory=dict)

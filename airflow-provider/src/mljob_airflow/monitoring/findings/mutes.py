@@ -11,8 +11,9 @@ There are two kinds of mutes:
 - A tag of a DAG. ``mljob-mute`` mutes all findings about the DAG, and ``mljob-mute:dag_paused``
   mutes one kind. A tag has no end, because the tags of a DAG are code, and code is reviewed.
 
-An invalid mute has no effect, and causes a finding about the mute. The report shows how many
-findings each mute has muted, and which mutes have ended.
+An invalid entry has no effect, and causes a finding about the entry. A tag that names no kind of
+findings has no effect. There is a finding about such a tag only if there is another finding about
+the DAG. The report shows how many findings each mute has muted, and which mutes have ended.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, Mute
 
 VARIABLE = "mljob_mutes"
 TAG = "mljob-mute"
-MAX_BYTES = 256 * 1024
+MAX_CHARACTERS = 256 * 1024
 """The maximum number of characters of the Variable."""
 MAX_MUTES = 100
 """The maximum number of entries of the Variable that are read."""
@@ -64,7 +65,9 @@ Glob = Annotated[str, Field(min_length=1, max_length=250)]
 
 
 class Entry(BaseModel):
-    """An entry of the Variable ``mljob_mutes``."""
+    """An entry of the Airflow Variable ``mljob_mutes``, which mutes findings about some DAGs until
+    a time.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -100,12 +103,14 @@ class _Rule:
 
 @dataclass(frozen=True)
 class Mutes:
-    """The entries of the Variable ``mljob_mutes``.
+    """The parsed entries of the Airflow Variable ``mljob_mutes``, and what is wrong with the
+    invalid ones.
 
     Attributes:
         entries: The valid entries.
-        problems: The reasons why entries, or the whole Variable, are invalid. The key is the place
-            of an entry, for example ``mljob_mutes[2]``, or the Variable's name.
+        problems: The reasons why entries, or the whole Variable, are invalid, or why entries are
+            not read. The key is the place of an entry, for example ``mljob_mutes[2]``, or the
+            Variable's name.
     """
 
     entries: Sequence[_Rule] = ()
@@ -119,8 +124,8 @@ def parse(text: str | None) -> Mutes:
     if text is None or not text.strip():
         return Mutes()
     way_out = "it must be a JSON list of objects with dags, until and reason"
-    if len(text) > MAX_BYTES:
-        return Mutes(problems={VARIABLE: f"it has {len(text)} characters, and may have at most {MAX_BYTES}"})
+    if len(text) > MAX_CHARACTERS:
+        return Mutes(problems={VARIABLE: f"it has {len(text)} characters, and may have at most {MAX_CHARACTERS}"})
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -137,8 +142,8 @@ def parse(text: str | None) -> Mutes:
         else:
             entries.append(_Rule(place, entry, [re.compile(fnmatch.translate(glob)) for glob in entry.dags]))
     if len(given) > MAX_MUTES:
-        problems[VARIABLE] = (
-            f"it has {len(given)} entries, and only the first {MAX_MUTES} are read: remove entries that have ended"
+        problems[f"{VARIABLE}[{MAX_MUTES}:]"] = (
+            f"{VARIABLE} has {len(given)} entries, and only the first {MAX_MUTES} are read: remove entries that have ended"
         )
     return Mutes(entries, problems)
 
@@ -150,8 +155,8 @@ class MuteResult:
     Attributes:
         findings: The findings that are not muted, and the findings about invalid mutes.
         mutes: The mutes, each with the number and the keys of the findings that the mute has muted.
-        cut: The kinds of the muted findings whose keys are left out, because the keys of at most
-            :data:`~mljob_contract.reports.MAX_FINDINGS` muted findings are listed.
+        cut: The kinds of the muted findings whose keys ``mutes`` lacks, because ``mutes`` has the
+            keys of at most :data:`~mljob_contract.reports.MAX_FINDINGS` findings.
     """
 
     findings: Sequence[Finding]

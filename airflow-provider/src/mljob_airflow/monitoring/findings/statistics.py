@@ -61,7 +61,9 @@ baseline.
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Statistics of earlier values, in seconds."""
+    """Statistics of a task's earlier durations or waits, in seconds. New values are compared with
+    these statistics.
+    """
 
     median: float
     spread: float

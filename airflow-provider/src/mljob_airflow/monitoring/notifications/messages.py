@@ -23,8 +23,9 @@ from mljob_airflow.truncation import truncated
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 MAX_SECTIONS = 12
-"""The maximum number of findings that a message shows. The message counts further findings by
-kind."""
+"""The maximum number of findings that a message shows. Of all other findings, the message has only
+the number for each kind.
+"""
 MAX_HEADER = 150
 MAX_URL = 3000
 # The sum of the next three limits is below Slack's limit for a section, so that Slack cuts no link

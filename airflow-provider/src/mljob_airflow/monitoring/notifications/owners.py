@@ -24,7 +24,7 @@ _ID = re.compile(r"[CGDUW][A-Z0-9]{7,}")
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The recipient of a message."""
+    """The Slack address that a message is sent to."""
 
     address: str
     is_fallback: bool = False

@@ -61,7 +61,9 @@ class UnreachableError(SlackError):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A message that was posted."""
+    """The channel and the thread of a message that was posted, so that later messages can reply to
+    it.
+    """
 
     channel: str
     """The channel's id."""

@@ -47,7 +47,7 @@ MAX_TITLE_LENGTH = 120
 
 
 class NotificationReason(StrEnum):
-    """The reason of a notification."""
+    """Why a notification is sent to an owner."""
 
     NEW = "new"
     """The owner had no findings before."""
@@ -113,7 +113,7 @@ class NotificationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One message to one owner."""
+    """A message to one owner: why it is sent, and the findings that it is about."""
 
     owner: str
     reason: NotificationReason

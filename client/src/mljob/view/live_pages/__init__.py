@@ -1,3 +1,3 @@
-"""The pages with their sources: each reads the sources of its page, and makes the page again when a
-source has changed.
+"""The live pages, one in each module. A class has the sources that its page reads, and makes the
+page's HTML from them. :mod:`mljob.view.live` asks for the HTML again when a source has changed.
 """

@@ -1,4 +1,4 @@
-"""The live page with the comparison of MLJobs."""
+"""The page that compares MLJobs, kept up to date while a browser shows it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .status_reports import StatusReports
 
 
 class LiveComparison:
-    """The comparison for one open page.
+    """Makes the content and the HTML of the page that compares MLJobs, for one browser.
 
     Args:
         feeds: A feed for each MLJob, by namespace and name.
-        by: The result to order by, or an empty text.
+        by: The output or metric to order the MLJobs by, or an empty text.
         asked: How many MLJobs the URL names.
     """
 
@@ -42,9 +42,7 @@ class LiveComparison:
         return self._reads.sources
 
     async def page(self, now: datetime) -> ComparePage:
-        """Return the content of the comparison now. The content names the MLJobs that can't be
-        read.
-        """
+        """Return the current content of the page. The content names the MLJobs that can't be read."""
         jobs: list[MLJob] = []
         missing: list[str] = []
         if self._asked > MAX_COMPARED:

@@ -1,4 +1,4 @@
-"""The live page of one MLJob."""
+"""The page of one MLJob, kept up to date while a browser shows it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LogTail = tuple[tuple[Part, ...], ...]
 
 
 class LiveJob:
-    """The page of one MLJob in one browser."""
+    """Makes the content and the HTML of an MLJob's page, for one browser."""
 
     def __init__(
         self, person: Person, reads: Reads, feed: Feed[MLJob], key: tuple[str, str], view: View, renderer: Renderer

@@ -1,4 +1,4 @@
-"""The live page with the list of MLJobs."""
+"""The list of MLJobs, kept up to date while a browser shows it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ PARTS = {"summary": "jobs/summary.html", "empty": "jobs/empty.html", "pager": "j
 
 
 class JobRows:
-    """The rows of lists as HTML. Each state of an MLJob is rendered once for all open pages."""
+    """Renders the rows of the list of MLJobs as HTML. Each state of an MLJob is rendered once, and
+    all open pages share the HTML.
+    """
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
@@ -51,11 +53,12 @@ def _mark(job: JobSummary) -> Mark:
 
 
 class SharedList(Source):
-    """One page of the list, made once for all open pages of a person that have the same filter.
+    """One page of the list of MLJobs, made once for all browser windows of a person that show this
+    page with the same filter.
 
     Attributes:
-        page: Its content, or None before the MLJobs were listed.
-        shown: Its HTML, or None before the MLJobs were listed.
+        page: The content, or None before the MLJobs were listed.
+        shown: The HTML, or None before the MLJobs were listed.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class SharedList(Source):
 
 
 class LiveJobs:
-    """The list in one browser."""
+    """The list of MLJobs in one browser. A :class:`SharedList` makes the content and the HTML."""
 
     def __init__(self, shared: SharedList) -> None:
         self._shared = shared

@@ -1,4 +1,4 @@
-"""The live platform page."""
+"""The platform page, kept up to date while a browser shows it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS = {"airflows": "platform/airflows.html", "waiting": "platform/waiting.html
 
 
 class LivePlatform:
-    """The platform page in one browser."""
+    """Makes the content and the HTML of the platform page, for one browser."""
 
     def __init__(
         self, person: Person, reads: Reads, instances: Feed[dict[str, Any]], jobs: JobsFeed, renderer: Renderer

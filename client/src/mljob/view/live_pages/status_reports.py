@@ -1,4 +1,6 @@
-"""Curves without a history: the metrics of the status, collected while the page is open."""
+"""The metrics for curves if the run's history can't be read: the metrics of the MLJob's status,
+collected while a page is open.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from ...resource import MLJob
 
 
 class StatusReports:
-    """The metrics that a page has seen in the status of one MLJob, in their order."""
+    """The metrics in the status of one MLJob, collected from each state of the MLJob that an open
+    page gets. The oldest metrics come first.
+    """
 
     def __init__(self) -> None:
         self._last: dict[str, dict[str, float]] = {}

@@ -1,5 +1,5 @@
-"""Several MLJobs side by side: results with the best marked, params that differ, curves over each
-other.
+"""The page that compares MLJobs side by side: the results with the best one marked, the params that
+differ, and the metrics of all MLJobs as curves in the same pictures.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_CELL: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An MLJob in the comparison."""
+    """The head of a column of the comparison: an MLJob with its phase and its times."""
 
     namespace: str
     name: str
@@ -42,7 +42,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value of one MLJob."""
+    """A result or a param of one MLJob as text, and whether it is the best one in its row."""
 
     text: str
     is_best: bool = False
@@ -50,8 +50,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class CompareRow:
-    """A result or a param of all MLJobs. ``query`` orders the page by this result. ``query`` is
-    empty for a param, and for a result that no MLJob has as a number.
+    """A row of the comparison: a result or a param, with a cell for each MLJob. ``query`` is the
+    URL query of the page that is ordered by this result. ``query`` is empty for a param, and for a
+    result that is a number in no MLJob.
     """
 
     name: str
@@ -62,7 +63,7 @@ class CompareRow:
 
 @dataclass(frozen=True, slots=True)
 class ComparePage:
-    """The content of the comparison. The columns are the MLJobs, best first."""
+    """The content of the page that compares MLJobs. Each column is an MLJob, the best one first."""
 
     columns: tuple[Column, ...]
     results: tuple[CompareRow, ...]

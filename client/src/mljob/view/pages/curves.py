@@ -36,7 +36,7 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The points of one metric of one task instance, by x.
+    """The points of one metric of one task instance, in the order of x.
 
     Attributes:
         label: The name of the line in the picture.
@@ -51,7 +51,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series in the picture.
+    """A series that is drawn as a line in the picture.
 
     Attributes:
         path: The path of SVG.
@@ -69,7 +69,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The picture of a metric: lines and the ticks of both axes, as places and texts.
+    """The picture of a metric: a line for each series, and the ticks of both axes. A tick has a
+    place on its axis and a text.
 
     Attributes:
         omitted: How many instances of a mapped task are not drawn.
@@ -101,9 +102,10 @@ def instance_name(task: str, map_index: int) -> str:
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
     """Return the series of a task instance by metric and axis.
 
-    The axis is ``epoch`` or another metric that counts steps, if the report has one; otherwise
-    seconds since the first report. Of two values at one x, the later report counts, so that a
-    second try replaces the first one.
+    The axis is ``epoch`` or another metric that counts steps, if the report has such a metric.
+    Otherwise the axis is the seconds since the first report. If several reports have the same
+    metric at the same x, the value of the last one is drawn. So a second try replaces values of the
+    first try only where x is equal.
     """
     values: dict[tuple[str, str], dict[float, float]] = {}
     begin: float | None = None

@@ -36,11 +36,11 @@ _OPEN: Final = frozenset({"running", "deferred", "up_for_reschedule", "restartin
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A span of time in a row.
+    """A bar in a task's row: a span of time in which the task waited or ran.
 
     Attributes:
         left: Where the bar begins, in percent of the axis.
-        width: In percent of the axis.
+        width: How long the bar is, in percent of the axis.
         tone: The class of the colour; ``queued`` for the wait for a worker.
         title: What the bar shows, in words.
     """
@@ -53,7 +53,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task with its bars.
+    """The row of a task in the chart: its state, and the bars of its tries.
 
     Attributes:
         counts: How many instances of a mapped task succeeded or were skipped, such as ``12/40``; or
@@ -79,7 +79,9 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class Gantt:
-    """The rows, and the ticks of the axis: the place of each in percent, and its label."""
+    """The chart: the rows of the tasks, and the ticks of the time axis. A tick is a place in
+    percent of the axis, and a label.
+    """
 
     rows: tuple[TaskRow, ...]
     ticks: tuple[tuple[float, str], ...]

@@ -28,7 +28,7 @@ _SWEEPS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class PlacedTask:
-    """A task's box: its upper left corner in pixels."""
+    """The place of a task's box in a drawing: the upper left corner of the box, in pixels."""
 
     id: str
     x: float
@@ -40,7 +40,8 @@ class Layout:
     """A drawing of a graph.
 
     Attributes:
-        paths: The edges as paths of SVG, each with the ids of its two tasks.
+        paths: The edges. Each has the id of the upstream task, the id of the downstream task, and
+            the line as an SVG path.
     """
 
     tasks: tuple[PlacedTask, ...]

@@ -32,7 +32,7 @@ class Box:
     """A task in the drawing.
 
     Attributes:
-        title: The whole id, with the state in words.
+        title: The whole id of the task, with the state in words.
         link: The query of the page that shows the task's log.
     """
 
@@ -45,7 +45,9 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class DrawnGraph:
-    """A graph in two drawings: to the right for wide screens, and downwards for narrow screens."""
+    """The graph of a run in two drawings. In the drawing for wide screens, downstream tasks are to
+    the right of upstream tasks. In the drawing for narrow screens, they are below.
+    """
 
     boxes: dict[str, Box]
     wide: Layout

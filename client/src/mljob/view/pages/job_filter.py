@@ -77,7 +77,9 @@ class JobFilter:
         return not (self.type or self.phase or self.label or self.text)
 
     def without_phase(self, jobs: Iterable[JobSummary]) -> list[JobSummary]:
-        """Return the matching MLJobs of all phases, in their order."""
+        """Return the MLJobs that match the type, the labels and the text of the filter, in the
+        given order. Their phases and namespaces are not compared.
+        """
         labels = _requirements(self.label)
         words = self.text.lower().split()
         return [

@@ -54,7 +54,7 @@ class JobInput:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The reasons why an MLJob failed: the task, its error, and the end of its log."""
+    """Why an MLJob failed: the task that failed, the task's error, and the end of the task's log."""
 
     task: str
     error: str
@@ -64,7 +64,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that has ended, or the current one."""
+    """An attempt of the MLJob, which has ended or is the current one."""
 
     number: int
     mark: Mark
@@ -78,7 +78,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class NamedValue:
-    """An output or a key of the conf, as text. ``link`` is set if the value is a link."""
+    """The name and the text of an output, or of a value in the conf. ``link`` is set if the value
+    is a link.
+    """
 
     name: str
     text: str

@@ -15,7 +15,9 @@ from .summary import JobSummary
 
 @dataclass(frozen=True, slots=True)
 class PhaseCount:
-    """A phase with the number of its MLJobs, and the query of its filter."""
+    """A phase, how many MLJobs are in it, and the URL query that selects the phase in the filter of
+    the list. If the phase is selected already, the query removes the phase from the filter.
+    """
 
     mark: Mark
     count: int
@@ -29,10 +31,10 @@ class JobsPage:
 
     Attributes:
         total: How many MLJobs the namespace has, or all namespaces together.
-        matching: How many match the filter.
-        first: The position of the first row, from 1; 0 if there is none.
-        newer: The query of the page before, or None.
-        older: The query of the next page, or None.
+        matching: How many MLJobs match the filter.
+        first: The position of the first row among the matching MLJobs, from 1, or 0 without rows.
+        newer: The URL query of the page before, with newer MLJobs, or None.
+        older: The URL query of the next page, with older MLJobs, or None.
     """
 
     filter: JobFilter

@@ -35,7 +35,9 @@ _CLOSING: Final = {")": "(", "]": "[", "}": "{"}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a line. ``classes`` may be empty; ``link`` is an http or https URL, or empty."""
+    """A piece of a line in one style. ``classes`` are the CSS classes of the style, separated by
+    spaces, or an empty text. ``link`` is an http or https URL, or an empty text.
+    """
 
     text: str
     classes: str = ""
@@ -44,7 +46,9 @@ class Part:
 
 @dataclass(slots=True)
 class AnsiStyle:
-    """The colours that are switched on. One object is used for all lines of a log."""
+    """The colour, and switches such as bold, that the log's control sequences have set so far. One
+    object is used for all lines of a log, because a style may last for several lines.
+    """
 
     colour: str = ""
     switches: set[str] = field(default_factory=set)

@@ -19,11 +19,11 @@ from .outside_text import cut
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """A page without data.
+    """The content of a page that a person sees instead of data, for example because of an error.
 
     Attributes:
         code: The HTTP status.
-        cause: Why, in a sentence.
+        cause: Why the page shows no data, in a sentence.
         steps: What to do, one sentence each.
         links: URLs and texts of buttons.
         asks_namespace: Whether the page asks for a namespace.

@@ -17,7 +17,7 @@ MAX_EVENTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A condition or a Kubernetes Event."""
+    """A condition or a Kubernetes Event, as pages show it."""
 
     mark: Mark
     name: str

@@ -40,7 +40,9 @@ _NO_FINDINGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Airflow:
-    """An AirflowInstance. ``limit`` is None without a limit of active runs."""
+    """An AirflowInstance, as the platform page shows it. ``limit`` is the maximum number of active
+    runs, or None without a maximum.
+    """
 
     name: str
     mark: Mark
@@ -56,7 +58,9 @@ class Airflow:
 
 @dataclass(frozen=True, slots=True)
 class WaitingGroup:
-    """MLJobs that wait for the same reason. ``jobs`` are some of them, the oldest first."""
+    """MLJobs that wait for the same reason. ``count`` is the number of all these MLJobs, and
+    ``jobs`` are the oldest of them, the oldest first.
+    """
 
     reason: str
     count: int
@@ -66,7 +70,7 @@ class WaitingGroup:
 
 @dataclass(frozen=True, slots=True)
 class ShownFinding:
-    """A finding of a monitoring DAG."""
+    """A problem that a monitoring DAG has found, as the platform page shows it."""
 
     mark: Mark
     title: str
@@ -76,7 +80,9 @@ class ShownFinding:
 
 @dataclass(frozen=True, slots=True)
 class PlatformPage:
-    """The content of the platform page. ``findings`` has the findings of each owner."""
+    """The content of the platform page. ``findings`` has pairs: the name of an owner, and the
+    findings for this owner.
+    """
 
     airflows: tuple[Airflow, ...]
     refusal: str

@@ -34,7 +34,9 @@ _REQUESTS: Final[dict[Verb, Callable[[AsyncJob], Awaitable[Any]]]] = {
 
 
 class ActionRoutes:
-    """The routes of an action: its confirmation, and its request."""
+    """The routes of an action: the page that asks for a confirmation, and the request that does the
+    action.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -13,7 +13,7 @@ from ..site import Site
 
 
 class CompareRoutes:
-    """The routes of the comparison and its changes."""
+    """The routes of the page that compares MLJobs, and of the stream of the page's changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -1,4 +1,6 @@
-"""``/jobs/{namespace}/{name}``: one MLJob, its log and its changes."""
+"""``/jobs/{namespace}/{name}``: the page of one MLJob, the log of a task, and the stream of the
+page's changes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ JOB = "/jobs/{namespace}/{name}"
 
 
 class JobRoutes:
-    """The routes of the page of an MLJob, its log and its changes."""
+    """The routes of an MLJob's page, of the log of a task, and of the stream of the page's changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -14,7 +14,7 @@ from ..site import Site
 
 
 class JobsRoutes:
-    """The routes of the list of MLJobs and its changes."""
+    """The routes of the list of MLJobs, and of the stream of the list's changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -1,4 +1,4 @@
-"""``/platform``: the Airflows and their queues."""
+"""``/platform``: the Airflows, the MLJobs that wait, and the findings of the monitoring DAGs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..site import Site
 
 
 class PlatformRoutes:
-    """The routes of the platform page and its changes."""
+    """The routes of the platform page, and of the stream of the page's changes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
