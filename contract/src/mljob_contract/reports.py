@@ -31,7 +31,7 @@ field ``incomplete`` names the kinds of findings that may be missing.
 
 
 class FindingKind(StrEnum):
-    """The kind of problem."""
+    """The kinds of problems that a check of Airflow can find."""
 
     DAG_PAUSED = "dag_paused"
     """A paused DAG that waiting runs or MLJobs need."""
@@ -61,7 +61,7 @@ class FindingKind(StrEnum):
 
 
 class Severity(StrEnum):
-    """The severity of a finding."""
+    """How severe a finding is."""
 
     INFO = "info"
     """The web page shows the finding. Nobody is notified."""
@@ -177,7 +177,9 @@ class Mute(Message):
 
 
 class MonitoringReport(Message):
-    """The result of one check of Airflow."""
+    """The result of one check of Airflow: the findings, the mutes, and the tables and plots of the
+    web page.
+    """
 
     report_version: Literal[1] = 1
     """The version of the format. A reader refuses versions that it does not know."""

@@ -61,7 +61,7 @@ class BoundedLabel:
 
 
 class JobMetrics(Collector):
-    """The metrics of MLJobs.
+    """Records the metrics of MLJobs, and exports them to Prometheus.
 
     Args:
         registry: The registry that gets the metrics.

@@ -120,7 +120,7 @@ class KafkaHistory:
 
 
 class KafkaRunHistory:
-    """A reader of the messages with one key.
+    """Reads the messages with one key from a topic.
 
     Args:
         config: librdkafka's properties.

@@ -42,7 +42,7 @@ def job_of(request: web.Request) -> tuple[str, str]:
 
 
 class Parameters:
-    """The parameters of a request.
+    """Reads and checks the parameters of a request.
 
     Args:
         request: The request.

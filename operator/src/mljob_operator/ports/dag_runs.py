@@ -89,7 +89,7 @@ class TaskLog(Protocol):
 
 
 class DagRuns(Protocol):
-    """The dag runs of an Airflow.
+    """The operations on the dag runs of an Airflow, such as to submit, to read or to cancel a run.
 
     A result that is None or empty is based on an answer of Airflow itself, such as the answer that
     the requested object does not exist. If a proxy or another service answers instead, the method

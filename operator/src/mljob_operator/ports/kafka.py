@@ -97,7 +97,7 @@ class HistoryBatch(Generic[T]):
 
 
 class RunHistory(Protocol):
-    """A reader of the messages with one key."""
+    """Reads the messages with one key from a topic."""
 
     @property
     def incomplete(self) -> bool:

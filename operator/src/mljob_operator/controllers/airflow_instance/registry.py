@@ -50,7 +50,7 @@ class Changed(Protocol):
 
 @frozen
 class OwnAirflow:
-    """The Airflow of the operator's settings.
+    """The Airflow that the operator's settings name, with its adapter and its access rules.
 
     Attributes:
         airflow: The adapter.

@@ -85,7 +85,8 @@ class DagRunsOfJobs:
 
 @dataclass(slots=True)
 class FollowedRuns:
-    """The MLJobs that have an attempt in one Airflow.
+    """The MLJobs that have an attempt in one Airflow, and their runs, in sets that answer the
+    questions of the change feed's reader.
 
     Attributes:
         runs: The run of each MLJob.

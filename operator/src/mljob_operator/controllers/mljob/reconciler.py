@@ -49,7 +49,8 @@ exist.
 
 @frozen
 class Outcome:
-    """The result of :meth:`Reconciler.advance`.
+    """What :meth:`Reconciler.advance` returns: the MLJob after the actions, its state, and the last
+    action.
 
     Attributes:
         tracked: The MLJob and its observed run after all actions, or None if the MLJob is deleted.

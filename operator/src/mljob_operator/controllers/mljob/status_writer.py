@@ -52,7 +52,7 @@ out, except warnings.
 
 @frozen
 class Patch:
-    """A change of a status.
+    """A change of an MLJob's status, in the form in which it is sent to the Kubernetes API.
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
