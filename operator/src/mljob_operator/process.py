@@ -109,7 +109,7 @@ class Process:
             await self._traces.close()
 
     async def make_operator(self, term: Term) -> Operator:
-        """Return the :class:`.Operator` for a term. It does the work of the leader in this term.
+        """Return the :class:`.Operator` that does the work of the leader in a term.
 
         Raises:
             CannotStart: The operator finds no valid configuration for the Kubernetes API.

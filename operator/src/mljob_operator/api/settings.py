@@ -13,8 +13,8 @@ from ..settings import Settings, unusable_files, variable
 
 
 class ApiSettings(Settings):
-    """All settings of mljob-api. mljob-api ignores the operator's settings that are
-    about writing.
+    """All settings of mljob-api. mljob-api ignores those settings of the operator that only concern
+    writes to Kubernetes and Airflow.
     """
 
     api_host: str = "0.0.0.0"  # noqa: S104  # the Kubernetes API server connects from outside the Pod
