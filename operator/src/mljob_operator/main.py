@@ -1,4 +1,4 @@
-"""The entry point of the operator: reads and checks the settings, and runs the operator's process."""
+"""The entry point of the operator: reads and checks the settings, and runs the process."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Phase(StrEnum):
 
 
 class StatusSource(StrEnum):
-    """Where the newest information in the status came from: from Kafka, or from Airflow's REST API."""
+    """Where the newest information in the status came from: Kafka, or Airflow's REST API."""
 
     KAFKA = "Kafka"
     REST = "REST"

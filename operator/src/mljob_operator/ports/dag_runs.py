@@ -1,4 +1,4 @@
-"""The protocol class for the use of an Airflow's dag runs: their tasks, logs, outputs and changes."""
+"""The protocol class for the use of an Airflow's dag runs, with their tasks, logs and outputs."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record the time from when an attempt was due until Airflow had queued the attempt's run."""
+        """Record the time from when an attempt was due until its run was queued in Airflow."""
         ...
 
     def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:

@@ -13,7 +13,7 @@ from .values import Brokers, Url
 
 
 class KafkaSettings(EnvironmentSettings):
-    """The settings for the Kafka brokers, for the security of the connection, and for the topics."""
+    """The settings for the Kafka brokers, the security of the connection, and the topics."""
 
     kafka_bootstrap_servers: Brokers | None = None
     """The brokers, each as ``host:port``, comma-separated. Absent: the operator reads no events,

@@ -157,7 +157,7 @@ class AdmissionQueue:
 
 
 class _AirflowReservations:
-    """The reservations in one Airflow: the admitted MLJobs, and the MLJobs that wait, by priority."""
+    """The reservations in one Airflow: the admitted MLJobs, and the waiting MLJobs by priority."""
 
     def __init__(self) -> None:
         self.admitted: set[Key] = set()
