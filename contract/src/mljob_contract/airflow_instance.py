@@ -195,7 +195,7 @@ class Credentials(ResourceModel):
 
 
 class Tls(ResourceModel):
-    """The certificates that the operator trusts for an https url."""
+    """The CA certificates with which the operator verifies Airflow's server if the url is https."""
 
     ca_bundle: Annotated[str, Field(min_length=1, max_length=262144)]
     """The CA certificates that the operator trusts, in PEM format. Certificates are public, so they
@@ -253,8 +253,8 @@ class LabelRequirement(ResourceModel):
 
 
 class LabelSelector(ResourceModel):
-    """Selects objects by their labels. All requirements must be met. An empty selector selects
-    everything.
+    """A condition on an object's labels. The object is selected if it meets all requirements. An
+    empty selector selects every object.
     """
 
     match_labels: Annotated[dict[str, LabelValue], Field(max_length=64)] = Field(default_factory=dict)

@@ -21,7 +21,8 @@ CONF_KEY = "mljob"
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The MLJob and the attempt that a backfill, or one of its runs, belongs to.
+    """The identity of the MLJob and of the attempt to which a backfill, or one run of a backfill,
+    belongs.
 
     Attributes:
         run_id: ``status.dagRunId`` of the MLJob. An attempt that runs only the failed runs again
@@ -33,7 +34,9 @@ class Marker:
     attempt: int
 
     def as_conf(self) -> dict[str, Any]:
-        """Return the marker as a part of a conf."""
+        """Return the entry of a conf that contains this marker, as a dict with the key
+        ``CONF_KEY``.
+        """
         return {CONF_KEY: {"id": self.run_id, "attempt": self.attempt}}
 
     @classmethod

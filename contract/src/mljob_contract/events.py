@@ -166,7 +166,7 @@ class CancellationMode(StrEnum):
 
 
 class CancellationOutcome(StrEnum):
-    """The result of cancelling a run."""
+    """What the cancellation DAG did to a run."""
 
     CANCELLED = "cancelled"
     """The run was in progress and has ended."""

@@ -58,7 +58,7 @@ class GraphEdge(ResourceModel):
 
 
 class RunGraph(ResourceModel):
-    """The tasks of a run and their dependencies."""
+    """The tasks of a run's DAG, and the dependencies between them."""
 
     api_version: Literal["run.mljob.dev/v1alpha1"] = "run.mljob.dev/v1alpha1"
     """The version of this format."""

@@ -39,7 +39,7 @@ TryNumber = Annotated[int, Field(ge=0, le=MAX_INT)]
 
 
 class _Entry(ResourceModel):
-    """The common fields of all entries that come from Airflow."""
+    """The fields that all entries about a run or a task have in common."""
 
     time: Time
     """The time of the change or of the report, by the clock of the producer, with a time zone."""
@@ -50,7 +50,7 @@ class _Entry(ResourceModel):
 
 
 class _TaskEntry(_Entry):
-    """The common fields of all entries of a task instance."""
+    """The fields that all entries about a task instance have in common."""
 
     task_id: AirflowId
     """The id of the task in its DAG, with the ids of its groups."""
@@ -62,7 +62,7 @@ class _TaskEntry(_Entry):
 
 
 class RunChange(_Entry):
-    """A change of the run's state."""
+    """An entry that reports the new state of the run."""
 
     kind: Literal["run"] = "run"
     """Distinguishes the kinds of entries."""
@@ -80,7 +80,7 @@ class EntryError(ResourceModel):
 
 
 class TaskChange(_TaskEntry):
-    """A change of a task instance's state."""
+    """An entry that reports the new state of a task instance."""
 
     kind: Literal["task"] = "task"
     """Distinguishes the kinds of entries."""
@@ -95,7 +95,7 @@ class TaskChange(_TaskEntry):
 
 
 class ProgressReport(_TaskEntry):
-    """A report of a running task about its progress."""
+    """An entry with the progress that a running task has reported."""
 
     kind: Literal["progress"] = "progress"
     """Distinguishes the kinds of entries."""
@@ -104,7 +104,7 @@ class ProgressReport(_TaskEntry):
 
 
 class MetricsReport(_TaskEntry):
-    """A report of a running task with its metrics."""
+    """An entry with the metrics that a running task has reported."""
 
     kind: Literal["metrics"] = "metrics"
     """Distinguishes the kinds of entries."""
@@ -124,7 +124,9 @@ class EndReason(StrEnum):
 
 
 class HistoryEnd(ResourceModel):
-    """The entry that ends a response."""
+    """The last entry of a response: why the response ends, and with Kafka the position at which the
+    next request can begin.
+    """
 
     kind: Literal["end"] = "end"
     """Distinguishes the kinds of entries."""

@@ -1,5 +1,5 @@
-"""A keyword in the JSON Schemas of a DAG's params. DAGs that are made by ``mljob_dag`` have the
-keyword.
+"""A keyword that this project adds to the JSON Schemas of a DAG's params. DAGs that are made by
+``mljob_dag`` have the keyword.
 
 Airflow has a schema for each param and none for the whole conf, and accepts every key in a conf.
 With this keyword, a DAG says that it accepts only its params.

@@ -31,7 +31,7 @@ field ``incomplete`` names the kinds of findings that may be missing.
 
 
 class FindingKind(StrEnum):
-    """The kind of problem."""
+    """The kinds of problems that a check of Airflow can find."""
 
     DAG_PAUSED = "dag_paused"
     """A paused DAG that waiting runs or MLJobs need."""
@@ -61,7 +61,7 @@ class FindingKind(StrEnum):
 
 
 class Severity(StrEnum):
-    """The severity of a finding."""
+    """How severe a finding is."""
 
     INFO = "info"
     """The web page shows the finding. Nobody is notified."""
@@ -122,7 +122,7 @@ class Finding(Message):
 
 
 class Table(Message):
-    """A table on the web page."""
+    """A table on the web page of a report."""
 
     title: str
     """The heading."""
@@ -137,7 +137,7 @@ class Table(Message):
 
 
 class Series(Message):
-    """A plot on the web page: the values of a number over time, at equal steps."""
+    """A plot on the web page of a report: the values of a number over time, at equal steps."""
 
     title: str
     """The heading."""
@@ -154,7 +154,7 @@ class Series(Message):
 
 
 class Mute(Message):
-    """A rule that keeps findings out of notifications."""
+    """A rule with which people mute findings. Muted findings cause no notifications."""
 
     place: str
     """Where the mute is configured, such as ``mljob_mutes[0]`` for an entry of the Airflow
@@ -177,7 +177,9 @@ class Mute(Message):
 
 
 class MonitoringReport(Message):
-    """The result of one check of Airflow."""
+    """The result of one check of Airflow: the findings, the mutes, and the tables and plots of the
+    web page.
+    """
 
     report_version: Literal[1] = 1
     """The version of the format. A reader refuses versions that it does not know."""

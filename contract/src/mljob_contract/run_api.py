@@ -69,12 +69,12 @@ class LogPosition(NamedTuple):
     line: int
 
     def __str__(self) -> str:
-        """Return the position as text."""
+        """Return the position as text, which :meth:`parse` reads."""
         return "/".join(map(str, self))
 
     @classmethod
     def parse(cls, text: str) -> LogPosition:
-        """Return the position in a text.
+        """Return the position that a text from :meth:`__str__` describes.
 
         Raises:
             ValueError: The text is no position.

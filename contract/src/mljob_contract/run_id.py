@@ -35,7 +35,7 @@ _PATTERN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RunId:
-    """The parts of a dag run id.
+    """The id of an MLJob's dag run, split into its parts.
 
     Attributes:
         prefix: A label of at most 16 lower-case letters, digits and hyphens. The prefix

@@ -22,7 +22,9 @@ _LONG_OFFSET = re.compile(r"(.*[0-9])([+-])(24):([0-5][0-9]|60)|(.*[0-9])([+-])(
 
 
 def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
-    """Return a time. ``read`` is pydantic's own validator, which refuses long offsets."""
+    """Return the time that a value describes. ``read`` is pydantic's own validator. A text with a
+    long offset, which ``read`` refuses, is converted to UTC.
+    """
     try:
         at: datetime = read(value)
     except ValidationError:

@@ -22,7 +22,7 @@ from .settings import Settings, kafka_properties, variable
 
 
 class AirflowConnections:
-    """Makes the adapters of Airflows.
+    """Makes the adapters with which this process connects to Airflows.
 
     Args:
         settings: The settings of the process.

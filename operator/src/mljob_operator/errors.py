@@ -80,7 +80,8 @@ class OperatorError(Exception):
 
 
 class AirflowError(OperatorError):
-    """Airflow answered with an error, or did not answer.
+    """An operation on an Airflow failed: Airflow answered with an error or did not answer, or the
+    Airflow can't be used.
 
     Attributes:
         outcome_unknown: Whether the request may have taken effect, or may still take effect. True

@@ -34,9 +34,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ControllerManager(Protocol):
-    """The controllers with their start and stop: the part of :class:`.operator.Operator` that the
-    handlers use.
-    """
+    """The attributes and methods of :class:`.operator.Operator` that the handlers use."""
 
     job_controller: MLJobController
     instances: AirflowInstanceController
@@ -193,7 +191,7 @@ def configure(settings: kopf.OperatorSettings, selector: str = "") -> None:
 
 class _NoDiffBase(kopf.DiffBaseStorage):
     """A storage for kopf that stores nothing. kopf's default storage keeps the last version of each
-    object as an annotation.
+    object in an annotation of the object.
 
     Only kopf's change handlers need the last version, and the operator has no such handlers. kopf's
     default storage copies every object of the watch with its status, which took a third of the

@@ -37,8 +37,8 @@ def now() -> datetime:
 
 
 class Operator:
-    """All parts of the operator that act, except kopf. These parts exist while the process is the
-    leader.
+    """The parts of the operator that do its work, except kopf: the controllers, and the readers of
+    Kafka topics and change feeds. These parts exist only while the process is the leader.
 
     Args:
         settings: The operator's settings.
@@ -177,7 +177,9 @@ class Operator:
         return count
 
     def run_in_background(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a background task that must not end by itself."""
+        """Start a background task that must not end by itself. If the task does end by itself,
+        ``/livez`` fails.
+        """
         task = asyncio.create_task(coroutine, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)

@@ -52,7 +52,8 @@ async def run(settings: Settings) -> None:
 
 
 class Process:
-    """Competes for the Lease, and runs an :class:`.Operator` for each term.
+    """Competes for the Lease, and runs an :class:`.Operator` in each period for which it holds the
+    Lease (a term).
 
     Args:
         settings: The operator's settings.
@@ -73,7 +74,8 @@ class Process:
         self._last_beat = time.monotonic()
 
     async def run(self) -> None:
-        """Act in each term of this process, until a signal tells it to end.
+        """Compete for the Lease, and act in each term of this process, until a signal ends the
+        process.
 
         Raises:
             CannotStart: The operator can't listen on the port, finds no valid configuration for the
@@ -107,7 +109,7 @@ class Process:
             await self._traces.close()
 
     async def make_operator(self, term: Term) -> Operator:
-        """Return the parts that act in a term.
+        """Return the :class:`.Operator` that does the work of the leader in a term.
 
         Raises:
             CannotStart: The operator finds no valid configuration for the Kubernetes API.
@@ -159,7 +161,7 @@ class Process:
         return f"{self._host}-{secrets.token_hex(3)}"
 
     async def _act(self, term: Term, over: asyncio.Event) -> None:
-        """Act until the term is over, or the process is told to end."""
+        """Run the operator's parts until the term is over or the process is told to end."""
         assert self._election is not None
         election, operator = self._election, await self.make_operator(term)
 

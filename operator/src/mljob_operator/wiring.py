@@ -48,7 +48,7 @@ from .sources.supervisor import RunInBackground, SourceSupervisor
 
 @frozen
 class Ports:
-    """The implementations of the ports: adapters, or fakes in tests.
+    """The implementations of the protocol classes in :mod:`.ports`: adapters, or fakes in tests.
 
     Attributes:
         jobs: The MLJobs in the Kubernetes API.

@@ -46,7 +46,9 @@ class ChildRuns(StrEnum):
 
 
 class RunPolicy(StrEnum):
-    """What a change of the spec does after the run was submitted."""
+    """What the operator does if a field of the spec that determines the run changes after the run
+    was submitted.
+    """
 
     ONCE = "Once"
     ON_CHANGE = "OnChange"
@@ -54,14 +56,16 @@ class RunPolicy(StrEnum):
 
 
 class RetryStrategy(StrEnum):
-    """Which tasks a retry runs."""
+    """Which tasks a retry runs: the failed tasks and the tasks that did not run because of them, or
+    all tasks in a new run.
+    """
 
     CLEAR_FAILED = "ClearFailed"
     NEW_RUN = "NewRun"
 
 
 class ReprocessBehavior(StrEnum):
-    """What a backfill does with runs of its range that exist already."""
+    """Which runs a backfill runs again, among the runs of its dates that exist already."""
 
     NONE = "None"
     FAILED = "Failed"
@@ -96,7 +100,9 @@ class Cancellation(ResourceModel):
 
 
 class Reference(ResourceModel):
-    """A ConfigMap or Secret in the MLJob's namespace."""
+    """The name of a ConfigMap or a Secret in the MLJob's namespace, and whether the object may be
+    missing.
+    """
 
     name: ObjectName
     """The name of the object, in the MLJob's namespace."""
@@ -106,14 +112,14 @@ class Reference(ResourceModel):
 
 
 class AirflowReference(ResourceModel):
-    """An AirflowInstance."""
+    """The name of the AirflowInstance in which the MLJob is to run."""
 
     name: ObjectName
     """The name of the AirflowInstance."""
 
 
 class OutputsReference(ResourceModel):
-    """Another MLJob in the MLJob's namespace."""
+    """Another MLJob in the same namespace, whose outputs become keys of this MLJob's conf."""
 
     name: ObjectName
     """The name of the other MLJob, in the MLJob's namespace. It must not be the MLJob's own
@@ -170,7 +176,7 @@ class OutputSource(ResourceModel):
 
 
 class BackfillSpec(ResourceModel):
-    """The dates of a DAG's schedule to run."""
+    """Which dates of the DAG's schedule a backfill runs, and how."""
 
     from_: Annotated[Time, Field(alias="from")]
     """The first logical date of the range, as an RFC 3339 date-time such as 2026-01-01T00:00:00Z.

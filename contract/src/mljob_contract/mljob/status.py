@@ -35,15 +35,15 @@ class Phase(StrEnum):
 
 
 class StatusSource(StrEnum):
-    """Where the newest information in the status came from."""
+    """Where the newest information in the status came from: Kafka, or Airflow's REST API."""
 
     KAFKA = "Kafka"
     REST = "REST"
 
 
 class TaskCounts(ResourceModel):
-    """The numbers of the run's task instances in each of Airflow's states. Each instance of a
-    mapped task counts. The counts are exact even if status.tasks is truncated.
+    """How many task instances of the run are in each of Airflow's states. Each instance of a mapped
+    task is counted. The counts are exact even if status.tasks is truncated.
     """
 
     total: Annotated[int, Field(ge=0)] = 0
@@ -80,7 +80,7 @@ class TaskCounts(ResourceModel):
 
 
 class TaskErrorStatus(ResourceModel):
-    """Why a task failed."""
+    """The error with which a task failed."""
 
     type: str | None = None
     """The class of the exception, for example ValueError. Absent if Airflow does not report it."""
@@ -89,7 +89,7 @@ class TaskErrorStatus(ResourceModel):
 
 
 class MappedTasks(ResourceModel):
-    """The instances of a mapped task."""
+    """How many instances a mapped task has in each state, and which of them failed."""
 
     total: int
     """How many instances the task has."""
@@ -101,7 +101,7 @@ class MappedTasks(ResourceModel):
 
 
 class InputRequest(ResourceModel):
-    """A question of the task that a person must answer in Airflow."""
+    """A question that a task asks while it runs. A person must answer the question in Airflow."""
 
     subject: str | None = None
     """The question in the task's words, cut to 200 characters. Absent if Airflow does not tell the
@@ -178,7 +178,7 @@ class AttemptStatus(ResourceModel):
 
 
 class BackfillRuns(ResourceModel):
-    """The numbers of a backfill's runs in each of Airflow's states."""
+    """How many runs of a backfill are in each of Airflow's states."""
 
     total: Annotated[int, Field(ge=0)] = 0
     """All runs that the backfill created or ran again, over all attempts."""
@@ -208,7 +208,7 @@ class BackfillRunStatus(ResourceModel):
 
 
 class BackfillStatus(ResourceModel):
-    """The runs of a backfill."""
+    """The id of the backfill in Airflow, the numbers of its runs by state, and its failed runs."""
 
     id: int
     """Airflow's id of the backfill that the newest attempt created."""

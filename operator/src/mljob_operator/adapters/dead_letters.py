@@ -1,5 +1,5 @@
-"""Sends unreadable Kafka messages to the dead-letter topic. The functions run in the thread of the
-consumer that received the messages (:mod:`.kafka`).
+"""Sends Kafka messages that the operator can't read to a topic of their own, the dead-letter topic.
+The functions run in the thread of the consumer that received the messages (:mod:`.kafka`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROPERTIES = {"acks": "all", "queue.buffering.max.kbytes": KEPT_KB}
 
 
 class DeadLetters:
-    """The producer of dead letters.
+    """Sends unreadable messages to the dead-letter topic. A copied message is called a dead letter.
 
     Args:
         topic: The dead-letter topic.

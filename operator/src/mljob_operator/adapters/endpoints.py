@@ -48,7 +48,7 @@ class Endpoints:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
-        """Listen on an address.
+        """Start the HTTP server on this address.
 
         Raises:
             CannotStart: Another process uses the port, or the operator may not listen on the
@@ -65,7 +65,7 @@ class Endpoints:
         log.info("listening on %s:%d: /livez /readyz /metrics", host, port)
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop the HTTP server."""
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -25,7 +25,7 @@ MAX_NAMESPACES = 500
 MAX_REASONS = 100
 """The maximum numbers of values of the labels ``namespace`` and ``reason``."""
 OTHER = "_other"
-"""The value that stands for all further values. No object in Kubernetes has this name."""
+"""The value that replaces the values above the limit. No object in Kubernetes has this name."""
 UNUSED_AFTER = 48 * 3600.0
 """Seconds after which the series of a namespace without unfinished MLJobs are removed. An operator
 without the right to watch namespaces does not learn that a namespace is deleted. A namespace with
@@ -40,7 +40,9 @@ _STATIC = ("namespace", "type", "airflow")
 
 
 class BoundedLabel:
-    """A label whose first ``limit`` values are kept. ``OTHER`` stands for further values."""
+    """Limits the number of different values of a metric's label: keeps the first ``limit`` values,
+    and replaces every other value by ``OTHER``.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -54,12 +56,12 @@ class BoundedLabel:
         return wanted
 
     def release(self, value: str) -> None:
-        """Make room for another value, because no series has this value any more."""
+        """Forget a value that no series has any more, so that another value can be kept."""
         self._values.discard(value)
 
 
 class JobMetrics(Collector):
-    """The metrics of MLJobs.
+    """Records the metrics of MLJobs, and exports them to Prometheus.
 
     Args:
         registry: The registry that gets the metrics.
@@ -148,7 +150,7 @@ class JobMetrics(Collector):
         self._finished.labels(*self._values(labels)).inc()
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt waited for its run."""
+        """Record how long an attempt waited until Airflow had queued its run."""
         self._submission.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
@@ -171,7 +173,9 @@ class JobMetrics(Collector):
             metric.remove_by_labels({"namespace": namespace})
 
     def airflow_exists(self, airflow: str) -> None:
-        """Count MLJobs by the name of this AirflowInstance."""
+        """Count the MLJobs of this AirflowInstance under its name from now on, and not under
+        ``OTHER``.
+        """
         self._airflows.add(airflow)
 
     def airflow_deleted(self, airflow: str) -> None:

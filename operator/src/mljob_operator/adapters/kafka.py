@@ -275,7 +275,9 @@ class KafkaEvents:
         self._consumer = None
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
-        """Handle the end of a commit in the background (callback ``on_commit``)."""
+        """Record that a commit in the background has ended, and log its failure (callback
+        ``on_commit``).
+        """
         self._commits = max(0, self._commits - 1)
         if error is not None:
             log.info("offsets were not committed: %s", error)
@@ -305,7 +307,9 @@ class KafkaEvents:
         return {"oauth_cb": token}
 
     def _on_statistics(self, text: str) -> None:
-        """Read librdkafka's statistics (callback ``stats_cb``)."""
+        """Read from librdkafka's statistics whether the brokers are connected, and how many
+        messages were not read yet (callback ``stats_cb``).
+        """
         statistics = json.loads(text)
         self._connection.statistics(statistics)
         messages = unread(statistics, self._topic)

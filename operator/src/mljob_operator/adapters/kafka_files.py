@@ -16,7 +16,7 @@ of a MiB.
 
 
 class Files:
-    """Detects changes of the content of files.
+    """Remembers the content of files, and detects that the content has changed.
 
     Args:
         paths: The files' paths. The path of a folder stands for all files in the folder.

@@ -120,7 +120,7 @@ class KafkaHistory:
 
 
 class KafkaRunHistory:
-    """A reader of the messages with one key.
+    """Reads the messages with one key from a topic.
 
     Args:
         config: librdkafka's properties.
@@ -217,7 +217,7 @@ class KafkaRunHistory:
     def _begin(
         self, consumer: Consumer, number: int, since: datetime, after: Mapping[int, int] | None
     ) -> TopicPartition:
-        """Return the position of the first message in a partition."""
+        """Return the position of the first message to read in a partition."""
         low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=TIMEOUT)
         if after is not None and number in after:
             return TopicPartition(self._topic, number, min(max(after[number], low), high))

@@ -122,7 +122,9 @@ class Metrics:
         )
 
     def event(self, outcome: str) -> None:
-        """Count a Kafka message. The outcome is applied, foreign, tombstone or unreadable."""
+        """Count a Kafka message by its outcome: ``applied`` (an MLJob's worker takes the message),
+        ``foreign`` (no worker takes the message), ``tombstone`` or ``unreadable``.
+        """
         self._events.labels(outcome).inc()
 
     def events_contradicted(self, number: int) -> None:

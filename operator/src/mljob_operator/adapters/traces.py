@@ -89,8 +89,8 @@ class Traces:
         from opentelemetry.sdk.trace.id_generator import IdGenerator
 
         class ComputedIds(IdGenerator):
-            """The generator of span ids, which gives the next span the ids computed from its
-            attempt.
+            """Gives a new span the ids that are set in ``trace_id`` and ``span_id``, which were
+            computed from the attempt, instead of random ids.
             """
 
             trace_id = span_id = 0

@@ -1,4 +1,4 @@
-"""The metric of the writes that wait for their turn, by priority."""
+"""The metric of the writes to the Kubernetes API that wait for their turn, by priority."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 
 class WaitingWrites(Collector):
-    """Reads the numbers of waiting writes at each scrape.
+    """Exports how many writes of each priority wait. The numbers are read at each scrape.
 
     Attributes:
         numbers: Returns the number of waiting writes of each priority. Empty on a standby.

@@ -61,7 +61,7 @@ def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 
 class Watch:
-    """The state of kopf's lists and watches.
+    """Knows from kopf's requests whether kopf has listed all objects and watches them.
 
     Args:
         namespaces: The namespaces whose MLJobs are watched. If there are none, the MLJobs of all

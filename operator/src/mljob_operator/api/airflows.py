@@ -89,7 +89,7 @@ class ApiAirflows:
         return self._registry.topic_of(registered.instance) if registered is not None else self._topic
 
     def may_have_sent(self, airflow: str, source: str | None) -> bool:
-        """Return whether this Airflow may have sent an event in its topic.
+        """Return whether an event in the topic of this Airflow may come from this Airflow.
 
         Args:
             airflow: The name of the Airflow.

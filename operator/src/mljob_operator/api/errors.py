@@ -72,7 +72,8 @@ would see the error only after a minute.
 
 
 class Refusal(Exception):
-    """The error for a request whose response is a Status.
+    """The exception with which mljob-api refuses a request. The client gets a ``Status`` object
+    with this code and message.
 
     Attributes:
         code: The HTTP status code of the response.

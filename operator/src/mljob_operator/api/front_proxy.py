@@ -104,8 +104,8 @@ class FrontProxy:
 
 
 class FrontProxyConfig:
-    """The front proxy that the ConfigMap describes. The ConfigMap must be read regularly, because
-    the CA is renewed.
+    """Reads from the ConfigMap which front proxy to trust. The ConfigMap must be read regularly,
+    because the CA is renewed.
 
     Args:
         api: The client of the Kubernetes API.

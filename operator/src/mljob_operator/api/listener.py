@@ -162,7 +162,7 @@ class Listener:
         return len(self._connections)
 
     def start(self, host: str, port: int) -> None:
-        """Listen on an address.
+        """Start to accept connections on this address.
 
         Raises:
             CannotStart: The address can't be used.
@@ -181,7 +181,7 @@ class Listener:
             self._socket.close()
 
     async def stop(self) -> None:
-        """Close all connections."""
+        """Accept no more connections, and close the open connections."""
         await self.refuse()
         for task in self._tasks:
             task.cancel()

@@ -66,7 +66,7 @@ class LogRequest:
 
 
 class RunOfLog(NamedTuple):
-    """The run whose log is shown.
+    """The run to which the requested log belongs.
 
     Attributes:
         dag_id: The DAG.
@@ -81,7 +81,7 @@ class RunOfLog(NamedTuple):
 
 @dataclass(slots=True)
 class _Watched:
-    """The try whose log a client gets.
+    """The try of a task whose log the client gets at the moment.
 
     Attributes:
         fact: The task instance, as it was read last.

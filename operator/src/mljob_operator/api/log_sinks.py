@@ -1,5 +1,5 @@
-"""Sinks for the lines of one try's log: for all lines, for the last lines, or for all lines from a
-given line on.
+"""Functions that choose which lines of one try's log reach the client: all lines, the last lines,
+or all lines from a given line on. Such a function is called a sink.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_TAIL_CHARACTERS = 4 * 1024 * 1024
 
 
 class Sink(Protocol):
-    """A receiver of the lines of a log."""
+    """A function that takes the lines of a log, some lines at a time."""
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
         """Take the next lines of the log.
@@ -44,7 +44,7 @@ class Lines:
         self._next: int | None = None
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log."""
+        """Write the next lines of the log to the client."""
         del last
         if not lines:
             return
@@ -56,11 +56,11 @@ class Lines:
 
 
 class Tail:
-    """Passes on the last lines that a log has now, and then all lines that follow.
+    """Passes the last lines that the log has so far to another sink, and then every later line.
 
     Args:
         lines: How many of the last lines are passed on.
-        write: Takes the lines.
+        write: The other sink.
     """
 
     def __init__(self, lines: int, write: Sink) -> None:
@@ -71,7 +71,9 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log."""
+        """Take the next lines of the log. The last lines are passed on when the log has no further
+        lines at the moment.
+        """
         if self._is_over:
             await self._write(lines, first=first, last=last)
             return
@@ -86,11 +88,11 @@ class Tail:
 
 
 class From:
-    """Passes on all lines from a given line on.
+    """Passes the lines of the log to another sink, beginning with a given line.
 
     Args:
-        line: The number of the line, from 0.
-        write: Takes the lines.
+        line: The number of the first line to pass on, from 0.
+        write: The other sink.
     """
 
     def __init__(self, line: int, write: Sink) -> None:
@@ -98,6 +100,6 @@ class From:
         self._write = write
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log."""
+        """Pass on the next lines of the log, except lines before the given line."""
         skipped = min(max(self._line - first, 0), len(lines))
         await self._write(lines[skipped:], first=first + skipped, last=last)

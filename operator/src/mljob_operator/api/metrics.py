@@ -10,7 +10,9 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 36
 
 
 class ApiMetrics:
-    """The metrics, in their own registry. Names follow Prometheus' conventions."""
+    """The metrics of mljob-api, in their own Prometheus registry. Their names follow Prometheus'
+    conventions.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -50,7 +52,7 @@ class ApiMetrics:
     def watch(
         self, *, streams: Callable[[], float], connections: Callable[[], float], readers: Callable[[], float]
     ) -> None:
-        """Export the values of the gauges. Each scrape calls these functions."""
+        """Set the functions that return the values of the gauges at each scrape."""
         self._streams.set_function(streams)
         self._connections.set_function(connections)
         self._readers.set_function(readers)

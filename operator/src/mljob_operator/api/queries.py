@@ -42,7 +42,7 @@ def job_of(request: web.Request) -> tuple[str, str]:
 
 
 class Parameters:
-    """The parameters of a request.
+    """Reads and checks the parameters of a request.
 
     Args:
         request: The request.
@@ -67,7 +67,9 @@ class Parameters:
                 raise Refusal(400, f"{name}: occurs twice. Give it once.")
 
     def number(self, name: str, least: int, most: int) -> int | None:
-        """Return a whole number, or None if the parameter is absent."""
+        """Return the value of a parameter, a whole number from ``least`` to ``most``, or None if
+        the parameter is absent.
+        """
         text = self._values.get(name)
         if text is None:
             return None
@@ -85,7 +87,7 @@ class Parameters:
         return text in ("true", "1", "")
 
     def text(self, name: str) -> str | None:
-        """Return the text, or None if the parameter is absent."""
+        """Return the value of a parameter as text, or None if the parameter is absent."""
         return self._values.get(name)
 
     @property

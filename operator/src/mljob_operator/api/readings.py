@@ -1,4 +1,5 @@
-"""Readings of runs from Airflow, which all followers of a run share.
+"""Reads the state of runs from Airflow for clients that follow these runs. All clients that follow
+the same run share one reading.
 
 The number of requests to Airflow does not depend on the number of followers of a run. While a run
 does not change, the time between two readings grows.
@@ -63,7 +64,7 @@ Read = Callable[[], Awaitable[Reading]]
 
 
 class FollowedRun:
-    """The readings of one run, for one or more followers.
+    """Reads one run from Airflow again and again, for one or more clients that follow the run.
 
     Args:
         read: Asks Airflow.
@@ -143,7 +144,9 @@ class FollowedRun:
 
 
 class Readings:
-    """The followed runs of this process."""
+    """The runs that clients of this process follow now. A run is read once for all of its
+    followers.
+    """
 
     def __init__(self) -> None:
         self._followed: dict[RunKey, tuple[FollowedRun, asyncio.Task[None]]] = {}

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from .errors import Refusal
 
 SHARE_OF_A_USER = 4
-"""The number of users who can reach the limit of all users together: one user may have a quarter of
-the requests, but at least one.
+"""The divisor for the limit of one user: with 4, one user may have a quarter of the requests that
+all users together may have, but at least one request.
 """
 
 
 class RequestLimits:
-    """The limits of concurrent requests, and the requests that are open now.
+    """Limits how many requests may be open at a time, for all users together and for each user.
 
     Args:
         limit: The maximum number of open requests of all users together.

@@ -188,7 +188,9 @@ def no_run(run: ShownRun) -> Refusal:
 
 
 def _times(status: MLJobStatus, run_id: str) -> Iterator[datetime | None]:
-    """Yield the times of a run that the status has. A run that was cleared has several of them."""
+    """Yield the times in the status at which a run was submitted or started. A time that is not
+    known is None. A run that was cleared has several start times.
+    """
     if status.dag_run_id == run_id:
         yield from (status.submit_time, status.start_time)
     for entry in status.history or ():

@@ -43,7 +43,7 @@ STOP_SECONDS = 10.0
 
 
 class ApiServer:
-    """All parts of mljob-api.
+    """Connects all parts of mljob-api, and runs them until the process ends.
 
     Args:
         settings: The settings.

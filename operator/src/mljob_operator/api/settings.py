@@ -1,5 +1,5 @@
-"""The settings of mljob-api: the operator's settings for Airflow, Kafka and the log, and further
-settings with the prefix ``MLJOB_API_``.
+"""The settings of mljob-api: the operator's settings for Airflow, Kafka and the log, and the
+settings that only mljob-api has, with the prefix ``MLJOB_API_``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ..settings import Settings, unusable_files, variable
 
 
 class ApiSettings(Settings):
-    """All settings of mljob-api. mljob-api ignores the operator's settings that are
-    about writing.
+    """All settings of mljob-api. mljob-api ignores those settings of the operator that only concern
+    writes to Kubernetes and Airflow.
     """
 
     api_host: str = "0.0.0.0"  # noqa: S104  # the Kubernetes API server connects from outside the Pod

@@ -27,7 +27,7 @@ the follower gets the error.
 
 
 class TaskTry(NamedTuple):
-    """A try of a task.
+    """Identifies a try of a task.
 
     Attributes:
         dag_id: The DAG.

@@ -1,5 +1,5 @@
-"""The role of one process in the election of the leader. The process competes for leadership, acts
-in each of its terms, and ends when the stop event is set.
+"""The part of one process in the election of the leader. The process competes for leadership, does
+its work in each term (each period in which it is the leader), and ends when the stop event is set.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ cleans up.
 
 
 class Candidate:
-    """Competes in an election.
+    """Lets this process compete for leadership, and calls ``act`` in each term, which is a period
+    in which the process is the leader.
 
     Args:
         election: The election.
         stop: The event that tells the process to end.
-        act: Acts in one term.
+        act: Does the work of the leader in one term.
     """
 
     def __init__(self, election: Election, stop: asyncio.Event, act: Act) -> None:
@@ -34,7 +35,7 @@ class Candidate:
         self._act = act
 
     async def run(self) -> None:
-        """Compete and act until the process is told to end.
+        """Compete for leadership and act in each term, until the stop event is set.
 
         Raises:
             CannotStart: The claims of another operator conflict with the claims of this operator.

@@ -5,8 +5,7 @@ For the leader, the duration of the Lease begins just before it sends a renewal,
 stops after the part ``STOPS_AFTER`` of the duration. For another process, the duration begins when
 this process sees the renewal, and the process waits for the whole duration. So a leader that can't
 renew the Lease has stopped before another process starts, whatever the clocks of their machines
-show. Each period of leadership is a :class:`Term`. A
-term that is over never comes back.
+show. Each period of leadership is a :class:`Term`. A term that is over never comes back.
 
 The election of the Kubernetes client (``kubernetes.aio.leaderelection``) gives none of these
 guarantees: docs/adr/0035-standby.md.
@@ -112,7 +111,8 @@ class Term:
 
 
 class Election:
-    """Makes this process the leader when no other process is.
+    """Takes the Lease when no other process holds it, so that this process becomes the leader, and
+    renews the Lease.
 
     Args:
         leases: The Leases in the Kubernetes API.

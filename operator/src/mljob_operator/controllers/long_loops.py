@@ -17,7 +17,7 @@ compact form (:meth:`.WorkerState.rest`) takes a third of a millisecond.
 
 
 async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """Yield the items, and let the other tasks run after each ``AT_ONCE`` of them."""
+    """Yield the items, and let other asyncio tasks run after every ``AT_ONCE`` items."""
     for number, item in enumerate(items, 1):
         yield item
         if number % AT_ONCE == 0:

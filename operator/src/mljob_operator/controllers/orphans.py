@@ -36,7 +36,7 @@ for the cancellations that users ask for."""
 
 
 class Orphans:
-    """Finds the orphaned runs of all Airflows.
+    """Finds runs in progress that no MLJob follows (orphaned runs), in all Airflows.
 
     Args:
         airflows: The Airflows of the runs.
@@ -71,7 +71,8 @@ class Orphans:
     async def relist(
         self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
     ) -> None:
-        """Check the active runs of an Airflow.
+        """Find the orphaned runs among the active runs of an Airflow. Report them, and cancel some
+        of them if the operator is to cancel orphaned runs.
 
         Args:
             airflow: The Airflow's name.
@@ -100,8 +101,8 @@ class Orphans:
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
     def _mljob_of(self, change: RunChange) -> Key | None:
-        """Return the MLJob for which a run was submitted, or None if the run was not submitted for
-        an MLJob.
+        """Return the MLJob of this operator for which a run was submitted, or None if there is no
+        such MLJob.
 
         Both the run id and the note of the run must name the MLJob, because users of Airflow can
         give any id to a run.

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 
 class Rivals:
-    """The other operators of the namespace whose claims conflict with the claims of this operator.
+    """The other operators of the namespace that claim the same MLJobs, run ids or events as this
+    operator.
 
     A Lease alone does not show whether its operator still runs. A rival is known to run when it
     renews its Lease, and is ignored when its Lease has run out.

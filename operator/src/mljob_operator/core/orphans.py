@@ -89,7 +89,7 @@ def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
 
 @dataclass(slots=True)
 class Suspects:
-    """Runs of one Airflow that may be orphaned.
+    """The runs of one Airflow that relists have shown and that may be orphaned.
 
     Attributes:
         since: Since when each run has been under suspicion: when a relist first listed the run, or

@@ -1,4 +1,5 @@
-"""The ports: protocols that the controllers and sources use. Most of them are implemented in
+"""The ports: protocol classes (:class:`typing.Protocol`) through which the controllers and sources
+use Airflow, Kubernetes, Kafka, metrics and traces. Most of them are implemented in
 :mod:`mljob_operator.adapters`. The controllers implement Airflows and Gate.
 
 The methods of the ports raise only errors of :mod:`mljob_operator.errors`.

@@ -1,4 +1,6 @@
-"""The ports to one Airflow, and to all Airflows by their names."""
+"""The protocol classes for the use of one Airflow (:class:`Airflow`), and of all Airflows by their
+names (:class:`Airflows`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The port to the backfills of an Airflow."""
+"""The protocol class for the use of an Airflow's backfills."""
 
 from __future__ import annotations
 

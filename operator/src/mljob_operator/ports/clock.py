@@ -1,4 +1,4 @@
-"""The port to the clock."""
+"""The protocol class for reading the current time. Tests use a clock of their own."""
 
 from __future__ import annotations
 

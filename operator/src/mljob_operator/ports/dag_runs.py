@@ -1,4 +1,4 @@
-"""The port to the dag runs of an Airflow: their tasks, logs, outputs and changes."""
+"""The protocol class for the use of an Airflow's dag runs, with their tasks, logs and outputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 @frozen
 class RunChange:
-    """A run in a list of runs from Airflow.
+    """The state of a run in one of Airflow's lists: the list of recent changes, or the list of
+    active runs.
 
     Attributes:
         note: The text of the run's note in Airflow, or None if the run has no note.
@@ -35,8 +36,8 @@ class RunChange:
 
 @frozen
 class TaskChange:
-    """A task instance in Airflow's change feed, which is the list of recent changes in the REST
-    API.
+    """The state of a task instance in Airflow's change feed, which is the list of recent changes in
+    the REST API.
     """
 
     dag_id: str
@@ -63,9 +64,7 @@ class DagTask:
 
 
 class TaskLog(Protocol):
-    """The log of a task's try, opened for reading. Further entries may appear while a running
-    task's log is read.
-    """
+    """The log of a task's try, opened for reading. While the task runs, Airflow may add entries."""
 
     @property
     def token(self) -> str | None:
@@ -90,7 +89,7 @@ class TaskLog(Protocol):
 
 
 class DagRuns(Protocol):
-    """The dag runs of an Airflow.
+    """The operations on the dag runs of an Airflow, such as to submit, to read or to cancel a run.
 
     A result that is None or empty is based on an answer of Airflow itself, such as the answer that
     the requested object does not exist. If a proxy or another service answers instead, the method

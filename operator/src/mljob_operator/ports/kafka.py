@@ -1,4 +1,6 @@
-"""The ports to Kafka."""
+"""The protocol classes for reading Kafka topics, and for sending unreadable messages to the
+dead-letter topic.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,7 @@ class HistoryBatch(Generic[T]):
 
 
 class RunHistory(Protocol):
-    """A reader of the messages with one key."""
+    """Reads the messages with one key from a topic."""
 
     @property
     def incomplete(self) -> bool:

@@ -1,4 +1,4 @@
-"""The ports to the Kubernetes API."""
+"""The protocol classes for the use of the Kubernetes API."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The ports to leadership: the gate that lets only the leader change anything, and the Leases by
-which processes agree on the leader.
+"""The protocol classes for leadership: the gate that lets only the leader change anything, and the
+Leases by which processes agree on the leader.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from ..errors import NotLeading
 
 
 class Gate(Protocol):
-    """Lets a request pass while the process is the leader.
+    """Lets a request pass while the process is the leader, and refuses the request otherwise.
 
     The adapters call :meth:`check` right before they send a request that changes something. Any
     thread may call this method.
     """
 
     def check(self) -> None:
-        """Do nothing while the process is the leader.
+        """Do nothing if the process is the leader. Otherwise raise an error.
 
         Raises:
             NotLeading: The process is not the leader, or may not be the leader any more.

@@ -1,4 +1,4 @@
-"""The ports to Prometheus."""
+"""The protocol classes for recording metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.run.run_key import Key
 
 
 class RequestMeter(Protocol):
-    """Records the requests to Airflow."""
+    """Records the outcomes and the durations of operations on Airflow, as metrics."""
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
         """Record the outcome and the duration, in seconds, of an operation on an Airflow."""
@@ -38,7 +38,7 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record the time from when an attempt was due until Airflow had queued its run."""
+        """Record the time from when an attempt was due until its run was queued in Airflow."""
         ...
 
     def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
@@ -60,8 +60,8 @@ class JobMeter(Protocol):
         ...
 
     def airflow_exists(self, airflow: str) -> None:
-        """Record that there is an AirflowInstance of this name. :meth:`Meter.airflow_ready` with
-        None revokes this.
+        """Record that an AirflowInstance of this name exists. :meth:`Meter.airflow_ready` with None
+        revokes this.
         """
         ...
 
@@ -80,8 +80,8 @@ class Meter(RequestMeter, Protocol):
         """Count a Kafka message that was read.
 
         Args:
-            outcome: One of four words. ``applied`` means that the message is about the run of an
-                MLJob, ``foreign`` that the message is about another run, ``tombstone`` that the
+            outcome: One of four words. ``applied`` means that the worker of an MLJob takes the
+                message, ``foreign`` that no worker takes the message, ``tombstone`` that the
                 message has no value, and ``unreadable`` that the message has no valid format.
         """
         ...

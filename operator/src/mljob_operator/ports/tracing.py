@@ -1,4 +1,4 @@
-"""The port to OpenTelemetry."""
+"""The protocol class for exporting traces to OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .metrics import Meter
 
 
 class Tracer(Protocol):
-    """Exports traces."""
+    """Exports a trace of each attempt of an MLJob that has ended."""
 
     def attempt_ended(self, trace: AttemptTrace) -> None:
         """Export the trace of an attempt, without waiting and without raising."""

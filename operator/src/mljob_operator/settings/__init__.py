@@ -29,7 +29,9 @@ class Settings(TelemetrySettings, ScopeSettings, RunSettings, KafkaSettings, Air
     """
 
     def claims(self) -> Claims:
-        """Return what this operator claims for itself among the operators of its namespace."""
+        """Return the MLJobs, the dag run ids and the consumer group that this operator claims for
+        itself. Other operators of the namespace must not claim them too.
+        """
         return Claims(
             selector=self.selector or LabelSelector(),
             namespaces=self.namespaces,

@@ -26,8 +26,8 @@ class EnvironmentSettings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _trimmed(cls, values: Any) -> Any:
-        """Remove white space around all values. An editor may have added a newline at the end of a
-        file with a password, for example.
+        """Remove white space around all values, and drop empty values. An editor may have added a
+        newline at the end of a file with a password, for example.
         """
         trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in trimmed.items() if value != ""}

@@ -1,4 +1,4 @@
-"""The settings for Kafka: brokers, security, topics and further properties."""
+"""The settings for Kafka: brokers, security, topics and other properties of librdkafka."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .values import Brokers, Url
 
 
 class KafkaSettings(EnvironmentSettings):
-    """The settings of the brokers, of their security, and of the topics."""
+    """The settings for the Kafka brokers, the security of the connection, and the topics."""
 
     kafka_bootstrap_servers: Brokers | None = None
     """The brokers, each as ``host:port``, comma-separated. Absent: the operator reads no events,

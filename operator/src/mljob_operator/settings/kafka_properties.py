@@ -1,9 +1,9 @@
-"""Makes the properties for librdkafka from the operator's settings, which may include further
-properties.
+"""Makes the properties for librdkafka from the operator's settings. Users can also set properties
+of librdkafka that have no setting of the operator. These are called extra properties.
 
-Users set further properties as JSON in ``MLJOB_KAFKA_EXTRA_CONFIG``, and secret further properties
-in the file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses properties on which
-it depends. The most important of these are about committing offsets, because the operator itself
+Users set extra properties as JSON in ``MLJOB_KAFKA_EXTRA_CONFIG``, and secret extra properties in
+the file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses properties on which it
+depends. The most important of these are about committing offsets, because the operator itself
 commits the offset of an event when the status with the event is stored.
 """
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from .kafka import KafkaSettings
 
 MAX_BYTES = 64 * 1024
-"""The maximum number of bytes of all further properties from one source. An ``ssl.ca.pem`` with a
+"""The maximum number of bytes of all extra properties from one source. An ``ssl.ca.pem`` with a
 few certificates fits.
 """
 MAX_PROPERTIES = 100
-"""The maximum number of further properties from one source. librdkafka has about 200 properties."""
+"""The maximum number of extra properties from one source. librdkafka has about 200 properties."""
 _NAME = re.compile(r"[a-z][a-z0-9._]{0,127}")
 _SECRET = re.compile(r"password|secret|passphrase|key\.pem$|sasl\.oauthbearer\.config$")
 
@@ -55,7 +55,7 @@ _ALIASES = {
     "sasl.oauthbearer.client.credentials.client.secret": "kafka_oidc_client_secret",
     "group.id": "kafka_group_id",
 }
-"""Further properties that users must set through a setting of the operator, each with the name of
+"""Other properties that users must set through a setting of the operator, each with the name of
 the setting. Most of them are other names of properties in ``SETTINGS``.
 """
 
@@ -98,7 +98,7 @@ names end in ``_cb``.
 
 
 class Unusable(ValueError):
-    """The error for further properties that can't be used. The message has the reason, but not the
+    """The error for extra properties that can't be used. The message has the reason, but not the
     value of any property.
     """
 
@@ -107,7 +107,7 @@ def properties(settings: KafkaSettings) -> dict[str, Any]:
     """Return the properties for librdkafka.
 
     Raises:
-        Unusable: The file with further properties can't be read, or has a property that is refused.
+        Unusable: The file with extra properties can't be read, or has a property that is refused.
     """
     given = {key: _plain(value) for key, name in SETTINGS.items() if (value := getattr(settings, name)) is not None}
     if settings.kafka_oauth_method == "OIDC":
@@ -121,7 +121,7 @@ def secrets(given: Mapping[str, Any]) -> list[str]:
 
 
 def from_json(text: str) -> dict[str, str]:
-    """Read further properties from a JSON object.
+    """Read extra properties from a JSON object.
 
     Raises:
         Unusable: The text is not a JSON object, is too large, or has a property that is refused.
@@ -137,7 +137,7 @@ def from_json(text: str) -> dict[str, str]:
 
 
 def from_lines(text: str) -> dict[str, str]:
-    """Read further properties from lines of the form ``name=value``. Empty lines and comments (#)
+    """Read extra properties from lines of the form ``name=value``. Empty lines and comments (#)
     are skipped.
 
     Raises:

@@ -17,7 +17,9 @@ from .values import COMMA_SEPARATED
 
 
 class RunSettings(EnvironmentSettings):
-    """The ids of runs, their cancellation, and the pace of requests and writes."""
+    """The settings for the ids of runs, for their cancellation, and for how often the operator asks
+    Airflow and writes statuses.
+    """
 
     run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (
         "mljob"

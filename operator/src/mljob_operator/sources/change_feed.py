@@ -70,7 +70,7 @@ assert OVERLAP > 2 * GRACE
 
 
 class ChangeFeedReader:
-    """Reads the change feed of one Airflow.
+    """Reads the change feed of one Airflow every few seconds, and passes the changes to the MLJobs.
 
     Each Airflow has its own reader, so a slow Airflow does not delay the others.
 

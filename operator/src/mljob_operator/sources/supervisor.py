@@ -1,5 +1,5 @@
-"""Starts and stops the readers. Each Airflow has a ChangeFeedReader, and each topic has a
-TopicReader.
+"""Starts and stops the readers of change feeds and Kafka topics. Each Airflow has a
+ChangeFeedReader, and each topic has a TopicReader.
 
 The needed readers change when users create and delete AirflowInstances.
 """

@@ -37,7 +37,8 @@ messages again when the number is half as large.
 
 
 class TopicReader:
-    """A reader of one Kafka topic.
+    """Reads the events in one Kafka topic, and passes the fact in each event to the MLJob that the
+    event concerns.
 
     Args:
         source: The topic.

@@ -42,7 +42,8 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """An error of Airflow's API whose meaning depends on the operation, such as a 409.
+    """The exception for an error answer of Airflow's API, such as a 409, whose meaning depends on
+    the operation.
 
     The session raises this exception, and the operation that sent the request interprets it.
 

@@ -40,7 +40,7 @@ TIMED = ("scheduled", BACKFILL)
 
 
 class AirflowBackfills:
-    """The operations on the backfills of one Airflow.
+    """Creates, finds, pauses and cancels the backfills of one Airflow, and lists their runs.
 
     Args:
         session: The session with the Airflow.

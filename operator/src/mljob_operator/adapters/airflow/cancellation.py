@@ -101,7 +101,8 @@ class RunCanceller:
 
     def cancel(self, dag_id: str, run_id: str) -> None:
         """Set the run's unfinished task instances to failed through the REST API, and then the run
-        itself.
+        itself. After ``ONE_BY_ONE_SECONDS``, the run is set to failed even if task instances are
+        left.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Airflow(AirflowRuns):
-    """The adapter of one Airflow.
+    """The adapter of one Airflow, which sends the operator's requests to its REST API.
 
     Args:
         name: The name of the AirflowInstance, for metrics.

@@ -32,7 +32,8 @@ from .task_logs import AirflowLog, TaskLogs
 
 
 class AirflowRuns:
-    """The operations on the dag runs of one Airflow.
+    """The operations on the dag runs of one Airflow. Each operation runs in the lane of its kind of
+    work.
 
     Args:
         session: The session with the Airflow.

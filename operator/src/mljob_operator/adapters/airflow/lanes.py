@@ -39,7 +39,9 @@ waits behind many other operations, or if Airflow sends its answer byte by byte.
 
 
 class Work(StrEnum):
-    """The kinds of work in an Airflow. Each kind has a lane."""
+    """The kinds of requests to an Airflow. Each kind has a lane, which is a group of threads for
+    this kind alone.
+    """
 
     SUBMISSIONS = "submissions"
     LOOKUPS = "lookups"
@@ -65,7 +67,7 @@ another lane's connection.
 
 
 class Run(Protocol):
-    """Runs a synchronous function in a lane."""
+    """Runs a synchronous function in a thread of a lane."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Run ``function(*args)`` in the lane of ``work``, and return the result.
@@ -140,7 +142,7 @@ def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
 
 
 class Lane:
-    """Runs one kind of work in one Airflow.
+    """Runs the requests of one kind to one Airflow, in threads of their own.
 
     Args:
         name: The lane's name, for threads and the log.

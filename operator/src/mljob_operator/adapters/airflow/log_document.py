@@ -43,7 +43,7 @@ class NotALog(ValueError):
 
 
 class LogDocument:
-    """The parser of one answer, which arrives in chunks."""
+    """Splits one answer with a log into entries. The answer arrives in chunks."""
 
     def __init__(self) -> None:
         self._depth = 0

@@ -51,7 +51,7 @@ mapped task."""
 
 @frozen
 class _XCom:
-    """The task instance that pushed an XCom, and the time of the push."""
+    """Which task instance pushed an XCom, and when."""
 
     task_id: str
     map_index: int

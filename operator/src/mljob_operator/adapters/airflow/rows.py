@@ -27,7 +27,7 @@ _YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
 
 
 class Row:
-    """A JSON object of an answer.
+    """A JSON object in Airflow's answer, with methods that read and check its fields.
 
     Args:
         data: The object.

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class RunRequests:
-    """The requests about single dag runs of one Airflow.
+    """Sends the requests about single dag runs of one Airflow.
 
     Args:
         session: The session with the Airflow.

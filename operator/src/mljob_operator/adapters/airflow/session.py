@@ -342,7 +342,7 @@ class Session:
         return reply
 
     def _use(self, token: str) -> str:
-        """Send this token with all further requests, and return the token.
+        """Send this token with all later requests, and return the token.
 
         The token is also sent with requests for which Airflow needs no token, because a gateway in
         front of Airflow may require the token.

@@ -13,7 +13,7 @@ from .session import Session
 
 
 class Structure:
-    """The tasks of one Airflow's DAGs.
+    """Reads the tasks of one Airflow's DAGs.
 
     Args:
         session: The session with the Airflow.

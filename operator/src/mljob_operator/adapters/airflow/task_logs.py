@@ -144,7 +144,7 @@ class AirflowLog:
 
 
 class TaskLogs:
-    """The logs of one Airflow's task instances.
+    """Reads the logs of task instances in one Airflow.
 
     Args:
         session: The session with the Airflow.

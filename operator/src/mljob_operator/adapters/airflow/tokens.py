@@ -51,7 +51,7 @@ Raises AirflowUnavailable."""
 
 
 class Tokens(Protocol):
-    """A source of tokens. Threads may share a source."""
+    """A source of bearer tokens. Threads may share a source."""
 
     def token(self, refused: str | None = None) -> str:
         """Return a token that fits an HTTP header.

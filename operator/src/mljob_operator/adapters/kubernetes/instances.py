@@ -20,7 +20,8 @@ from .requests import TIMEOUT, call, decoded
 
 
 class InstanceObjects(CustomObjects[Instance]):
-    """The store of AirflowInstances, their Secrets and the namespaces' labels.
+    """Reads and writes AirflowInstances in the Kubernetes API, and reads their Secrets and the
+    labels of namespaces.
 
     Args:
         api: The client for the Kubernetes API.

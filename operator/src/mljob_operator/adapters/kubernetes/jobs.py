@@ -28,7 +28,7 @@ from .requests import TIMEOUT, call, decoded
 
 
 class Jobs(CustomObjects[Job]):
-    """The store of MLJobs.
+    """Reads and writes MLJobs in the Kubernetes API.
 
     Args:
         api: The client.

@@ -28,7 +28,8 @@ _API_VERSION = "coordination.k8s.io/v1"
 
 
 class Leases:
-    """The Lease of this operator, and the Leases of other operators in the same namespace.
+    """Reads and writes the Lease of this operator, and reads the Leases of other operators in the
+    same namespace.
 
     Args:
         api: The client. It needs connections of its own, because a renewal must not wait for other

@@ -23,7 +23,7 @@ async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[A
     """Yield the objects of a list as JSON. Only one page is in memory at a time.
 
     The API server keeps old versions of objects for a few minutes only. If reading the list takes
-    longer, the further pages have the current versions. So the pages may show the objects at
+    longer, the remaining pages have the current versions. So the pages may show the objects at
     different times.
 
     Args:

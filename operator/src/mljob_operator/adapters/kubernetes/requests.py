@@ -127,7 +127,8 @@ def _is_ending(answer: Mapping[str, Any]) -> bool:
 
 
 def _retry_after(error: ApiException) -> float:
-    """Return the seconds for which the API server asks the operator to wait, or 0.
+    """Return the seconds for which the API server asks the operator to wait, at most
+    ``LONGEST_PAUSE``, or 0.
 
     The API server sends whole seconds (RFC 9110, section 10.2.3). Any other value is treated as 0.
     """

@@ -22,7 +22,8 @@ documentation, "Kubernetes API Concepts", metadata-only fetches.
 
 
 class WatchedSources:
-    """Watches single ConfigMaps and Secrets. The API server sends only the metadata of the objects.
+    """Watches single ConfigMaps and Secrets, and reports that an object has changed. The API server
+    sends only the metadata of the objects.
 
     Whatever arrives from the API server counts as a change. The operator reads the object itself
     when it makes the conf.

@@ -37,7 +37,8 @@ PROBE_AT_MOST_EVERY = 1.0
 
 
 class AirflowInstanceController:
-    """Reconciles all AirflowInstances. Everything runs in the event loop's thread.
+    """Keeps the adapter, the readiness and the status of each AirflowInstance up to date.
+    Everything runs in the event loop's thread.
 
     Args:
         registry: All Airflows. This controller keeps the registry's AirflowInstances up to date.
@@ -86,7 +87,7 @@ class AirflowInstanceController:
         return [*started, *self._background]
 
     async def close(self) -> None:
-        """Stop the tasks."""
+        """Stop the tasks of all AirflowInstances."""
         tasks = [registered.task for registered in self._registry.instances if registered.task is not None]
         for task in tasks:
             task.cancel()

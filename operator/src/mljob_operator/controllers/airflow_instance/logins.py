@@ -1,4 +1,4 @@
-"""Reads credentials from Secrets, and keeps an adapter for each access rule with credentials.
+"""Reads credentials from Secrets, and keeps an adapter for each set of credentials in access rules.
 
 An access rule may have its own credentials, for the MLJobs that the rule admits. Each Airflow has
 an :class:`AccessLogins` for its access rules. If the credentials of one rule can't be used, only
@@ -58,8 +58,8 @@ def reason(error: OperatorError) -> str:
 
 
 class Logins:
-    """Reads the logins that credentials describe from Secrets. A login with a token file has only
-    the path of the file.
+    """Reads from Secrets the logins (user and password, token or client) that credentials in a spec
+    describe. A login with a token file has only the path of the file.
 
     Args:
         store: The store that reads the Secrets.
@@ -154,7 +154,7 @@ class _Account:
 
 
 class AccessLogins:
-    """The logins of one Airflow's access rules.
+    """The logins that one Airflow's access rules name, with an adapter for each login.
 
     Args:
         read: Reads the login for credentials (:meth:`Logins.read`).
@@ -188,8 +188,8 @@ class AccessLogins:
         raise AirflowInstanceNotReady(f"{capitalised(credentials.source)} has not been read yet.")
 
     def mark_suspect(self, credentials: Credentials) -> None:
-        """Mark the login with these credentials as suspect after a failed request, so that the next
-        refresh tries the login.
+        """Record that a request with this login has failed, so that the next refresh tries the
+        login.
         """
         if (account := self._accounts.get(credentials)) is not None:
             account.suspect = True

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 
 class OwnLogins:
-    """Refreshes the logins of the access rules for the Airflow of the settings.
+    """Reads the logins of the access rules in the operator's settings again at intervals, and tries
+    logins that have failed.
 
     Args:
         registry: All Airflows.

@@ -34,7 +34,7 @@ NOT_ASKED = Readiness(False, "NotAskedYet", "Waiting for its first answer to the
 
 
 class Changed(Protocol):
-    """The callback for changes of Airflows, access rules, logins or namespaces."""
+    """A function that is called when Airflows, access rules, logins or namespaces have changed."""
 
     def __call__(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
         """Wake the waiting MLJobs that may be able to continue.
@@ -50,7 +50,7 @@ class Changed(Protocol):
 
 @frozen
 class OwnAirflow:
-    """The Airflow of the operator's settings.
+    """The Airflow that the operator's settings name, with its adapter and its access rules.
 
     Attributes:
         airflow: The adapter.

@@ -7,10 +7,11 @@ These modules handle the input of an MLJob, from its arrival to the writes that 
 - :mod:`.workers` wakes the workers and starts their steps. :mod:`.paced_wake` wakes many of them in
   batches, and :mod:`.expiries` wakes finished MLJobs at the end of their time to live.
 - :mod:`.worker_state` has the state of one MLJob's worker, and the inbox for the next step.
-- :mod:`.steps` runs the steps of a worker. A step folds the inbox into the observed run, carries
-  out actions, writes the status and acknowledges Kafka messages.
-- :mod:`.reconciler` decides and acts, again and again, until the next action is to wait.
-  :mod:`.classifier` makes the state on which the reconciler decides, and admits MLJobs.
+- :mod:`.steps` runs the steps of a worker. A step adds the inbox to what is known of the run,
+  carries out actions, writes the status and acknowledges Kafka messages.
+- :mod:`.reconciler` decides on the next action and carries it out, again and again, until the next
+  action is to wait. :mod:`.classifier` determines the state from which the reconciler decides, and
+  lets MLJobs submit runs when the limits of their Airflow allow this (admission).
 - :mod:`.actions` has the protocol of the actions that differ between a single run and a backfill.
   :mod:`.run_actions` and :mod:`.backfill_actions` implement the protocol. :mod:`.shared_actions`
   and :mod:`.cancellation_actions` have the other actions.
@@ -28,7 +29,6 @@ These modules have what the workers need to know:
   may have come from Secrets. :mod:`.conf_sources` watches the ConfigMaps and Secrets that MLJobs
   wait for.
 - :mod:`.backfill_index` finds the MLJobs that have a backfill of a DAG in progress.
-
 - :mod:`.past_jobs` remembers which MLJobs and runs need no worker any more.
 
 Other packages use these modules:

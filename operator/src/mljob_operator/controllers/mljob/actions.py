@@ -37,7 +37,8 @@ change. After this wait, the request of this process has arrived at Airflow or i
 
 
 class ActionContext:
-    """The context of one action for one MLJob.
+    """What an action for one MLJob needs: the MLJob, the state for which the action was chosen, and
+    access to Airflow and to the Kubernetes API.
 
     Args:
         tracked: The MLJob and its observed run before the action.

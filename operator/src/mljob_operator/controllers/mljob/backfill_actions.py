@@ -28,7 +28,7 @@ from .confs import Confs
 
 
 class BackfillActions:
-    """Implements the actions for a backfill.
+    """Implements :class:`.Actions` for an MLJob that is a backfill.
 
     Args:
         confs: Builds the confs of the backfill's runs.

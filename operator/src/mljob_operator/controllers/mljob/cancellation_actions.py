@@ -31,7 +31,7 @@ class CancellationActions:
 
     Args:
         jobs: The store that records Kubernetes Events about MLJobs.
-        classifier: Classifies MLJobs.
+        classifier: Determines the states of MLJobs.
         confs: Knows the secret values of the runs' confs.
         redaction: Redacts texts.
         prefix: The prefix of dag run ids.

@@ -1,5 +1,7 @@
-"""Classifies MLJobs with all that this process knows: the Airflows with their rules and limits,
-missing runs, and other MLJobs. Admits MLJobs to the Airflows, as far as the limits allow this.
+"""Determines the current states of MLJobs, and admits MLJobs to their Airflow. Admission means that
+an MLJob may submit a run, because the limits on active runs allow one more run. The state follows
+from all that this process knows: the MLJob and its run, the Airflows with their rules and limits,
+missing runs, and other MLJobs.
 
 The state of an MLJob depends on the admission queue, and the place of the MLJob in the queue
 depends on its state. So one class does both.
@@ -24,7 +26,8 @@ from .upstreams import Upstreams
 
 
 class Classifier:
-    """Classifies MLJobs, and admits them.
+    """Determines the current state of an MLJob, and lets the MLJob submit a run when the limits of
+    its Airflow allow this (admission).
 
     Args:
         airflows: All Airflows.
@@ -60,7 +63,7 @@ class Classifier:
         self._admitted: list[Key] = []
 
     def state(self, tracked: TrackedJob) -> State:
-        """Classify an MLJob, and return its state at the current time."""
+        """Return the state of an MLJob at the current time."""
         return classify(self._inputs(tracked))
 
     def admit(self, tracked: TrackedJob) -> State:
@@ -143,7 +146,7 @@ class Classifier:
 
     def _follow(self, state: State) -> bool:
         """Record whether the MLJob's run is missing. Return whether the record may have changed, so
-        that the MLJob has to be classified again.
+        that the state of the MLJob has to be determined again.
         """
         key = state.job.key
         if not state.current.active or state.observed_run.over:

@@ -44,7 +44,7 @@ _WAITS = frozenset({ReferenceMissing.reason, ValidationFailed.reason})
 
 @dataclass(slots=True)
 class _Watch:
-    """The watch of one object.
+    """The watch of one ConfigMap or Secret.
 
     Attributes:
         task: The background task that watches.

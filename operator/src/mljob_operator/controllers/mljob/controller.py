@@ -51,11 +51,11 @@ from .workers import Workers
 
 
 class MLJobController:
-    """Passes input to the workers of all MLJobs, and wakes the workers. All methods run in the
-    event loop's thread.
+    """Passes input about MLJobs to the worker of each MLJob, and wakes the worker. All methods run
+    in the event loop's thread.
 
     Args:
-        reconciler: Decides and acts.
+        reconciler: Decides on the next action for an MLJob, and carries it out.
         jobs: The MLJobs in the Kubernetes API.
         telemetry: Metrics and traces.
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.

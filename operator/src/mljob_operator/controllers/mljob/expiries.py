@@ -34,7 +34,8 @@ class Expiry:
 
 
 class Expiries:
-    """Keeps the expiries of all finished MLJobs that have a time to live.
+    """Keeps a timer for each finished MLJob that has a time to live. The timer wakes the MLJob at
+    the end of this time.
 
     Args:
         wake: Wakes an MLJob's worker.

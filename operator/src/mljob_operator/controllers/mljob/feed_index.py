@@ -1,4 +1,5 @@
-"""An index of the unfinished MLJobs, which answers the questions of a change feed's reader.
+"""An index of the unfinished MLJobs, which answers the questions of a change feed's reader. The
+change feed is Airflow's list of recent changes, which the reader requests every few seconds.
 
 The reader asks several times a minute whether a change is expected, which DAGs have runs, and which
 runs should be in a list. Without an index, each question would have to check every MLJob, also
@@ -84,7 +85,8 @@ class DagRunsOfJobs:
 
 @dataclass(slots=True)
 class FollowedRuns:
-    """The MLJobs that have an attempt in one Airflow.
+    """The MLJobs that have an attempt in one Airflow, and their runs, in sets that answer the
+    questions of the change feed's reader.
 
     Attributes:
         runs: The run of each MLJob.
@@ -119,8 +121,8 @@ class FollowedRuns:
         return bool(self.events)
 
     def differing(self, dag_id: str, halt: Halt | None, unless: Halt | None = None) -> list[Key]:
-        """Return the MLJobs with a run of the DAG, if their last observed halt differs from
-        ``halt``.
+        """Return the MLJobs with a run of the DAG whose last observed halt differs from ``halt``. A
+        halt is the reason why the DAG schedules no tasks.
 
         If ``unless`` is not None, MLJobs whose last observed halt is ``unless`` are left out too.
         """
@@ -130,7 +132,7 @@ class FollowedRuns:
         return sorted(key for before, keys in dag.by_halt.items() if before not in skipped for key in keys)
 
     def add(self, key: Key, entry: _Entry) -> None:
-        """Add an MLJob."""
+        """Add an MLJob to all sets of this object to which its entry belongs."""
         run = self.runs[key] = entry.run
         if entry.active:
             if entry.is_backfill:
@@ -173,7 +175,9 @@ class FollowedRuns:
 
 
 class FeedIndex:
-    """The index of the unfinished MLJobs of all Airflows, for the readers of the change feeds."""
+    """The index of the unfinished MLJobs of all Airflows. The readers of the change feeds ask the
+    index.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[Key, _Entry | None] = {}

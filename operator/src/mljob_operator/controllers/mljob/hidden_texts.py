@@ -1,4 +1,6 @@
-"""Finds the texts that may have come from a Secret in a run's conf, as Airflow has the conf."""
+"""Finds the texts in a run's conf that may have come from Secrets. The conf is the one that Airflow
+returns for the run.
+"""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ from .workers import Workers
 
 
 class MLJobLister:
-    """Lists MLJobs by Airflow.
+    """Lists the MLJobs that use an Airflow, with their states.
 
     Args:
         workers: The workers of all MLJobs.
-        classify: Classifies an MLJob at the current time.
+        classify: Returns the state of an MLJob at the current time.
         index: The index of the unfinished MLJobs for the readers of the change feeds.
     """
 
@@ -34,7 +34,8 @@ class MLJobLister:
 
     def state(self, key: Key, airflow: str) -> State | None:
         """Return the current state of an unfinished MLJob. Return None if there is no such MLJob,
-        if it has no attempt in the Airflow, or if a defect keeps it from being classified.
+        if it has no attempt in the Airflow, or if its state can't be determined because of a
+        defect.
         """
         worker = self._workers.get(key)
         if worker is None:

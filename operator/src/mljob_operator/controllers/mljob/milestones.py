@@ -15,8 +15,8 @@ from ...ports import Clock, JobMeter, Tracer
 
 
 class Milestones:
-    """Records the ends of stages, attempts and MLJobs. The process that writes a change records it,
-    so each end is recorded once.
+    """Records in metrics and traces that a stage of an attempt, an attempt or an MLJob has ended.
+    The process that stores the status with the end records the end, so each end is recorded once.
 
     Args:
         meter: The metrics of MLJobs.

@@ -25,7 +25,8 @@ stores fewer statuses per second.
 
 
 class PacedWake:
-    """Wakes MLJobs in batches. All methods run in the event loop's thread.
+    """Wakes MLJobs in batches: lets the workers of a hundred MLJobs run a step, waits, and goes on
+    with the next batch. All methods run in the event loop's thread.
 
     Args:
         wake: Wakes one MLJob.
@@ -37,9 +38,9 @@ class PacedWake:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, keys: Iterable[Key]) -> None:
-        """Wake MLJobs in this order: the first batch now, and the others later. If other MLJobs are
-        still pending, the new MLJobs come after them. MLJobs that are already pending keep their
-        place.
+        """Wake MLJobs in the given order: the first batch now, and the others later. If other
+        MLJobs are still pending, the new MLJobs come after them. MLJobs that are already pending
+        keep their place.
         """
         self._pending.update(dict.fromkeys(keys))
         if self.tasks:

@@ -22,7 +22,9 @@ checked once more when it is delivered again. The check changes nothing.
 
 
 class PastJobs:
-    """The MLJobs and runs that need no worker any more. The oldest are forgotten first."""
+    """Remembers the MLJobs and the runs that need no worker any more. The oldest are forgotten
+    first.
+    """
 
     def __init__(self) -> None:
         self._versions: dict[Key, int] = {}

@@ -1,4 +1,4 @@
-"""Sends all writes about MLJobs through the queue of writes."""
+"""Sends all writes about MLJobs to the Kubernetes API through the priority queue of writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .write_queue import Priority, WriteQueue
 
 
 class QueuedJobs:
-    """A :class:`.JobStore` whose writes wait for their turn. Reading is not queued.
+    """A :class:`.JobStore` whose writes wait in the priority queue for their turn. Reads are sent
+    at once.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.

@@ -49,7 +49,8 @@ exist.
 
 @frozen
 class Outcome:
-    """The result of :meth:`Reconciler.advance`.
+    """What :meth:`Reconciler.advance` returns: the MLJob after the actions, its state, and the last
+    action.
 
     Attributes:
         tracked: The MLJob and its observed run after all actions, or None if the MLJob is deleted.
@@ -63,13 +64,14 @@ class Outcome:
 
 
 class Reconciler:
-    """Carries out the decisions about MLJobs.
+    """Decides on the next action for an MLJob and carries it out, again and again, until the next
+    action is to wait.
 
     Args:
         airflows: All Airflows.
         jobs: The MLJobs in the Kubernetes API.
         clock: Returns the current time.
-        classifier: Classifies MLJobs, and admits them.
+        classifier: Determines the states of MLJobs, and admits MLJobs to their Airflow.
         confs: Builds the confs of runs, and knows their secret values.
         upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
         prefix: The prefix of dag run ids.

@@ -30,7 +30,7 @@ deadlocked run has tasks that never run.
 
 
 class RunActions:
-    """Implements the actions for a single run.
+    """Implements :class:`.Actions` for an MLJob that is a single run.
 
     Args:
         confs: Builds the confs of runs.

@@ -18,7 +18,8 @@ from .confs import Confs
 
 
 class StatusRedaction:
-    """Finds the redaction for the texts of statuses, Events and log lines.
+    """Returns the redaction of an MLJob, which replaces values from Secrets in the texts of
+    statuses, Events and log lines.
 
     Args:
         airflows: All Airflows.

@@ -52,7 +52,7 @@ out, except warnings.
 
 @frozen
 class Patch:
-    """A change of a status.
+    """A change of an MLJob's status, in the form in which it is sent to the Kubernetes API.
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
@@ -214,7 +214,9 @@ class StatusWriter:
             )
 
     def _record(self, job: Job, event: KubeEvent) -> None:
-        """Create a Kubernetes Event in the background, so that no status waits for the Event."""
+        """Create a Kubernetes Event in the background, so that no status waits for the Event. If
+        ``MAX_WAITING_EVENTS`` Events wait already, leave the Event out unless it is a Warning.
+        """
         if event.type != WARNING and self._writes.waiting(Priority.EVENT) >= MAX_WAITING_EVENTS:
             log.debug("%s/%s: event %s is left out, because too many wait", *job.key, event.reason)
             return

@@ -1,7 +1,8 @@
 """Runs the steps of an MLJob's worker.
 
-A step folds the inbox into the observed run, carries out actions (:meth:`.Reconciler.advance`),
-writes the status, and acknowledges the Kafka messages whose facts are stored.
+A step adds the input that has arrived (the inbox) to what is known of the run (the observed run).
+Then the step carries out actions (:meth:`.Reconciler.advance`), writes the status, and acknowledges
+the Kafka messages whose facts are stored.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Steps:
     """Runs the steps of workers. A worker runs one step at a time.
 
     Args:
-        reconciler: Decides and acts.
+        reconciler: Decides on the next action for an MLJob, and carries it out.
         jobs: The MLJobs in the Kubernetes API.
         writer: Stores statuses.
         conf_sources: Watches the ConfigMaps and Secrets that MLJobs wait for.
@@ -113,8 +114,8 @@ class Steps:
         """Read the MLJob's latest version after a Conflict.
 
         A Conflict means that the Kubernetes API server has a later version than the worker. If the
-        answer to the read has no later version, the answer is stale, and the step is repeated after
-        a delay.
+        answer to the read has no later version, the answer is stale, and the step is repeated, from
+        the second such answer in a row on after a delay.
 
         Returns:
             The seconds until the next step. None if the next step follows at once.
@@ -338,7 +339,7 @@ def _require_stored(patch: Patch, written: Job) -> None:
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
     """Return the state with the MLJob as it is stored now.
 
-    The state is not classified again, because the stored status shows only what is in the state
+    The state is not determined again, because the stored status shows only what is in the state
     already.
     """
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)

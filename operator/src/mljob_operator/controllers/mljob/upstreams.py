@@ -24,7 +24,7 @@ from ...ports import Clock, JobStore
 
 @dataclass(slots=True)
 class _Known:
-    """The known facts about an MLJob whose outputs other MLJobs wait for.
+    """What is known about one MLJob whose outputs other MLJobs wait for.
 
     Attributes:
         waiting: The MLJobs that wait.
@@ -67,7 +67,8 @@ class _Known:
 
 
 class Upstreams:
-    """Knows the MLJobs whose outputs other MLJobs wait for.
+    """Keeps what is known about the MLJobs whose outputs other MLJobs wait for, and finds the
+    MLJobs that wait.
 
     Args:
         jobs: Reads MLJobs.

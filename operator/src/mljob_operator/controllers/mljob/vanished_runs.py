@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 class VanishedRuns:
-    """Takes the lists of active runs, and wakes MLJobs when runs are missing or are back.
+    """Takes Airflow's lists of active runs. When missing runs begin or cease to count as deleted,
+    wakes the MLJobs of these runs.
 
     Args:
         missing_runs: Knows the missing runs of each Airflow.

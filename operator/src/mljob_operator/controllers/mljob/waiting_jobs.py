@@ -1,7 +1,7 @@
 """Wakes the MLJobs that wait for Airflows, access rules, logins or limits, after one of these has
-changed.
+changed. To wake an MLJob means to let its worker run a step.
 
-A change may concern ten thousand MLJobs, and a look at all of them takes seconds. So the look is
+A change may concern ten thousand MLJobs, and checking all of them takes seconds. So the check is
 spread over many rounds of the event loop.
 """
 
@@ -25,9 +25,9 @@ class Change:
     """A change of Airflows, access rules, logins or limits.
 
     Attributes:
-        namespace: Only MLJobs of this namespace are concerned. None: of all namespaces.
-        airflow: Only MLJobs that have a run in this Airflow, or want one there, are concerned. None:
-            in all Airflows.
+        namespace: The namespace whose MLJobs the change concerns, or None for all namespaces.
+        airflow: The Airflow that the change concerns, or None for all Airflows. A change of
+            one Airflow concerns the MLJobs that have a run in it or want to start a run in it.
     """
 
     namespace: str | None = None
@@ -38,16 +38,17 @@ class Change:
         return self.namespace in (None, key[0])
 
     def concerns(self, state: State) -> bool:
-        """Return whether the change concerns an MLJob."""
+        """Return whether the change concerns an MLJob with this state."""
         return self.may_concern(state.job.key) and self.airflow in (None, state.run.airflow, state.inputs.target)
 
 
 class WaitingJobs:
-    """Wakes the MLJobs that wait. All methods run in the event loop's thread.
+    """Wakes the MLJobs that wait for something that has changed. All methods run in the event
+    loop's thread.
 
     Args:
         workers: The workers of all MLJobs.
-        classifier: Classifies MLJobs, and keeps the admission queue.
+        classifier: Determines the states of MLJobs, and keeps the admission queue.
     """
 
     def __init__(self, workers: Workers, classifier: Classifier) -> None:
@@ -57,14 +58,14 @@ class WaitingJobs:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, change: Change) -> None:
-        """Wake the MLJobs that wait and that a change concerns, soon."""
+        """Wake, in the background, the MLJobs that wait and that the change concerns."""
         self._changes.add(change)
         if not self.tasks:
             self._task = asyncio.create_task(self._wake_all(), name="wake waiting MLJobs")
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The task that looks at the MLJobs, while it does."""
+        """The asyncio task that finds and wakes MLJobs. Empty if no such task is running."""
         return [self._task] if self._task is not None and not self._task.done() else []
 
     async def close(self) -> None:

@@ -224,7 +224,7 @@ class WorkerState:
         whether the worker has taken the snapshot.
 
         The result is also False if a step is due or running, if the MLJob is finished, if the
-        snapshot is about another run, or if the state was not classified since the last change.
+        snapshot is about another run, or if the state was not determined since the last change.
         """
         tracked, state = self.tracked, self.state
         if tracked is None or state is None or self.needs_step or self.task is not None or self.finished:
@@ -240,7 +240,8 @@ class WorkerState:
         return True
 
     def fold_inbox(self, state: State) -> None:
-        """Fold the inbox into the observed run and the transient state.
+        """Add the input in the inbox to the observed run and to the transient state, and empty the
+        inbox.
 
         Input about other runs than ``state.run`` has no effect, because such runs belong to earlier
         attempts or to an earlier MLJob of this name.
@@ -269,9 +270,10 @@ class WorkerState:
             self.tracked = replace(self.tracked, observed_run=observed_run, transient=transient)
 
     def start_over(self) -> None:
-        """Drop the observed run, because the Kubernetes API server refused the status made from it.
+        """Go back to the observed run that the stored status describes, because the Kubernetes API
+        server refused a newer status.
 
-        The next step reads the run from Airflow again. The stored status stays.
+        The next step reads the run from Airflow again.
         """
         assert self.tracked is not None
         job, transient = self.tracked.job, self.tracked.transient

@@ -218,8 +218,9 @@ class WriteQueue:
         self._give_turns()
 
     def _next(self) -> Priority:
-        """Return the priority of the next write. Within a priority, the longest waiting write is
-        next.
+        """Return the priority of the next write: in one of ``LONGEST_WAITING_EVERY`` turns the
+        priority of the write that has waited longest, and otherwise the most urgent priority that
+        has a waiting write. Within a priority, the longest waiting write is next.
         """
         present = [priority for priority, waiting in self._waiting.items() if waiting]
         if self._grants % LONGEST_WAITING_EVERY == 0:

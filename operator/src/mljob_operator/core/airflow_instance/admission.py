@@ -68,7 +68,9 @@ class Limits:
 
 
 class AdmissionQueue:
-    """The reservations of all MLJobs in all Airflows."""
+    """Keeps the reservations of all MLJobs in all Airflows, and admits waiting MLJobs when the
+    limits allow further active runs.
+    """
 
     def __init__(self) -> None:
         self._reservations: dict[Key, tuple[Reservation, QueueKey]] = {}
@@ -155,7 +157,7 @@ class AdmissionQueue:
 
 
 class _AirflowReservations:
-    """The reservations in one Airflow."""
+    """The reservations in one Airflow: the admitted MLJobs, and the waiting MLJobs by priority."""
 
     def __init__(self) -> None:
         self.admitted: set[Key] = set()

@@ -81,7 +81,7 @@ def unfit_headers(headers: Mapping[str, str]) -> str | None:
 
 @frozen
 class OAuth2Client:
-    """A client of an OAuth 2 provider.
+    """The id and the secret of a client of an OAuth 2 provider, and how the client requests tokens.
 
     Attributes:
         token_url: The URL of the token endpoint, or None for Airflow's own ``/auth/token``.

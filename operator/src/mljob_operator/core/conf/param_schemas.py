@@ -40,7 +40,9 @@ document. The operator skips every schema that has such a keyword.
 
 
 class Checks:
-    """The checks of one conf, which share one work limit."""
+    """Checks the values of one conf against the schemas of their params. All checks of the conf
+    share one work limit.
+    """
 
     def __init__(self) -> None:
         self._work = 0

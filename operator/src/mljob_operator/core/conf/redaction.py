@@ -70,7 +70,7 @@ _ENCODINGS: tuple[Callable[[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Redaction:
-    """The texts to hide for one MLJob.
+    """Replaces the texts that one MLJob has from Secrets, wherever another text quotes them.
 
     Attributes:
         hidden: The hidden texts.

@@ -88,7 +88,7 @@ class Claims(BaseModel):
 
 
 def _shown(claims: Claims) -> str:
-    """Return the selected MLJobs in words."""
+    """Return which MLJobs an operator with these claims manages, in words."""
     labels = query(claims.selector)
     where = f"namespaces {', '.join(claims.namespaces)}" if claims.namespaces else "all namespaces"
     what = f"MLJobs with the labels {cut(labels, _SHOWN)}" if labels else "all MLJobs"

@@ -19,7 +19,7 @@ MIN_SECONDS, MAX_SECONDS = 2, 300
 
 @frozen
 class Lease:
-    """A version of a Lease.
+    """One version of a Lease, read from the Kubernetes API.
 
     Attributes:
         name: The name of the Lease, which all processes of one operator share.

@@ -43,8 +43,8 @@ class TakeOver:
 
 @frozen
 class Store:
-    """Write the status before the next action, so that after a crash the next process knows which
-    action was planned.
+    """Write the status before the next action, so that after a crash the next operator process
+    knows which action was planned.
     """
 
 

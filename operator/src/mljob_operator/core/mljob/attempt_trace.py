@@ -53,7 +53,7 @@ class AttemptTrace:
         return int.from_bytes(self._hash()[:16])
 
     def span_id(self, name: str) -> int:
-        """Return the id of a span, a 64-bit integer."""
+        """Return the id of the span with this name in the attempt's trace, a 64-bit integer."""
         return int.from_bytes(self._hash(f"/{name}")[:8])
 
     def _hash(self, part: str = "") -> bytes:

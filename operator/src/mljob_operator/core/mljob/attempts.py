@@ -54,7 +54,7 @@ _OF_ONE_RUN = (
 
 @frozen
 class Attempt:
-    """One attempt of an MLJob.
+    """One attempt to run the DAG of an MLJob.
 
     Attributes:
         number: The number of the attempt, counted from 1 over the whole life of the MLJob.

@@ -3,8 +3,8 @@ leave the decision to the next policy.
 
 Guards are policies that apply in every stage and come first. Then come the policies of the MLJob's
 stage. The first policy that returns an action decides. The reconciler carries out the action, adds
-the result to the inputs, classifies them again and asks for the next action, until the action is to
-wait.
+the result to the inputs, determines the state again and asks for the next action, until the action
+is to wait.
 
 Some terms: An attempt is announced while the stored status names the attempt and its run is not
 submitted. An attempt is given up if it ended without a run. The change feed is the list of recent

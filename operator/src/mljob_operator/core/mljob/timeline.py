@@ -84,8 +84,9 @@ class Timeline:
         )
 
     def news(self, before: Timeline | None) -> Timeline:
-        """Return the stages that have ended since ``before``, an earlier timeline of the MLJob. The
-        other stages are None.
+        """Return the timeline with only those stages that have ended since ``before``, an earlier
+        timeline of the MLJob. If ``before`` is None or the timeline of another attempt, return all
+        stages.
         """
         if before is None or before.number != self.number:
             return self

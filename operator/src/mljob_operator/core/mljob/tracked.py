@@ -1,4 +1,4 @@
-"""Everything that this process knows of one MLJob, as one value."""
+"""Everything that this process knows of one MLJob, in one immutable object."""
 
 from __future__ import annotations
 

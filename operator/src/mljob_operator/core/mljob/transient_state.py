@@ -14,7 +14,7 @@ from .attempts import Attempt
 
 @frozen
 class LastError:
-    """The last request that failed.
+    """The last request that failed, with its error and the time of the next try.
 
     Attributes:
         reason: The reason in the status, in one CamelCase word.

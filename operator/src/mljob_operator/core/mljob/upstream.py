@@ -111,7 +111,7 @@ class Upstream:
 
 @frozen
 class Dependencies:
-    """The upstream MLJobs of an MLJob.
+    """The upstream MLJobs of an MLJob, and whether they let the MLJob start a run.
 
     Attributes:
         names: The names of the upstream MLJobs.

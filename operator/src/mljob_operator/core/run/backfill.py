@@ -27,7 +27,8 @@ from .states import RunState
 
 @frozen
 class BackfillRequest:
-    """The backfill that the operator asks Airflow to create.
+    """The range of dates, the conf and the options of a backfill that the operator asks Airflow to
+    create.
 
     Attributes:
         start: The first logical date.
@@ -106,7 +107,7 @@ class Backfill:
 
 @frozen
 class BackfillRun:
-    """A run of a backfill.
+    """What the operator knows of one run of a backfill.
 
     Attributes:
         run: The state of the run. In an :class:`ObservedBackfill`, this state comes from the REST

@@ -21,7 +21,7 @@ MAX_NAMED = 5
 
 @frozen
 class Child:
-    """A run in progress that a task of another run claims to have started.
+    """An active run that a task of another run claims to have started.
 
     Attributes:
         by_task: Whether Airflow's own data confirms that a task started the run.

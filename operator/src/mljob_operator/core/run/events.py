@@ -86,7 +86,7 @@ class Envelope:
 
 
 class OfficialEvent(BaseModel):
-    """An event of Airflow's own producer, schema version 1."""
+    """An event of Airflow's own producer (``kafka_event_producer``), schema version 1."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -188,8 +188,8 @@ def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool
 
 @frozen
 class Report:
-    """The progress (0 to 1) or the metrics that a task reports while the task runs. Within one try,
-    the latest report replaces the earlier reports.
+    """A report that a task sends while it runs: the progress (0 to 1) or the metrics. Within one
+    try, the latest report replaces the earlier reports.
     """
 
     try_number: int
@@ -220,7 +220,7 @@ class Question:
 
 @frozen
 class Details:
-    """The known facts about a task instance besides its state.
+    """What is known of a task instance besides its state: its reports, its error and its question.
 
     Attributes:
         progress: The latest report with the progress of the task.

@@ -17,7 +17,9 @@ from .states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState
 
 
 class TryState(StrEnum):
-    """The state of a try of a task."""
+    """Whether a try of a task has not begun, is in progress or has ended, and whether another try
+    follows.
+    """
 
     WAITING = "waiting"
     """The try has not begun, or waits for a worker again."""

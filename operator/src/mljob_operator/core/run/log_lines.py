@@ -73,7 +73,7 @@ _SHOWN_OTHERWISE = frozenset(
 
 @frozen
 class LogEntry:
-    """One entry of a log.
+    """One entry of a task's log, as Airflow returns it.
 
     Attributes:
         value: The entry as JSON: an object with ``event``, ``timestamp`` and other fields, or a
@@ -95,7 +95,7 @@ class LogEntry:
 
 
 class EntryLines:
-    """Writes the entries of one answer of Airflow as lines.
+    """Turns the entries of one answer of Airflow into lines of text.
 
     Airflow's header about the sources of the log is left out, because the header names hosts and
     paths. Only the entries of the header about sources that can't be read are kept.
@@ -185,7 +185,7 @@ def _time(value: Any) -> str:
 
 
 def _fields(value: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the further fields of an entry, each as ``name=value``."""
+    """Yield the fields of an entry that are not shown otherwise, each as ``name=value``."""
     names = [name for name in value if name not in _SHOWN_OTHERWISE]
     for name in names[:MAX_FIELDS]:
         text = value[name] if isinstance(value[name], str) else _json(value[name])

@@ -16,7 +16,9 @@ Partition = tuple[str, int]
 
 
 class Offsets:
-    """The messages of each partition that were read and can't be committed yet."""
+    """Tracks which messages of each partition were read and are not done, to find the offset that
+    is safe to commit.
+    """
 
     def __init__(self) -> None:
         self._pending: dict[Partition, OrderedDict[int, bool]] = {}
@@ -50,7 +52,7 @@ class Offsets:
 
     def to_commit(self) -> dict[Partition, int]:
         """Return the offset to commit for each partition where this offset has changed since the
-        last call. It is the offset of the first message to read after a restart.
+        last call. After a restart, reading begins with the message at the committed offset.
         """
         moved = {}
         for partition, following in self._next.items():

@@ -49,7 +49,7 @@ def are_many(missing: int, followed: int) -> bool:
 
 @frozen
 class Vanished:
-    """The runs that have vanished from an Airflow.
+    """How many runs have vanished from an Airflow, and since when.
 
     Attributes:
         missing: The number of MLJobs whose run in this Airflow is missing. Runs whose loss is
@@ -137,7 +137,8 @@ class _FollowedRuns:
 
 
 class MissingRuns:
-    """The runs that the operator follows in all Airflows, and which of them are missing.
+    """Remembers which runs the operator follows in each Airflow, and which of these runs are
+    missing.
 
     Args:
         lost_before: A time for each Airflow, by the name of the Airflow. The loss of a missing run
@@ -161,7 +162,7 @@ class MissingRuns:
         submitted_at: datetime | None,
     ) -> bool:
         """Record whether an MLJob's run is missing. Return whether the record may have changed, so
-        that the MLJob has to be classified again.
+        that the state of the MLJob has to be determined again.
 
         Args:
             key: The MLJob.

@@ -34,7 +34,7 @@ HEALTHY = "healthy"
 
 @frozen
 class Readiness:
-    """The readiness of an Airflow, with the reason and the message for the condition Ready."""
+    """Whether an Airflow can be used, with the reason and the message for the condition Ready."""
 
     ready: bool
     reason: str
@@ -43,14 +43,16 @@ class Readiness:
 
 @frozen
 class LoginProblem:
-    """The reason and the message why the credentials of an access rule can't be used."""
+    """Why the credentials of an access rule can't be used: the reason and the message for a
+    condition.
+    """
 
     reason: str
     message: str
 
 
 class Brokers(Protocol):
-    """The connection to the Kafka brokers that have the events of an Airflow."""
+    """Shows whether the Kafka brokers that have the events of an Airflow are connected."""
 
     @property
     def connected(self) -> bool:
@@ -112,7 +114,7 @@ class View:
 
 
 def report(view: View) -> dict[str, Any]:
-    """Return the status to store, as JSON."""
+    """Return the status of the AirflowInstance that is to be stored, as JSON."""
     old, instance = view.instance.status, view.instance
     new = AirflowInstanceStatus(
         observed_generation=instance.generation,

@@ -30,7 +30,9 @@ NAMED = 5
 
 
 class BackfillOfRuns:
-    """The status of a backfill (see :class:`.workload.Workload`)."""
+    """Makes the parts of a status that are special for a backfill (see
+    :class:`.workload.Workload`).
+    """
 
     noun = "backfill"
 

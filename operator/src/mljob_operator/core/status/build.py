@@ -51,7 +51,7 @@ def report(
     redaction: Redaction = NOTHING_HIDDEN,
     run_tasks: RunTasks | None = None,
 ) -> dict[str, Any]:
-    """Return the status to store, as JSON.
+    """Return the status of the MLJob that is to be stored, as JSON.
 
     Args:
         state: The state of the MLJob.
@@ -143,9 +143,10 @@ def _of_tasks(context: Context, summary: StatusSummary) -> dict[str, Any]:
 
 
 def _percent(state: State, tasks: TaskSummary) -> int | None:
-    """Return the percentage. The percentage does not fall while the run is in progress, although
-    the first events of an expanded task don't show how many instances the task has. The percentage
-    may fall when the run fails, because skipped tasks of a failed run don't count as succeeded.
+    """Return how much of the run has succeeded, in percent. The percentage does not fall while the
+    run is in progress, although the first events of an expanded task don't show how many instances
+    the task has. The percentage may fall when the run fails, because skipped tasks of a failed run
+    don't count as succeeded.
     """
     run, before = state.observed_run.shown_run, state.current.status.percent
     if tasks.percent is None or before is None or (run is not None and run.state is RunState.FAILED):
@@ -174,8 +175,8 @@ def _of_outputs(state: State, outputs: Outputs | None) -> dict[str, Any]:
 
 
 def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. If the attempt is over and the MLJob is not, the attempt is in
-    ``status.history``.
+    """Return the status. Add the attempt to ``status.history`` if the attempt is over and the MLJob
+    has not ended.
     """
     state = context.state
     if state.stage is not Stage.ENDED or summary.phase in TERMINAL_PHASES:
@@ -186,8 +187,8 @@ def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> ML
 
 
 def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. If the MLJob has ended, the status has the time of the end, and
-    ``failed_attempts`` counts the last attempt if that attempt failed.
+    """Return the status. If the MLJob has ended, add the time of the end, and count the last
+    attempt in ``failed_attempts`` if that attempt failed.
     """
     state, run = context.state, context.state.observed_run.run
     if summary.phase not in TERMINAL_PHASES:
@@ -243,7 +244,9 @@ def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, 
 
 
 def _without_tasks(status: MLJobStatus) -> dict[str, Any]:
-    """Return the status as JSON, without the list of tasks."""
+    """Return the status as JSON, without the list of tasks and without counts of zero except the
+    total.
+    """
     data = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"tasks", "tasks_omitted"})
     if counts := data.get("taskCounts"):
         data["taskCounts"] = {key: value for key, value in counts.items() if value or key == "total"}

@@ -19,7 +19,7 @@ from ..frozen import frozen
 
 @frozen
 class DesiredCondition:
-    """A condition to write, without its transition time."""
+    """A condition that the status is to have, without its transition time."""
 
     type: str
     holds: bool

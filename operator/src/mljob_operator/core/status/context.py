@@ -11,7 +11,8 @@ from .tasks import TaskSummary
 
 @frozen
 class Context:
-    """The state of an MLJob, with the summary of the run's tasks and the URL of the run.
+    """The input of each function that builds a part of a status: the state of the MLJob, the
+    summary of the run's tasks, and the URL of the run.
 
     Attributes:
         tasks: The run's tasks as the status shows them, or None to keep the stored tasks.

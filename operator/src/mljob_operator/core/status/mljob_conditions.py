@@ -1,4 +1,6 @@
-"""The conditions of an MLJob, which follow from its state and its summary."""
+"""The conditions of an MLJob, which follow from its state and from its summary (phase, reason and
+message).
+"""
 
 from __future__ import annotations
 

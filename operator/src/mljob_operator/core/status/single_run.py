@@ -24,7 +24,9 @@ from .workload import dag_url
 
 
 class SingleRun:
-    """The status of a single run and its tasks (see :class:`.workload.Workload`)."""
+    """Makes the parts of a status that are special for a single run (see
+    :class:`.workload.Workload`).
+    """
 
     noun = "run"
 

@@ -9,7 +9,9 @@ from ..frozen import frozen
 
 @frozen
 class StatusSummary:
-    """The phase of an MLJob, with the reason in one CamelCase word and the message in sentences."""
+    """The phase of an MLJob, with the reason of the phase in one CamelCase word, and a message for
+    people.
+    """
 
     phase: Phase
     reason: str

@@ -52,7 +52,8 @@ _OfTry = TypeVar("_OfTry", Report, Failure)
 
 @frozen
 class TaskEntry:
-    """One entry of ``status.tasks``.
+    """One entry of ``status.tasks``, with its size and the keys by which entries are chosen and
+    sorted.
 
     Attributes:
         status: The entry.
@@ -72,7 +73,9 @@ class TaskEntry:
 
     @classmethod
     def of(cls, status: TaskStatus) -> TaskEntry:
-        """Return an entry, with all values that follow from ``status``."""
+        """Return the entry with this status. The other attributes of the entry are computed from
+        ``status``.
+        """
         content = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         return cls(
             status,

@@ -23,8 +23,8 @@ MAX_TASKS_BYTES = 40 * 1024
 
 
 class RunTasks:
-    """The tasks of a run, kept from one status to the next. A task is computed again only if one of
-    its task instances or the URL of the run has changed.
+    """Remembers the tasks of a run from one status to the next. A task is computed again only if
+    one of its task instances or the URL of the run has changed.
     """
 
     __slots__ = ("_run_url", "_tasks")

@@ -1,4 +1,4 @@
-"""The times of a status, most of which have whole seconds."""
+"""Removes microseconds from times, because most times in a status have whole seconds."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""An MLJob's workload in Airflow is a run, or a backfill with many runs. ``Workload`` is the typing
-protocol of the code that makes the parts of a status in which the two differ.
+"""Makes the parts of a status that differ between the two kinds of workload. An MLJob's workload in
+Airflow is a run, or a backfill with many runs. ``Workload`` is the typing protocol that both
+implementations fulfil.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .summary import StatusSummary
 
 
 class Workload(Protocol):
-    """The parts of a status that differ between a run and a backfill.
+    """Makes the parts of a status that differ between a run and a backfill.
 
     Attributes:
         noun: The noun for the workload in messages: "run" or "backfill".

@@ -20,7 +20,7 @@ from .storable import MAX_DEPTH
 
 @frozen
 class Bounds:
-    """The limits of a JSON value.
+    """How deep and how large a JSON value may be.
 
     Attributes:
         levels: How many objects and lists may be nested inside each other.

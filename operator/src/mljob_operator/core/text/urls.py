@@ -1,4 +1,4 @@
-"""Parts of URLs."""
+"""Encodes texts as parts of URLs."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from .inputs import Inputs
 
 @frozen
 class CurrentAttempt:
-    """The newest attempt.
+    """The newest attempt of an MLJob, and how far the attempt has come.
 
     Attributes:
         attempt: The attempt that the status describes or is about to describe, or None before the

@@ -21,7 +21,8 @@ for the final phase read the outputs next.
 
 @frozen
 class Ending:
-    """The end of the newest attempt.
+    """Whether and how the newest attempt has ended, and what the operator still has to do about the
+    ended run.
 
     Attributes:
         over: Whether the attempt is over, and the stored status does not show this yet.

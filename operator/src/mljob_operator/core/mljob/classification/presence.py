@@ -17,7 +17,8 @@ VANISHED_LOOK_UP_EVERY = timedelta(seconds=60)
 
 @frozen
 class Presence:
-    """The conclusions about the run from Airflow's answers and from the requests of this process.
+    """Whether Airflow has the run of the newest attempt, as far as Airflow's answers and the
+    requests of this process prove this.
 
     Attributes:
         absent: Whether it is proved that Airflow has no such run and that no submission of the run

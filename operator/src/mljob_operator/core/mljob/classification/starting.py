@@ -27,7 +27,7 @@ _MISSED_DEADLINES = (CancelReason.DEADLINE, CancelReason.PRE_RUNNING)
 
 @frozen
 class Start:
-    """The start of an MLJob's next run.
+    """The start of an MLJob's next run: which attempt, when, and what prevents the start.
 
     Attributes:
         attempt: The attempt whose run is to be started: the attempt that the status describes

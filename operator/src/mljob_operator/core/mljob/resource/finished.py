@@ -68,8 +68,8 @@ def record(status: MLJobStatus) -> str | None:
 
 
 def restored(key: Key, annotations: object, status: MLJobStatus, prefix: str) -> MLJobStatus | None:
-    """Return the status of an MLJob that has lost its status. Return None if the MLJob has a
-    status, or no valid record of its own.
+    """Return the status that the record of an MLJob describes, if the MLJob has lost its status.
+    Return None if the MLJob has a status, or no valid record of its own.
 
     Args:
         key: Namespace and name of the MLJob.

@@ -13,7 +13,7 @@ from .job import Job
 
 @frozen
 class JobLabels:
-    """The labels of an MLJob's metrics.
+    """The values of the labels with which metrics count an MLJob.
 
     Attributes:
         namespace: The namespace.

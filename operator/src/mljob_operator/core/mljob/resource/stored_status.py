@@ -20,7 +20,8 @@ _LISTS = frozenset({"tasks", "conditions", "history"})
 
 
 class StoredStatus:
-    """A stored status. The value never changes; :meth:`pack` compresses the status in memory.
+    """The status of an MLJob as the Kubernetes API server has stored it. The value never changes;
+    :meth:`pack` compresses the status in memory.
 
     Args:
         value: The status of an API object. Anything but an object counts as empty.
