@@ -221,7 +221,7 @@ class BackfillStatus(ResourceModel):
 
 
 class UpstreamRun(ResourceModel):
-    """A run of another MLJob whose outputs are in the conf."""
+    """A run of another MLJob. The conf of this MLJob contains outputs of that run."""
 
     name: str
     """The name of the other MLJob, in the namespace of this MLJob."""
