@@ -1,7 +1,7 @@
 """Fixtures that give a test each implementation of a port in turn. A port is an interface through
-which the operator uses Airflow or Kubernetes. Each port has a fake in memory, and the adapter for
-the real system. For Airflow there is a third one: the adapter for the simulated Airflow of the
-benchmarks, which has a REST API.
+which the operator uses Airflow or Kubernetes. Each port has a fake in memory, and an adapter for
+the real system. The port for Airflow has a third implementation: the adapter, connected to the
+simulated Airflow of the benchmarks, which serves a REST API.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ DAGS = {
     "backfill_contract_days": ("work",),
     "people_approve": ("train", "approve", "deploy"),
 }
-"""The DAGs of the tests, with the tasks that the tests use."""
+"""The DAGs of the tests in this folder, each with the tasks that the tests use."""
 
 
 def now() -> datetime:
@@ -66,7 +66,9 @@ def new_run_id() -> str:
 
 
 def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
-    """Let a task of ``people_approve`` ask whether to deploy the model."""
+    """Let the task ``approve`` of a run of ``people_approve`` ask a person whether to deploy
+    ``model``.
+    """
     run = airflow.runs["people_approve", run_id]
     airflow.begin(run)
     airflow.set_task(run, "approve", TaskState.AWAITING_INPUT)
@@ -83,7 +85,7 @@ def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None
 
 
 def adapter(url: str, user: str, password: str) -> Airflow:
-    """Return the operator's adapter for the server, with the login of this user."""
+    """Return the operator's adapter for the Airflow at ``url``, with this user's login."""
     return Airflow(
         SETTINGS_AIRFLOW,
         url,
@@ -96,9 +98,10 @@ def adapter(url: str, user: str, password: str) -> Airflow:
 
 
 class AirflowWorld(Protocol):
-    """An Airflow, and what its users do in it. DAG ``parity_params`` needs a conf with a ``count``,
-    DAG ``parity_paused`` is paused, and task ``approve`` of DAG ``people_approve`` asks a person
-    whether to deploy the model.
+    """An Airflow for the tests of this folder, with the actions of its users as methods. Its DAG
+    ``parity_params`` needs a conf with a ``count``, its DAG ``parity_paused`` is paused, and the
+    task ``approve`` of its DAG ``people_approve`` asks a person whether to deploy the model in the
+    conf.
     """
 
     @property
@@ -140,8 +143,8 @@ class MemoryAirflow:
 
 
 class ServedAirflow:
-    """The simulated Airflow, which runs its DAGs by itself. Tests reach it through the operator's
-    adapter.
+    """The simulated Airflow of the benchmarks as an :class:`AirflowWorld`. It runs its DAGs by
+    itself, and tests reach it through the operator's adapter.
     """
 
     def __init__(self, served: Served) -> None:
@@ -169,7 +172,7 @@ class ServedAirflow:
 
 
 class RealAirflow:
-    """The Airflow of the stack."""
+    """The Airflow of the development stack as an :class:`AirflowWorld`."""
 
     def __init__(self, dag_runs: Airflow, stranger: Airflow, rest: AirflowRest) -> None:
         self.dag_runs = dag_runs
@@ -228,7 +231,9 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
 
 
 class Cluster(Protocol):
-    """A Kubernetes API with MLJobs, and what its users do there."""
+    """A Kubernetes API with MLJobs, for the tests of this folder. Its methods are the actions of
+    users.
+    """
 
     @property
     def store(self) -> JobStore: ...
@@ -270,8 +275,8 @@ class MemoryCluster:
 
 
 class RealCluster:
-    """The Kubernetes API of the stack. Users act with kubectl, and the store under test has the
-    operator's own permissions.
+    """The Kubernetes API of the development stack as a :class:`Cluster`. Users act with kubectl,
+    and the store under test has the permissions of the operator.
     """
 
     def __init__(self, store: Jobs, changes: WatchedSources, kubectl: Kubectl) -> None:
@@ -315,7 +320,7 @@ class RealCluster:
 async def _remove(
     found: Job | Instance, set_finalizer: Callable[..., Awaitable[object]], kubectl: Kubectl, resource: str
 ) -> None:
-    """Delete an object if a test of this folder made it."""
+    """Delete the object ``found`` if a test of this folder made it."""
     if found.name.startswith("contract-"):
         if found.has_finalizer:
             await set_finalizer(found, present=False)
@@ -350,7 +355,9 @@ CREDENTIALS = "mljob-system"
 
 
 class Platform(Protocol):
-    """A Kubernetes API with AirflowInstances, and what platform engineers do there."""
+    """A Kubernetes API with AirflowInstances, for the tests of this folder. Its methods are the
+    actions of platform engineers.
+    """
 
     @property
     def store(self) -> InstanceStore: ...
@@ -390,8 +397,9 @@ class MemoryPlatform:
 
 
 class RealPlatform:
-    """The Kubernetes API of the stack. Users act with kubectl. The first store under test has the
-    operator's own permissions, and the second has those of mljob-api.
+    """The Kubernetes API of the development stack as a :class:`Platform`. Platform engineers act
+    with kubectl. The first store under test has the permissions of the operator, and the second has
+    those of mljob-api.
     """
 
     def __init__(self, store: InstanceObjects, store_of_api: InstanceObjects, kubectl: Kubectl) -> None:

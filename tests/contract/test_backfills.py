@@ -1,5 +1,5 @@
 """The operator's assumptions about Airflow's backfills, tested on a real Airflow, on the simulated
-one and on the fake.
+Airflow of the benchmarks, and on the fake Airflow of the unit tests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def backfills(airflow_world: AirflowWorld) -> Backfills:
 
 @pytest.fixture
 async def made(backfills: Backfills) -> AsyncIterator[Backfill]:
-    """A backfill of three days, which is cancelled when the test ends."""
+    """A backfill of three days, which is cancelled after the test."""
     backfill = await backfills.create(DAG, Marker(new_run_id(), 1), ORDER)
     yield backfill
     await backfills.cancel(backfill.id)

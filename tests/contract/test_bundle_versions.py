@@ -1,5 +1,6 @@
-"""The version of a DAG with which cleared tasks run again, if Airflow reads the DAG from a git
-repository.
+"""The operator clears the failed tasks of a run whose DAG Airflow reads from a git repository. The
+tasks run again with the version of the DAG that the operator requests: the latest version, or the
+version with which the run began.
 """
 
 from __future__ import annotations

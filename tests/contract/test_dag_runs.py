@@ -1,5 +1,5 @@
 """The operator's assumptions about Airflow's DAG runs, tested on a real Airflow, on the simulated
-one and on the fake.
+Airflow of the benchmarks, and on the fake Airflow of the unit tests.
 """
 
 from __future__ import annotations

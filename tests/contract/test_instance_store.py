@@ -1,5 +1,5 @@
 """The operator's assumptions about the Kubernetes API for AirflowInstances, tested on a real API
-server and on the fake.
+server and on the fake store of the unit tests.
 """
 
 from __future__ import annotations

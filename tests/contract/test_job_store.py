@@ -1,5 +1,5 @@
-"""The operator's assumptions about the Kubernetes API for MLJobs, tested on a real API
-server and on the fake.
+"""The operator's assumptions about the Kubernetes API for MLJobs, tested on a real API server and
+on the fake store of the unit tests.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""mljob-api's assumptions about logs and the structure of DAGs, tested on a real Airflow, on the
-simulated Airflow behind its REST API, and on the fake.
+"""mljob-api's assumptions about task logs and the structure of DAGs, tested on a real Airflow, on
+the simulated Airflow of the benchmarks, and on the fake Airflow of the unit tests.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ TASK = ("echo", -1)
 
 
 async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | None, str | None]:
-    """Return the log of a try, and the token at its end. Both are None if Airflow
-    has no such try.
+    """Return two values: the log of the try ``number`` of ``TASK``, and the token at the end of the
+    log. Both are None if Airflow has no such try.
     """
     log = await airflow.open_log("parity_params", run_id, TASK, number)
     if log is None:
@@ -39,7 +39,7 @@ async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | Non
 
 
 async def ended(world: AirflowWorld, run_id: str) -> None:
-    """Submit a run, and wait until it has ended."""
+    """Submit a run of ``parity_params``, and wait until it has ended."""
     await world.dag_runs.submit("parity_params", run_id, {"count": 1}, "note")
     await world.finish("parity_params", run_id, "echo")
     until = time.monotonic() + 120

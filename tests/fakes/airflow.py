@@ -1,4 +1,4 @@
-"""Airflow's DAG runs, in memory."""
+"""A fake Airflow in memory: its DAG runs, task instances and logs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ class FakeLog:
 
 
 class FakeUser:
-    """The fake Airflow for a login that is not the operator's own.
+    """Access to the fake Airflow with a login other than the operator's own. The requests with this
+    login are recorded, and can be refused.
 
     Attributes:
         locked: Whether Airflow refuses this user's credentials.
@@ -308,7 +309,7 @@ class FakeAirflow:
             self.end(run, RunState.FAILED)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the unfinished runs that the tasks of a run claim to have triggered."""
+        """Return the unfinished runs that the tasks of a run say that they have triggered."""
         self.asked("children")
         run = self.runs.get((dag_id, run_id))
         claimed = run.children if run is not None else []
@@ -411,12 +412,14 @@ class FakeAirflow:
         ]
 
     def _seen(self, dag_id: str, run_id: str) -> FakeRun | None:
-        """Return a run, or None if the run does not exist or ``denies`` hides it."""
+        """Return a run, or None if the run does not exist or ``denies`` hides the run."""
         run = self.runs.get((dag_id, run_id))
         return run if run is not None and not self.denied() else None
 
     def denied(self) -> bool:
-        """Return whether the answer denies an existing run, and count ``denies`` down."""
+        """Return whether the answer must deny that an existing run or backfill exists. If so, count
+        ``denies`` down.
+        """
         if self.denies > 0:
             self.denies -= 1
             return True
@@ -473,19 +476,21 @@ class FakeAirflow:
     def set_task(
         self, run: FakeRun, task_id: str, state: TaskState, *, map_index: int = -1, try_number: int = 1
     ) -> None:
-        """Set the state and the try number of a task instance, which starts now."""
+        """Set the state and the try number of a task instance. The start of the task instance is
+        now.
+        """
         now = self._clock()
         run.tasks[task_id, map_index] = TaskFact(
             task_id, map_index, try_number, state, StatusSource.REST, now, now, start=now
         )
 
     def fact(self, run: FakeRun) -> RunFact:
-        """Return the run as the REST API gives it."""
+        """Return the facts about the run in the form in which the REST adapter returns them."""
         now = self._clock()
         return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, queued_at=run.queued_at)
 
     def asked(self, call: str) -> None:
-        """Record a request.
+        """Record the request ``call``, and call its function in ``before``.
 
         Raises:
             AirflowUnavailable: The request gets no answer.

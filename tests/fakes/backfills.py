@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class FakeBackfills:
-    """The backfills of a fake Airflow, for DAGs with a daily schedule.
+    """A fake of Airflow's backfills, for DAGs with a daily schedule. The conf of a backfill for an
+    MLJob has a marker, which names the MLJob's run id and attempt (:class:`.Marker`).
 
     Attributes:
         made: All backfills by id.
@@ -36,7 +37,7 @@ class FakeBackfills:
     # Backfills
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Return the backfill with this marker, or create one."""
+        """Return the DAG's backfill with this marker, or create one."""
         self._airflow.asked("create_backfill")
         there = self._found(dag_id, marker.run_id, marker.attempt)
         return there or await self.post(dag_id, marker, order)
@@ -68,22 +69,25 @@ class FakeBackfills:
         return backfill
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill of a DAG whose marker has this run id, and this attempt if one
-        is given. Return None if there is no such backfill.
+        """Return the DAG's newest backfill whose marker has the run id ``run_id``, and the attempt
+        ``attempt`` unless that is None. Return None if there is no such backfill, or if the fake
+        Airflow denies that it exists.
         """
         self._airflow.asked("find_backfill")
         found = self._found(dag_id, run_id, attempt)
         return found if found is not None and not self._airflow.denied() else None
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return the runs whose marker has the same run id as the backfill's marker."""
+        """Return the runs whose marker has the same run id as the marker of ``backfill``."""
         self._airflow.asked("backfill_runs")
         assert backfill.marker is not None
         members = (self._member(run) for run in self._airflow.runs.values() if run.backfill is not None)
         return tuple(change.member for change in members if change and change.marker.run_id == backfill.marker.run_id)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return the number of runs that the DAG has in the backfill's range, minus ``members``."""
+        """Return how many runs in the backfill's range of dates the backfill did not create.
+        ``members`` is the number of runs that it did create.
+        """
         self._airflow.asked("backfill_range")
         in_range = [
             run
@@ -99,8 +103,8 @@ class FakeBackfills:
             self.set(backfill_id, paused=paused)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Set the queued runs of a backfill to failed, and complete the backfill. Do nothing if the
-        backfill is completed.
+        """Set the queued runs of a backfill to failed, pause the backfill and complete it. Do
+        nothing if the backfill is completed already.
         """
         self._airflow.asked("cancel_backfill")
         if self.made[backfill_id].completed_at is None:
@@ -110,7 +114,7 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed_at=self._clock())
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs that belong to backfills and changed since a time."""
+        """Return the runs that belong to backfills of MLJobs and have changed since a time."""
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
         return [change for run in changed if (change := self._member(run)) is not None]
@@ -118,7 +122,9 @@ class FakeBackfills:
     # Changes in Airflow
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill with its runs."""
+        """Create a backfill. For each past day of its range, create a run, or clear the existing
+        run if the reprocess behaviour of ``order`` demands it.
+        """
         conf = {**order.conf, **(marker.as_conf() if marker else {})}
         number = len(self.made) + 1
         backfill = Backfill(

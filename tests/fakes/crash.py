@@ -1,4 +1,4 @@
-"""The end of an operator process by SIGKILL."""
+"""Simulates the end of an operator process by SIGKILL."""
 
 from __future__ import annotations
 

@@ -86,7 +86,9 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(key) if self._delete(key, at.isoformat()) else None
 
     def put(self, kind: str, name: str, data: dict[str, str]) -> None:
-        """Create or change a ConfigMap or a Secret. All namespaces of the fake share these objects."""
+        """Create or change a ConfigMap or a Secret. It exists in every namespace of this fake
+        store.
+        """
         self.data[kind, name] = data
         for news in self.watchers.get((kind, name), []):
             news.put_nowait(None)

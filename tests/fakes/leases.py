@@ -34,7 +34,7 @@ class FakeLeases:
         self._numbers = itertools.count(1)
 
     def of(self, name: str) -> LeasesOfOperator:
-        """Return the store of the operator that has this Lease."""
+        """Return the store of the operator whose Lease has this name."""
         return LeasesOfOperator(self, name)
 
     def write(self, lease: Lease, before: Lease | None) -> Lease:
@@ -54,7 +54,7 @@ class FakeLeases:
         return self.objects[lease.name]
 
     def touch(self, name: str) -> None:
-        """Store a new version, as a person does who changes an annotation."""
+        """Store a new version of a Lease without a change, as when a person changes an annotation."""
         self.write(self.objects[name], self.objects[name])
 
 
@@ -73,15 +73,15 @@ class LeasesOfOperator:
         return self._leases.objects.get(self._name)
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Store the Lease with ``holder`` as the process that holds it. Create the Lease if
-        ``lease`` is None.
+        """Store the Lease with the process ``holder`` as its holder. Create the Lease if ``lease``
+        is None.
         """
         transitions = lease.transitions + 1 if lease is not None else 0
         taken = Lease(self._name, "", "", holder, self._leases.seconds, transitions, claims)
         return self._leases.write(taken, lease)
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new version that records whether the holder acts."""
+        """Store a new version of the Lease that records whether the holder acts."""
         return self._leases.write(replace(lease, acting=acting), lease)
 
     async def release(self, lease: Lease) -> None:

@@ -15,8 +15,8 @@ class SilentMeter:
 
     Attributes:
         contradicted: The number of events that Airflow has contradicted.
-        vanished: The number of vanished runs, by Airflow.
-        orphaned: The number of orphaned runs, by Airflow.
+        vanished: The number of vanished runs, by the name of the Airflow.
+        orphaned: The number of orphaned runs, by the name of the Airflow.
         connected: Whether the brokers are connected, by topic.
         jobs: The metrics of MLJobs.
     """

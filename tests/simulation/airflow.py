@@ -1,5 +1,5 @@
-"""An Airflow whose scheduler and workers take one step at a time, and publish the events
-that real ones publish.
+"""A fake Airflow whose scheduler and workers take one step at a time, when a test tells them to,
+and publish the events that a real Airflow publishes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ RETRIES = 1
 """The number of retries of every task."""
 PREFIX = "mljob."
 CHILD = "child"
-"""A DAG whose runs are triggered by runs of MLJobs, and have the same run ids as these runs."""
+"""The id of a DAG whose runs are child runs: a run of an MLJob triggers a run of this DAG with the
+same run id.
+"""
 
 OUTPUT = "made_by"
 """The name of the output that every run has. Its value is the id of the run."""
@@ -39,7 +41,9 @@ _BAD = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 @dataclass(frozen=True)
 class Step:
-    """A step that the scheduler or a worker may take next in a run, such as to start a task."""
+    """A step that the scheduler or a worker of a :class:`BusyAirflow` may take next in a run, such
+    as to start a task.
+    """
 
     run: FakeRun
     what: str
@@ -50,12 +54,12 @@ class Step:
 
 
 class BusyAirflow(FakeAirflow):
-    """The fake Airflow with a scheduler and workers, which take a step when the test chooses one of
-    ``steps``, and publish events to the topic.
+    """A fake Airflow with a scheduler and workers, which publish events to the topic. A test
+    chooses one of :meth:`steps`, and the scheduler or a worker takes this step.
 
     Attributes:
-        created: Every run that was ever created, by DAG and run id.
-        reused: Ids of runs that were created again after their deletion.
+        created: The DAG id and the run id of every run that was ever submitted.
+        reused: Ids of runs that were submitted, deleted, and then submitted again.
         succeeded: Ids of runs that have ever succeeded.
         unstored: Changes that workers have published and the database does not contain yet, by DAG
             and run id.
@@ -71,7 +75,9 @@ class BusyAirflow(FakeAirflow):
         self.unstored: dict[tuple[str, str], list[Callable[[], None]]] = {}
 
     async def submit(self, dag_id: str, run_id: str, *args: Any) -> Any:
-        """Submit a run as the fake does, and note a run id that was used before."""
+        """Submit a run (:meth:`.FakeAirflow.submit`). Record the run in ``created``, and in
+        ``reused`` if a deleted run had the same id.
+        """
         new = (dag_id, run_id) not in self.runs
         try:
             return await super().submit(dag_id, run_id, *args)
@@ -82,22 +88,22 @@ class BusyAirflow(FakeAirflow):
                 self.created.add((dag_id, run_id))
 
     def queue(self, dag_id: str, run_id: str, *args: Any) -> FakeRun:
-        """Queue a run as the fake does, with tasks that have retries, and with its id as output."""
+        """Create a queued run (:meth:`.FakeAirflow.queue`). Its tasks have retries, and it
+        publishes its own id as the output ``OUTPUT``.
+        """
         run = super().queue(dag_id, run_id, *args)
         run.outputs = {OUTPUT: run_id}
         run.tasks = {key: replace(task, max_tries=RETRIES) for key, task in run.tasks.items()}
         return run
 
     def end(self, run: FakeRun, state: RunState) -> None:
-        """End a run as the fake does, and note a success."""
+        """End a run (:meth:`.FakeAirflow.end`). Record the run in ``succeeded`` if it succeeds."""
         super().end(run, state)
         if state is RunState.SUCCESS:
             self.succeeded.add(run.run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Cancel a run. Pending changes of the run are stored first, because Airflow locks
-        the run.
-        """
+        """Cancel a run. Store its published changes first, because Airflow locks the run."""
         self.store(dag_id, run_id)
         await super().cancel(dag_id, run_id)
 
@@ -123,19 +129,22 @@ class BusyAirflow(FakeAirflow):
         return [run for run in self.runs.values() if _is_followed(run)]
 
     def steps(self) -> list[Step]:
-        """Return all steps that may happen next."""
+        """Return all steps that the scheduler or a worker may take next."""
         return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
 
     def cancellations_go_on(self) -> None:
-        """Let the runs of the cancellation DAG end."""
+        """Let each run of the cancellation DAG take up to three steps: start, get a slot, and
+        cancel the run that its conf names. Then the run has ended.
+        """
         for _ in ("it begins", "it gets a slot", "it cancels"):
             for step in self.steps():
                 if step.run.dag_id == CANCEL_DAG:
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """End all unfinished tasks of a run, and then the run. These tasks succeed, except that the
-        last one fails if ``wanted`` is failed. The run fails if any of its tasks has failed.
+        """End all unfinished tasks of a run, and then the run. Each of these tasks succeeds, except
+        that the last of them fails if ``wanted`` is failed. The run fails if any of its tasks has
+        failed.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:
@@ -253,11 +262,12 @@ class BusyAirflow(FakeAirflow):
         told: bool = True,
         stored: bool = True,
     ) -> None:
-        """Set the state of a task instance.
+        """Set the state of a task instance, and publish the events about the change.
 
-        ``told``: whether Airflow has a hook for the change, so that an event is published.
-        ``ours``: whether the provider's callbacks publish an event too, which happens only in the
-        task's own process.
+        ``told``: whether Airflow has a hook for the change, so that events are published. ``ours``:
+        whether the provider's callbacks publish an event too, which happens only in the task's own
+        process. ``stored``: whether the database contains the change at once. Otherwise the change
+        is in ``unstored`` until the run's next step.
         """
         now = self._clock()
         begins = state is TaskState.RUNNING and task.state is not TaskState.DEFERRED
@@ -289,7 +299,9 @@ class BusyAirflow(FakeAirflow):
         self._topic.send(event.model_copy(update={"progress": 0.5}).model_dump_json().encode())
 
     def forge(self, run: FakeRun, event: str, dag_id: str, **more: Any) -> None:
-        """Publish a false event in the format of Airflow's own producer."""
+        """Publish a false event about the id of a run, in the format of Airflow's own producer and
+        with the DAG id ``dag_id``.
+        """
         self._official(run, event, dag_id=dag_id, **more)
 
     # Published events

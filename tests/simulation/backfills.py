@@ -1,5 +1,5 @@
-"""Backfills that Airflow processes: their runs start within the limit, and the scheduler closes
-backfills without active runs.
+"""The backfills of the simulated Airflow, with the part of Airflow's scheduler that decides which
+runs of backfills may start, and that completes ended backfills.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from tests.fakes.backfills import FakeBackfills
 
 
 class BusyBackfills(FakeBackfills):
-    """The fake's backfills, and what the scheduler does with them: start runs within the limit, and
-    close backfills whose runs have ended.
+    """A fake of Airflow's backfills in which the scheduler takes part: it says whether a backfill's
+    limit lets a queued run start, and completes backfills whose runs have ended. It also keeps
+    facts about backfills for the promises.
 
     Attributes:
-        twice: Descriptions of backfills that were created for an attempt that already had one.
-        robbed: The run ids in the markers of backfills that have lost a run to another backfill.
+        twice: Descriptions of backfills that were created for an attempt of an MLJob that already
+            had a backfill.
+        robbed: The run ids in the markers of backfills of which another MLJob's backfill has taken
+            over a run. A marker is the entry of a backfill's conf that names the MLJob
+            (:class:`.Marker`).
     """
 
     def __init__(self, *args: object) -> None:
@@ -28,8 +32,8 @@ class BusyBackfills(FakeBackfills):
         self.robbed: set[str] = set()
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill as the fake does. Note a second backfill of the same attempt, and runs
-        that the new backfill takes over from others.
+        """Create a backfill (:meth:`.FakeBackfills.make`). Note in ``twice`` if the attempt has a
+        backfill already, and in ``robbed`` the backfills whose runs the new backfill takes over.
         """
         if marker is not None and any(made.marker == marker for made in self.made.values()):
             self.twice.append(f"{marker.run_id} attempt {marker.attempt} was made twice")
@@ -42,8 +46,8 @@ class BusyBackfills(FakeBackfills):
         return backfill
 
     def let_begin(self, run: FakeRun) -> bool:
-        """Return whether a queued run may start: its backfill is not paused, and has fewer running
-        runs than its limit. A run without a backfill may always start.
+        """Return whether a queued run may start. A run of a backfill may start if the backfill is
+        not paused, and has fewer running runs than its limit. Any other run may start.
         """
         if run.backfill is None:
             return True
@@ -52,23 +56,23 @@ class BusyBackfills(FakeBackfills):
         return not backfill.paused and running < backfill.max_active_runs
 
     def holds(self, run: FakeRun) -> bool:
-        """Return whether a run waits until its backfill is unpaused."""
+        """Return whether a run is queued and its backfill is paused."""
         return run.backfill is not None and run.state is RunState.QUEUED and self.made[run.backfill].paused
 
     def close_ended(self) -> None:
-        """Close ended backfills, as the scheduler does every 30 s."""
+        """Complete the backfills without active runs, as Airflow's scheduler does every 30 s."""
         for backfill in self.made.values():
             if backfill.completed_at is None and not any(_active(run) for run in self.runs(backfill.id)):
                 self.close(backfill.id)
 
     def members(self, run_id: str) -> list[FakeRun]:
-        """Return all runs with this id in their marker."""
+        """Return all runs whose marker has this run id."""
         runs = self._airflow.runs.values()
         return [run for run in runs if (marker := Marker.read(run.conf)) is not None and marker.run_id == run_id]
 
     def at_work(self) -> Iterator[tuple[str, str]]:
-        """Yield for each backfill of an MLJob that has an active run: a description, and the run id
-        in the backfill's marker.
+        """Yield a pair for each backfill that has a marker and an active run: a description of the
+        backfill, and the run id in the marker.
         """
         for backfill in self.made.values():
             if backfill.marker is not None and any(_active(run) for run in self.runs(backfill.id)):

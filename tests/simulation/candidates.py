@@ -32,10 +32,11 @@ class Contender:
         name: A unique name.
         leases: The Leases.
         network: The network to the Kubernetes API.
-        time: The time of the virtual world.
-        claimed: What the operator claims.
+        time: Returns the virtual time in seconds.
+        claimed: The operator's claims (:class:`.Claims`). By default those of :func:`claims`.
         lease: The name of the operator's Lease.
-        act: Called in each term. By default, the process only holds the term.
+        act: Called at the start of each term. By default, the process only waits for the end of the
+            term.
 
     Attributes:
         refused: Why the process has ended by itself, or None.
@@ -73,7 +74,9 @@ class Contender:
 
     @property
     def leads(self) -> bool:
-        """Whether this process would send a request that changes something."""
+        """Whether the process acts as the leader: its newest term still allows requests that change
+        something.
+        """
         if not self.terms or self.wire.dead:
             return False
         try:

@@ -32,7 +32,7 @@ _PHASES = {
 
 
 def unkept(world: World) -> Iterator[str]:
-    """Yield a description of each statement of this module that does not hold in the world."""
+    """Yield a description of each statement of this module that does not hold in ``world``."""
     for body in world.cluster.objects.values():
         job = Job.from_object(body)
         yield from (
@@ -149,7 +149,9 @@ def _waits_for_others(job: Job) -> str | None:
 
 
 def _of_waiting(job: Job, world: World, reason: str) -> Iterator[str]:
-    """Yield each difference between the reason and the state of the other MLJobs."""
+    """Yield a description of each contradiction between the reason with which an MLJob waits for
+    others, and the states of these others.
+    """
     there = {name: world.cluster.objects.get((job.namespace, name)) for name in upstream_names(job.spec)}
     others = {name: Job.from_object(body) for name, body in there.items() if body is not None}
     stalled = {name for name, other in others.items() if _holds(other, "Stalled")}
@@ -166,7 +168,9 @@ def _holds(job: Job, kind: str) -> bool:
 
 
 def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator[str]:
-    """Yield each difference between the status of a backfill and Airflow."""
+    """Yield a description of each difference between the status of an MLJob of type Backfill and
+    its backfill in Airflow.
+    """
     backfills, run_id = world.airflow.backfills, status.dag_run_id or ""
     finished = status.phase in TERMINAL_PHASES
     made = [made for made in backfills.made.values() if made.marker is not None and made.marker.run_id == run_id]

@@ -1,15 +1,18 @@
-"""A state machine that drives a world: Hypothesis plays the user, Airflow, Kafka and the network,
-and kills processes.
+"""A state machine with which Hypothesis plays the user, Airflow, Kafka and the network of a
+simulated world (:class:`.World`), and kills processes.
 
-After each step, the promises hold: each MLJob has at most one active run, no run lacks its MLJob,
-phases change only as ``core.run.states.TRANSITIONS`` allows, a terminal phase is final for its
-attempt, history is only added to, and a requested retry is handled once, by an attempt whose run is
-still to be submitted. At the end the machine repairs everything. When nothing changes any more,
-each status must agree with Airflow, and each deletion, cancellation and requested retry must be
-complete.
+After each step, the operator's promises must hold. Each MLJob has at most one active run. An active
+run has an MLJob, unless a user wanted to keep the run, an Event has warned about the run, or its
+submission arrived too late. Phases change only as ``core.run.states.TRANSITIONS`` allows, and a
+terminal phase is final for its attempt. An entry of the history never changes. A requested retry is
+handled once, by an attempt whose run is still to be submitted.
 
-The environment variable ``PROMISES_EXAMPLES`` sets the number of random examples. ``PROMISES_SEED``
-is their seed. Without ``PROMISES_EXAMPLES``, the examples are always the same.
+At the end of each example the machine repairs everything, and waits until nothing changes any more.
+Then each status must agree with Airflow, and each deletion, cancellation and requested retry must
+be complete.
+
+The environment variable ``PROMISES_EXAMPLES`` sets the number of random examples, and
+``PROMISES_SEED`` their seed. Without ``PROMISES_EXAMPLES``, the examples are always the same.
 """
 
 from __future__ import annotations
@@ -61,33 +64,39 @@ tasks = st.sampled_from(["extract", "fit", "work", "invented"])
 tries = st.sampled_from([1, 2, 7])
 servers = st.sampled_from(["airflow", "kubernetes"])
 which = st.sampled_from([0, 0, 1])
-"""The index of the operator: usually the older one, or the only one."""
+"""The index in :attr:`.World.processes` of the operator to which a rule happens: usually 0, the
+oldest operator.
+"""
 specs = st.runner().flatmap(lambda machine: machine.specs)
 edits = st.runner().flatmap(lambda machine: machine.edits)
 
 
 ROUND = 20
-"""Seconds of a round at the end. The cancellation DAG works once in each round."""
+"""The seconds of virtual time in a round. The end of an example takes several rounds
+(:meth:`Machine._let_time_pass`), and the cancellation DAG works once in each.
+"""
 ROUNDS_AT_LEAST = 10
-"""The least number of rounds. They take longer than every backoff, relist and deadline."""
+"""The minimum number of rounds. Together they are longer than every backoff, relist and deadline.
+"""
 ROUNDS_AT_MOST = 60
-"""The greatest number of rounds. They are long enough for every deadline that a requested retry, or
-the wait for another MLJob, starts anew.
+"""The maximum number of rounds. Together they are long enough for deadlines that start anew when a
+retry is requested, or when an MLJob waits for another one.
 """
 ROUNDS_AT_REST = 3
-"""The number of rounds in a row without a change after which the world is at rest. These rounds
-take longer than a backoff and a cancellation.
+"""The number of rounds without a change after which the example ends. Together they are longer than
+a backoff and a cancellation.
 """
 
 
 class Machine(RuleBasedStateMachine):
-    """A state machine for Hypothesis. It has a simulated world, and one rule for each thing that
-    may happen in any world, such as the edit of an MLJob, a lost event or the death of an operator.
-    Subclasses choose the world and the specs, and add rules.
+    """A state machine for Hypothesis. It has a simulated world, and a rule for each kind of step
+    that any world can take, such as the edit of an MLJob, a lost event or the death of an operator.
+    Subclasses choose the world and the specs, and add rules. The argument ``then`` of a rule is how
+    many seconds of virtual time pass after the step.
 
     Attributes:
-        specs: Specs of MLJobs that are applied.
-        edits: Changes of these specs.
+        specs: Draws the spec of a new MLJob.
+        edits: Draws a change of the spec of an MLJob.
     """
 
     specs: st.SearchStrategy[dict[str, Any]]
@@ -104,8 +113,8 @@ class Machine(RuleBasedStateMachine):
         return World()
 
     def _any(self, *, going: bool) -> bool:
-        """With ``going``, return whether an MLJob is being deleted, else whether an MLJob exists
-        that isn't being deleted.
+        """If ``going`` is true, return whether an MLJob is being deleted. Otherwise return whether
+        an MLJob exists that isn't being deleted.
         """
         return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
 
@@ -144,7 +153,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=False))
     @rule(index=indexes, then=moments)
     def request_a_retry(self, index: int, then: float) -> None:
-        """Request a retry with a new value, as ``kubectl annotate`` does."""
+        """Request a retry of an MLJob by a new value of its annotation, as ``kubectl annotate``
+        does.
+        """
         objects = self.world.cluster.objects
         there = [key for key, body in objects.items() if "deletionTimestamp" not in body["metadata"]]
         self.retries += 1
@@ -176,7 +187,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(index=indexes, then=moments)
     def airflow_goes_on(self, index: int, then: float) -> None:
-        """Let the scheduler or a worker take a step."""
+        """Let the scheduler or a worker of an Airflow take a step."""
         if steps := self.world.steps():
             step = steps[index % len(steps)]
             note(f"  {step}")
@@ -224,8 +235,8 @@ class Machine(RuleBasedStateMachine):
     def somebody_else_writes_to_the_topic(
         self, name: str, wrong_dag: bool, task: str, tried: int, index: int, then: float
     ) -> None:
-        """Publish a false event about an active run, or an event about another run with the
-        id of an active run.
+        """Publish a false event with the id of an active run. If ``wrong_dag`` is true, the event
+        has the DAG id ``CHILD``, so it is about another run with the same run id.
         """
         runs = [(airflow, run) for airflow in self.world.airflows.values() for run in airflow.followed()]
         if found := [(airflow, run) for airflow, run in runs if run.state not in TERMINAL_RUN and run.dag_id != CHILD]:
@@ -237,7 +248,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(then=moments)
     def the_group_rebalances(self, then: float) -> None:
-        """Rebalance the consumer group: messages without a committed offset are read again."""
+        """Rebalance the consumer group: the consumer of the oldest operator loses the partition and
+        gets it back. Messages after the committed offset are then read again.
+        """
         if self.world.process is not None:
             self.world.soon(self.world.process.reader.rebalance)
             self._then("the_group_rebalances", then)
@@ -262,14 +275,16 @@ class Machine(RuleBasedStateMachine):
         then=moments,
     )
     def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
-        """Let some of the next requests to Airflow or to the API server fail."""
+        """Set which of the next requests to Airflow or to the API server fail, and how."""
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
 
     @precondition(lambda self: not self.denied)
     @rule(then=whiles)
     def airflow_denies_a_run(self, then: float) -> None:
-        """Let Airflow answer once that an existing run or backfill does not exist."""
+        """Let the Airflow of the operator's settings answer once that an existing run or backfill
+        does not exist. This happens at most once in an example.
+        """
         self.denied = True
         for airflow in self.world.airflows.values():
             airflow.denies = 1
@@ -280,8 +295,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
-        """Let a request that no process waits for arrive late, or drop the request if its time to
-        arrive is over.
+        """Take a request that no process waits for. Let it arrive, or drop it if its time to arrive
+        is over.
         """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
@@ -293,7 +308,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, after=st.sampled_from([1.0, 5.0, 20.0]), then=moments)
     def a_request_arrives_very_late(self, index: int, after: float, then: float) -> None:
-        """Let a request arrive so late that the operator no longer expects it to take effect."""
+        """Take a request that no process waits for. Let it arrive so late that the operator no
+        longer expects an effect.
+        """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
         self.world.run(max(0.0, stray.since + UNKNOWN_FOR.total_seconds() + after - self.world.loop.time()))
@@ -304,13 +321,15 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.world.cluster.is_behind)
     @rule(versions=st.sampled_from([0, 1, 3, 10]), seconds=whiles, then=moments)
     def the_apiserver_falls_behind(self, versions: int, seconds: float, then: float) -> None:
-        """Let list, get and watch answer from an older version for a while."""
+        """Let the API server answer list, get and watch requests from an older version for a while."""
         self.world.fall_behind(versions, seconds)
         self._then("the_apiserver_falls_behind", then)
 
     @rule(how=st.sampled_from(["stalls", "goes on", "begins anew"]), then=moments)
     def the_watch(self, how: str, then: float) -> None:
-        """Stall the watch, resume it, or let it list again."""
+        """Stall the watch of the oldest operator, let it continue, or let it start anew with a
+        list.
+        """
         if (process := self.world.process) is not None:
             if how == "begins anew":
                 self.world.soon(process.list_again)
@@ -320,7 +339,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.001, 0.01, 0.1]), then=moments)
     def the_watch_takes(self, seconds: float, then: float) -> None:
-        """Let the watch deliver before or after the response to a request."""
+        """Set after how many seconds watches deliver a change: before or after the response to the
+        request that made the change.
+        """
         self.world.watch_takes = seconds
         self._then("the_watch_takes", then)
 
@@ -334,7 +355,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(calls=st.integers(1, 12), when=st.sampled_from(list(When)), which=which, then=whiles)
     def die_at_a_request(self, calls: int, when: When, which: int, then: float) -> None:
-        """Let an operator die before, during or after one of its next requests."""
+        """Let an operator die before, during or after one of its next 12 requests."""
         self.world.die_at(calls, when, which)
         self._then("die_at_a_request", then)
 
@@ -367,7 +388,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=whiles)
     def time_passes(self, seconds: float) -> None:
-        """Let time pass, with everything that is due."""
+        """Let time pass. Everything that is due in this time happens."""
         self._then("time_passes", seconds)
 
     @rule(who=st.sampled_from(["clock", "airflow_clock"]), seconds=st.sampled_from([-1.5, -4.0]), then=moments)
@@ -382,12 +403,12 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def no_promise_is_broken(self) -> None:
-        """Assert that no promise was broken."""
+        """Assert that the operator has broken no promise so far."""
         assert not (broken := self.world.broken), chr(10).join(broken)
 
     def teardown(self) -> None:
-        """Assert that the world ends well (see :meth:`ends_well`), unless a promise was broken
-        before. Close the world.
+        """Assert that the world ends well (:meth:`ends_well`), unless the operator has broken a
+        promise already. Then close the world.
         """
         try:
             if self.world.broken:
@@ -399,8 +420,9 @@ class Machine(RuleBasedStateMachine):
             self.world.close()
 
     def ends_well(self) -> None:
-        """Repair everything, and let time pass. Then assert that each status agrees with Airflow
-        and that every request of a user is fulfilled. Let all runs end, and assert the same again.
+        """Repair everything, and let time pass. Then assert that each status agrees with Airflow,
+        and that every request of a user is fulfilled. After that, let all runs end, and assert the
+        same again.
         """
         self._mend()
         self._let_time_pass()
@@ -461,7 +483,9 @@ class Machine(RuleBasedStateMachine):
 
 
 def hold(machine: type[Machine]) -> None:
-    """Search for a sequence of steps that breaks a promise."""
+    """Assert that the operator keeps its promises: let Hypothesis search for steps of ``machine``
+    after which a promise is broken, and fail if there are such steps.
+    """
     examples = int(os.environ.get("PROMISES_EXAMPLES", "0"))
     searched = settings(
         max_examples=examples or 60,

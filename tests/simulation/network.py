@@ -1,5 +1,5 @@
-"""The network between one operator process and the world: requests take time, get lost, or arrive
-late, and the process can die at a request.
+"""The network between the operator processes and the servers, which are Airflow and the Kubernetes
+API server: requests take time, get lost, or arrive late, and a process can die at a request.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from mljob_operator.ports import BackfillRunChange, Clock, Gate, RunChange, Task
 ONE_WAY = 0.005
 """Seconds that a request takes from the operator to a server, and that a response takes back."""
 STRAY_FOR = 75.0
-"""Seconds during which a request that the operator no longer waits for may still arrive. They are
-more than twice ``actions.UNKNOWN_FOR``.
+"""Seconds during which a request may still arrive after its operator has stopped waiting for it.
+This is more than twice ``actions.UNKNOWN_FOR``.
 """
 
 
@@ -33,7 +33,7 @@ READS = frozenset(
         *("find", "list_runs", "not_created", "changed"),
     }
 )
-"""The requests that change nothing."""
+"""The names of the requests that change nothing."""
 
 
 class Fault(StrEnum):
@@ -82,16 +82,20 @@ class Network:
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
-        """Keep a request that no process waits for, so that it may still arrive."""
+        """Keep a request in ``strays``, because no process waits for it any more. It may still
+        arrive.
+        """
         now = asyncio.get_running_loop().time()
         self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
 
 
 class Wire:
-    """The connection of one process to the network. All its requests go through ``carry``, which
-    delays them, lets them fail, and ends the process at a chosen request.
+    """The connection of one process to the network. All requests of the process go through
+    :meth:`carry` or :meth:`at_once`. The wire delays requests, lets them fail, and ends the process
+    at a chosen request.
 
     Args:
+        after_effect: Called when a request has taken effect or was refused by its server.
         die: Ends the process.
         gate: The gate of the process. By default every request passes, as if the process believed
             that it is the leader.
@@ -130,7 +134,8 @@ class Wire:
         return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
-        """Make a request and return the response. In a dead process, the request never returns.
+        """Send the request ``name`` to the server ``to`` and return its response. In a dead
+        process, the request never returns.
 
         Raises:
             NotLeading: The request would change something, and the process is not the leader.
@@ -186,7 +191,9 @@ class Wire:
             self._end()
 
     def last(self, when: When) -> bool:
-        """Count a request. Return whether the process dies at this moment of the request."""
+        """Count a request. If the process is to die at this moment of the request, end the process
+        and return True.
+        """
         self.calls += 1
         if self.dies_at == (self.calls, when):
             self._end()
@@ -194,7 +201,7 @@ class Wire:
         return False
 
     def _end(self) -> None:
-        """End the process, unless another request in flight has ended it at the same moment."""
+        """End the process, unless it has ended already at another request."""
         if not self.dead:
             self.dead = True
             self._die()
@@ -211,8 +218,8 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 
 class WiredAirflow:
-    """An Airflow whose requests go through the wire of one process. As with the real adapter, the
-    facts in a response have the time of the request, by the operator's clock.
+    """A fake Airflow whose requests go through the wire of one process. As with the operator's real
+    adapter, the facts in a response have the time of the request, by the operator's clock.
     """
 
     def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:
@@ -224,7 +231,7 @@ class WiredAirflow:
 
     @property
     def cancelling(self) -> WiredAirflow:
-        """The port for requests of a cancellation, which take the same network."""
+        """The adapter for requests of a cancellation: this object itself."""
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -244,12 +251,13 @@ class WiredAirflow:
 
 
 class WiredBackfills(WiredAirflow):
-    """An Airflow's backfills whose requests go through the wire of one process. A creation takes
-    two requests. When the second request arrives, the result of the first may be outdated.
+    """The backfills of a fake Airflow, whose requests go through the wire of one process. Creating
+    a backfill takes two requests. When the second request arrives, the answer to the first may be
+    outdated.
     """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:
-        """Look for the backfill. If there is none, create it."""
+        """Look for the backfill with this marker. If there is none, create the backfill."""
         there = await self.find(dag_id, marker.run_id, marker.attempt)
         return there if there is not None else await self.post(dag_id, marker, order)
 
@@ -273,7 +281,9 @@ class WiredJobs:
 
 
 def _seen(answer: Any, at: datetime) -> Any:
-    """Return the response with the time of the request in each fact, as the adapter dates facts."""
+    """Return a response in which each fact has the time ``at`` of the request, as the operator's
+    real adapter dates facts.
+    """
     match answer:
         case RunFact() | TaskFact():
             return replace(answer, occurred_at=at, observed_at=at)

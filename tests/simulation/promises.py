@@ -31,14 +31,16 @@ class GuardedJobs(FakeJobs):
         self.handled: dict[str, list[str]] = defaultdict(list)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Write a status as the fake does, and check it."""
+        """Write a status, and add the promises that the new status breaks to ``broken``."""
         stored = await super().write_status(job, patch)
         broken = [*broken_by_status(job.status, stored.status), *self._broken_by_retry(job, stored)]
         self.broken += [f"{job.name} ({job.uid}): {what}" for what in broken]
         return stored
 
     def _broken_by_retry(self, job: Job, stored: Job) -> Iterator[str]:
-        """Yield a description of each promise about requested retries that a status breaks."""
+        """Yield a description of each promise about requested retries that the new status in
+        ``stored`` breaks. ``job`` has the old status.
+        """
         old, new = job.status, stored.status
         if new.attempts != old.attempts and wants_retry(stored):
             yield f"attempt {new.attempts} begins, and does not handle the retry {stored.retry_request!r}"
@@ -57,7 +59,9 @@ class GuardedJobs(FakeJobs):
 
 
 def broken_by_status(old: MLJobStatus, new: MLJobStatus) -> Iterator[str]:
-    """Yield a description of each promise that the step from one status to the next breaks."""
+    """Yield a description of each promise that is broken when the status ``new`` replaces the
+    status ``old``.
+    """
     before, after = old.attempts or 0, new.attempts or 0
     if new.phase is None:
         yield "a status without a phase"

@@ -1,4 +1,6 @@
-"""A world in which the operator has replicas. They compete for its Lease, and the leader acts."""
+"""A simulated world in which the operator has replicas. The replicas compete for the operator's
+Lease, and only the leader acts.
+"""
 
 from __future__ import annotations
 
@@ -63,8 +65,8 @@ class Replica:
 
 
 class ReplicatedWorld(World):
-    """A world in which all operator processes are replicas of one operator, so that only the leader
-    acts.
+    """A simulated world in which all operator processes are replicas of one operator. Only the
+    leader acts.
 
     Attributes:
         leases: The Leases of the operator's namespace.

@@ -1,5 +1,5 @@
-"""The Kafka topic: messages are delayed, lost or duplicated, and the log is read again from
-the committed offset.
+"""The Kafka topic of the simulation. Messages are delayed, lost or duplicated, and after a
+rebalance they are read again from the committed offset.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Topic:
         self.members: list[Reader] = []
 
     def send(self, message: bytes) -> None:
-        """Send a message as a producer does."""
+        """Add a message to ``under_way``, as a producer that sends a message does."""
         self.under_way.append(message)
 
     def arrives(self, index: int, copies: int) -> None:
-        """Take a message in flight (``index`` modulo their number), and store it ``copies`` times.
-        With 0 copies the message is lost.
+        """Take the message ``index`` (modulo their number) out of ``under_way``, and store it
+        ``copies`` times in ``log``. With 0 copies the message is lost.
         """
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))
@@ -93,16 +93,18 @@ class Reader:
         return self._topic.members[-1:] == [self]
 
     def rebalance(self) -> None:
-        """Move the partition to another member and back: reading begins at the committed offset."""
+        """Take the partition from this member, and give it back. Reading then begins at the
+        committed offset.
+        """
         self.lose()
         self.gain()
 
     def lose(self) -> None:
-        """Move the partition to another member."""
+        """Report to the operator that this member has lost the partition."""
         self._revoked([PARTITION])
 
     def gain(self) -> None:
-        """Assign the partition to this member."""
+        """Let this member read from the committed offset on, because it gets the partition."""
         self._position = len(self._topic.log) if self._topic.committed is None else self._topic.committed
         self.news.set()
 

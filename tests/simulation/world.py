@@ -52,9 +52,10 @@ class Cluster(GuardedJobs):
     remembers facts about all MLJobs that ever existed.
 
     Attributes:
-        changes: The changes that a new watch would deliver, in order: type and object.
-        announced: The uids of the MLJobs whose status ever named a run, by run id.
-        told: Ids of runs whose submission a status reported.
+        changes: The changes of MLJobs so far, in order, which a watch delivers: type and object.
+        announced: For each run id, the uids of the MLJobs whose status ever named this run.
+        told: Ids of runs whose submission a status reported. Runs of MLJobs with the runPolicy
+            OncePerSpec are left out, because such an MLJob may take over an existing run.
         published: The existing MLJobs, as of the last :meth:`publish`.
         specs: The last spec of each uid.
         once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
@@ -77,7 +78,7 @@ class Cluster(GuardedJobs):
     # Reads, which may be stale
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """Let every read answer from this many versions ago, for this many seconds. Writes go to
+        """For this many seconds, let every read answer from this many versions ago. Writes go to
         the newest version, as in etcd.
         """
         self._behind = self._versions_of_all[max(-1 - versions, -len(self._versions_of_all))]
@@ -85,7 +86,9 @@ class Cluster(GuardedJobs):
 
     @property
     def versions(self) -> int:
-        """The number of versions so far."""
+        """The number of versions of the store so far. A version is made by each :meth:`publish`
+        that finds a change.
+        """
         return len(self._versions_of_all)
 
     def catch_up(self) -> None:
@@ -99,7 +102,7 @@ class Cluster(GuardedJobs):
 
     @property
     def readable(self) -> dict[Key, dict[str, Any]]:
-        """The objects that a read returns."""
+        """The objects that a read returns, by key."""
         return self._behind[1] if self._behind is not None and self.is_behind else self.objects
 
     @property
@@ -113,7 +116,7 @@ class Cluster(GuardedJobs):
             yield Job.from_object(deepcopy(body))
 
     async def get(self, key: Key) -> Job | None:
-        """Return an MLJob as a read returns it, or None."""
+        """Return an MLJob as a read returns it, or None if the read finds no such MLJob."""
         body = self.readable.get(key)
         return Job.from_object(deepcopy(body)) if body is not None else None
 
@@ -137,11 +140,13 @@ class Cluster(GuardedJobs):
             self._versions_of_all.append((len(self.changes), dict(self._published)))
 
     async def everything(self) -> builtins.list[Job]:
-        """Return all MLJobs, in one response."""
+        """Return all MLJobs, as a read in one response returns them."""
         return [job async for job in self.list()]
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Write a status as the fake does, and record it."""
+        """Write a status (:meth:`.GuardedJobs.write_status`), and record its run in ``announced``
+        and ``told``.
+        """
         stored = await super().write_status(job, patch)
         if (run_id := stored.status.dag_run_id) is not None:
             self.announced[run_id].add(job.uid)
@@ -162,7 +167,8 @@ class Process:
 
     Args:
         name: The name of the process, and of its term if it is one of several replicas.
-        gate: The gate of the term. By default, the process believes that it is the leader.
+        gate: Checks that the term may act. By default, every request may be sent, as if the process
+            believed that it is the leader.
 
     Attributes:
         killed: Called when the process was killed.
@@ -224,7 +230,9 @@ class Process:
         self._do(self._watch_instances(), "watch AirflowInstances")
 
     async def _watch(self) -> None:
-        """Deliver the changes of MLJobs, a moment after they happened."""
+        """Deliver each change of an MLJob to the operator, :attr:`World.watch_takes` seconds after
+        the change.
+        """
         changes = self.world.cluster.changes
         while True:
             await self._news.wait()
@@ -241,7 +249,7 @@ class Process:
                     self.job_controller.observe(job)
 
     async def _watch_instances(self) -> None:
-        """Deliver the changes of AirflowInstances."""
+        """Deliver each change of an AirflowInstance to the operator."""
         there: dict[str, Instance] = {}
         while True:
             await asyncio.sleep(0.5)
@@ -257,13 +265,13 @@ class Process:
             there = now
 
     def look(self) -> None:
-        """Wake the watch and the topic, which may have something to deliver."""
+        """Wake the watch and the reader of the topic, which may have something to deliver."""
         self._news.set()
         self.reader.news.set()
 
     def list_again(self) -> None:
-        """Start the watch anew after a long interruption: deletions during the interruption
-        are not delivered.
+        """Start the watch anew with a list, as after a long interruption. Deletions during the
+        interruption are not delivered.
         """
         self._seen = self.world.cluster.watchable
         self.watching = True
@@ -294,7 +302,7 @@ class Process:
 
 class World:
     """The simulation: MLJobs and AirflowInstances, two Airflows, a Kafka topic, operator processes,
-    the network between them, and the virtual time. ``look`` checks the promises.
+    the network between them, and the virtual time. :meth:`look` checks the operator's promises.
 
     Attributes:
         clock: The operator's clock.
@@ -302,11 +310,11 @@ class World:
         airflow: The Airflow of the operator's settings.
         airflows: All Airflows by the name of their AirflowInstance, or by ``SETTINGS_AIRFLOW``.
         processes: The operators, oldest first: none, one, or two at once.
-        overlapped: Whether two operators ever ran at once, or one read stale objects. Only an
-            operator that sees all MLJobs can keep to a limit.
+        overlapped: Whether two operators ever ran at once, or an operator may have read stale
+            objects. Only an operator that sees all MLJobs can keep to a limit.
         broken: Descriptions of broken promises, and the errors that the operator logged.
         by_hand: Ids of runs that somebody cleared in Airflow.
-        limit: The maximum of active runs in the other Airflow.
+        limit: The maximum number of active runs in the Airflow ``OTHER``, or None.
         watch_takes: Seconds from a change to its delivery by the watch. Below ``ONE_WAY``, the
             watch overtakes the response to the request that made the change.
         defects: Errors that the operator logged.
@@ -342,7 +350,7 @@ class World:
 
     @property
     def process(self) -> Process | None:
-        """The oldest operator; None while none runs."""
+        """The oldest operator, or None while no operator runs."""
         return self.processes[0] if self.processes else None
 
     def start(self, *, beside: bool = False) -> None:
@@ -372,18 +380,22 @@ class World:
         self.overlapped = True
 
     def changed_by(self, process: str) -> None:
-        """Do nothing. A :class:`.ReplicatedWorld` checks which process has changed something."""
+        """Do nothing. :meth:`.ReplicatedWorld.changed_by` checks which process has changed
+        something.
+        """
 
     def soon(self, what: Callable[[], None]) -> None:
         """Call a function in the event loop as soon as virtual time moves on."""
         self.loop.call_soon(what)
 
     def run(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let this many seconds of virtual time pass."""
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def lands(self, stray: Stray) -> None:
-        """Let a request arrive that no process waits for."""
+        """Let a request arrive that no process waits for. Add the runs and backfills that begin by
+        a request later than ``UNKNOWN_FOR`` to ``late``.
+        """
 
         async def land() -> None:
             before = self.at_work()
@@ -409,7 +421,7 @@ class World:
     # Checks
 
     def look(self) -> None:
-        """Wake the watches after a change, and check the promises."""
+        """Check the promises, and wake the watches and the readers of all operators."""
         self.cluster.publish()
         by_job: dict[str, list[str]] = defaultdict(list)
         for name, run_id in self.at_work():
@@ -445,7 +457,7 @@ class World:
         return found
 
     def steps(self) -> list[Step]:
-        """Return all steps that may happen next in any Airflow."""
+        """Return all steps that the scheduler or a worker of any Airflow may take next."""
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
@@ -460,8 +472,9 @@ class World:
         ]
 
     def _crowded(self) -> list[str]:
-        """Return a broken promise if the other Airflow has more active runs of MLJobs than its
-        limit. Runs of deleted MLJobs, which were left behind on purpose, don't count.
+        """Return a description of the broken promise if the Airflow ``OTHER`` has more active runs
+        of MLJobs than ``limit``, otherwise an empty list. Runs of deleted MLJobs don't count,
+        because a user may have wanted to keep them. Nothing is checked if ``overlapped`` is true.
         """
         there = [run for run in self.airflows[OTHER].ours() if self.cluster.announced[run.run_id] & self.cluster.uids]
         active_there = sum(active(run) for run in there)
@@ -470,11 +483,11 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Return the broken promises about runs that take the outputs of other runs. The promises:
-        the other runs have succeeded, and the status of the MLJob names these runs.
+        """Return the broken promises about runs that take the outputs of other MLJobs' runs. The
+        promises: the other runs have succeeded, and the status of the MLJob names these runs.
 
-        With OncePerSpec, the MLJob may have taken over a run with older outputs, so the MLJob is
-        not checked. Runs of late submissions are not checked either.
+        An MLJob that ever had the runPolicy OncePerSpec is not checked, because it may have taken
+        over a run with older outputs. Runs of late submissions are not checked either.
         """
         found = []
         for job in self.cluster.published.values():
@@ -495,12 +508,13 @@ class World:
         return found
 
     def left_behind(self, *, in_the_end: bool = False) -> list[str]:
-        """Return the active runs whose MLJob is deleted, though no user wanted to keep them and no
-        Event warned about them.
+        """Return descriptions of the active runs and backfills whose MLJob is deleted, though no
+        user wanted to keep them and no Event warned about them.
 
-        If a submission arrives later than the operator waits for it, and its MLJob is deleted, the
-        operator can't know the run in time. In the end the operator must find such a run, but not a
-        backfill, because the relist doesn't list backfills.
+        If a submission takes effect later than the operator expects, and its MLJob is deleted, the
+        operator can't know the run in time. So such runs and backfills are left out. With
+        ``in_the_end``, only the backfills are left out: the relist must have found the runs, but it
+        doesn't list backfills.
         """
         backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
         too_early = self.late & backfills if in_the_end else self.late
@@ -530,7 +544,7 @@ class World:
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
     def die_at(self, calls: int, when: When, which: int = 0) -> None:
-        """Let an operator die at one of its next requests."""
+        """Let an operator die at the request that is ``calls`` requests from now."""
         if which < len(self.processes):
             wire = self.processes[which].wire
             wire.dies_at = (wire.calls + calls, when)
