@@ -61,7 +61,9 @@ SHOWN_LOGS = pytest.StashKey[set[str]]()
 SHOWN_BEFORE = "(The report of an earlier failed test shows this end of the log.)"
 
 LINES_OF_LOG = 30
-"""The number of log lines that a failed test shows for each component that is not ready."""
+"""The number of log lines that the report of a failed test shows for each component of the stack
+that is not ready.
+"""
 
 PARALLELISM = 10
 """The number of tasks that run at the same time in the tests' Airflow.
@@ -116,7 +118,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the session's id, which workers inherit, unless the suite has set an id for all parts."""
+    """Set the id of the session, which its workers inherit. If the suite (``tests.suite``) has set
+    an id for all its parts, keep that id.
+    """
     os.environ.setdefault(SESSION, uuid.uuid4().hex)
 
 
@@ -127,9 +131,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests for this Airflow, mark the tests that use the stack as live, and order the
-    tests. The timeout of a live test doesn't include its fixtures, because the first start of a
-    stack takes minutes.
+    """Keep the tests for the Airflow of the option ``--airflow``, mark the tests that use the stack
+    as live, and order the tests. The timeout of a live test doesn't include its fixtures, because
+    the first start of a stack takes minutes.
     """
     airflow = config.getoption("airflow")
     wanted: list[pytest.Item] = []
@@ -148,7 +152,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _airflows(item: pytest.Item) -> tuple[str, ...]:
-    """Return the Airflows that a test is for."""
+    """Return the values of the option ``--airflow`` with which a test runs."""
     if item.get_closest_marker("oldest_airflow"):
         return (OLDEST,)
     return (NEWEST, OLDEST) if item.get_closest_marker("every_airflow") else (NEWEST,)
@@ -156,10 +160,10 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of logs to the report of a failed test, for the stack and the operators among
-    the test's arguments. Components of the stack that are ready are left out. An operator is left
-    out if the error contains the operator's name, or if an earlier report has the same end of the
-    operator's log.
+    """Add the ends of logs to the report of a failed test: the logs of components that are not
+    ready, if the test has the stack among its arguments, and the logs of operators among its
+    arguments. The log of an operator is left out if the error contains the operator's name. A log
+    end that an earlier report has is not repeated.
     """
     report = yield
     if report.failed:
@@ -189,7 +193,7 @@ def _not_ready(stack: Stack) -> Iterator[tuple[str, str, str]]:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The development stack without an operator, started by the first worker that needs it."""
+    """The development stack without an operator. The first worker that needs the stack starts it."""
     directory = _directory(request.config)
     with pytest.MonkeyPatch.context() as environment:
         # The folder for the example DAGs' datasets and models, which Airflow's processes inherit.

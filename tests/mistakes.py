@@ -36,11 +36,11 @@ class Mistake:
     """A manifest with a mistake.
 
     Attributes:
-        path: The field that the message must name.
-        message: A part of the message.
-        spec: Changes of the valid spec.
-        kind: The kind of the object.
-        metadata: Changes of the valid metadata.
+        path: The field that the expected message names.
+        message: A part of the expected message.
+        spec: Changes of the spec in ``VALID``.
+        kind: The kind of the object, a key of ``VALID``.
+        metadata: Changes of the metadata in ``VALID``.
     """
 
     path: str

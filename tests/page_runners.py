@@ -1,6 +1,7 @@
 """Which test runs a command in a console block of the documentation.
 
-Each of these tests takes its commands from here, so a command that has a runner is run.
+The tests in :class:`Runner` take the commands that they run from this module. So a command for
+which this module names a test is run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ DOCS = ROOT / "docs"
 
 
 class Runner(StrEnum):
-    """A test that runs commands of the pages."""
+    """A file of tests that runs commands of the documentation's pages."""
 
     LIVE = "tests/e2e/test_docs.py"
     EXAMPLES = "tests/e2e/test_examples.py"
@@ -29,7 +30,9 @@ class Runner(StrEnum):
 
 
 FIRST_PAGE = ROOT / "README.md"
-"""The page whose job the other live pages look at, repeat and end."""
+"""The page that a reader types first. Its job is the one that the pages in ``LIVE_PAGES`` look at,
+repeat and end.
+"""
 LIVE_PAGES = (
     DOCS / "data-scientist.md",
     DOCS / "guides" / "why-it-failed.md",
@@ -47,7 +50,7 @@ LIVE_PAGES = (
     DOCS / "operations" / "lost-runs.md",
     ROOT / "charts" / "mljob-operator" / "README.md",
 )
-"""The pages that a reader types after the first one, in this order."""
+"""The pages that a reader types after ``FIRST_PAGE``, in this order."""
 EXAMPLE_PAGES = (DOCS / "guides" / "chain.md", DOCS / "guides" / "schedule.md", ROOT / "examples/platform/README.md")
 """The pages about the MLJobs in ``examples/``, in the order in which they are typed."""
 PEOPLE_PAGE = DOCS / "guides" / "waiting-for-people.md"
@@ -61,7 +64,7 @@ _OF_PAGE = {
 
 
 LIFECYCLE_PAGES = (FIRST_PAGE, *(DOCS / "operations" / f"{name}.md" for name in ("install", "upgrade", "uninstall")))
-"""The pages that bring a release to the cluster, and end it."""
+"""The pages with the commands that install, upgrade and uninstall a release."""
 _OF_A_RELEASE = re.compile(
     r"kubectl (create (namespace|secret) |delete (mljobs|crd) |rollout restart )|helm (history|rollback|uninstall) "
 )
@@ -70,7 +73,9 @@ _OF_A_RELEASE = re.compile(
 def runner_of(page: Path, block: Block, line: str) -> Runner | None:
     """Return the test that runs a line of a console block, or None if no test does.
 
-    A block that says why it is not run is typed on no stack, because its commands belong together.
+    If a comment above a block says why the block is not run, the tests in ``_OF_PAGE`` leave out
+    the whole block, because its commands belong together. The other tests still run the kinds of
+    commands that are theirs.
     """
     if block.why_unchecked:
         return None
@@ -87,8 +92,8 @@ def runner_of(page: Path, block: Block, line: str) -> Runner | None:
 
 
 def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
-    """Yield what a test runs on these pages: each line with its page and its block. Without pages,
-    yield the lines of all pages.
+    """Yield the lines of these pages that ``runner`` runs, each with its page and its block.
+    Without pages, yield such lines of all pages.
     """
     for page in pages or PAGES:
         for block in blocks(page, "console"):
@@ -99,8 +104,8 @@ def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
 
 @cache
 def _lines_of_a_release() -> frozenset[str]:
-    """Return the commands that bring a release to the cluster, change it and end it. Where another
-    page repeats one of them, it is not run again.
+    """Return the commands that install a release, change it and uninstall it. The test of the
+    lifecycle runs them, also on behalf of other pages that repeat them.
     """
     lines = [line for page in LIFECYCLE_PAGES for block in blocks(page, "console") for line in typed(block)]
     return frozenset(line for line in lines if _OF_A_RELEASE.match(line))

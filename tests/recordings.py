@@ -20,7 +20,9 @@ from tests.unit.operator.conftest import World
 
 GOLDEN = Path(__file__).parent / "contract" / "golden"
 PRODUCERS = {"ours": ["ours"], "official": ["official"], "both": ["official", "ours"]}
-"""The producers whose messages are played, by the name of each case."""
+"""The producers whose messages are played, by the name of each case. ``ours`` are the provider's
+callbacks, and ``official`` is Airflow's own producer.
+"""
 
 Message = dict[str, Any]
 
@@ -104,7 +106,7 @@ def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
 
     Only the provider's events contain a failure's type and a task's reports, and only Airflow's
     producer reports the end of a killed process. So the result contains only the errors that both
-    producers report. The location of a log differs with the run id.
+    producers report. It also lacks the URLs of logs, because they contain the run id.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
     return {name: _plain(status, told) for name, status in statuses.items()}
@@ -121,8 +123,9 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Assert that both producers together cause no more patches of an MLJob's status than one of
-    them does. They may cause one patch more than the provider's events alone.
+    """Assert how many patches of an MLJob's status the events of both producers cause together: no
+    more than the events of Airflow's own producer alone, or no more than one patch above the
+    provider's events alone.
     """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

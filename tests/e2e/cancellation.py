@@ -1,4 +1,4 @@
-"""Runs to be cancelled, and checks of them afterwards."""
+"""Starts MLJobs whose runs a test cancels, and checks that the runs have ended."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Chaos: parts of the system are away for a while at random times, while a watch notes how the
-status of each MLJob moves.
+"""Chaos: kills parts of the system at random times and brings them back after a while. Meanwhile a
+watch records how the status of each MLJob changes.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class Watcher:
 
 
 def insist(request: Callable[[], object], what: str) -> None:
-    """Repeat a request until a server that may be away has answered it."""
+    """Repeat a request to a server that may be away, until the server has answered."""
 
     def done() -> bool:
         try:

@@ -17,7 +17,9 @@ from tests.live.kubectl import Kubectl
 
 @pytest.fixture
 def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
-    """MLJobs with active runs, which end with the test."""
+    """An object that starts MLJobs whose runs stay active (:class:`.Work`). After the test, the
+    runs are ended.
+    """
     work = Work(tmp_path, airflow)
     yield work
     work.end()
@@ -25,7 +27,10 @@ def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
 
 @pytest.fixture(scope="module")
 def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """The AirflowInstances of a module's own operator, which its fixture ``instances`` starts."""
+    """An object that creates AirflowInstances (:class:`.Platform`) for the operator of the module's
+    fixture ``instances``. After the module's tests, the AirflowInstances are deleted and the
+    operator is stopped.
+    """
     with platform_of(instances, kubectl, stack) as platform:
         yield platform
     # This operator would also reconcile the AirflowInstances of other tests.

@@ -23,15 +23,15 @@ PHASES = {"success": "Succeeded", "failed": "Failed"}
 
 
 def dag_ids() -> list[str]:
-    """Return the ids of the DAGs in the folder, sorted, if they begin with ``parity_``. The ids are
-    read from the files, so a new DAG is tested too.
+    """Return the ids of the DAGs in the folder ``DAGS`` that begin with ``parity_``, sorted. The
+    ids are read from the files, so a new DAG is tested too.
     """
     found = (re.findall(r'\bDAG\(\s*"(parity_\w+)"', file.read_text()) for file in sorted(DAGS.glob("*.py")))
     return sorted(dag_id for dag_ids in found for dag_id in dag_ids)
 
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Return the run as Airflow reports it after its end, in plain form."""
+    """Wait until a run has ended, and return the run as Airflow reports it, in plain form."""
     run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
     for row in airflow.task_instances(dag_id, run_id):

@@ -1,4 +1,6 @@
-"""Ten runs at once, during which a component dies, and checks of the runs afterwards."""
+"""For tests in which a component dies while ten MLJobs run: submits the MLJobs, and checks how they
+have ended.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def assert_all_ended_right(installation: Installation, names: list[str], airflow
 
 
 def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object], object], what: str) -> None:
-    """Wait until this many of the MLJobs meet the condition."""
+    """Wait until at least ``count`` of the MLJobs have a status that meets the condition."""
 
     def look() -> bool:
         found = jobs.all()

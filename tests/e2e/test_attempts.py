@@ -1,5 +1,5 @@
-"""Suspension, cancellation, deadlines, retries, run policies and sources of conf, as a user and
-Airflow see them.
+"""Suspension, cancellation, deadlines, retries, run policies and sources of conf on the whole
+stack. Each test acts as a user, and checks the MLJob's status and the runs in Airflow.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def retried(with_kafka: Installation) -> Iterator[MLJobs]:
 
 @pytest.fixture(scope="module")
 def jobs(retried: MLJobs) -> MLJobs:
-    """MLJobs that take long, all started together."""
+    """MLJobs whose runs take long or never start, all applied together after ``retried``."""
     retried.apply(
         manifest("to-suspend", WAIT),
         manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),

@@ -1,4 +1,6 @@
-"""MLJobs of type Backfill, as a user and Airflow see them."""
+"""MLJobs of type Backfill on the whole stack. Each test acts as a user, and checks the MLJob's
+status and the runs in Airflow.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,9 @@ FIRST_DAY = "2026-01-01T00:00:00Z"
 
 
 def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **spec: Any) -> Object:
-    """Return an MLJob that runs a DAG for the first ``days`` days of January, even if an earlier
-    test session has run it for these days.
+    """Return the manifest of an MLJob of type Backfill, which runs a DAG for the first ``days``
+    days of January 2026. Days that have a finished run, for example of an earlier test session, are
+    run again.
     """
     wanted = {"from": FIRST_DAY, "to": f"2026-01-{days:02}T00:00:00Z", "reprocessBehavior": "Completed"}
     wanted |= spec.pop("backfill", {})
@@ -41,7 +44,7 @@ def ended_runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
 
 
 def backfills_of(airflow: AirflowRest, status: Object) -> list[Object]:
-    """Return the backfills that an MLJob has created."""
+    """Return the backfills in Airflow that belong to the MLJob with this status."""
     found = airflow.get("/backfills", dag_id=status["dagId"], order_by="id")["backfills"]
     return [row for row in found if row["dag_run_conf"].get("mljob", {}).get("id") == status["dagRunId"]]
 

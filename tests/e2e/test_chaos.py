@@ -143,7 +143,9 @@ def end(made: Installation, name: str, *, delete: bool) -> None:
 
 
 def until_all_are_over(made: Installation, operators: list[OperatorProcess], left: set[str]) -> dict[str, Object]:
-    """Wait until exactly these MLJobs exist, all of them terminal and without finalizers."""
+    """Wait until the MLJobs named in ``left`` are the only ones, all of them terminal and without
+    finalizers. Return these MLJobs by name.
+    """
 
     def look() -> dict[str, Object] | None:
         found = made.jobs.all()
@@ -160,7 +162,7 @@ def until_all_are_over(made: Installation, operators: list[OperatorProcess], lef
 
 
 def until_no_run_is_left(made: Installation, airflow: AirflowRest) -> list[Object]:
-    """Wait until no run of the namespace is unfinished in Airflow, and return the runs."""
+    """Wait until all runs of the namespace's MLJobs have ended in Airflow, and return the runs."""
 
     def look() -> list[Object]:
         runs = airflow.runs(f"{made.operator.prefix}.{made.jobs.namespace}.")
@@ -177,7 +179,9 @@ def owner(run: Object) -> str:
 
 
 def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) -> Any:
-    """Return the parts of a finished MLJob's status that differ from Airflow."""
+    """Return the parts of a finished MLJob's status that differ from Airflow, or an empty value if
+    none differs. ``run_ids`` are the ids of all runs in Airflow.
+    """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:
         # The MLJob was cancelled before its run was submitted.
@@ -197,7 +201,9 @@ def told(
     wrong: dict[str, Any],
     backward: dict[str, list[str]],
 ) -> None:
-    """Print the figures. Write the figures of the long form to a file."""
+    """Print figures about the MLJobs, the outages and the errors found. In the long form of the
+    test, also write the figures to a file.
+    """
     all_back = max(back for _, back in outages.times.values())
     ends = {owner(run): _epoch(run["end_date"]) for run in runs}
     behind = [

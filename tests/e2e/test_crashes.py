@@ -1,6 +1,6 @@
-"""The operator is killed by SIGKILL right before and right after each of the calls in ``CALLS``,
-and its replica, which has been standing by, takes over. No action is performed twice, every
-unfinished action is completed, and the last status agrees with Airflow.
+"""The crash matrix: the operator is killed by SIGKILL right before and right after each of the
+calls in ``CALLS``, and its replica, which has been standing by, takes over. No action is performed
+twice, every unfinished action is completed, and the last status agrees with Airflow.
 
 The process that dies is the real operator, which kills itself at the call
 (``tests/live/crashing_operator.py``). All operators are forked from a process that has imported the
@@ -34,7 +34,9 @@ PROGRAM = crashing_operator.__file__
 CANCELLER = "mljob_cancel"
 NAME = "mortal"
 SIDE_BY_SIDE = 6
-"""The number of cells at a time; each cell has its own operator with two replicas."""
+"""The number of cells of the matrix that are tested at the same time. Each cell has its own
+operator with two replicas.
+"""
 LEASE_SECONDS = "8"
 """The duration of the Lease in seconds. A replica waits about that long after the death of the
 leader. On a busy machine, a shorter Lease would end the term of a leader that is to die at a later
@@ -46,7 +48,8 @@ pytestmark = pytest.mark.timeout(1500)
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens to an MLJob if no operator dies: the expectation of the test.
+    """What a user does with an MLJob, and how the MLJob ends if no operator dies. After a crash,
+    the test expects the same end.
 
     Attributes:
         spec: The spec that is applied.
@@ -101,8 +104,8 @@ assert CALLS.keys() == crashing_operator.CALLS.keys()
 
 @dataclass
 class Cell:
-    """One MLJob of the test, whose operator dies either right before or right after one of
-    ``CALLS``.
+    """A cell of the crash matrix: a call in ``CALLS``, and whether the operator dies right before
+    or right after this call. Each cell has an operator and an MLJob of its own.
     """
 
     when: str
@@ -140,7 +143,9 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def matrix(stack: Stack) -> Iterator[list[Cell]]:
-    """The list of the cells. At the end, the table of their results is written to a file."""
+    """The cells that were tested so far. After the tests, the table of their results is written to
+    a file.
+    """
     cells: list[Cell] = []
     yield cells
     file = stack.directory / "logs" / "crash-matrix.md"
@@ -210,7 +215,9 @@ def live(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def start(cells: list[Cell]) -> None:
-    """Start all operators that will die, and then their replicas. Each takes a while to start."""
+    """Start the operators that will die, wait until they lead, and then start a replica of each
+    operator.
+    """
     for cell in cells:
         cell.installation.operator.begin(PROGRAM, cell.when, cell.call)
     for cell in cells:
@@ -252,7 +259,9 @@ def end(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
-    """Return the differences between the end of a cell and the end without a crash."""
+    """Return the differences between the end of the cell's MLJob and the end that its scenario
+    expects.
+    """
     found = []
     story = cell.story
     runs = airflow.runs(cell.runs_prefix)
@@ -279,7 +288,7 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
 
 
 def outcome(cell: Cell, airflow: AirflowRest) -> str:
-    """Return the result of a cell, in words."""
+    """Return how the cell's MLJob and its run have ended, in words."""
     run = airflow.runs(cell.runs_prefix)[0]
     ends = cell.story.ends or "gone"
     attempts = "" if cell.story.attempts == 1 else f", {cell.story.attempts} attempts"
@@ -301,6 +310,6 @@ def evidence(cells: list[Cell]) -> str:
 
 
 def table(cells: list[Cell]) -> str:
-    """Return the matrix, in Markdown."""
+    """Return the table of the cells and their results, in Markdown."""
     rows = [f"| {cell.call} | {cell.when} | {cell.at_death} | {cell.outcome} |" for cell in cells]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

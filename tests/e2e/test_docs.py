@@ -1,6 +1,7 @@
-"""The commands on the pages of the documentation work: a reader types them one after the other.
+"""The commands on the pages of the documentation succeed when a reader types them one after the
+other.
 
-``tests/page_runners.py`` says which pages these are.
+``tests/page_runners.py`` lists the pages, and the commands that this module runs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def shell(
 
 @pytest.fixture(scope="module")
 def first_page(shell: PageShell) -> str:
-    """What the commands of the first page print. Its job has succeeded then."""
+    """The output of the commands on the first page. After them, the job of the page has succeeded."""
     return shell.types(Runner.LIVE, FIRST_PAGE)
 
 

@@ -1,5 +1,5 @@
-"""An Airflow as companies run it: behind a gateway, with DAGs that need a logical date, are paused
-or removed during a run, or trigger other DAGs.
+"""MLJobs run on an Airflow as companies run it, behind a gateway. Their DAGs need a logical date,
+are paused or removed during a run, or trigger other DAGs.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def instances(new_installation: NewInstallation) -> Installation:
 
 @pytest.fixture(scope="module")
 def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, str, str]]:
-    """A slow gateway that shortens Airflow's pages, the gateway's CA, and the token that it
-    requires.
+    """Three values: a slow gateway in front of Airflow that shortens the pages of lists, the
+    certificate of the gateway's CA, and the token that the gateway requires.
 
     The gateway has TLS with its own CA, serves Airflow under a path, and requires a token with each
     request.

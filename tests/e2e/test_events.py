@@ -1,5 +1,7 @@
-"""Each row of the table in docs/spec/events.md happens on a real Airflow. The messages are those of
-the table, and the status shows each change in time, with and without a message.
+"""The table in docs/spec/events.md says which messages Airflow's two producers send for each change
+of a task or a run. These tests make each change happen on a real Airflow. They check that the
+messages are those of the table, and that the MLJob's status shows the change in time, with and
+without a message.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ DAGS = {
     "events-cleared": "events_quick",
     "events-deleted": "events_paused",
 }
-"""The DAG of each MLJob."""
+"""The id of each MLJob's DAG, by the name of the MLJob."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ def rows() -> dict[str, dict[str, re.Pattern[str]]]:
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """Return a pattern for the words of a cell. A word in parentheses may be missing, or come later
-    than in the cell.
+    """Return a pattern for the words in a cell of the documented table. A word in parentheses may
+    be missing, or come later than in the cell.
     """
     found = re.findall(r"(\(?)`(\w+)`", cell)
     orders = {tuple(word for optional, word in found if not optional)}
@@ -151,13 +153,17 @@ class Timeline:
     rest: dict[tuple[str, str, int], list[Seen]] = field(default_factory=lambda: defaultdict(list))
 
     def told(self, job: str, task: str | None, index: int = -1, producer: str | None = None) -> list[Told]:
-        """Return messages about a task instance, or about the run."""
+        """Return the messages about a task instance of an MLJob's run, or about the run itself if
+        ``task`` is None. If ``producer`` is given, return only its messages.
+        """
         about = (task, index) if task else None
         found = self.topic.about(self.run_ids.get(job))
         return [told for told in found if told.task == about and producer in (None, told.producer)]
 
     def words(self, case: Case, index: int, producer: str) -> str:
-        """Return the states that a producer's messages report, each followed by a space."""
+        """Return the states that a producer's messages about the task or run of ``case`` report,
+        each followed by a space.
+        """
         return "".join(f"{told.state} " for told in self.told(case.job, case.task, index, producer))
 
     def status(self, job: str) -> Object:
@@ -194,8 +200,8 @@ class Act:
 
 
 class Stage:
-    """Runs all MLJobs of the test at the same time, performs the actions on them, and fills the
-    timeline.
+    """Runs all MLJobs of the test at the same time, performs the test's actions on them
+    (:meth:`_acts`), and fills the timeline.
     """
 
     def __init__(self, installation: Installation, airflow: AirflowRest, stack: Stack, watch: Watch, directory: Path):
@@ -463,8 +469,9 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return each state that an event reported first, with the seconds until a status had reached
-    the state.
+    """Return pairs of a message and a number: each message that was the first to report a state of
+    a task instance, and the seconds from this message until a status showed the state or a later
+    one.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):
@@ -483,7 +490,10 @@ def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[
 
 
 def is_as_far(said: Told, instances: int, entry: Object) -> bool:
-    """Return whether a task's entry shows the state in the message, or a later state."""
+    """Return whether a task's entry in a status shows the state that the message ``said`` reports,
+    or a later state. ``instances`` is how many instances a mapped task has. All of them must have
+    come this far.
+    """
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:
         as_far = sum(count for state, count in mapped["states"].items() if TASK_RANK[TaskState(state)] >= rank)
@@ -495,7 +505,7 @@ def is_as_far(said: Told, instances: int, entry: Object) -> bool:
 
 
 def is_in(state: str, entry: Object) -> bool:
-    """Return whether a task's entry shows the state."""
+    """Return whether a task's entry in a status shows this state."""
     return bool(entry["state"] == state)
 
 

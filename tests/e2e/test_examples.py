@@ -38,7 +38,9 @@ pytestmark = pytest.mark.timeout(BOUND + 60)
 
 @pytest.fixture(scope="module")
 def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
-    """The MLJob of examples/train.yaml, applied with kubectl, and a watch that starts before it."""
+    """An installation in which the MLJob of examples/train.yaml was applied with kubectl, and a
+    watch of its MLJobs that began before.
+    """
     installation = new_installation("examples")
     with installation.jobs.watch() as watch:
         installation.jobs.kubectl("apply", f"--filename={EXAMPLES / 'train.yaml'}")
@@ -53,8 +55,8 @@ def data(stack: Stack) -> Path:
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
-    """The other files and the folder `platform`, applied with kubectl at once, and a watch that
-    starts before.
+    """The installation and the watch of ``training``, after all example files and the folder
+    ``platform`` were applied with kubectl at once.
     """
     # With KEEP_TEST_STACK, an earlier session may have left objects behind, which the waits below
     # would find.
@@ -179,7 +181,7 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
-    """The folder was applied at once. An MLJob that names others waits without a run until they
+    """All files were applied at once. An MLJob that names others waits without a run until they
     have succeeded, and then its status names their runs.
     """
     installation, watch = examples

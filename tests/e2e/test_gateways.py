@@ -1,5 +1,6 @@
-"""A URL that does not lead to the right Airflow: a gateway answers 404 because it has no backend, a
-server that is not Airflow answers, or another Airflow answers, which has none of the runs.
+"""The URL of an AirflowInstance leads to a gateway that answers 404 because it has no backend, to a
+server that is not Airflow, or to another Airflow, which has none of the runs. The operator then
+neither takes a run for ended nor submits a run again, and other AirflowInstances are not affected.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def gateways() -> Iterator[ExitStack]:
 
 
 def asked(installation: Installation, operation: str) -> float:
-    """Return the number of requests of a kind that an operator has sent."""
+    """Return how many requests of the kind ``operation`` the operator of ``installation`` has sent
+    to Airflow.
+    """
     return installation.operator.requests().get(operation, 0)
 
 
@@ -97,7 +100,9 @@ def test_instance_that_answers_nonsense_is_not_ready_and_affects_no_other(
 def test_mljobs_are_not_judged_while_many_runs_have_vanished(
     platform: Platform, instances: Installation, gateways: ExitStack, airflow: AirflowRest, stack: Stack
 ) -> None:
-    """For a while, the URL leads to another Airflow with the same DAGs and no runs."""
+    """For a while, the URL of the AirflowInstance leads to another Airflow with the same DAGs and
+    no runs.
+    """
     env, jobs = stack.env, instances.jobs
     another = SimulatedAirflow(
         [Dag(dag_id=WAIT, tasks=("wait",)), cancellation_dag()], Settings(env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])

@@ -1,5 +1,5 @@
-"""Several Airflows at once, as a user sees them: one that hangs does not slow down the others, a
-Secret is rotated, rules and limits hold.
+"""Several Airflows at once, as a user sees them: an Airflow that hangs does not slow down the
+others, a Secret is rotated, and access rules and limits hold.
 
 All AirflowInstances lead to one real Airflow, each over its own proxy that can be cut. Each
 AirflowInstance therefore also sees the runs of the others, which must change nothing.
@@ -166,8 +166,9 @@ def test_refusal_names_the_missing_access_rule(platform: Platform, jobs: MLJobs,
 def test_events_count_only_for_the_instance_of_their_topic_and_source(
     platform: Platform, jobs: MLJobs, instances: Installation
 ) -> None:
-    """The real Airflow's events have no source that an instance claims, so they don't belong to an
-    instance with a source.
+    """Both AirflowInstances name the topic of the real Airflow. ``deaf`` also names a source that
+    is not the source of this Airflow's events, so the events don't count for the MLJobs of
+    ``deaf``.
     """
     platform.make("deaf", kafka={"topic": DEFAULT_TOPIC, "source": "nobody"})
     platform.make("hears", kafka={"topic": DEFAULT_TOPIC})

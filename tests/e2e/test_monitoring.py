@@ -72,7 +72,9 @@ class Monitoring:
         return state
 
     def look(self, monitor: str = MONITOR, **thresholds: Any) -> MonitoringReport:
-        """Run a monitoring DAG once and return its report."""
+        """Trigger a run of a monitoring DAG, wait until the run has succeeded, and return its
+        report.
+        """
         run_id = self.trigger(monitor, **thresholds)
         state = self.until_over(monitor, run_id)
         assert state == "success", self.logs(monitor, run_id)
@@ -92,7 +94,7 @@ class Monitoring:
         return found[0] if found else {"state": None}
 
     def logs(self, dag_id: str, run_id: str) -> str:
-        """Return the last log lines of each task of a failed run."""
+        """Return the last log lines of each task of a run."""
         said = []
         for row in self.airflow.task_instances(dag_id, run_id):
             path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{row['task_id']}/logs/{row['try_number']}"
@@ -118,8 +120,8 @@ class Monitoring:
         return [message for message in self.slack.messages if message.channel == channel]
 
     def told_of_the_broken_file(self) -> list[Message]:
-        """Return the messages to the platform's channel about the broken file. This channel also
-        gets messages about problems that other tests left behind.
+        """Return the messages about the broken DAG file in the platform's channel. This channel
+        also gets messages about problems that other tests left behind.
         """
         platform = self.told(self.slack.id_of(PLATFORM))
         return [message for message in platform if "parity_import_error.py" in message.words]
@@ -300,8 +302,9 @@ def test_invalid_threshold_fails_the_run_and_is_named(monitoring: Monitoring) ->
 def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
     monitoring: Monitoring, stack: Stack, tmp_path: Path
 ) -> None:
-    """The first message goes to a member by e-mail address, the second to the fallback channel,
-    because the owner's channel no longer exists.
+    """At first the owner's address is the e-mail address of a member of Slack, who gets the message
+    about the slow task. Later the address is a channel that no longer exists, so the message about
+    the long wait goes to the fallback channel.
     """
     sensitive: dict[str, Any] = {"slow_seconds": 1, "wait_seconds": 1, "outlier_history": PAST - 3}
     monitoring.slack.members[TEAM_SERVING] = "U0SERVING01"

@@ -1,4 +1,6 @@
-"""A task that waits for a person or in the triggerer, as a user and Airflow see it."""
+"""Tasks that wait for a person or in the triggerer, on the whole stack. The tests check what the
+MLJob's status, its Events and Airflow show, and answer questions as a person does.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ LABEL = "people_label"
 
 @pytest.fixture(scope="module")
 def seen(with_kafka: Installation) -> Iterator[Watch]:
-    """A watch of every status so far, as ``kubectl get --watch`` shows them."""
+    """A watch that has all statuses of the MLJobs since its start, as ``kubectl get --watch`` shows
+    them.
+    """
     with with_kafka.jobs.watch() as watch:
         yield watch
 
@@ -71,7 +75,7 @@ def task(status: Object, task_id: str) -> Object:
 
 
 def asked(jobs: MLJobs, name: str) -> list[str]:
-    """Return the messages of the Events that ask for input."""
+    """Return the messages of the Events that ask a person for the input of a task of an MLJob."""
     return [event["message"] for event in jobs.events(name) if event["reason"] == "AwaitingInput"]
 
 

@@ -33,7 +33,9 @@ def selecting(team: str) -> str:
 
 
 def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
-    """Apply a suspended MLJob, and wait until an operator has written its status."""
+    """Assert that an operator acts: apply a suspended MLJob, and wait until the operator has
+    written its status.
+    """
     jobs.submit(name, "parity_empty", suspend=True)
     eventually(lambda: jobs.status(name).get("phase") == "Suspended", f"{name} has a status", evidence=evidence)
 

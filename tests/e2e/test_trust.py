@@ -1,5 +1,7 @@
-"""The operator does not trust its surroundings: forged and impossible events, a child run with its
-parent's run id, a conf that is nested too deeply, a run without its MLJob.
+"""The operator does not trust its surroundings. A forged event, or a child run with its parent's
+run id, does not change the state of an MLJob. An impossible event does not keep later events from
+being read. A conf that is nested too deeply affects only its own MLJob. An active run whose MLJob
+no longer exists is cancelled.
 
 Gateways are tested in ``test_gateways.py``, attacks of one tenant on another in
 ``test_tenancy.py``, and values of Secrets in ``test_secrets.py``.
@@ -38,7 +40,9 @@ class Forger:
         self._topic = stack.env["MLJOB_EVENTS_TOPIC"]
 
     def tell(self, status: Object, event: str, **fields: Any) -> None:
-        """Send an event in the format of Airflow's own producer about the run of an MLJob."""
+        """Send the event ``event`` about the run in an MLJob's ``status``, in the format of
+        Airflow's own producer.
+        """
         message = {
             "schema_version": 1,
             "source": "devstack",
@@ -53,8 +57,9 @@ class Forger:
         assert self._producer.flush(30) == 0
 
     def tell_until(self, count: Callable[[], float], status: Object, event: str, **fields: Any) -> None:
-        """Send the event again until ``count`` returns more than before. An operator that has just
-        joined its consumer group reads only later messages.
+        """Send the same event repeatedly, until ``count`` returns more than before. The repetition
+        is needed because an operator that has just joined its consumer group reads only later
+        messages.
         """
         before = count()
 
@@ -85,7 +90,7 @@ def victim(event: str, dag_id: str | None) -> str:
 
 @pytest.fixture(scope="module")
 def victims(with_kafka: Installation) -> dict[str, Object]:
-    """MLJobs with active runs, and their statuses."""
+    """The statuses of MLJobs with active runs, by the names of the MLJobs."""
     jobs, names = with_kafka.jobs, [victim(*forgery) for forgery in FORGERIES]
     for name in names:
         jobs.submit(name, WAIT, {"seconds": 600}, backoffLimit=1, cancellation={"strategy": "Api"})
@@ -155,11 +160,11 @@ def test_impossible_event_is_counted_as_unreadable_and_later_events_are_read(
 
 @dataclass
 class Parent:
-    """An MLJob whose run triggers a child run with its own run id, and the observations of the
-    test.
+    """An MLJob whose run triggers a child run with its own run id, and what the test has observed
+    of both runs.
 
     Attributes:
-        run_id: The id of both runs.
+        run_id: The id of the MLJob's run, which is also the id of the child run.
         phase: The MLJob's phase when the child run had ended.
     """
 

@@ -1,7 +1,7 @@
 """An operator that kills itself right before or right after a call to Kubernetes, Airflow or Kafka.
 
-An example of the command is ``python crashing_operator.py before "trigger the run"``. The module
-wraps one method of the real adapters. ``CALLS`` lists the calls.
+For example, ``python crashing_operator.py before "trigger the run"`` runs such an operator. The
+module wraps one method of the operator's real adapters. ``CALLS`` lists the calls.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""An operator with a namespace of its own. Several installations share one stack."""
+"""An operator that a test has made, with a namespace of its own. The operators of several tests
+share one stack.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from tests.live.operators import OperatorProcess
 
 @dataclass(frozen=True)
 class Installation:
-    """A running operator, and the MLJobs of the one namespace that this operator watches."""
+    """An operator, and the MLJobs of the only namespace that this operator watches."""
 
     operator: OperatorProcess
     jobs: MLJobs

@@ -52,7 +52,8 @@ class PageShell:
             (self._clone / name).symlink_to(ROOT / name)
 
     def types(self, runner: Runner, page: Path) -> str:
-        """Type the commands of a page that this test runs, block by block. Return what they print.
+        """Type the commands of ``page`` that ``runner`` runs, block by block. Return what they
+        print.
 
         Raises:
             AssertionError: A command failed, or the page has no commands for this test.

@@ -50,10 +50,11 @@ ORDER = (
     "tests/e2e/test_cancellation_dag.py",
     "tests/chart/test_cluster.py",
 )
-"""The files that take longest start first, so that all workers end at about the same time.
+"""The order in which the files of tests start. The files that take longest come first, so that all
+workers end at about the same time. Files that are not in this list come last.
 
-The crash matrix keeps a processor busy, so it starts beside files that mostly wait. This list has
-one file of unit tests, which waits for processes.
+The crash matrix (test_crashes.py) keeps a processor busy, so it starts beside files that mostly
+wait. The list has one file of unit tests, because these tests wait for processes.
 """
 
 

@@ -2,7 +2,7 @@
 simulated world (:class:`.World`), and kills processes.
 
 After each step, the operator's promises must hold. Each MLJob has at most one active run. An active
-run has an MLJob, unless a user wanted to keep the run, an Event has warned about the run, or its
+run has an MLJob, unless a user keeps or restarts the run, an Event has warned about the run, or its
 submission arrived too late. Phases change only as ``core.run.states.TRANSITIONS`` allows, and a
 terminal phase is final for its attempt. An entry of the history never changes. A requested retry is
 handled once, by an attempt whose run is still to be submitted.

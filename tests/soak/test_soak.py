@@ -3,9 +3,10 @@ moments.
 
 `make soak` takes most of an hour on two cores.
 
-`make test` does not include this test. The test checks that the status of each MLJob agrees with
-Airflow and that no active run, process or finalizer is left, and measures the operator's share of
-the time. The figures go to benchmarks/results/soak.json.
+``make test`` does not include this test. The test checks that the status of each MLJob agrees with
+Airflow, and that no active run, process or finalizer is left. It also measures which share of an
+MLJob's time, from the creation to the end, is due to the operator. The figures go to
+benchmarks/results/soak.json.
 
 ``MLJOB_SOAK_JOBS`` sets the number of MLJobs, and ``MLJOB_SOAK_SEED`` the choice of the cancelled
 ones. Only a test with 200 MLJobs writes the file.
@@ -73,8 +74,8 @@ Way = Literal["delete", "cancel"]
 
 @dataclass
 class Life:
-    """The times at which a watch saw changes of one MLJob, in seconds since the epoch, or 0 before
-    the change. Airflow has the same clock.
+    """The times at which a watch saw changes of one MLJob, in seconds since the epoch. A time is 0
+    before its change. Airflow has the same clock.
 
     Attributes:
         told: When the phase became terminal.
@@ -296,10 +297,11 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """Return figures about the MLJobs, in seconds: the time until the run is queued, the time from
-    the end of the run until the status shows the end, the time from the creation until then, and
-    the time of cancellations. The operator's share is the share of the first two in the third, in
-    percent.
+    """Return figures about the MLJobs, in seconds. For MLJobs that were not cancelled: the time
+    from the creation until the run is queued, the time from the end of the run until the status
+    shows the end, and the time from the creation until the status shows the end. The operator's
+    share is the share of the first two times in the third, in percent. For MLJobs that were
+    cancelled while they ran: the time that the cancellation took.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

@@ -26,7 +26,9 @@ PARAMS = {
 
 
 def work() -> str:
-    """Take some time for a day, and fail in the MLJob's first attempt if the conf says so."""
+    """Work for a day: wait for ``seconds``, and then fail in the MLJob's first attempt if ``fail``
+    lists the day. Both are params of the DAG.
+    """
     context = get_current_context()
     params, day = context["params"], context["logical_date"].date().isoformat()
     time.sleep(params["seconds"])

@@ -53,8 +53,8 @@ with DAG(
 
     @task(pool="monitored")
     def serve() -> None:
-        """End at once, unless the run is to wait. A waiting run also occupies a
-        slot of the pool.
+        """End at once, or as soon as the file ``wake_file`` exists if the conf names one. A waiting
+        run also occupies a slot of the pool.
         """
         wake_file, end = get_current_context()["params"]["wake_file"], time.monotonic() + 600
         while wake_file and time.monotonic() < end and not Path(wake_file).exists():
