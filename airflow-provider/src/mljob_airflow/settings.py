@@ -48,8 +48,8 @@ def run_id_prefix() -> str:
 
 
 def slack_conn_id() -> str:
-    """Return the id of the Airflow Connection with which the monitors post to Slack, or an empty
-    string if they post no messages.
+    """Return the id of the Airflow Connection with which the monitoring DAGs post to Slack, or an
+    empty string if they post no messages.
     """
     return _get("slack_conn_id", "")
 
@@ -60,20 +60,22 @@ def slack_channel() -> str:
 
 
 def report_dir() -> str:
-    """Return the folder for the monitors' pages, or an empty string if they write no pages."""
+    """Return the folder for the pages of the monitoring DAGs, or an empty string if they write no
+    pages.
+    """
     return _get("report_dir", "")
 
 
 def report_url() -> str:
-    """Return the URL of the folder with the monitors' pages, or an empty string if messages have no
-    link to a page.
+    """Return the URL of the folder with the pages of the monitoring DAGs, or an empty string if
+    messages have no link to a page.
     """
     return _get("report_url", "")
 
 
 def report_topic() -> str:
-    """Return the Kafka topic of the monitors' reports, or an empty string if the monitors send no
-    reports to Kafka.
+    """Return the Kafka topic for the reports of the monitoring DAGs, or an empty string if they
+    send no reports to Kafka.
     """
     return _get("report_topic", "")
 
@@ -87,7 +89,9 @@ def monitor_schedule() -> str | None:
 
 
 def bottlenecks_schedule() -> str | None:
-    """Return the schedule of ``mljob_monitor_bottlenecks``, as for :func:`monitor_schedule`."""
+    """Return the schedule of ``mljob_monitor_bottlenecks``, in the form that
+    :func:`monitor_schedule` returns.
+    """
     return _schedule("bottlenecks_schedule", BOTTLENECKS_SCHEDULE)
 
 

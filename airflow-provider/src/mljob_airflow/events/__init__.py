@@ -9,6 +9,7 @@ task reports progress, and when a run is cancelled.
 - :mod:`.throttle` merges progress reports if a task makes them faster than the operator can use
   them.
 
-A failure to send an event never fails the task. Only :func:`.producer.deliver`, which sends the
-monitor's reports, raises an error.
+A failure to send an event never fails the task: the callers log the error instead
+(:func:`.producer.logging_errors`). The exception is :func:`.producer.deliver`, which sends the
+reports of the monitoring DAGs: its error fails the task.
 """

@@ -116,7 +116,7 @@ def flush(timeout: float) -> None:
 
 
 class DeliveryError(Exception):
-    """Kafka did not take a message."""
+    """Kafka has not confirmed a message: it refused the message, or did not answer in time."""
 
 
 def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:

@@ -1,6 +1,6 @@
 """Finds problems in Airflow that a person has to solve, and notifies the owners of the DAGs.
 
-A monitor is a DAG (:mod:`.dag`) with the tasks of :mod:`.tasks`. The first task makes a report:
+A monitoring DAG (:mod:`.dag`) has the tasks of :mod:`.tasks`. The first task makes a report:
 
 - :mod:`.collector` reads data from Airflow, through :mod:`.rest_reader`.
 - :mod:`.observations` has the types of this data.
@@ -18,6 +18,6 @@ The other tasks use the report independently of each other:
 The findings and the due notifications are computed by pure functions that need no Airflow. Tasks of
 Airflow 3 have no access to the metadata database, so all data comes from the REST API.
 
-The monitor reads every list only up to a bound. If a list is longer, the report names the kinds of
-findings that may be missing. A finding of such a kind is not regarded as resolved.
+The first task reads every list only up to a bound. If a list is longer, the report names the kinds
+of findings that may be missing. A finding of such a kind is not regarded as resolved.
 """

@@ -77,7 +77,7 @@ class ReportContext:
     """The inputs of a report that don't come from Airflow's REST API.
 
     Attributes:
-        monitor: The id of the monitor's DAG.
+        monitor: The id of the monitoring DAG that makes the report.
         source: The name of this Airflow, from the option ``[mljob] source``.
         run_id_prefix: The first part of the run ids of MLJobs.
         links: Makes URLs of Airflow's UI.

@@ -1,4 +1,4 @@
-"""Makes the DAG of a monitor.
+"""Makes a monitoring DAG.
 
 The DAG has a task that makes a report, and three tasks that use the report independently of each
 other. The DAG processor parses DAG files again and again, so each task imports its code only when
@@ -25,17 +25,17 @@ def monitor_dag(
     thresholds: tuple[str, ...],
     quiet_hours: int,
 ) -> DAG:
-    """Make the DAG of a monitor.
+    """Make a monitoring DAG.
 
     Args:
-        dag_id: The DAG's id, which is also the name of the Variable with the monitor's thresholds.
+        dag_id: The DAG's id, which is also the name of the Variable with the DAG's thresholds.
         description: One line for the list of DAGs.
         doc_md: The DAG's documentation.
         schedule: A cron expression, or ``None`` if the DAG runs only when it is triggered.
         collect: The name of the function of :mod:`.collector` that makes the report.
         thresholds: The names of the thresholds that the function ``collect`` uses. These thresholds
             become params of the DAG.
-        quiet_hours: The monitor's default for the threshold ``quiet_hours``.
+        quiet_hours: The DAG's default for the threshold ``quiet_hours``.
     """
     notifying = ("quiet_hours", "settle_minutes", "min_severity")
     with DAG(

@@ -11,7 +11,7 @@ from mljob_contract.reports import CE_TYPE_REPORT, MonitoringReport
 
 
 def message_from_report(report: MonitoringReport, *, event_id: str) -> Message:
-    """Make the message for a report. The message's key is the monitor's DAG id.
+    """Make the message for a report. The message's key is the id of the monitoring DAG.
 
     Args:
         report: The report.

@@ -1,4 +1,4 @@
-"""The tasks of the monitors.
+"""The tasks of the monitoring DAGs.
 
 The tasks read settings and Variables, and call the other modules. A task that is not configured
 skips itself, and its log names the missing setting.
@@ -38,7 +38,7 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
     Args:
         context: Airflow's task context.
         collect: The name of the function of :mod:`.collector` that makes the report.
-        quiet_hours: The monitor's default for the threshold ``quiet_hours``.
+        quiet_hours: The monitoring DAG's default for the threshold ``quiet_hours``.
 
     Returns:
         The report as a JSON object.
@@ -79,7 +79,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
     Args:
         context: Airflow's task context.
         report_json: The report, from :func:`observe`.
-        quiet_hours: The monitor's default for the threshold ``quiet_hours``.
+        quiet_hours: The monitoring DAG's default for the threshold ``quiet_hours``.
 
     Returns:
         The reason of each notification that was sent, by owner.

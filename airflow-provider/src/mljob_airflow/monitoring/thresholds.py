@@ -1,9 +1,9 @@
-"""The thresholds of the monitors.
+"""The thresholds of the monitoring DAGs.
 
 The values come from three places. A later place overrides the earlier ones:
 
 1. the defaults in this module;
-2. the Airflow Variable with the id of the monitor's DAG: a JSON object with some of the thresholds;
+2. the Airflow Variable with the id of the monitoring DAG: a JSON object with some thresholds;
 3. the params of a run that is triggered by hand.
 
 The defaults are high, so that every notification is worth reading.
@@ -20,7 +20,9 @@ from mljob_contract.reports import Severity
 
 
 class Thresholds(BaseModel):
-    """The thresholds of all monitors. The docstrings of the fields describe the DAGs' params."""
+    """The thresholds of all monitoring DAGs. The docstrings of the fields describe the params of
+    these DAGs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -88,8 +90,8 @@ def effective(
     Args:
         variable: The value of the Airflow Variable, or ``None`` if the Variable does not exist.
         given: The params of the run. A param that is ``None`` was not set.
-        monitor: The DAG's id, which is also the Variable's name.
-        quiet_hours: The monitor's default for the threshold ``quiet_hours``. With ``None``, the
+        monitor: The id of the monitoring DAG, which is also the Variable's name.
+        quiet_hours: The DAG's default for the threshold ``quiet_hours``. With ``None``, the
             default in this module is used.
 
     Raises:

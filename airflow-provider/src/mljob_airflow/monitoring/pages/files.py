@@ -1,4 +1,5 @@
-"""Writes the pages of reports to files ``<folder>/<monitor>/<time>.html``.
+"""Writes the pages of reports to files ``<folder>/<monitor>/<time>.html``, where ``<monitor>`` is
+the id of the monitoring DAG.
 
 The file ``<folder>/<monitor>/latest.html`` is a copy of the newest page. Administrators set up a
 web server that serves the folder, or mount a bucket as the folder. The folder stays small, because
@@ -14,8 +15,8 @@ from mljob_airflow.monitoring.pages.page import page
 from mljob_contract.reports import MonitoringReport
 
 KEPT = 200
-"""The maximum number of pages that are kept for each monitor. A monitor that runs every quarter of
-an hour writes 200 pages in two days.
+"""The maximum number of pages that are kept for each monitoring DAG. A monitoring DAG that runs
+every quarter of an hour writes 200 pages in two days.
 """
 LATEST = "latest.html"
 
