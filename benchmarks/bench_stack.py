@@ -113,8 +113,9 @@ class BenchStack:
 
     @contextmanager
     def operator(self, **variables: str) -> Iterator[psutil.Process]:
-        """Run the operator with the chart's ServiceAccount and these settings, until the context
-        ends.
+        """Run the operator during the ``with`` block, with the rights of the chart's
+        ServiceAccount. ``variables`` are environment variables that override those of the stack's
+        operator.
         """
         environment = self.stack.operator_env() | variables
         url = f"http://{environment['MLJOB_HTTP_HOST']}:{environment['MLJOB_HTTP_PORT']}/readyz"
@@ -131,8 +132,8 @@ class BenchStack:
 
     @contextmanager
     def process(self, module: str, environment: Mapping[str, str]) -> Iterator[psutil.Process]:
-        """Run a Python module as a process until the context ends. Its output goes to a log file of
-        the stack.
+        """Run a Python module as a process during the ``with`` block. The output of the process
+        goes to a log file of the stack.
         """
         file = self._log(module)
         with file.open("ab") as log:
@@ -160,7 +161,7 @@ class BenchStack:
 
 @contextmanager
 def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
-    """Start the stack, and remove it with all data when the context ends.
+    """Start the stack, and remove the stack with all data after the ``with`` block.
 
     Args:
         simulated: Whether Airflow is simulated.

@@ -1,8 +1,8 @@
-"""The costs of many live MLJobs, which are MLJobs with active runs: of their creation in a burst,
-of the silence afterwards, and of a restart of the operator.
+"""The costs of many live MLJobs, which are MLJobs with active runs: the costs of a burst in which
+the MLJobs are created, of the silence afterwards, and of a restart of the operator.
 
-The runs start and then report nothing. So no event from outside causes work of the operator in the
-silence. Each size has an operator, a namespace and a prefix of run ids of its own.
+The runs start and then report nothing, so no event causes work of the operator in the silence. Each
+number of live MLJobs is measured with an operator, a namespace and a prefix of run ids of its own.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Result:
 
     @property
     def restarted_kib_per_job(self) -> float:
-        """The memory of a live MLJob in a process that started later."""
+        """The memory of a live MLJob in an operator that was restarted after the burst."""
         return (self.restarted_mib - self.none_mib) * 1024 / self.jobs
 
     def as_json(self) -> dict[str, Any]:
@@ -121,7 +121,9 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure each size, the smallest first."""
+    """Measure the costs of each number of live MLJobs in ``plan.sizes``, the smallest first. Yield
+    the costs of each number when they are measured.
+    """
     for size in sorted(plan.sizes):
         yield _Size(bench, size, plan).measure()
 
@@ -189,8 +191,9 @@ class _Size:
             await writer.create_at_once(self._namespace, names, SILENT)
 
     async def _create_and_cancel(self) -> dict[str, float]:
-        """Create the MLJobs of the burst, and cancel the victims after the first third of these
-        MLJobs. Return the times of the cancellations by name.
+        """Create the MLJobs of the burst. When a third of them are created, cancel the MLJobs in
+        ``_victims``, while the others are being created. Return the time of each cancellation by
+        the MLJob's name.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:
@@ -201,7 +204,9 @@ class _Size:
         return dict(zip(self._victims, times, strict=True))
 
     def _silence(self, operator: psutil.Process) -> float:
-        """Return the percentage of a core that a process takes while nothing happens."""
+        """Return the percentage of a core that the operator's process takes while no run reports
+        anything.
+        """
         with step("live", f"{self._plan.silence:.0f} s of silence"):
             before, began = operator.cpu_times(), time.monotonic()
             time.sleep(self._plan.silence)

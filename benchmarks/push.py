@@ -54,7 +54,7 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Result:
-    """Measure the operator and the floor at each rate."""
+    """Measure the operator and the floor at each rate in ``plan.blocks``."""
     names = bench.populate(FLOOR, plan.jobs)
     bench.populate(OPERATOR, plan.jobs)
     _make_topic(bench.brokers)
@@ -92,7 +92,9 @@ class _Subject:
     traffic: Traffic
 
     def restarted(self, process: psutil.Process) -> _Subject:
-        """Return a subject with the same traffic for a new process."""
+        """Return the subject for an operator that was restarted as ``process``, with the same
+        traffic as before.
+        """
         return _Subject(process, self.traffic)
 
     def block(self, rate: float, seconds: float) -> tuple[tuple[float, ...], Load]:

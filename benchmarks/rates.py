@@ -87,7 +87,9 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure each rate with one operator."""
+    """Measure each rate in ``plan.rates``, all with the same operator. Yield the results of each
+    rate when they are measured.
+    """
     bench.cluster.make_namespace(NAMESPACE)
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
     with Watcher(bench.credentials) as watcher, bench.operator(**settings) as operator:

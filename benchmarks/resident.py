@@ -14,7 +14,9 @@ STABLE_SECONDS = 8
 
 
 def settled(process: psutil.Process, what: str, seconds: float = 40) -> float:
-    """Return the resident memory in MiB once it has settled, or after `seconds`."""
+    """Wait until the resident memory of a process has settled, for at most ``seconds``. Return the
+    memory in MiB.
+    """
     history = [process.memory_info().rss / MIB]
     with step("memory", f"settling {what}", lambda: f"{history[-1]:.1f} MiB"):
         deadline = time.monotonic() + seconds

@@ -42,7 +42,7 @@ from mljob_operator.core.run.vanishing import MissingRuns
 from mljob_operator.ports import Airflows, JobMeter, JobStore, Meter, SourceChanges
 
 SIZES = (5, 100)
-"""The numbers of tasks of the MLJobs that are measured."""
+"""The numbers of tasks of the measured MLJobs."""
 STEPS = 300
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _NAMESPACE = Namespace("team-a")
@@ -75,7 +75,9 @@ class Result:
 
 
 def measure(steps: int = STEPS) -> Result:
-    """Measure steps of MLJobs of each size."""
+    """Measure the CPU time of a step, for an MLJob with each number of tasks in ``SIZES``.
+    ``steps`` is the number of steps to measure for each MLJob.
+    """
     operator, floor = {}, {}
     with step("step", f"{steps} steps of MLJobs with {' and '.join(map(str, SIZES))} tasks"):
         for tasks in SIZES:
@@ -245,7 +247,7 @@ class _NoAirflow:
 
 
 class _NoMeter:
-    """A meter that ignores all measurements."""
+    """A stand-in for the operator's metrics, which ignores all measurements."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None

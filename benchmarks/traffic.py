@@ -75,7 +75,8 @@ class Traffic:
         wait_for(answered, f"a first status in {self._targets[0].namespace}", seconds, every=0)
 
     def run(self, rate: float, seconds: float) -> list[float]:
-        """Send `rate` events per second for some seconds, to one MLJob after the other.
+        """Send ``rate`` events per second for ``seconds`` seconds. The MLJobs get the events in
+        turn.
 
         Returns:
             The latency of each event, in milliseconds.

@@ -159,7 +159,9 @@ def measure(plan: Plan = Plan()) -> Result:
 
 @contextmanager
 def _process(module: str, *arguments: str) -> Iterator[tuple[psutil.Process, str]]:
-    """Run a module, and yield its process and the first line that it prints."""
+    """Run a module as a process during the ``with`` block. Yield the process, and the first line
+    that the process prints.
+    """
     with subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -193,7 +195,9 @@ def _memory(process: psutil.Process) -> float:
 
 @contextmanager
 def _viewers(streams: list[tuple[str, str]]) -> Iterator[None]:
-    """Read these streams of changes, each with its token, as browsers do."""
+    """Read streams of changes in another process during the ``with`` block, as the browsers of
+    viewers do. Each stream is a pair of its URL and a token.
+    """
     command = [sys.executable, "-m", "benchmarks.view", json.dumps(streams)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:

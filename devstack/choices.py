@@ -25,8 +25,8 @@ processes record which lines of code they run (`make coverage`).
 
 @dataclass(frozen=True)
 class Choices:
-    """The arguments of the last `up`. The arguments are stored in a file, so that a later command
-    starts a component with the same arguments.
+    """The arguments of the last `up`. They are stored in a file, so that another command, such as
+    `restart`, starts a component with the same arguments.
 
     Attributes:
         operator: Whether the stack runs an operator.

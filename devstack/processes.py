@@ -1,10 +1,10 @@
-"""Starts processes that keep running after the command that started them has ended. A later command
-stops these processes, and no other process.
+"""Starts processes that keep running after the devstack command that started them has ended.
+Another devstack command later finds these processes, and stops these and no others.
 
-A file, the record, has the process id and the kernel's start time of a process. The start time is
-needed, because after a reboot or a long time another process may have the same id. Each process
-leads a session, and stopping the process stops the whole session. Processes that have left the
-session are found by the variable `MARK` in their environment.
+The record of a process is a file with the process id and the kernel's start time of the process.
+The start time is needed, because after a reboot or a long time another process may have the same
+id. Each process leads a session, and stopping the process stops the whole session. Processes that
+have left the session are found by the variable `MARK` in their environment.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ class ManagedProcess:
         return record.pid if record and _began(record.pid) == record.began else None
 
     def exists(self) -> bool:
-        """Return whether the process was started, and was not stopped since. The process itself may
-        have died and left children.
+        """Return whether the process was started and has not been stopped since its start. The
+        process itself may have died and left children.
         """
         return self._file.exists()
 

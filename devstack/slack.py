@@ -47,8 +47,8 @@ KNOWN_FIELDS = {
 
 
 def complaints(body: Mapping[str, Any]) -> list[str]:
-    """Return a complaint about each part of a message that Slack refuses, or shows in another way
-    than the author meant.
+    """Return the complaints about a message: one about each part that Slack refuses, or that Slack
+    shows in another way than the author meant.
     """
     said = [f"unknown field {name}" for name in set(body) - KNOWN_FIELDS]
     if not body.get("text"):

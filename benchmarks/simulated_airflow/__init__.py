@@ -9,7 +9,8 @@ runs against both.
 
 - ``dags`` defines a DAG and the course of its runs; ``catalog`` has the DAGs of benchmarks and
   contract tests.
-- ``runs`` and ``store`` hold the runs; ``scheduler`` advances them; ``backfills`` creates many.
+- ``runs`` and ``store`` hold the runs; ``scheduler`` advances the runs; ``backfills`` creates a run
+  for each day of a range.
 - ``events`` makes messages, and ``publisher`` sends them.
 - ``faults`` draws the faults at random. The same seed draws the same faults.
 - ``requests`` has a request, and makes the pages of lists. ``airflow`` puts the parts together.

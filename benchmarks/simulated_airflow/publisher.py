@@ -19,7 +19,7 @@ FLUSH_SECONDS = 5.0
 
 
 class Outlet(Protocol):
-    """An object that the scheduler gives the messages about runs to, such as a :class:`Publisher`."""
+    """An object to which the scheduler gives the messages about runs, such as a :class:`Publisher`."""
 
     def publish(self, messages: Iterable[Message]) -> None:
         """Take messages, in order."""

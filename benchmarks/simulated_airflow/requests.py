@@ -107,10 +107,10 @@ def page(request: Request, name: str, rows: list[Json]) -> Json:
 
 
 def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Callable[[Row], bool]) -> Json:
-    """Return one page of a list in the order of creation.
+    """Return one page of the rows in ``found`` that ``fits`` accepts, in the order of creation.
 
-    A request with a cursor gets the rows after the cursor, so rows that change meanwhile shift no
-    others. Rows are made for this page alone.
+    The answer to a request with a cursor begins after the cursor. So a row that changes between two
+    requests does not shift the rows of the next page. Only the rows of the returned page are made.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     if request.one("cursor") is None:

@@ -81,7 +81,7 @@ class TaskInstance:
         return [_line(self.start, f"{self.task_id} begins"), *ends]
 
     def row(self) -> Json:
-        """Return the row of the REST API."""
+        """Return the task instance as a row of the REST API."""
         return {
             "task_id": self.task_id,
             "dag_id": self.run.dag_id,
@@ -106,9 +106,9 @@ class Run:
         ended: The machine's monotonic clock at the end, in seconds, which a watcher on the same
             machine compares with its own.
         xcoms: The values that tasks have pushed, by task id and key.
-        generation: A counter that goes up when the run is cleared, deleted or ended from outside,
-            and for a queued run also when its DAG is unpaused. The scheduler then drops the steps
-            that it planned before.
+        generation: A counter that goes up when the run is cleared, deleted, or ended by a request
+            or the cancellation DAG. For a queued run it also goes up when the DAG is unpaused. The
+            scheduler drops the steps that it planned with an older number.
     """
 
     dag_id: str
@@ -140,7 +140,7 @@ class Run:
         return self.state in TERMINAL_RUN
 
     def row(self) -> Json:
-        """Return the row of the REST API."""
+        """Return the run as a row of the REST API."""
         return {
             "dag_run_id": self.run_id,
             "dag_id": self.dag_id,

@@ -27,15 +27,15 @@ Life = Generator[float, None, None]
 """A generator that yields the seconds before each next step of a run."""
 OUTPUTS_KEY = "mljob_outputs"
 AGAIN = 0.1
-"""Seconds between two checks whether a run that has to wait may continue, for example whether its
-DAG is still paused.
+"""Seconds between two checks whether a run that has to wait may continue. For example, a run waits
+while its DAG is paused.
 """
 BATCH = 50
 """How many steps are taken before requests get their turn."""
 
 
 class Scheduler:
-    """The scheduler, which advances the runs of a store.
+    """The scheduler of a simulated Airflow, which advances the runs in ``store``.
 
     Args:
         store: The runs.
@@ -104,14 +104,14 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """Return the runs that take a step later, with the monotonic time of the
-        step in seconds.
+        """Return the planned steps of runs: pairs of the time on the monotonic clock, in seconds,
+        and the run.
         """
         return [(at, run) for at, _, run, _, _ in self._due]
 
     def end(self, run: Run, state: RunState) -> int:
-        """End a run from outside: running tasks fail, and tasks without a state are skipped. Return
-        how many tasks have failed.
+        """End a run at once, for a request or for the cancellation DAG. Tasks that have started and
+        not ended fail, and tasks without a state are skipped. Return how many tasks have failed.
         """
         run.generation += 1
         failed = 0
@@ -182,7 +182,9 @@ class Scheduler:
         self._set_run(run, RunState.FAILED)
 
     def _work(self, task: TaskInstance, dag: Dag, about: Callable[[float], float]) -> Generator[float, None, bool]:
-        """Run a task. Return whether the task ends by itself."""
+        """Run a task. Return False if the task never ends by itself, because it asks a person or
+        the DAG's outcome is ``waits``.
+        """
         self.set_task(task, TaskState.RUNNING)
         if task.task_id in dag.asks:
             self.set_task(task, TaskState.AWAITING_INPUT, tell=False)

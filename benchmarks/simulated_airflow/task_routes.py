@@ -114,8 +114,8 @@ def list_questions(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_xcoms(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the XComs of one task, or of all tasks (``~``), that have the key of the request.
-    Without a key in the request, return all XComs. The list is empty for a run that does not exist.
+    """Return the XComs of a run: those of one task, or of all tasks (``~``), and only those with
+    the key in the request if it names a key. The list is empty for a run that does not exist.
     """
     path, wanted = request.path, request.one("xcom_key")
     run = airflow.store.get(path["dag_id"], path["run_id"])
