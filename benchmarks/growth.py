@@ -1,4 +1,6 @@
-"""The growth of the costs of live MLJobs with the number of MLJobs: exponents, and a plot."""
+"""How the costs of live MLJobs grow with the number of MLJobs: the exponent of each cost, and a
+plot.
+"""
 
 from __future__ import annotations
 

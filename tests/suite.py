@@ -114,11 +114,11 @@ its collection.
 """
 PURE = ("tests/unit/contract", "tests/unit/core")
 COVERED = Part("covered", ((*BESIDE_LIVE, *PURE, "--cov"),), niceness=19)
-"""The tests of code that does no I/O. The part fails if the tests leave out too much of that
+"""The tests of the code that does no I/O. The part fails if the tests don't cover enough of this
 code.
 """
 OTHERS = Part("unit", ((*BESIDE_LIVE, *UNIT_TESTS, *(f"--ignore={folder}" for folder in PURE)),), niceness=19)
-"""The unit tests that the part covered does not run."""
+"""The unit tests that are not in the part ``covered``."""
 GITOPS = Part("gitops", ((*BESIDE_LIVE, "tests/integration"),), niceness=19)
 """The integration tests without a stack. They build a Go program with the libraries of the GitOps
 tools, which takes minutes without a cache.
@@ -156,7 +156,9 @@ LIVE = Part(
     environment=ONE_STACK,
 )
 FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", *LIVE_TESTS),), environment=ONE_STACK)
-"""Tests that stop components of the stack. They run on the stack that the part live leaves."""
+"""Tests that stop components of the stack. They run on the stack that the part ``live`` leaves
+running.
+"""
 LIVE_OLDEST = Part(
     "live-oldest",
     ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),),

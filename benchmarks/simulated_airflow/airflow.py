@@ -86,7 +86,7 @@ class SimulatedAirflow:
         self._tokens: dict[str, None] = {}
 
     def log_in(self, user: object, password: object) -> str | None:
-        """Return a new token, or None if the credentials are wrong or refused."""
+        """Return a new token, or None if the credentials are wrong or the Airflow is ``locked``."""
         if self.locked or (user, password) != (self.settings.user, self.settings.password):
             return None
         token = secrets.token_hex(16)
@@ -104,7 +104,7 @@ class SimulatedAirflow:
         return self.store.active()
 
     async def work(self) -> None:
-        """Advance runs until cancelled, and then send the events that wait."""
+        """Advance runs until the task is cancelled. Then send the events that wait."""
         try:
             await self.scheduler.work()
         finally:

@@ -101,8 +101,8 @@ class Backfills:
         return backfill, runs
 
     def runs(self, backfill_id: int) -> list[Run]:
-        """Return the runs of a backfill. Runs that a later backfill has cleared belong to the later
-        backfill.
+        """Return the runs of a backfill. A run that another backfill has cleared since then belongs
+        to that backfill.
         """
         return [run for run in self._runs[backfill_id] if run.backfill == backfill_id]
 

@@ -28,7 +28,9 @@ _OFFICIAL_TASK = {
     TaskState.FAILED: "TaskInstanceState.RUNNING",
     TaskState.SKIPPED: "TaskInstanceState.RUNNING",
 }
-"""The task states that have an event, each with the previous state in that event."""
+"""The task states about which events are sent. The value is the previous state in the event of
+Airflow's own producer.
+"""
 
 
 class Format(StrEnum):

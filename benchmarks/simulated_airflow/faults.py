@@ -104,8 +104,8 @@ class FaultPlan:
         return delay, None
 
     def of_event(self) -> tuple[float, ...]:
-        """Return the delays in seconds after which an event is sent: none for a lost event, two for
-        a doubled one.
+        """Return the delays in seconds after which an event is sent: no delay for a lost event, and
+        two delays for an event that is sent twice.
         """
         faults, chance = self.faults, self._events.random()
         if chance < faults.lost_events:

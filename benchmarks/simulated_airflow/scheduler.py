@@ -69,7 +69,7 @@ class Scheduler:
         self._woken = asyncio.Event()
 
     async def work(self) -> None:
-        """Advance runs until cancelled."""
+        """Advance runs until the task is cancelled."""
         while True:
             self._woken.clear()
             self._take_steps()

@@ -126,7 +126,9 @@ class Served:
 
 @contextmanager
 def served(airflow: SimulatedAirflow) -> Iterator[Served]:
-    """Serve a simulated Airflow from a thread, on a free port of loopback, while the block runs."""
+    """Serve a simulated Airflow from a thread, on a free port of loopback, during the ``with``
+    block.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="simulated Airflow", daemon=True)
     thread.start()
@@ -189,7 +191,7 @@ def _counted(
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Reset the connection. The response goes nowhere."""
+    """Reset the connection of a request. The returned response is never sent."""
     transport = request.transport
     if transport is not None:
         # Without lingering the kernel sends RST, and the client sees a reset rather than an end.

@@ -168,7 +168,7 @@ class ServedAirflow:
         await asyncio.to_thread(eventually, lambda: self._served.do(waits), f"somebody is asked about {model}")
 
     async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Do nothing: the simulation runs the task."""
+        """Do nothing: the simulated Airflow runs the task by itself."""
 
 
 class RealAirflow:
@@ -196,7 +196,7 @@ class RealAirflow:
         await asyncio.to_thread(eventually, waits, f"somebody is asked whether to deploy {model}", within=120)
 
     async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Do nothing: Airflow runs the task."""
+        """Do nothing: Airflow runs the task by itself."""
 
 
 @pytest.fixture(scope="session")

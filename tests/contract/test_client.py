@@ -1,4 +1,6 @@
-"""The Python client on a fake API server and on the real one: what it lists, watches and writes."""
+"""The Python client lists, watches and writes MLJobs, with the same results on the fake API server
+of the unit tests and on a real API server.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
-    """Return the facts in a run's messages, in the order in which the messages were sent."""
+    """Return the facts in the messages of a run, producer by producer. The messages of a producer
+    are in the order in which they were sent.
+    """
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]
     envelopes = [read(json.dumps(json.loads(line)["value"]).encode(), NOW) for line in lines]
@@ -37,8 +39,8 @@ def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
 @pytest.mark.parametrize("producers", PRODUCERS.values(), ids=PRODUCERS)
 @pytest.mark.parametrize("run", RUNS)
 def test_tasks_derived_from_events_agree_with_rest(run: str, producers: list[str]) -> None:
-    """Some transitions have no event. Where events report a task's last try with certainty,
-    they agree with REST.
+    """Some changes of a task's state have no event. So only tasks are compared about whose last try
+    the events report an end with certainty.
     """
     answer = json.loads((GOLDEN / "rest" / f"{run}.task_instances.json").read_text(encoding="utf-8"))
     rest = {(row["task_id"], row["map_index"]): row for row in answer["task_instances"]}
@@ -65,8 +67,8 @@ def test_events_of_both_producers_in_any_order_give_one_observed_run(run: str, r
 @given(rng=st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
 def test_both_producers_together_report_what_either_alone_reports(run: str, rng: random.Random) -> None:
-    """If either producer alone reports a task's last try, both together report at least the same.
-    Events of one producer don't hide information of the other.
+    """The events of one producer don't hide information in the events of the other. So the events
+    of both report at least as much about a task's last try as the events of either producer alone.
     """
     alone = [fold(ObservedRun(), facts(run, PRODUCERS[name])).tasks for name in ("ours", "official")]
     told = facts(run, PRODUCERS["both"])

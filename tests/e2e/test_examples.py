@@ -181,7 +181,7 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
-    """All files were applied at once. An MLJob that names others waits without a run until they
+    """The files were applied together. An MLJob that names others waits without a run until they
     have succeeded, and then its status names their runs.
     """
     installation, watch = examples

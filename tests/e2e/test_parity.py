@@ -18,7 +18,9 @@ from tests.live.kubectl import Watch
 from tests.live.mljobs import Object, finished, holds, manifest
 
 WAITS_FOR_A_PERSON = {"parity_paused"}
-"""DAGs whose runs wait for a person; tests/e2e/test_submission.py tests them."""
+"""DAGs whose runs wait until a person acts, for example unpauses the DAG.
+tests/e2e/test_submission.py tests these DAGs.
+"""
 CONF: dict[str, dict[str, object]] = {
     "parity_params": {"count": 3},
     "parity_long_running": {"seconds": 2},
@@ -42,8 +44,8 @@ def job_name(dag_id: str) -> str:
 
 @pytest.fixture(scope="module")
 def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_only: Installation) -> list[str]:
-    """The ids of the DAGs that the chosen tests need. Before the tests wait for MLJobs, each of
-    these DAGs has an MLJob for either operator, and all were submitted at the same time.
+    """The ids of the DAGs that the chosen tests need. For each of these DAGs, both operators have
+    an MLJob. All of these MLJobs are submitted before a test waits for one of them.
     """
     about: Iterator[dict[str, Any]] = (
         item.callspec.params

@@ -33,7 +33,9 @@ def other_team(kubectl: Kubectl) -> Kubectl:
 def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
     installation: NewInstallation, other_team: Kubectl, airflow: AirflowRest, dag_id: str
 ) -> None:
-    """The cancellation DAG ends every run that its conf names."""
+    """A tenant who could run the cancellation DAG could end the runs of other teams, because this
+    DAG ends every run that its conf names.
+    """
     ours = installation("tenancy", start=False)
     ours.operator.start(MLJOB_NAMESPACES=f"{ours.jobs.namespace},{other_team.namespace}")
     theirs = MLJobs(other_team, ours.operator.log_end)

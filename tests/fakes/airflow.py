@@ -168,7 +168,9 @@ class FakeAirflow:
 
     @property
     def cancelling(self) -> FakeAirflow:
-        """The adapter for cancellations: this object, because no request of the fake waits."""
+        """The adapter for cancellations: this object itself, because no request to the fake Airflow
+        has to wait.
+        """
         return self
 
     # DagRuns
@@ -333,13 +335,13 @@ class FakeAirflow:
             self.end(run, RunState.FAILED)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Return the operator's runs that changed since a time."""
+        """Return the operator's runs that have changed since a time."""
         self.asked("changed_runs")
         changed = {(run.dag_id, run.run_id) for run in self.runs.values() if run.changed >= since}
         return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances that changed since a time, of the operator's runs."""
+        """Return the task instances of the operator's runs that have changed since a time."""
         self.asked("changed_tasks")
         return [
             TaskChange(run.dag_id, run.run_id, replace(task, observed_at=self._clock()))
@@ -383,7 +385,7 @@ class FakeAirflow:
         return ProbeResult(self.version, InstanceHealth(**health))
 
     async def close(self) -> None:
-        """Do nothing: the fake has no connections."""
+        """Do nothing: the fake Airflow has no connections."""
 
     # Changes in Airflow
 
@@ -403,7 +405,7 @@ class FakeAirflow:
         return [*header, *entries[begin or 0 :]], str(len(entries)) if runs else None
 
     def write(self, run: FakeRun, task_id: str, *entries: Any, map_index: int = -1, try_number: int = 1) -> None:
-        """Append entries to the log of a try. A string becomes an entry with this event."""
+        """Append entries to the log of a try. A string becomes an entry whose event is the string."""
         log = run.logs.setdefault((task_id, map_index, try_number), [])
         now = self._clock().isoformat()
         log += [

@@ -59,9 +59,8 @@ class FakeLeases:
 
 
 class LeasesOfOperator:
-    """The fake Leases behind the interface of one operator
-    (:class:`mljob_operator.ports.LeaseStore`): its own Lease by name, and the Leases of other
-    operators.
+    """The store of Leases that one operator uses (:class:`mljob_operator.ports.LeaseStore`), in
+    memory. It gives access to the operator's own Lease, and to the Leases of other operators.
     """
 
     def __init__(self, leases: FakeLeases, name: str) -> None:

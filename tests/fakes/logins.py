@@ -23,8 +23,8 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Split the arguments of an adapter into its login and the arguments that begin with ``ca_``.
-    Without arguments for the login, the login is made of ``default``.
+    """Return two values: the login that the arguments ``how`` of an adapter describe, and those
+    arguments whose names begin with ``ca_``. If ``how`` describes no login, ``default`` does.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

@@ -34,7 +34,9 @@ class StoredObjects(Generic[K]):
         self._uids = itertools.count(1)
 
     def body(self, key: K) -> dict[str, Any]:
-        """Return a copy of an object, made through JSON."""
+        """Return a copy of an object. The copy is made through JSON, so it shares no part with the
+        stored object.
+        """
         copy: dict[str, Any] = json.loads(json.dumps(self.objects[key]))
         return copy
 

@@ -1,5 +1,5 @@
-"""The Kubernetes API of :mod:`tests.fakes.mljob_cluster`, and the other objects that the view
-reads: Events, AirflowInstances, namespaces, logs that grow, and rights by token.
+"""Adds to the fake Kubernetes API of :mod:`tests.fakes.mljob_cluster` what the view reads besides
+MLJobs: Events, AirflowInstances, namespaces, logs that grow, and rights by token.
 """
 
 from __future__ import annotations

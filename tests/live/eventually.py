@@ -12,13 +12,15 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 INTERVAL = 0.2
-"""Seconds between the first questions."""
+"""Seconds between the first calls of the question."""
 INTERVAL_IN_PROCESS = 0.005
-"""Seconds between the first questions about this process, which cost nothing."""
+"""Seconds between the first calls of a question about the test's own process. Such a question costs
+next to no processor time.
+"""
 MAX_INTERVAL = 1.0
-"""Seconds between questions after a long wait.
+"""The maximum number of seconds between two calls of the question, after a long wait.
 
-Each question takes processor time from the processes that the test waits for.
+A question takes processor time from the processes that the test waits for.
 """
 
 
@@ -30,7 +32,7 @@ def eventually(
     every: float = INTERVAL,
     evidence: Callable[[], object] | None = None,
 ) -> T:
-    """Ask until the answer is true, and return the answer.
+    """Call ``question`` until its answer is true, and return the answer.
 
     Args:
         question: Called for the answer. An AssertionError has the effect of a false answer.
@@ -56,8 +58,9 @@ async def until(
     within: float = 60.0,
     evidence: Callable[[], object] | None = None,
 ) -> T:
-    """Ask until the answer is true, like ``eventually``, without blocking the event loop. The
-    condition is one that tasks or threads of this process fulfil.
+    """Call ``question`` until its answer is true, and return the answer, without blocking the event
+    loop. Use this function instead of :func:`eventually` for a condition that tasks or threads of
+    the test's own process fulfil.
     """
     wait = _Wait(question, what, within, INTERVAL_IN_PROCESS, evidence)
     while not (answer := wait.ask()):  # noqa: ASYNC110 - the question may be about anything, and nothing sets an Event for it
@@ -91,7 +94,7 @@ class _Wait(Generic[T]):
         return max(self._every, min(MAX_INTERVAL, (time.monotonic() - self._since) / 20))
 
     def ask(self) -> T | None:
-        """Ask once. Return a true answer, or None while there is time left.
+        """Call the question once. Return a true answer, or None if there is time left to ask again.
 
         Raises:
             AssertionError: The answer is false, and the time is over.

@@ -84,7 +84,7 @@ class HttpGateway(LoopbackServer):
         super().__init__(_handler(self), tls=tls)
 
     def close(self) -> None:
-        """End the gateway, and its connections to the service."""
+        """Stop the gateway, and close its connections to the service."""
         super().close()
         self._http.clear()
 

@@ -26,8 +26,8 @@ class PageShell:
     """Runs the console blocks of documentation pages in a shell, one page after another, as a
     reader with the administrator's rights who types them.
 
-    The working directory looks like a clone of the repository beside a stack that is up, and takes
-    the files that commands write.
+    The working directory looks like a clone of the repository whose stack is up. The commands write
+    their files into it.
 
     Args:
         stack: The stack.

@@ -57,7 +57,7 @@ class TcpProxy:
         self._held.set()
 
     def mend(self) -> None:
-        """Pass everything on again."""
+        """End :meth:`cut` or :meth:`hold`: pass everything on again."""
         self._cut.clear()
         self._held.clear()
 

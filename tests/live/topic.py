@@ -1,5 +1,5 @@
-"""The events of both producers (the provider's callbacks, and Airflow's own producer), read from
-the real topic.
+"""Reads the events of both producers (the provider's callbacks, and Airflow's own producer) from
+the stack's Kafka topic.
 """
 
 from __future__ import annotations

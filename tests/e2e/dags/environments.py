@@ -1,5 +1,5 @@
-"""DAGs as people write them. Each needs something of Airflow or of the operator that
-tests/e2e/test_environments.py tests.
+"""DAGs for tests/e2e/test_environments.py, as people write them: they need a logical date, publish
+many outputs, are paused during a run, or trigger child runs.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def wait_to_be_killed() -> None:
 
 
 class WaitsForFile(BaseOperator):
-    """An operator that is deferred until the file ``go`` exists."""
+    """An Airflow operator that is deferred until the file ``go`` exists."""
 
     def execute(self, context: Any) -> None:
         path = str(Path(context["params"]["directory"], "go"))

@@ -73,7 +73,7 @@ with DAG("parity_retries_exhausted", schedule=None, is_paused_upon_creation=Fals
 
 
 class Deferring(BaseOperator):
-    """An operator that is deferred for two seconds, twice, and then ends."""
+    """An Airflow operator that is deferred for two seconds, twice, and then ends."""
 
     def execute(self, context: Any) -> None:
         self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=2)), method_name="halfway")
@@ -86,7 +86,7 @@ class Deferring(BaseOperator):
 
 
 class DeferringThenFailing(Deferring):
-    """An operator that fails after it was deferred."""
+    """An Airflow operator that fails after it was deferred."""
 
     def finish(self, context: Any, event: Any) -> str:
         raise ValueError("came back, and failed")

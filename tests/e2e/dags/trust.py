@@ -1,5 +1,5 @@
-"""DAGs as people write them: a DAG that triggers a child run with its own run id, and the DAG of
-the child run. The operator must not take the child run for the run of an MLJob.
+"""Two DAGs for tests/e2e/test_trust.py: the parent triggers a child run with its own run id, and
+the child is the DAG of this run. The operator must not take the child run for the run of an MLJob.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A DAG file that can't be imported. The file has its own folder, because an import error is
-visible to all users of a folder.
+"""A DAG file that can't be imported. The file has its own folder, so that the import error does not
+occur wherever the folder ``dags`` is used.
 """
 
 from __future__ import annotations
