@@ -1,5 +1,5 @@
-"""Deleting an MLJob with an active run ends the run, unless the run is to be retained. `kubectl
-delete` returns when Airflow confirms the end.
+"""Deleting an MLJob with an active run ends the run, unless the MLJob's deletion policy is Retain.
+`kubectl delete` returns when Airflow confirms the end.
 """
 
 from __future__ import annotations

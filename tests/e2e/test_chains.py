@@ -1,5 +1,5 @@
-"""MLJobs that take each other's outputs, applied at once and in the wrong order, on the whole
-stack. The tests check what a user, GitOps tools and Airflow see of them.
+"""MLJobs that take each other's outputs run in the right order, although they are applied at once
+and in the wrong order. The tests check what a user, GitOps tools and Airflow see of them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A job declared with the job factory, from its params model to its MLJob's outputs: the values
-that each component refuses, and the values that reach the task.
+"""A job declared with ``mljob_dag``, on the whole stack, from its params model to its MLJob's
+outputs: the values that each component refuses, and the values that reach the task.
 """
 
 from __future__ import annotations

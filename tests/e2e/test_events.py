@@ -1,7 +1,7 @@
-"""The table in docs/spec/events.md says which messages Airflow's two producers send for each change
-of a task or a run. These tests make each change happen on a real Airflow. They check that the
-messages are those of the table, and that the MLJob's status shows the change in time, with and
-without a message.
+"""The table in docs/spec/events.md says which messages the provider and Airflow's own producer send
+for each change of a task or a run. These tests make each change happen on a real Airflow. They
+check that the messages are those of the table, and that the MLJob's status shows the change in
+time, with and without a message.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Logs, events and graphs of runs through mljob-api, with kubectl and the rights of the chart's
-roles.
+"""People read the logs, events and graphs of runs from mljob-api with kubectl, on the whole stack.
+The chart's roles decide who may read them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Two replicas of the operator, and several operators, on the real Kubernetes API: another replica
-acts when the leader is killed, told to end or paused, and operators with selectors share a
+"""Two replicas of the operator on the real Kubernetes API: the second replica acts when the leader
+is killed, told to end or paused. Several operators on this API: operators with selectors share a
 namespace.
 """
 

@@ -1,4 +1,4 @@
-"""Airflow's backfills, in memory."""
+"""A fake of Airflow's backfills, in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A forward proxy on loopback, such as companies use.
+"""A forward HTTP proxy on loopback, such as companies use for requests to the Internet.
 
 It tunnels (CONNECT) and forwards, and resolves names that the client can't resolve.
 """

@@ -1,4 +1,4 @@
-"""AirflowInstances in memory."""
+"""A fake store of AirflowInstances, in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLJobs in memory."""
+"""A fake store of MLJobs, in memory."""
 
 from __future__ import annotations
 

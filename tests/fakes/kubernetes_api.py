@@ -1,4 +1,4 @@
-"""The parts of a Kubernetes API that an operator needs to start, on loopback.
+"""A fake Kubernetes API on loopback, with the parts that an operator needs to start.
 
 The API has discovery, lists in pages, single MLJobs, watches without events, and Leases.
 """

@@ -1,4 +1,4 @@
-"""Leases in memory, and a gate that lets every request pass."""
+"""A fake store of Leases, in memory, and a gate that lets every request pass."""
 
 from __future__ import annotations
 

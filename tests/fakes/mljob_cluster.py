@@ -1,4 +1,4 @@
-"""The parts of a Kubernetes API that the client uses, on loopback: lists of MLJobs in pages,
+"""A fake Kubernetes API on loopback, with the parts that the client uses: lists of MLJobs in pages,
 watches with bookmarks, writes, and the answers of mljob-api. A test can replace any answer.
 """
 

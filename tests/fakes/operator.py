@@ -1,4 +1,4 @@
-"""Events about the operator itself, in memory."""
+"""A fake that keeps the Kubernetes Events about the operator itself in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches of ConfigMaps and Secrets, in memory."""
+"""Fake watches of ConfigMaps and Secrets, in memory."""
 
 from __future__ import annotations
 

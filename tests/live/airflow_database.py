@@ -1,4 +1,4 @@
-"""Airflow's database, for the test data that Airflow's REST API can't set."""
+"""Changes Airflow's database, to set test data that Airflow's REST API can't set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Kafka broker for one test, with listeners of the test's choice."""
+"""A Kafka broker for one test, which chooses the broker's listeners."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The content of an image, without a container runtime: the wheels and the locked packages of the
-Dockerfile. A process starts as in the chart's Pod: the user is 65532 without capabilities, the root
-file system is read-only, and only ``/tmp`` is writable.
+"""The content of an image, installed without a container runtime: the wheels and the locked
+packages that the Dockerfile installs. Processes start as in the chart's Pod: the user is 65532
+without capabilities, the root file system is read-only, and only ``/tmp`` is writable.
 
 The processes run in a mount namespace of their own, which only root can make.
 """

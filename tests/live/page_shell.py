@@ -1,4 +1,4 @@
-"""The console blocks of a page of the documentation, typed into a shell on the stack."""
+"""Types the console blocks of documentation pages into a shell, on the stack."""
 
 from __future__ import annotations
 

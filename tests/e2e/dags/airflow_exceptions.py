@@ -1,5 +1,5 @@
-"""The exceptions with which a task skips itself or fails for good, imported from the modules of
-this Airflow version.
+"""The exceptions with which a task skips itself or fails for good, imported from the modules of the
+installed version of Airflow.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""DAGs with a schedule, whose past can be run again. Their schedules have ended, so that they
-create no runs by themselves.
+"""DAGs with a daily schedule, for backfills of past days. Their schedules have ended, so Airflow
+creates no runs of these DAGs by itself.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Tasks that don't simply succeed: because of failures, retries, deferral, rescheduling, timeouts,
-kills or long work.
+"""DAGs with tasks that don't simply succeed, because of failures, retries, deferral, rescheduling,
+timeouts, kills or long work.
 """
 
 from __future__ import annotations

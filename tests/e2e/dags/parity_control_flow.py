@@ -1,5 +1,5 @@
-"""Tasks that choose which other tasks run: branches, short circuits, trigger rules, setup and
-teardown.
+"""DAGs with tasks that choose which other tasks run: branches, short circuits, trigger rules, setup
+and teardown.
 
 These DAGs don't import the provider. In the tests' Airflow, the provider instruments them by a
 cluster policy.

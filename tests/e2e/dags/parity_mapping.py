@@ -1,5 +1,5 @@
-"""Mapped tasks and mapped task groups: some instances fail, some are skipped, and some
-tasks have no instances.
+"""DAGs with mapped tasks and mapped task groups, of which some instances fail or are skipped, and
+some tasks have no instances.
 """
 
 from __future__ import annotations
