@@ -80,8 +80,8 @@ def with_owners(jobs: MLJobs, name: str) -> Object:
 
 
 def assert_shared(job: Object, tool: str) -> None:
-    """Assert that the tool owns the spec, the operator owns the status and its finalizer, and
-    neither owns the other's fields.
+    """Assert that only the tool owns fields of the spec, and that it owns neither the status nor
+    the operator's finalizer. Another field manager owns the status.
     """
     fields = owned(job)
     theirs = fields.pop(tool)

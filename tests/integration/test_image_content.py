@@ -58,7 +58,7 @@ class Container:
         self._process = image.start(content, arguments, environment, log)
 
     def answers(self, url: str) -> int:
-        """Return the HTTP status of an answer, or 0 if there is no answer."""
+        """Return the HTTP status of the answer at ``url``, or 0 if there is no answer."""
         assert self._process.poll() is None, self.log
         try:
             return urllib3.PoolManager(retries=False, timeout=10).request("GET", url).status
