@@ -77,7 +77,9 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a value that the schema allows."""
+        """Return a value that the schema allows. Some strings don't match their pattern
+        (``PATTERNED``).
+        """
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)
         if "enum" in schema:
