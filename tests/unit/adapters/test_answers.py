@@ -121,8 +121,8 @@ Outcome = type[AirflowError] | Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Cell:
-    """An operation of the adapter, one of the requests that the operation makes, and the expected
-    outcomes if this request gets a bad answer.
+    """A cell of the table in this module: an operation of the adapter, one of the requests that the
+    operation makes, and the expected outcomes if this request gets a bad answer.
 
     Attributes:
         operation: The name of a public method of the adapter.

@@ -193,7 +193,7 @@ def test_extra_of_the_connection_makes_the_producer_idempotent(broker: str) -> N
 
 def test_each_event_waits_for_all_replicas() -> None:
     """The loss of one broker then does not lose an acknowledged event. librdkafka sends an event
-    again until the event is acknowledged or its time is over.
+    again until the event is acknowledged, or until ``message.timeout.ms`` has passed.
     """
     assert producer.DEFAULTS["acks"] == "all"
     assert not {"retries", "message.send.max.retries"} & producer.DEFAULTS.keys()
