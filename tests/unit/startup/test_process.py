@@ -32,7 +32,9 @@ from tests.live.eventually import eventually
 
 WITHIN = 300
 WATCHED = 3
-"""Watches of the operator: namespaces, MLJobs and AirflowInstances."""
+"""The number of the operator's watches: one of namespaces, one of MLJobs, and one of
+AirflowInstances.
+"""
 
 pytestmark = pytest.mark.timeout(900)
 
