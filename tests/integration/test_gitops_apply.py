@@ -23,8 +23,8 @@ THEIRS = "example.com/theirs"
 
 
 class Tool:
-    """A GitOps tool that applies objects as Argo CD and Flux do. It doesn't force conflicts,
-    because there must be none.
+    """A GitOps tool that applies objects as Argo CD and Flux do. The tool doesn't force conflicts,
+    because its writes must not conflict with the operator's.
     """
 
     def __init__(self, jobs: MLJobs, name: str) -> None:
@@ -40,8 +40,8 @@ class Tool:
     def assert_no_drift(self, job: Object) -> None:
         """Assert that neither a comparison by the API server nor another sync finds a difference.
 
-        Both read the object twice. If the operator writes in between, the comparison proves nothing
-        and is repeated; a real drift remains.
+        The comparison and the sync each read the object twice. If the operator writes in between,
+        the check proves nothing and is repeated; a real drift remains.
         """
 
         def the_same() -> bool:

@@ -115,7 +115,9 @@ def view_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment_of(name: str) -> dict[str, str]:
-    """Return the plain variables of a Deployment's container in the chart."""
+    """Return the environment variables of the container in the Deployment ``name`` of the chart,
+    without variables that refer to another object.
+    """
     rendered = rendering.render(binaries.locate("helm")["helm"], merged(COMPONENTS, {"airflow": {"url": ""}}))
     container = rendered.one("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
     return {each["name"]: each["value"] for each in container["env"] if "value" in each}
