@@ -91,8 +91,8 @@ def edits(seed: int) -> Iterator[Edit]:
 
 
 LEFT_OUT = {"logicalDate"}
-"""Fields that no spec of a walk has: a DAG has one run of a logical date, and each spec has
-two MLJobs.
+"""Fields that no spec of a walk has: a DAG has one run of a logical date, and each spec has three
+MLJobs.
 """
 
 
