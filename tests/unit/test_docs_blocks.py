@@ -1,5 +1,5 @@
 """The code blocks in the documentation. Blocks that can't run in a unit test are parsed, and the
-names in them exist.
+fields, files and settings that they name exist.
 
 Each console command is run by the test that ``tests/page_runners.py`` names, or the comment above
 its block says why it is not run. ``tests/chart/test_docs.py`` also renders the chart with the

@@ -45,7 +45,7 @@ def jobs(registry: CollectorRegistry, clock: Clock) -> JobMetrics:
 
 
 def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "namespace") -> dict[str, float]:
-    """Return the values of a metric, by one of its labels."""
+    """Return the sums of the values of the metric ``name``, by the value of ``label``."""
     found: dict[str, float] = {}
     for family in registry.collect():
         for sample in family.samples:

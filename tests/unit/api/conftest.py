@@ -1,4 +1,4 @@
-"""mljob-api with fakes around it: everything except TLS, Kafka and the network beyond loopback."""
+"""mljob-api with fakes of Kubernetes, Airflow and Kafka. It serves HTTP without TLS, on loopback."""
 
 from __future__ import annotations
 

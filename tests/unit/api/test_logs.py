@@ -29,7 +29,9 @@ async def next_line(answer: ClientResponse) -> list[str]:
 
 
 async def follow_running_task(world: ApiWorld, line: str) -> tuple[FakeRun, ClientResponse]:
-    """Follow the log of the running task fit, which has one line so far."""
+    """Follow the log of the running task fit, which has the line ``line``. Return the run, and the
+    answer after this line.
+    """
     await world.start()
     run = world.submitted()
     world.airflow.set_task(run, "fit", TaskState.RUNNING)

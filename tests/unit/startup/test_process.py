@@ -70,7 +70,7 @@ class Process:
         return self._errors.read_text()
 
     def lines(self, *parts: str) -> list[str]:
-        """Return the lines of the log that contain all of these parts."""
+        """Return the lines of the log that contain all of ``parts``."""
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
 
     def told_to_end(self) -> int:
