@@ -1,5 +1,5 @@
-"""The HTTP endpoints: they listen on every address of the Pod, IPv4 and IPv6, and serve metrics in
-the format that a client accepts.
+"""The HTTP endpoints: by default they listen on every address of the Pod, IPv4 and IPv6. They serve
+metrics in the format that a client accepts.
 """
 
 from __future__ import annotations

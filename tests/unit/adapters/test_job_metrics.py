@@ -1,4 +1,6 @@
-"""The metrics of MLJobs: their counts, their removal, and the greatest number of their series."""
+"""The metrics of MLJobs: what they count, when a series is removed, and how many series there are
+at most.
+"""
 
 from __future__ import annotations
 

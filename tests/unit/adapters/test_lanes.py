@@ -1,5 +1,5 @@
 """Each kind of work in one Airflow has its own threads (a lane), so that no kind waits for another
-one. A lane sends few requests to an Airflow that doesn't answer.
+kind. A lane sends few requests to an Airflow that doesn't answer.
 """
 
 from __future__ import annotations
