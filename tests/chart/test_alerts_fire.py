@@ -91,7 +91,7 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 
 def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
-    """Return ``series`` as lines of text, with the label ``job`` that a scrape adds to each series."""
+    """Return ``series`` as lines of text, each with the label ``job`` that a scrape adds."""
     found = []
     for selector, values in series.items():
         name, _, labels = selector.partition("{")

@@ -525,7 +525,7 @@ def test_the_schema_has_the_choices_of_the_operators_setting(path: tuple[str, ..
 
 
 def test_a_user_name_can_be_a_value_instead_of_a_secrets_key(render: Render) -> None:
-    """Strimzi's Secret of a KafkaUser has a key with the password, and no key with the user name."""
+    """Strimzi's Secret of a KafkaUser has a key with the password, and none with the user name."""
     env = render({"kafka": merged(SASL, {"sasl": {"username": "mljob-operator"}})}).env
 
     assert env["MLJOB_KAFKA_SASL_USERNAME"] == "mljob-operator"

@@ -153,7 +153,7 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
 
 
 def assert_fits_the_chart(document: dict[str, Any], block: Block) -> None:
-    """Assert that the chart has each value in ``document``. tests/chart/test_docs.py renders them."""
+    """Assert that the chart has each value in ``document``. tests/chart/test_docs.py renders it."""
     for path in leaves(document):
         assert has_value(path), f"{block.where}: the chart has no value {path}"
 

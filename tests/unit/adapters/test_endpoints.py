@@ -18,7 +18,7 @@ from mljob_operator.adapters.metrics import Metrics
 
 
 async def answers(host: str, url_host: str, port: int) -> int:
-    """Return the HTTP status of ``/livez`` at ``url_host`` while the endpoints listen on ``host``."""
+    """Return the HTTP status of ``/livez`` at ``url_host`` if the endpoints listen on ``host``."""
     endpoints = Endpoints(Metrics().registry, alive=lambda: True, ready=lambda: True)
 
     def ask() -> int:

@@ -1,4 +1,4 @@
-"""mljob-api with fakes of Kubernetes, Airflow and Kafka. It serves HTTP without TLS, on loopback."""
+"""mljob-api with fakes of Kubernetes, Airflow and Kafka. It serves plain HTTP on loopback."""
 
 from __future__ import annotations
 

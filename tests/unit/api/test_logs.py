@@ -257,7 +257,7 @@ async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
 
 
 def at(line: int, *, try_number: int = 1, task: str = "fit", attempt: int = 1) -> str:
-    """Return the line that mljob-api inserts into a log: it contains the position of the next line."""
+    """Return the line that mljob-api inserts into a log: the position of the next line."""
     return f"{LOG_POSITION}{LogPosition(attempt, task, -1, try_number, line)}"
 
 
