@@ -331,7 +331,7 @@ CELLS = [
 
 
 def expected(cell: Cell, name: str) -> Outcome:
-    """Return the outcome of the answer ``name``: the cell's own, or else that of the general rule."""
+    """Return the outcome of the answer ``name``: the cell's own or that of the general rule."""
     if name == THE_THING and cell.detail:
         return cell.absent
     if (other := cell.otherwise.get(name)) is not None:
