@@ -33,8 +33,8 @@ class World:
 
     Attributes:
         set_status: Writes the status of an MLJob, as an operator does.
-        age: Makes the API server forget old changes. The real API server forgets by itself, so the
-            default does nothing.
+        age: Makes the API server forget old changes. For the real API server this does nothing,
+            because that server forgets old changes by itself.
     """
 
     client: Client

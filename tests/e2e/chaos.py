@@ -65,7 +65,7 @@ class Outages:
         """When each part was taken away and was back, in seconds since the epoch."""
 
     def begin(self) -> None:
-        """Start to count the time until each outage."""
+        """Start the threads, which wait for the planned times of the outages."""
         for thread in self._threads:
             thread.start()
 
@@ -131,7 +131,8 @@ class Course:
 
 
 class Watcher:
-    """A thread that watches the MLJobs of a namespace, also after the API server was away.
+    """A thread that watches the MLJobs of a namespace. It continues to watch after the API server
+    was away.
 
     Args:
         path: The path of the list of MLJobs.

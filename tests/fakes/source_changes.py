@@ -22,7 +22,9 @@ class FakeSourceChanges:
         self.watched: list[ConfObject] = []
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Yield at each change of an object, and once at the start if the object exists."""
+        """Yield None at each change of the object that ``reference`` names, and once at the start
+        if the object exists.
+        """
         known = (reference.kind, reference.name)
         news: asyncio.Queue[None] = asyncio.Queue()
         self._jobs.watchers.setdefault(known, []).append(news)

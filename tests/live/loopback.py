@@ -38,9 +38,10 @@ class QuietHandler(BaseHTTPRequestHandler):
     def reply(
         self, status: int, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send an answer with a date, a content type and a length; ``headers`` replace these.
+        """Send an answer with a date, a content type and a length. ``headers`` are further headers,
+        or replace one of these.
 
-        Empty headers are left out.
+        A header with an empty value is left out.
         """
         self.send_response_only(status)
         usual = {"Date": self.date_time_string(), "Content-Type": content_type, "Content-Length": str(len(body))}

@@ -81,7 +81,9 @@ def serve() -> None:
 
 
 def become(request: Mapping[str, Any]) -> None:
-    """Turn a forked process into ``python <arguments>``."""
+    """Turn the forked process into ``python <arguments>``, with the arguments, the environment and
+    the log file in ``request``.
+    """
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -43,8 +43,8 @@ def unkept(world: World) -> Iterator[str]:
 
 
 def _misindexed(world: World) -> Iterator[str]:
-    """Yield a description of each difference between the index for the change feeds and an index
-    that is made anew from the unfinished MLJobs.
+    """Yield a description of each difference between the index that an operator keeps for the
+    change feeds, and an index that is made anew from the unfinished MLJobs.
     """
     for process in world.processes:
         lister = process.job_controller.lister
@@ -141,8 +141,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
 
 def _waits_for_others(job: Job) -> str | None:
-    """Return the reason with which an MLJob waits for the outputs of others, before its first run
-    or a later one. Return None if it doesn't wait.
+    """Return the reason in the status with which an MLJob waits for the outputs of other MLJobs,
+    before its first run or a later one. Return None if it doesn't wait.
     """
     told = [c.reason for c in job.status.conditions or () if c.type in ("SpecApplied", "Reconciling")]
     return next((reason for reason in (job.status.reason, *told) if reason in (WAITING, FAILED)), None)

@@ -1,5 +1,5 @@
-"""The simulated world: a cluster, two Airflows, a Kafka topic, and operators between them, in
-virtual time.
+"""The simulated world: a Kubernetes cluster, two Airflows, a Kafka topic, and operators between
+them, in virtual time.
 """
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ with DAG(
 
     @task
     def hold() -> None:
-        """Occupy the DAG's only active run until the test ends this run."""
+        """Keep the DAG's only active run busy until the test ends the run, so that other runs stay
+        queued.
+        """
         time.sleep(900)
 
     hold()
