@@ -227,8 +227,8 @@ def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: i
 
 
 class CountedOrder:
-    """Counts how often an admission queue compares the times of two MLJobs, as a measure of the
-    cost of a long queue.
+    """A counter of how often an admission queue compares the times of two MLJobs. This number
+    measures the cost of a long queue.
     """
 
     def __init__(self) -> None:

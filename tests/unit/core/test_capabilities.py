@@ -8,7 +8,9 @@ from mljob_operator.core.mljob.capabilities import BACKFILL, SINGLE_RUN, Capabil
 
 
 def test_run_and_backfill_differ_in_every_capability() -> None:
-    """What Airflow can do with both, or with neither, needs no field."""
+    """What Airflow can do both with a run and with a backfill, or with neither of them, needs no
+    field of ``Capabilities``.
+    """
     same = [
         field.name for field in fields(Capabilities) if getattr(BACKFILL, field.name) is getattr(SINGLE_RUN, field.name)
     ]

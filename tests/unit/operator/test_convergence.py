@@ -1,6 +1,6 @@
-"""The check at the end of a simulation waits until no MLJob changes any more, so that it doesn't
-report a cancellation that still goes on. It reports each request of a user that the operator has
-forgotten.
+"""The check at the end of a simulation (``ends_well``). It waits until no MLJob changes any more,
+so it does not report a cancellation that is still in progress. It reports each request of a user
+that the operator has forgotten, and each MLJob that never stops changing.
 """
 
 from __future__ import annotations

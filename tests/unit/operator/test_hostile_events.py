@@ -1,5 +1,5 @@
-"""Events that are false, and events of child runs with the same run id: a false state may be shown
-in the status for a while, and decides nothing.
+"""False events of a run may be shown in the status for a while, and decide nothing. Events of a
+child run with the same run id do not change the status of its parent's MLJob.
 """
 
 from __future__ import annotations
@@ -265,8 +265,8 @@ class TestFalseTaskEvents:
 
 
 class TestNamesakes:
-    """A run of another DAG that a task triggers with ``TriggerDagRunOperator(trigger_run_id="{{
-    run_id }}")``. This child run has the run id of its parent.
+    """A child run, which a task of the MLJob's run creates with a TriggerDagRunOperator. The child
+    run is a run of another DAG, and has the run id of its parent.
     """
 
     async def child(self, world: World) -> FakeRun:

@@ -23,7 +23,9 @@ async def apply_counted(world: World, **spec: Any) -> None:
 
 
 class TestRunPolicy:
-    """The effect of a change of the spec."""
+    """What happens to a run after the spec is changed or the MLJob is created again, for each
+    runPolicy.
+    """
 
     async def test_once_finished_mljob_refuses_a_changed_spec(self, world: World) -> None:
         await world.apply()

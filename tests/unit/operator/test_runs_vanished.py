@@ -1,6 +1,6 @@
-"""Many runs vanish from an Airflow at once: the operator neither treats a missing run there as
-deleted nor submits a run there until the runs are found again, or somebody confirms that they are
-lost.
+"""Many runs vanish from an Airflow at once: the operator does not treat a missing run as deleted,
+and submits no run to this Airflow. It waits until the runs are found again, or somebody confirms
+that they are lost.
 """
 
 from __future__ import annotations
