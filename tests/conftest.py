@@ -6,9 +6,9 @@ The stack is in ``.dev-test`` and is removed when the session ends. Its logs sta
 the next session uses it. This is for people who write tests.
 
 ``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
-oldest Airflow that is supported, in ``.dev-test-oldest``. ``--stack-name faults`` uses a stack in
-``.dev-test-faults``, which can be up at the same time as the other stacks. Without the option, all tests but those
-marked ``oldest_airflow`` run, with the newest Airflow.
+oldest Airflow that is supported, in ``.dev-test-oldest``. Without ``--airflow``, all tests but
+those marked ``oldest_airflow`` run, with the newest Airflow. ``--stack-name faults`` uses a stack
+in ``.dev-test-faults``, which can be up at the same time as the other stacks.
 
 A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not
 disruptive"`` runs live tests side by side: each worker has operators of its own on the one stack,
@@ -119,7 +119,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the session's id, which workers inherit."""
+    """Set the id of the session. The session's workers inherit the id."""
     os.environ.setdefault(SESSION, uuid.uuid4().hex)
 
 

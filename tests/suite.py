@@ -149,7 +149,7 @@ LIVE = Part(
 )
 FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", "--stack-name", "faults", *LIVE_TESTS),))
 """Tests that stop components of the stack. They mostly wait for components to start, so they have a
-stack of their own and run beside the part live.
+stack of their own, and run beside the part ``live``.
 """
 LIVE_OLDEST = Part(
     "live-oldest",
@@ -160,8 +160,8 @@ SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
     "all": ((LIVE,), (FAULTS, LIVE_OLDEST), (CHECKS, *PROVIDER, GITOPS, VIEW, COVERED, OTHERS)),
 }
-"""The lanes of each suite. The unit tests come last, because they use all the processor time that the
-live tests leave.
+"""The lanes of each suite. The unit tests come last, because they use all the processor time that
+the live tests leave.
 """
 
 
