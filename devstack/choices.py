@@ -33,7 +33,7 @@ class Choices:
         dags_folders: Absolute paths of folders with more DAGs.
         dags_repositories: Absolute paths of git repositories with more DAGs.
         environment: Variables for Airflow and the operator.
-        airflow: A key of `AIRFLOW_ENVIRONMENTS`, or `SIMULATED`.
+        airflow: A key of `devstack.bootstrap.AIRFLOW_ENVIRONMENTS`, or `SIMULATED` of that module.
     """
 
     operator: bool = True
