@@ -45,7 +45,7 @@ class Row:
         sign: The sign of the phase.
         progress: How many task instances succeeded, of how many: ``6/10``.
         percent: The share of the run that has succeeded, in percent, or None.
-        now: The running task, or the task that failed, or the reason of a job that waits.
+        now: The running task, or the task that failed, or the reason of an MLJob that waits.
         metrics: The last metrics.
         took: How long the run took or takes.
         age: How old the MLJob is.

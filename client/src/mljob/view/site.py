@@ -92,7 +92,7 @@ class Site:
         return respond
 
     def obstacle(self, state: Obstacle) -> Response:
-        """Return a page without data."""
+        """Return the page about an obstacle, which has no data."""
         return HTMLResponse(self.renderer.render("state.html", title=state.title, state=state), state.code)
 
     def html(self, template: str, shown: live.Shown, request: Request, **values: object) -> Response:
