@@ -130,7 +130,9 @@ class JobMetrics(Collector):
         return live, jobs
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob by these labels from now on, instead of its earlier labels."""
+        """Count an unfinished MLJob by ``labels`` from now on, instead of the labels of an earlier
+        call.
+        """
         if self._followed.get(key) != labels:
             self.forget(key)
             self._followed[key] = labels

@@ -64,7 +64,7 @@ Read = Callable[[], Awaitable[Reading]]
 
 
 class FollowedRun:
-    """Reads one run from Airflow again and again, for one or more clients that follow the run.
+    """Reads one run from Airflow repeatedly, for one or more clients that follow the run.
 
     Args:
         read: Asks Airflow.

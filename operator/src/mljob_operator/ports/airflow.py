@@ -62,8 +62,8 @@ class User:
 
 
 class Airflows(Protocol):
-    """Gives access to all Airflows by their names. ``SETTINGS_AIRFLOW`` is the name of the Airflow
-    of the operator's settings.
+    """Gives access to all Airflows by their names. ``run_key.SETTINGS_AIRFLOW``, an empty text, is
+    the name of the Airflow of the operator's settings.
     """
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:

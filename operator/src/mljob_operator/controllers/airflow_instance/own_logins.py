@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class OwnLogins:
-    """Reads the logins of the access rules in the operator's settings again at intervals, and tries
+    """Reads the logins of the access rules in the operator's settings at intervals, and tries
     logins that have failed.
 
     Args:

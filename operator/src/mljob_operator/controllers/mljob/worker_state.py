@@ -212,8 +212,8 @@ class WorkerState:
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
-        """Take the result of :meth:`.Reconciler.advance`, but with the latest known version of the
-        MLJob.
+        """Take ``after``, the result of :meth:`.Reconciler.advance`, and return it. If a later
+        version of the MLJob is known, the result has that version.
         """
         assert self.tracked is not None
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)

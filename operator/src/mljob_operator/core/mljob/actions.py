@@ -116,8 +116,8 @@ class HandleChildren:
 @frozen
 class NoteRetention:
     """Write into the run's note in Airflow that the run continues without its MLJob on purpose. The
-    operator does not try this again after a failure, because the deletion of the MLJob does not
-    wait for Airflow.
+    operator does not repeat a request that failed, because the deletion of the MLJob does not wait
+    for Airflow.
     """
 
 

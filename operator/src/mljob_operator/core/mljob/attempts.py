@@ -159,9 +159,9 @@ def run_facts_since(status: MLJobStatus) -> datetime | None:
     all facts belong to this attempt, or if this attempt is closed. A fact is an event or an answer
     of Airflow.
 
-    A run that was cleared ends twice, and an event of the first end may arrive late, or again after
-    a restart. Until Airflow has reported when the run was queued again, the result is one second
-    after the first end.
+    A run that was cleared ends twice, and an event of the first end may arrive late, or a second
+    time after a restart of the operator. Until Airflow has reported when the run was queued again,
+    the result is one second after the first end.
     """
     if not goes_on(status) or closed(status):
         return None
