@@ -158,8 +158,8 @@ class _RefusedYAML(Exception):
 
 
 def _parsed(text: bytes) -> Any:
-    """Parse YAML, with the C parser if PyYAML has it. Deep nesting crashes the C parser, and a few
-    nested merge keys can fill the memory, so both are refused first.
+    """Return the content of YAML text, read by the C parser if PyYAML has it. Deep nesting crashes
+    the C parser, and a few nested merge keys can fill the memory, so both are refused first.
     """
     import yaml
 

@@ -238,7 +238,7 @@ class Feeds:
             self._idle_since[name] = self.used_at = asyncio.get_running_loop().time()
 
     async def end_idle(self, seconds: float = LINGER_SECONDS) -> None:
-        """End the feeds that no page has used for this time."""
+        """End the feeds that no page has used for ``seconds``."""
         oldest = asyncio.get_running_loop().time() - seconds
         for name, since in list(self._idle_since.items()):
             # While one feed ended, a page may have begun to use the next one.

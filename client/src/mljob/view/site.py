@@ -52,7 +52,7 @@ class Site:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """End all streams, because the process ends. Browsers open them again."""
+        """End all streams, because the process ends. Browsers then open new streams."""
         self._closing.set()
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
