@@ -199,7 +199,9 @@ class KafkaEvents:
         )
 
     def _consume(self) -> None:
-        """Read messages until :meth:`close`, or until the certificates on disk have changed."""
+        """Read messages until :meth:`close`, or until the certificates on disk have changed and
+        librdkafka accepts the new certificates.
+        """
         assert self._loop is not None
         assert self._consumer is not None
         while not self._stopping.is_set():

@@ -88,7 +88,7 @@ class Airflows(Protocol):
         ...
 
     def limits(self, name: str) -> Limits:
-        """Return how many runs of MLJobs may be active in an Airflow."""
+        """Return the limits on the number of active runs of MLJobs in an Airflow."""
         ...
 
     def catalog(self, namespace: str) -> AirflowCatalog:

@@ -123,7 +123,7 @@ def secrets(given: Mapping[str, Any]) -> list[str]:
 
 
 def from_json(text: str) -> dict[str, str]:
-    """Read extra properties from a JSON object.
+    """Return the extra properties in the text of a JSON object.
 
     Raises:
         Unusable: The text is not a JSON object, is too large, or has a property that is refused.
@@ -139,7 +139,7 @@ def from_json(text: str) -> dict[str, str]:
 
 
 def from_lines(text: str) -> dict[str, str]:
-    """Read extra properties from lines of the form ``name=value``. Empty lines and comments (#)
+    """Return the extra properties in lines of the form ``name=value``. Empty lines and comments (#)
     are skipped.
 
     Raises:

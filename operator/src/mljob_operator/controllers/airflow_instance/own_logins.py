@@ -49,7 +49,8 @@ class OwnLogins:
                     await self._registry.own_refresh_requested.wait()
 
     async def refresh(self) -> None:
-        """Read the Secrets that the settings' access rules name, and try suspect logins.
+        """Read the Secrets that the settings' access rules name, and try the logins with which a
+        request has failed.
 
         Raises:
             StoreError: The Kubernetes API fails.

@@ -390,7 +390,8 @@ class AirflowRegistry:
         return registered.airflow
 
     async def refresh_logins(self, registered: RegisteredInstance, *, ask: bool) -> bool:
-        """Read the Secrets that an AirflowInstance's access rules name, and try suspect logins.
+        """Read the Secrets that an AirflowInstance's access rules name, and try the logins with
+        which a request has failed.
 
         Args:
             registered: The AirflowInstance.
@@ -407,7 +408,8 @@ class AirflowRegistry:
         return await self._refresh_logins(instance.name, partial(self._connect, instance), address, ask=ask)
 
     async def refresh_own_logins(self) -> bool:
-        """Read the Secrets that the settings' access rules name, and try suspect logins.
+        """Read the Secrets that the settings' access rules name, and try the logins with which a
+        request has failed.
 
         Returns:
             Whether a login was added or removed, or has another problem than before.

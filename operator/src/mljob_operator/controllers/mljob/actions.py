@@ -93,8 +93,8 @@ class ActionContext:
         transient: TransientState | None = None,
         outputs: Outputs | None = None,
     ) -> TrackedJob:
-        """Return the result of the action. The arguments replace the known parts. If an argument is
-        None, the known part stays.
+        """Return the result of the action: the MLJob before the action, with these parts replaced.
+        A part whose argument is None stays as it was.
         """
         tracked = self._tracked
         return replace(

@@ -99,8 +99,8 @@ class Redaction:
         return redacted
 
     def untrusted(self, text: str) -> str:
-        """Redact a text that came from the run, such as an error of a task. While ``hidden`` is not
-        complete, return ``WITHHELD``.
+        """Return a text that came from the run, such as an error of a task, with hidden texts
+        replaced. While ``hidden`` is not complete, return ``WITHHELD``.
         """
         return self.text(text) if self.complete else WITHHELD
 

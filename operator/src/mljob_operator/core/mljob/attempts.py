@@ -110,10 +110,10 @@ def next_run(
 ) -> Attempt:
     """Return an attempt with a new run.
 
-    The number in the run id is one more than the highest number that this MLJob has used. With
-    runPolicy OncePerSpec, the MLJob takes over the run with the highest number if that run
-    succeeded: the spec was changed back to the spec of that run. A requested retry takes over no
-    run.
+    The number in the run id is one more than the highest number that this MLJob has used, or has
+    used for the current spec with runPolicy OncePerSpec. With this policy, the attempt takes over
+    the run with the highest number if that run succeeded: the spec was changed back to the spec of
+    that run. A requested retry takes over no run.
 
     Args:
         job: The MLJob.

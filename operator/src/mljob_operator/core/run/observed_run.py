@@ -62,7 +62,7 @@ forgotten first.
 """
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-"""The time of a fact whose time is not known."""
+"""The time that stands for the unknown time of a fact."""
 
 
 @frozen
