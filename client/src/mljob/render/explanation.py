@@ -43,7 +43,7 @@ class Explanation:
     Attributes:
         name: The name of the MLJob.
         sign: The icon and the word of the phase.
-        reason: The reason in one word.
+        reason: The reason of the phase, in one word.
         sentence: The state in a sentence, in the words of the status.
         task: The task that failed, else a task that waits for input or for a retry, or None.
         facts: Names and values: attempts, times, the page of the run.

@@ -20,8 +20,8 @@ MAX_POINT = 80
 MAX_MESSAGE = 400
 """The maximum number of characters of a message in a list."""
 _SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "RunsInProgress", "Succeeded"})
-"""The reasons of an MLJob that is all right. With any other reason, the row also has the
-message.
+"""The reasons of an MLJob that is all right. With any other reason, the row of the MLJob in a list
+also has the message.
 """
 _NEVER = datetime.min.replace(tzinfo=UTC)
 FRESH_SECONDS = 10
