@@ -53,8 +53,8 @@ class Airflow(DagRuns, Protocol):
 
 @frozen
 class User:
-    """The user of an Airflow, which is a namespace that runs a DAG. The access rule that admits the
-    namespace and the DAG may have its own credentials.
+    """A namespace that runs a DAG in an Airflow. The access rule that lets the namespace run the
+    DAG may have its own credentials.
     """
 
     namespace: str

@@ -28,12 +28,14 @@ from .retry_request import without_how_to_retry
 
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=6)
-"""The shortest and the longest delay before a retry, as for a batch/v1 Job (kubernetes.io: "Pod
-backoff failure policy").
+"""The shortest delay (``FIRST_BACKOFF``) and the longest delay (``LONGEST_BACKOFF``) before a
+retry, as for a batch/v1 Job (kubernetes.io: "Pod backoff failure policy").
 """
 MAX_MESSAGE = 300
 MAX_MESSAGE_BYTES = 600
-"""The limits of an attempt's message in the history, in characters and in bytes of JSON."""
+"""The limits of an attempt's message in the history, in characters (``MAX_MESSAGE``) and in bytes
+of JSON (``MAX_MESSAGE_BYTES``).
+"""
 
 _fields_of_attempt = attrgetter(
     "attempts", "dag_id", "dag_run_id", "spec_hash", "airflow_instance", "submitted_by", "upstreams"
