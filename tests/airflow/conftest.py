@@ -1,4 +1,6 @@
-"""A temporary Airflow home without a database, which these tests don't need."""
+"""The configuration of Airflow for the tests in this folder: a temporary Airflow home. The home has
+no database, because the tests need none.
+"""
 
 from __future__ import annotations
 

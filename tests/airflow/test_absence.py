@@ -29,8 +29,8 @@ FILES = {
 
 
 def absence() -> ModuleType:
-    """Return the operator's module, loaded from its file. The operator is not installed in this
-    environment, and the module imports no other part of the operator.
+    """Return the operator's module ``absence``, loaded from its file. The operator is not installed
+    in this environment, and the module imports no other part of the operator.
     """
     spec = importlib.util.spec_from_file_location("absence", MODULE)
     assert spec is not None

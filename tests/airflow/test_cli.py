@@ -48,7 +48,9 @@ class Done:
 
 
 def run(*arguments: str, dags: Path | None = EXAMPLES) -> Done:
-    """Run the command in this process, because importing Airflow in a new process takes seconds."""
+    """Run the command, and return its exit status and output. The command runs in this process,
+    because importing Airflow in a new process takes seconds.
+    """
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         returncode = main([*arguments, *(["--dags", str(dags)] if dags else [])])

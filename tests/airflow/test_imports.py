@@ -49,8 +49,8 @@ def test_sending_task_events_does_not_load_the_models_of_reports() -> None:
 
 
 def test_the_models_of_events_are_made_without_reading_their_source() -> None:
-    """Each task's process makes the models of events. If pydantic read docstrings from the source,
-    this would take most of the time, because Airflow loads many modules.
+    """Each task's process makes the pydantic models of events. If pydantic read docstrings from the
+    source files, making the models would take long, because Airflow loads many modules.
     """
     no_source = "import inspect; inspect.getmodule = inspect.findsource = None"
     assert "mljob_contract.events" in loaded_by(f"{no_source}; import mljob_airflow.events.producer")

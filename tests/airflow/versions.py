@@ -1,4 +1,6 @@
-"""The parts of Airflow that have another place or name in the oldest supported version."""
+"""The parts of Airflow whose place or name in the oldest supported version differs from the newest
+version.
+"""
 
 from __future__ import annotations
 

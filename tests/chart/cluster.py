@@ -25,7 +25,7 @@ class Cluster:
     helm_path: Path
 
     def run(self, program: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command and wait for its end.
+        """Run a command, wait for its end, and return its output.
 
         Raises:
             CommandError: The command failed.
@@ -85,8 +85,8 @@ class Cluster:
         return answer == ["yes"]
 
     def rules(self, user: str, namespace: str) -> set[tuple[str, str, str]]:
-        """Return all rights of `user` in a namespace, including cluster-wide rights, as (group,
-        resource, verb).
+        """Return all rights of `user` on resources in a namespace, including cluster-wide rights,
+        as (group, resource, verb).
         """
         review = {
             "apiVersion": "authorization.k8s.io/v1",

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class Render(Protocol):
-    """`rendering.render` without its first argument, helm."""
+    """A function that renders the chart: `rendering.render` with the development stack's helm as
+    its first argument.
+    """
 
     def __call__(
         self,

@@ -39,7 +39,7 @@ RESTRICTED_CONTAINER = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
-"""The securityContext of such a Pod's containers."""
+"""The securityContext of a container that satisfies the Pod security standard "restricted"."""
 
 
 class RefusedError(Exception):
@@ -65,7 +65,7 @@ class Rendered:
         return {(each["kind"], each["metadata"]["name"]) for each in self.objects}
 
     def without(self, *component: str) -> Rendered:
-        """Return all objects, except those with one of these names."""
+        """Return all objects, except the objects with a name in ``component``."""
         return Rendered([each for each in self.objects if each["metadata"]["name"] not in component])
 
     @property
@@ -96,8 +96,8 @@ class Rendered:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge values as Helm does: mappings key by key; every other value replaces the value
-    below.
+    """Return the values of ``base`` and ``over``, merged as Helm merges values: mappings are merged
+    key by key, and any other value of ``over`` replaces the value of ``base``.
     """
     result = deepcopy(dict(base))
     for key, value in over.items():
@@ -126,7 +126,7 @@ def run_helm(helm: Path, *arguments: str, values: str | None = None) -> str:
 
 
 def complete(values: Mapping[str, Any] | None) -> str:
-    """Return the values merged over the minimal ones, as JSON."""
+    """Return ``values`` merged over ``MINIMAL``, as JSON."""
     return json.dumps(merged(MINIMAL, values or {}))
 
 
@@ -139,7 +139,7 @@ def render(
     chart: Path = CHART,
     options: tuple[str, ...] = (),
 ) -> Rendered:
-    """Run `helm template` with the values merged over the minimal ones.
+    """Return the objects that `helm template` renders with ``values`` merged over ``MINIMAL``.
 
     Raises:
         RefusedError: The schema or a template refused the values.

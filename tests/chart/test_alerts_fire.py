@@ -28,8 +28,8 @@ def growing(a_minute: float) -> str:
 
 
 def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
-    """Return the series of a histogram. ``le_5`` is the growth of the bucket up to 5 in each
-    minute.
+    """Return the series of a histogram's buckets. ``a_minute`` contains the growth of each bucket
+    in a minute. The key ``le_5`` names the bucket of the values up to 5.
     """
     found = {}
     for bucket, growth in a_minute.items():
@@ -91,7 +91,7 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 
 def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
-    """Return the series with the label ``job`` of their scrape."""
+    """Return ``series`` as lines of text, each with the label ``job`` that a scrape adds."""
     found = []
     for selector, values in series.items():
         name, _, labels = selector.partition("{")

@@ -71,8 +71,8 @@ def make_namespace(cluster: Cluster, prefix: str, labels: dict[str, str] | None 
 
 
 def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Path = CHART) -> Release:
-    """Run `helm install` with a new name. By default the release has no CRDs, because they are
-    installed already.
+    """Install the chart under a new release name, and return the release. By default the release
+    has no CRDs, because they are installed already.
     """
     release = Release(unique("test"), namespace)
     given = json.dumps(merged(MINIMAL, merged({"crds": {"install": False}}, values)))
@@ -82,7 +82,9 @@ def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Pat
 
 @pytest.fixture(scope="module")
 def crds(cluster: Cluster) -> None:
-    """The CRDs. The development stack has installed them; another cluster gets them here."""
+    """Installs the CRDs if the cluster doesn't have them, and waits until the API server serves
+    them. The development stack has installed them already.
+    """
     if not cluster.exists("crd", MLJOBS):
         cluster.kubectl("apply", "--server-side", f"--filename={CRDS}")
     cluster.kubectl("wait", "--for=condition=Established", f"crd/{MLJOBS}", f"crd/{INSTANCES}", "--timeout=30s")
@@ -166,7 +168,9 @@ def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, rele
 
 
 def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace: str) -> None:
-    """The namespace of the test above enforces restricted Pod security."""
+    """The fixture ``namespace`` enforces restricted Pod security, so the test of the operator's Pod
+    can fail.
+    """
     with pytest.raises(CommandError, match='violates PodSecurity "restricted'):
         cluster.kubectl("run", "lax", "--image=lax", f"--namespace={namespace}")
 

@@ -43,8 +43,9 @@ EVERYTHING: dict[str, Any] = {
     ),
     "operator": {"namespaces": ["team-a", "team-b"]},
 }
-"""Values of Airflow, Kafka and the namespaces that can be set at the same time. `auth` is Password.
-The other logins are in WITH_TOKEN and the values beside it.
+"""Values of Airflow, Kafka and the namespaces that can be set at the same time. The login at
+Airflow is a user name and a password. The values of the other logins are WITH_TOKEN,
+WITH_TOKEN_FILE and WITH_OAUTH2.
 """
 
 OIDC = merged(
@@ -368,7 +369,7 @@ def test_a_certificate_is_mounted_and_its_file_becomes_a_setting(
 
 
 def test_without_brokers_the_other_kafka_values_have_no_effect(render: Render) -> None:
-    """One value disables Kafka, so that its other values can stay."""
+    """An empty ``kafka.bootstrapServers`` disables Kafka. The other values of Kafka can stay."""
     rendered = render(merged(EVERYTHING, {"kafka": {"bootstrapServers": ""}}))
 
     assert [name for name in rendered.env if "KAFKA" in name] == ["MLJOB_KAFKA_BOOTSTRAP_SERVERS"]
@@ -524,7 +525,7 @@ def test_the_schema_has_the_choices_of_the_operators_setting(path: tuple[str, ..
 
 
 def test_a_user_name_can_be_a_value_instead_of_a_secrets_key(render: Render) -> None:
-    """Strimzi's Secret of a KafkaUser contains only the password."""
+    """Strimzi's Secret of a KafkaUser has a key with the password, and none with the user name."""
     env = render({"kafka": merged(SASL, {"sasl": {"username": "mljob-operator"}})}).env
 
     assert env["MLJOB_KAFKA_SASL_USERNAME"] == "mljob-operator"

@@ -1,6 +1,6 @@
 """The commands of the pages about install, upgrade, rollback and uninstall run one after the other
-on a real API server, as a reader types them. No kubelet runs Pods there, so commands that wait for
-a Pod or read its log are left out.
+on a real API server, as a reader types them. This API server has no kubelet that runs Pods, so
+commands that wait for a Pod or read its log are left out.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ class Reader:
     namespace: str
     environment: dict[str, str]
     typed: list[str] = field(default_factory=list)
-    """The commands so far, as they are on the pages."""
+    """The commands that have been typed, as they are on the pages."""
 
     def types(self, page: Path, heading: str, *, containing: str = "") -> None:
-        """Type the commands below a heading.
+        """Type the commands below a heading, except those in ``NEEDS_A_POD`` and ``NEEDS_MORE``.
 
         Args:
             page: The page.
             heading: The text of the heading.
-            containing: The text of the blocks that are typed. By default, all blocks are typed.
+            containing: A text. Only blocks that contain the text are typed; by default, all blocks.
         """
         lines = [line for block in below(page, heading) if containing in block.text for line in typed(block)]
         lines = [line for line in lines if not line.startswith((*NEEDS_A_POD, *NEEDS_MORE))]

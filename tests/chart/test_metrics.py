@@ -14,8 +14,8 @@ def test_the_service_forwards_to_the_operators_port(render: Render) -> None:
 
 
 def test_there_is_no_service_monitor_by_default(render: Render) -> None:
-    """The CRD of ServiceMonitor is not part of Kubernetes. Without this CRD, the installation would
-    fail.
+    """The CRD of ServiceMonitor is not part of Kubernetes. In a cluster without this CRD, the
+    installation of a ServiceMonitor fails.
     """
     assert not render().all("ServiceMonitor")
 

@@ -47,7 +47,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_schema_lets_each_component_replace_every_value_of_the_section() -> None:
-    """POD has every value of the schema, so the tests in this module cover all values."""
+    """If the schema gets a new value, this test fails until POD has the value too. The other tests
+    then cover the new value.
+    """
     replaceable = json.loads((CHART / "values.schema.json").read_text())["definitions"]["pod"]["properties"]
 
     assert replaceable.keys() == {*POD, "podSecurityContext", "securityContext"}

@@ -64,7 +64,9 @@ def test_the_released_chart_has_the_crds(helm: Path, registry: OciRegistry) -> N
 
 
 def test_the_documented_command_installs_what_the_workflow_publishes(helm: Path, registry: OciRegistry) -> None:
-    """The page, the workflow and RELEASING.md have the same names."""
+    """The chart has the same address on the install page, in the release workflow and in
+    RELEASING.md.
+    """
     (words,) = [
         words
         for block in blocks(INSTALL, "console")

@@ -1,4 +1,6 @@
-"""The objects of the live view: Pods without rights, for an OIDC proxy."""
+"""The chart's objects for the live view: Pods that have no rights of their own, and to which only
+the users' OIDC proxy needs to connect.
+"""
 
 from __future__ import annotations
 

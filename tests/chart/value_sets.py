@@ -41,7 +41,8 @@ CLOSED: dict[str, Any] = merged(
         },
     },
 )
-"""Values that limit all connections."""
+"""The values of ``COMPONENTS``, and NetworkPolicies that limit incoming and outgoing connections.
+"""
 
 POD: dict[str, Any] = {
     "imagePullSecrets": [{"name": "registry"}],

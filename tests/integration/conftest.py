@@ -11,6 +11,6 @@ from tests.walk.airflow import WalkAirflow, walk_airflow
 
 @pytest.fixture
 def simulated_airflow() -> Iterator[WalkAirflow]:
-    """A simulated Airflow of its own for each test."""
+    """A simulated Airflow, a new one for each test."""
     with walk_airflow() as airflow:
         yield airflow

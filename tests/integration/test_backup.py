@@ -43,7 +43,7 @@ def operator(airflow: WalkAirflow, new_installation: NewInstallation) -> Install
 
 @pytest.fixture(scope="module")
 def saved(operator: Installation) -> str:
-    """The YAML of all MLJobs after their ends."""
+    """The YAML of the MLJobs in ``ENDED``, after all of them have ended."""
     jobs = operator.jobs
     for name, (dag, policy) in ENDED.items():
         jobs.submit(name, dag, runPolicy=policy, conf={"model_id": name})
@@ -73,13 +73,15 @@ def by_create(jobs: MLJobs, text: str) -> None:
 
 
 def by_velero(jobs: MLJobs, text: str) -> None:
-    """Create each object without its status, as Velero does by default."""
+    """Create each object in ``text`` without its status, as Velero does by default."""
     for body in items(text):
         jobs.kubectl("create", "--filename=-", stdin=json.dumps(_without_status(body)))
 
 
 def by_velero_with_status(jobs: MLJobs, text: str) -> None:
-    """Create each object, then write its status, as Velero does with --status-include-resources."""
+    """Create each object in ``text``, then write its status, as Velero does with
+    --status-include-resources.
+    """
     for body in items(text):
         jobs.kubectl("create", "--filename=-", stdin=json.dumps(_without_status(body)))
         name, patch = body["metadata"]["name"], json.dumps({"status": body["status"]})

@@ -23,8 +23,8 @@ THEIRS = "example.com/theirs"
 
 
 class Tool:
-    """A GitOps tool that applies objects as Argo CD and Flux do. It doesn't force conflicts,
-    because there must be none.
+    """A GitOps tool that applies objects as Argo CD and Flux do. The tool doesn't force conflicts,
+    because its writes must not conflict with the operator's.
     """
 
     def __init__(self, jobs: MLJobs, name: str) -> None:
@@ -40,8 +40,8 @@ class Tool:
     def assert_no_drift(self, job: Object) -> None:
         """Assert that neither a comparison by the API server nor another sync finds a difference.
 
-        Both read the object twice. If the operator writes in between, the comparison proves nothing
-        and is repeated; a real drift remains.
+        The comparison and the sync each read the object twice. If the operator writes in between,
+        the check proves nothing and is repeated; a real drift remains.
         """
 
         def the_same() -> bool:
@@ -80,8 +80,8 @@ def with_owners(jobs: MLJobs, name: str) -> Object:
 
 
 def assert_shared(job: Object, tool: str) -> None:
-    """Assert that the tool owns the spec, the operator owns the status and its finalizer, and
-    neither owns the other's fields.
+    """Assert that only the tool owns fields of the spec, and that it owns neither the status nor
+    the operator's finalizer. Another field manager owns the status.
     """
     fields = owned(job)
     theirs = fields.pop(tool)

@@ -248,7 +248,7 @@ def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
 
 
 async def told(story: Scenario) -> dict[str, Any]:
-    """Return the MLJob at the end of the scenario."""
+    """Return the MLJob as it is at the end of ``story``, a scenario in the in-memory world."""
     world = World()
     try:
         await story(world)

@@ -58,7 +58,7 @@ class Container:
         self._process = image.start(content, arguments, environment, log)
 
     def answers(self, url: str) -> int:
-        """Return the HTTP status of an answer, or 0 if there is no answer."""
+        """Return the HTTP status of the answer at ``url``, or 0 if there is no answer."""
         assert self._process.poll() is None, self.log
         try:
             return urllib3.PoolManager(retries=False, timeout=10).request("GET", url).status
@@ -115,7 +115,9 @@ def view_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment_of(name: str) -> dict[str, str]:
-    """Return the plain variables of a Deployment's container in the chart."""
+    """Return the environment variables of the container in the Deployment ``name`` of the chart,
+    without variables that refer to another object.
+    """
     rendered = rendering.render(binaries.locate("helm")["helm"], merged(COMPONENTS, {"airflow": {"url": ""}}))
     container = rendered.one("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
     return {each["name"]: each["value"] for each in container["env"] if "value" in each}

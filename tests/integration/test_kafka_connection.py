@@ -52,7 +52,7 @@ class Certificates:
         self.trust(self.first)
 
     def trust(self, authority: Authority) -> None:
-        """Let the broker admit the clients of this CA from the broker's next start on."""
+        """Let the broker admit only the clients of this CA, from the broker's next start on."""
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
@@ -110,8 +110,8 @@ class Reader:
 
     async def close(self) -> None:
         """Close all connections. The admin client has no method for this, so it is deleted.
-        Otherwise it would log a line each second until the end of the session, because its broker
-        is gone.
+        Otherwise the admin client would log a line each second until the end of all tests, because
+        its broker is gone.
         """
         await self.events.close()
         del self._admin

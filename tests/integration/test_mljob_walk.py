@@ -61,7 +61,7 @@ def test_rolled_back_mljob_equals_one_that_was_never_edited(
     numbers = itertools.count()
 
     def meanwhile() -> None:
-        """Run an ordinary MLJob to its end while the others are in progress."""
+        """Run an ordinary MLJob to its end while the MLJobs of the walk are in progress."""
         name = f"canary-{next(numbers)}"
         assert canaries.apply({name: {"dagId": SUCCEEDS}}) == {}
         canaries.until(mljobs.finished, [name], "an MLJob ends beside the others")

@@ -1,5 +1,5 @@
-"""A namespace that is being deleted refuses new Events. The operator does not report that
-as a problem.
+"""A namespace that is being deleted refuses new Events. The operator does not report a refused
+Event as a problem.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from tests.live.kubectl import Kubectl
 
 @pytest.fixture
 def ending(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace that is being deleted. A finalizer keeps its MLJob, and so the namespace."""
+    """A namespace that is being deleted. A finalizer keeps the MLJob in the namespace, and so the
+    namespace.
+    """
     name = f"ending-{uuid.uuid4().hex[:8]}"
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     job = {

@@ -3,7 +3,8 @@ own producer, or both send events through a real topic.
 
 Recorded runs are played again. Between the topic and the API are the operator's own components,
 with the operator's permissions. Only Airflow is in memory, since its responses are recorded too.
-``tests/unit/operator/test_producers.py`` tests the same without the two real systems.
+``tests/unit/operator/test_producers.py`` tests the same without a real Kafka and a real Kubernetes
+API.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ RUNS = (
     "parity_setup_teardown",
     "train_model",
 )
-"""One recording of each kind; the unit test plays all recordings."""
+"""A recording of each kind of run. ``tests/unit/operator/test_producers.py`` plays all recordings.
+"""
 ARRIVES_WITHIN = 30
 """Seconds for a message from the producer through the topic to the consumer."""
 
@@ -104,7 +106,9 @@ def name_of(run: str, who: str) -> str:
 
 
 async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
-    """Play a recorded run again, for the MLJob that :func:`name_of` names."""
+    """Play a recorded run again, for the MLJob that :func:`name_of` names. ``who`` is the key in
+    ``PRODUCERS`` of the producers whose messages are sent.
+    """
     world = World(store)
     pipeline = TopicReader(
         topic.events,

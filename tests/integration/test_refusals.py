@@ -344,7 +344,7 @@ class Api:
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
         """Return the API server's error for a change of a stored MLJob's spec, or an empty string
-        if the API server accepts the change.
+        if the API server accepts the change. ``before`` contains fields of the stored spec.
         """
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}

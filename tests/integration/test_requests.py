@@ -24,7 +24,9 @@ BOUND = 600
 
 @dataclass(frozen=True)
 class Cost:
-    """What the run of one MLJob cost: the requests to Airflow, and the seconds."""
+    """The cost of one MLJob's run: the number of requests to Airflow by operation, and the seconds
+    from the MLJob's creation to its end.
+    """
 
     requests: dict[str, float]
     seconds: float
@@ -32,7 +34,9 @@ class Cost:
 
     @property
     def own_requests(self) -> dict[str, float]:
-        """The requests about this run alone, without requests about all runs together."""
+        """The number of requests about this run alone, by operation, without requests about all
+        runs together.
+        """
         return {operation: count for operation, count in self.requests.items() if count and operation not in OF_ALL}
 
     @property

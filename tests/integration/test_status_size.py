@@ -1,4 +1,6 @@
-"""The largest possible status, in the real API server."""
+"""The real API server stores the largest status that the operator writes, and changes nothing in
+it.
+"""
 
 from __future__ import annotations
 

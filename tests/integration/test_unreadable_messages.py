@@ -55,7 +55,7 @@ def send(stack: Stack) -> Send:
 
 @pytest.fixture(scope="module")
 def reader(stack: Stack, new_installation: NewInstallation, send: Send) -> Installation:
-    """An operator with a dead-letter topic, which reads messages."""
+    """An operator with a dead-letter topic, which has begun to read the event topic."""
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(DEAD_LETTERS, num_partitions=1, replication_factor=1)]).values()
     assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())

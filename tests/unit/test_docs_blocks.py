@@ -1,5 +1,5 @@
 """The code blocks in the documentation. Blocks that can't run in a unit test are parsed, and the
-names in them exist.
+fields, files and settings that they name exist.
 
 Each console command is run by the test that ``tests/page_runners.py`` names, or the comment above
 its block says why it is not run. ``tests/chart/test_docs.py`` also renders the chart with the
@@ -153,7 +153,7 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
 
 
 def assert_fits_the_chart(document: dict[str, Any], block: Block) -> None:
-    """Assert that the chart has these values. tests/chart/test_docs.py renders them."""
+    """Assert that the chart has each value in ``document``. tests/chart/test_docs.py renders it."""
     for path in leaves(document):
         assert has_value(path), f"{block.where}: the chart has no value {path}"
 
@@ -271,8 +271,8 @@ def test_a_command_that_needs_nothing_prints_what_the_page_shows(block: Block, l
 
 
 def problems(words: Sequence[str]) -> Iterator[str]:
-    """Yield the problems of a command. Variables before the program (``KEEP=1 program``) are
-    skipped.
+    """Yield the problems of a command. Variables before the program (``KEEP=1 program``) are not
+    checked.
     """
     while words and re.fullmatch(r"\w+=.*", words[0]):
         words = words[1:]
@@ -307,8 +307,8 @@ def of_make(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_pip(arguments: Sequence[str]) -> Iterator[str]:
-    """Check that each folder that pip installs (``./folder``) has a package. Packages of an index
-    aren't checked.
+    """Yield a problem for each folder (``./folder``) that pip installs and that has no package.
+    Packages of an index aren't checked.
     """
     for word in arguments:
         folder = word.partition("[")[0]
@@ -338,7 +338,9 @@ def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
-    """Check a command of the plugin by reading it as the plugin does."""
+    """Yield the problems of a command of the plugin: missing files, and errors of the plugin's own
+    parser.
+    """
     command: Any = get_command(application())
     if arguments[0] in command.commands:
         command, arguments = command.commands[arguments[0]], arguments[1:]
@@ -357,7 +359,9 @@ def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_raw_path(path: str) -> Iterator[str]:
-    """Check a path at the API server: the subresource of an MLJob, and its parameters."""
+    """Yield the problems of a path at the API server: a subresource that mljob-api doesn't serve,
+    and unknown parameters.
+    """
     address = urlsplit(path)
     paths = {
         run_path("default", "digits-train", subresource, watch=watch)
@@ -370,7 +374,9 @@ def of_raw_path(path: str) -> Iterator[str]:
 
 
 def resource_of(word: str) -> str:
-    """Return the resource in ``mljob``, ``mljob/digits`` or ``mljob.spec``."""
+    """Return the name of the resource in ``word``: ``mljob`` for ``mljob``, ``mljob/digits`` and
+    ``mljob.spec``.
+    """
     return re.split(r"[/.]", word)[0]
 
 
@@ -435,7 +441,9 @@ def of_helm(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_mljob_airflow(arguments: Sequence[str]) -> Iterator[str]:
-    """Check the folder only, because tests/airflow/test_docs.py runs the command."""
+    """Yield a problem for each missing folder in the option ``--dags``. tests/airflow/test_docs.py
+    runs the command, so the rest is not checked here.
+    """
     # dags/ and ~/dags stand for the reader's own folder.
     folders = {value for name, value in options(arguments) if name == "--dags"} - {"dags/", "~/dags"}
     yield from (f"there is no folder {folder}" for folder in folders if not (ROOT / folder).exists())

@@ -33,7 +33,9 @@ class RunningView:
 
 @contextmanager
 def local_view(config: ClusterConfig) -> Iterator[RunningView]:
-    """Run the view of a person with this access to a cluster while the ``with`` block runs."""
+    """Run the view on this machine while the ``with`` block runs, for one person. ``config`` is the
+    person's access to a cluster.
+    """
     with _running(lambda started: serve_locally(config, 0, started)) as view:
         yield view
 

@@ -17,7 +17,7 @@ LIVE = "live"
 
 
 def move(cluster: ViewCluster, name: str, namespace: str = "team-a", **status: object) -> Object:
-    """Change some fields of a status."""
+    """Change some fields of an MLJob's status, and return the MLJob."""
     return cluster.put(name, namespace, status={**cluster.get(name, namespace)["status"], **status})
 
 

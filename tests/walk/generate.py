@@ -59,7 +59,7 @@ _NUMBERS = (0, 1, -1, 2**31, 2**53, -(2**53), 0.5, -1.5e300, 1e-300)
 
 
 def fixed(*values: Any) -> Choice:
-    """Return a function that chooses one of these values."""
+    """Return a function that chooses one of ``values``."""
     return lambda rng: rng.choice(values)
 
 
@@ -77,7 +77,9 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a value that the schema allows."""
+        """Return a value that the schema allows. Some strings don't match their pattern
+        (``PATTERNED``).
+        """
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)
         if "enum" in schema:
@@ -99,7 +101,9 @@ class Generator:
                 raise AssertionError(f"{path}: the walk does not know type {other}")
 
     def some(self, schema: Schema, share: float, path: str = "") -> dict[str, Any]:
-        """Return an object with its required fields, and this share of its other fields."""
+        """Return an object with its required fields. Each other field is present with the
+        probability ``share``.
+        """
         fields, required = schema.get("properties", {}), set(schema.get("required", ()))
         chosen = {name for name in fields if name in required or self._rng.random() < share}
         for rule in _rules(schema, _ONE_OF):
@@ -203,7 +207,7 @@ class Generator:
 
 
 def _rules(schema: Schema, kind: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Yield the CEL rules of a schema that are of this kind."""
+    """Yield the CEL rules of a schema that match the pattern ``kind``."""
     for rule in schema.get("x-kubernetes-validations", ()):
         if (found := kind.fullmatch(rule["rule"])) is not None:
             yield found

@@ -6,11 +6,11 @@ An MLJob's state depends on its past only where the API says so:
 - A finished MLJob stays finished, and a cancelled run is lost. So an edit keeps the fields that end
   an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), and ``outputs``, which are
   read when the run ends.
-- With ``runPolicy: Once`` the spec that was submitted first counts. If that was the edited spec,
-  the condition SpecApplied is False.
+- With ``runPolicy: Once`` the MLJob keeps the spec that was submitted first. If this was the edited
+  spec, the condition SpecApplied is False.
 - The number of attempts, ids of runs and times are not compared. Neither are fields that depend on
   how far a run got before it was stopped, or on how many existing runs a backfill found in its
-  range. An MLJob that waits for its next attempt describes the last one.
+  range. The status of an MLJob that waits for its next attempt describes the previous attempt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONFIG_MAP, SECRET = "walk-settings", "walk-login"
 """Existing sources of conf. ``confFrom`` may name other objects, which don't exist."""
 WITHIN_DAYS = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00+00:00", "2026-01-02T23:59:59.5+01:00")
 SOON, NEVER = 2, 2**31 - 1
-"""Seconds of a deadline that passes during the walk, and of one that doesn't."""
+"""Seconds of a deadline that passes during the walk, and of a deadline that doesn't."""
 SETTLES_WITHIN = 3600
 """The length of a deadline in seconds from which on the deadline doesn't pass during a walk."""
 ENOUGH_RETRIES = 20
@@ -37,7 +37,7 @@ ENOUGH_RETRIES = 20
 KEPT = ("suspend", "cancel", "activeDeadlineSeconds", "preRunningDeadlineSeconds", "backoffLimit", "outputs", "type")
 """Fields that an edit keeps."""
 STOPPED = {"Suspended", "DeadlineExceeded", "PreRunningDeadlineExceeded", "CancelRequested"}
-"""Reasons of MLJobs that were ended from outside, in whatever state their run was."""
+"""Reasons of MLJobs that a user or a deadline ended, in whatever state their run was."""
 OUTCOMES = {
     "AirflowInstanceNotFound",
     "BackoffLimitExceeded",
@@ -91,8 +91,8 @@ def edits(seed: int) -> Iterator[Edit]:
 
 
 LEFT_OUT = {"logicalDate"}
-"""Fields that no spec of a walk has: a DAG has one run of a logical date, and each spec has
-two MLJobs.
+"""Fields that no spec of a walk has: a DAG has one run of a logical date, and each spec has three
+MLJobs.
 """
 
 
@@ -135,7 +135,10 @@ def finished(body: Object) -> bool:
 
 
 def settled(body: Object) -> bool:
-    """Return whether only a user's action will change the MLJob, as far as its status shows."""
+    """Return whether only a user's action will change the MLJob, as far as its status shows. An
+    MLJob that waits for its next attempt counts too if its ``backoffLimit`` is at least
+    ``ENOUGH_RETRIES``.
+    """
     status, spec = body.get("status", {}), body["spec"]
     if not seen(body):
         return False
@@ -175,8 +178,9 @@ def applied(body: Object) -> bool:
 
 
 def ended_otherwise(one: Comparison) -> bool:
-    """Return whether the MLJob that was rolled back had ended before the rollback could take
-    effect.
+    """Return whether the MLJob that was rolled back could not return to its first spec. It was
+    deleted because its ``ttlSecondsAfterFinished`` is 0, or its last run has another spec than the
+    current one.
     """
     if one.rolled_back is None:
         return one.fresh is not None and one.fresh["spec"].get("ttlSecondsAfterFinished") == 0

@@ -71,8 +71,9 @@ class Users:
         return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
-        """Wait until each object meets the condition. Return each object as it was when it first
-        met the condition, or None for an object that was deleted.
+        """Wait until each of the objects ``names`` meets the condition ``done``, or is deleted.
+        Return each object as it was when it first met the condition, or None for an object that was
+        deleted.
         """
         late = dict.fromkeys(names)
         found: dict[str, Object | None] = {}

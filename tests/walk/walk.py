@@ -65,10 +65,12 @@ def walk(
     settled: Callable[[Object], bool],
     meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Comparison]:
-    """Edit objects and roll them back, and wait until all have settled.
+    """Create objects, edit most of them and roll them back, and wait until all have settled. Return
+    the last state of each edited object beside that of an object that was never edited.
 
-    Each edit has three objects: a fresh one, a hasty one that is edited and rolled back at once,
-    and a patient one, for which the operator has time to act on each step.
+    Each edit has three objects: a fresh object, which is never edited; a hasty object, which is
+    edited and rolled back at once; and a patient object, for which the operator has time to act on
+    each step.
 
     Args:
         edits: More edits than needed, because the API server refuses some.
@@ -138,7 +140,8 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """Return ``spec`` with at most two fields of ``other``, and without some of its fields.
+    """Return a copy of ``spec`` in which at most two fields have the values of ``other``, and some
+    fields are omitted.
 
     Args:
         kept: Fields that stay unchanged.
@@ -150,8 +153,8 @@ def changed(
 
 
 def _created(users: Users, edits: Iterator[Edit], count: int) -> dict[int, Edit]:
-    """Create three objects for each of this many edits whose spec the API server accepts. Return
-    the edits by number.
+    """Create three objects for each of ``count`` edits whose first spec the API server accepts.
+    Return these edits by number.
     """
     made: dict[int, Edit] = {}
     numbers = itertools.count(1)

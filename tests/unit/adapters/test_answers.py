@@ -121,8 +121,8 @@ Outcome = type[AirflowError] | Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Cell:
-    """An operation of the adapter, one of the requests that the operation makes, and the expected
-    outcomes if this request gets a bad answer.
+    """A cell of the table in this module: an operation of the adapter, one of the requests that the
+    operation makes, and the expected outcomes if this request gets a bad answer.
 
     Attributes:
         operation: The name of a public method of the adapter.
@@ -331,7 +331,7 @@ CELLS = [
 
 
 def expected(cell: Cell, name: str) -> Outcome:
-    """Return the outcome of this answer: the cell's own outcome, or else the general rule."""
+    """Return the outcome of the answer ``name``: the cell's own or that of the general rule."""
     if name == THE_THING and cell.detail:
         return cell.absent
     if (other := cell.otherwise.get(name)) is not None:
@@ -348,8 +348,8 @@ async def outcome(ask: Ask, airflow: Airflow) -> Any:
 
 
 def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the timeouts of this request only, so that other requests succeed on a
-    busy machine.
+    """Shorten the timeouts of the request ``name`` only, so that other requests succeed on a busy
+    machine.
     """
     (request,) = (request for request in REQUESTS if request.name == name)
     send = Session._send

@@ -1,5 +1,6 @@
-"""Refused credentials of the Kubernetes API: the operator ignores short refusals, logs longer ones,
-and fails its liveness probe after ``PATIENCE``.
+"""The Kubernetes API refuses the operator's credentials (401). The operator ignores a short
+refusal, logs a longer refusal after ``LOGGED_AFTER``, and fails its liveness probe after
+``RESTART_AFTER``. Any other answer proves that the credentials are valid.
 """
 
 from __future__ import annotations

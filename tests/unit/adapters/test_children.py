@@ -1,4 +1,6 @@
-"""Child runs: the runs that the tasks of a run name in their XComs as started by these tasks."""
+"""The child runs of a run: runs that a task of the run has started according to its XComs. The
+adapter sends no request for an invalid id, and looks up a bounded number of runs.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ CHANGES: dict[str, Callable[[Airflow], Awaitable[Any]]] = {
 
 @pytest.fixture
 def closed(server: ScriptedAirflow) -> Airflow:
-    """An adapter without a gate, which therefore only reads."""
+    """An adapter without a gate. Such an adapter sends no request that changes something."""
     login, _ = logins.split({}, user="mljob", password="right")
     return Airflow("prod", server.url, SilentMeter(), login, prefix="mljob", cancel_dag_id=CANCEL_DAG)
 

@@ -1,4 +1,6 @@
-"""The metrics of MLJobs: their counts, their removal, and the greatest number of their series."""
+"""The metrics of MLJobs: what they count, when a series is removed, and how many series there are
+at most.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def jobs(registry: CollectorRegistry, clock: Clock) -> JobMetrics:
 
 
 def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "namespace") -> dict[str, float]:
-    """Return the values of a metric, by one of its labels."""
+    """Return the sums of the values of the metric ``name``, by the value of ``label``."""
     found: dict[str, float] = {}
     for family in registry.collect():
         for sample in family.samples:

@@ -17,8 +17,8 @@ UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed
 
 
 class Heard:
-    """The object that watches the state of a Kafka connection, with a clock that tests move.
-    ``links`` has all changes that the object has reported.
+    """A :class:`Connection`, which watches the operator's connection to Kafka, with a clock that
+    the test moves. ``links`` contains all changes that the :class:`Connection` has reported.
     """
 
     def __init__(self) -> None:

@@ -19,8 +19,8 @@ UNKNOWN = -1001
 
 
 def statistics(*partitions: tuple[int, int, int]) -> dict[str, Any]:
-    """Return librdkafka's statistics. Each partition is given by its end, the position of the
-    consumer, and the committed offset.
+    """Return librdkafka's statistics. Each partition is given by its end offset, the position of
+    the consumer, and the committed offset.
     """
     names = ("hi_offset", "app_offset", "committed_offset")
     found = {str(number): dict(zip(names, offsets, strict=True)) for number, offsets in enumerate(partitions)}

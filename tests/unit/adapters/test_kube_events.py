@@ -1,4 +1,4 @@
-"""The bodies of Kubernetes Events."""
+"""The operator cuts the message of a Kubernetes Event to the length that the API server accepts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The metric series of an AirflowInstance: deleted with it, and created again for a new
-AirflowInstance of the same name.
-"""
+"""The metric series of an AirflowInstance: when they are created, and when they are removed."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ def metrics() -> Metrics:
 
 
 def everything(metrics: Metrics, airflow: str) -> None:
-    """Record every metric of an Airflow except whether the Airflow is ready."""
+    """Record every metric of the Airflow ``airflow`` except whether it is ready."""
     metrics.airflow_request(airflow, "probe", "ok", 0.1)
     metrics.resync(airflow, "ok")
     metrics.runs_vanished(airflow, 0)

@@ -32,7 +32,7 @@ CLIENT_ID, CLIENT_SECRET = "mljob:operator", "s3cr3t+/ü"
 
 
 def only_with(token: str) -> Guard:
-    """Return the guard of a gateway that requires this bearer token with every request."""
+    """Return the guard of a gateway that requires the bearer token ``token`` in each request."""
 
     def guard(headers: Mapping[str, str]) -> Answer | None:
         if headers.get("authorization") == f"Bearer {token}":

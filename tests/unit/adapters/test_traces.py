@@ -1,4 +1,6 @@
-"""Traces as a collector gets them, and the cost of traces for an operator that sends none."""
+"""Traces as an OpenTelemetry collector gets them. An operator that sends no traces does not import
+the OpenTelemetry SDK.
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class FakeClock:
 @dataclass
 class FakeRuns:
     """An Airflow with one run. As in Airflow, setting a task instance to failed clears its
-    downstream task instances that have failed.
+    downstream task instances in the states failed and upstream_failed.
     """
 
     run: str | None = "running"

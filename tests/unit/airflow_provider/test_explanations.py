@@ -1,4 +1,4 @@
-"""Explanations of DAGs, params and fields."""
+"""The texts that explain DAGs, params and fields to users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The import error of a DAG file in one line."""
+"""The import error of a DAG file becomes one line of bounded length."""
 
 from __future__ import annotations
 

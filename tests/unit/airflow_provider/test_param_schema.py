@@ -100,8 +100,8 @@ def containers(kinds: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 
 @st.composite
 def models(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], max_size: int = 4) -> Kind:
-    """Draw a model with fields of these types, some with a default, and a conf that may lack the
-    fields with a default.
+    """Draw a model, and a strategy for its confs. The fields of the model have types of ``kinds``,
+    and some fields have a default. A conf may lack the fields with a default.
     """
     fields: dict[str, Any] = {}
     required, optional = {}, {}

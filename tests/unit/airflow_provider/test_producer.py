@@ -1,4 +1,6 @@
-"""The Kafka producer never fails a task, and hardly delays it."""
+"""Events of a task to Kafka: a failure of Kafka never fails the task, and delays the task by a
+bounded time.
+"""
 
 from __future__ import annotations
 
@@ -192,8 +194,8 @@ def test_extra_of_the_connection_makes_the_producer_idempotent(broker: str) -> N
 
 
 def test_each_event_waits_for_all_replicas() -> None:
-    """The loss of one broker then does not lose an acknowledged event. librdkafka sends an event
-    again until the event is acknowledged or its time is over.
+    """So the loss of one broker does not lose an acknowledged event. librdkafka sends an event
+    again until the event is acknowledged, or until ``message.timeout.ms`` has passed.
     """
     assert producer.DEFAULTS["acks"] == "all"
     assert not {"retries", "message.send.max.retries"} & producer.DEFAULTS.keys()

@@ -1,4 +1,4 @@
-"""mljob-api with fakes around it: everything except TLS, Kafka and the network beyond loopback."""
+"""mljob-api with fakes of Kubernetes, Airflow and Kafka. It serves plain HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -146,7 +146,9 @@ class ApiWorld:
         status: Mapping[str, Any] | None = None,
         **spec: Any,
     ) -> FakeRun:
-        """Create an MLJob with a running run, and return the run."""
+        """Create an MLJob with a running run, and return the run. ``airflow`` is the name of the
+        MLJob's AirflowInstance, or None for the Airflow of the settings.
+        """
         job = self.jobs.create(name, {"dagId": "train", **spec}, namespace)
         run_id = str(dag_run_id("mljob", namespace, name, job.uid))
         body = self.jobs.objects[namespace, name]
@@ -200,7 +202,9 @@ async def world() -> AsyncIterator[ApiWorld]:
 
 
 async def message_of(answer: ClientResponse) -> tuple[int, str]:
-    """Return the code and the message of a failure, which the answer has as a Kubernetes Status."""
+    """Return the HTTP status and the message of a failed request. The body of the answer is a
+    Kubernetes Status.
+    """
     body = json.loads(await answer.text())
     assert (body["kind"], body["apiVersion"], body["status"], body["code"]) == (
         "Status",

@@ -31,7 +31,7 @@ EVENTS = RunSubresource.EVENTS
 
 
 def run_event(state: str, run: FakeRun) -> str:
-    """Return an event about a run, as Airflow's own producer sends it."""
+    """Return an event that reports ``state`` of a run, as Airflow's own producer sends it."""
     return json.dumps(
         {
             "schema_version": 1,

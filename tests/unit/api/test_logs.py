@@ -29,7 +29,9 @@ async def next_line(answer: ClientResponse) -> list[str]:
 
 
 async def follow_running_task(world: ApiWorld, line: str) -> tuple[FakeRun, ClientResponse]:
-    """Follow the log of the running task fit, which has one line so far."""
+    """Follow the log of the running task fit, which has the line ``line``. Return the run, and the
+    answer after this line.
+    """
     await world.start()
     run = world.submitted()
     world.airflow.set_task(run, "fit", TaskState.RUNNING)
@@ -255,7 +257,7 @@ async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
 
 
 def at(line: int, *, try_number: int = 1, task: str = "fit", attempt: int = 1) -> str:
-    """Return the line of a log that contains this position."""
+    """Return the line that mljob-api inserts into a log: the position of the next line."""
     return f"{LOG_POSITION}{LogPosition(attempt, task, -1, try_number, line)}"
 
 

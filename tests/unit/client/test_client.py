@@ -1,4 +1,4 @@
-"""Clients: submissions, sweeps and comparisons."""
+"""The Python client: submissions, sweeps and comparisons of MLJobs."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def job(cluster: MLJobCluster, client: Client) -> Job:
 
 
 def after_watched(cluster: MLJobCluster, act: Callable[[], object]) -> threading.Thread:
-    """Act in a thread as soon as the client watches. Return the thread."""
+    """Call ``act`` in a thread as soon as the client watches. Return the thread."""
 
     def wait_and_act() -> None:
         eventually(lambda: cluster.count("watch"), "watched", within=10, every=0.005)

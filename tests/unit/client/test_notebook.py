@@ -1,4 +1,6 @@
-"""The output in a notebook: HTML in one place, in which nothing from outside is executed."""
+"""An MLJob in a notebook: HTML in one place, which is updated. Texts of the MLJob add neither
+elements nor scripts to the HTML.
+"""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def end(reason: str = "Complete", message: str = "", **fields: str) -> bytes:
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Return a function that gives each answer once, and the last answer again and again."""
+    """Return a function that gives ``answers`` in turn, and then repeats the last answer."""
     left = list(answers)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 

@@ -1,4 +1,6 @@
-"""Texts from outside can't move the cursor, hide other text, or fill the screen."""
+"""Texts of MLJobs and logs can't move the cursor of a terminal, hide other text, or fill the
+screen.
+"""
 
 from __future__ import annotations
 

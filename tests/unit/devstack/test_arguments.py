@@ -26,7 +26,9 @@ class Stack:
 
 
 def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folders: str) -> object:
-    """Start a stack with ``DAGS_FOLDERS``, and return the folders of DAGs."""
+    """Run the command `up` with ``folders`` in the variable ``DAGS_FOLDERS``. Return the folders of
+    DAGs with which the stack starts.
+    """
     stack = Stack(tmp_path)
     monkeypatch.setenv("DAGS_FOLDERS", folders)
     monkeypatch.setenv("HOME", str(tmp_path))

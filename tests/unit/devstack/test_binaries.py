@@ -18,7 +18,9 @@ BUILT = Path("/built")
 
 @pytest.fixture(autouse=True)
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that the wheel supports, without any of the programs. Nothing is really built."""
+    """A machine that the wheel supports (Linux on x86-64), without any of the programs. Building a
+    program returns ``BUILT``.
+    """
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(binaries, "_on_this_machine", lambda _: None)

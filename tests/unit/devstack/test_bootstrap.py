@@ -1,4 +1,6 @@
-"""The real pip and uv with a package index whose certificate is from a company's own authority."""
+"""A package index whose certificate is from a company's own authority. The real pip and uv trust
+the authority if its certificate is in the system's store or in the file that a variable names.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 
 def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
-    """Let the system trust the certificates in these files only."""
+    """Let the system trust the certificates in ``files`` only."""
     nothing = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
     monkeypatch.setattr(bootstrap, "SYSTEM_CERTIFICATES", tuple(map(str, files)))

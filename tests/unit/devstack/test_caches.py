@@ -53,7 +53,7 @@ def test_an_interruption_leaves_no_incomplete_entry(tmp_path: Path) -> None:
 
 
 def test_directories_without_write_permission_are_removed_too(tmp_path: Path) -> None:
-    """Go's module cache has such directories."""
+    """Go's module cache has directories without write permission."""
     module = tmp_path / "mod" / "example.com"
     module.mkdir(parents=True)
     (module / "file.go").touch(mode=0o400)

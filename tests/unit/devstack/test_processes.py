@@ -1,4 +1,6 @@
-"""A later command finds a process again and stops it, and stops no other process."""
+"""A devstack command finds the processes that an earlier command has started, and stops these and
+no others.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def record(managed: ManagedProcess, tmp_path: Path, **changed: object) -> None:
-    """Write the file in which an earlier command recorded a process."""
+    """Write the file in which an earlier command would have recorded the process ``managed``.
+    ``changed`` contains fields of the file.
+    """
     file = tmp_path / "processes" / f"{managed.name}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps({"pid": 0, "began": "", "fingerprint": "", "stop_signal": 15} | changed))

@@ -1,4 +1,6 @@
-"""A program that ends by itself is started again, and a program that is stopped is not."""
+"""A program that ends by itself is started again, unless it ends soon after its first start. A
+program that is stopped is not started again.
+"""
 
 from __future__ import annotations
 

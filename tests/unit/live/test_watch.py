@@ -1,4 +1,6 @@
-"""The file of a watch is read while kubectl writes to the file."""
+"""kubectl writes the changes of a watch to a file. Reading the file meanwhile gives each version of
+an object once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image is built only from files that the build context has, and from locked packages."""
+"""The images are built only from files that the build context has, and from locked packages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def test_every_lock_of_the_image_has_hashes(path: str) -> None:
 
 
 def test_every_installation_is_locked_or_local() -> None:
-    """pip would install any other dependency, such as a build back-end, without a hash."""
+    """Without ``--require-hashes`` or ``--no-index``, pip would also install dependencies without a
+    hash, such as a build back-end.
+    """
     commands = re.findall(r"pip (?:install|wheel) [^\\|&\n]+", DOCKERFILE)
 
     assert len(commands) == 8

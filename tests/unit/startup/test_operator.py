@@ -45,7 +45,7 @@ def reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 
 
 def term() -> Term:
-    """Return a term that doesn't end by itself."""
+    """Return a term of leadership that doesn't end by itself."""
     held = Term(Lease("mljob-operator", "uid", "1", "pod-1", 10), until=float("inf"), clock=lambda: 0.0)
     held.begin()
     return held

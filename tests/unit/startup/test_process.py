@@ -32,7 +32,9 @@ from tests.live.eventually import eventually
 
 WITHIN = 300
 WATCHED = 3
-"""Watches of the operator: namespaces, MLJobs and AirflowInstances."""
+"""The number of the operator's watches: one of namespaces, one of MLJobs, and one of
+AirflowInstances.
+"""
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -68,7 +70,7 @@ class Process:
         return self._errors.read_text()
 
     def lines(self, *parts: str) -> list[str]:
-        """Return the lines of the log that contain all of these parts."""
+        """Return the lines of the log that contain all of ``parts``."""
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
 
     def told_to_end(self) -> int:

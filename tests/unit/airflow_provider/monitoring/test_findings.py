@@ -234,8 +234,8 @@ WINDOW = bottlenecks.Window(ago(hours=24), NOW)
 
 
 def busy(begin: float, end: float | None, number: int = 1, **fields: Any) -> TaskInstance:
-    """Return a task instance that started ``begin`` hours ago and ended ``end`` hours ago. With
-    None as ``end``, the task instance has not ended.
+    """Return a task instance that started ``begin`` hours ago and ended ``end`` hours ago. If
+    ``end`` is None, the task instance has not ended. ``number`` is the number of its run.
     """
     fields = {"state": "success", "start": ago(hours=begin), "end": None if end is None else ago(hours=end)} | fields
     if end is not None:

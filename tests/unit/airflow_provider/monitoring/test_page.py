@@ -1,4 +1,6 @@
-"""A page needs no other resources, has all findings, and is valid HTML with any texts."""
+"""The HTML page of a report: it loads no external resources, has all findings, and is valid HTML
+with any texts.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ COMMANDS = pytest.mark.parametrize("command", ["wait", "watch"])
 
 
 def when_watched(cluster: MLJobCluster, *changes: Callable[[], Any]) -> None:
-    """Make the changes when the command begins to watch."""
+    """Make ``changes`` in the cluster, in their order, when a command begins to watch."""
     left = list(changes)
 
     def interfere(asked: Asked) -> None:

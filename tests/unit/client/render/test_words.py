@@ -1,4 +1,4 @@
-"""Durations, numbers, signs and tasks in words."""
+"""Durations, numbers, states and tasks as the commands and the view write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The actions that are offered, and the effects that they announce."""
+"""The actions that the view offers for an MLJob, and the effects that the view announces before an
+action.
+"""
 
 from __future__ import annotations
 

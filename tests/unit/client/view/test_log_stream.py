@@ -1,5 +1,5 @@
 """The stream of a log to a browser: lines wait for a slow browser, and a browser that connects
-again gets the lines after its last one.
+again gets the lines after the last line that it has.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kubernetes Events as pages show them."""
+"""Kubernetes Events as the view shows them: a bounded number of the newest Events."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The points of metric curves that the view takes from changes of an MLJob's status, because
-mljob-api has no history of the run.
+"""The points of metric curves if mljob-api has no history of the run: the view takes the points
+from changes of the MLJob's status.
 """
 
 from __future__ import annotations
