@@ -243,8 +243,8 @@ class WorkerState:
         """Add the input in the inbox to the observed run and to the transient state, and empty the
         inbox.
 
-        Input about other runs than ``state.run`` has no effect, because such runs belong to earlier
-        attempts or to an earlier MLJob of this name.
+        Facts and snapshots about other runs than ``state.run`` have no effect, because such runs
+        belong to earlier attempts or to an earlier MLJob of this name.
         """
         assert self.tracked is not None
         inbox, self.inbox = self.inbox, Inbox()
