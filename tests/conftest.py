@@ -6,7 +6,8 @@ The stack is in ``.dev-test`` and is removed when the session ends. Its logs sta
 the next session uses it. This is for people who write tests.
 
 ``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
-oldest Airflow that is supported, in ``.dev-test-oldest``. Without the option, all tests but those
+oldest Airflow that is supported, in ``.dev-test-oldest``. ``--stack-name faults`` uses a stack in
+``.dev-test-faults``, which can be up at the same time as the other stacks. Without the option, all tests but those
 marked ``oldest_airflow`` run, with the newest Airflow.
 
 A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not
@@ -53,8 +54,8 @@ keep their version.
 """
 DEFAULT_TIMEOUT = 600
 SESSION = "MLJOB_TEST_SESSION"
-"""The environment variable with the session's id. A session doesn't start the stack again if a
-session with the same id has started the stack.
+"""The environment variable with the session's id. A worker doesn't start the stack again if another
+worker of the session has started the stack.
 """
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
@@ -109,14 +110,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the Airflow to run with; only tests for this Airflow run",
     )
     parser.addoption(
-        "--leave-stack",
-        action="store_true",
-        help=f"leave the stack to the next session with the same value of {SESSION}",
+        "--stack-name",
+        default="",
+        help="the name of a stack beside the usual one, in a directory of its own",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the session's id, which workers inherit, unless the suite has set an id for all parts."""
+    """Set the session's id, which workers inherit."""
     os.environ.setdefault(SESSION, uuid.uuid4().hex)
 
 
@@ -201,7 +202,8 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 def _directory(config: pytest.Config) -> Path:
     """Return the directory of the session's stack."""
-    return DIRECTORIES[config.getoption("airflow")]
+    directory, name = DIRECTORIES[config.getoption("airflow")], config.getoption("stack_name")
+    return directory.with_name(f"{directory.name}-{name}") if name else directory
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
@@ -254,19 +256,17 @@ def _session_of(directory: Path) -> list[str]:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Remove the stack when all workers have ended, and keep its logs if a test has failed.
 
-    With ``KEEP_TEST_STACK``, the stack stays. With ``--leave-stack``, the stack stays unless the
-    session was interrupted.
+    With ``KEEP_TEST_STACK``, the stack stays.
     """
     directory = _directory(session.config)
     if sharing.is_worker(session.config) or os.environ[SESSION] not in _session_of(directory):
         return
-    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     with _shown(session.config):
         logs = _logs(directory)
         if session.testsfailed and (directory / "logs").exists():
             shutil.copytree(directory / "logs", logs, dirs_exist_ok=True)
             say(f"\n  logs of the stack and of the operators are in {logs.name}")
-        if not KEEP and (interrupted or not session.config.getoption("leave_stack")):
+        if not KEEP:
             Stack(directory).remove()
 
 

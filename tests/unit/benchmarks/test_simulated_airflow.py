@@ -48,7 +48,9 @@ class Recorder:
 
 @contextmanager
 def recording(form: Format, *dags: Dag, seed: int = 0) -> Iterator[tuple[Served, Recorder]]:
-    """Serve an Airflow whose messages are recorded, while the block runs."""
+    """Serve a simulated Airflow with these DAGs while the block runs. Yield the server, and the
+    recorder of the messages that the Airflow publishes.
+    """
     airflow, recorder = SimulatedAirflow([*dags, cancellation_dag()]), Recorder()
     airflow.scheduler = Scheduler(airflow.store, airflow.backfills, Events(form), recorder, seed=seed)
     with served(airflow) as server:
@@ -72,7 +74,7 @@ def _state(airflow: SimulatedAirflow, dag: Dag, run_id: str) -> RunState | None:
 
 
 class Client:
-    """A client that sends requests with a token."""
+    """An HTTP client of a simulated Airflow, which sends a token with each request."""
 
     def __init__(self, server: Served) -> None:
         self._url = server.url

@@ -1,5 +1,5 @@
-"""The fields of the CRDs, and the fields that were released. The command ``python -m
-tests.unit.contract.released_fields`` adds new fields to the released fields.
+"""The fields of the CRDs, and the released fields. The command ``python -m
+tests.unit.contract.released_fields`` adds the new fields of the CRDs to the released fields.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
     """Add the fields of the CRDs to the released fields. A released field stays as it is.
 
     Raises:
-        SystemExit: A released object gets a required field.
+        SystemExit: A released CRD gets a required field that existing objects lack.
     """
     earlier: dict[str, Fields] = released() if RELEASED.exists() else {}
     for crd, fields in fields_of_crds().items():

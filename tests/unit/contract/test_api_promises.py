@@ -38,7 +38,7 @@ HASHES: dict[str, dict[str, Any]] = {
         "backfill": {"from": "2026-01-01T00:00:00Z", "to": "2026-01-03T00:00:00Z"},
     },
 }
-"""Hashes of specs, as version 0.1.0 computes them."""
+"""Specs by their hashes, as version 0.1.0 computes the hashes."""
 
 
 @pytest.mark.parametrize("crd", released())

@@ -69,7 +69,7 @@ def test_a_report_is_read_as_it_was_sent() -> None:
 
 
 def sent(**changes: Any) -> str:
-    """Return the report as JSON, with changed fields."""
+    """Return the report ``REPORT`` as JSON, with changed fields."""
     return json.dumps(json.loads(REPORT.model_dump_json()) | changes)
 
 

@@ -1,5 +1,5 @@
-"""The answers of run.mljob.dev: the client can read each answer that the server writes, and refuses
-unreadable answers.
+"""The answers of the API run.mljob.dev: the client can read each answer that the server writes, and
+refuses unreadable answers.
 """
 
 from __future__ import annotations

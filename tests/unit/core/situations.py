@@ -1,13 +1,14 @@
-"""Functions that build the inputs of a decision from keyword arguments, in terms of Kubernetes and
-Airflow.
+"""Functions with which a test describes the situation of an MLJob: the MLJob itself, its stored
+status, its run in Airflow, and the requests of the operator.
 
-Tests of decisions, statuses and Events describe a situation and ask one of three questions::
+Tests of decisions, statuses and Events call one of three functions, which return what the operator
+derives::
 
     decided(job(suspend=True), run=running(), announced="Suspending")   # the next action
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
     events(old_status, new_status)                                      # (type, reason, message)
 
-These tests import the actions from this module, too. They know the fields of actions, such as
+Tests import the actions from this module, too. A test knows the fields of an action, such as
 ``Wait.until``, and few other classes of the operator. So most changes of the operator's classes
 change only this module.
 """
@@ -152,7 +153,7 @@ UI_URL = "https://airflow.example.com"
 NO_DEFAULT = NO_AIRFLOW
 """The value of the argument ``default`` of :func:`catalog` if there is no default Airflow."""
 NOT_ASKED_YET = NOT_ASKED.message
-"""Why an Airflow can't be used until it has answered for the first time."""
+"""The message that says why an Airflow can't be used before it has answered for the first time."""
 
 
 def ago(seconds: float) -> datetime:
@@ -184,8 +185,8 @@ class MLJob:
         has_finalizer: Whether the object has the operator's finalizer.
         deleted: The time of the deletion request.
         retry: The value of the annotation that requests a retry.
-        restored: Whether the object was created again from a manifest. The API server has dropped
-            its status; the annotation mljob.dev/finished records how the MLJob ended.
+        restored: Whether the object was created again from a manifest. If so, the API server has
+            dropped the status, and the annotation mljob.dev/finished records how the MLJob ended.
     """
 
     spec: Mapping[str, Any]
@@ -197,8 +198,9 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the object with this status, as the API server sends it. The object of a restored
-        MLJob has only the record of this status.
+        """Return the MLJob's object with ``status``, as the API server sends it. If the MLJob is
+        restored, its object has the record of ``status`` as an annotation, and the status of a new
+        MLJob.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -232,7 +234,9 @@ def job(
     restored: bool = False,
     **spec: Any,
 ) -> MLJob:
-    """Return an MLJob of DAG ``train``. ``spec`` has the fields of the spec, in snake case."""
+    """Return an MLJob with the DAG ``train``. ``held`` says whether it has the operator's
+    finalizer. ``spec`` contains fields of the spec, in snake case.
+    """
     return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created, retry, restored)
 
 
@@ -254,7 +258,7 @@ class Numbered:
     Attributes:
         number: The number of the attempt, from 1.
         run: The number in the id of the attempt's run.
-        ran: The fields of the spec that had other values when the attempt began.
+        ran: Fields of the spec that had other values when the attempt began, with these values.
         airflow: The AirflowInstance; empty for the Airflow of the operator's settings.
         by: The operator process that submits the run.
     """
@@ -269,13 +273,13 @@ class Numbered:
 def attempt(
     number: int = 1, *, run: int = 1, ran: Mapping[str, Any] | None = None, airflow: str = "", by: str = "this-process"
 ) -> Numbered:
-    """Return an attempt with the ``run``-th run of this MLJob."""
+    """Return an attempt. The arguments are the attributes of :class:`Numbered`."""
     return Numbered(number, run, ran or {}, airflow, by)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """An entry of the history."""
+    """An entry of a status's history: an attempt that ended at the time ``at``."""
 
     attempt: Numbered
     phase: str
@@ -300,11 +304,13 @@ def ended(
 
 @dataclass(frozen=True)
 class Stored:
-    """The stored status of the newest attempt.
+    """The stored status of an MLJob, with its newest attempt.
 
     Attributes:
         submitted: When the run was queued; None if the status reports no submission.
         completed: When the MLJob ended.
+        active: Since when the MLJob is active (``status.activeSince``).
+        failures: How many attempts have failed (``status.failedAttempts``).
         fields: Other fields of the status, as JSON.
     """
 
@@ -326,17 +332,19 @@ def new(**more: Any) -> Stored:
 
 
 def submitting(number: int = 1, *, phase: str = "Pending", reason: str = "Submitting", **more: Any) -> Stored:
-    """Return a status that announces the attempt, and doesn't report that its run was submitted."""
+    """Return a status that announces attempt ``number``, and doesn't report that the run was
+    submitted.
+    """
     return _stored(number, phase, reason, {"submitted": None, **more})
 
 
 def under_way(number: int = 1, *, phase: str = "Running", reason: str = "Running", **more: Any) -> Stored:
-    """Return a status that reports that the attempt's run was submitted."""
+    """Return a status that reports that the run of attempt ``number`` was submitted."""
     return _stored(number, phase, reason, more)
 
 
 def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
-    """Return a status that announces that the run is cancelled for this reason."""
+    """Return a status that announces that the run is cancelled, with ``reason`` as the reason."""
     return _stored(number, "Cancelling", reason, more)
 
 
@@ -351,14 +359,16 @@ def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 
 
 
 def retrying(number: int = 1, *, failures: int = 1, at: datetime = LATELY, **more: Any) -> Stored:
-    """Return the status after a failed attempt that is to be retried."""
+    """Return the status of an MLJob that waits for a retry, because attempt ``number`` failed at
+    the time ``at``.
+    """
     entry = ended(number, at=at, run=more.get("run", 1), ran=more.get("ran"))
     earlier = tuple(more.pop("history", ()))
     return _stored(number, "Pending", "RetryBackoff", {"failures": failures, "history": (*earlier, entry), **more})
 
 
 def suspended(number: int = 1, *, at: datetime = A_WHILE_AGO, **more: Any) -> Stored:
-    """Return the status of a suspended MLJob whose run was cancelled."""
+    """Return the status of a suspended MLJob whose run was cancelled at the time ``at``."""
     entry = ended(number, "Cancelled", "Suspending", at=at, message="The MLJob was suspended.")
     return _stored(number, "Suspended", "Suspended", {"history": (entry,), "active": None, **more})
 
@@ -367,6 +377,9 @@ _IN_WORDS = ("submitted", "completed", "active", "history", "failures", "message
 
 
 def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> Stored:
+    """Return a status. ``more`` contains attributes of :class:`Stored` and :class:`Numbered`, and
+    other fields of the status in snake case.
+    """
     rest = dict(more)
     numbered = attempt(number, **{name: rest.pop(name) for name in ("run", "ran", "airflow", "by") if name in rest})
     own: dict[str, Any] = {"submitted": QUEUED, "message": f"{reason}."}
@@ -375,7 +388,9 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """Return the stored status, as JSON. A restored MLJob has the status of a new object."""
+    """Return the stored status in a situation, as JSON. A restored MLJob has the status of a new
+    MLJob.
+    """
     return dict(UNOBSERVED) if given.job.restored else _told_status(given)
 
 
@@ -419,7 +434,9 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
-    """Return the attempt, with the run id and the hash of the spec that was valid when it began."""
+    """Return the attempt. Its run id and its hash follow from the spec that was valid when the
+    attempt began.
+    """
     then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}, restored=False).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
     return attempts.Attempt(
@@ -428,7 +445,7 @@ def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
 
 
 def run_number(run_id: str) -> int:
-    """Return the number in a run's id."""
+    """Return the number at the end of a run id."""
     run = RunId.parse(run_id)
     assert run is not None, run_id
     return run.attempt
@@ -455,11 +472,12 @@ def task(  # noqa: PLR0913  # a task has many properties
     event: bool = False,
     certain: bool = True,
 ) -> TaskFact:
-    """Return a task instance.
+    """Return a fact about a task instance.
 
     Args:
         index: The map index.
         tries: The maximum of tries; None if it isn't known.
+        at: When the task instance entered the state.
         read: When the operator read the event, or sent the request.
         error: The exception's class and text.
         asks: The question to a person, in state awaiting_input.
@@ -489,42 +507,44 @@ def task(  # noqa: PLR0913  # a task has many properties
 
 
 def run_event(state: str, read: datetime = JUST_NOW) -> RunFact:
-    """Return a fact about the run from an event."""
+    """Return a fact about the run, from an event that the operator read at the time ``read``."""
     return RunFact(RunState(state), StatusSource.KAFKA, read, read)
 
 
 def queued(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """Return a queued run."""
+    """Return a run in the state queued. ``more`` is as for :func:`_run`."""
     return _run("queued", tasks, more)
 
 
 def running(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """Return a running run. ``more`` is as for :func:`_run`."""
+    """Return a run in the state running. ``more`` is as for :func:`_run`."""
     return _run("running", tasks, more)
 
 
 def succeeded(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """Return a run that succeeded a second ago."""
+    """Return a run that succeeded, by default a second ago. ``more`` is as for :func:`_run`."""
     return _run("success", tasks, {"end": ago(1), **more})
 
 
 def failed(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """Return a run that failed a second ago."""
+    """Return a run that failed, by default a second ago. ``more`` is as for :func:`_run`."""
     return _run("failed", tasks, {"end": ago(1), **more})
 
 
 def unread(*tasks: TaskFact, reported: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
-    """Return a run that the operator has not read from Airflow's REST API."""
+    """Return a run that the operator has not read from Airflow's REST API. ``reported`` is a fact
+    from an event. Facts from before ``since`` are about an earlier attempt.
+    """
     return ObservedRun(reported=reported, tasks=_by_key(tasks), since=since)
 
 
 def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None = None) -> ObservedRun:
-    """Return a run that Airflow doesn't have, according to its answer.
+    """Return a run that does not exist, according to Airflow.
 
     Args:
-        since: The time of the first such answer.
+        since: When Airflow first answered that the run does not exist.
         again: Whether Airflow has answered so twice, with enough time between the answers.
-        after: The run as observed before.
+        after: The run as the operator had observed it before.
     """
     return replace(after or ObservedRun(), missed_at=since, not_found=again)
 
@@ -536,9 +556,9 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Obse
         state: Airflow's name of the state.
         tasks: The run's task instances.
         more: ``queued_at``, ``start`` and ``end``: times of the run; ``read``: the time of the
-            operator's request; ``reported``: the events' reports in addition; ``complete``: whether
-            all task instances are known; ``listed``: whether all were read after the end of the
-            run.
+            operator's request; ``reported``: a fact from an event; ``complete``: whether all task
+            instances are known; ``listed``: whether all task instances were read after the end of
+            the run.
     """
     more = dict(more)
     queued_at, start = more.pop("queued_at", QUEUED), more.pop("start", STARTED if state != "queued" else None)
@@ -568,7 +588,7 @@ def backfill(
 
     Args:
         runs: Airflow's name of the state of each run, by date.
-        reported: The states that events report, by date.
+        reported: The states of runs that events report, by date.
         not_created: How many runs in the range existed before the backfill.
         completed: When Airflow completed the backfill.
         number: The attempt that created the runs.
@@ -603,22 +623,24 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an MLJob that has succeeded with these outputs, by default with 2000 ``rows``."""
+    """Return the upstream MLJob ``name``, which has succeeded with ``outputs``. By default, its
+    only output is ``rows`` with the value 2000.
+    """
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 
 def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstream:
-    """Return an MLJob that has not succeeded.
+    """Return an upstream MLJob that has not succeeded.
 
     Args:
-        failure: Why it does not succeed without a change.
-        waits_for: The name of the MLJob that it waits for; empty for none.
+        failure: Why the MLJob can't succeed without a change; None if it may still succeed.
+        waits_for: The name of the MLJob for whose outputs the upstream MLJob waits; empty for none.
     """
     return Upstream(failure=failure, waits_for=(waits_for,) if waits_for else ())
 
 
 def upstream_run(name: str = "data", attempt: int = 1) -> dict[str, Any]:
-    """Return the run of an :func:`upstream`, as in a status."""
+    """Return the run of :func:`upstream`, as a status names it in ``upstreams``."""
     return {"name": name, "dagRunId": f"run-of-{name}", "attempt": attempt}
 
 
@@ -635,8 +657,9 @@ def error(
     starting: bool = False,
     stalls: bool = False,
 ) -> LastError:
-    """Return the error of the last request. ``starting`` says whether that request was to start the
-    run.
+    """Return the error of the last request, which the operator sends again at the time ``again``.
+    ``starting`` says whether the request was to start the run, and ``stalls`` whether somebody has
+    to change the spec or the DAG.
     """
     return LastError(reason, message, generation, again, failures, starting, stalls)
 
@@ -664,16 +687,17 @@ def catalog(
     labels_pending: bool = False,
     logins: Mapping[tuple[str, str], str | None] | None = None,
 ) -> AirflowCatalog:
-    """Return the existing Airflows, and the MLJob's namespace.
+    """Return the Airflows that exist, and the MLJob's namespace with its labels.
 
     Args:
         instances: Specs of AirflowInstances by name.
-        not_ready: Why an Airflow can't be used, by name; the empty name is the Airflow of the
-            operator's settings.
+        not_ready: Why an Airflow can't be used, by the Airflow's name. The empty name stands for
+            the Airflow of the operator's settings.
         settings_airflow: Whether the operator's settings name an Airflow.
         settings_access: The access rules of the settings.
-        default: The Airflow of MLJobs without an airflowRef.
-        full: Airflows that have reached their limit of active runs.
+        default: The name of the Airflow of MLJobs without an airflowRef. The empty name stands for
+            the Airflow of the operator's settings.
+        full: The names of Airflows that have reached their limit of active runs.
         labels_pending: Whether the namespace's labels are still being read.
         logins: Why the credentials of an access rule can't be used, by Airflow and token Secret;
             None for usable credentials.
@@ -709,8 +733,7 @@ def _instance(name: str, spec: Mapping[str, Any]) -> Instance:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """A situation in which the operator decides: all inputs of a decision, and of the status that
-    follows.
+    """A situation in which the operator decides: all inputs of the decision and of the next status.
 
     Attributes:
         status: The stored status: a :class:`Stored`, or JSON.
@@ -720,12 +743,13 @@ class Given:
             attempt over.
         error: The error of the last request.
         kept_by: The last blocker that prevented the start of the run.
-        newest: The number of runs of the spec (OncePerSpec); None before the runs are counted.
-        counted_at: When Airflow first answered that there are no more runs.
+        newest: With runPolicy OncePerSpec, how many runs of the spec an earlier MLJob of the same
+            name has left in Airflow; None before the runs are counted.
+        counted_at: When Airflow first answered that it has no further run of the spec.
         unknown_until: Until when a submission without an answer may take effect.
         left_until: Until when the attempt is left to another process.
         nothing_to_clear: Whether Airflow answered that the run has no failed task to clear.
-        conf_lost: Whether Airflow does not have the earlier backfill any more.
+        conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
         cancel_dag_at: When the cancellation DAG was triggered.
         cancel_dag_checked: When the operator last read the run of the cancellation DAG.
         cancel_dag_running: Whether the run of the cancellation DAG had begun.
@@ -739,7 +763,7 @@ class Given:
         resumed: The generation for which Airflow has unpaused the backfill.
         unknown_params: The message about keys of the conf that are no params; None if this process
             has not built the conf.
-        halt: Why the DAG schedules no tasks: DagPaused or DagStale.
+        halt: Why the DAG schedules no tasks: DagPaused or DagStale. None if it schedules tasks.
         refused: Whether the API server refused the last status.
         vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
         upstreams: The known MLJobs whose outputs the MLJob takes, by name. None stands for an MLJob
@@ -785,7 +809,7 @@ class Given:
     now: datetime = NOW
 
     def __repr__(self) -> str:
-        """Return the arguments that differ from the defaults, as a call of :func:`given`."""
+        """Return a call of :func:`given` with the arguments that differ from the defaults."""
         unusual = {
             each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != _usual(each)
         }
@@ -797,7 +821,7 @@ def _usual(of: Field[Any]) -> Any:
 
 
 def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
-    """Describe a situation in which the operator decides.
+    """Return a situation in which the operator decides.
 
     Args:
         job: The MLJob.
@@ -815,19 +839,21 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
 
 def stored(before: Given, status: Mapping[str, Any]) -> Given:
-    """Return the same situation with this status as the stored status, and with an MLJob that isn't
-    restored.
+    """Return the situation ``before`` with ``status`` as the stored status. The MLJob isn't
+    restored, because a restored MLJob has no stored status.
     """
     return replace(before, job=replace(before.job, restored=False), status=status)
 
 
 def decided(job: MLJob | Given, **known: Any) -> Action:
-    """Return the next action in a situation."""
+    """Return the next action in a situation. ``job`` is an MLJob or a situation, and ``known``
+    contains fields of the situation that differ.
+    """
     return decide(_state(_given(job, known)))
 
 
 def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
-    """Return the status in a situation, as JSON."""
+    """Return the next status in a situation, as JSON. The arguments are those of :func:`decided`."""
     told = _given(job, known)
     outputs = Outputs(told.outputs) if told.outputs is not None else None
     return report(_state(told), ui_url=told.ui_url, outputs=outputs)
@@ -835,14 +861,14 @@ def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
 
 def classified(job: MLJob | Given, **known: Any) -> State:
     """Return the ``State`` that the operator derives from a situation, for tests of functions that
-    take a ``State``.
+    take a ``State``. The arguments are those of :func:`decided`.
     """
     return _state(_given(job, known))
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the Kubernetes Events for a change from one status to another: type,
-    reason, message.
+    """Return the Kubernetes Events for a change of the status from ``old`` to ``new``: the type,
+    the reason and the message of each Event.
     """
     told = events_of(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
     return [(notice.type, notice.reason, notice.message) for notice in told]

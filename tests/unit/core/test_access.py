@@ -1,4 +1,6 @@
-"""Access rules only allow, and a refusal names the rule that is missing."""
+"""The access rules of an Airflow, which allow namespaces to run DAGs. No rule takes a permission
+away. A refusal names the missing rule.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +135,7 @@ def test_the_order_of_rules_does_not_matter_for_permissions(
 def test_the_rule_in_a_refusal_allows_the_mljob(
     before: list[AccessRule], namespace: str, found: dict[str, str], dag: str
 ) -> None:
-    """A user can paste the rule of the refusal into the AirflowInstance."""
+    """The message of a refusal contains a rule, which a user can paste into the AirflowInstance."""
     found = {**found, NAMESPACE_LABEL: namespace}
     said = refusal("AirflowInstance prod", "its spec.access", before, Namespace(namespace, found), dag)
     pasted = AccessRule.model_validate(yaml.safe_load(said.partition("spec.access: ")[2]))

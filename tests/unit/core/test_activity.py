@@ -1,4 +1,6 @@
-"""Whether a run is in progress, and whether the operator asks Airflow about it more often."""
+"""Whether a run is in progress, whether it has no active task (still), and whether the operator
+asks Airflow about it more often (hot).
+"""
 
 from __future__ import annotations
 
@@ -97,6 +99,6 @@ def test_a_hot_run_may_change_without_an_event(situation: Given, expected: bool)
 )
 def test_a_backfill_is_hot_after_an_event_of_one_of_its_runs(run: ObservedRun, expected: bool) -> None:
     """The event may report the end of a run. Then the next run of the backfill starts, and no event
-    reports that start.
+    reports the start.
     """
     assert is_hot(classified(backfill_job(), run=run), NOW) is expected

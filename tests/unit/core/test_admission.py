@@ -1,5 +1,6 @@
-"""Admission never exceeds the limits. MLJobs are admitted by priority, then by turns of namespaces,
-then by age. No MLJob is forgotten.
+"""The admission queue, which decides which MLJobs may submit a run. It never exceeds the limits on
+active runs. It admits MLJobs by priority, then namespace by namespace in turn, then by age, and
+forgets no MLJob.
 """
 
 from __future__ import annotations
@@ -212,7 +213,9 @@ def test_active_and_waiting_mljobs_are_counted(queue: Queue) -> None:
 
 @given(st.permutations(range(12)), st.integers(1, 12))
 def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: int) -> None:
-    """The other process may list the MLJobs in another order."""
+    """An operator process that takes over may list the MLJobs in another order than the earlier
+    process.
+    """
 
     def begin(numbers: list[int]) -> list[Key]:
         queue = Queue()
@@ -224,8 +227,8 @@ def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: i
 
 
 class CountedOrder:
-    """Counts how often an admission queue compares the times of two MLJobs, as a measure of the
-    cost of a long queue.
+    """A counter of how often an admission queue compares the times of two MLJobs. This number
+    measures the cost of a long queue.
     """
 
     def __init__(self) -> None:
@@ -323,8 +326,8 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_namespace_is_passed_over_again_and_again(self) -> None:
-        """Assert that no namespace waits long: while it waits, at most four MLJobs of the other two
-        namespaces are admitted with the same access rule and priority.
+        """Assert that no namespace waits long: while one of its MLJobs waits, at most four MLJobs
+        of the other two namespaces are admitted with the same access rule and priority.
         """
         if hasattr(self, "queue"):
             there = {self.place_of(number) for number in self.waiting}

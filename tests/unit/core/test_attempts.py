@@ -44,7 +44,7 @@ CLEAR: dict[str, Any] = {"backoff_limit": 3}
 
 
 def begun(situation: Given) -> Any:
-    """Return the attempt that the decision begins."""
+    """Return the attempt that the operator begins in a situation."""
     action = decided(situation)
     assert isinstance(action, BeginAttempt)
     return action.attempt
@@ -361,7 +361,7 @@ def test_a_new_spec_resets_the_count_of_failures() -> None:
 
 
 def test_a_run_that_is_queued_again_while_it_runs_begins_no_attempt() -> None:
-    """Somebody cleared a task of the run."""
+    """Somebody cleared a task of the run while the run was in progress."""
     assert decided(job(), run=running(queued_at=ago(3))) == Wait()
 
 

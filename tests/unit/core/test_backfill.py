@@ -1,4 +1,6 @@
-"""A backfill's runs as one run, and their part of the status."""
+"""How the operator requests a backfill, derives one state from the states of its runs, and reports
+the backfill in the status.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How deep and how large a JSON value may be, computed without recursion."""
+"""The bounds on the depth and the size of JSON values. The operator can check a very deep value
+without a RecursionError.
+"""
 
 from __future__ import annotations
 
@@ -95,8 +97,8 @@ def test_size_is_the_size_of_compact_json() -> None:
 
 
 def test_the_operator_reads_objects_as_deep_as_the_api_server_stores_them() -> None:
-    """The check runs in a separate process, because the limit of Python's json applies to the whole
-    process.
+    """The check runs in a separate process, because ``allow_deep_json`` changes the recursion limit
+    of the whole process.
     """
     script = (
         "import json, sys\n"

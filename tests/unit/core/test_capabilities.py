@@ -8,7 +8,9 @@ from mljob_operator.core.mljob.capabilities import BACKFILL, SINGLE_RUN, Capabil
 
 
 def test_run_and_backfill_differ_in_every_capability() -> None:
-    """A capability needs a field only if one of the two has it and the other one hasn't."""
+    """What Airflow can do both with a run and with a backfill, or with neither of them, needs no
+    field of ``Capabilities``.
+    """
     same = [
         field.name for field in fields(Capabilities) if getattr(BACKFILL, field.name) is getattr(SINGLE_RUN, field.name)
     ]

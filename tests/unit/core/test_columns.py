@@ -1,5 +1,5 @@
-"""The columns of ``kubectl get`` for MLJobs that have ended, from the fields of the status behind
-them.
+"""The columns PHASE, REASON, PROGRESS and TASK of ``kubectl get`` for an MLJob whose attempt has
+ended. The tests read the fields of the status that these columns show.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOT_RUN = task("publish", "upstream_failed")
 
 
 def columns(*args: Any, **more: Any) -> tuple[str | None, ...]:
-    """Return the fields behind PHASE, REASON, PROGRESS and TASK."""
+    """Return the fields of the status that the columns PHASE, REASON, PROGRESS and TASK show."""
     status = reported(*args, **more)
     return tuple(status.get(name) for name in ("phase", "reason", "progress", "currentTask"))
 

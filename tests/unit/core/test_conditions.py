@@ -40,7 +40,7 @@ RESUMED = [{"type": "Suspended", "status": "False", "reason": "Resumed", "lastTr
 
 
 def conditions(situation: Given) -> dict[str, tuple[str, str]]:
-    """Return the status and the reason of each condition."""
+    """Return the status and the reason of each condition, by the condition's type."""
     return {each["type"]: (each["status"], each["reason"]) for each in reported(situation)["conditions"]}
 
 
@@ -317,7 +317,9 @@ UNKNOWN = "spec.conf.epoch: the DAG has no such param (did you mean epochs?)."
 
 
 def told_of_params(**more: Any) -> str | None:
-    """Return the message of the condition UnknownParams, or None."""
+    """Return the message of the condition UnknownParams, or None if the status has no such
+    condition.
+    """
     found = [each for each in reported(**more)["conditions"] if each["type"] == "UnknownParams"]
     return found[0]["message"] if found else None
 

@@ -1,5 +1,5 @@
-"""Which process acts for an attempt, which status is stored first, and what happens to a run after
-the end of its attempt.
+"""Decisions about an attempt: which operator process acts for the attempt, which status is stored
+before the process acts, and what happens to a run after its attempt has ended.
 """
 
 from __future__ import annotations
@@ -259,7 +259,9 @@ def test_a_cleared_run_is_followed(situation: Given, expected: object) -> None:
 
 
 def test_a_cleared_run_is_followed_before_it_is_known_whether_it_ended_again() -> None:
-    """The second end of the run, seconds after the first, is the end of another attempt."""
+    """Somebody cleared a run that had ended, and seconds later the run ended again. The second end
+    is the end of another attempt.
+    """
     action = decided(job(), status=finished("Failed"), run=failed(queued_at=ago(3)))
     assert isinstance(action, BeginAttempt)
     assert action.attempt.number == 2

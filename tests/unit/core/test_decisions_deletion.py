@@ -1,4 +1,6 @@
-"""Decisions for a deleted MLJob, and for runs that a cancelled run had started."""
+"""Decisions for a deleted MLJob, and for child runs: runs that tasks of a cancelled run have
+started.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The end of a run and of an MLJob: the end is confirmed, the tasks are read, the finalizer is
-removed, and the object is deleted after its time to live.
+"""Decisions at the end of a run and of an MLJob: the operator confirms the end, reads the tasks,
+removes the finalizer, and deletes the MLJob after its time to live.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ from .situations import (
 
 
 def heard(state: str, seconds: float) -> Any:
-    """Return a run in progress, and an event about it that was read ``seconds`` ago."""
+    """Return a run in progress. An event, which the operator read ``seconds`` ago, says that the
+    run is in the state ``state``.
+    """
     return running(reported=run_event(state, ago(seconds)))
 
 

@@ -23,8 +23,8 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def some_of(draw: st.DrawFn, strategies: dict[str, st.SearchStrategy[Any]], at_most: int) -> dict[str, Any]:
-    """Draw at most this many of the fields. With all fields, nearly every MLJob would be cancelled,
-    deleted and refused at once.
+    """Draw values for at most ``at_most`` of the fields in ``strategies``. If all fields had
+    values, nearly every MLJob would be cancelled, deleted and refused at once.
     """
     names = draw(st.lists(st.sampled_from(sorted(strategies)), max_size=at_most, unique=True))
     return {name: draw(strategies[name]) for name in names}
@@ -139,7 +139,7 @@ heard = maybe(st.builds(s.run_event, st.sampled_from(["running", "success", "fai
 
 @st.composite
 def runs(draw: st.DrawFn) -> Any:
-    """Draw facts that an operator may know of a run."""
+    """Draw a run with facts that an operator may know about it."""
     ends = {"listed": draw(st.booleans()), "end": draw(maybe(TIMES)), "read": draw(TIMES)}
     rows = draw(tasks)
     match draw(st.sampled_from(["unread", "queued", "running", "succeeded", "failed", "cleared"])):
@@ -240,8 +240,8 @@ upstreams = st.sampled_from(
 
 @st.composite
 def situations(draw: st.DrawFn) -> Given:
-    """Draw an MLJob in any state, with any facts about its run, any earlier attempts of the
-    process, and any Airflows.
+    """Draw an MLJob in any state, with any facts about its run, any results of earlier requests,
+    and any Airflows.
     """
     spec, status, known = draw(specs), draw(statuses()), draw(tried)
     if draw(st.integers(0, 3)) == 0:
@@ -262,7 +262,9 @@ def situations(draw: st.DrawFn) -> Given:
 
 @st.composite
 def without_a_run(draw: st.DrawFn) -> Given:
-    """Draw an MLJob that has no run in progress. Many of these MLJobs are blocked."""
+    """Draw an MLJob that is neither restored nor deleted, and has no run in progress. Many of these
+    MLJobs are blocked.
+    """
     situation = draw(situations())
     ended = [s.new(), s.retrying(at=ago(601)), s.suspended(), s.finished("Failed")]
     return replace(
@@ -276,7 +278,7 @@ def without_a_run(draw: st.DrawFn) -> Given:
 
 @st.composite
 def vanished(draw: st.DrawFn) -> Given:
-    """Draw an MLJob with a run in progress that is missing in Airflow together with many others."""
+    """Draw an MLJob whose run is missing in Airflow, together with the runs of many other MLJobs."""
     airflow = draw(st.sampled_from(["", "prod"]))
     before, situation = draw(st.sampled_from([s.unread(), s.queued(), s.running()])), draw(situations())
     return replace(
@@ -309,8 +311,9 @@ def test_the_status_is_stored_only_if_it_has_changed(situation: Given) -> None:
 @everywhere
 @given(situations())
 def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
-    """If the stored status ends the attempt, the next status reports what follows. Then the status
-    stays the same.
+    """The operator computes a status, stores it, and computes the next status, which is the same.
+    If the stored status is the first to report the beginning or the end of an attempt, the next
+    status may differ, and the status after that is the same.
     """
     before, status = status_of(situation), reported(situation)
     after = reported(stored(situation, status))
@@ -330,8 +333,8 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @everywhere
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
-    """A wait until a past time means another step at once. Once the status is stored, the next wait
-    must not be until a past time again.
+    """A wait until a past time means that the operator decides again at once. Once the status is
+    stored, the next wait must not be until a past time again.
     """
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:
@@ -371,8 +374,8 @@ def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation
 @everywhere
 @given(without_a_run())
 def test_blocked_mljob_names_a_way_out_or_what_it_waits_for(situation: Given) -> None:
-    """A finished MLJob keeps its verdict as the message. Then the condition Reconciling or Stalled
-    says what blocks the next run.
+    """A finished MLJob keeps its verdict as the message of its status. Then the condition
+    Reconciling or Stalled says what blocks the next run.
     """
     if classified(situation).stage is not Stage.BLOCKED:
         return

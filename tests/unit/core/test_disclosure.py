@@ -70,7 +70,7 @@ UNKNOWN = Redaction(frozenset({"hunter2"}), complete=False)
 
 
 def details(situation: Given, task_id: str, redaction: Redaction) -> Details:
-    """Return the details of a task that the status may show."""
+    """Return the details of the task ``task_id`` after the redaction."""
     state, _ = redacted_state(classified(situation), None, redaction)
     return state.observed_run.tasks[task_id, -1].details
 

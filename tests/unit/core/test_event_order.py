@@ -114,7 +114,9 @@ def test_rest_overrides_an_old_event() -> None:
 
 
 def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
-    """The failure, which only events report, is kept."""
+    """The event reports a failure from before the clearing. The operator keeps the message of the
+    failure, which only events contain.
+    """
     at = EPOCH + timedelta(seconds=20)
     cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, queued_at=at)
     observed_run = observe(ObservedRun(), snapshot(rest("fit", TaskState.NONE, seconds=21), run=cleared, seconds=21))
@@ -128,8 +130,8 @@ def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
 
 
 def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
-    """A process that has just started reads the messages that its predecessor did not commit. Only
-    after these messages does it learn of the clearing, and only once.
+    """A new operator process reads the events that the earlier process has not committed. Only
+    afterwards does Airflow's REST API show that a task was cleared.
     """
     at = EPOCH + timedelta(seconds=20)
     observed_run = fold(
@@ -142,8 +144,8 @@ def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
 
 @pytest.mark.parametrize("certain", [True, False], ids=["ours", "the official producer's"])
 def test_an_ended_try_is_not_in_progress_again(*, certain: bool) -> None:
-    """A worker has published the end of its task to Kafka. It can't reach Airflow's API server, and
-    still tries to store the end there.
+    """A worker has published the end of its task to Kafka. It can't reach Airflow's API server to
+    store the end, so Airflow's REST API still reports the try as in progress.
     """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=certain, seconds=0)])
     for state in (TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED):
@@ -173,9 +175,7 @@ def test_rest_moves_a_task_forward_at_once() -> None:
     ids=["a retry", "a final failure"],
 )
 def test_rest_decides_what_an_official_failure_was(state: TaskState, shown: TaskState) -> None:
-    """An event of the official producer does not distinguish a failure that is retried from a final
-    failure.
-    """
+    """An event of Airflow's own producer does not say whether a retry follows a failure."""
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])
     observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=10.5), seconds=10.5))
     assert observed_run.tasks["fit", -1].shown_state is shown
@@ -251,7 +251,9 @@ def test_a_run_is_settling_once_every_task_has_ended_until_the_run_ends() -> Non
 
 
 def test_the_failure_that_names_its_exception_is_kept() -> None:
-    """If both producers send events, only the provider's events contain the exception's class."""
+    """If both Airflow's own producer and the MLJob provider send events, only the provider's events
+    contain the exception's class.
+    """
     official = event("fit", TaskState.FAILED, certain=False, seconds=2, failure=Failure(1, AT, "boom"))
     ours = event("fit", TaskState.FAILED, seconds=1, failure=Failure(1, AT, "boom", "ValueError"))
     for sequence in ([ours, official], [official, ours]):
@@ -263,7 +265,7 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
 
 def test_a_repeated_answer_keeps_its_first_time() -> None:
     """Otherwise each poll of the change feed would change the status, and the operator would write
-    the status.
+    it.
     """
     first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))

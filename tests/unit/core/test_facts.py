@@ -1,5 +1,5 @@
-"""Comparison of facts, which are statements of events and REST responses about a run: which one is
-later, and whether Airflow has queued the run again, even if clocks differ.
+"""Facts are statements of events and of REST responses about a run. The operator finds out which of
+two facts is later, and whether Airflow has queued the run again, even if clocks differ.
 """
 
 from __future__ import annotations

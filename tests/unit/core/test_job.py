@@ -105,7 +105,9 @@ class TestSpec:
 
 
 class TestVersions:
-    """A later version of an MLJob, parsed with the help of the earlier one."""
+    """The parsing of a later version of an MLJob. It reuses the spec of the earlier version if the
+    generation is the same.
+    """
 
     def test_spec_of_the_same_generation_is_not_read_again(self) -> None:
         first = job_of({"dagId": "train"}, generation=3)
@@ -135,7 +137,7 @@ class TestIds:
         assert self.fits(text) is bool(re.fullmatch(r"[\w.-]{1,250}", text))
 
     def test_each_unicode_character_is_allowed_as_in_airflow(self) -> None:
-        """Characters that this Python's Unicode does not know yet are left out."""
+        """The test leaves out characters that the Unicode version of this Python does not contain."""
         known = [chr(code) for code in range(sys.maxunicode) if not 0xD800 <= code < 0xE000]
         allowed = {char for char in known if re.fullmatch(r"[\w.-]", char)}
         for start in range(0, len(known), 200):
@@ -219,8 +221,8 @@ class TestTimes:
         assert read.replace(microsecond=0) == utc
 
     def test_an_offset_does_not_change_what_identifies_a_backfill(self) -> None:
-        """The hash of the spec contains a time as it was written. So another spelling means another
-        backfill, also after an upgrade.
+        """The hash of the spec contains a time as the user wrote it. If an upgraded operator wrote
+        the time in another form, the hash would differ, and another backfill would begin.
         """
         spec = MLJobSpec.model_validate(
             {"dagId": "days", "backfill": {**BACKFILL, "from": "2026-01-01T02:00:00+02:00"}}

@@ -50,7 +50,7 @@ def status(phase: str, reason: str, message: str = "Why.", **more: Any) -> Statu
 
 
 def kinds(old: Status, new: Status) -> list[tuple[str, str]]:
-    """Return the type and the reason of each Event."""
+    """Return the type and the reason of each Event for a change of the status."""
     return [told[:2] for told in events(old, new)]
 
 

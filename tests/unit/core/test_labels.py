@@ -39,7 +39,7 @@ EVERY_OBJECT = [
     {key: value for key, value in zip(KEYS, values, strict=True) if value is not None}
     for values in [(team, tier) for team in (None, *VALUES, UNUSED) for tier in (None, *VALUES, UNUSED)]
 ]
-"""All combinations of labels that the selectors of these tests can tell apart."""
+"""The labels of every object that the selectors of these tests can tell apart."""
 
 
 @given(selectors, selectors)

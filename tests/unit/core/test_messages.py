@@ -427,7 +427,9 @@ def test_message_while_cancelling(situation: Given, reason: str, words: list[str
 
 
 def over(spec: dict[str, Any], announced: str) -> Given:
-    """Return a situation in which a run that was cancelled for this reason has ended."""
+    """Return a situation in which the run of an MLJob with this spec was cancelled and has ended.
+    ``announced`` is the reason for the cancellation that the status shows.
+    """
     return given(job(**spec), announced=announced, run=failed(listed=True), children_seen=True)
 
 
@@ -708,7 +710,7 @@ def test_message_of_a_backfill(situation: Given, phase: str, reason: str, words:
 
 
 def test_running_failed_runs_again_does_not_change_the_end() -> None:
-    """The backfill ended with failed runs, and none of them is failed any more."""
+    """A backfill ended with failed runs. Somebody ran the failed runs again, and they succeeded."""
     run_again = backfill({"2025-12-01": "success"}, ended_as="failed", listed=True)
     says(given(backfill_job(), run=run_again), "Failed", "BackfillRunsFailed", ["again"])
 
@@ -754,7 +756,9 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """Return the time of the next attempt, as the message says and as the decision says."""
+    """Return two texts: the time of the next attempt in the message of the status, and the time
+    until which the operator waits.
+    """
     status = reported(failed_once)
     action = decided(stored(failed_once, status))
     assert isinstance(action, Wait)

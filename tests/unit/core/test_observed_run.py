@@ -1,5 +1,5 @@
 """The operator's knowledge of a run after answers of Airflow about a backfill, a missing run and
-the questions of tasks. ``test_event_order.py`` has the events and the task instances.
+the questions of tasks. The tests of events and of task instances are in ``test_event_order.py``.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ class TestBackfill:
         assert backfill(RUNS).unconfirmed_since is None
 
     def test_events_of_its_runs_that_airflow_contradicts_are_known(self) -> None:
-        """A copy of such an event, which may arrive after a restart, changes nothing."""
+        """Airflow contradicts an event about a run of the backfill. A copy of the event, which may
+        arrive after a restart, changes nothing.
+        """
         wrong = run_event("failed", ago(60))
         reported = fold(backfill({"2025-12-01": "running"}), [BackfillRun(FIRST, wrong)])
         assert reported.contradicted == frozenset()
@@ -148,7 +150,7 @@ class TestQuestions:
 
 
 class TestEarlierAttempt:
-    """The run was cleared for another attempt. Facts about its first end may arrive late."""
+    """A run was cleared for another attempt. Facts about the run's first end may arrive late."""
 
     def test_an_event_from_before_the_attempt_changes_nothing(self) -> None:
         cleared = unread(since=ago(60))

@@ -1,4 +1,6 @@
-"""Schemas of params that are expensive or dangerous to check are left to Airflow."""
+"""The operator checks a conf against the schemas of a DAG's params. It leaves a schema that is
+expensive or dangerous to check to Airflow.
+"""
 
 from __future__ import annotations
 

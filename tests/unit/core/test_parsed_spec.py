@@ -1,4 +1,6 @@
-"""The spec of an MLJob without changes is kept compressed, and is read like any other."""
+"""The spec of an MLJob that doesn't change is kept compressed. A compressed spec takes little
+memory and reads as before.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merge patches: applied as RFC 7396 says, they turn the old object into the new."""
+"""The merge patch (RFC 7396) between two objects turns the old object into the new one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ objects = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
 
 
 def applied(target: Any, patch: Any) -> Any:
-    """Return the target after a merge patch, by RFC 7396, section 2."""
+    """Return ``target`` after the merge patch ``patch``, by RFC 7396, section 2."""
     if not isinstance(patch, dict):
         return patch
     target = dict(target) if isinstance(target, dict) else {}

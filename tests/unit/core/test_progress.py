@@ -86,7 +86,7 @@ def test_percent_does_not_fall_when_a_mapped_task_expands() -> None:
 
 
 def test_percent_falls_only_if_the_run_fails() -> None:
-    """The first event of an expanded task is about one instance, and does not contain the number of
+    """The first event of a mapped task is about one instance, and does not contain the number of
     instances.
     """
     known = (task("before", "success"), task("mapped", "success", index=0))

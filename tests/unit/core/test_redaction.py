@@ -263,7 +263,7 @@ def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs 
 
 
 def _pieces(secret: str) -> list[str]:
-    """Return three spellings of the value without spaces at its ends: plain, as in a Python
+    """Return three spellings of ``secret`` without the spaces at its ends: plain, as in a Python
     literal, and as in JSON.
     """
     return [secret.strip(), repr(secret.strip())[1:-1], json.dumps(secret.strip())[1:-1]]
@@ -285,8 +285,8 @@ LINES = [f"{number * 7919 % 100_003:05}&'key' of a file" for number in range(500
 
 
 def test_many_texts_are_searched_for_a_long_secret_without_holding_up_others() -> None:
-    """The Secret holds a key file. A run has many failed tasks, each with a text, and each new
-    status has all these texts.
+    """The Secret contains a key file. A run has many failed tasks, each with a text, and the
+    operator redacts all these texts for each new status.
     """
     redaction = Redaction(frozenset({"\n".join(LINES)}))
     failures = [f"Task {number} failed: {'some words of an exception, ' * 36}" for number in range(400)]

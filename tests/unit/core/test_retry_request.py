@@ -1,5 +1,5 @@
-"""A retry that a user requests by an annotation: the attempt that it begins, and its part of the
-status, the history and the Events.
+"""A retry that a user requests by an annotation: which attempt begins, and what the status, the
+history and the Events say.
 """
 
 from __future__ import annotations

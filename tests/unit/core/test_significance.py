@@ -1,4 +1,6 @@
-"""Changes of a status that are written at once, and refinements of times that may wait."""
+"""Which changes of a status the operator writes at once. A more exact time waits for the next
+significant change.
+"""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ states = st.sampled_from(list(TaskState))
 
 @st.composite
 def observed_runs(draw: st.DrawFn) -> ObservedRun:
-    """Draw a few hundred tasks of all kinds from few draws, so that Hypothesis varies kinds of
-    tasks instead of each single task.
+    """Draw a run with tasks of all kinds. A few draws describe many tasks, so that Hypothesis
+    varies kinds of tasks instead of each single task.
     """
     text = draw(texts)
     tasks: list[TaskFact] = []
@@ -69,7 +69,7 @@ def observed_runs(draw: st.DrawFn) -> ObservedRun:
 
 @st.composite
 def situations(draw: st.DrawFn) -> State:
-    """Draw an MLJob with a long history, and an observed run."""
+    """Draw an MLJob with a history and an observed run."""
     text = draw(texts)
     spec = MLJobSpec(dag_id="d" * 250, backoff_limit=draw(st.sampled_from([0, 20])), cancel=draw(st.booleans()))
     phase = draw(st.sampled_from([Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING, Phase.FAILED]))

@@ -1,4 +1,4 @@
-"""Sizes and values as the API server stores them."""
+"""The form and the size of JSON values, as the API server stores them."""
 
 from __future__ import annotations
 

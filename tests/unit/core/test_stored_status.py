@@ -1,4 +1,6 @@
-"""The status of an MLJob without changes is kept compressed, and is read like any other."""
+"""The status of an MLJob that doesn't change is kept compressed. A compressed status takes little
+memory and reads as before.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ CONTENT: dict[str, Any] = {
 
 
 def changed(number: int, **fields: Any) -> dict[str, Any]:
-    """Return a later version of the status, in which one task has changed."""
+    """Return a later version of the status, with the third attempt. The task with this number has
+    changed ``fields``.
+    """
     tasks = [task | fields if index == number else task for index, task in enumerate(CONTENT["tasks"])]
     return CONTENT | {"attempts": 3, "tasks": tasks}
 

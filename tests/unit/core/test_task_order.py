@@ -1,4 +1,6 @@
-"""Upstream tasks are set to failed first, because Airflow then clears failed downstream tasks."""
+"""The order in which a cancellation sets the tasks of a run to failed: upstream tasks first. When a
+task is set to failed, Airflow clears the failed tasks downstream of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long an attempt waited and ran, as its status says."""
+"""How long an attempt waited and ran, computed from the MLJob's status."""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ RUN = UpstreamRun(name="data", dag_run_id="run-1", attempt=1)
 def mljob(
     name: str = "data", status: Mapping[str, Any] | None = None, *, finalizers: list[str] | None = None, **spec: Any
 ) -> Job:
-    """Return an MLJob that has succeeded. ``status`` has the fields that differ."""
+    """Return an MLJob that has succeeded. ``status`` contains fields of the status that differ from
+    the defaults.
+    """
     told = {
         "observedGeneration": 3,
         "phase": "Succeeded",
@@ -78,8 +80,8 @@ def taking(*references: Mapping[str, Any], name: str = "train") -> Job:
 
 
 def conditions(reason: str, message: str = "", *, stalled: bool = True, generation: int = 3) -> dict[str, Any]:
-    """Return the conditions Reconciling and Stalled of an MLJob that is stalled, or of one that
-    waits.
+    """Return the conditions Reconciling and Stalled. ``stalled`` says whether the MLJob is stalled;
+    otherwise it waits.
     """
     more = {
         "reason": reason,

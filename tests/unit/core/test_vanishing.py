@@ -17,8 +17,8 @@ def at(seconds: float) -> datetime:
 
 
 class Runs:
-    """The operator's record of missing runs in one Airflow, and the MLJobs whose runs are found or
-    missing in a test.
+    """The operator's record of missing runs, and MLJobs whose runs a test reports as found or
+    missing in the Airflow ``prod``.
     """
 
     def __init__(self, number: int, **lost_before: datetime) -> None:
@@ -207,7 +207,7 @@ class TestManyThatAreMissing:
 
 class TestFollowing:
     def test_a_run_that_is_still_there_changes_nothing(self) -> None:
-        """Without a change, the MLJob need not be classified again."""
+        """``follow`` returns whether the MLJob must be classified again."""
         runs = Runs(3)
         found = {"missed_at": None, "answered_at": at(1), "submitted_at": T0}
         assert not runs.known.follow(runs.keys[0], "prod", **found)

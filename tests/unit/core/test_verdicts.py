@@ -1,5 +1,5 @@
-"""The effect of events and of answers of Airflow's REST API on an observed run. An event is a hint
-for a while, and only an answer confirms or denies it.
+"""The effect of events and of answers of Airflow's REST API on an observed run. The operator
+believes an event for a while. Only an answer confirms or denies the event.
 """
 
 from __future__ import annotations
@@ -164,7 +164,9 @@ class TestTasks:
         assert fold(observed_run, [replace(forged, observed_at=at(60))]) == observed_run
 
     def test_the_report_of_a_denied_event_is_removed(self) -> None:
-        """The report of the forged try would replace reports of the true try, which is lower."""
+        """A forged event contains reports of try 99. If the operator kept them, they would replace
+        the reports of the true try, whose number is lower.
+        """
         forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
         reports = Report(99, at(0), progress=0.9), Report(99, at(0), metrics={"f": 1})
         forged = replace(forged, details=replace(forged.details, progress=reports[0], metrics=reports[1]))
@@ -189,7 +191,9 @@ class TestTasks:
         assert fold(observed_run, [forged]).tasks == {}
 
     def test_the_next_event_of_a_task_counts_again(self) -> None:
-        """A worker can't report the end of its task for a minute, and then begins another try."""
+        """Airflow denies an event, because a worker can't report the end of its task to Airflow for
+        a minute. Then the next try begins, and its event is true.
+        """
         late = event("fit", TaskState.UP_FOR_RETRY)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         observed_run = observe(fold(running(), [late]), answer(RUNNING, CONFIRMED_S, true))

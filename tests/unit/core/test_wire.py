@@ -1,4 +1,6 @@
-"""Messages of both producers, and messages that can't be read."""
+"""The Kafka messages of Airflow's own producer and of the MLJob provider: how they are read, and
+why a message is unreadable.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +116,9 @@ def test_an_unreadable_message_has_a_reason(value: bytes, kind: str, says: str) 
     ids=lambda broken: next(iter(broken)),
 )
 def test_the_reason_of_an_unreadable_message_quotes_no_value(broken: dict[str, Any]) -> None:
-    """The reason is written to the log and to a header of the dead-letter topic."""
+    """The operator writes the reason to its log and to a header of the message in the dead-letter
+    topic.
+    """
     with pytest.raises(Unreadable) as caught:
         fact_of({**OURS, "event": "task_instance.failed", **broken})
     assert "hunter2" not in str(caught.value)

@@ -35,7 +35,9 @@ class Election:
         return self.loop.time()
 
     def start(self, lease: str = "mljob-operator", **given: Any) -> Contender:
-        """Start a process."""
+        """Start a process that competes for ``lease``, and return the process. ``given`` contains
+        further arguments of :class:`.Contender`.
+        """
 
         async def start() -> Contender:
             name = f"pod-{len(self.contenders) + 1}"
@@ -65,7 +67,7 @@ class Election:
         return self.now - began
 
     def land(self, stray: Stray) -> None:
-        """Let a request arrive that no process waits for."""
+        """Carry out a request that no process waits for any more, and ignore its error."""
 
         async def land() -> None:
             try:

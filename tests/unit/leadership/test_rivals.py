@@ -83,7 +83,9 @@ def test_operator_waits_for_the_lease_of_a_killed_rival_to_run_out(election: Ele
 
 
 def test_replica_with_other_claims_takes_over_only_if_no_rival_runs(election: Election) -> None:
-    """An upgrade that changes the selector: the new replica is refused before the old one ends."""
+    """An upgrade of one operator changes its selector, so that its claims conflict with those of
+    another operator. The new replica is refused, and the old replica still leads.
+    """
     first = election.start("operator-a", claimed=TEAM_A)
     second = election.start("operator-b", claimed=TEAM_B)
     election.run(5)

@@ -62,7 +62,7 @@ def test_process_that_is_told_to_end_while_it_takes_the_lease_releases_it(electi
 
 
 def test_leader_keeps_its_lease_until_it_has_stopped_to_act(election: Election) -> None:
-    """A step that is in progress at the end may take seconds."""
+    """A step that is in progress when the leader is told to end may take seconds."""
 
     async def slow(_: Term, over: asyncio.Event) -> None:
         await over.wait()
@@ -108,7 +108,7 @@ def test_leader_leads_again_after_an_outage_of_the_kubernetes_api(election: Elec
 
 
 def test_late_renewal_of_an_earlier_term_delays_the_next_one_only_for_others(election: Election) -> None:
-    """A Kubernetes API that hung may carry out a renewal after the end of the term."""
+    """The Kubernetes API hangs, and carries out a renewal of the Lease after the end of the term."""
     first = election.start()
     election.run(3)
     election.network.faults["kubernetes"] = [Fault.LATE] * 4
@@ -196,7 +196,7 @@ def test_process_that_was_paused_sends_nothing_afterwards() -> None:
 
 
 SETTLED_AFTER = 25.0
-"""The longest time in seconds after which a process has to lead, when all is well again."""
+"""The time in seconds after which a process must lead, counted from the end of all faults."""
 
 
 class Competition(RuleBasedStateMachine):

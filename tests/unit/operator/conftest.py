@@ -153,8 +153,8 @@ class World:
         return airflow
 
     def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
-        """Return the fake Airflow for the login of an access rule, which is another user than the
-        operator's own. The only right password is ``right``.
+        """Return the fake Airflow for the user of an access rule's login. The Airflow refuses this
+        user unless the password is ``right``.
         """
         assert login.user is not None
         assert login.password is not None
@@ -165,7 +165,8 @@ class World:
     async def add_instance(
         self, name: str, *, default: bool = False, at: str = "2026-01-01T00:00:00Z", **spec: Any
     ) -> FakeAirflow:
-        """Add an AirflowInstance with its Airflow and reconcile it once.
+        """Add an AirflowInstance with a fake Airflow, reconcile the AirflowInstance once, and
+        return the fake Airflow.
 
         ``access`` defaults to a rule that admits every namespace.
         """
@@ -180,26 +181,26 @@ class World:
         return airflow
 
     async def look_after(self, *names: str) -> None:
-        """Reconcile AirflowInstances once, and let MLJobs act on their new statuses."""
+        """Reconcile these AirflowInstances once, and let MLJobs act on the new statuses."""
         for name in names:
             await self.instances.reconcile(name)
         await self.see_all()
 
     async def look_at_own_logins(self) -> None:
-        """Refresh the logins of the settings' access rules, and wait until the steps of MLJobs that
-        follow have ended.
+        """Refresh the logins of the settings' access rules, and wait until MLJobs have acted on
+        them.
         """
         if self.parts.own_logins is not None:
             await self.parts.own_logins.refresh()
         await self.settle()
 
     async def edit(self, key: tuple[str, str] = KEY, **spec: Any) -> None:
-        """Change an MLJob's spec."""
+        """Change fields of an MLJob's spec, and deliver the change to the operator."""
         self.jobs.edit(key, spec)
         await self.see_all()
 
     async def restart(self) -> None:
-        """Kill the process and start another, which lists the MLJobs that exist."""
+        """Kill the operator process, and start a new one, which lists the existing objects."""
         crash(self.parts)
         self.start()
         for instance in await self.instance_objects.list():
@@ -210,7 +211,7 @@ class World:
         await self.settle()
 
     async def see_all(self) -> None:
-        """Deliver each AirflowInstance, namespace and MLJob, as the watches do."""
+        """Deliver each AirflowInstance, namespace and MLJob to the operator, as the watches do."""
         for instance in await self.instance_objects.list():
             self.instances.observe(instance)
         for name, labels in self.instance_objects.labels.items():
@@ -225,7 +226,9 @@ class World:
         await self.see_all()
 
     async def request_retry(self, value: str = "now") -> None:
-        """Request a retry of the MLJob by its annotation."""
+        """Request a retry of the MLJob ``KEY`` by its annotation, whose value is ``value``, and
+        deliver this change to the operator.
+        """
         self.jobs.request_retry(KEY, value)
         await self.see_all()
 
@@ -235,8 +238,8 @@ class World:
         await self.see_all()
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
-        """Deliver events of the MLJob's run, or of another run in the Airflow of the settings, as
-        from Kafka.
+        """Deliver events to the operator, as from Kafka. They are about the run ``run_id`` in the
+        Airflow of the settings, by default about the DAG's only run.
         """
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
@@ -244,14 +247,14 @@ class World:
         await self.settle()
 
     async def look(self) -> None:
-        """Read the change feed of the settings' Airflow once, and wait until the steps of MLJobs
-        that follow have ended.
+        """Read the change feed of the settings' Airflow once, and wait until MLJobs have acted on
+        it.
         """
         await self.resync.pass_once()
         await self.settle()
 
     async def later(self, seconds: float) -> None:
-        """Advance the clock, and let every MLJob take a step."""
+        """Advance the clock, and let every MLJob that has a worker or expires take a step."""
         self.clock.tick(seconds)
         self.wake_all()
         await self.settle()
@@ -278,16 +281,18 @@ class World:
 
     @property
     def exists(self) -> bool:
-        """Whether the MLJob exists."""
+        """Whether the MLJob ``KEY`` exists."""
         return KEY in self.jobs.objects
 
     @property
     def has_finalizer(self) -> bool:
-        """Whether the MLJob has the operator's finalizer."""
+        """Whether the MLJob ``KEY`` has the operator's finalizer."""
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
     def condition(self, kind: str) -> str | None:
-        """Return the status of a condition, or None."""
+        """Return the status of the condition ``kind`` of the MLJob ``KEY``, or None if there is no
+        such condition.
+        """
         return next((str(c.status) for c in self.status.conditions or () if c.type == kind), None)
 
     @property

@@ -29,7 +29,7 @@ def active(world: World) -> int:
 
 
 async def seconds(world: World, number: int) -> None:
-    """Let this many seconds pass. After each second, every MLJob takes a step."""
+    """Let this many seconds pass. After each second, every MLJob that has a worker takes a step."""
     for _ in range(number):
         await world.later(1)
 
@@ -43,7 +43,7 @@ async def begin(world: World) -> None:
 
 
 async def end(world: World, state: RunState) -> None:
-    """End the newest run, and read the change feed."""
+    """End the newest run in the state ``state``, and read the change feed."""
     run = newest(world)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
     world.airflow.set_task(run, "fit", TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)

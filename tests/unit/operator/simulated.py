@@ -58,10 +58,12 @@ def run(world: World) -> FakeRun:
 
 
 def version(world: World) -> int:
-    """Return the number of versions that the cluster has had; see :func:`go_back_to`."""
+    """Return how many versions the cluster has had, which is the number of its present version."""
     return world.cluster.versions
 
 
 def go_back_to(world: World, then: int, seconds: float) -> None:
-    """Let reads answer from version ``then`` of the cluster for this many seconds."""
+    """Let the Kubernetes API answer reads from version ``then`` of the cluster for this many
+    seconds.
+    """
     world.fall_behind(version(world) - then, seconds)

@@ -1,4 +1,6 @@
-"""How the operator interprets responses of a server with scripted answers, with and without TLS."""
+"""The operator's requests to Airflow: how the operator interprets the responses of a server with
+scripted answers, with and without TLS.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,9 @@ class Server(LoopbackServer):
     """A server with an answer for each path, and with 404 for any other path.
 
     Attributes:
-        answers: Status and body by the end of the path, or a function that returns both for a
-            query.
-        posted: Bodies of the requests that the server received.
+        answers: Status and body of the answer to each path that ends with the key, or a function
+            that returns both for the parameters of the query.
+        posted: Bodies of the POST requests that the server received.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -191,8 +193,8 @@ async def test_unsupported_airflow_version_is_refused_until_it_is_upgraded(
 
 
 async def test_url_without_the_api_may_be_airflow_2_or_a_proxy(server: Server, connect: Connect) -> None:
-    """A proxy whose backend is briefly away answers in the same way, so the operator asks again
-    soon.
+    """Airflow 2 answers the request for the version with 404, and so does a proxy whose backend is
+    briefly away. So the operator asks again soon.
     """
     server.answers["/version"] = (404, "<html>Airflow 404 = lots of circles</html>")
     airflow = connect(server.url)

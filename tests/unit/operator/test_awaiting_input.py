@@ -1,5 +1,5 @@
-"""A task waits for a person's input: the status says who is asked, what is asked, and where to
-answer. One Event says the same once.
+"""A task waits for a person's input: the status says which task asks, what it asks, and where to
+answer. An Event says the same, once for each wait.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ async def run(world: World) -> FakeRun:
 
 
 async def ask(world: World, run: FakeRun, subject: str | None, task_id: str = "approve", map_index: int = -1) -> None:
-    """Let a task wait for input, and read the change feed."""
+    """Let a task wait for input, and read the change feed. ``subject`` is the subject of the task's
+    question; with None, Airflow has no question.
+    """
     world.clock.tick(1)
     world.airflow.set_task(run, task_id, TaskState.AWAITING_INPUT, map_index=map_index)
     if subject is not None:

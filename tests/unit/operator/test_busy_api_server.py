@@ -28,8 +28,8 @@ FOURTH = ("team-a", "fourth")
 
 
 class Door:
-    """Records the status patches that the operator sends to the fake API server. While it is
-    closed, the API server answers none of them.
+    """A recorder of the status patches that the operator sends to the fake API server. While the
+    door is closed, the API server answers none of the patches.
     """
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[D
 
 
 def progress(share: float) -> TaskFact:
-    """Return a report of the running task ``extract``."""
+    """Return an event of the running task ``extract``, which reports the progress ``share``."""
     return event(
         "extract", TaskState.RUNNING, progress=Report(1, event("extract", TaskState.RUNNING).occurred_at, share)
     )
@@ -177,7 +177,7 @@ async def test_change_that_is_taken_back_while_it_waits_is_not_written(world: Wo
 async def test_many_mljobs_end_while_each_write_has_to_wait(
     world: World, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All writes share one or two turns: progress reports, ends of runs, and Events."""
+    """At most ``limit`` writes are under way at once: progress reports, ends of runs, and Events."""
     monkeypatch.setattr(WritePace, "limit", limit)
     write = world.jobs.write_status
 
@@ -213,7 +213,9 @@ async def test_many_mljobs_end_while_each_write_has_to_wait(
 async def test_end_of_the_process_drops_the_events_that_wait(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another replica waits for the end of this process."""
+    """The process doesn't wait until its Events are recorded, because another replica waits for its
+    end.
+    """
     monkeypatch.setattr(status_writer, "LAST_EVENTS", 0.01)
     never, asked = asyncio.Event(), asyncio.Event()
 

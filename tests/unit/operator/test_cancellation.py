@@ -66,8 +66,8 @@ class TestDeletion:
         assert world.event_reasons[-2:] == ["Cancelling", "Cancelled"]
 
     async def test_deletion_waits_until_airflow_confirms_the_end_reported_by_an_event(self, world: World) -> None:
-        """Airflow publishes the end before it stores the end. The person who deleted the MLJob
-        looks into Airflow next.
+        """Airflow publishes the end of a run before it stores the end. A person who deletes an
+        MLJob must find the ended run in Airflow afterwards.
         """
         await world.apply()
         await world.look()
@@ -95,8 +95,8 @@ class TestDeletion:
         assert not world.exists
 
     async def test_running_cancellation_dag_is_given_time(self, world: World) -> None:
-        """The cancellation DAG lets teardown tasks run. A cancellation by REST would set them to
-        failed.
+        """The cancellation DAG lets teardown tasks run. A cancellation by REST would set the
+        teardown tasks to failed.
         """
         await world.apply()
         await world.delete()
@@ -108,7 +108,9 @@ class TestDeletion:
         assert not world.exists
 
     async def test_cancellation_dag_without_a_pool_slot_is_not_waited_for(self, world: World) -> None:
-        """Airflow reports the DAG run as running even while its task waits for a slot."""
+        """Airflow reports the run of the cancellation DAG as running even while its task waits for
+        a pool slot.
+        """
         await world.apply()
         await world.delete()
         world.airflow.begin(world.airflow.only_run(CANCEL_DAG))

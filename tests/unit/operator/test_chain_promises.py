@@ -45,5 +45,5 @@ class ChainPromises(Machine):
 
 
 def test_promises_hold() -> None:
-    """No sequence of actions breaks a promise."""
+    """Hypothesis finds no sequence of actions that breaks a promise."""
     hold(ChainPromises)

@@ -20,7 +20,7 @@ LATER = READ_AGAIN_AFTER.total_seconds()
 
 
 async def apply(world: World, name: str, *upstreams: str, **spec: Any) -> None:
-    """Create an MLJob that takes all outputs of other MLJobs."""
+    """Create the MLJob ``name``, which takes all outputs of the MLJobs ``upstreams``."""
     taken = [{"outputsRef": {"name": upstream}} for upstream in upstreams]
     conf_from = {"confFrom": taken} if taken else {}
     world.airflow.dags["predict"] = ("score",)
@@ -53,7 +53,9 @@ def runs_of(world: World, name: str) -> list[FakeRun]:
 async def end(
     world: World, name: str, outputs: dict[str, Any] | None = None, state: RunState = RunState.SUCCESS
 ) -> None:
-    """Let the newest run of an MLJob end, and let the watch deliver the results."""
+    """End the newest run of the MLJob ``name`` in the state ``state`` with these outputs, read the
+    change feed, and deliver the changed MLJobs to the operator.
+    """
     run = runs_of(world, name)[-1]
     run.outputs = OUTPUTS if outputs is None else outputs
     for task_id, _ in list(run.tasks):
@@ -411,8 +413,8 @@ class TestFailure:
         assert runs_of(world, "b")[-1].conf == {"dataset": "new", "epochs": 5}
 
     async def test_mljob_that_waits_for_itself_is_told(self, world: World) -> None:
-        """The API server refuses such a spec. The MLJob may have been stored under another version
-        of the CRD.
+        """The API server refuses an MLJob that takes its own outputs. The MLJob may have been
+        stored under another version of the CRD.
         """
         await apply(world, "train", "train")
         assert verdict(world, "train") == FAILED
@@ -420,7 +422,7 @@ class TestFailure:
 
 
 class TestLife:
-    """Restarts, retries, deletions, suspension and deadlines."""
+    """Restarts, retries, deletions, suspension and deadlines of MLJobs that take outputs."""
 
     async def test_restart_while_it_waits_changes_nothing(self, world: World) -> None:
         await apply(world, "train", "data")
@@ -438,8 +440,8 @@ class TestLife:
         assert runs_of(world, "train")[0].conf == OUTPUTS
 
     async def test_announced_attempt_takes_the_outputs_of_a_newer_run(self, world: World) -> None:
-        """The status names the runs whose outputs are in the conf, so an attempt without a run is
-        replaced when these outputs change.
+        """The attempt has no run yet when the outputs change. The status must name the run whose
+        outputs are in the conf, so the operator replaces the attempt.
         """
         await apply(world, "train", "data", dagId="missing")
         await apply(world, "data", runPolicy="OnChange")
@@ -514,8 +516,8 @@ class TestLife:
         assert status(world, "train").upstreams == taken
 
     async def lose_backfill(self, world: World, **outputs: Any) -> None:
-        """Let the backfill ``past-days``, which takes outputs of ``data``, fail, and delete it in
-        Airflow before its retry.
+        """Create the MLJob ``data`` and the backfill ``past-days``, which takes its outputs. Let
+        the backfill fail, and delete it in Airflow before its retry.
         """
         dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-01T00:00:00Z"}
         await apply(world, "data", runPolicy="OnChange")

@@ -18,8 +18,9 @@ CHILD = ("days", "manual__child")
 
 
 async def with_child(world: World, children: str, *, by_task: bool = True) -> FakeRun:
-    """Create an MLJob whose run names a run of another DAG as its child, and return that child run.
-    ``by_task`` is whether Airflow confirms that a task has triggered the child run.
+    """Create an MLJob whose run names a run of another DAG as its child run, and return the child
+    run. ``children`` is the value of spec.cancellation.children. ``by_task`` says whether Airflow
+    confirms that a task has triggered the child run.
     """
     await world.apply(cancellation={"strategy": "Api", "children": children})
     await begin(world)
@@ -61,8 +62,8 @@ async def test_child_runs_are_cancelled_if_the_spec_says_so(world: World) -> Non
 
 
 async def test_run_that_no_task_has_triggered_is_left_alone(world: World) -> None:
-    """A task may name any run as its child run. Airflow does not confirm that a task triggered this
-    run.
+    """A task may name any run as a child run. Airflow does not confirm that a task has triggered
+    the named run.
     """
     child = await with_child(world, "Cancel", by_task=False)
     await world.delete()

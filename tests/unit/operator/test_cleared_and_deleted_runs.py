@@ -36,8 +36,8 @@ class TestClearedInAirflow:
         assert not world.has_finalizer
 
     async def test_run_cleared_while_no_operator_runs_is_followed(self, world: World) -> None:
-        """The new process doesn't read changes from that long ago, but the list of active runs
-        contains the run.
+        """The run is cleared a minute before the new process starts. The process doesn't read
+        changes from that long ago, but the list of active runs contains the run.
         """
         await world.apply()
         await end(world, RunState.FAILED)
@@ -134,8 +134,8 @@ class TestClearedInAirflow:
         assert world.jobs.reads <= 1
 
     async def test_run_that_seems_to_end_before_it_was_queued_was_not_cleared(self, world: World) -> None:
-        """Airflow's API server sets the time of the end, and the scheduler sets the time at which
-        the run was queued. The clocks of the two differ.
+        """One host of Airflow sets the time at which the run was queued, and another host sets the
+        time of its end. The clocks of the two hosts differ.
         """
         await world.apply(backoffLimit=1, retryStrategy="NewRun")
         await begin(world)

@@ -1,6 +1,6 @@
-"""The check at the end of a simulation waits until no MLJob changes any more, so that it doesn't
-report a cancellation that still goes on. It reports each request of a user that the operator has
-forgotten.
+"""The check at the end of a simulation (``ends_well``). It waits until no MLJob changes any more,
+so it does not report a cancellation that is still in progress. It reports each request of a user
+that the operator has forgotten, and each MLJob that never stops changing.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
 
 
 def test_finished_mljob_that_waits_for_another_to_be_retried_may_outlive_its_ttl(machine: Machine) -> None:
-    """The MLJob's deadline passed before its run was started. Its requested retry needs the outputs
-    of the other MLJob. After the retry, the MLJob is deleted.
+    """The MLJob ``KEY`` failed at its deadline, because it waited for the outputs of the MLJob
+    ``score``. Its requested retry waits for these outputs, too. After the retry, ``KEY`` is
+    deleted.
     """
     other = (KEY[0], "score")
     machine.create(other, {"dagId": "train"}, 1)

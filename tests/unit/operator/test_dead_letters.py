@@ -23,7 +23,7 @@ EVENTS = "airflow.events"
 
 @pytest.fixture(scope="module")
 def brokers() -> Iterator[str]:
-    """librdkafka's mock broker, in this process."""
+    """The address of librdkafka's mock broker, which runs in this process."""
     cluster = Producer({"test.mock.num.brokers": 1})
     [broker] = cluster.list_topics(timeout=30).brokers.values()
     yield f"{broker.host}:{broker.port}"
@@ -32,7 +32,7 @@ def brokers() -> Iterator[str]:
 
 @pytest.fixture
 def dead(request: pytest.FixtureRequest) -> str:
-    """The name of a topic for this test alone."""
+    """The name of a dead-letter topic for this test alone."""
     return f"dead.{request.node.name}"
 
 

@@ -1,5 +1,5 @@
-"""False events, and events about the run of another MLJob, may be shown for a while and decide
-nothing.
+"""False events of a run may be shown in the status for a while, and decide nothing. Events of a
+child run with the same run id do not change the status of its parent's MLJob.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ async def going_on(world: World, **spec: Any) -> FakeRun:
 
 
 class TestFalseEnd:
-    """``dag_run.success`` or ``dag_run.failed`` for a run that is still active."""
+    """Events ``dag_run.success`` or ``dag_run.failed`` of a run that is still active."""
 
     @pytest.mark.parametrize("said", [RunState.SUCCESS, RunState.FAILED])
     async def test_only_the_true_end_ends_the_mljob(self, world: World, said: RunState) -> None:
@@ -148,7 +148,7 @@ class TestFalseEnd:
 
 
 class TestTrueEnd:
-    """Airflow publishes the end a moment before it stores the end."""
+    """Airflow publishes the end of a run a moment before it stores the end."""
 
     async def test_end_counts_as_soon_as_airflow_confirms_it(self, world: World) -> None:
         run = await going_on(world)
@@ -265,8 +265,8 @@ class TestFalseTaskEvents:
 
 
 class TestNamesakes:
-    """``TriggerDagRunOperator(trigger_run_id="{{ run_id }}")``: the child run of another DAG has
-    its parent's run id.
+    """A child run, which a task of the MLJob's run creates with a TriggerDagRunOperator. The child
+    run is a run of another DAG, and has the run id of its parent.
     """
 
     async def child(self, world: World) -> FakeRun:
@@ -337,7 +337,7 @@ def newest_of(world: World, dag_id: str) -> FakeRun:
 
 
 class FakeTopic:
-    """A topic that contains only the messages that a test delivers."""
+    """A fake of the Kafka consumer of a topic. It delivers no messages by itself."""
 
     def __init__(self) -> None:
         self.committed: Mapping[Partition, int] = {}
@@ -355,7 +355,9 @@ class FakeTopic:
 
 
 class TestMessages:
-    """From the topic on, an event is matched by its DAG id as well as its run id."""
+    """Messages of a topic: the operator matches an event to an MLJob's run by the DAG id and the
+    run id.
+    """
 
     OFFICIAL = '{"schema_version": 1, "event": "%s", "timestamp": "%s", "dag_id": "%s", "run_id": "%s", "source": "x"}'
     CANCELLED = (
@@ -400,7 +402,9 @@ class TestMessages:
 
 
 async def test_event_does_not_replace_the_answer_to_a_submission(world: World) -> None:
-    """Otherwise the operator would follow a run that was never submitted."""
+    """The submission of the run has failed, and events report the run. If the operator believed the
+    events, it would follow a run that was never submitted.
+    """
     world.airflow.down_for["submit"] = 1
     await world.apply()
     run_id = world.status.dag_run_id

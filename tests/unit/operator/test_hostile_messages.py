@@ -82,7 +82,9 @@ async def world_with_runs() -> World:
 
 
 def good_messages(world: World) -> list[dict[str, Any]]:
-    """Return the end of each task of each run, alternately in the two formats."""
+    """Return a message for the end of each task of each run, alternately in the formats of the two
+    producers.
+    """
     made = []
     ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]
     for n, (run_id, task) in enumerate(ends):
@@ -103,7 +105,9 @@ def good_messages(world: World) -> list[dict[str, Any]]:
 
 
 async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
-    """Pass all messages through the pipeline and the queue, as from Kafka."""
+    """Deliver messages with these values to the operator, as from Kafka. Return the topic and the
+    meter that recorded the outcomes.
+    """
     topic, meter = Topic(), CountingMeter()
     pipeline = TopicReader(
         topic,
@@ -122,8 +126,8 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
 
 
 def statuses(world: World) -> dict[str, Any]:
-    """Return all statuses without the id of the process that submitted the run, which differs
-    between worlds.
+    """Return the statuses of all MLJobs, by name. The id of the process that submitted the run is
+    left out, because it differs between worlds.
     """
     return {
         body["metadata"]["name"]: {name: value for name, value in body["status"].items() if name != "submittedBy"}

@@ -20,7 +20,9 @@ from .conftest import KEY, World
 
 
 async def played(recording: Recording, producers: list[str]) -> tuple[dict[str, Any], int]:
-    """Play a recorded run. Return the final status, and the number of patches."""
+    """Play a recorded run with the events of ``producers``. Return the final status, and the number
+    of patches.
+    """
     world = World()
 
     async def tell(message: dict[str, Any]) -> None:

@@ -51,8 +51,8 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
     def clear_in_airflow(self, index: int, then: float) -> None:
-        """Clear a run of an existing MLJob. If the run has ended, the time of the clearing is after
-        its end by Airflow's clock, which may have jumped.
+        """Clear a run of an existing MLJob. A run that has ended is cleared only if Airflow's
+        clock, which may have jumped, shows a time after the end.
         """
         current = {self.world.status(key).dag_run_id for key in self.world.cluster.objects}
         now = self.world.airflow_clock()
@@ -68,8 +68,8 @@ class Promises(Machine):
     @rule(index=indexes, then=moments)
     def delete_in_airflow(self, index: int, then: float) -> None:
         """Delete a run that is queued or has ended, because Airflow refuses to delete a running
-        run. A status has reported the submission of the run. Without such a status, the operator
-        could not notice that the run is missing.
+        run. Only a run whose submission a status has reported is deleted. Without such a status,
+        the operator could not notice that the run is missing.
         """
         told = [run for run in self.world.airflow.ours() if run.run_id in self.world.cluster.told]
         if found := [run for run in told if run.state is not RunState.RUNNING]:
@@ -90,7 +90,9 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.child_runs())
     @rule(what=st.sampled_from(["succeeds", "fails", "is cleared", "is deleted"]), index=indexes, then=moments)
     def a_child_goes_on(self, what: str, index: int, then: float) -> None:
-        """Change a child run in Airflow, which must not affect the MLJob."""
+        """Let a child run succeed or fail, or clear or delete it in Airflow, as ``what`` says. This
+        must not affect the MLJob.
+        """
         airflow, children = self.world.airflow, self.world.airflow.child_runs()
         child = children[index % len(children)]
         over = child.state in TERMINAL_RUN
@@ -113,5 +115,5 @@ class Promises(Machine):
 
 
 def test_promises_hold() -> None:
-    """No sequence of actions breaks a promise."""
+    """Hypothesis finds no sequence of actions that breaks a promise."""
     hold(Promises)

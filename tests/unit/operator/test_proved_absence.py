@@ -21,9 +21,7 @@ Situation = Callable[[World], Awaitable[None]]
 
 
 async def followed(world: World) -> None:
-    """A run is active, and the operator checks whether it exists: the relist did not find it, or a
-    task is in doubt.
-    """
+    """Start a run, and request that the operator checks whether the run exists."""
     await world.apply(backoffLimit=1, retryStrategy="NewRun")
     await world.look()
     await begin(world)
@@ -31,14 +29,16 @@ async def followed(world: World) -> None:
 
 
 async def deleted(world: World) -> None:
-    """The MLJob is being deleted, and its run is cancelled."""
+    """Delete the MLJob of an active run, so that the operator cancels the run."""
     await followed(world)
     world.airflow.paused.add("mljob_cancel")
     world.jobs.user_deletes(KEY, world.clock())
 
 
 async def deleted_after_a_restart(world: World) -> None:
-    """The MLJob is being deleted, and the operator has been restarted."""
+    """Delete the MLJob of an active run, and restart the operator. Airflow answers once that the
+    run does not exist.
+    """
     await followed(world)
     world.jobs.user_deletes(KEY, world.clock())
     world.airflow.denies = 1
@@ -46,9 +46,9 @@ async def deleted_after_a_restart(world: World) -> None:
 
 
 async def suspended_and_resumed(world: World) -> None:
-    """When the MLJob was suspended, Airflow answered once that the run does not exist. Then the
-    MLJob was resumed. If the operator believed that single answer, which may come from a proxy, two
-    runs would be active at once.
+    """Suspend the MLJob of an active run, and resume the MLJob. Meanwhile, Airflow answers once
+    that the run does not exist. If the operator believed this single answer, which may come from a
+    proxy, two runs would be active at once.
     """
     await world.apply(cancellation={"strategy": "Dag"}, backoffLimit=1)
     await world.look()

@@ -97,7 +97,9 @@ def test_standby_follows_the_run_of_a_leader_that_was_killed(world: ReplicatedWo
 
 
 def test_leader_that_is_cut_off_from_kubernetes_submits_nothing_any_more(world: ReplicatedWorld) -> None:
-    """When Airflow is available again, the leader reaches Airflow, but knows only the old spec."""
+    """The leader loses the Kubernetes API before the spec changes. When Airflow is available again,
+    the leader reaches Airflow, but knows only the old spec.
+    """
     world.network.down.add("airflow")
     apply(world)
     world.run(2)
@@ -193,5 +195,7 @@ class Replicas(Machine):
 
 
 def test_promises_hold_with_replicas() -> None:
-    """No sequence of actions breaks a promise, and each term ends before the next term acts."""
+    """Hypothesis finds no sequence of actions that breaks a promise, or in which a term acts before
+    the earlier term has ended.
+    """
     hold(Replicas)

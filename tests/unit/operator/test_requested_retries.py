@@ -150,7 +150,9 @@ class TestRequestedRetry:
         assert world.status.reason != "DeadlineExceeded"
 
     async def test_retry_does_not_begin_in_the_second_in_which_the_run_ended(self, world: World) -> None:
-        """In that second, facts of the first end and of the retry can't be distinguished."""
+        """In the second in which the run ended, facts of the first end and of the retry can't be
+        distinguished.
+        """
         await world.apply()
         await begin(world)
         await end(world, RunState.FAILED)

@@ -237,7 +237,9 @@ async def test_a_record_decides_nothing_while_the_mljob_has_a_status(world: Worl
 
 
 async def test_a_record_has_no_field_that_only_the_operator_may_write(world: World) -> None:
-    """Outputs and tasks come from Airflow, whatever a record says."""
+    """Somebody has added fields to the annotation that records how the MLJob ended. The outputs and
+    tasks in the status come from Airflow, whatever the annotation contains.
+    """
     manifest = await finished(world)
     change(manifest, outputs={"accuracy": 1.0}, tasks=[], dagRunUrl="https://evil.example", submittedBy="x")
 

@@ -88,7 +88,9 @@ class TestRetrying:
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
 
     async def test_tasks_that_succeeded_before_a_retry_stay_in_the_status(self, world: World) -> None:
-        """The start of a cleared run looks recent, and the change feed has only later changes."""
+        """A task has succeeded before the run is cleared for a retry. Afterwards, the change feed
+        contains only later changes of other tasks.
+        """
         await world.apply(backoffLimit=1)
         await begin(world)
         await end(world, RunState.FAILED)

@@ -15,15 +15,17 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 async def apply_counted(world: World, **spec: Any) -> None:
-    """Create an MLJob with OncePerSpec. The operator asks Airflow twice for the runs of
-    its spec.
+    """Create an MLJob with runPolicy OncePerSpec, and wait until the operator has asked Airflow
+    twice for the runs of its spec.
     """
     await world.apply(runPolicy="OncePerSpec", **spec)
     await world.later(3)
 
 
 class TestRunPolicy:
-    """The effect of a change of the spec."""
+    """What happens to a run after the spec is changed or the MLJob is created again, for each
+    runPolicy.
+    """
 
     async def test_once_finished_mljob_refuses_a_changed_spec(self, world: World) -> None:
         await world.apply()

@@ -1,6 +1,6 @@
-"""Many runs vanish from an Airflow at once: the operator neither treats a missing run there as
-deleted nor submits a run there until the runs are found again, or somebody confirms that they are
-lost.
+"""Many runs vanish from an Airflow at once: the operator does not treat a missing run as deleted,
+and submits no run to this Airflow. It waits until the runs are found again, or somebody confirms
+that they are lost.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Cluster(World):
         await self.read()
 
     async def read(self) -> None:
-        """Read the change feed once and run the steps that follow."""
+        """Read the change feed once, and wait until MLJobs have acted on it."""
         await self.feed.pass_once()
         await self.settle()
 

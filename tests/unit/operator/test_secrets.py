@@ -302,8 +302,8 @@ class TestSubmission:
     async def test_value_of_an_earlier_attempt_is_redacted(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """With runPolicy Once, a later attempt runs with the conf of the first, whatever the spec
-        and the Secret contain by then.
+        """With runPolicy Once, a later attempt runs with the conf of the first attempt, whatever
+        the spec and the Secret contain by then.
         """
         await apply(world, backoffLimit=1, retryStrategy="NewRun")
         del world.jobs.data["Secret", "warehouse"]

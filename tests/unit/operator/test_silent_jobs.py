@@ -28,7 +28,9 @@ from .runs import begin, finish, newest
 
 
 class Count:
-    """Replaces a method by one that counts the calls and then calls the original."""
+    """A counter of the calls of a method. It replaces the method by one that counts the call and
+    then calls the original method.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
         self.calls = 0
@@ -56,7 +58,7 @@ async def with_live_jobs(world: World, number: int) -> None:
 async def test_pass_looks_at_no_silent_mljob(
     world: World, number: int, after: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pass reads the feed, asks for halted DAGs, and lists the active runs."""
+    """A pass over the change feed reads the feed, asks for halted DAGs, and lists the active runs."""
     await with_live_jobs(world, number)
     world.clock.tick(2 * OVERLAP.total_seconds())
     await world.look()
@@ -85,7 +87,9 @@ async def test_restart_writes_no_status_in_which_nothing_has_changed(world: Worl
 
 
 async def test_run_that_the_first_pass_shows_is_not_asked_for_by_itself(world: World) -> None:
-    """The pass lists the active runs before the MLJobs' steps have used the facts of the feed."""
+    """The first pass after a restart lists the active runs before the MLJobs' steps have used the
+    facts of the change feed.
+    """
     await with_live_jobs(world, 3)
     world.clock.tick(60)
     await world.restart()
@@ -109,8 +113,8 @@ async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeyp
 
 
 async def test_repeated_change_is_newer_than_an_answer_on_its_way(world: World) -> None:
-    """The feed reports again that the task runs. A late answer to an earlier request does not undo
-    this report.
+    """The change feed reports again that the task runs. A late answer to an earlier request must
+    not undo this report.
     """
     await world.apply()
     await begin(world)
@@ -233,7 +237,9 @@ async def test_first_pass_over_many_mljobs_leaves_the_event_loop_to_others(
 async def test_change_that_concerns_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No MLJob is admitted meanwhile: one that the operator has not looked at yet may come first."""
+    """The operator looks at the waiting MLJobs in parts. It admits no MLJob meanwhile, because an
+    MLJob that it has not looked at yet may come first.
+    """
     await with_live_jobs(world, 30)
     monkeypatch.setattr(long_loops, "AT_ONCE", 5)
     looks, steps = Count(monkeypatch, Classifier, "reserve"), Count(monkeypatch, Steps, "take")

@@ -16,9 +16,9 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Let a change happen after the next request of this kind has taken effect. The watch delivers
-    the change before the response arrives. ``happens`` makes the change, and returns the changed
-    MLJob, or None if it has deleted the MLJob.
+    """Let a change happen after the next request with the method ``request`` has taken effect. The
+    watch delivers the change before the response arrives. ``happens`` makes the change, and returns
+    the changed MLJob, or None if it has deleted the MLJob.
     """
     method = getattr(world.jobs, request)
 

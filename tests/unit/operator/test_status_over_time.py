@@ -54,7 +54,9 @@ class AskedForever(BaseException):
 
 
 def hammered(world: World) -> list[str]:
-    """Return a list to which each request is added that is repeated without end at one moment."""
+    """Return a list. A request to Airflow that is repeated without end at one moment is added to
+    the list, and fails with :class:`AskedForever`.
+    """
     asked: list[str] = []
     found: list[str] = []
     ask = world.airflow.asked
@@ -76,8 +78,8 @@ def latest_run(world: World) -> FakeRun | None:
 
 
 def in_airflow(change: Callable[[World, FakeRun], None]) -> Step:
-    """Return a step that changes the newest run, if there is one. The change feed may report the
-    change later.
+    """Return a step that changes the newest run in Airflow, if there is one. The step does not read
+    the change feed.
     """
 
     async def step(world: World) -> None:
@@ -261,7 +263,9 @@ def assert_follows(before: Status, after: Status) -> None:
 
 
 def assert_no_condition_flaps(statuses: list[Status]) -> None:
-    """Assert that within one attempt at one spec, no condition becomes True a second time."""
+    """Assert that no condition becomes True a second time within one attempt and one generation of
+    the spec.
+    """
     lost: set[tuple[object, ...]] = set()
     held: set[tuple[object, ...]] = set()
     for status in statuses:

@@ -38,7 +38,9 @@ def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, An
 
 
 class FakeSession:
-    """A session with an answer for each operation of the client, by its name."""
+    """A fake of the session with Airflow. It has an answer for each operation of the client, by the
+    operation's name.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:
         self.client = None
@@ -150,7 +152,9 @@ def test_refusal_names_the_cause_and_what_to_do(
 
 
 def test_similar_dags_are_found_and_not_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The access rules decide whether a tenant may read these DAG ids."""
+    """The message does not name the similar DAGs, because the access rules decide whether a tenant
+    may read their ids.
+    """
     error = refusals(monkeypatch, Answer(404, ""), []).no_dag("train_digit")
     assert error.similar[0] == "train_digits"
     assert "fraud" not in error.similar

@@ -92,7 +92,9 @@ class TestExpiry:
         assert world.exists
 
     async def test_re_created_mljob_does_not_expire_in_place_of_the_deleted_one(self, world: World) -> None:
-        """The watch was disconnected while the first MLJob was deleted."""
+        """The watch was disconnected while the first MLJob was deleted and another MLJob of the
+        same name was created.
+        """
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         world.jobs.user_deletes(KEY, world.clock())

@@ -134,7 +134,7 @@ class TestTakingOver:
 
 
 class TestStatus:
-    """The operators know different facts. The stored status never goes back."""
+    """The operators know different facts. The stored status never returns to an earlier state."""
 
     def test_attempt_of_the_other_operator_is_not_overwritten(self, world: World) -> None:
         apply(world, backoffLimit=2)

@@ -53,11 +53,11 @@ class Waiting:
         self.train = self.jobs.create("train", {"dagId": "train", "confFrom": [{"outputsRef": {"name": "data"}}]})
 
     def deliver(self, job: Job) -> None:
-        """Deliver a version by the watch."""
+        """Deliver a version of an MLJob, as the watch does, and record which MLJobs it wakes."""
         self.woken += self.upstreams.observe(job)
 
     def deliver_deletion(self, job: Job) -> None:
-        """Deliver a deletion by the watch."""
+        """Deliver a deletion of an MLJob, as the watch does, and record which MLJobs it wakes."""
         self.woken += self.upstreams.observe_deletion(job.key, job.uid)
 
     def create(self) -> Job:
@@ -71,7 +71,9 @@ class Waiting:
 
     @property
     def known(self) -> str | None:
-        """The state of ``data`` that ``train`` knows; None before it was read."""
+        """The state of ``data`` that the operator knows: there, suspended or not there. None means
+        that the operator has not read ``data`` yet.
+        """
         found, _ = self.upstreams.of(self.train)
         if "data" not in found:
             return None

@@ -26,7 +26,9 @@ QUEUED = observe(ObservedRun(), Snapshot(NOW, run=RunFact(RunState.QUEUED, Statu
 
 
 def version(jobs: FakeJobs, phase: str, **status: object) -> Job:
-    """Return the next version of the MLJob, with this status."""
+    """Store the next version of the MLJob ``KEY`` with this phase and these fields of the status,
+    and return it.
+    """
     body = jobs.objects[KEY]
     body["status"] = {"observedGeneration": 1, "phase": phase, "attempts": 1, "dagId": "train", "dagRunId": "run-1"}
     body["status"] |= status
@@ -93,8 +95,8 @@ def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way
 
 
 def test_answer_from_before_an_end_that_another_process_has_written_is_dropped(jobs: FakeJobs) -> None:
-    """The answer waits in the inbox during a step. It would show the tasks as they were before the
-    end.
+    """An answer of Airflow waits in the inbox during a step. It would show the tasks as they were
+    before the end.
     """
     follower = worker(jobs)
     task = TaskFact("fit", -1, 0, TaskState.NONE, StatusSource.REST, NOW, NOW)

@@ -22,8 +22,8 @@ LIMIT = 16
 
 
 class Server:
-    """An API server that answers each write only when a test lets it, and records the order of the
-    writes.
+    """A fake API server that answers each write only when a test lets it, and records the order of
+    the writes.
     """
 
     def __init__(self, queue: WriteQueue) -> None:
@@ -221,7 +221,7 @@ class TestTurns:
     async def test_turn_is_lost_to_others_after_a_while(
         self, server: Server, wake: Callable[[], None], woken: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The step of the MLJob that was woken waits for Airflow."""
+        """The queue wakes the MLJob at its turn, but the MLJob's step waits for Airflow."""
         monkeypatch.setattr(write_queue, "TURN_SECONDS", 0.01)
         await server.fill()
         server.queue.has_turn(KEY, Priority.PROGRESS, wake)

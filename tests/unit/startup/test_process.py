@@ -206,7 +206,8 @@ def test_operator_runs_as_a_user_without_an_entry_in_passwd(start: Callable[...,
 
 def test_revoked_token_is_logged_with_what_to_check(start: Callable[..., Process]) -> None:
     with KubernetesApi() as api:
-        operator = start(api.url)
+        # A shorter Lease might end the watches before the API server has answered all of them.
+        operator = start(api.url, MLJOB_LEASE_SECONDS="60")
         eventually(
             lambda: operator.answers("/readyz") == 200, "it is ready", within=WITHIN, evidence=lambda: operator.log
         )

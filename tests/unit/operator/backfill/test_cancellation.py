@@ -1,5 +1,6 @@
-"""Cancelling or deleting a backfill's MLJob ends the backfill and its active runs in Airflow,
-except with ``deletionPolicy: Retain``.
+"""An MLJob of type Backfill is cancelled or deleted: the operator ends the backfill and its active
+runs in Airflow. A deletion with ``deletionPolicy: Retain`` leaves the backfill and its runs as they
+are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from .backfills import apply, begin, counts, end, runs
 
 
 class TestEnding:
-    """The ends of a backfill by spec.cancel or by a deletion."""
+    """The end of a backfill whose MLJob gets spec.cancel or is deleted."""
 
     async def test_cancelling_a_backfill_ends_all_its_runs(self, world: World) -> None:
         await apply(world)

@@ -1,5 +1,5 @@
-"""The creation of a backfill in Airflow: its range, its conf and its time. A backfill is created
-only once.
+"""The creation of a backfill in Airflow: its range and its conf, and when the operator creates the
+backfill. An attempt creates at most one backfill.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from .backfills import DAYS, FIRST, RANGE, apply, counts, end, made, runs, someo
 
 
 class TestCreating:
-    """Each attempt creates exactly one backfill, even if the operator crashes."""
+    """An attempt creates at most one backfill, even if a response is lost or the operator is
+    restarted.
+    """
 
     async def test_backfill_creates_the_runs_of_its_range_with_its_conf(self, world: World) -> None:
         await apply(

@@ -20,7 +20,9 @@ from .backfills import DAYS, FIRST, apply, begin, counts, end, made, of, runs, s
 
 
 class TestFollowing:
-    """The status counts the runs that have ended out of all runs."""
+    """The status of a backfill that the operator follows: it shows the progress, the failed runs
+    and the end.
+    """
 
     async def test_mljob_is_running_until_all_runs_have_ended(self, world: World) -> None:
         await apply(world)
@@ -169,8 +171,8 @@ class TestFollowing:
     async def test_pause_is_seen_while_other_runs_go_missing(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Runs that go missing make the operator list Airflow's active runs every 3 seconds instead
-        of every minute.
+        """Missing runs make the operator list Airflow's active runs every 3 seconds instead of
+        every minute.
         """
         monkeypatch.setattr(world.job_controller.vanished_runs, "wants_relist", lambda airflow: True)
         await apply(world)

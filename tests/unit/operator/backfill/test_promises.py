@@ -73,17 +73,17 @@ class BackfillPromises(Machine):
     @precondition(lambda self: self.world.airflow.backfills.made)
     @rule(then=moments)
     def the_scheduler_closes_backfills(self, then: float) -> None:
-        """Close the backfills that have no active run left."""
+        """Let Airflow's scheduler close the backfills that have no active run left."""
         self.world.airflow.backfills.close_ended()
         self._then("the_scheduler_closes_backfills", then)
 
     @rule(then=moments)
     def pause_or_unpause(self, then: float) -> None:
-        """Toggle whether the DAG is paused."""
+        """Toggle whether the DAG ``days`` is paused."""
         self.world.airflow.paused ^= {"days"}
         self._then("pause_or_unpause", then)
 
 
 def test_promises_hold() -> None:
-    """No sequence of actions breaks a promise."""
+    """Hypothesis finds no sequence of actions that breaks a promise."""
     hold(BackfillPromises)

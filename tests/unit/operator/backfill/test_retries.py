@@ -1,4 +1,6 @@
-"""A retry of a backfill creates another backfill with the runs that have failed."""
+"""A retry of a backfill creates another backfill. If the earlier backfill did not succeed, the new
+one contains only the runs that have failed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from .backfills import DAYS, apply, begin, counts, end, made, of, runs
 
 
 class TestRetrying:
-    """A retry runs only the failed runs again."""
+    """Retries of a backfill, by backoffLimit and by request."""
 
     async def failed(self, world: World, **spec: Any) -> None:
         await apply(world, backoffLimit=2, **spec)

@@ -11,7 +11,9 @@ from .backfills import RANGE, apply, begin, counts, end, made, runs
 
 
 class TestRunPolicy:
-    """The effect of a change of the spec, for each runPolicy."""
+    """What happens to a backfill after its range is changed or its MLJob is created again, for each
+    runPolicy.
+    """
 
     async def test_on_change_a_changed_range_creates_another_backfill(self, world: World) -> None:
         await apply(world, runPolicy="OnChange")

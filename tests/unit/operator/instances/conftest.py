@@ -1,4 +1,4 @@
-"""An operator with several Airflows."""
+"""An operator whose MLJobs run in the Airflows of two AirflowInstances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.operator.conftest import World
 
 
 class Platform(World):
-    """Two AirflowInstances, prod and staging; the operator's settings name no Airflow."""
+    """A world with the AirflowInstances prod and staging. The operator's settings name no Airflow."""
 
     has_own_airflow = False
 

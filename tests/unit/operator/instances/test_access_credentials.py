@@ -1,5 +1,5 @@
-"""Access rules with their own credentials. Airflow sees the team's user, and wrong credentials
-affect only that team.
+"""Access rules with credentials of their own. Airflow sees the user of the rule, and wrong
+credentials of a rule affect only the team of this rule.
 """
 
 from __future__ import annotations

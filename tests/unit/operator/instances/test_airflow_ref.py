@@ -1,5 +1,5 @@
-"""An MLJob runs in the Airflow that its airflowRef names. A change of airflowRef has its effect at
-a safe time.
+"""An MLJob runs in the Airflow that its airflowRef names. A change of airflowRef takes effect only
+when the earlier Airflow can have no active run of the MLJob.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ async def test_once_per_spec_submits_a_changed_spec_to_the_new_airflow(world: Pl
 
 
 async def test_mljob_that_waits_for_an_unreachable_airflow_can_move_to_another(world: Platform) -> None:
-    """Nothing was sent to the first Airflow, so the move doesn't wait until that Airflow can be
-    asked.
+    """The operator has sent nothing to the first Airflow, so the MLJob can move before that Airflow
+    is reachable.
     """
     world.prod.down = True
     await world.run_in("prod")

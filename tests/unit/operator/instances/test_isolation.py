@@ -28,7 +28,7 @@ from .conftest import Platform, limited
 
 
 class Stuck(FakeAirflow):
-    """An Airflow that accepts every request and answers none."""
+    """A fake Airflow that accepts every request and answers none."""
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
@@ -42,7 +42,7 @@ class Stuck(FakeAirflow):
 
 
 class Duties:
-    """Starts background tasks, and cancels them at the end of a test."""
+    """The background tasks of a test, which ``end`` cancels."""
 
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[None]] = []
@@ -85,8 +85,8 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
 
 
 class WithARealOne(Platform):
-    """A platform in which the AirflowInstance with the URL of a scripted HTTP server uses the real
-    adapter instead of a fake.
+    """A platform that uses the real Airflow adapter for the AirflowInstance with the URL of a
+    scripted HTTP server, and fakes for the others.
     """
 
     def __init__(self, server: ScriptedAirflow) -> None:
@@ -108,7 +108,7 @@ class WithARealOne(Platform):
 
 
 class Broken(FakeAirflow):
-    """An Airflow whose change feed raises an error in the operator, as a defect would."""
+    """A fake Airflow whose change feed raises a KeyError, as a defect of the operator would."""
 
     async def changed_runs(self, since: Any) -> Any:
         raise KeyError("version")
@@ -176,8 +176,8 @@ async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
 async def test_change_of_one_airflow_wakes_no_mljob_of_another(
     world: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MLJobs with active runs aren't woken either: an Airflow that comes and goes may have
-    thousands of active runs.
+    """The Airflow of staging becomes reachable. The operator wakes the MLJob that waits for it, and
+    none of the MLJobs in prod, which wait or have active runs.
     """
     await limited(world, 3, limit=1)
     world.staging.down = True

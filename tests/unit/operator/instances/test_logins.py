@@ -56,7 +56,9 @@ async def test_token_file_is_read_from_the_folder_of_the_settings(world: Platfor
 
 @pytest.mark.parametrize("name", ["../token", "/etc/passwd", "..", ".hidden", "a/b", ""])
 def test_token_file_outside_that_folder_is_refused(name: str) -> None:
-    """Otherwise an AirflowInstance could make the operator send its own token to any URL."""
+    """Otherwise an AirflowInstance could make the operator send the content of another file, such
+    as the token of its ServiceAccount, to any URL.
+    """
     with pytest.raises(ValidationError, match="tokenFile"):
         Credentials.model_validate({"tokenFile": {"name": name}})
 

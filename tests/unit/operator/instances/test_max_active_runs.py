@@ -1,5 +1,5 @@
-"""An Airflow has at most maxActiveRuns active runs, and each access rule at most its own. Waiting
-MLJobs are admitted by priority, then namespace by namespace in turn.
+"""An Airflow has at most maxActiveRuns active runs, and an access rule at most its own
+maxActiveRuns. Waiting MLJobs are admitted by priority, then namespace by namespace in turn.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class AirflowsPromises(Machine):
 
     @initialize(there=st.sampled_from([True, True, False]))
     def there_is_an_instance(self, there: bool) -> None:
-        """Set the limit, and create the AirflowInstance if it exists from the beginning."""
+        """Set the limit, and create the AirflowInstance if ``there`` is true."""
         self.world.limit = LIMIT
         if there:
             self._make()
@@ -62,7 +62,9 @@ class AirflowsPromises(Machine):
 
     @rule(there=st.booleans(), then=moments)
     def lose_or_restore_the_secret(self, there: bool, then: float) -> None:
-        """Delete or restore the Secret with the credentials of the AirflowInstance."""
+        """Restore the Secret with the credentials of the AirflowInstance if ``there`` is true, and
+        delete it otherwise.
+        """
         if there:
             self.world.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
         else:
@@ -86,5 +88,5 @@ class AirflowsPromises(Machine):
 
 
 def test_promises_hold() -> None:
-    """No sequence of actions breaks a promise."""
+    """Hypothesis finds no sequence of actions that breaks a promise."""
     hold(AirflowsPromises)

@@ -33,8 +33,8 @@ class Silent:
 async def test_dead_letter_topic_is_never_read_as_an_event_topic(
     world: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Otherwise the operator would copy the topic's unreadable messages into the same topic for
-    ever.
+    """If an AirflowInstance names the dead-letter topic and the operator reads it, the operator
+    copies the unreadable messages into the same topic for ever.
     """
     running: list[str] = []
 

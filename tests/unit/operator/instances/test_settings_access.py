@@ -41,7 +41,8 @@ async def test_airflow_of_the_settings_is_open_when_there_are_no_rules_and_no_in
 
 async def test_an_airflow_instance_closes_the_airflow_of_the_settings_until_a_rule_opens_it() -> None:
     """Somebody removes the default annotation from the only AirflowInstance. Then all MLJobs
-    without an airflowRef go to the Airflow of the settings.
+    without an airflowRef go to the Airflow of the settings, which has no access rules and admits
+    none of them.
     """
     async with new_world() as world:
         await world.add_instance("prod", default=True, access=[GOLD])

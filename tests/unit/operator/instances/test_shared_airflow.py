@@ -1,5 +1,5 @@
 """Two AirflowInstances that lead to the same Airflow. Each of them lists the runs of both. A run of
-the other AirflowInstance is neither its own run nor an orphan.
+one AirflowInstance is not an orphan of the other.
 """
 
 from __future__ import annotations
