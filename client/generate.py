@@ -50,8 +50,8 @@ def sync_modules() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the modules, and return 0. With ``--check``, print the names of the modules that
-    differ, and return 1 if a module differs.
+    """Write the modules, and return 0. With ``--check``, write nothing, print the names of the
+    modules that writing would change, and return 1 if there are any.
     """
     wanted = sync_modules()
     present = {path.name: path.read_text() for path in TARGET.glob("*.py") if path.name not in BY_HAND}

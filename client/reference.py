@@ -1,5 +1,6 @@
-"""Writes the commands in ``docs/kubectl-mljob.md`` from the command line itself
-(``make generate``). With ``--check`` (``make verify``) it fails if the page differs.
+"""Writes the commands in ``docs/kubectl-mljob.md`` from the command line itself (``make
+generate``). With ``--check`` (``make verify``) it fails if the page does not have the current text
+of the commands.
 
 The page has two comments. People write the text outside of the two comments. The text between them
 is made of the docstrings and the help of the commands.
@@ -25,7 +26,7 @@ SHARED = ("namespace", "context", "kubeconfig", "help")
 
 
 def filled(page: str) -> str:
-    """Return the page with the part between the comments made anew."""
+    """Return the page with the current text of the commands between the two comments (``MARKED``)."""
     commands: dict[str, Any] = get_command(application()).commands  # type: ignore[attr-defined]
     return MARKED.sub(lambda mark: f"{mark[1]}\n{''.join(map(_section, commands.values()))}{mark[2]}", page)
 
@@ -56,8 +57,8 @@ def _is_argument(parameter: Any) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, and return 0. With ``--check``, write nothing, and return 1 if the page
-    differs.
+    """Write the page, and return 0. With ``--check``, write nothing, and return 1 if writing would
+    change the page.
     """
     current = PAGE.read_text()
     wanted = filled(current)

@@ -1,4 +1,5 @@
-"""The client of the MLJob operator: runs ML jobs on Airflow by MLJobs in Kubernetes.
+"""The client of the MLJob operator. It creates MLJobs in Kubernetes, which the operator runs on
+Airflow.
 
 >>> from mljob import Client
 >>> job = Client().submit("train_model", {"model_id": "digits", "epochs": 20})  # doctest: +SKIP

@@ -26,7 +26,9 @@ class ChangeKind(StrEnum):
     Connected or Synced, the last states of the objects may be out of date.
     """
     CONNECTED = "Connected"
-    """The connection was made again, and continues where it was lost."""
+    """The client has made a new connection. The changes continue after the last change before the
+    connection was lost.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,8 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.MODIFIED, state.item)]
 
     def remove(self, raw: dict[str, Any]) -> list[Change[Item]]:
-        """Remove a deleted object, given in its last state. Return its deletion, or nothing if the
-        object is not known.
+        """Remove a deleted object, given in its last state. Return the deletion as a list of one
+        change, or an empty list if the object is not known.
         """
         key, uid, _ = _identity(raw)
         known = self._states.get(key)

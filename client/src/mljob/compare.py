@@ -176,7 +176,7 @@ def results_of(job: MLJob) -> dict[str, Any]:
 
 def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
     """Yield the values of a conf with their dotted paths. A list, an empty object, and an object
-    below ``levels`` levels are values.
+    below ``levels`` levels count as values.
     """
     for key, value in conf.items():
         if isinstance(value, dict) and value and levels > 1:

@@ -160,7 +160,9 @@ def run_plugin(plugin: ExecPlugin, config: ClusterConfig) -> PluginAnswer:
 
 
 def _output(plugin: ExecPlugin, config: ClusterConfig, interactive: bool) -> bytes:
-    """Return what the plugin prints. Its standard error goes to the person, as in kubectl."""
+    """Return what the plugin prints to standard output. What it prints to standard error goes to
+    the person, as in kubectl.
+    """
     environment = {**os.environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _exec_info(plugin, config, interactive)}
     seconds = INTERACTIVE_SECONDS if interactive else PLUGIN_SECONDS
     try:

@@ -23,9 +23,9 @@ class FailedTask:
     """The task that failed.
 
     Attributes:
-        task_id: Its id.
+        task_id: The id of the task.
         map_index: The index of the failed instance of a mapped task, or -1.
-        error: The type and the text of its exception, or None.
+        error: The type and the text of the task's exception, or None.
     """
 
     task_id: str

@@ -15,7 +15,7 @@ _MATCHED: Final = 80
 errors.
 """
 _MESSAGE_LINES: Final = 5
-"""How many further lines of an exception's message are shown."""
+"""How many lines of an exception's message are shown after its first line."""
 _BEGINNING: Final = "Traceback (most recent call last):"
 _ENTRY: Final = re.compile(r"\A\d{4}-\d\d-\d\dT\S{1,20}Z (?:[A-Z][A-Z ]{6} |[A-Z]{8,10} )?")
 """The time and the level that mljob-api writes before the first line of each entry."""
@@ -103,8 +103,9 @@ def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _end_of_message(lines: Sequence[str], at: int) -> int:
     """Return the index of the last line of an exception's message that begins at the line ``at``. A
-    message has at most five further lines. The message ends before an empty line and before the
-    next entry of the log. A line that begins an entry has no further lines.
+    message has at most ``_MESSAGE_LINES`` lines after the line ``at``. The message ends before an
+    empty line and before the next entry of the log. If the line ``at`` begins an entry of the log,
+    the message has only this line.
     """
     end = at
     if _ENTRY.match(clean_line(lines[at])):

@@ -14,8 +14,8 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON. If the nesting is too deep for Python, values below :data:`MAX_LEVELS` levels
-    become null.
+    """Return the value of JSON text. If the nesting is too deep for Python, values below
+    :data:`MAX_LEVELS` levels become null.
 
     Raises:
         ValueError: The content is not JSON.

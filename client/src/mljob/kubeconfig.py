@@ -21,7 +21,9 @@ from .errors import ConfigError
 from .kubeconfig_user import User, data_or_file, read_bytes, read_user, text_of
 
 MAX_DEPTH: Final = 20
-"""The maximum depth of a kubeconfig, in objects and lists: kubectl's own have 6."""
+"""The maximum depth of a kubeconfig, in objects and lists. The kubeconfigs that kubectl writes have
+6.
+"""
 MAX_FILES: Final = 32
 """The maximum number of files in ``KUBECONFIG``."""
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -156,8 +158,8 @@ class _RefusedYAML(Exception):
 
 
 def _parsed(text: bytes) -> Any:
-    """Parse YAML, with the C parser if PyYAML has it. Deep nesting crashes the C parser, and a few
-    nested merge keys can fill the memory, so both are refused first.
+    """Return the content of YAML text, read by the C parser if PyYAML has it. Deep nesting crashes
+    the C parser, and a few nested merge keys can fill the memory, so both are refused first.
     """
     import yaml
 

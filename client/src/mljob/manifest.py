@@ -150,7 +150,9 @@ def _plain_value(value: Any) -> Any:
 
 
 def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    """Check a spec against the model, so that a mistake is reported before anything is sent."""
+    """Return the spec after a check against the model, so that a mistake is reported before
+    anything is sent.
+    """
     from pydantic import ValidationError
 
     from mljob_contract.mljob import MLJobSpec

@@ -1,5 +1,5 @@
-"""How a notebook shows an MLJob: HTML without scripts, in which every text from
-outside is escaped.
+"""Shows an MLJob in a notebook: HTML without scripts, in which all texts of the MLJob, such as its
+message and its outputs, are escaped.
 """
 
 from __future__ import annotations

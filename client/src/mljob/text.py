@@ -1,5 +1,6 @@
-"""Texts from outside, made harmless for terminals and notebooks: no control characters, no ANSI
-sequences, no characters that change the direction or the width of a line, and a bounded length.
+"""Makes texts that users, tasks or servers wrote harmless for terminals and notebooks: no control
+characters, no ANSI sequences, no characters that change the direction or the width of a line, and a
+bounded length.
 """
 
 from __future__ import annotations

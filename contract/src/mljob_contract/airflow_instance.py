@@ -53,8 +53,8 @@ SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-
 
 
 def _require_host(url: str) -> str:
-    """Check that a URL has a host, and that its port, if it has one, is from 1 to 65535. The
-    pattern of ``Url`` can't express these two rules.
+    """Return a URL. Raise a ValueError if the URL has no host, or a port that is not from 1 to
+    65535. The pattern of ``Url`` can't express these two rules.
     """
     try:
         parts = urlsplit(url)

@@ -112,8 +112,8 @@ class Operator:
     async def settle(self) -> None:
         """Stop acting: start no further step of an MLJob, and wait for the steps in progress.
 
-        The readers of the sources end meanwhile. This method may be called in any state. Further
-        calls have no effect.
+        While this method waits, the readers of the sources end. This method may be called in any
+        state. Further calls have no effect.
         """
         async with self._stopping:
             if self._settled:
@@ -208,7 +208,9 @@ class Operator:
 
 
 async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
-    """Repeat a request until the Kubernetes API answers. Each cause of a failure is logged once."""
+    """Repeat a request until the Kubernetes API answers, and return the answer. Each cause of a
+    failure is logged once.
+    """
     failures, cause = 0, ""
     while True:
         try:

@@ -41,8 +41,8 @@ async def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
 
 
 async def _read_some(response: httpx2.Response, limit: int) -> bytes:
-    """Return the body of an answer, cut off one byte after the limit. If the result is longer than
-    the limit, the answer is too large.
+    """Return the first bytes of the body of an answer, at most one more than ``limit``. If the
+    result has more bytes than ``limit``, the answer is too large.
 
     Raises:
         Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.

@@ -127,8 +127,8 @@ def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]
 
 
 def _graph_of(job: Job) -> tuple[RunGraph | None, str]:
-    """Return the graph and an empty note. If the graph can't be read, return None and a note with
-    the reason.
+    """Return the graph of the MLJob's run and an empty note. If the graph can't be read, return
+    None and a note with the reason.
     """
     from ..errors import ApiError
 

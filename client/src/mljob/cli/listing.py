@@ -135,5 +135,5 @@ def _known(word: str | None, beginning_with: Callable[[str], list[str]], option:
 
 
 def _escaped(value: str) -> str:
-    """Escape a value as field selectors need it (``fields.EscapeValue`` of apimachinery)."""
+    """Return a value escaped as field selectors need it (``fields.EscapeValue`` of apimachinery)."""
     return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

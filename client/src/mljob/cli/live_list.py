@@ -51,8 +51,8 @@ class LiveList:
             self._lost = ""
 
     def page(self) -> list[Line]:
-        """Return the lines of the list that fit on the screen. Another thread may call this, so the
-        list is copied first.
+        """Return the lines of the list that fit on the screen. Another thread may call this method,
+        so the method copies the list first.
         """
         known = list(self._known.values())
         rows = self._fitting(known)

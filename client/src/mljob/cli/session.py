@@ -136,8 +136,8 @@ class Session:
 
         Args:
             value: The object.
-            create: Whether the object must be new. Otherwise an object of the same name is checked
-                as if it were changed to this one.
+            create: Whether the object must be new. Otherwise, if an object of the same name exists,
+                the API server checks the change of that object to ``value``.
 
         Raises:
             AlreadyExists: With ``create``, there is an object of this name.

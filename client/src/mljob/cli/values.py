@@ -1,7 +1,7 @@
 """Values of a conf on a command line: ``--set optimizer.lr=0.1``, ``--grid epochs=5,10`` and
 ``--conf FILE``.
 
-A value is YAML, so that 20 is a number and true a boolean; quotes make it a text.
+A value is YAML, so that 20 is a number and true a boolean; a value in quotes is a text.
 """
 
 from __future__ import annotations

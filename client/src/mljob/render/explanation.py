@@ -18,7 +18,7 @@ from .rows import MAX_NAME, is_all_right, sentence
 from .tasks import Task, tasks_of
 
 MAX_SENTENCE = 1024
-"""The maximum number of characters of the sentence, as of the message in the status."""
+"""The maximum number of characters of the sentence. The message of a status has the same limit."""
 MAX_FACTS = 10
 _MAX_URL = 2_000
 
@@ -41,9 +41,9 @@ class Explanation:
     """The explanation of an MLJob's state.
 
     Attributes:
-        name: The name.
-        sign: The sign of the phase.
-        reason: The reason in one word.
+        name: The name of the MLJob.
+        sign: The icon and the word of the phase.
+        reason: The reason of the phase, in one word.
         sentence: The state in a sentence, in the words of the status.
         task: The task that failed, else a task that waits for input or for a retry, or None.
         facts: Names and values: attempts, times, the page of the run.

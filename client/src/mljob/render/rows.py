@@ -20,8 +20,8 @@ MAX_POINT = 80
 MAX_MESSAGE = 400
 """The maximum number of characters of a message in a list."""
 _SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "RunsInProgress", "Succeeded"})
-"""The reasons of an MLJob that is all right. With any other reason, the row also has the
-message.
+"""The reasons of an MLJob that is all right. With any other reason, the row of the MLJob in a list
+also has the message.
 """
 _NEVER = datetime.min.replace(tzinfo=UTC)
 FRESH_SECONDS = 10
@@ -45,7 +45,7 @@ class Row:
         sign: The sign of the phase.
         progress: How many task instances succeeded, of how many: ``6/10``.
         percent: The share of the run that has succeeded, in percent, or None.
-        now: The running task, or the task that failed, or the reason of a job that waits.
+        now: The running task, or the task that failed, or the reason of an MLJob that waits.
         metrics: The last metrics.
         took: How long the run took or takes.
         age: How old the MLJob is.

@@ -107,7 +107,7 @@ class TaskLine:
 
 
 def tasks_of(status: Object) -> list[Task]:
-    """Return the tasks of a status as JSON."""
+    """Return the tasks in a status. ``status`` is JSON."""
     return [Task.of(raw) for raw in fields.children(status, "tasks")]
 
 

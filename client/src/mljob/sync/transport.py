@@ -37,7 +37,8 @@ class Transport:
 
     Args:
         config: The cluster and the person.
-        http: Replaces the connections, for tests.
+        http: The transport of httpx to use instead of connections to the cluster, for tests.
+            Default: None.
     """
 
     def __init__(self, config: ClusterConfig, *, http: httpx2.BaseTransport | None = None) -> None:
@@ -234,7 +235,7 @@ def until(deadline: float | None, at_most: float) -> float:
 
 
 class _Lost(Exception):
-    """The connection could not be made, or was lost."""
+    """The error when the connection could not be made, or was lost."""
 
     def __init__(self, error: ApiError, was_sent: bool) -> None:
         super().__init__(str(error))

@@ -35,7 +35,7 @@ IDLE_SECONDS: Final = 90.0
 longer silence means that the connection is dead, for example after a laptop's sleep.
 """
 _SHORT_SECONDS: Final = 1.0
-"""A watch that ends sooner counts as a failure."""
+"""A watch that lasts less than this many seconds counts as a failure."""
 _MAX_LISTS_IN_A_ROW: Final = 5
 """How often a list is begun at most, if its pages expire before it is complete."""
 

@@ -205,9 +205,9 @@ class Feeds:
         return not self._feeds
 
     async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
-        """Return the source of this name. Make a new source if there is none, or if the old one
-        ended with an error more than :data:`REFUSAL_SECONDS` ago. Call :meth:`release` when the
-        page no longer needs the source.
+        """Return the source of this name. Make a new source if the person has no source of this
+        name, or if that source ended with an error at least :data:`REFUSAL_SECONDS` ago. Call
+        :meth:`release` when the page no longer needs the source.
 
         Raises:
             TooManyFeeds: The person has too many pages open.
@@ -222,8 +222,9 @@ class Feeds:
         return feed
 
     def _is_old(self, refused: Source) -> bool:
-        """Return whether a source ended :data:`REFUSAL_SECONDS` ago: all pages that waited have
-        seen its refusal, so the API server can be asked again.
+        """Return whether at least :data:`REFUSAL_SECONDS` have passed since a source ended. All
+        pages that waited for the source have then seen its refusal, so another request to the API
+        server makes sense.
         """
         return refused.ended_at is not None and refused.ended_at <= asyncio.get_running_loop().time() - REFUSAL_SECONDS
 
@@ -237,7 +238,7 @@ class Feeds:
             self._idle_since[name] = self.used_at = asyncio.get_running_loop().time()
 
     async def end_idle(self, seconds: float = LINGER_SECONDS) -> None:
-        """End the feeds that no page has used for this time."""
+        """End the feeds that no page has used for ``seconds``."""
         oldest = asyncio.get_running_loop().time() - seconds
         for name, since in list(self._idle_since.items()):
             # While one feed ended, a page may have begun to use the next one.

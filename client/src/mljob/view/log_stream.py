@@ -32,8 +32,8 @@ class LastLine(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LastLine:
-        """Parse the id of an event of :func:`log_events`. Any other text means that the browser has
-        received no line.
+        """Return the last line that ``text`` names, which is the id of an event of
+        :func:`log_events`. Any other text means that the browser has received no line.
         """
         from mljob_contract.run_api import LogPosition
 

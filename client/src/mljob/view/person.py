@@ -137,8 +137,8 @@ class Lookup(Source, Generic[Answer]):
 
 
 async def settle(lookups: Iterable[Lookup[Any]]) -> None:
-    """Wait until all lookups have ended, but at most :data:`PATIENCE_SECONDS`. Pages get later
-    answers as changes.
+    """Wait until all lookups have ended, but at most :data:`PATIENCE_SECONDS`. An answer that comes
+    later reaches the open pages as a change.
     """
     waits = [asyncio.ensure_future(one.changed(0)) for one in lookups if one.is_pending]
     if waits:

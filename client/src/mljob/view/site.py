@@ -52,7 +52,7 @@ class Site:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """End all streams, because the process ends. Browsers open them again."""
+        """End all streams, because the process ends. Browsers then open new streams."""
         self._closing.set()
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
@@ -92,7 +92,7 @@ class Site:
         return respond
 
     def obstacle(self, state: Obstacle) -> Response:
-        """Return a page without data."""
+        """Return the page about an obstacle, which has no data."""
         return HTMLResponse(self.renderer.render("state.html", title=state.title, state=state), state.code)
 
     def html(self, template: str, shown: live.Shown, request: Request, **values: object) -> Response:

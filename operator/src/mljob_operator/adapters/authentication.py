@@ -18,8 +18,9 @@ RESTART_AFTER = 120.0
 """Seconds of refusals after which ``/livez`` fails, so that the kubelet restarts the operator. The
 kubelet needs one or two minutes to renew a token in its file."""
 LOGGED_AFTER = 5.0
-"""Seconds of refusals after which the log says what to check. After a renewal of the token, the
-operator reads the new token sooner, so a renewal causes no such log line.
+"""Seconds of refusals after which the log says what to check. If the kubelet has renewed the token
+in the file, the operator reads the new token within this time, so a renewal causes no such log
+line.
 """
 
 

@@ -48,7 +48,7 @@ class Endpoints:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
-        """Start the HTTP server on this address.
+        """Start the HTTP server on the address with this host and port.
 
         Raises:
             CannotStart: Another process uses the port, or the operator may not listen on the

@@ -23,9 +23,13 @@ from ..core.run.run_key import SETTINGS_AIRFLOW, Key
 
 MAX_NAMESPACES = 500
 MAX_REASONS = 100
-"""The maximum numbers of values of the labels ``namespace`` and ``reason``."""
+"""The maximum number of values of the label ``namespace`` (``MAX_NAMESPACES``) and of the label
+``reason`` (``MAX_REASONS``).
+"""
 OTHER = "_other"
-"""The value that replaces the values above the limit. No object in Kubernetes has this name."""
+"""The value of a label that replaces all values after the maximum number of values. No object in
+Kubernetes has this name.
+"""
 UNUSED_AFTER = 48 * 3600.0
 """Seconds after which the series of a namespace without unfinished MLJobs are removed. An operator
 without the right to watch namespaces does not learn that a namespace is deleted. A namespace with
@@ -130,7 +134,9 @@ class JobMetrics(Collector):
         return live, jobs
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob by these labels from now on, instead of its earlier labels."""
+        """Count an unfinished MLJob by ``labels`` from now on, instead of the labels of an earlier
+        call.
+        """
         if self._followed.get(key) != labels:
             self.forget(key)
             self._followed[key] = labels

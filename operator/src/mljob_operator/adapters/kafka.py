@@ -199,7 +199,9 @@ class KafkaEvents:
         )
 
     def _consume(self) -> None:
-        """Read messages until :meth:`close`, or until the certificates on disk have changed."""
+        """Read messages until :meth:`close`, or until the certificates on disk have changed and
+        librdkafka accepts the new certificates.
+        """
         assert self._loop is not None
         assert self._consumer is not None
         while not self._stopping.is_set():
@@ -222,8 +224,9 @@ class KafkaEvents:
     def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
         """Return a function that calls ``callback`` only as long as the current consumer is in use.
 
-        If the brokers refuse a consumer, the consumer may take long to end after its replacement.
-        Its errors and statistics say nothing about the next consumer, so they are ignored.
+        If the brokers refuse a consumer, the consumer may still be ending while the next consumer
+        is in use. The errors and statistics of the ending consumer say nothing about the next
+        consumer, so they are ignored.
         """
         number = self._consumers
 
@@ -236,8 +239,8 @@ class KafkaEvents:
     def _usable(self) -> bool:
         """Return whether librdkafka accepts the certificates on disk.
 
-        Certificates that librdkafka refuses may be only partly written. They are checked again when
-        the files change.
+        Certificates that librdkafka refuses may be only partly written. When the files change, the
+        certificates are checked once more.
         """
         why = consumer_properties.refusal(self._config)
         if why is not None:

@@ -44,7 +44,8 @@ _PASSED_TO_ERROR_CB = frozenset({"FAIL", "ERROR"})
 class Connection:
     """The connection between the brokers and the consumer of one topic.
 
-    The object outlives the consumers, so it notices whether the next consumer connects too.
+    One object is used for all consumers of the topic, one after another. So it notices whether a
+    new consumer connects as the consumer before did.
 
     Args:
         brokers: The configured brokers, as log lines and statuses name them.

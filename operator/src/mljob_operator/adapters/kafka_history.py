@@ -260,7 +260,9 @@ class KafkaRunHistory:
             self._error = error
 
     def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
-        """Return the error for clients. The cause may name brokers, so only the log has it."""
+        """Return the error that the caller gets. It does not contain the cause, which may name
+        brokers. Only the log has the cause.
+        """
         log.warning("Kafka: the events of topic %s can't be read: %s", self._topic, error)
         return KafkaUnavailable(f"Kafka can't be read ({error.name()}). Try again later.")
 

@@ -179,8 +179,7 @@ class Metrics:
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
         """Set whether an AirflowInstance is ready.
 
-        None means that the AirflowInstance was deleted. Then all series of the AirflowInstance are
-        removed.
+        If ``ready`` is None, the AirflowInstance was deleted, and all of its series are removed.
         """
         if ready is not None:
             self._deleted_airflows.discard(airflow)
@@ -192,9 +191,9 @@ class Metrics:
             metric.remove_by_labels({"airflow": airflow})
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Set the number of missing runs in an Airflow from which many runs vanished at once.
+        """Set the number of missing runs in an Airflow from which many runs have vanished at once.
 
-        The number is 0 if no runs have vanished in this way.
+        ``runs`` is 0 if no runs are missing in the Airflow, or only few.
         """
         if airflow in self._deleted_airflows:
             return
@@ -216,8 +215,8 @@ class Metrics:
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
         """Set whether a topic's brokers are connected.
 
-        None means that the operator doesn't read the topic any more. Then all series of the topic
-        are removed.
+        If ``connected`` is None, the operator doesn't read the topic any more, and all series of
+        the topic are removed.
         """
         if connected is None:
             for metric in (self._connected, self._unread):

@@ -65,9 +65,9 @@ _CODES: tuple[tuple[type[OperatorError], int], ...] = (
 """The status code for each class of errors. The first class that fits decides."""
 _CAUSE = "The log of mljob-api has the cause."
 RETRY_AFTER = 5
-"""The header ``Retry-After`` of a response with code 429, in seconds. Responses with other codes
-have no such header. With this header, kubectl would repeat the request ten times, and its user
-would see the error only after a minute.
+"""The header ``Retry-After`` of a response with code 429, in seconds. Responses with other codes do
+not have this header. If they had the header, kubectl would repeat the request ten times, and its
+user would see the error only after a minute.
 """
 
 

@@ -210,9 +210,9 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether an earlier event has reported a failure more precisely. An event of
-        Airflow's own producer does not show whether a retry follows. The event of the MLJob
-        provider about the same try shows this.
+        """Return whether ``fact`` is a failure that an earlier event has reported more precisely.
+        An event of Airflow's own producer does not show whether a retry follows. The event of the
+        MLJob provider about the same try shows whether a retry follows.
         """
         if isinstance(fact, RunFact):
             return False

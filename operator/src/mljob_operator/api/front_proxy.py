@@ -34,7 +34,7 @@ MAX_USER = 1024
 class NoFrontProxy(CannotStart):
     """The error for a ConfigMap that does not describe a front proxy to trust: it does not exist,
     has no CA or an invalid value, or allows certificates with any name although the settings don't
-    permit this.
+    permit such a ConfigMap.
     """
 
 

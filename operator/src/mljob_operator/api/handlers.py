@@ -74,7 +74,7 @@ class Handlers:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Answer with the events of the run so far. With the parameter ``follow``, also answer with
-        later events, for at most ``GET_SECONDS``.
+        later events, for at most ``events.GET_SECONDS``.
         """
         parameters = Parameters(request, "attempt", "after", "follow")
         return await self._events(request, parameters, events_request(parameters, watch_seconds=None))

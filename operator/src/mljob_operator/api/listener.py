@@ -162,7 +162,7 @@ class Listener:
         return len(self._connections)
 
     def start(self, host: str, port: int) -> None:
-        """Start to accept connections on this address.
+        """Start to accept connections on the address with this host and port.
 
         Raises:
             CannotStart: The address can't be used.

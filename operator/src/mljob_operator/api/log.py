@@ -166,7 +166,8 @@ class TaskLogWriter:
 
         Raises:
             Refusal: There is no such task.
-            OperatorError: Airflow has failed for longer than a follower waits (``PATIENCE``).
+            OperatorError: Airflow has failed for longer than ``readings.PATIENCE`` or
+                ``try_log.PATIENCE``.
         """
         watched: _Watched | None = None
         while True:

@@ -9,7 +9,8 @@ from aiohttp import web
 
 WRITE_SECONDS = 60.0
 """The time that a client has to receive one piece, in seconds. If the client needs longer, the
-connection is closed, so that the client doesn't occupy a place forever.
+connection is closed, so that the client's request doesn't count against the limit of open requests
+forever.
 """
 MAX_BYTES = 64 * 1024 * 1024
 """The number of bytes after which a response ends."""

@@ -64,7 +64,7 @@ Read = Callable[[], Awaitable[Reading]]
 
 
 class FollowedRun:
-    """Reads one run from Airflow again and again, for one or more clients that follow the run.
+    """Reads one run from Airflow repeatedly, for one or more clients that follow the run.
 
     Args:
         read: Asks Airflow.
@@ -158,8 +158,8 @@ class Readings:
 
     @asynccontextmanager
     async def follow(self, key: RunKey, read: Read) -> AsyncIterator[FollowedRun]:
-        """Follow a run during the ``with`` block. The first reading is complete when the block
-        begins.
+        """Return a context manager that follows a run while the ``async with`` block runs. The
+        first reading is complete when the block begins.
 
         Args:
             key: The run.

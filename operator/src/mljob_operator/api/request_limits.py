@@ -33,7 +33,7 @@ class RequestLimits:
 
     @contextmanager
     def admit(self, user: str) -> Iterator[None]:
-        """Count a request as open while the block runs.
+        """Return a context manager that counts a request of the user as open while the block runs.
 
         Raises:
             Refusal: The limit of all users, or the limit of this user, is reached.

@@ -11,8 +11,8 @@ A package imports only packages below it in this list:
   operator process acts. Neither of the two imports the other.
 - :mod:`.run`: a run in Airflow, and what the operator knows of the run.
 - :mod:`.conf`: the conf of a run, and which of its texts are secret.
-- :mod:`.text`: limits for text and JSON from outside, and parts of messages. Beside it is
-  :mod:`.labels`: label selectors. Neither of the two imports the other.
+- :mod:`.text`: limits for texts and JSON that users or other programs wrote, and parts of messages.
+  Beside it is :mod:`.labels`: label selectors. Neither of the two imports the other.
 
 Every package may import :mod:`.frozen`, the decorator for classes whose objects never change.
 """

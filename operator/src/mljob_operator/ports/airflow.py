@@ -53,8 +53,8 @@ class Airflow(DagRuns, Protocol):
 
 @frozen
 class User:
-    """The user of an Airflow, which is a namespace that runs a DAG. The access rule that admits the
-    namespace and the DAG may have its own credentials.
+    """A namespace that runs a DAG in an Airflow. The access rule that lets the namespace run the
+    DAG may have its own credentials.
     """
 
     namespace: str
@@ -62,8 +62,8 @@ class User:
 
 
 class Airflows(Protocol):
-    """Gives access to all Airflows by their names. ``SETTINGS_AIRFLOW`` is the name of the Airflow
-    of the operator's settings.
+    """Gives access to all Airflows by their names. ``run_key.SETTINGS_AIRFLOW``, an empty text, is
+    the name of the Airflow of the operator's settings.
     """
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
@@ -88,7 +88,7 @@ class Airflows(Protocol):
         ...
 
     def limits(self, name: str) -> Limits:
-        """Return how many runs of MLJobs may be active in an Airflow."""
+        """Return the limits on the number of active runs of MLJobs in an Airflow."""
         ...
 
     def catalog(self, namespace: str) -> AirflowCatalog:

@@ -66,7 +66,7 @@ class Backfills(Protocol):
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
         """Pause or resume the backfill. Airflow starts no run of a paused backfill. The call has no
-        effect if Airflow has closed the backfill.
+        effect if the backfill is closed or deleted in Airflow.
         """
         ...
 
@@ -74,7 +74,7 @@ class Backfills(Protocol):
         """Cancel the backfill. Airflow then closes the backfill and sets its queued runs to failed.
         Runs in progress continue.
 
-        The call has no effect if Airflow has closed the backfill already.
+        The call has no effect if the backfill is closed or deleted in Airflow.
         """
         ...
 

@@ -232,7 +232,8 @@ class DagRuns(Protocol):
 
     async def drop_cancellation(self, run_id: str) -> None:
         """Set the run of the cancellation DAG that was triggered to cancel ``run_id`` to failed, if
-        that run is still queued. It has nothing left to do, because the run ``run_id`` has ended.
+        that run is still queued. The cancellation DAG has nothing left to do, because the run
+        ``run_id`` has ended.
         """
         ...
 

@@ -60,8 +60,8 @@ class JobMeter(Protocol):
         ...
 
     def airflow_exists(self, airflow: str) -> None:
-        """Record that an AirflowInstance of this name exists. :meth:`Meter.airflow_ready` with None
-        revokes this.
+        """Record that an AirflowInstance of this name exists. A call of :meth:`Meter.airflow_ready`
+        with None records that the AirflowInstance was deleted.
         """
         ...
 
@@ -119,14 +119,14 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Record whether an AirflowInstance is ready. None means that the AirflowInstance was
-        deleted. Then all series of the AirflowInstance are removed.
+        """Record whether an AirflowInstance is ready. If ``ready`` is None, the AirflowInstance was
+        deleted, and all of its series are removed.
         """
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Record the number of missing runs in an Airflow from which many runs vanished at once.
-        The number is 0 if no runs are missing, or only few.
+        """Record the number of missing runs in an Airflow from which many runs have vanished at
+        once. ``runs`` is 0 if no runs are missing, or only few.
         """
         ...
 
@@ -141,8 +141,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Record whether the brokers of a topic are connected. None means that the operator doesn't
-        read the topic any more. Then all series of the topic are removed.
+        """Record whether the brokers of a topic are connected. If ``connected`` is None, the
+        operator doesn't read the topic any more, and all series of the topic are removed.
         """
         ...
 

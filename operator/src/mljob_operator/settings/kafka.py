@@ -57,11 +57,12 @@ class KafkaSettings(EnvironmentSettings):
     """The password of the private key, if the key is encrypted."""
     kafka_extra_config: Annotated[dict[str, str], NoDecode] = Field(default={})
     """Further properties of librdkafka, as a JSON object. The operator refuses properties that have
-    their own setting, and properties that the operator sets itself.
+    their own setting, and the properties in :data:`.kafka_properties.RESERVED`.
     """
     kafka_extra_config_file: str | None = None
-    """A file with further properties that are secret, in lines ``name=value``. The file takes
-    precedence over ``kafka_extra_config``."""
+    """A file with further properties of librdkafka, for secret values, in lines ``name=value``. The
+    file takes precedence over ``kafka_extra_config``.
+    """
     dead_letter_topic: str | None = None
     """The topic for unreadable messages. Absent: unreadable messages are only counted and
     logged."""

@@ -1,10 +1,11 @@
-"""Makes the properties for librdkafka from the operator's settings. Users can also set properties
-of librdkafka that have no setting of the operator. These are called extra properties.
+"""Makes the properties for librdkafka from the operator's settings. Users can also set other
+properties of librdkafka, for which the operator has no setting. These are called extra properties.
 
 Users set extra properties as JSON in ``MLJOB_KAFKA_EXTRA_CONFIG``, and secret extra properties in
-the file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses properties on which it
-depends. The most important of these are about committing offsets, because the operator itself
-commits the offset of an event when the status with the event is stored.
+the file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses an extra property for
+which it has a setting, and the properties in ``RESERVED``. For example, it refuses the properties
+about committing offsets, because it commits the offset of an event itself, when the status with the
+event is stored.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ RESERVED = {
     "logger": _SET_BY_OPERATOR,
     "default.topic.config": "set the topic's properties directly",
 }
-"""The properties that users can't set, each with the reason. Users also can't set properties whose
-names end in ``_cb``.
+"""The properties that users can't set as extra properties, each with the reason. Users also can't
+set properties whose names end in ``_cb``, and the properties in ``SETTINGS`` and ``_ALIASES``.
 """
 
 
@@ -104,7 +105,8 @@ class Unusable(ValueError):
 
 
 def properties(settings: KafkaSettings) -> dict[str, Any]:
-    """Return the properties for librdkafka.
+    """Return the properties for librdkafka: the extra properties, and the properties that the
+    operator makes from its settings.
 
     Raises:
         Unusable: The file with extra properties can't be read, or has a property that is refused.
@@ -121,7 +123,7 @@ def secrets(given: Mapping[str, Any]) -> list[str]:
 
 
 def from_json(text: str) -> dict[str, str]:
-    """Read extra properties from a JSON object.
+    """Return the extra properties in the text of a JSON object.
 
     Raises:
         Unusable: The text is not a JSON object, is too large, or has a property that is refused.
@@ -137,7 +139,7 @@ def from_json(text: str) -> dict[str, str]:
 
 
 def from_lines(text: str) -> dict[str, str]:
-    """Read extra properties from lines of the form ``name=value``. Empty lines and comments (#)
+    """Return the extra properties in lines of the form ``name=value``. Empty lines and comments (#)
     are skipped.
 
     Raises:

@@ -1,5 +1,5 @@
-"""How the operator handles runs: their ids, their cancellation, and how often it
-asks and writes.
+"""The settings for runs: their ids, their cancellation, and how often the operator asks Airflow and
+writes statuses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Which part of the cluster the operator manages, and its own place in the cluster."""
+"""The settings for the MLJobs that the operator manages, and for the operator's own namespace,
+Lease and Pod.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ def _url(text: str) -> str:
 
 
 def _base_url(text: str) -> str:
-    """Check a base URL of Airflow. The operator appends paths to this URL, also for links."""
+    """Return a base URL of Airflow. Raise a ValueError if the URL has a query, a fragment or the
+    path of the API, because the operator appends paths to the URL.
+    """
     parts = urlsplit(text)
     why = None
     if parts.query or parts.fragment:
@@ -81,8 +83,8 @@ def _token(token: SecretStr) -> SecretStr:
 
 
 def _label_syntax(selector: LabelSelector) -> LabelSelector:
-    """Check the keys and values of a selector. Otherwise the Kubernetes API would refuse every
-    list.
+    """Return a selector. Raise a ValueError if a key or a value in the selector is invalid, because
+    the Kubernetes API would refuse every list with such a selector.
     """
     expressions = selector.match_expressions
     for key in (*selector.match_labels, *(expression.key for expression in expressions)):

@@ -320,8 +320,8 @@ class ChangeFeedReader:
             self._observe_halt(dag_id, Halt.PAUSED if dag_id in paused else None, unless=Halt.STALE)
 
     def _observe_halt(self, dag_id: str, halt: Halt | None, *, unless: Halt | None = None) -> None:
-        """Tell the workers of a DAG's MLJobs that another halt was observed. MLJobs for which
-        ``unless`` was observed last are left out.
+        """Tell the workers of the MLJobs with a run of the DAG which halt was observed. MLJobs for
+        which ``halt`` or ``unless`` was observed last are left out.
         """
         for key in self._followed.differing(dag_id, halt, unless):
             self._controller.observe_halt(key, halt)
@@ -331,8 +331,9 @@ class ChangeFeedReader:
         MLJobs.
 
         If the list lacks an MLJob's run, or not all tasks of the run are known, the MLJob's worker
-        is told to request the run from Airflow. If a user cleared the run of a finished MLJob while
-        the operator was not running, the MLJob gets a worker that follows the run again.
+        is told to request the run from Airflow, unless the run was submitted less than ``OVERLAP``
+        ago. If a user cleared the run of a finished MLJob while the operator was not running, the
+        MLJob gets a worker that follows the run again.
         """
         interval = (
             ABSENCE_CONFIRMED_AFTER if self._controller.vanished_runs.wants_relist(self._airflow) else RELIST_INTERVAL

@@ -29,6 +29,7 @@ class SourceSupervisor:
 
     Args:
         airflows: The Airflows, and the topics of their events.
+        controller: Receives what the readers read.
         orphans: Finds runs that no MLJob follows.
         subscribe: Creates the consumer of a topic. None if Kafka is not configured.
         run_in_background: Starts a background task with this name. If the task ends by itself,

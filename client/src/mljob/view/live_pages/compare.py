@@ -21,9 +21,11 @@ class LiveComparison:
     """Makes the content and the HTML of the page that compares MLJobs, for one browser.
 
     Args:
+        reads: The sources that the page reads.
         feeds: A feed for each MLJob, by namespace and name.
         by: The output or metric to order the MLJobs by, or an empty text.
         asked: How many MLJobs the URL names.
+        renderer: Makes the HTML.
     """
 
     def __init__(

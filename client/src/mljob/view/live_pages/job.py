@@ -112,8 +112,8 @@ class LiveJob:
         return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now, colours={})
 
     async def _with_run(self, given: JobInput) -> JobInput:
-        """Add the graph, the log and the history that mljob-api has of the run. If mljob-api
-        refuses one of them, that part is missing, and the page has a notice about it.
+        """Return ``given`` with the graph, the log and the history that mljob-api has of the run.
+        If mljob-api refuses one of them, that part is missing, and the page has a notice about it.
         """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))

@@ -120,7 +120,7 @@ class LiveJobs:
 
     @property
     def sources(self) -> list[Source]:
-        """The list, which all pages with this filter share."""
+        """The sources that the page reads: the list alone, which all pages with this filter share."""
         return [self._shared]
 
     async def page(self) -> JobsPage:

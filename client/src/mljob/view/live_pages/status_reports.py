@@ -25,8 +25,8 @@ class StatusReports:
         self._reports: list[MetricsReport] = []
 
     def add(self, job: MLJob, now: datetime) -> list[MetricsReport]:
-        """Add the metrics of a state of the MLJob. Return the last 1,000 reports so far. Metrics
-        with names that no task can report are left out.
+        """Add the metrics of a state of the MLJob. Return the last 1,000 reports of all states that
+        were added. Metrics with names that no task can report are left out.
         """
         status = job.status
         for task in status.tasks or ():

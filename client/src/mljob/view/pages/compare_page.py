@@ -31,7 +31,9 @@ MAX_CELL: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The head of a column of the comparison: an MLJob with its phase and its times."""
+    """The head of a column in the table of the comparison. A column shows one MLJob, and its head
+    has the MLJob's name, its phase, and when its run started and ended.
+    """
 
     namespace: str
     name: str
@@ -42,7 +44,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A result or a param of one MLJob as text, and whether it is the best one in its row."""
+    """A cell in the table of the comparison: the value that one MLJob has for the result or the
+    param of the row, as text. ``is_best`` is whether the value is the best value of its row.
+    """
 
     text: str
     is_best: bool = False
@@ -50,9 +54,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class CompareRow:
-    """A row of the comparison: a result or a param, with a cell for each MLJob. ``query`` is the
-    URL query of the page that is ordered by this result. ``query`` is empty for a param, and for a
-    result that is a number in no MLJob.
+    """A row in the table of the comparison: a result or a param, with a cell for each MLJob.
+    ``query`` is the URL query of the page on which the MLJobs are ordered by this result. ``query``
+    is empty for a param, and for a result that is a number in no MLJob.
     """
 
     name: str
@@ -63,7 +67,9 @@ class CompareRow:
 
 @dataclass(frozen=True, slots=True)
 class ComparePage:
-    """The content of the page that compares MLJobs. Each column is an MLJob, the best one first."""
+    """The content of the page that compares MLJobs. Each column shows an MLJob, the best MLJob
+    first.
+    """
 
     columns: tuple[Column, ...]
     results: tuple[CompareRow, ...]
@@ -162,8 +168,8 @@ def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsRep
 
 
 def _named(job: str, lines: Sequence[Series], *, is_alone: bool) -> Iterator[Series]:
-    """Yield the lines of an MLJob, named for the MLJob, and also for the task instance if there are
-    several.
+    """Yield the lines of an MLJob with new labels. The label is the name of the MLJob. If the MLJob
+    has several lines, the label also has the old label of the line, which names the task instance.
     """
     for line in lines:
         yield replace(line, label=job if is_alone else f"{job} {line.label}", job=job)

@@ -45,7 +45,7 @@ class JobFilter:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> JobFilter:
-        """Read a filter from the query of a URL. Unknown values are left out."""
+        """Return the filter in the query of a URL. Unknown values are left out."""
 
         def term(name: str) -> str:
             return clean(query.get(name, "")).strip()[:MAX_TERM]
@@ -73,7 +73,7 @@ class JobFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all MLJobs of the namespace match."""
+        """Whether all MLJobs of the namespace match the filter."""
         return not (self.type or self.phase or self.label or self.text)
 
     def without_phase(self, jobs: Iterable[JobSummary]) -> list[JobSummary]:

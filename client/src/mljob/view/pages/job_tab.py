@@ -37,7 +37,7 @@ class View:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> View:
-        """Read the view from the query of a URL. Unknown values are left out."""
+        """Return the view in the query of a URL. Unknown values are left out."""
         tab = query.get("tab", "")
         return cls(
             tab=tab if tab in TABS else "tasks",

@@ -87,6 +87,6 @@ CHANGE_BACKFILL = Absence("Could not find backfill with id {backfill_id}", "Back
 """Source: ``routes/public/backfills.py``, pause_backfill, unpause_backfill and cancel_backfill: the
 first text before 3.3, the second since 3.3, without the id."""
 NEVER = Absence()
-"""No text proves an absence. This is for requests that Airflow never answers with 404, such as a
-list of many DAGs' runs.
+"""For requests that Airflow never answers with 404, such as a list of many DAGs' runs: no text
+proves that an object does not exist.
 """

@@ -74,11 +74,11 @@ class Reply:
         content_type: The header Content-Type. Empty if the header is absent.
         location: The header Location, which is the target of a redirect. Empty if the header is
             absent.
-        retry_after: The header Retry-After in seconds, at most ``MAX_RETRY_AFTER``. 0 if the header
-            is absent or invalid.
+        retry_after: The header Retry-After in seconds, at most
+            ``response_headers.MAX_RETRY_AFTER``. 0 if the header is absent or invalid.
         date: The header Date, which is the time of the server's clock, in UTC. None if the header
             is absent or invalid.
-        body: The body. The body of an error is cut to ``MAX_ERROR_BYTES``.
+        body: The body. The body of an error is cut to ``bodies.MAX_ERROR_BYTES``.
     """
 
     url: str
@@ -101,15 +101,15 @@ class Reply:
         Raises:
             TooLarge: The successful answer has more than ``max_bytes`` bytes, or too many JSON
                 values for this limit.
-            AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
+            AirflowUnavailable: The body did not end within ``bodies.MAX_BODY_SECONDS``.
             urllib3.exceptions.HTTPError: The connection broke.
         """
         return cls.head(response, base, read_body(response, max_bytes, _url(response, base)))
 
     @classmethod
     def head(cls, response: urllib3.BaseHTTPResponse, base: str, body: bytes = b"") -> Reply:
-        """Return the answer with the status and the headers of a response, and with this body. If
-        the caller reads the body later, ``body`` is empty.
+        """Return the answer with the status and the headers of a response, and with the body
+        ``body``. If the caller reads the body later, ``body`` is empty.
         """
         headers = response.headers
         return cls(

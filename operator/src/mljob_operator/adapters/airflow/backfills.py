@@ -212,13 +212,13 @@ class AirflowBackfills:
         return None
 
     def _rows(self, dag_id: str) -> Iterator[Row]:
-        """Return the DAG's backfills, the newest first."""
+        """Yield the DAG's backfills, the newest first."""
         return self._session.pages(
             "backfills", self._backfills.list_backfills_without_preload_content, dag_id, order_by=["-id"]
         )
 
     def _members(self, dag_id: str, marked: str, **query: Any) -> Iterator[Row]:
-        """Return the runs of backfills whose conf contains the text ``marked``."""
+        """Yield the runs of backfills whose conf contains the text ``marked``."""
         return self._session.pages(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,

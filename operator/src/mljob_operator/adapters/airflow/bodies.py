@@ -21,9 +21,11 @@ BYTES_A_VALUE = 10
 (``[],``) take thirty times their bytes in memory, and parsing them would block the operator for
 minutes."""
 FEW_VALUES = 1_000
-"""Every answer may hold this number of JSON values, even if its size limit is small."""
+"""The number of JSON values that every answer may hold, even if the size limit of the answer is
+small.
+"""
 MANY_VALUES = 1_000_000
-"""No answer may hold more JSON values than this, even if its size limit is large."""
+"""The maximum number of JSON values of an answer, even if the size limit of the answer is large."""
 MAX_BODY_SECONDS = 60.0
 """The longest time in seconds for reading the body of an answer."""
 CHUNK = 64 * 1024

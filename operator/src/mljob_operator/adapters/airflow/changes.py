@@ -130,7 +130,7 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def _ours(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Keep the rows of runs with the operator's prefix.
+        """Yield those of the rows that describe runs with the operator's prefix.
 
         Airflow 3.1 ignores ``run_id_prefix_pattern``, and later versions ignore the prefix's last
         dot.

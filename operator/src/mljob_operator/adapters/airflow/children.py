@@ -64,7 +64,7 @@ class Children:
         return [child for child in found.values() if child is not None]
 
     def _tasks_with_run_id(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
-        """Return the task instances (task id, map index) that claim to have started a run."""
+        """Yield the task instances (task id, map index) that claim to have started a run."""
         rows = self._session.pages(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,

@@ -107,7 +107,7 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Run a synchronous operation in a lane and record its duration.
+        """Run a synchronous operation in a lane, record its duration, and return its result.
 
         An :class:`.Answer` that the operation did not interpret becomes an AirflowError.
         """

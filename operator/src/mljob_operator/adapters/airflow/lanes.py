@@ -119,7 +119,7 @@ class Circuit:
             raise AirflowUnavailable(str(self._last), retry_after=max(0.0, self._closed_until - now))
 
     def answered(self) -> None:
-        """Record that Airflow has answered a request: all requests are let through again."""
+        """Record that Airflow has answered a request. From now on, all requests are let through."""
         with self._lock:
             self._failures, self._last = 0, None
             self._closed_until = self._trial_ends_at = 0.0
@@ -182,7 +182,7 @@ class Lane:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function if the circuit breaker lets it through."""
+        """Call the function if the circuit breaker lets the request through, and return the result."""
         if self._circuit is None:
             return self._mapped(function, *args)
         self._circuit.admit()
@@ -198,7 +198,8 @@ class Lane:
         return result
 
     def _mapped(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function, and turn an unexpected exception into AirflowUnreadable.
+        """Call the function, and return the result. Turn an unexpected exception into
+        AirflowUnreadable.
 
         So if an answer breaks the code that reads it, only this Airflow is affected.
         """

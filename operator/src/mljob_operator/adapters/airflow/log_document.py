@@ -90,7 +90,7 @@ class LogDocument:
         return token
 
     def _string(self, chunk: bytes, at: int) -> int:
-        """Take the part of a string that is in the chunk, and return the position after it."""
+        """Take the part of a string that is in the chunk, and return the position after this part."""
         if self._escaped:
             self._escaped = False
             self._take(chunk[at : at + 1])

@@ -309,8 +309,8 @@ class Session:
     def assert_backfills(self) -> None:
         """Check that this version of Airflow can find the runs of one backfill.
 
-        After a failure, the next request asks for the version again: Airflow may have been
-        upgraded.
+        If the version is too old, the session asks Airflow for the version once more at the next
+        call, because Airflow may have been upgraded.
 
         Raises:
             AirflowUnsupported: The version is too old.

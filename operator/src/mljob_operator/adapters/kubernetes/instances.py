@@ -89,8 +89,8 @@ class InstanceObjects(CustomObjects[Instance]):
 
 
 def read(body: Mapping[str, Any]) -> Instance | None:
-    """Read an AirflowInstance from an API object. If the object can't be read, log this and return
-    None.
+    """Read an AirflowInstance from an API object. If the object can't be read, log the error and
+    return None.
 
     If single fields don't fit the API's schema, ``Instance.problem`` names them.
     """

@@ -170,8 +170,8 @@ class Jobs(CustomObjects[Job]):
 
 
 def read(body: Mapping[str, Any], prefix: str | None = None, earlier: Job | None = None) -> Job | None:
-    """Read an MLJob from an API object of a list or a watch. If the object can't be read, log this
-    and return None.
+    """Read an MLJob from an API object of a list or a watch. If the object can't be read, log the
+    error and return None.
 
     ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`. ``earlier`` is
     the latest version that this process knows, and is returned if the object is this version.

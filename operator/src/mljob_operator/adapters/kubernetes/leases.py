@@ -53,8 +53,8 @@ class Leases:
             return None
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Write this holder and these claims into the Lease, and return the new version. If
-        ``lease`` is None, create the Lease.
+        """Write ``holder`` and ``claims`` into the Lease, and return the new version. If ``lease``
+        is None, create the Lease.
         """
         transitions = lease.transitions + 1 if lease is not None else 0
         spec = {
@@ -76,8 +76,8 @@ class Leases:
         return self._read(await self._call(self._leases.create_namespaced_lease, body=body))
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new time of renewal, and return the new version. ``acting`` is whether the holder
-        acts. When the holder begins to act, the new version records this.
+        """Write a new time of renewal, and return the new version of the Lease. If the holder has
+        begun to act (``acting``), also record this in the annotation ``ACTING``.
         """
         return await self._patch(
             lease, {"renewTime": _now()}, {"annotations": {ACTING: "true"}} if acting != lease.acting else {}

@@ -151,8 +151,8 @@ class AirflowInstanceController:
         self._meter.jobs.namespace_deleted(name)
 
     def _restore_vanished(self, instance: Instance) -> None:
-        """Remember that many runs were missing when the previous process ended, if the stored
-        status shows this.
+        """If the stored status shows that many runs were missing when the previous process ended,
+        remember that they are missing.
         """
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.assume_vanished(instance.name)

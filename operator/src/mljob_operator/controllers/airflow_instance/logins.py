@@ -197,7 +197,7 @@ class AccessLogins:
     async def refresh(
         self, all_credentials: Iterable[Credentials], connect: Callable[[Login], Airflow], address: object, *, ask: bool
     ) -> None:
-        """Read all Secrets again, and try the suspect logins.
+        """Read all Secrets, and try the suspect logins: the logins with which a request has failed.
 
         Args:
             all_credentials: The credentials of all access rules. Logins with other credentials are

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class OwnLogins:
-    """Reads the logins of the access rules in the operator's settings again at intervals, and tries
+    """Reads the logins of the access rules in the operator's settings at intervals, and tries
     logins that have failed.
 
     Args:
@@ -49,7 +49,8 @@ class OwnLogins:
                     await self._registry.own_refresh_requested.wait()
 
     async def refresh(self) -> None:
-        """Read the Secrets that the settings' access rules name, and try suspect logins.
+        """Read the Secrets that the settings' access rules name, and try the logins with which a
+        request has failed.
 
         Raises:
             StoreError: The Kubernetes API fails.

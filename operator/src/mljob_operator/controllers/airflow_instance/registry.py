@@ -151,7 +151,7 @@ class AirflowRegistry:
         return self._registered.get(name)
 
     def add(self, instance: Instance) -> RegisteredInstance:
-        """Add an AirflowInstance, which is not ready yet."""
+        """Add an AirflowInstance, which is not ready yet, and return its entry."""
         registered = self._registered[instance.name] = RegisteredInstance(instance, self._new_logins())
         self._instances[instance.name] = instance
         self._not_ready[instance.name] = NOT_ASKED.message
@@ -334,12 +334,12 @@ class AirflowRegistry:
         return {self._topic} | {self.topic_of(instance) for instance in self._instances.values()}
 
     def origins(self, topic: str, source: str | None) -> frozenset[str]:
-        """Return the names of the Airflows that may have sent an event with this source on this
-        topic.
+        """Return the names of the Airflows that may have sent an event with the source ``source``
+        on the topic ``topic``.
 
-        These are the AirflowInstances with this topic and this source. If there are none, these are
-        the Airflows with this topic that name no source. ``source`` is None for an event without a
-        source.
+        The result has the AirflowInstances with this topic and this source. If no AirflowInstance
+        has both, the result has the Airflows with this topic that name no source. ``source`` is
+        None for an event without a source.
         """
         found = self._origins.get((topic, source))
         if found is None:
@@ -358,7 +358,10 @@ class AirflowRegistry:
         return found
 
     def topic_changed(self, topic: str) -> None:
-        """Schedule a status update for each AirflowInstance whose events are on this topic."""
+        """Request an early probe of each AirflowInstance whose events are on ``topic``, because the
+        connection to the topic's brokers has changed. After the probe, the AirflowInstance's status
+        shows the new state of the connection.
+        """
         for registered in self._registered.values():
             if self.topic_of(registered.instance) == topic:
                 registered.probe_requested.set()
@@ -387,7 +390,8 @@ class AirflowRegistry:
         return registered.airflow
 
     async def refresh_logins(self, registered: RegisteredInstance, *, ask: bool) -> bool:
-        """Read the Secrets that an AirflowInstance's access rules name, and try suspect logins.
+        """Read the Secrets that an AirflowInstance's access rules name, and try the logins with
+        which a request has failed.
 
         Args:
             registered: The AirflowInstance.
@@ -404,7 +408,8 @@ class AirflowRegistry:
         return await self._refresh_logins(instance.name, partial(self._connect, instance), address, ask=ask)
 
     async def refresh_own_logins(self) -> bool:
-        """Read the Secrets that the settings' access rules name, and try suspect logins.
+        """Read the Secrets that the settings' access rules name, and try the logins with which a
+        request has failed.
 
         Returns:
             Whether a login was added or removed, or has another problem than before.

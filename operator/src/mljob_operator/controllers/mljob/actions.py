@@ -93,8 +93,8 @@ class ActionContext:
         transient: TransientState | None = None,
         outputs: Outputs | None = None,
     ) -> TrackedJob:
-        """Return the result of the action. The arguments replace the known parts. If an argument is
-        None, the known part stays.
+        """Return the result of the action: the MLJob before the action, with these parts replaced.
+        A part whose argument is None stays as it was.
         """
         tracked = self._tracked
         return replace(
@@ -155,7 +155,8 @@ class ActionContext:
 class Actions(Protocol):
     """The actions that differ between a single run and a backfill.
 
-    All methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
+    Each method returns the MLJob after the action, with all that this process knows of it. All
+    methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
     changed, and ``StoreError`` if the Kubernetes API fails. A method that builds a conf also raises
     ``ReferenceMissing``.
     """

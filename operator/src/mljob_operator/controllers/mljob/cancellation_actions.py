@@ -26,8 +26,9 @@ class CancellationActions:
     """Implements the actions of a cancellation that don't differ between a single run and a
     backfill.
 
-    All methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob
-    has changed.
+    Each action returns the MLJob after the action, with all that this process knows of it. All
+    methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob has
+    changed.
 
     Args:
         jobs: The store that records Kubernetes Events about MLJobs.

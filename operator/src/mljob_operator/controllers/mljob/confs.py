@@ -141,7 +141,9 @@ class Confs:
         return found
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Use the conf of an earlier run again: remember its secret values, and return the conf."""
+        """Return the conf of an earlier run for another run, and remember the secret values in the
+        conf.
+        """
         self._learn(s.job, await hidden_texts(self._jobs, s.job, conf, reads_secrets=True))
         return conf
 
@@ -207,8 +209,8 @@ class Confs:
     def _may_have_secrets(self, job: Job) -> bool:
         """Return whether the confs of the MLJob's runs may have values from Secrets.
 
-        This is so if the spec names Secrets, if the spec named Secrets when a conf was built, or if
-        the spec can't be read.
+        They may have such values if the spec names Secrets, if the spec named Secrets when a conf
+        was built, or if the spec can't be read.
         """
         return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._secrets_of(job).redaction.hidden)
 

@@ -345,8 +345,9 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Cause new statuses of the AirflowInstance, and of the MLJobs that wait for this Airflow,
-        to be written. The new statuses show that many runs have vanished or are back.
+        """Handle that many runs have vanished from an Airflow, or are back: request a probe of the
+        Airflow, and wake the MLJobs that wait for the Airflow. So their new statuses show the
+        change.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)

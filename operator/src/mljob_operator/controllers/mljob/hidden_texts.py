@@ -27,8 +27,8 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
         jobs: Reads the objects of ``spec.confFrom``.
         job: The MLJob.
         conf: The conf of its run, as Airflow has it.
-        reads_secrets: Whether this process may read Secrets. In both cases, a text of the conf that
-            is not known to be public counts as secret.
+        reads_secrets: Whether this process may read Secrets. Whether or not it may read them, a
+            text of the conf that is not known to be public counts as secret.
 
     Raises:
         StoreError: The Kubernetes API fails.
@@ -38,8 +38,9 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
 
 
 async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIterator[Source]:
-    """Yield the sources of ``spec.confFrom`` that can be read. The values of the other sources
-    count as secret, because nothing shows that these values are public.
+    """Yield the sources of ``spec.confFrom`` that can be read, without Secrets if ``reads_secrets``
+    is false. The values of sources that are not yielded count as secret, because nothing shows that
+    these values are public.
     """
     for reference in job.spec.conf_from:
         source: Source | None = None

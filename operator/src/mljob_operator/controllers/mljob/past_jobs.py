@@ -47,8 +47,9 @@ class PastJobs:
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 
     def needs_check(self, run: RunKey, fact: RunFact) -> bool:
-        """Return whether the MLJob of a run without a worker has to be checked. This is so if the
-        run was not checked before, or if Airflow has queued the run again since then.
+        """Return whether the MLJob of a run without a worker has to be checked. The result is True
+        if the run was not checked before, or if Airflow has queued the run again since the last
+        check.
         """
         return self._queued_at.get(run) != fact.queued_at
 

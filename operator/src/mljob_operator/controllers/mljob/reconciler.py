@@ -94,7 +94,7 @@ class Reconciler:
         self._jobs = jobs
         self._clock = clock
         self.classifier = classifier
-        """Classifies MLJobs, and admits them."""
+        """Determines the states of MLJobs, and admits MLJobs to their Airflow."""
         self.redaction = StatusRedaction(airflows, confs)
         """Redacts the texts of statuses and log lines."""
         self._process = process

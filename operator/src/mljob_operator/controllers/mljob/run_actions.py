@@ -148,7 +148,9 @@ class RunActions:
 
 
 def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
-    """Add Airflow's answer to the observed run. ``fact`` is None if Airflow has no such run."""
+    """Return the observed run after an answer of Airflow. ``fact`` is the state of the run in the
+    answer, or None if Airflow has no such run.
+    """
     if fact is None:
         return observe_absence(context.observed_run, context.state.now, context.transient.unknown_until)
     return observe(context.observed_run, Snapshot(context.state.now, run=fact))

@@ -32,7 +32,8 @@ count.
 class SharedActions:
     """Implements the actions that don't differ between a single run and a backfill.
 
-    All methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
+    Each action returns the MLJob after the action, with all that this process knows of it. All
+    methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
     changed, and ``StoreError`` if the Kubernetes API fails.
 
     Args:

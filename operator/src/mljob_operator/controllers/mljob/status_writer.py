@@ -258,8 +258,8 @@ def priority_of(state: State, patch: Patch, action: Action) -> Priority:
     Args:
         state: The state that the status shows.
         patch: The change of the status.
-        action: The action that follows the write. Unless this is ``Wait``, the step waits for the
-            write.
+        action: The action that follows the write. Unless the action is ``Wait``, the step waits for
+            the write.
     """
     phase = patch.content.get("phase")
     if state.cancellation.reason is not None or state.job.deleting:

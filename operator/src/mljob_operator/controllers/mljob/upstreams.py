@@ -57,8 +57,8 @@ class _Known:
         return first or self.upstream != before
 
     def remove(self, at: datetime) -> bool:
-        """Record that the MLJob does not exist, and return whether this changes anything for the
-        waiting MLJobs.
+        """Record that the MLJob does not exist, and return whether its absence changes anything for
+        the waiting MLJobs.
         """
         first, before = self.known_at is None, self.upstream
         had_outputs = before is not None and (before.run is not None or before.deleted)

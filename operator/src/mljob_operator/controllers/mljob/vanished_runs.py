@@ -70,8 +70,8 @@ class VanishedRuns:
         """Wake the MLJobs with missing runs in each Airflow in which missing runs have begun or
         ceased to count as deleted.
 
-        If many runs have vanished from an Airflow, or all vanished runs are back, log this and wake
-        all MLJobs that wait for the Airflow.
+        If many runs have vanished from an Airflow, or all vanished runs are back, log the change
+        and wake all MLJobs that wait for the Airflow.
         """
         missing_runs = self._missing_runs
         for airflow in missing_runs.take_changes():

@@ -212,8 +212,8 @@ class WorkerState:
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
-        """Take the result of :meth:`.Reconciler.advance`, but with the latest known version of the
-        MLJob.
+        """Take ``after``, the result of :meth:`.Reconciler.advance`, and return it. If a later
+        version of the MLJob is known, the result has that version.
         """
         assert self.tracked is not None
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)
@@ -243,8 +243,8 @@ class WorkerState:
         """Add the input in the inbox to the observed run and to the transient state, and empty the
         inbox.
 
-        Input about other runs than ``state.run`` has no effect, because such runs belong to earlier
-        attempts or to an earlier MLJob of this name.
+        Facts and snapshots about other runs than ``state.run`` have no effect, because such runs
+        belong to earlier attempts or to an earlier MLJob of this name.
         """
         assert self.tracked is not None
         inbox, self.inbox = self.inbox, Inbox()

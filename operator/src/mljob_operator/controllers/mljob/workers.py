@@ -88,10 +88,10 @@ class Workers:
 
     @contextmanager
     def hold_steps(self) -> Iterator[None]:
-        """Let no worker start a step within this context.
+        """Return a context manager that lets no worker start a step while the block runs.
 
-        After its start, the operator lists the MLJobs within this context. Until the list is
-        complete, the number of active runs is not known, so no MLJob may be admitted.
+        After its start, the operator lists the MLJobs in such a block. Until the list is complete,
+        the number of active runs is not known, so no MLJob may be admitted.
         """
         self._holds += 1
         try:

@@ -86,7 +86,7 @@ class AirflowCatalog:
     def access(self, airflow: str) -> Sequence[AccessRule]:
         """Return the access rules of an Airflow. An unknown Airflow has no rules.
 
-        An Airflow without rules lets no MLJob in. The exception is the Airflow of the operator's
+        No MLJob may run in an Airflow without rules. The exception is the Airflow of the operator's
         settings: if there is no AirflowInstance and the settings have no rules, every namespace may
         use this Airflow.
         """
@@ -135,7 +135,7 @@ class AirflowCatalog:
         return self.access(airflow)[index].credentials if index is not None else None
 
     def limits(self, airflow: str) -> Limits:
-        """Return how many runs of MLJobs may be active in an Airflow."""
+        """Return the limits on the number of active runs of MLJobs in an Airflow."""
         instance = self.instances.get(airflow)
         total = instance.spec.max_active_runs if instance is not None else None
         return Limits(total, tuple(rule.max_active_runs for rule in self.access(airflow)))

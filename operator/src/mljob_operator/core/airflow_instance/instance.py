@@ -2,7 +2,7 @@
 AirflowInstance.
 
 The Airflow of the operator's settings is not an object of the Kubernetes API. Its name is
-``SETTINGS_AIRFLOW``.
+``run_key.SETTINGS_AIRFLOW``, an empty text.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
 
 
 def origins(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Source]:
-    """Return where the values of a merged conf come from: the source of each key. Keys of ``own``
-    (``spec.conf``) have no entry.
+    """Return the source of each key of a merged conf. Keys of ``own`` (``spec.conf``) have no
+    entry.
 
     Raises:
         ValueError: As for :func:`merged`.

@@ -36,9 +36,9 @@ MIN_LINE = 8
 """The minimum length, in characters, of a line that is hidden on its own."""
 MAX_FORMS = 5_000
 MAX_CHARACTERS = 4 * 1024 * 1024
-"""The limits of the number and of the total length of all encodings of a run's hidden texts. A
-search for more encodings would delay other MLJobs. If a run exceeds a limit, all of its texts are
-withheld.
+"""The limits of the number (``MAX_FORMS``) and of the total length (``MAX_CHARACTERS``) of all
+encodings of a run's hidden texts. A search for more encodings would delay other MLJobs. If a run
+exceeds a limit, all of its texts are withheld.
 """
 
 _CUT = re.compile(r"\.\.\.|…|\Z")
@@ -99,8 +99,8 @@ class Redaction:
         return redacted
 
     def untrusted(self, text: str) -> str:
-        """Redact a text that came from the run, such as an error of a task. While ``hidden`` is not
-        complete, return ``WITHHELD``.
+        """Return a text that came from the run, such as an error of a task, with hidden texts
+        replaced. While ``hidden`` is not complete, return ``WITHHELD``.
         """
         return self.text(text) if self.complete else WITHHELD
 

@@ -1,7 +1,8 @@
 """The claims of an operator, and the check whether the claims of two operators exclude each other.
 
 An operator writes its claims into an annotation of its Lease, where other operators of the
-namespace read them. The text of the annotation comes from outside, so it is bounded and checked.
+namespace read them. Other programs can write the annotation too, so its text is bounded and
+checked.
 """
 
 from __future__ import annotations

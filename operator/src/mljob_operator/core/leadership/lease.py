@@ -59,7 +59,7 @@ class Observation:
         """Record the version of the Lease that a request has returned.
 
         Args:
-            lease: The version, or None if there is no such Lease. None changes nothing.
+            lease: The version, or None if there is no such Lease. If None, nothing changes.
             now: The time of the answer, in seconds of a monotonic clock.
         """
         if lease is None:

@@ -22,22 +22,22 @@ class CountRuns:
 
 @frozen
 class ReadUpstreams:
-    """Read the MLJobs whose outputs the conf takes from the Kubernetes API."""
+    """Read from the Kubernetes API the MLJobs whose outputs become part of the conf."""
 
     names: tuple[str, ...]
 
 
 @frozen
 class BeginAttempt:
-    """Begin this attempt. From then on, the status describes this attempt."""
+    """Begin an attempt. From then on, the status describes this attempt."""
 
     attempt: Attempt
 
 
 @frozen
 class TakeOver:
-    """Record in the status that this process submits the run of the attempt. The status named
-    another process before, which then does not submit the run.
+    """Record in the status that this process submits the run of the attempt. Before this action,
+    the status names another process. After this action, that process does not submit the run.
     """
 
 
@@ -116,8 +116,8 @@ class HandleChildren:
 @frozen
 class NoteRetention:
     """Write into the run's note in Airflow that the run continues without its MLJob on purpose. The
-    operator does not try this again after a failure, because the deletion of the MLJob does not
-    wait for Airflow.
+    operator does not repeat a request that failed, because the deletion of the MLJob does not wait
+    for Airflow.
     """
 
 
@@ -140,7 +140,9 @@ class Expire:
 
 @frozen
 class Wait:
-    """Do nothing until something changes, or until the given time. None means no time limit."""
+    """Do nothing until something changes, or until the time ``until``. If ``until`` is None, there
+    is no time limit.
+    """
 
     until: datetime | None = None
 

@@ -12,7 +12,7 @@ from .classification.state import State
 def was_cleared(state: State) -> bool:
     """Return whether somebody has cleared the run in Airflow after its end. Airflow then queues the
     run again, so the run has a later queue time. The result is False if ``spec.cancel`` is true, or
-    if the attempt was given up.
+    if the attempt was given up (it ended without a run).
     """
     status, run = state.job.status, state.observed_run.run
     ended = attempts.ended_at(status)

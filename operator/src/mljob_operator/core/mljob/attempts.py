@@ -28,12 +28,14 @@ from .retry_request import without_how_to_retry
 
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=6)
-"""The shortest and the longest delay before a retry, as for a batch/v1 Job (kubernetes.io: "Pod
-backoff failure policy").
+"""The shortest delay (``FIRST_BACKOFF``) and the longest delay (``LONGEST_BACKOFF``) before a
+retry, as for a batch/v1 Job (kubernetes.io: "Pod backoff failure policy").
 """
 MAX_MESSAGE = 300
 MAX_MESSAGE_BYTES = 600
-"""The limits of an attempt's message in the history, in characters and in bytes of JSON."""
+"""The limits of an attempt's message in the history, in characters (``MAX_MESSAGE``) and in bytes
+of JSON (``MAX_MESSAGE_BYTES``).
+"""
 
 _fields_of_attempt = attrgetter(
     "attempts", "dag_id", "dag_run_id", "spec_hash", "airflow_instance", "submitted_by", "upstreams"
@@ -110,10 +112,10 @@ def next_run(
 ) -> Attempt:
     """Return an attempt with a new run.
 
-    The number in the run id is one more than the highest number that this MLJob has used. With
-    runPolicy OncePerSpec, the MLJob takes over the run with the highest number if that run
-    succeeded: the spec was changed back to the spec of that run. A requested retry takes over no
-    run.
+    The number in the run id is one more than the highest number that this MLJob has used, or has
+    used for the current spec with runPolicy OncePerSpec. With this policy, the attempt takes over
+    the run with the highest number if that run succeeded: the spec was changed back to the spec of
+    that run. A requested retry takes over no run.
 
     Args:
         job: The MLJob.
@@ -159,9 +161,9 @@ def run_facts_since(status: MLJobStatus) -> datetime | None:
     all facts belong to this attempt, or if this attempt is closed. A fact is an event or an answer
     of Airflow.
 
-    A run that was cleared ends twice, and an event of the first end may arrive late, or again after
-    a restart. Until Airflow has reported when the run was queued again, the result is one second
-    after the first end.
+    A run that was cleared ends twice, and an event of the first end may arrive late, or a second
+    time after a restart of the operator. Until Airflow has reported when the run was queued again,
+    the result is one second after the first end.
     """
     if not goes_on(status) or closed(status):
         return None

@@ -40,7 +40,7 @@ class CycleSearch:
 
 
 def find_cycle(name: str, names: Iterable[str], waits_for: Callable[[str], Iterable[str]]) -> CycleSearch:
-    """Search for a cycle that an MLJob is a member of.
+    """Return the result of a search for a cycle that an MLJob is a member of.
 
     Args:
         name: The name of the MLJob.

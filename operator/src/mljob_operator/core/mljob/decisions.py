@@ -11,9 +11,10 @@ submitted. An attempt is given up if it ended without a run. The change feed is 
 changes that the operator reads from Airflow every few seconds.
 
 Only the MLJob in the Kubernetes API outlives the operator's process. An operator that starts with
-an empty ``TransientState`` still acts correctly, because every action is safe to repeat: run ids
-are computed, Airflow answers 409 to a second submission, and setting a failed task to failed
-changes nothing.
+an empty ``TransientState`` still acts correctly, because every action is safe to repeat. The id of
+a single run is computed from the MLJob, so a second submission has the same id, and Airflow answers
+409. For a backfill, the operator first looks for the backfill of an earlier request. Setting a
+failed task to failed changes nothing.
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Look for the runs that the cancelled run's tasks have started. This policy comes after the
-    cancellation, because after the cancellation the tasks start no further runs.
+    """Decide to look for the runs that the cancelled run's tasks have started. This policy comes
+    after the cancellation, because after the cancellation the tasks start no further runs.
     """
     if not s.ending.children_due:
         return None
@@ -120,10 +121,10 @@ def handle_children(s: State) -> Action | None:
 
 
 def let_deletion_through(s: State) -> Action | None:
-    """Remove the finalizer of an MLJob that is being deleted, in one of three cases: there is
-    nothing to cancel, deletionPolicy is Retain, or the deadline of the deletion has passed without
-    a successful cancellation. With deletionPolicy Retain, the note of a run in progress is written
-    first.
+    """Decide to remove the finalizer of an MLJob that is being deleted, in one of three cases:
+    there is nothing to cancel, deletionPolicy is Retain, or the deadline of the deletion has passed
+    without a successful cancellation. With deletionPolicy Retain, the note of a run in progress is
+    written first.
     """
     if not s.job.deleting:
         return None
@@ -139,8 +140,8 @@ def let_deletion_through(s: State) -> Action | None:
 
 
 def take_over(s: State) -> Action | None:
-    """Take over an attempt that another process has recorded in the status and not submitted. The
-    policies of the stages come after this takeover.
+    """Decide to take over an attempt that another process has recorded in the status and not
+    submitted. The policies of the stages come after this takeover.
 
     Usually the takeover happens at once after a start of the operator. If the other process may
     still be running, the takeover waits.
@@ -153,9 +154,9 @@ def take_over(s: State) -> Action | None:
 
 
 def store_first(s: State) -> Action | None:
-    """Store the status before the first request for an attempt, and before the first request to
-    cancel a run. The status then names the attempt, the requested retry that the attempt handles,
-    and the reason for the cancellation.
+    """Decide to store the status before the first request for an attempt, and before the first
+    request to cancel a run. The status then names the attempt, the requested retry that the attempt
+    handles, and the reason for the cancellation.
     """
     if _is_beyond_status(s):
         return None
@@ -179,8 +180,8 @@ def _is_beyond_status(s: State) -> bool:
 
 
 def cancel_late_run(s: State) -> Action | None:
-    """Cancel a run that arrived after its attempt was given up. No other policy cancels this run,
-    and the MLJob's next run starts only after this run has ended.
+    """Decide to cancel a run that arrived after its attempt was given up. No other policy cancels
+    this run, and the MLJob's next run starts only after this run has ended.
     """
     if not arrived_late(s):
         return None
@@ -191,8 +192,8 @@ def cancel_late_run(s: State) -> Action | None:
 
 
 def follow_cleared_run(s: State) -> Action | None:
-    """Begin a new attempt if somebody has cleared the ended run in Airflow. The attempt follows the
-    same run.
+    """Decide to begin a new attempt if somebody has cleared the ended run in Airflow. The attempt
+    follows the same run.
     """
     attempt = s.current.attempt
     if s.current.open or attempt is None or s.cancellation.reason is not None or not was_cleared(s):
@@ -201,16 +202,18 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """Ask Airflow at once if an event reports that the run has ended, because the event may be
-    wrong. Ask again if Airflow has not stored the end yet.
+    """Decide to ask Airflow for the run at once if an event reports that the run has ended, because
+    the event may be wrong. If Airflow has not stored the end yet, decide to repeat the request
+    later.
     """
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
 
 
 def cancel_the_run(s: State) -> Action | None:
-    """Cancel the run by the cancellation DAG. Cancel the run through the REST API instead if there
-    is no such DAG, if that DAG fails or takes too long, or if the deadline of a deletion has
+    """Decide to cancel the run by the cancellation DAG. Decide for a cancellation through the REST
+    API instead if ``spec.cancellation.strategy`` is Api, if the MLJob is a backfill, if the
+    cancellation DAG can't be triggered or takes too long, or if the deadline of a deletion has
     passed.
     """
     if s.observed_run.over:
@@ -234,9 +237,10 @@ def cancel_the_run(s: State) -> Action | None:
 
 
 def _cancel_directly_at(s: State) -> datetime:
-    """Return when to cancel the run through Airflow's REST API: at once without a cancellation DAG,
-    otherwise when the cancellation DAG has used up its time. The cancellation DAG gets more time if
-    its run has started. After a cancellation through the REST API, return when to repeat it.
+    """Return when to cancel the run through Airflow's REST API: at once if the cancellation DAG was
+    not or can't be triggered, or if the deadline of a deletion has passed, and otherwise when the
+    cancellation DAG has used up its time. The cancellation DAG gets more time if its run has
+    started. After a cancellation through the REST API, return when to repeat this cancellation.
     """
     requests = s.transient.cancel_requests
     if requests.sent_at is not None:
@@ -249,7 +253,7 @@ def _cancel_directly_at(s: State) -> datetime:
 
 
 def pause_or_resume(s: State) -> Action | None:
-    """Pause or resume a backfill as ``spec.suspend`` asks for it.
+    """Decide to pause or resume a backfill as ``spec.suspend`` asks for it.
 
     The status announces the pause before the operator asks Airflow to pause the backfill, and shows
     the pause until Airflow has resumed the backfill. After a restart, only the status shows whether
@@ -266,8 +270,9 @@ def pause_or_resume(s: State) -> Action | None:
 
 
 def collect_results(s: State) -> Action | None:
-    """Read all tasks and the outputs after the run has ended. Read them again while Airflow still
-    lists unfinished tasks. A finished MLJob that is about to run again skips this policy.
+    """Decide to read all tasks and the outputs after the run has ended, and to repeat this while
+    Airflow still lists unfinished tasks. A finished MLJob that is about to run again skips this
+    policy.
     """
     observed_run, transient = s.observed_run, s.transient
     forgotten = s.current.finished and s.current.submitted and observed_run.run is None
@@ -285,9 +290,9 @@ def collect_results(s: State) -> Action | None:
 
 
 def hold_restored(s: State) -> Action | None:
-    """Add the finalizer to a finished MLJob that has lost its status, so that the MLJob stays until
-    its tasks and outputs are read from Airflow again. The status shows how the MLJob ended, even if
-    Airflow can't be asked.
+    """Decide to add the finalizer to a finished MLJob with a single run that has lost its status,
+    so that the MLJob stays until its tasks and outputs are read from Airflow. The status shows how
+    the MLJob ended, even if Airflow can't be asked.
     """
     if s.job.recorded is None or s.job.has_finalizer:
         return None
@@ -295,29 +300,29 @@ def hold_restored(s: State) -> Action | None:
 
 
 def store_the_end(s: State) -> Action | None:
-    """Store the end of the attempt before any other action."""
+    """Decide to store the end of the attempt before any other action."""
     return Store()
 
 
 def release(s: State) -> Action | None:
-    """Remove the finalizer of an MLJob that has no run in Airflow and starts none."""
+    """Decide to remove the finalizer of an MLJob that has no run in Airflow and starts none."""
     return Release() if s.job.has_finalizer else None
 
 
 def expire(s: State) -> Action | None:
-    """Delete the finished MLJob when its time to live has ended."""
+    """Decide to delete the finished MLJob when its time to live has ended."""
     expiry = s.deadlines.expiry
     return Expire() if expiry is not None and s.now >= expiry and not s.job.has_finalizer else None
 
 
 def wait_for_the_backoff(s: State) -> Action | None:
-    """Wait until the backoff after a failure has ended. Then the next run starts."""
+    """Decide to wait until the backoff after a failure has ended. Then the next run starts."""
     return Wait(s.start.at if s.start is not None else None)
 
 
 def read_upstreams(s: State) -> Action | None:
-    """Read the MLJobs whose outputs the conf takes, if they block the start of the run, and if this
-    process has not read them yet or has last read them ``READ_AGAIN_AFTER`` ago.
+    """Decide to read the MLJobs whose outputs the conf takes, if they block the start of the run,
+    and if this process has not read them yet or has last read them ``READ_AGAIN_AFTER`` ago.
     """
     at = _read_upstreams_at(s)
     return ReadUpstreams(s.start.needed.names) if s.start is not None and at is not None and s.now >= at else None
@@ -334,8 +339,8 @@ def _read_upstreams_at(s: State) -> datetime | None:
 
 
 def clear_up(s: State) -> Action | None:
-    """Find out whether a blocked MLJob has a run. An operator that crashed may have submitted the
-    run that the status announces.
+    """Decide to find out whether a blocked MLJob has a run. An operator that crashed may have
+    submitted the run that the status announces.
 
     If the run is in progress, the deletion of its AirflowInstance has to wait for the run. A
     finished MLJob has no such run. The finalizer of a finished MLJob is removed until the MLJob can
@@ -350,10 +355,13 @@ def clear_up(s: State) -> Action | None:
 
 
 def start_the_run(s: State) -> Action | None:
-    """Start the run: add the finalizer, begin an attempt, then submit the run.
+    """Decide on the next step to start the run: add the finalizer, begin an attempt, then submit
+    the run.
 
-    The finalizer comes first, so that a deletion of the MLJob can't leave the run behind. The run
-    id is computed, so that no run starts twice.
+    The finalizer comes first, so that the operator can cancel the run if the MLJob is deleted. The
+    id of a single run depends only on the MLJob and the number of the run. If an operator that has
+    crashed has already submitted the run, the submission of the next operator has the same id.
+    Airflow then answers 409 and starts no second run.
     """
     start = s.start
     if start is None:
@@ -368,8 +376,8 @@ def start_the_run(s: State) -> Action | None:
 
 
 def _replace(s: State, start: Start) -> Action:
-    """Replace the announced attempt by another attempt. An operator that crashed may have submitted
-    the announced run, so Airflow is asked first.
+    """Decide to replace the announced attempt by another attempt. An operator that crashed may have
+    submitted the run of the announced attempt, so the operator first asks Airflow for this run.
     """
     unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
     return BeginAttempt(start.attempt) if unused else LookUpRun()
@@ -392,9 +400,9 @@ def _submit(s: State) -> Action:
 
 
 def _count_runs(s: State) -> Action:
-    """Count the runs of the MLJob's spec. Only two answers of Airflow prove that there is no
-    further run. After only one answer, which may be wrong, the MLJob might take over an older run
-    and its result.
+    """Decide to count the runs that an earlier MLJob of the same name has left in Airflow for this
+    spec. The count ends when Airflow has answered twice that it has no further run. One such answer
+    may be wrong, and then the MLJob would take over an older run and its result.
     """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now
@@ -402,7 +410,7 @@ def _count_runs(s: State) -> Action:
 
 
 def follow(s: State) -> Action | None:
-    """Wait for events and the change feed, which report the changes of a run in progress.
+    """Decide to wait for events and the change feed, which report the changes of a run in progress.
 
     Airflow is asked in these cases: after a restart, if the run may be missing, if an event may be
     wrong, and if a task awaits input and its question is not known.

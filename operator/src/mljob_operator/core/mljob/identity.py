@@ -1,10 +1,11 @@
 """The dag run id of an MLJob, computed before the first request to Airflow.
 
-The id depends only on the object. So a second submission is harmless: Airflow answers 409, and the
-existing run is the MLJob's own. The id contains a hash of the object's uid, so an object that is
-deleted and created again under the same name gets another id. An id is not used for a second run,
-even after the first run was deleted, because an executor may still hold results of the first run.
-With runPolicy OncePerSpec, the ids for one spec are the same instead (see :func:`pin`).
+The id depends only on the object. So a second submission of a run has the same id. Airflow answers
+409 and starts no second run, and the existing run is the MLJob's own. The id contains a hash of the
+object's uid, so an object that is deleted and created again under the same name gets another id. An
+id is not used for a second run, even after the first run was deleted, because an executor may still
+hold results of the first run. With runPolicy OncePerSpec, the ids for one spec are the same instead
+(see :func:`pin`).
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ def _has_pin(run_id: str, key: Key, pin: str) -> bool:
 
 
 def cancel_run_id(run_id: str) -> str:
-    """Return the id of the cancellation DAG's run that cancels ``run_id``. The id is computed, so
-    that a second request is harmless.
+    """Return the id of the cancellation DAG's run that cancels ``run_id``. The id depends only on
+    ``run_id``, so Airflow answers 409 if the cancellation DAG is triggered a second time for this
+    run.
 
     The id doesn't start with the prefix of MLJobs' runs, so it is not in the lists of runs that the
     operator requests by that prefix.

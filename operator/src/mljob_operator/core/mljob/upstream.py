@@ -52,8 +52,8 @@ NOT_SEARCHED = (
 )
 """The end of the message of an MLJob that waits for so many MLJobs that a cycle is not found."""
 LACKS = "gets no outputs, because "
-"""The beginning of the predicate of an upstream MLJob that itself waits for a failed MLJob. The
-name and the failure of the first failed MLJob follow.
+"""The beginning of :attr:`Upstream.failure` for an upstream MLJob that itself waits for a failed
+MLJob. The name and the failure of the first failed MLJob follow.
 """
 
 

@@ -183,7 +183,9 @@ class ObservedBackfill:
 
     @property
     def over(self) -> bool:
-        """Whether all runs of the backfill have ended."""
+        """Whether Airflow has created the runs of the newest attempt, and all runs of the backfill
+        have ended.
+        """
         return self.created and not self.active
 
     @property

@@ -125,7 +125,7 @@ _PROVIDER_STATES = {
 
 
 def read(value: bytes, now: datetime) -> Envelope:
-    """Read one message.
+    """Return the content of one message.
 
     Args:
         value: The value of the message.
@@ -188,9 +188,9 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
 
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
-    """Read what the cancellation DAG did to a run. The fact is the end of the run, if the DAG ended
-    the run. If the run had ended before, there is no fact, because the event does not contain the
-    time at which the run ended.
+    """Return the content of a message about what the cancellation DAG did to a run. The fact is the
+    end of the run, if the DAG ended the run. If the run had ended before, the result has no fact,
+    because the event does not contain the time at which the run ended.
     """
     at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None

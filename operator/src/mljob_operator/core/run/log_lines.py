@@ -137,8 +137,8 @@ def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
 
 
 def plain_lines(text: str, redaction: Redaction) -> Iterator[str]:
-    """Yield the lines of a text from outside, without line breaks, control characters and values
-    from Secrets. Of a line that is too long, only the beginning is yielded.
+    """Yield the lines of a text that a task or another program wrote, without line breaks, control
+    characters and values from Secrets. Of a line that is too long, only the beginning is yielded.
     """
     text = whole(_without_controls(text))
     while text:

@@ -9,9 +9,9 @@ The events of a task instance are ordered by try, then by the rank of the state 
 by Airflow's clock. So the result is the same if events arrive twice, late or in another order.
 
 The REST API has the true state, but an answer may be older than an event that reached the operator
-first. Within ``GRACE`` after an event, an answer may therefore move a task forward, but not back.
-An event of a try's end is believed for ``CONFIRMED_WITHIN``, because a worker publishes the end
-before it reports the end to Airflow (:mod:`.task_merging`).
+first. Within ``task_merging.GRACE`` after an event, an answer may therefore move a task forward,
+but not back. An event of a try's end is believed for ``task_merging.CONFIRMED_WITHIN``, because a
+worker publishes the end before it reports the end to Airflow (:mod:`.task_merging`).
 
 Most answers come from the change feed, which is the list of recent changes that the operator reads
 every few seconds. The change feed repeats each change for longer than ``GRACE``, so a change that
@@ -62,7 +62,7 @@ forgotten first.
 """
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-"""The time of a fact whose time is not known."""
+"""The time that stands for the unknown time of a fact."""
 
 
 @frozen

@@ -27,9 +27,9 @@ _Timed = TypeVar("_Timed", Report, Failure)
 
 
 def merge_event(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
-    """Combine an event with what is known of its task instance. The result has the later state, and
-    the latest report and failure of both. If ``past`` is true, ``new`` is from before the run was
-    cleared, and its state is ignored.
+    """Return what is known of a task instance after an event. The result has the later state of
+    ``old`` and ``new``, and the latest report and failure of both. If ``past`` is true, ``new`` is
+    from before the run was cleared, and its state is ignored.
     """
     facts = (old,) if past else (old, new)
     latest = max(facts, key=lambda fact: fact.order)

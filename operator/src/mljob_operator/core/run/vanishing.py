@@ -267,7 +267,9 @@ class MissingRuns:
         return runs is not None and runs.vanished
 
     def vanished(self, airflow: str) -> Vanished | None:
-        """Return the runs that have vanished from an Airflow, or None if there are not many."""
+        """Return how many runs have vanished from an Airflow and since when, or None if not many
+        runs are missing.
+        """
         if not self.have_vanished(airflow):
             return None
         runs = self._runs[airflow]

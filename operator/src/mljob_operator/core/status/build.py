@@ -175,8 +175,8 @@ def _of_outputs(state: State, outputs: Outputs | None) -> dict[str, Any]:
 
 
 def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. Add the attempt to ``status.history`` if the attempt is over and the MLJob
-    has not ended.
+    """Return the status. If the attempt is over and the MLJob has not ended, the attempt is added
+    to the history of the status.
     """
     state = context.state
     if state.stage is not Stage.ENDED or summary.phase in TERMINAL_PHASES:
@@ -187,8 +187,9 @@ def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> ML
 
 
 def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. If the MLJob has ended, add the time of the end, and count the last
-    attempt in ``failed_attempts`` if that attempt failed.
+    """Return the status. If the MLJob has ended, the time of the end is added to the status. If the
+    MLJob ends with this status and its last attempt failed, the attempt is counted in
+    ``failed_attempts``.
     """
     state, run = context.state, context.state.observed_run.run
     if summary.phase not in TERMINAL_PHASES:

@@ -22,7 +22,7 @@ from ..run.observed_run import ObservedRun
 from ..run.outputs import Outputs
 
 Redact = Callable[[str], str]
-"""A function that redacts a text from outside."""
+"""A function that redacts a text that a task, Airflow or another program wrote."""
 
 
 def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:

@@ -1,5 +1,5 @@
-"""Finds out whether the outputs of a successful run are lost: they can't be read any more. The
-status then shows this, because otherwise the run would seem to have published nothing.
+"""Finds out whether the outputs of a successful run are lost, which means that they can't be read
+any more. The status shows the loss, because otherwise the run would seem to have published nothing.
 """
 
 from __future__ import annotations

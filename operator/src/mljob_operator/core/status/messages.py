@@ -32,8 +32,8 @@ from .workloads import workload
 
 MAX_MESSAGE = 1024
 MAX_MESSAGE_BYTES = 2048
-"""The limits of a message, in characters and in bytes of JSON. The message is stored several times,
-because conditions repeat it.
+"""The limits of a message, in characters (``MAX_MESSAGE``) and in bytes of JSON
+(``MAX_MESSAGE_BYTES``). The message is stored several times, because conditions repeat it.
 """
 
 

@@ -77,7 +77,8 @@ def _condition(kind: str, holds: bool, summary: StatusSummary) -> DesiredConditi
 
 def _needs_a_change(state: State) -> bool:
     """Return whether waiting alone does not help, because somebody has to change something. The
-    blocker decides this, or the last error if there is no blocker.
+    blocker of the start decides whether a change is needed, or the last error if there is no
+    blocker.
     """
     if state.stage is Stage.BLOCKED and state.start is not None and state.start.blocker is not None:
         return state.start.blocker.stalls

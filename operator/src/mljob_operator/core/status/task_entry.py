@@ -141,8 +141,9 @@ def error_text(fact: TaskFact) -> str | None:
 
 
 def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
-    """Return the URL of the page where a person can answer. If one task instance waits, this is the
-    page of the task instance. Otherwise this is the page with all waiting tasks of the run.
+    """Return the URL of the page where a person can answer the question of a task. If one task
+    instance waits, this is the page of the task instance. Otherwise this is the page with all
+    waiting tasks of the run.
     """
     if len(waiting) > 1:
         return f"{run_url}/required_actions"

@@ -114,9 +114,9 @@ def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
 
 
 def _percent(tasks: Sequence[RunTask], done: Sequence[TaskState]) -> int:
-    """Return how much of the run has succeeded. All tasks have the same share, which the instances
-    of a mapped task divide. If the instances had whole shares, the percentage would fall when the
-    task expands.
+    """Return how much of the run has succeeded, from 0 to 100. All tasks have the same share, which
+    the instances of a mapped task divide. If the instances had whole shares, the percentage would
+    fall when the task expands.
     """
     share = 0.0
     for task in tasks:

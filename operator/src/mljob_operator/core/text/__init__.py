@@ -1,4 +1,4 @@
-"""Limits for text and JSON from outside, and parts of messages.
+"""Limits for texts and JSON that users or other programs wrote, and parts of messages.
 
 - :mod:`.bounds`: how deep and how large a JSON value may be.
 - :mod:`.storable`: the values that etcd can store, and their size in etcd.

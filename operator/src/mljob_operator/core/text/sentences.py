@@ -6,8 +6,8 @@ from __future__ import annotations
 
 
 def sentence(text: str) -> str:
-    """Return a text from outside, such as Airflow's, with a full stop at its end. Another sentence
-    can then follow.
+    """Return a text of another program, such as a message of Airflow, with a full stop at its end
+    if it ends in no other mark of a sentence's end. Another sentence can then follow.
     """
     text = text.rstrip()
     return text if text.endswith((".", "!", "?")) or not text else f"{text}."

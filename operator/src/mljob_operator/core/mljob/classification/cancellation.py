@@ -45,8 +45,9 @@ class Cancellation:
             because a partly cancelled run can't continue.
         pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
             exists in Airflow can be paused, and later resumed.
-        by_dag: Whether the cancellation DAG cancels the run. This DAG cancels single runs only; the
-            runs of a backfill are cancelled through Airflow's REST API.
+        by_dag: Whether the cancellation DAG is to cancel the run, as ``spec.cancellation.strategy``
+            says. The cancellation DAG cancels single runs only. The runs of a backfill are
+            cancelled through Airflow's REST API.
         asked_in_vain: Whether this process has tried to cancel the run without success: Airflow
             still had the run after a request to cancel it, Airflow did not find the run, or the
             last request failed.

@@ -39,7 +39,9 @@ class Confirmation:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
-        """Return when the operator asks Airflow to confirm events of the newest attempt's run."""
+        """Return the times at which the operator asks Airflow to confirm events of the newest
+        attempt's run.
+        """
         observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
         reported = observed_run.reported_end
         unconfirmed_end = (

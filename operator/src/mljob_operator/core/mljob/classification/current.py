@@ -80,8 +80,9 @@ class CurrentAttempt:
 
 
 def first_attempt(inputs: Inputs, newest: int = 0) -> Attempt:
-    """Return the MLJob's first attempt. With ``newest``, the attempt takes over the run of that
-    number, which Airflow already has for this spec. 0 means that Airflow has no such run.
+    """Return the MLJob's first attempt. ``newest`` is the number of the newest run that an earlier
+    MLJob of the same name has left in Airflow for this spec. The attempt takes over that run. If
+    ``newest`` is 0, there is no such run, and the attempt gets a new run.
     """
     return attempts.next_run(inputs.job, inputs.prefix, 1, airflow=inputs.target, newest=newest)
 

@@ -128,8 +128,8 @@ def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker 
 
 def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, *, superseded: bool) -> bool:
     """Return whether the conf of the next run takes outputs of other MLJobs. An attempt that clears
-    tasks keeps the conf of its run, unless Airflow has lost that conf, and runPolicy Once keeps the
-    conf of the earlier run.
+    tasks keeps the conf of its run, unless Airflow has lost that conf. If runPolicy Once has
+    refused a change of the spec, a new run gets the conf of the earlier run.
     """
     if inputs.transient.conf_lost:
         return change is not SpecChange.REFUSED

@@ -32,7 +32,9 @@ MAX_RECORD = 16_384
 """The maximum length of a record, in characters. A longer annotation counts as absent."""
 MAX_MESSAGE = 1024
 MAX_MESSAGE_BYTES = 2048
-"""The limits of the message in a record, in characters and in bytes of JSON."""
+"""The limits of the message in a record, in characters (``MAX_MESSAGE``) and in bytes of JSON
+(``MAX_MESSAGE_BYTES``).
+"""
 MAX_ATTEMPTS = 999_999
 """The highest number of an attempt, because this number has at most six digits in a run id."""
 
