@@ -210,10 +210,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="take few samples, to check that the benchmarks work; does not write results",
+        help="take few samples, to check that the benchmarks work; writes no results without --keep",
     )
     parser.add_argument(
-        "--only", nargs="+", choices=PARTS, default=PARTS, help="run some of the benchmarks; does not write results"
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        help="run some of the benchmarks; writes no results without --keep",
     )
     parser.add_argument("--keep", action="store_true", help="write results of some benchmarks too")
     parser.add_argument("--rates", nargs="+", type=float, metavar="N", help="MLJobs a second; by default 5 8 10 20")
