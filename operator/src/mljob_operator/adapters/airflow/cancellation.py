@@ -132,8 +132,8 @@ class RunCanceller:
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """Set the run of the cancellation DAG for the run ``run_id`` to failed, if it is still
-        queued.
+        """Set a run of the cancellation DAG to failed if that run is still queued. This is the run
+        that was triggered to cancel the run ``run_id``.
 
         The run ``run_id`` has ended, so the cancellation DAG has nothing left to do.
         """
