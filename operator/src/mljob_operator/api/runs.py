@@ -28,8 +28,8 @@ from .airflows import ApiAirflows
 from .errors import Refusal
 
 BEFORE = timedelta(minutes=1)
-"""How long before the first known time of a run its events may begin. The clocks of the producers,
-the brokers and Airflow differ.
+"""The maximum time from the first event of a run to the first known time of the run. The clocks of
+the producers, the brokers and Airflow differ.
 """
 
 
