@@ -71,8 +71,8 @@ class Orphans:
     async def relist(
         self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
     ) -> None:
-        """Find the orphaned runs among the active runs of an Airflow. Report them, and cancel some
-        of them if the operator is to cancel orphaned runs.
+        """Find the orphaned runs among the active runs of an Airflow. Report each orphaned run. If
+        the operator is to cancel orphaned runs, also cancel at most ``MAX_CANCELLATIONS`` of them.
 
         Args:
             airflow: The Airflow's name.
