@@ -115,7 +115,7 @@ class Dependencies:
 
     Attributes:
         names: The names of the upstream MLJobs.
-        unread: Whether this process has not read all of them yet.
+        unread: Whether this process still has to read at least one of these MLJobs.
         blocker: What prevents the start of a run, or None if all outputs exist.
         runs: The runs whose outputs the conf takes, if there is no blocker.
     """
