@@ -208,8 +208,8 @@ class Operator:
 
 
 async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
-    """Repeat a request until the Kubernetes API answers, and return the answer. Each cause of a
-    failure is logged once.
+    """Call ``ask`` repeatedly until the Kubernetes API answers, and return the answer. Each cause
+    of a failure is logged once. ``noun`` names the requested objects in the log line.
     """
     failures, cause = 0, ""
     while True:
