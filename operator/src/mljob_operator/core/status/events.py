@@ -204,9 +204,9 @@ def _was_cancelled(status: MLJobStatus) -> bool:
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning for each task that has failed. The Warning of a mapped task says how many of
-    its instances have failed. Tasks that fail after the operator has begun to cancel the run have
-    no Warning.
+    """Return a Warning for each task that has failed since the status ``old``. The Warning of a
+    mapped task says how many of its instances have failed. Tasks that fail after the operator has
+    begun to cancel the run have no Warning.
     """
     if _was_cancelled(old):
         return []
