@@ -37,8 +37,10 @@ from .structure import Structure
 log = logging.getLogger(__name__)
 
 ONE_BY_ONE_SECONDS = 10.0
-"""After this many seconds, no more task instances are set to failed one by one (about 50 ms each).
-The run is then set to failed, which ends the remaining task instances at once."""
+"""After this many seconds, the operator sets no more single task instances to failed, for each of
+which Airflow takes about 50 ms. The run is then set to failed, which ends the remaining task
+instances at once.
+"""
 
 
 class RunCanceller:
