@@ -289,7 +289,7 @@ class ChangeFeedReader:
         """
         states = in_turns(self._controller.lister.unfinished(self._airflow))
         submitted = [at async for state in states if (at := state.job.status.submit_time) is not None]
-        return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
+        return min(submitted, default=self._clock() + self._dag_runs.clock_offset)
 
     async def _check_halts(self, now: datetime) -> None:
         """Find out which DAGs of runs in progress are halted, because they are paused or no DAG
