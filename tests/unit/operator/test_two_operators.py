@@ -1,5 +1,5 @@
-"""Two operators act at once: a rolling update overlaps, or a former leader does not know yet that
-it has lost the lease.
+"""Two operator processes act at once, because a rolling update overlaps, or because a former leader
+does not know yet that it has lost the Lease.
 """
 
 from __future__ import annotations
