@@ -279,8 +279,7 @@ class Life(RuleBasedStateMachine):
 
     @staticmethod
     def place_of(number: int) -> tuple[str, int, int]:
-        """Return the namespace, the access rule's number and the priority of the MLJob ``number``.
-        """
+        """Return the namespace, the access rule's number and the priority of the MLJob ``number``."""
         return NAMESPACES[number % 3], number % 2 + number // 10, int(number % 2 == 0)
 
     def _reserve(self, number: int, *, active: bool) -> None:

@@ -40,8 +40,7 @@ def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[
 
 
 def seconds(registry: CollectorRegistry, stage: str) -> tuple[float, float]:
-    """Return how many times the stage ``stage`` has ended, and the sum of its durations in seconds.
-    """
+    """Return how many times the stage ``stage`` has ended, and the sum of its durations in seconds."""
     found = [sample for family in registry.collect() for sample in family.samples]
     name = f"mljob_job_{stage}_seconds"
     counts = sum(sample.value for sample in found if sample.name == f"{name}_count")

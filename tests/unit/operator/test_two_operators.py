@@ -29,7 +29,7 @@ def submitter(world: World) -> str | None:
 
 
 class TestOneRun:
-    """At most one run is active, whichever operator submits it."""
+    """At most one run is active, whichever of the two operators submits it."""
 
     def test_only_one_operator_submits_the_run(self, world: World) -> None:
         apply(world)
