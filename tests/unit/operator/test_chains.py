@@ -652,7 +652,9 @@ class TestLife:
 
 
 class TestWork:
-    """The work that waiting MLJobs cause."""
+    """Waiting MLJobs cause little work: they share what is read, and only changes that matter wake
+    them.
+    """
 
     async def test_many_waiting_mljobs_share_what_is_read(self, world: World) -> None:
         await apply(world, "data")

@@ -1,5 +1,5 @@
-"""When the run of an MLJob ends, the MLJob succeeds or fails, and its phase never changes again. An
-MLJob that is created again is independent of the earlier MLJob of the same name.
+"""When the run of an MLJob ends, the MLJob succeeds or fails, and no later event changes its phase.
+An MLJob that is created again is independent of the earlier MLJob of the same name.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """An event or a run of an Airflow changes only MLJobs that run in that Airflow. If the connection
-to Kafka is lost, the AirflowInstances of the topic report the loss.
+to Kafka is lost for a topic, the AirflowInstances with this topic report the loss.
 """
 
 from __future__ import annotations

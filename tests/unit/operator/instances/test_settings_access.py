@@ -151,8 +151,8 @@ async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
 )
 @pytest.mark.parametrize("dag_id", ["mljob_cancel", "mljob_monitor", "ops_restore"])
 async def test_reserved_dag_is_refused(dag_id: str, spec: dict[str, Any]) -> None:
-    """A reserved DAG can affect every team: an MLJob that could run the cancellation DAG could end
-    the runs of every team.
+    """An MLJob that could run a reserved DAG could affect every team. For example, the cancellation
+    DAG could end the runs of every team.
     """
     async with new_world(reserved=["ops_*"]) as world:
         world.airflow.dags[dag_id] = ("work",)
