@@ -1,5 +1,5 @@
-"""Lists of the Kubernetes API: the operator reads them in pages. The error of a failed page is one
-line.
+"""Lists of the Kubernetes API: the operator reads them in pages, and reads only the MLJobs that its
+selector selects. The error of a failed page is one line.
 """
 
 from __future__ import annotations
