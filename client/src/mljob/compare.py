@@ -79,7 +79,9 @@ class Comparison:
         return ["name", "phase", *self.params, *self.results]
 
     def cells(self) -> list[list[str]]:
-        """Return the rows as texts of bounded width, without control characters."""
+        """Return the rows as texts without control characters. Each param and each result is cut to
+        ``_MAX_CELL`` characters.
+        """
         return [
             [
                 plain(row.job.name),

@@ -100,8 +100,8 @@ def waited_for(
 
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
-    """Show an MLJob until it ends, then its outputs or the way to find out why it failed. Return
-    the exit code.
+    """Show an MLJob until it ends. Then print the MLJob's outputs, or the command that explains why
+    the MLJob failed. Return the exit code.
     """
     from ..errors import JobTimeout
     from .live import follow

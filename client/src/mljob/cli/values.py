@@ -114,10 +114,10 @@ def read(path: str, limit: int, option: str) -> str:
 
 
 def path_of(key: str, option: str) -> list[str]:
-    """Return the steps of a dotted key.
+    """Return the parts of a dotted key, such as ``optimizer`` and ``lr`` for ``optimizer.lr``.
 
     Raises:
-        typer.BadParameter: A step is empty.
+        typer.BadParameter: A part is empty.
     """
     steps = [step.replace("\\.", ".").replace("\\\\", "\\") for step in _PATH.findall(key)]
     if not steps or key.startswith(".") or key.endswith(".") or ".." in key:

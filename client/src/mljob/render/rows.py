@@ -127,7 +127,9 @@ def retry_notice(job: MLJob) -> str:
 
 
 def _is_fresh(job: MLJob, now: datetime) -> bool:
-    """Return whether the MLJob is new, and its operator may not have had the time to read it."""
+    """Return whether the MLJob has no phase, and was created so recently that its operator may not
+    have had the time to read it.
+    """
     age = times.between(job.created_at, now)
     return not job.phase and age is not None and age < FRESH_SECONDS
 
