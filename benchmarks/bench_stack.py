@@ -192,7 +192,7 @@ def _ended(process: psutil.Process) -> bool:
 
 def wait_for(holds: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
     """Call `holds` again and again until it returns True, with a pause of `every` seconds after
-    each call.
+    each call. `what` names the condition for the error.
 
     Raises:
         MeasurementError: `holds` has not returned True within `seconds`.

@@ -1,5 +1,5 @@
-"""Sends events of running tasks at an even rate, and measures how long each takes to reach the
-watcher.
+"""Sends events of running tasks at an even rate, and measures how long each event takes to reach
+the watcher.
 
 The clock of an event starts when its bytes are ready, before the producer gets them. The clock
 stops with the first version of the MLJob that contains this event or a later event. So an event
@@ -41,8 +41,8 @@ class Target:
 
 
 class Traffic:
-    """Sends events for some MLJobs to one topic, and measures how long each takes to reach the
-    watcher. Each event has a number of its own, by which the watcher recognises the event.
+    """Sends events for some MLJobs to one topic, and measures how long each event takes to reach
+    the watcher. Each event has a number of its own, by which the watcher recognises the event.
     """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:

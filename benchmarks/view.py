@@ -32,7 +32,7 @@ from devstack.progress import step
 
 MIB = 1024 * 1024
 READY_SECONDS = 180
-"""How long the first lists of all viewers may take."""
+"""The maximum time for the first lists of all viewers, in seconds."""
 COLLECTION = "/apis/mljob.dev/v1alpha1/mljobs"
 OBSERVER = """
 () => {
@@ -57,7 +57,7 @@ class Plan:
 
     Attributes:
         jobs: How many MLJobs there are.
-        moves: How many of them change each second.
+        moves: How many of the MLJobs change each second.
         viewers: How many viewers look at the list at the same time.
         seconds: How long changes are measured.
     """
