@@ -69,7 +69,9 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
 
 
 def _folded(lines: Sequence[str]) -> list[str]:
-    """Return the lines, with one line for each group of successive frames of Airflow."""
+    """Return the lines, with one line in place of each group of two or more successive frames of
+    Airflow.
+    """
     made, frames, number = list[str](), list[str](), 0
 
     def taken() -> list[str]:

@@ -101,8 +101,8 @@ def main() -> None:
 
 
 def answer(words: list[str], incomplete: str) -> list[str]:
-    """Return the lines for kubectl: one for each candidate, with its description if it has one, and
-    one for the directive.
+    """Return the lines for kubectl: one for each of the first ``MAX_CANDIDATES`` candidates, with
+    the candidate's description if it has one, and one line for the directive.
     """
     from typer._click.shell_completion import CompletionItem, ShellComplete
     from typer.main import get_command

@@ -55,7 +55,8 @@ def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
     """Wait until MLJobs have ended, and return the exit code for all of them. Print how each MLJob
-    ended as soon as it has ended. One watch follows all MLJobs.
+    ended as soon as it has ended. One watch follows all MLJobs; ``selector`` is the label selector
+    that has selected them, or None.
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence

@@ -101,8 +101,9 @@ def is_all_right(job: MLJob) -> bool:
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
-    """Return the message of an MLJob's status, with the notices of a deletion, a waiting retry and
-    unknown params. Without a status, return :data:`NEW`.
+    """Return the message of an MLJob's status, with notices: of a deletion, of a retry that waits,
+    of unknown params, and of work that the operator still does after the MLJob's end. ``limit`` is
+    the maximum number of characters of each of these texts. Without a phase, return :data:`NEW`.
     """
     if not job.phase:
         return NEW

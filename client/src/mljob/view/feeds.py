@@ -109,6 +109,15 @@ class Feed(Source, Generic[Item]):
         items: The objects by key. MLJobs of several namespaces have the key ``namespace/name``, all
             other objects their name.
         memberships: A number that grows when an object is added or deleted.
+
+    Args:
+        transport: Sends the requests.
+        path: The path of the collection.
+        convert: Converts an object from JSON to an item.
+        key: Returns the key of an item.
+        params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
+        lists: Limits how many feeds read their first list at the same time. Default: no limit with
+            other feeds.
     """
 
     def __init__(

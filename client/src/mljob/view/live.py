@@ -116,8 +116,8 @@ def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
 
 
 def _said(before: Shown, now: Shown) -> str:
-    """Return the announcement of new phases for a screen reader: a sentence for each MLJob, or for
-    more than three MLJobs only their number.
+    """Return the announcement, for a screen reader, of the MLJobs whose phase has changed: a
+    sentence for each MLJob. For more than three MLJobs, return only their number in a sentence.
     """
     changed = [
         f"{name}: {phase}."

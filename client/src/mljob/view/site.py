@@ -73,8 +73,9 @@ class Site:
         return self.answer(patient)
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return an endpoint for Starlette. If ``answer`` raises an
-        :class:`~mljob.errors.MLJobError`, the endpoint answers with a page about the error.
+        """Return an endpoint for Starlette. If the request does not prove who the person is, or if
+        ``answer`` raises an :class:`~mljob.errors.MLJobError`, the endpoint answers with a page
+        about the problem.
         """
 
         async def respond(request: Request) -> Response:

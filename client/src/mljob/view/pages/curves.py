@@ -184,8 +184,9 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Return round numbers that cover the range. The distance between two of them is 1, 2 or 5
-    times a power of ten. Return the two ends if the range has no such numbers within the limits of
+    """Return round numbers that cover the range from ``low`` to ``high``. The distance between two
+    successive numbers is 1, 2 or 5 times a power of ten, and the range is at most ``wanted`` such
+    distances long. Return ``low`` and ``high`` if there are no such numbers within the limits of
     floats.
     """
     raw = (high - low) / wanted
