@@ -132,8 +132,9 @@ class Traffic:
 
 
 def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observation]) -> list[float]:
-    """Return the milliseconds from each event to the first observation that contains it or a later
-    event.
+    """Return the milliseconds from each event in ``sent`` to the first observation in ``seen`` that
+    contains this event or a later event of the same MLJob. ``sent`` has the number and the time of
+    each event, by MLJob.
 
     Raises:
         MeasurementError: No observation contains an event.

@@ -145,8 +145,8 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def _longest_gap(found: Sequence[Observation], begin: float, end: float) -> float:
-    """Return the longest time between two successive observations of which the second is between
-    ``begin`` and ``end``. Return 0 if there are no such observations.
+    """Return the longest time between two successive observations with a phase, of which the second
+    is between the times ``begin`` and ``end``. Return 0 if there are no such observations.
     """
     times = [one.at for one in found if one.phase is not None]
     return max((after - before for before, after in pairwise(sorted(times)) if begin <= after <= end), default=0.0)

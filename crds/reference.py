@@ -124,7 +124,9 @@ def anchor(heading: str) -> str:
 
 
 def type_of(field: Node) -> str:
-    """Return a field's type and the limits of its values, for example ``integer, 1 to 100``."""
+    """Return the values that a field with an enum can have. For any other field, return the type
+    and the limits of the field's values, for example ``integer, 1 to 100``.
+    """
     if values := field.get("enum"):
         return ", ".join(f"`{value}`" for value in values)
     kind = "RFC 3339 time" if field.get("format") == "date-time" else field["type"]

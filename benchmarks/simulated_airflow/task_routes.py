@@ -73,7 +73,7 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Return the log of a try. A request with a token gets the lines after the position in the
-    token. While the task runs, the answer has a token for the next request.
+    token. While the task runs or is deferred, the answer has a token for the next request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):
