@@ -64,7 +64,7 @@ def type_name(schema: Schema) -> str:
 
 
 def bounds(schema: Schema) -> list[str]:
-    """Return the rules for a value that a schema has in addition to the type, each in a few words.
+    """Return the rules that a schema has for a value in addition to the type, each in a few words.
 
     Examples are ``1 to 1000``, ``one of a, b`` and ``pattern ^a$``.
     """
