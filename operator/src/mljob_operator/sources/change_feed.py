@@ -72,7 +72,7 @@ assert OVERLAP > 2 * GRACE
 class ChangeFeedReader:
     """Reads the change feed of one Airflow every few seconds, and passes the changes to the MLJobs.
 
-    Each Airflow has its own reader, so a slow Airflow does not delay the others.
+    Each Airflow has its own reader, so a slow Airflow does not delay the readers of other Airflows.
 
     Args:
         airflow: The Airflow's name.
@@ -281,9 +281,9 @@ class ChangeFeedReader:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     async def _first(self) -> datetime:
-        """Return the first watermark after a start of the operator. It is the time of the oldest
-        submission among the MLJobs with an attempt in this Airflow, or the current time if there is
-        none.
+        """Return the first watermark after a start of the operator. This watermark is the time of
+        the oldest submission among the unfinished MLJobs with an attempt in this Airflow, or the
+        current time if there is no such submission.
 
         The result is a time by Airflow's clock.
         """
