@@ -61,12 +61,12 @@ class Result:
         created_per_second: The average number of MLJobs that the API server accepted per second.
         submitted_per_second: The average number of runs that Airflow got per second, from the first
             creation on.
-        timeouts: How many lines of the operator's log speak of a time-out.
+        timeouts: How many lines of the operator's log report a time-out.
         twice: How many submissions Airflow answered with 409.
         cancelled: The time from each cancellation in the burst to the MLJob's final phase, in
             seconds.
-        none_mib: Resident memory without MLJobs.
-        live_mib: Resident memory with the live MLJobs.
+        none_mib: Resident memory of the operator without MLJobs.
+        live_mib: Resident memory of the operator with the live MLJobs.
         cpu: The average CPU use of the operator in the silence, in percent of a core.
         ready: The time from the restart of the operator, as another process, to its readiness, in
             seconds.
@@ -93,12 +93,14 @@ class Result:
 
     @property
     def kib_per_job(self) -> float:
-        """The memory of a live MLJob in the process that submitted its run."""
+        """The average memory of a live MLJob in the process that submitted its run, in KiB."""
         return (self.live_mib - self.none_mib) * 1024 / self.jobs
 
     @property
     def restarted_kib_per_job(self) -> float:
-        """The memory of a live MLJob in an operator that was restarted after the burst."""
+        """The average memory of a live MLJob in an operator that was restarted after the burst, in
+        KiB.
+        """
         return (self.restarted_mib - self.none_mib) * 1024 / self.jobs
 
     def as_json(self) -> dict[str, Any]:
@@ -243,8 +245,8 @@ class _Phases:
     """The phases of a namespace's MLJobs, as a watch has seen them.
 
     Attributes:
-        since: When the watch first saw the current phase, by name, in seconds of the monotonic
-            clock.
+        since: When the watch first saw the current phase of each MLJob, by the MLJob's name, in
+            seconds of the monotonic clock.
     """
 
     def __init__(self, watcher: Watcher, namespace: str) -> None:

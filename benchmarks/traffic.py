@@ -54,8 +54,8 @@ class Traffic:
         self._number = 0
 
     def warm_up(self, seconds: float = 60) -> None:
-        """Send events until each MLJob's status has changed: then consumers have joined, and
-        connections are open.
+        """Send events until each MLJob's status has changed, for at most ``seconds``. Then the
+        consumers have joined, and the connections are open.
         """
         for target in self._targets:
             self._send(target, EventName.TASK_RUNNING)

@@ -64,7 +64,8 @@ class Result:
 
 
 def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> Result:
-    """Measure one update.
+    """Measure one rolling update, while MLJobs are created for ``seconds`` seconds, ``rate`` MLJobs
+    per second.
 
     Raises:
         MeasurementError: An MLJob has not ended, or has not exactly one run.

@@ -3,8 +3,8 @@
 The benchmark measures three things: the first paint of the list in Chromium, the time from a watch
 event to the row that shows it, and the memory of one replica with 50 viewers. The floor is a bare
 reader of the same watch, which parses each event and does nothing with it. The API server is
-simulated (:mod:`benchmarks.view_source`), because a real one can't send 50 times 100 events a
-second on two cores beside the view.
+simulated (:mod:`benchmarks.view_source`), because a real API server can't send 50 times 100 events
+a second on two cores beside the view.
 """
 
 from __future__ import annotations
