@@ -3,5 +3,5 @@ simulated Airflow.
 
 A figure alone depends on the machine as much as on the operator. Each benchmark therefore also
 measures a floor in the same run: the least work that any program needs for the same result. The
-ratio of both can be compared between machines. README.md describes the method.
+ratio of the figure to the floor can be compared between machines. README.md describes the method.
 """

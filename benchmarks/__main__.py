@@ -146,7 +146,7 @@ class Run:
 
 def main() -> int:
     """Run the benchmarks. Return 0, or 1 after an error, which is printed, or 130 after an
-    interrupt. The results so far are shown in any case.
+    interrupt. The results so far are also shown after an error or an interrupt.
     """
     arguments = _parser().parse_args()
     whole, quick = not arguments.quick and set(arguments.only) == set(PARTS), arguments.quick

@@ -23,7 +23,9 @@ def counted(cluster: Cluster) -> Counter[str]:
 
 
 def kinds(metrics: str) -> Counter[str]:
-    """Return the counts in the text of the API server's metrics."""
+    """Return the numbers of answered requests, as :func:`counted` does, from the text of the API
+    server's metrics.
+    """
     found: Counter[str] = Counter()
     for labels, value in _LINE.findall(metrics):
         label = dict(_LABEL.findall(labels))

@@ -25,7 +25,7 @@ from mljob_contract.resource import API_VERSION
 NAMESPACE = "bench-bare"
 WRITES = 8
 AT_A_TIME = 16
-"""How many MLJobs are written at the same time."""
+"""The maximum number of MLJobs that are written at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Result:
 
     @property
     def jobs_per_second(self) -> float:
-        """MLJobs per second."""
+        """The average number of MLJobs that were written per second."""
         return self.jobs / self.seconds
 
     def as_json(self) -> dict[str, Any]:

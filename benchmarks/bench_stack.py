@@ -133,7 +133,8 @@ class BenchStack:
     @contextmanager
     def process(self, module: str, environment: Mapping[str, str]) -> Iterator[psutil.Process]:
         """Run a Python module as a process during the ``with`` block. The output of the process
-        goes to a log file of the stack.
+        goes to a log file of the stack. Raise a :class:`MeasurementError` if the process exits
+        before the end of the block.
         """
         file = self._log(module)
         with file.open("ab") as log:
@@ -165,6 +166,9 @@ def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
 
     Args:
         simulated: Whether Airflow is simulated.
+
+    Raises:
+        MeasurementError: The variable ``CLUSTER_KUBECONFIG`` is set.
     """
     if os.environ.get("CLUSTER_KUBECONFIG"):
         raise MeasurementError(
@@ -192,7 +196,7 @@ def _ended(process: psutil.Process) -> bool:
 
 def wait_for(holds: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
     """Call `holds` again and again until it returns True, with a pause of `every` seconds after
-    each call.
+    each call. `what` names the condition for the error.
 
     Raises:
         MeasurementError: `holds` has not returned True within `seconds`.

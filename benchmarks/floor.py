@@ -2,8 +2,8 @@
 each message and sends one PATCH for it.
 
 The process handles no run ids, states, conditions, offsets or conflicts. Connections stay open, and
-the patch has one field. Its latency is that of Kafka and the API server. What the operator needs in
-addition is the operator's own work.
+the patch has one field. The latency of the process is the latency of Kafka and the API server. The
+time that the operator takes in addition is the operator's own work.
 """
 
 from __future__ import annotations

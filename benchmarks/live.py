@@ -28,7 +28,7 @@ from devstack.progress import say, step
 
 SIZES, SILENCE = (100, 1000, 2000), 60.0
 VICTIMS = 10
-"""How many MLJobs are cancelled while the burst is submitted."""
+"""The number of MLJobs that are cancelled while the burst is submitted."""
 ENDED_AWAY = 20
 """How many runs end while no operator runs. A new operator has caught up when its statuses show the
 ends of all these runs.
@@ -58,21 +58,23 @@ class Result:
 
     Attributes:
         jobs: The number of live MLJobs.
-        created_per_second: How many MLJobs the API server accepted in a second.
-        submitted_per_second: How many runs Airflow got in a second, from the first creation on.
-        timeouts: How many lines of the operator's log speak of a time-out.
+        created_per_second: The average number of MLJobs that the API server accepted per second.
+        submitted_per_second: The average number of runs that Airflow got per second, from the first
+            creation on.
+        timeouts: How many lines of the operator's log report a time-out.
         twice: How many submissions Airflow answered with 409.
         cancelled: The time from each cancellation in the burst to the MLJob's final phase, in
             seconds.
-        none_mib: Resident memory without MLJobs.
-        live_mib: Resident memory with the live MLJobs.
-        cpu: Percent of a core in the silence.
+        none_mib: Resident memory of the operator without MLJobs.
+        live_mib: Resident memory of the operator with the live MLJobs.
+        cpu: The average CPU use of the operator in the silence, in percent of a core.
         ready: The time from the restart of the operator, as another process, to its readiness, in
             seconds.
         caught_up: The time from the restart until the statuses show the ends of the runs that have
             ended meanwhile, in seconds.
         restarted_mib: Resident memory of the operator after the restart.
-        restarted_cpu: Percent of a core that the operator takes in the silence after the restart.
+        restarted_cpu: The average CPU use of the operator in the silence after the restart, in
+            percent of a core.
     """
 
     jobs: int
@@ -91,12 +93,14 @@ class Result:
 
     @property
     def kib_per_job(self) -> float:
-        """The memory of a live MLJob in the process that submitted its run."""
+        """The average memory of a live MLJob in the process that submitted its run, in KiB."""
         return (self.live_mib - self.none_mib) * 1024 / self.jobs
 
     @property
     def restarted_kib_per_job(self) -> float:
-        """The memory of a live MLJob in an operator that was restarted after the burst."""
+        """The average memory of a live MLJob in an operator that was restarted after the burst, in
+        KiB.
+        """
         return (self.restarted_mib - self.none_mib) * 1024 / self.jobs
 
     def as_json(self) -> dict[str, Any]:
@@ -204,8 +208,8 @@ class _Size:
         return dict(zip(self._victims, times, strict=True))
 
     def _silence(self, operator: psutil.Process) -> float:
-        """Return the percentage of a core that the operator's process takes while no run reports
-        anything.
+        """Return the average CPU use of the operator's process while no run reports anything, in
+        percent of a core.
         """
         with step("live", f"{self._plan.silence:.0f} s of silence"):
             before, began = operator.cpu_times(), time.monotonic()
@@ -241,8 +245,8 @@ class _Phases:
     """The phases of a namespace's MLJobs, as a watch has seen them.
 
     Attributes:
-        since: When the watch first saw the current phase, by name, in seconds of the monotonic
-            clock.
+        since: When the watch first saw the current phase of each MLJob, by the MLJob's name, in
+            seconds of the monotonic clock.
     """
 
     def __init__(self, watcher: Watcher, namespace: str) -> None:

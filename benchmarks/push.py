@@ -1,9 +1,10 @@
 """The latency from a task's event in Kafka to the change at a Kubernetes watcher, for the operator
 and for the floor.
 
-Both get the same events at the same rate. Each has MLJobs in a namespace of its own, so neither
-handles the events of the other. The operator and the floor take turns in short blocks, and they
-take turns in beginning, so that other load of the machine affects both.
+The operator and the floor get the same events at the same rate. The MLJobs of the operator and of
+the floor are in separate namespaces, so neither handles the events of the other. The operator and
+the floor are measured alternately, in short blocks. Each of them is the first in every second pair
+of blocks, so that other load of the machine affects both.
 """
 
 from __future__ import annotations

@@ -51,8 +51,9 @@ class Result:
     Attributes:
         rate: The offered MLJobs per second.
         jobs: How many MLJobs there were.
-        jobs_per_second: How many MLJobs ended in a second. Only the middle four fifths of the ends
-            are used, so that the durations of the first and the last run have no effect.
+        jobs_per_second: The average number of MLJobs that ended per second. Only the middle four
+            fifths of the ends are used, so that the durations of the first and the last run have no
+            effect.
         latencies: The time from each end in Airflow to the watcher, in seconds.
         writes: The operator's requests by kind.
         operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
@@ -148,8 +149,8 @@ def _drive(
 
 
 def throughput(ends: Sequence[float]) -> float:
-    """Return how many runs ended in a second, computed from the middle four fifths of ``ends``: the
-    sorted times of the ends, in seconds.
+    """Return the average number of runs that ended per second, computed from the middle four fifths
+    of ``ends``: the sorted times of the ends, in seconds.
     """
     cut = len(ends) // 10
     middle = ends[cut : len(ends) - cut]

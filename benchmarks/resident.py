@@ -14,8 +14,8 @@ STABLE_SECONDS = 8
 
 
 def settled(process: psutil.Process, what: str, seconds: float = 40) -> float:
-    """Wait until the resident memory of a process has settled, for at most ``seconds``. Return the
-    memory in MiB.
+    """Wait until the resident memory of a process has settled, but at most ``seconds``. Return the
+    memory in MiB. ``what`` names the process on the terminal.
     """
     history = [process.memory_info().rss / MIB]
     with step("memory", f"settling {what}", lambda: f"{history[-1]:.1f} MiB"):

@@ -1,4 +1,4 @@
-"""Prints the results: each figure beside its floor or its goal."""
+"""Prints the results: each figure beside the figure of the floor, or beside its goal."""
 
 from __future__ import annotations
 

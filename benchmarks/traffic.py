@@ -1,5 +1,5 @@
-"""Sends events of running tasks at an even rate, and measures how long each takes to reach the
-watcher.
+"""Sends events of running tasks at an even rate, and measures how long each event takes to reach
+the watcher.
 
 The clock of an event starts when its bytes are ready, before the producer gets them. The clock
 stops with the first version of the MLJob that contains this event or a later event. So an event
@@ -41,8 +41,8 @@ class Target:
 
 
 class Traffic:
-    """Sends events for some MLJobs to one topic, and measures how long each takes to reach the
-    watcher. Each event has a number of its own, by which the watcher recognises the event.
+    """Sends events for some MLJobs to one topic, and measures how long each event takes to reach
+    the watcher. Each event has a number of its own, by which the watcher recognises the event.
     """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
@@ -54,8 +54,8 @@ class Traffic:
         self._number = 0
 
     def warm_up(self, seconds: float = 60) -> None:
-        """Send events until each MLJob's status has changed: then consumers have joined, and
-        connections are open.
+        """Send events until each MLJob's status has changed, for at most ``seconds``. Then the
+        consumers have joined, and the connections are open.
         """
         for target in self._targets:
             self._send(target, EventName.TASK_RUNNING)
@@ -132,8 +132,9 @@ class Traffic:
 
 
 def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observation]) -> list[float]:
-    """Return the milliseconds from each event to the first observation that contains it or a later
-    event.
+    """Return the milliseconds from each event in ``sent`` to the first observation in ``seen`` that
+    contains this event or a later event of the same MLJob. ``sent`` has the number and the time of
+    each event, by MLJob.
 
     Raises:
         MeasurementError: No observation contains an event.

@@ -1,5 +1,5 @@
 """A rolling update of two replicas while MLJobs run, as the chart's Deployment makes it: another
-replica starts, and when it is ready, an old one is told to end.
+replica starts, and when this replica is ready, an old replica is told to end.
 
 Each time the leader ends, so leadership changes twice. A gap is the time between two statuses that
 a watch sees; under this load some status changes every few milliseconds.
@@ -64,7 +64,8 @@ class Result:
 
 
 def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> Result:
-    """Measure one update.
+    """Measure one rolling update, while MLJobs are created for ``seconds`` seconds, ``rate`` MLJobs
+    per second.
 
     Raises:
         MeasurementError: An MLJob has not ended, or has not exactly one run.
@@ -145,8 +146,8 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def _longest_gap(found: Sequence[Observation], begin: float, end: float) -> float:
-    """Return the longest time between two successive observations of which the second is between
-    ``begin`` and ``end``. Return 0 if there are none.
+    """Return the longest time between two successive observations with a phase, of which the second
+    is between the times ``begin`` and ``end``. Return 0 if there are no such observations.
     """
     times = [one.at for one in found if one.phase is not None]
     return max((after - before for before, after in pairwise(sorted(times)) if begin <= after <= end), default=0.0)

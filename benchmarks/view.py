@@ -3,8 +3,8 @@
 The benchmark measures three things: the first paint of the list in Chromium, the time from a watch
 event to the row that shows it, and the memory of one replica with 50 viewers. The floor is a bare
 reader of the same watch, which parses each event and does nothing with it. The API server is
-simulated (:mod:`benchmarks.view_source`), because a real one can't send 50 times 100 events a
-second on two cores beside the view.
+simulated (:mod:`benchmarks.view_source`), because a real API server can't send 50 times 100 events
+a second on two cores beside the view.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from devstack.progress import step
 
 MIB = 1024 * 1024
 READY_SECONDS = 180
-"""How long the first lists of all viewers may take."""
+"""The maximum time for the first lists of all viewers, in seconds."""
 COLLECTION = "/apis/mljob.dev/v1alpha1/mljobs"
 OBSERVER = """
 () => {
@@ -57,7 +57,7 @@ class Plan:
 
     Attributes:
         jobs: How many MLJobs there are.
-        moves: How many of them change each second.
+        moves: How many of the MLJobs change each second.
         viewers: How many viewers look at the list at the same time.
         seconds: How long changes are measured.
     """

@@ -68,7 +68,7 @@ class Source:
 
     Args:
         jobs: How many MLJobs there are.
-        moves: How many of them change each second.
+        moves: How many of the MLJobs change each second.
     """
 
     def __init__(self, jobs: int, moves: float) -> None:

@@ -1,5 +1,5 @@
-"""The end of every latency measurement: a watch in a process of its own, which records when each
-change arrives.
+"""A watch in a process of its own, which records when each change arrives. Every measurement of a
+latency ends at this watch.
 
 The process records the time before it parses the change, with the clock that all processes of a
 machine share (CLOCK_MONOTONIC). The process hands over its observations only on request, so that

@@ -56,8 +56,8 @@ class Writer:
         return time.monotonic()
 
     async def create_evenly(self, namespace: str, names: Sequence[str], dag_id: str, rate: float) -> None:
-        """Create MLJobs at an even rate in MLJobs per second, whether the server
-        keeps up or not.
+        """Create MLJobs at an even rate, whether the server keeps up or not. ``rate`` is in MLJobs
+        per second.
         """
         began, waiting = time.monotonic(), []
         for number, name in enumerate(names):

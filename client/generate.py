@@ -1,4 +1,6 @@
-"""Writes ``mljob.sync`` from ``mljob.aio`` by unasync: ``python client/generate.py [--check]``."""
+"""Generates the modules of ``mljob.sync`` out of the modules of ``mljob.aio``, with unasync:
+``python client/generate.py [--check]``.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ NAMES = {
 
 
 def sync_modules() -> dict[str, str]:
-    """Return the texts of the generated modules, by file name."""
+    """Return the source code of each generated module, by file name."""
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "aio"), Path(scratch, "sync")
         source.mkdir()

@@ -1,9 +1,9 @@
-"""Writes the commands in ``docs/kubectl-mljob.md`` from the command line itself (``make
-generate``). With ``--check`` (``make verify``) it fails if the page does not have the current text
-of the commands.
+"""Writes the reference of the commands of ``kubectl mljob`` into ``docs/kubectl-mljob.md`` (``make
+generate``). With ``--check`` (``make verify``) the program fails if the page does not have the
+current reference.
 
-The page has two comments. People write the text outside of the two comments. The text between them
-is made of the docstrings and the help of the commands.
+Two comments in the page enclose the reference, which is made of the docstrings and the help of the
+commands. People write the rest of the page.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ SHARED = ("namespace", "context", "kubeconfig", "help")
 
 
 def filled(page: str) -> str:
-    """Return the page with the current text of the commands between the two comments (``MARKED``)."""
+    """Return the page with the current reference of the commands between the two comments
+    (``MARKED``).
+    """
     commands: dict[str, Any] = get_command(application()).commands  # type: ignore[attr-defined]
     return MARKED.sub(lambda mark: f"{mark[1]}\n{''.join(map(_section, commands.values()))}{mark[2]}", page)
 

@@ -85,7 +85,9 @@ class Resource:
 
 
 def keyed(properties: dict[str, Any], lists: dict[str, list[str]]) -> None:
-    """Declare lists whose entries are identified by keys (list type map)."""
+    """Declare that keys identify the entries of lists (list type map). ``lists`` has the names of
+    the keys of each list, by the list's name in ``properties``.
+    """
     for name, keys in lists.items():
         properties[name]["x-kubernetes-list-type"] = "map"
         properties[name]["x-kubernetes-list-map-keys"] = keys

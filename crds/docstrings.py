@@ -1,8 +1,8 @@
 """Reads the docstrings of fields, which become the descriptions in the CRDs.
 
-Pydantic could read them too (``use_attribute_docstrings``). But then each process that imports the
-models would pay for that, and the tasks of Airflow import them. With Airflow loaded, the first
-model alone would cost 0.04 s of CPU time.
+Pydantic could read the docstrings too (``use_attribute_docstrings``). But then each process that
+imports the models would spend CPU time on the docstrings, and the tasks of Airflow import the
+models. With Airflow loaded, the first model alone would cost 0.04 s of CPU time.
 """
 
 from __future__ import annotations

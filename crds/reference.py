@@ -124,7 +124,9 @@ def anchor(heading: str) -> str:
 
 
 def type_of(field: Node) -> str:
-    """Return a field's type with its bounds, for example ``integer, 1 to 100``."""
+    """Return the values that a field with an enum can have. For any other field, return the type
+    and the limits of the field's values, for example ``integer, 1 to 100``.
+    """
     if values := field.get("enum"):
         return ", ".join(f"`{value}`" for value in values)
     kind = "RFC 3339 time" if field.get("format") == "date-time" else field["type"]
@@ -142,7 +144,7 @@ def type_of(field: Node) -> str:
 
 
 def between(least: int | None, most: int | None, unit: str) -> str:
-    """Return a lower and an upper bound in words. The text is empty if there is no bound."""
+    """Return the minimum and the maximum of a value in words, or an empty text if both are None."""
     if least is None and most is None:
         return ""
     if most is None:

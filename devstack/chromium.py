@@ -38,7 +38,7 @@ _MEMBERS = {
     "package/bin/fonts.tar.br": "fonts",
 }
 FETCH_SECONDS = 300
-"""How long npm may take to fetch the package of 70 MB."""
+"""The maximum time for npm to fetch the package of 70 MB, in seconds."""
 
 
 def program() -> Path:

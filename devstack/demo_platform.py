@@ -73,8 +73,8 @@ def run(stack: Stack, bound: float) -> None:
         bound: Seconds that each job may take.
 
     Raises:
-        StackError: A job failed or took longer than `bound`, a day's predictions were not repeated,
-            or Slack got no message in time.
+        StackError: A job failed or took longer than `bound`, the predictions of a day were not
+            repeated, or Slack got no message in time.
     """
     began = time.monotonic()
     jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}

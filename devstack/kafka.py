@@ -54,7 +54,7 @@ class Kafka:
 
     def parts(self) -> list[Component | Step]:
         """Return the component of the broker, and the step that creates the topic. The stack
-        creates the topic, because the producer in Airflow's tasks does not.
+        creates the topic, because the producer in Airflow's tasks creates no topic.
         """
         return [
             Component(

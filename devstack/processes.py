@@ -300,8 +300,8 @@ def _no_proxy() -> str:
 
 
 def _began(pid: int) -> str | None:
-    """Return a text about the start time of a process, which no other process with the same id has.
-    Return None if no process with this id runs.
+    """Return a text that is made from the start time of a process. For another process with the
+    same id the text is another one. Return None if no process with this id runs.
     """
     child = _children.get(pid)
     if child is not None and child.poll() is not None:

@@ -2,7 +2,7 @@
 
     python -I devstack/restarting.py PROGRAM [ARGUMENT ...]
 
-Airflow's processes need this. For example, a scheduler ends if PostgreSQL ends one of its
+Airflow's processes need such a restart. For example, a scheduler ends if PostgreSQL ends one of its
 transactions because of a deadlock, and nothing else would start the scheduler again.
 
 The pause before a start doubles from 1 s up to 30 s, and is 1 s again after the program has run for

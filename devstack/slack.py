@@ -195,7 +195,7 @@ class SlackServer:
         refused: The complaints about refused messages. The server answered these messages with
             `invalid_blocks`.
         requests: The time, on the clock of `time.monotonic`, and the status of each request.
-        limited: The number of requests from now on that the server answers with 429.
+        limited: How many of the next requests the server answers with 429.
         retry_after: Seconds in the `Retry-After` header of a 429.
         missing: Channels that do not exist.
         members: User ids by e-mail address.

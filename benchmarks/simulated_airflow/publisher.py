@@ -1,4 +1,4 @@
-"""Sends messages to the Kafka topic, and lets some of them be lost, doubled or late."""
+"""Sends messages to the Kafka topic. On purpose, some messages are lost, sent twice or sent late."""
 
 from __future__ import annotations
 

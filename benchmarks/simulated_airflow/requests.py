@@ -100,14 +100,15 @@ def moment(name: str, text: str) -> datetime:
 
 
 def page(request: Request, name: str, rows: list[Json]) -> Json:
-    """Return one page of a list without cursors."""
+    """Return one page of a list without cursors. The rows are in the page's field ``name``."""
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     begin = request.number("offset", 0)
     return {name: rows[begin : begin + limit], "total_entries": len(rows)}
 
 
 def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Callable[[Row], bool]) -> Json:
-    """Return one page of the rows in ``found`` that ``fits`` accepts, in the order of creation.
+    """Return one page of the rows in ``found`` that ``fits`` accepts, in the order of creation. The
+    rows are in the page's field ``name``.
 
     The answer to a request with a cursor begins after the cursor. So a row that changes between two
     requests does not shift the rows of the next page. Only the rows of the returned page are made.

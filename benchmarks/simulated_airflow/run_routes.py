@@ -42,8 +42,8 @@ def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
 
 
 def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Create a run. Refuse the request with 409 if the run id or the logical date exists, and with
-    400 or 422 for an invalid run id or conf.
+    """Create a run. Refuse the request with 404 for an unknown DAG, with 409 if the run id or the
+    logical date exists, and with 400 or 422 for an invalid run id or conf.
     """
     dag, body = known_dag(airflow, request), request.content("logical_date")
     run_id, conf = body.get("dag_run_id"), body.get("conf") or {}

@@ -31,7 +31,7 @@ AGAIN = 0.1
 while its DAG is paused.
 """
 BATCH = 50
-"""How many steps are taken before requests get their turn."""
+"""The maximum number of steps that are taken before requests get their turn."""
 
 
 class Scheduler:
@@ -182,8 +182,8 @@ class Scheduler:
         self._set_run(run, RunState.FAILED)
 
     def _work(self, task: TaskInstance, dag: Dag, about: Callable[[float], float]) -> Generator[float, None, bool]:
-        """Run a task. Return False if the task never ends by itself, because it asks a person or
-        the DAG's outcome is ``waits``.
+        """Run a task. ``about`` varies a time in seconds at random. Return False if the task never
+        ends by itself, because it asks a person or the DAG's outcome is ``waits``.
         """
         self.set_task(task, TaskState.RUNNING)
         if task.task_id in dag.asks:

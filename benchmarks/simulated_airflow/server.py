@@ -114,8 +114,8 @@ class Served:
         self._loop = loop
 
     def do(self, what: Callable[[SimulatedAirflow], T]) -> T:
-        """Call a function with the Airflow in the thread that serves it. Return the function's
-        result.
+        """Call ``what`` with the Airflow, in the thread that serves the Airflow. Return the result
+        of ``what``.
         """
 
         async def call() -> T:

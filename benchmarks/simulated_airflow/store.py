@@ -20,7 +20,7 @@ from .dags import Dag
 from .runs import Run, RunKey, TaskInstance, TaskKey, now
 
 MAX_ENDS = 100_000
-"""How many ends of runs are kept for the benchmarks."""
+"""The maximum number of ends of runs that are kept for the benchmarks."""
 
 
 class Store:

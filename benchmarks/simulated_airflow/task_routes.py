@@ -73,7 +73,7 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Return the log of a try. A request with a token gets the lines after the position in the
-    token. While the task runs, the answer has a token for the next request.
+    token. While the task runs or is deferred, the answer has a token for the next request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):
@@ -114,8 +114,8 @@ def list_questions(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_xcoms(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the XComs of a run: those of one task, or of all tasks (``~``), and only those with
-    the key in the request if it names a key. The list is empty for a run that does not exist.
+    """Return the XComs of one task of a run, or of all tasks (``~``). If the request names a key,
+    return only the XComs with this key. The list is empty for a run that does not exist.
     """
     path, wanted = request.path, request.one("xcom_key")
     run = airflow.store.get(path["dag_id"], path["run_id"])

@@ -1,5 +1,5 @@
-"""The client of the MLJob operator. It creates MLJobs in Kubernetes, which the operator runs on
-Airflow.
+"""The client of the MLJob operator. The client creates MLJobs in Kubernetes, and the operator runs
+them on Airflow.
 
 >>> from mljob import Client
 >>> job = Client().submit("train_model", {"model_id": "digits", "epochs": 20})  # doctest: +SKIP
@@ -8,7 +8,8 @@ Airflow.
 :class:`Client` is for scripts and notebooks, and :class:`AsyncClient` is the same for asyncio. Both
 use the person's own kubeconfig, as ``kubectl`` does, and have no rights of their own.
 
-Names are imported when they are first used, so that a command which needs none of them starts fast.
+The classes of this package are imported when they are first used, so that commands of ``kubectl
+mljob`` that don't need them start fast.
 """
 
 from __future__ import annotations

@@ -79,7 +79,9 @@ class Comparison:
         return ["name", "phase", *self.params, *self.results]
 
     def cells(self) -> list[list[str]]:
-        """Return the rows as texts of bounded width, without control characters."""
+        """Return the rows as texts without control characters. Each param and each result is cut to
+        ``_MAX_CELL`` characters.
+        """
         return [
             [
                 plain(row.job.name),
@@ -175,8 +177,8 @@ def results_of(job: MLJob) -> dict[str, Any]:
 
 
 def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
-    """Yield the values of a conf with their dotted paths. A list, an empty object, and an object
-    below ``levels`` levels count as values.
+    """Yield the values of a conf with their dotted paths, which begin with ``prefix``. A list, an
+    empty object, and an object below ``levels`` levels count as values.
     """
     for key, value in conf.items():
         if isinstance(value, dict) and value and levels > 1:

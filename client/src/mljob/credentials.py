@@ -25,12 +25,12 @@ from .kubeconfig_user import ExecPlugin
 from .text import plain
 
 EXEC_API_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-"""The versions of the plugins' format."""
+"""The API versions of the JSON object ``ExecCredential`` that exec plugins print."""
 PLUGIN_SECONDS: Final = 60.0
-"""How long a plugin may run that can't ask the person, in seconds."""
+"""The maximum run time of a plugin that can't ask the person, in seconds."""
 INTERACTIVE_SECONDS: Final = 600.0
-"""How long a plugin may run that can ask the person, for example for a login in a browser, in
-seconds.
+"""The maximum run time of a plugin that can ask the person, for example for a login in a browser,
+in seconds.
 """
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 """The maximum size of a plugin's answer, in bytes."""
@@ -160,8 +160,8 @@ def run_plugin(plugin: ExecPlugin, config: ClusterConfig) -> PluginAnswer:
 
 
 def _output(plugin: ExecPlugin, config: ClusterConfig, interactive: bool) -> bytes:
-    """Return what the plugin prints to standard output. What it prints to standard error goes to
-    the person, as in kubectl.
+    """Return the standard output of the plugin. The plugin's standard error goes to the person, as
+    in kubectl.
     """
     environment = {**os.environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _exec_info(plugin, config, interactive)}
     seconds = INTERACTIVE_SECONDS if interactive else PLUGIN_SECONDS

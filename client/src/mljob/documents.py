@@ -1,8 +1,9 @@
-"""YAML documents as kubectl reads them, bounded, with the line of each field.
+"""YAML documents, read as kubectl reads them, with the line number of each field. The size of a
+file, and the nesting and the number of values of a document, have a maximum.
 
 kubectl converts YAML to JSON. So a time stays a text, a number may not be NaN, and a key is a text.
-A document is bounded before it is converted, because a few lines with aliases can stand for more
-than any memory holds.
+The values are counted during the conversion, each alias as all the values that it stands for,
+because a few lines with aliases can stand for more values than fit into memory.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MAX_QUOTED = 80
 
 
 class DocumentError(ValueError):
-    """A text is not YAML, or exceeds a limit. The message names the line, if the
+    """The error when a text is not YAML or exceeds a limit. The message names the line, if the
     mistake has one.
     """
 
@@ -55,7 +56,7 @@ class Document:
     Attributes:
         value: The content, made of the types of JSON: dict, list, str, int, float, bool and None.
         findings: Mistakes of the YAML itself, such as a key that is used twice.
-        lines: The line of each field, by path.
+        lines: The line number of each field, by the field's path.
     """
 
     value: Any

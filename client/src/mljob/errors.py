@@ -4,7 +4,8 @@
 - :class:`InvalidResource`: an object does not have the form of its kind.
 - :class:`ApiError` and its subclasses: the Kubernetes API server refused a request, or did not
   answer.
-- :class:`JobError` and its subclasses: an MLJob ended in another way than success.
+- :class:`JobError` and its subclasses: an MLJob ended in another way than success, or did not end
+  in time.
 """
 
 from __future__ import annotations

@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 from .text import clean_line
 
 SEARCHED_LINES: Final = 1_000
-"""How many lines at the end of a log are searched for the traceback."""
+"""The maximum number of lines at the end of a log that are searched for the traceback."""
 _MATCHED: Final = 80
-"""How many characters of the status's error are searched for in the log. The status cuts long
-errors.
+"""The maximum number of characters of the status's error that are searched for in the log. The
+status cuts long errors.
 """
 _MESSAGE_LINES: Final = 5
-"""How many lines of an exception's message are shown after its first line."""
+"""The maximum number of lines of an exception's message that are shown after its first line."""
 _BEGINNING: Final = "Traceback (most recent call last):"
 _ENTRY: Final = re.compile(r"\A\d{4}-\d\d-\d\dT\S{1,20}Z (?:[A-Z][A-Z ]{6} |[A-Z]{8,10} )?")
 """The time and the level that mljob-api writes before the first line of each entry."""
@@ -52,8 +52,8 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
     Args:
         lines: The end of the log.
         limit: How many lines to return at most.
-        error: The error in the status, to find its traceback among others. None if the status has
-            no error.
+        error: The error in the status, by which its traceback is found among the tracebacks of the
+            log. None if the status has no error.
     """
     tracebacks = list(_tracebacks(lines))
     first = (error or "").partition("\n")[0]
@@ -69,7 +69,9 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
 
 
 def _folded(lines: Sequence[str]) -> list[str]:
-    """Return the lines, with one line for each group of successive frames of Airflow."""
+    """Return the lines, with one line in place of each group of two or more successive frames of
+    Airflow.
+    """
     made, frames, number = list[str](), list[str](), 0
 
     def taken() -> list[str]:

@@ -9,7 +9,9 @@ import re
 from typing import Any, Final
 
 MAX_LEVELS: Final = 200
-"""How many levels are read of JSON that is nested too deeply for Python. A conf may have 32."""
+"""The number of levels that are kept of JSON whose nesting is too deep for Python. A conf may have
+32 levels.
+"""
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 

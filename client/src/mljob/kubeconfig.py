@@ -65,7 +65,8 @@ def load(
         kubeconfig: A file. Default: the files of ``KUBECONFIG``, else ``~/.kube/config``, else the
             pod's ServiceAccount, if no context is given.
         context: The name of a context. Default: the current context.
-        namespace: Replaces the context's namespace, which is ``default`` if it has none.
+        namespace: The default namespace. Default: the context's namespace, or ``default`` if the
+            context has none.
 
     Raises:
         ConfigError: There is no usable kubeconfig. The message names the file and the way out.
@@ -104,7 +105,9 @@ def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) 
 
 
 def is_loopback(server: str) -> bool:
-    """Return whether the URL of a server leads to this machine."""
+    """Return whether the host in the URL of a server is a loopback address, ``localhost`` or a name
+    that ends in ``.localhost``.
+    """
     host = urlsplit(server).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

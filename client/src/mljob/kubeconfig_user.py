@@ -132,7 +132,9 @@ def _listed(value: Any) -> list[Any]:
 
 
 def text_of(entry: Mapping[str, Any], key: str) -> str | None:
-    """Return the text of an entry, or None for another type and for an empty text."""
+    """Return the field ``key`` of an entry if it is a text. Return None for another type and for an
+    empty text.
+    """
     value = entry.get(key)
     return value if isinstance(value, str) and value else None
 

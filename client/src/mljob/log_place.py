@@ -10,13 +10,15 @@ from .errors import ApiError, BadAnswer, RunApiMissing
 from .retries import MAX_TRIES, wait_seconds
 
 READ_TRIES: Final = 2
-"""How often a graph, or a log that is not followed, is requested at most."""
+"""The maximum number of requests for a graph, or for a log that is not followed."""
 PATIENCE_SECONDS: Final = 600.0
-"""How long a reader that has begun to follow a log tries to go on, in seconds: an API server may
-restart, and a laptop's network comes back some time after its lid is opened.
+"""How long a reader that has begun to follow a log tries to go on, in seconds. An API server may
+restart in this time, or a laptop's network may come back after the laptop has slept.
 """
 LASTED_SECONDS: Final = 10.0
-"""How long a connection without a line must last to reset the count of failures, in seconds."""
+"""The minimum duration of a connection without a line that resets the count of failures, in
+seconds.
+"""
 
 
 class LogLine(NamedTuple):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAX_NAME: Final = 140
 """The maximum number of characters of an MLJob's name, a rule of the CRD."""
 REQUEST_ID: Final = "mljob.dev/request-id"
-"""The annotation by which a client recognises its own MLJob, if the answer to its submission was
-lost.
+"""The annotation by which a client recognises the MLJob that it has created, if the answer to the
+request was lost.
 """
 _SUFFIX_BYTES: Final = 4
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")

@@ -40,5 +40,7 @@ def field_of(problem: Any) -> str:
 
 
 def quoted(value: Any) -> str:
-    """Return a value as Python writes it, cut to a length that a message can have."""
+    """Return a value as Python writes it (``repr``), cut to :data:`~mljob.documents.MAX_QUOTED`
+    characters.
+    """
     return plain(repr(value), MAX_QUOTED)

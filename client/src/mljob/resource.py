@@ -158,8 +158,8 @@ class MLJob:
 
     @property
     def sentence(self) -> str:
-        """The message without the kubectl command at its end that retries a failed MLJob: this
-        package has shorter ways to retry.
+        """The message without the kubectl command that retries a failed MLJob. The command is at
+        the end of the message. This package has shorter ways to retry.
         """
         return without_how_to_retry(self.message, self.namespace, self.name)
 

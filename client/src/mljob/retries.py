@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 MAX_TRIES: Final = 5
-"""How often a request is sent at most."""
+"""The maximum number of times that a request is sent."""
 MAX_WAIT_SECONDS: Final = 30.0
 """The longest wait that an answer may ask for with ``Retry-After``, in seconds."""
 _FIRST_SECONDS: Final = 0.2

@@ -1,6 +1,6 @@
-"""Makes texts that users, tasks or servers wrote harmless for terminals and notebooks: no control
-characters, no ANSI sequences, no characters that change the direction or the width of a line, and a
-bounded length.
+"""Cleans texts of users, tasks and servers for terminals and notebooks. A cleaned text has no
+control characters, no ANSI sequences, and no characters that change the direction or the width of a
+line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _JOINERS = frozenset("\u200c\u200d")
 """Format characters that scripts and emoji need."""
 _MAX_COMBINING = 4
-"""How many combining marks in a row stay: no script needs more, and towers of them cover lines."""
+"""The maximum number of combining marks in a row that are kept. No script needs more, and a tower
+of such marks covers other lines.
+"""
 
 
 def plain(text: str, limit: int | None = None) -> str:

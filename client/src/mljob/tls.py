@@ -15,8 +15,8 @@ def tls_context(config: ClusterConfig, credential: Credential) -> ssl.SSLContext
     """Return the TLS context for requests to a cluster.
 
     Raises:
-        ConfigError: A certificate or a key is not PEM, they don't belong together, or the key is
-            encrypted.
+        ConfigError: A certificate or a key is not PEM, the client certificate and the key don't
+            belong together, or the key is encrypted.
     """
     try:
         context = _trusting(config)

@@ -3,8 +3,8 @@ waits for a verdict.
 
 An MLJob has a verdict when its operator does nothing more by itself: the status describes the
 newest spec, no requested retry is pending, and the condition Reconciling is not True. The verdict
-Cancelled is final, so it needs none of these. A suspended MLJob has no verdict, because somebody
-resumes it.
+Cancelled is final, so it needs none of these conditions. A suspended MLJob has no verdict, because
+somebody resumes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 from .resource import RETRY_REQUESTED_AT, MLJob
 
 _MAX_RETRY_REQUEST = 253
-"""How many characters of a requested retry the operator reads (``mljob_contract.mljob``)."""
+"""The maximum number of characters of the annotation for a retry that the operator reads
+(``mljob_contract.mljob``).
+"""
 
 
 class Verdict(StrEnum):

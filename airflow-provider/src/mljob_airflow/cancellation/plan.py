@@ -16,8 +16,7 @@ FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_fail
 FINISHED_RUN_STATES = frozenset({"success", "failed"})
 NOT_STARTED = frozenset({None, "scheduled", "queued", "skipped", "upstream_failed", "removed"})
 """The states of task instances whose code has not run, or that were skipped by their own code.
-``None`` is the state of a task instance
-that the scheduler has not yet scheduled.
+``None`` is the state of a task instance that the scheduler has not yet scheduled.
 """
 TEARDOWN_TRIGGER_RULE = "all_done_setup_success"
 """The trigger rule of teardown tasks. Airflow gives this rule to no other task."""

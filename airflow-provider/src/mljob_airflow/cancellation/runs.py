@@ -21,7 +21,7 @@ The process of a running task notices at its next heartbeat, at most five second
 task instance is set to failed. The process is then stopped.
 
 Several runs are cancelled in parallel, because a cancellation spends most of its time waiting. An
-error with one run does not affect the others.
+error with one run does not affect the other runs.
 
 This module needs no Airflow: all requests go through the protocol :class:`Runs`.
 """
@@ -61,8 +61,9 @@ suffices for a few hundred task instances. The remaining ones end when the run i
 POLL_SECONDS = 0.5
 """Seconds between two requests that read the state of a run or of its task instances."""
 PARALLEL_RUNS = 8
-"""The number of runs that are cancelled in parallel. More parallel requests would only wait for
-each other in Airflow's API server."""
+"""The maximum number of runs that are cancelled in parallel. More parallel requests would only wait
+for each other in Airflow's API server.
+"""
 MAX_ERRORS = 20
 """The maximum number of errors in a summary."""
 MAX_ERROR_LENGTH = 500

@@ -270,10 +270,11 @@ def job_of(dag: Any) -> Job[Any] | None:
 
 
 def _keywords(params: type[BaseModel]) -> dict[str, Any]:
-    """Return the keywords that the schema of each param has in addition to the schema of its field.
+    """Return the keywords that the schema of each param has in addition to the schema of its field:
+    ``ADDITIONAL_PARAMS: False``, unless the params model allows other keys (pydantic's
+    ``extra="allow"``).
 
-    The operator refuses a conf with keys that the DAG does not declare, unless the params model
-    allows other keys (pydantic's ``extra="allow"``).
+    With this keyword, the operator refuses a conf with keys that the DAG does not declare.
     """
     return {} if params.model_config.get("extra") == "allow" else {ADDITIONAL_PARAMS: False}
 

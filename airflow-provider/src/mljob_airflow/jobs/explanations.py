@@ -64,7 +64,7 @@ def type_name(schema: Schema) -> str:
 
 
 def bounds(schema: Schema) -> list[str]:
-    """Return the bounds that a schema sets in addition to the type, each in a few words.
+    """Return the rules that a schema has for a value in addition to the type, each in a few words.
 
     Examples are ``1 to 1000``, ``one of a, b`` and ``pattern ^a$``.
     """
@@ -246,7 +246,9 @@ def _mark(required: bool) -> str:
 
 
 def _facts(schema: Schema, *, has_default: bool = True) -> list[str]:
-    """Return the bounds of the schema (:func:`bounds`) and its default, each in a few words."""
+    """Return the rules of the schema (:func:`bounds`) and the schema's default, each in a few
+    words.
+    """
     shown = has_default and "default" in schema
     return bounds(schema) + ([f"default {json.dumps(schema['default'], ensure_ascii=False)}"] if shown else [])
 

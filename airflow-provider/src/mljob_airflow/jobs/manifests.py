@@ -114,8 +114,9 @@ def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, f
     """Return the object that the conf has before an assignment sets a field in it.
 
     A value in the conf replaces the whole default of its param. So the object begins as a copy of
-    that default, and keeps the fields that no assignment sets. Below a param, and without a default
-    that has fields, the object begins empty.
+    that default, and keeps the fields that no assignment sets. The object begins empty if it is
+    itself a field of a value, or if the default of the param has no fields. ``key`` is the name of
+    the object, and ``first`` is the name of the param.
     """
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
         return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]

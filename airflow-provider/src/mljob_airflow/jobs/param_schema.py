@@ -13,8 +13,8 @@ shared definitions for the whole model. So this module converts the schema of ea
 
 The schemas can't express a model's validators, or rules about several fields, such as fields that
 exclude each other, because each param has its own schema. The schemas can name a format, but
-jsonschema checks only some formats, and not date-time. The model itself validates all of these when
-a task of the run reads its params.
+jsonschema checks only some formats, and not date-time. The model itself checks its validators, such
+rules and every format when a task of the run reads its params.
 
 This module imports no Airflow and does no I/O.
 """
@@ -59,18 +59,23 @@ class ConfError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """A param of a DAG: its name in a conf, and its valid values."""
+    """A param of a DAG, or a declared output of a job: its name, its valid values and, for a param,
+    its default.
+    """
 
     name: str
     schema: Schema
     """A JSON Schema (2020-12), with all definitions that it refers to."""
     description: str | None = None
     default: Any | Literal[_Required.REQUIRED] = REQUIRED
-    """A JSON value, or ``REQUIRED``."""
+    """A JSON value, or ``REQUIRED``. An output always has ``REQUIRED``, because it has no default.
+    """
 
     @property
     def required(self) -> bool:
-        """Whether every run must have a value for the param."""
+        """Whether every run must have a value for the param. True for every output, although a run
+        may lack an output.
+        """
         return self.default is REQUIRED
 
 

@@ -14,7 +14,7 @@ def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
         owner: The object that has no such name, for example a DAG's id.
         what: The kind of the name, for example ``param``.
         name: The name that does not exist.
-        known: The names that exist. If no name is similar, the text lists all of them.
+        known: The names that exist. If no name is similar, the text lists all names that exist.
     """
     text = f"{owner} has no {what} {name!r}"
     if close := closest(name, known):

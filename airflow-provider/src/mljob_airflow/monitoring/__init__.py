@@ -18,6 +18,7 @@ The other tasks use the report independently of each other:
 The findings and the due notifications are computed by pure functions that need no Airflow. Tasks of
 Airflow 3 have no access to the metadata database, so all data comes from the REST API.
 
-The first task reads every list only up to a bound. If a list is longer, the report names the kinds
-of findings that may be missing. A finding of such a kind is not regarded as resolved.
+The first task reads at most a fixed number of rows of every list. If a list is longer, the report
+names the kinds of findings that may be missing. A finding of such a kind is not regarded as
+resolved.
 """

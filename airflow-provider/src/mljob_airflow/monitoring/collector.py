@@ -1,11 +1,11 @@
-"""Makes a report: reads data from Airflow with few requests, and passes the data to
+"""Makes a report: reads data from Airflow, with few requests, and passes the data to
 :mod:`mljob_airflow.monitoring.findings`, which makes a finding for each problem.
 
 The collector first reads short lists: queued runs, and failed, waiting and running tasks. For each
 DAG or task that stands out in these lists, the collector then reads the history, with one request
 for each. On a platform with 5,500 DAGs and 12,000 tasks a day, :func:`collect_problems` reads about
 sixty pages of DAGs and twenty pages of tasks, and makes one request for each DAG or task that
-stands out, up to the bounds below.
+stands out, up to the maximum numbers in this module (``MAX_SUSPECTS`` and others).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MAX_RECURRING = 50
 MAX_OUTLIERS = 300
 """The maximum number of tasks whose history is read to find outliers."""
 HISTORY = 100
-"""The number of task instances in the history of a task: one page."""
+"""The maximum number of task instances in the history of a task: one page."""
 
 
 class Airflow(Protocol):
@@ -100,7 +100,9 @@ class ReportContext:
 
 
 Collector = Callable[[Airflow, Thresholds, ReportContext], MonitoringReport]
-"""A function that makes a report."""
+"""A function that reads from an Airflow and makes a report: :func:`collect_problems` or
+:func:`collect_bottlenecks`.
+"""
 
 
 @dataclass
@@ -135,7 +137,8 @@ class _Collection:
             self.incomplete.setdefault(kind, why)
 
     def mark_if_cut(self, listing: Listing[Any], what: str, *kinds: FindingKind) -> None:
-        """Mark the report as incomplete for these kinds of findings if a bound has cut the listing.
+        """Mark the report as incomplete for these kinds of findings if the listing is longer than
+        the rows that were read.
 
         Args:
             listing: The rows that were read.

@@ -63,8 +63,8 @@ def monitor_dag(
 
         @task(multiple_outputs=False)  # type: ignore[untyped-decorator]
         def tell_owners(report: dict[str, Any]) -> dict[str, Any]:
-            """Notify the owners in Slack. The return value has the reason of each notification, by
-            owner.
+            """Notify the owners in Slack. The return value has the reason of each notification that
+            was sent, by owner.
             """
             from mljob_airflow.monitoring import tasks
 

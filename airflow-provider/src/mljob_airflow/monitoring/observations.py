@@ -14,12 +14,11 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Row]):
-    """A list that was read from Airflow, up to a bound."""
+    """Rows of a list that were read from Airflow, up to a maximum number of rows."""
 
     rows: Sequence[Row] = ()
     complete: bool = True
-    """Whether the rows are the whole list. ``False`` means that the list is longer than the bound.
-    """
+    """Whether the rows are the whole list. ``False`` means that the list has more rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Sends the requests of monitoring to Airflow's REST API.
 
-A list is read page by page up to a bound, and the result shows whether the list is complete. Failed
-requests raise :class:`mljob_airflow.rest.client.AirflowApiError`.
+A list is read page by page up to a maximum number of rows, and the result shows whether the list is
+complete. Failed requests raise :class:`mljob_airflow.rest.client.AirflowApiError`.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
-        """Return the ids of the DAG's newest MLJob runs whose ``run_after`` is not before
-        ``since``, at most 20.
+        """Return at most 20 run ids: the ids of the DAG's newest runs that belong to MLJobs and
+        whose ``run_after`` is not before ``since``.
 
         ``prefix`` is the first part of the run ids of MLJobs.
         """
@@ -258,7 +258,9 @@ class AirflowReader:
     def _by_offset(
         self, request: str, method: Callable[..., Any], field: str, max_rows: int, **query: Any
     ) -> Listing[Answer]:
-        """Read a list that has only offsets and no cursors in all versions of Airflow."""
+        """Read a list for which no supported version of Airflow has cursors, only offsets.
+        ``method`` requests a page, and the rows are in the answer's field ``field``.
+        """
         return _up_to(
             max_rows,
             pages(

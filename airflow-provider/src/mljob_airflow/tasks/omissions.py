@@ -1,4 +1,4 @@
-"""Warns in the task's log about values that are left out.
+"""Warns in the task's log about progress, metrics and outputs that can't be sent and are left out.
 
 A task that has trained for hours must not fail, or lose all its numbers, because one number is NaN.
 So ``report()`` and ``publish_outputs()`` check each value by itself, leave out the values that

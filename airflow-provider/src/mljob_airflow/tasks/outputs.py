@@ -63,7 +63,7 @@ def publish_outputs(**outputs: Any) -> None:
 
     The function never raises an exception. The task's log has a warning about each output that is
     left out, and ``.status.outputsOmitted`` of the MLJob has the output's name. The function leaves
-    out these outputs, and publishes all others:
+    out these outputs, and publishes all other outputs:
 
     - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer
       outside of the range of int64;

@@ -1,4 +1,6 @@
-"""The answers of the Kubernetes API server, read within bounds of size and time."""
+"""Reads the answers of the Kubernetes API server. The size and the duration of each answer that is
+not a stream have a maximum.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,11 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
-"""The maximum size of an answer that is not a stream. 500 MLJobs of 32 KiB each fit, and ten
-objects of the largest size that etcd stores by default (1.5 MiB).
+"""The maximum size of an answer that is not a stream. 500 MLJobs of 32 KiB each fit, or ten objects
+of the largest size that etcd stores by default (1.5 MiB).
 """
 MAX_ERROR_BYTES: Final = 64 * 1024
-"""How much of the body of an error response is read, in bytes."""
+"""The maximum number of bytes that are read from the body of an error response."""
 ANSWER_SECONDS: Final = 120.0
 """The maximum duration of an answer that is not a stream, in seconds."""
 
@@ -41,8 +43,8 @@ async def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
 
 
 async def _read_some(response: httpx2.Response, limit: int) -> bytes:
-    """Return the first bytes of the body of an answer, at most one more than ``limit``. If the
-    result has more bytes than ``limit``, the answer is too large.
+    """Return the first bytes of the body of an answer, at most ``limit`` + 1. If the result has
+    more than ``limit`` bytes, the answer is too large.
 
     Raises:
         Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
@@ -85,7 +87,7 @@ async def lines_of(response: httpx2.Response, limit: int, path: str) -> AsyncGen
     """Yield the lines of an answer without their line breaks.
 
     Raises:
-        BadAnswer: More bytes than the limit have arrived without a line break.
+        BadAnswer: More than ``limit`` bytes have arrived without a line break.
     """
     rest = bytearray()
     async with runtime.aclosing(response.aiter_bytes()) as chunks:

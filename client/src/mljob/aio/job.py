@@ -1,4 +1,6 @@
-"""A handle on one MLJob: reads it, waits for its end, and requests changes from its operator."""
+"""A handle on one MLJob. The handle reads the MLJob, waits for the MLJob's end, and requests
+changes from the operator.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 
 _LOG_TAIL_SECONDS: Final = 10.0
-"""How long the error of a failed MLJob waits for the log of its task, in seconds."""
+"""How long the log of the failed task may be silent while it is read for the error of a failed
+MLJob, in seconds.
+"""
 
 
 def collection_path(namespace: str | None) -> str:
@@ -38,12 +42,12 @@ def collection_path(namespace: str | None) -> str:
 
 
 class AsyncJob:
-    """A handle on one MLJob, identified by its uid. A later MLJob of the same name is another
-    MLJob.
+    """A handle on one MLJob, which is identified by its uid. The handle does not refer to a later
+    MLJob of the same name.
 
     Attributes:
-        state: The last state that was seen. :meth:`refresh`, :meth:`wait`, :meth:`stream` and the
-            requests of changes renew it.
+        state: The last state of the MLJob that the handle has read. :meth:`refresh`, :meth:`wait`,
+            :meth:`stream` and the methods that request a change update this attribute.
     """
 
     def __init__(self, transport: AsyncTransport, state: MLJob) -> None:
@@ -89,8 +93,8 @@ class AsyncJob:
         return found
 
     async def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
-        """Wait until the MLJob has succeeded. While it is suspended, go on waiting, because
-        somebody may resume it.
+        """Wait until the MLJob has succeeded. While the MLJob is suspended, go on waiting, because
+        somebody may resume the MLJob.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
@@ -114,8 +118,8 @@ class AsyncJob:
         return self
 
     async def stream(self, timeout: float | None = None) -> AsyncGenerator[MLJob, None]:  # noqa: ASYNC109 - as in wait
-        """Yield each state of the MLJob as it comes, the current one first, until the MLJob has
-        ended.
+        """Yield the states of the MLJob as they arrive, beginning with the current state, until the
+        MLJob has ended.
 
         Args:
             timeout: The maximum wait for the end, in seconds. Default: no maximum.
@@ -190,8 +194,9 @@ class AsyncJob:
         return await self._runs.graph(self.state)
 
     async def retry(self) -> Self:
-        """Request another attempt. A failed MLJob is retried by its ``retryStrategy``; a succeeded
-        MLJob runs again as a whole. :meth:`wait` then waits for the end of that attempt.
+        """Request another attempt. The ``retryStrategy`` of a failed MLJob decides which tasks run
+        again. A succeeded MLJob runs again as a whole. :meth:`wait` then waits for the end of the
+        new attempt.
 
         Raises:
             Invalid: The MLJob was cancelled, which is final.

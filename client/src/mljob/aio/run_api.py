@@ -25,7 +25,7 @@ IDLE_SECONDS: Final = 120.0
 FOLLOW_SECONDS: Final = 3_600.0
 """How long a followed log may be silent, in seconds. A task may log nothing for a long time."""
 MAX_LOG_LINE_BYTES: Final = 2 * 1024 * 1024
-"""The maximum size of a line of a log. mljob-api cuts longer ones."""
+"""The maximum size of a line of a log. mljob-api cuts longer lines."""
 _MISSING: Final = (
     "mljob-api, which serves logs, history and graphs, is not installed or not available in this cluster. Install the "
     "chart with api.enabled=true, and see kubectl get apiservice v1alpha1.run.mljob.dev."
@@ -68,8 +68,8 @@ class RunApi:
                 newest.
             map_index: The index of the instance of a mapped task.
             try_number: The number of the try. Default: the newest.
-            tail: How many lines to read from the end of the log. Default: all lines.
-            follow: Go on until the task has ended. A task that has not started is waited for.
+            tail: The maximum number of lines to read from the end of the log. Default: all lines.
+            follow: Go on until the task has ended. If the task has not started, wait for its start.
             idle_seconds: How long the answer may be silent, in seconds. Default: two minutes, and
                 an hour for a followed log.
             raw: Keep control characters, for callers that convert colour codes.
@@ -100,7 +100,7 @@ class RunApi:
             task: The id of the task.
             map_index: The index of the instance of a mapped task.
             try_number: The number of the try.
-            tail: How many lines to read from the end of the log.
+            tail: The maximum number of lines to read from the end of the log.
             follow: Go on until the task has ended.
             idle_seconds: How long the answer may be silent, in seconds.
             after: The position of a line of a followed log, to begin after that line.

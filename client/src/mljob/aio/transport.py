@@ -1,5 +1,5 @@
-"""Requests to the Kubernetes API server: with the person's credentials, bounded, and retried where
-a retry is safe.
+"""Sends requests to the Kubernetes API server with the person's credentials. The size and the
+duration of answers are limited. A failed request is sent again where this is safe.
 """
 
 from __future__ import annotations
@@ -219,16 +219,15 @@ class AsyncTransport:
 
 
 def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
-    """Return headers as bytes: the name of an impersonated user may have letters
-    outside of ASCII.
+    """Return the headers of a credential as bytes, because the name of an impersonated user may
+    have letters outside of ASCII.
     """
     return [(name.encode(), value.encode()) for name, value in credential.headers]
 
 
 def until(deadline: float | None, at_most: float) -> float:
-    """Return the number of seconds until a deadline, but ``at_most`` at most. The result is at
-    least 0.05, so that a request that is still sent can succeed. Return ``at_most`` without a
-    deadline.
+    """Return the number of seconds until a deadline, at least 0.05 and at most ``at_most``. With
+    the minimum, a request that is still sent can succeed. Without a deadline, return ``at_most``.
     """
     return at_most if deadline is None else max(min(at_most, deadline - monotonic()), 0.05)
 

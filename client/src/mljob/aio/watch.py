@@ -26,7 +26,7 @@ PAGE_SIZE: Final = 500
 MAX_ITEMS: Final = 100_000
 """The maximum number of objects in a list."""
 WATCH_SECONDS: Final = 300
-"""How long one watch request lasts at most, in seconds. The next watch request continues where the
+"""The maximum duration of one watch request, in seconds. The next watch request continues where the
 last one ended.
 """
 IDLE_SECONDS: Final = 90.0
@@ -36,7 +36,9 @@ longer silence means that the connection is dead, for example after a laptop's s
 _SHORT_SECONDS: Final = 1.0
 """A watch that lasts less than this many seconds counts as a failure."""
 _MAX_LISTS_IN_A_ROW: Final = 5
-"""How often a list is begun at most, if its pages expire before it is complete."""
+"""The maximum number of times that a list is begun, if its pages expire before the list is
+complete.
+"""
 
 
 async def list_objects(
@@ -49,11 +51,11 @@ async def list_objects(
     """Return all objects of a collection, and the resource version to watch from.
 
     Args:
-        transport: The cluster.
+        transport: The connections to the API server.
         path: The path of the collection.
         convert: Converts an object from JSON to an item of the result. Only one page of objects is
             in memory at a time, so small items keep the list of large objects small.
-        params: ``labelSelector`` and ``fieldSelector``.
+        params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
         deadline: When the caller stops waiting, as ``time.monotonic()``, or None.
 
     Raises:
@@ -114,10 +116,10 @@ async def watch_objects(
     end the request at once.
 
     Args:
-        transport: The cluster.
+        transport: The connections to the API server.
         path: The path of the collection.
         convert: Converts an object from JSON to the item of its changes.
-        params: ``labelSelector`` and ``fieldSelector``.
+        params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
         deadline: When the stream ends, as ``time.monotonic()``, or None.
 
     Raises:
@@ -144,11 +146,11 @@ async def watch_objects(
 
 
 class _Watch(Generic[Item]):
-    """A watch of a collection, which needs several requests: the objects that the caller knows, the
-    resource version to continue from, and the number of failed requests.
+    """The state of a watch of a collection between its requests: the objects that the caller knows,
+    the resource version to continue from, and the number of failed requests.
 
     Args:
-        transport: The cluster.
+        transport: The connections to the API server.
         path: The path of the collection.
         convert: Converts an object from JSON to an item.
         params: The selectors.
@@ -180,8 +182,8 @@ class _Watch(Generic[Item]):
         return self._deadline is not None and monotonic() >= self._deadline
 
     async def listed(self) -> list[Change[Item]]:
-        """List the collection, unless the version to watch from is known. Return the changes that
-        are new to the caller.
+        """List the collection, unless the resource version to watch from is known. Return the
+        changes since the states that the caller knows.
         """
         if self._version:
             return []

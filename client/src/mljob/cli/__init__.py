@@ -4,7 +4,8 @@ kubectl finds the program ``kubectl-mljob`` on ``PATH``. The plugin has what kub
 starts, follows, explains, repeats and compares MLJobs. It uses the person's kubeconfig, and has no
 rights of its own.
 
-A command imports what it needs when it runs, so that ``--help`` and completion answer at once.
+A command imports the modules that it needs when it runs, so that ``--help`` and completion answer
+at once.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ MODULES: Final = {
 
 
 def application(command: str | None = None) -> typer.Typer:
-    """Return the command line.
+    """Return the command line of ``kubectl mljob``, as a typer application.
 
     Args:
         command: The only command whose module is imported. None or an unknown name means all
@@ -72,7 +72,7 @@ def _about(
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line, and return its exit code. Print the errors that a person can act on, and
-    raise all others.
+    raise all other errors.
     """
     try:
         app = application(arguments[0] if arguments else None)
@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _told(error: Exception) -> int:
     """Print an error that a person can act on, and return its exit code. Raise any other error
-    again: it is a defect, and its traceback is needed.
+    again: such an error is a defect, and its traceback is needed.
     """
     from typer.exceptions import TyperException
 

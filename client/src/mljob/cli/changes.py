@@ -112,8 +112,8 @@ def resume(
 
 
 def _each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
-    """Change each MLJob, and print ``done`` or the error. Return ERROR if at least one change was
-    refused.
+    """Call ``change`` with each MLJob. For each call, print ``done``, the words for a success, or
+    the error. Return ERROR if at least one change was refused, else SUCCESS.
     """
     from ..errors import ApiError
     from ..text import plain
@@ -145,7 +145,7 @@ def _is_open(job: Job) -> bool:
 
 
 def _what_ends(job: Job) -> str:
-    """Return what a cancellation ends, in a sentence."""
+    """Return the consequences of a cancellation of the MLJob, as text for a person."""
     from ..render import fields
     from ..text import plain
 

@@ -1,8 +1,8 @@
-"""Completion: names for the shell, and the program that kubectl asks.
+"""Completion: the candidates for a word of the command line, for the shell and for kubectl.
 
 kubectl 1.26 and later runs ``kubectl_complete-mljob`` for the words after ``kubectl mljob``, and
-reads candidates in the format of cobra: a line for each, and a last line with a directive. See
-"Extend kubectl with plugins" in kubernetes.io's documentation.
+reads the candidates in the format of cobra: a line for each candidate, and a last line with a
+directive. See "Extend kubectl with plugins" in kubernetes.io's documentation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ..sync.client import Client
 
 SECONDS = 2.0
-"""How long completion waits for the cluster. A shell that waits longer feels broken."""
+"""The maximum time that completion waits for the cluster, in seconds. A shell that waits longer
+feels broken.
+"""
 MAX_CANDIDATES = 500
 _NO_FILES = ":4"
 """cobra's directive ShellCompDirectiveNoFileComp."""
@@ -27,17 +29,19 @@ _WITH_FILES = ":0"
 
 
 def jobs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return names of MLJobs."""
+    """Return names of MLJobs: only those that begin with ``incomplete``."""
     return _matching(incomplete, _asked(context, lambda job: [job.name]))
 
 
 def dags(context: typer.Context, incomplete: str) -> list[str]:
-    """Return ids of DAGs that MLJobs have run."""
+    """Return ids of DAGs that MLJobs have run: only those that begin with ``incomplete``."""
     return _matching(incomplete, _asked(context, lambda job: [job.dag_id]))
 
 
 def tasks(context: typer.Context, incomplete: str) -> list[str]:
-    """Return ids of tasks of the MLJob that the command names."""
+    """Return the ids of the tasks of the MLJob that the command names: only those that begin with
+    ``incomplete``.
+    """
     from ..render.tasks import tasks_of
 
     name = context.params.get("name")
@@ -48,7 +52,9 @@ def tasks(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def contexts(incomplete: str) -> list[str]:
-    """Return contexts of the kubeconfig."""
+    """Return the names of the contexts of the kubeconfig: only those that begin with
+    ``incomplete``.
+    """
     from ..errors import ConfigError
     from ..kubeconfig import contexts as known
 
@@ -59,7 +65,9 @@ def contexts(incomplete: str) -> list[str]:
 
 
 def namespaces(context: typer.Context, incomplete: str) -> list[str]:
-    """Return namespaces, if the person may list them."""
+    """Return the names of namespaces: only those that begin with ``incomplete``. Return an empty
+    list if the person may not list namespaces.
+    """
     from ..errors import MLJobError
     from ..resource import MLJob
 
@@ -70,22 +78,22 @@ def namespaces(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def phases(incomplete: str) -> list[str]:
-    """Return the phases of an MLJob."""
+    """Return the phases of an MLJob: only those that begin with ``incomplete``."""
     from mljob_contract.mljob import Phase
 
     return _matching(incomplete, Phase)
 
 
 def types(incomplete: str) -> list[str]:
-    """Return the types of an MLJob."""
+    """Return the types of an MLJob: only those that begin with ``incomplete``."""
     from mljob_contract.job_type import JobType
 
     return _matching(incomplete, JobType)
 
 
 def main() -> None:
-    """Answer kubectl: the arguments are the words after ``kubectl mljob``, the last
-    one incomplete.
+    """Print the candidates for kubectl. The arguments are the words after ``kubectl mljob``, and
+    the last word is incomplete.
     """
     *words, incomplete = sys.argv[1:] or [""]
     for line in answer(words, incomplete):
@@ -93,8 +101,8 @@ def main() -> None:
 
 
 def answer(words: list[str], incomplete: str) -> list[str]:
-    """Return the lines for kubectl: one for each candidate, with its description if it has one, and
-    one for the directive.
+    """Return the lines for kubectl: one for each of the first ``MAX_CANDIDATES`` candidates, with
+    the candidate's description if it has one, and one line for the directive.
     """
     from typer._click.shell_completion import CompletionItem, ShellComplete
     from typer.main import get_command
@@ -118,7 +126,7 @@ def answer(words: list[str], incomplete: str) -> list[str]:
 
 
 def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
-    """Return the names that a function takes from each MLJob of the namespace. Return an empty list
+    """Return the names that ``names`` returns for the MLJobs of the namespace. Return an empty list
     if the cluster refuses the request or doesn't answer in time.
     """
     from ..errors import MLJobError
@@ -133,7 +141,9 @@ def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> l
 
 
 def _listed(context: typer.Context, path: Callable[[Client], str]) -> list[dict[str, Any]]:
-    """Return the first objects of a collection."""
+    """Return the first objects of a collection, at most ``MAX_CANDIDATES``. ``path`` returns the
+    collection's path for a client.
+    """
     from .session import Session
 
     chosen = {name: context.params.get(name) for name in ("namespace", "context", "kubeconfig")}

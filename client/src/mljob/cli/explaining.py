@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..sync.job import Job
 
 LOG_TAIL = 20
-"""How many lines of a failed task's log ``why`` shows by default."""
+"""The maximum number of lines of a failed task's log that ``why`` shows by default."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -110,8 +110,8 @@ def tree(session: Session, name: Name) -> None:
 
 
 def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]:
-    """Return the lines of the task's log up to its error, and an empty text. If the log can't be
-    read, return no lines, and the reason.
+    """Return at most ``tail`` lines of the task's log up to its error, and an empty text. If the
+    log can't be read, return no lines, and a text with the reason.
     """
     from ..errors import ApiError
     from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
@@ -146,8 +146,8 @@ def _upstream_names(job: Job) -> list[str]:
 
 
 def _upstream(session: Session, name: str) -> tuple[str, str | None]:
-    """Return the name and the phase of another MLJob. The phase is None if the MLJob
-    can't be read.
+    """Return the name and the phase of the MLJob ``name``, whose outputs the run takes. The phase
+    is None if the MLJob can't be read.
     """
     from ..errors import ApiError
 

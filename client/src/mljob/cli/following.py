@@ -55,7 +55,8 @@ def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
     """Wait until MLJobs have ended, and return the exit code for all of them. Print how each MLJob
-    ended as soon as it has ended. One watch follows all MLJobs.
+    ended as soon as it has ended. One watch follows all MLJobs; ``selector`` is the label selector
+    that has selected them, or None.
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence
@@ -100,8 +101,8 @@ def waited_for(
 
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
-    """Show an MLJob until it ends, then its outputs or the way to find out why it failed. Return
-    the exit code.
+    """Show an MLJob until it ends. Then print the MLJob's outputs, or the command that explains why
+    the MLJob failed. Return the exit code.
     """
     from ..errors import JobTimeout
     from .live import follow

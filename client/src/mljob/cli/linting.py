@@ -13,7 +13,7 @@ from .options import with_groups
 from .session import Session
 
 MAX_FILES = 2_000
-"""The maximum number of files."""
+"""The maximum number of files that one ``lint`` checks."""
 _ENDINGS = (".yaml", ".yml", ".json")
 
 

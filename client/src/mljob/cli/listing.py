@@ -118,7 +118,9 @@ def _watched(session: Session, selector: str | None, chosen: dict[str, Any]) -> 
 
 
 def _known(word: str | None, beginning_with: Callable[[str], list[str]], option: str) -> str | None:
-    """Return the word as the API writes it, whatever its case.
+    """Return the word as the API writes it, whatever its case, or None for no word.
+    ``beginning_with`` returns the API's words that begin with a text. ``option`` is the name of the
+    option, for the error.
 
     Raises:
         typer.BadParameter: The API has no such word, so that no MLJob would match.

@@ -37,7 +37,7 @@ def look_of(screen: Screen) -> Look:
 @contextmanager
 def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
     """Draw a page in place while the block runs, several times a second, so that durations advance.
-    The last page stays on the screen.
+    ``lines`` returns the current lines of the page. The last page stays on the screen.
     """
     from rich.live import Live
     from rich.text import Text

@@ -20,7 +20,7 @@ _NAME_WIDTH = 30
 
 
 class LiveList:
-    """The list that ``list --watch`` shows.
+    """The list of MLJobs that ``list --watch`` shows.
 
     Args:
         screen: The terminal that shows the list.
@@ -80,7 +80,7 @@ class LiveList:
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
         """Yield a line about a change, if the change is visible to a person: a deletion, a lost
-        connection, or another text in the line of its MLJob.
+        connection, or a new text in the line of an MLJob.
         """
         job = change.item
         if job is None:

@@ -40,8 +40,8 @@ class Request:
         conf: A file with the conf.
         sources: ``KIND/NAME`` of objects whose data or outputs become keys of the conf.
         type_: The type of the MLJob.
-        airflow: The AirflowInstance.
-        retries: ``backoffLimit``.
+        airflow: The name of the AirflowInstance.
+        retries: The value of ``backoffLimit``.
         label: Labels, as ``KEY=VALUE``.
     """
 
@@ -100,7 +100,9 @@ class Request:
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label.", show_default=False)] = None
 
     def given_conf(self) -> dict[str, Any]:
-        """Return the conf of the file, in which the assignments override values."""
+        """Return the conf of the file ``conf``, in which the assignments of ``set_`` replace
+        values.
+        """
         from .values import assigned, conf_file, merged
 
         return merged(conf_file(self.conf) if self.conf is not None else {}, assigned(self.set_ or ()))

@@ -118,7 +118,7 @@ class Session:
         Raises:
             typer.BadParameter: Neither names nor a selector are given, or both.
             NotFound: An MLJob of the names does not exist.
-            Invalid: There are more than :data:`MAX_NAMES`, or fewer than ``at_least``.
+            Invalid: There are more MLJobs than :data:`MAX_NAMES`, or fewer than ``at_least``.
         """
         from ..errors import Invalid
 

@@ -1,4 +1,6 @@
-"""The tree of a run: the MLJob, the MLJobs whose outputs it takes, and its tasks by task groups."""
+"""The tree of a run: the MLJob, the MLJobs whose outputs the run takes, and the tasks of the run by
+task groups.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 MAX_TASKS = 1_000
 """The maximum number of tasks in a tree."""
 MAX_LEVELS = 10
-"""How many levels of task groups are shown."""
+"""The maximum number of levels of task groups in a tree."""
 _MAX_AFTER = 3
-"""How many upstream tasks a line names."""
+"""The maximum number of upstream tasks that a line names."""
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Branch:
 
     Attributes:
         cells: The columns of the node's line. The first column is the node's name.
-        children: The nodes below it.
+        children: The nodes below this node.
     """
 
     cells: list[Piece]

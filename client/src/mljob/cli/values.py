@@ -1,7 +1,8 @@
 """Values of a conf on a command line: ``--set optimizer.lr=0.1``, ``--grid epochs=5,10`` and
 ``--conf FILE``.
 
-A value is YAML, so that 20 is a number and true a boolean; a value in quotes is a text.
+A value is YAML, so that 20 is a number and true a boolean; a value in quotes is a text. The
+parameter ``option`` of these functions is the name of the option, for the text of an error.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def read(path: str, limit: int, option: str) -> str:
     """Return the text of a file; ``-`` is standard input.
 
     Raises:
-        typer.BadParameter: The file can't be read, or is larger than ``limit`` bytes.
+        typer.BadParameter: The file can't be read, is larger than ``limit`` bytes, or is not UTF-8.
     """
     try:
         if path == "-":
@@ -114,10 +115,10 @@ def read(path: str, limit: int, option: str) -> str:
 
 
 def path_of(key: str, option: str) -> list[str]:
-    """Return the steps of a dotted key.
+    """Return the parts of a dotted key, such as ``optimizer`` and ``lr`` for ``optimizer.lr``.
 
     Raises:
-        typer.BadParameter: A step is empty.
+        typer.BadParameter: A part is empty.
     """
     steps = [step.replace("\\.", ".").replace("\\\\", "\\") for step in _PATH.findall(key)]
     if not steps or key.startswith(".") or key.endswith(".") or ".." in key:

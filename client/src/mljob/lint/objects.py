@@ -109,7 +109,9 @@ def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
 
 
 def _misfits(spec: dict[str, Any], model: type[BaseModel]) -> Iterator[Finding]:
-    """Yield the fields that have another type than the model, or exceed its bounds."""
+    """Yield a finding for each value in the spec that the model refuses: a value of another type,
+    or a value outside of the limits of its field.
+    """
     given = {name: field for name, field in spec.items() if field is not None}
     try:
         model.model_validate_json(json.dumps(given), strict=True)
@@ -131,8 +133,8 @@ def _of_conf(conf: Any) -> Iterator[Finding]:
 
 
 def _levels(value: Any) -> int:
-    """Return how deep objects and lists are nested. The document's own limit bounds
-    the recursion.
+    """Return how deep objects and lists are nested. The depth of the recursion is limited, because
+    a document has a maximum number of levels.
     """
     children: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     deepest = max((_levels(child) for child in children), default=0)

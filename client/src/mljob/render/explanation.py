@@ -29,7 +29,7 @@ class WayOut:
 
     Attributes:
         text: The action in a sentence.
-        command: The command that does it, or an empty text.
+        command: The shell command for the action, or an empty text.
     """
 
     text: str

@@ -101,8 +101,9 @@ def is_all_right(job: MLJob) -> bool:
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
-    """Return the message of an MLJob's status, with the notices of a deletion, a waiting retry and
-    unknown params. Without a status, return :data:`NEW`.
+    """Return the message of an MLJob's status, with notices: of a deletion, of a retry that waits,
+    of unknown params, and of work that the operator still does after the MLJob's end. ``limit`` is
+    the maximum number of characters of each of these texts. Without a phase, return :data:`NEW`.
     """
     if not job.phase:
         return NEW
@@ -127,7 +128,9 @@ def retry_notice(job: MLJob) -> str:
 
 
 def _is_fresh(job: MLJob, now: datetime) -> bool:
-    """Return whether the MLJob is new, and its operator may not have had the time to read it."""
+    """Return whether the MLJob has no phase, and was created so recently that its operator may not
+    have had the time to read it.
+    """
     age = times.between(job.created_at, now)
     return not job.phase and age is not None and age < FRESH_SECONDS
 

@@ -80,8 +80,8 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The id without control characters, of bounded length, and how many instances are done:
-        ``score 12/40``.
+        """The id without control characters, cut to :data:`MAX_TASK_ID` characters, and how many
+        instances of a mapped task are done: ``score 12/40``.
         """
         shown = plain(self.task_id, MAX_TASK_ID)
         return shown if self.total is None else f"{shown} {self.done}/{self.total}"

@@ -1,3 +1,4 @@
-"""The client for scripts and notebooks. ``make generate`` generates all modules except
-:mod:`.runtime` from ``mljob.aio``. Change the modules of ``mljob.aio`` instead.
+"""The client for scripts and notebooks, without asyncio. ``make generate`` makes the modules of
+this package out of ``mljob.aio``. Only this file and :mod:`.runtime` are written by hand. To change
+a generated module, change its source in ``mljob.aio``.
 """

@@ -83,9 +83,9 @@ class Client:
                 fields that were set in the instance are sent.
             name: The name. Default: the DAG's id and a random suffix.
             namespace: The namespace. Default: the client's.
-            labels: Labels.
-            annotations: Annotations.
-            **spec: Other fields of the spec, as ``backoffLimit=2`` or ``backoff_limit=2``.
+            labels: The MLJob's labels.
+            annotations: The MLJob's annotations.
+            **spec: Other fields of the spec, such as ``backoffLimit=2`` or ``backoff_limit=2``.
 
         Raises:
             AlreadyExists: An MLJob of this name exists.
@@ -152,8 +152,8 @@ class Client:
         deadline: float | None = None,
     ) -> Generator[Change[MLJob], None]:
         """Yield the changes of MLJobs as they happen, beginning with an addition for each MLJob
-        that exists: see :mod:`mljob.aio.watch`. The arguments are those of :meth:`list_jobs`, and
-        ``deadline``, the end of the watch as ``time.monotonic()``.
+        that exists: see :mod:`mljob.aio.watch`. The watch ends at ``deadline``, a time on the clock
+        of ``time.monotonic()``. The other arguments are those of :meth:`list_jobs`.
         """
         path = collection_path(None if all_namespaces else namespace or self.namespace)
         return watch_objects(self.transport, path, MLJob, _selectors(selector, field_selector), deadline)
@@ -169,10 +169,10 @@ class Client:
         labels: Mapping[str, str] | None = None,
         **spec: Any,
     ) -> list[Job]:
-        """Create an MLJob for each point of a grid, at most 500, and return handles on all MLJobs
-        of the sweep. Each MLJob has two marks: the label ``mljob.dev/sweep`` with the sweep's name,
-        by which :meth:`compare` finds the MLJob, and the annotation ``mljob.dev/sweep-point`` with
-        the values of its point.
+        """Create an MLJob for each of the points of a grid (at most 500 points), and return handles
+        on all MLJobs of the sweep. Each MLJob has two marks: the label ``mljob.dev/sweep`` with the
+        sweep's name, by which :meth:`compare` finds the MLJob, and the annotation
+        ``mljob.dev/sweep-point`` with the values of its point.
 
         A second call with the same sweep creates only the MLJobs that are missing.
 
@@ -187,7 +187,7 @@ class Client:
 
         Raises:
             AlreadyExists: The name of a point belongs to an MLJob with another DAG, conf or sweep,
-                or to one that is being deleted.
+                or to an MLJob that is being deleted.
             Invalid: The grid or a field has a wrong value. The client checks all points before it
                 creates the first; if the API server refuses a point, the points before it exist.
         """
@@ -239,8 +239,8 @@ class Client:
 
     def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:
         """Create an MLJob. If the name exists, return the existing MLJob in two cases: this very
-        request created it and the answer was lost; or ``adopt`` is set and its DAG, conf and sweep
-        are the same.
+        request created the MLJob, and the answer was lost; or ``adopt`` is set, and the existing
+        MLJob has the same DAG, conf and sweep as the wanted MLJob, and is not being deleted.
         """
         metadata = wanted["metadata"]
         path = collection_path(metadata["namespace"])

@@ -35,9 +35,9 @@ from .person import Person
 MAX_TOKEN: Final = 16 * 1024
 """The maximum number of characters of a viewer's token."""
 MAX_PERSONS: Final = 200
-"""How many persons the view serves at the same time. For a further person, the view forgets the
-person without an open page whose last request is the oldest. If all persons have open pages, the
-view refuses the further person.
+"""The maximum number of persons that the view serves at the same time. For a further person, the
+view forgets the person without an open page whose last request is the oldest. If all persons have
+open pages, the view refuses the further person.
 """
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 

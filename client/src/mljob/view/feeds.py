@@ -1,7 +1,7 @@
 """The watches of the view: one for each person and collection, which all open pages of that person
 share.
 
-Nothing is shared between persons: the API server decides for each of them what they may see.
+Nothing is shared between persons: the API server decides what each person may see.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ MAX_FEEDS: Final = 64
 longest ends. If all feeds are in use, the further feed is refused.
 """
 MAX_LISTS: Final = 2
-"""How many first lists run at the same time, in the whole process. A list needs memory for a
-moment.
+"""The maximum number of first lists that run at the same time, in the whole process. A list needs
+memory for a moment.
 """
 
 logger = logging.getLogger(__name__)
@@ -109,6 +109,15 @@ class Feed(Source, Generic[Item]):
         items: The objects by key. MLJobs of several namespaces have the key ``namespace/name``, all
             other objects their name.
         memberships: A number that grows when an object is added or deleted.
+
+    Args:
+        transport: Sends the requests.
+        path: The path of the collection.
+        convert: Converts an object from JSON to an item.
+        key: Returns the key of an item.
+        params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
+        lists: Limits how many feeds read their first list at the same time. Default: no limit with
+            other feeds.
     """
 
     def __init__(
@@ -205,9 +214,9 @@ class Feeds:
         return not self._feeds
 
     async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
-        """Return the source of this name. Make a new source if the person has no source of this
-        name, or if that source ended with an error at least :data:`REFUSAL_SECONDS` ago. Call
-        :meth:`release` when the page no longer needs the source.
+        """Return the source of this name. Make a new source with ``make`` if the person has no
+        source of this name, or if that source ended with an error at least :data:`REFUSAL_SECONDS`
+        ago. Call :meth:`release` when the page no longer needs the source.
 
         Raises:
             TooManyFeeds: The person has too many pages open.

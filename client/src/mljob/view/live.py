@@ -2,8 +2,8 @@
 elements that differ as server-sent events.
 
 Every event of a page carries the page's version as its id. A browser that reconnects sends the
-version that it has. If the page is the same, the browser gets no elements. Otherwise it gets all
-elements, which its script applies in place.
+version that it has. If this is the current version of the page, the browser gets no elements.
+Otherwise the browser gets all elements, which its script applies in place.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -21,7 +21,9 @@ from typing import Any, Final, Protocol
 from .feeds import Outage, Source
 
 BEAT_SECONDS: Final = 15.0
-"""How long a stream is silent at most, so that proxies don't cut it, in seconds."""
+"""The maximum time between two events of a stream, in seconds, so that proxies don't cut the
+stream.
+"""
 PAUSE_SECONDS: Final = 0.1
 """The minimum time between two events of a page, in seconds. Changes in between are sent
 together.
@@ -114,8 +116,8 @@ def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
 
 
 def _said(before: Shown, now: Shown) -> str:
-    """Return the announcement of new phases for a screen reader: a sentence for each MLJob, or for
-    more than three MLJobs only their number.
+    """Return the announcement, for a screen reader, of the MLJobs whose phase has changed: a
+    sentence for each MLJob. For more than three MLJobs, return only their number in a sentence.
     """
     changed = [
         f"{name}: {phase}."
@@ -177,7 +179,8 @@ def _upstream(outage: Outage | None) -> bytes:
 
 async def _changed(sources: Sequence[Source], seen: Sequence[int], seconds: float) -> bool:
     """Wait until one of the sources has changed. Return False if none has changed within the time.
-    Return True at once if the number of sources has changed.
+    ``seen`` has the versions of the sources that the page has shown. Return True at once if the
+    number of sources has changed.
     """
     if len(sources) != len(seen):
         return True

@@ -14,7 +14,7 @@ from .pages.outside_text import cut
 from .rendering import Renderer
 
 MAX_BATCH: Final = 200
-"""How many lines an event has at most."""
+"""The maximum number of lines in an event."""
 
 
 class LastLine(NamedTuple):

@@ -27,15 +27,15 @@ Answer = TypeVar("Answer")
 Held = TypeVar("Held", bound=Source)
 
 MAX_POINTS: Final = 4_000
-"""How many reports of metrics of a run are kept. Of a longer run, every second report is dropped as
-often as needed, so that the whole curve stays.
+"""The maximum number of reports of metrics that are kept of a run. Of a longer run, every second
+report is dropped as often as needed, so that the whole curve stays.
 """
 MAX_CHANGES: Final = 20_000
-"""How many state changes of a run's tasks are kept."""
+"""The maximum number of state changes that are kept of a run's tasks."""
 MAX_NAMESPACES: Final = 500
-"""How many namespaces the list offers."""
+"""The maximum number of namespaces that the list offers."""
 PATIENCE_SECONDS: Final = 0.4
-"""How long a page waits for answers that are read in the background, in seconds."""
+"""The maximum time that a page waits for answers that are read in the background, in seconds."""
 INSTANCES: Final = "/apis/mljob.dev/v1alpha1/airflowinstances"
 
 _summaries: WeakValueDictionary[tuple[str, str], JobSummary] = WeakValueDictionary()
@@ -245,8 +245,8 @@ class Reads:
         )
 
     async def shared(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:
-        """Return a source that is made from other sources. All pages of the person that ask for
-        this name share the source.
+        """Return a source that ``make`` makes from other sources. All pages of the person that ask
+        for this name share the source.
         """
         return await self._hold(("shared", *name), make)
 
@@ -293,8 +293,8 @@ class Reads:
         return await self._hold(("history", *_attempt(job)), lambda: RunHistory(self._person.transport, job))
 
     async def look_up(self, what: str, job: MLJob, read: Callable[[], Awaitable[Answer]]) -> Lookup[Answer]:
-        """Return a lookup for the MLJob's current attempt. All pages of the person share one
-        request.
+        """Return a lookup about the MLJob's current attempt. ``what`` names the data that the
+        lookup reads, and ``read`` sends the request. All pages of the person share one request.
         """
         return await self._hold((what, *_attempt(job)), lambda: Lookup(f"{what} of {job.namespace}/{job.name}", read))
 

@@ -32,9 +32,11 @@ from .routes.platform import PlatformRoutes
 from .site import Site
 
 IDLE_SECONDS: Final = 15.0
-"""How often feeds that nobody uses are ended, in seconds."""
+"""The time between two checks for feeds that nobody uses any more, which are then ended, in
+seconds.
+"""
 STOP_SECONDS: Final = 2
-"""How long open answers may delay the end of the process, in seconds."""
+"""The maximum time by which open answers delay the end of the process, in seconds."""
 HOST: Final = "127.0.0.1"
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _ENTRANCE: Final = (

@@ -21,7 +21,9 @@ from .person import Person, Reads
 from .rendering import Renderer
 
 MAX_STREAMS: Final = 64
-"""How many streams of events and long texts a person may have open, all together."""
+"""The maximum number of streams of events and of long texts that a person may have open, both
+together.
+"""
 
 MAX_LAST: Final = 400
 """The maximum number of characters of the id of the last event, which a browser sends."""
@@ -71,8 +73,9 @@ class Site:
         return self.answer(patient)
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return an endpoint for Starlette. If ``answer`` raises an
-        :class:`~mljob.errors.MLJobError`, the endpoint answers with a page about the error.
+        """Return an endpoint for Starlette. If the request does not prove who the person is, or if
+        ``answer`` raises an :class:`~mljob.errors.MLJobError`, the endpoint answers with a page
+        about the problem.
         """
 
         async def respond(request: Request) -> Response:
@@ -92,7 +95,7 @@ class Site:
         return respond
 
     def obstacle(self, state: Obstacle) -> Response:
-        """Return the page about an obstacle, which has no data."""
+        """Return the page that a person sees instead of data, as ``state`` describes it."""
         return HTMLResponse(self.renderer.render("state.html", title=state.title, state=state), state.code)
 
     def html(self, template: str, shown: live.Shown, request: Request, **values: object) -> Response:
@@ -113,8 +116,8 @@ class Site:
     def changes(
         self, person: Person, request: Request, open_page: Callable[[Reads], Awaitable[live.LivePage]]
     ) -> Response:
-        """Return the stream of a page's changes. The stream holds the page's sources while the
-        browser reads.
+        """Return the stream of a page's changes. ``open_page`` returns the page. The stream holds
+        the page's sources while the browser reads.
         """
         last = last_of(request)
 

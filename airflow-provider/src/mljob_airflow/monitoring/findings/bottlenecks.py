@@ -1,7 +1,7 @@
 """Finds where the platform loses time: slow tasks, full pools, missing workers and retries.
 
-Airflow knows how full a pool is now, but not how full the pool was earlier. This module estimates
-how full the pool was from the start, the end and the slots of task instances. The estimate has two
+Airflow knows how full a pool is now, but not how full the pool was earlier. From the start, the end
+and the slots of task instances, this module estimates how full the pool was. The estimate has two
 errors:
 
 - Airflow has only the dates of a task's last try. So a pool was fuller than estimated while earlier

@@ -1,7 +1,8 @@
 """Finds recurring failures: a task that fails with the same error in several of its last runs.
 
-Airflow shows and retries each single failure, but does not show that the error is always the same.
-A run counts as one failure of a task, even if a hundred instances of a mapped task fail in the run.
+Airflow shows and retries each single failure, but does not show that a task fails with the same
+error each time. A run counts as one failure of a task, even if a hundred instances of a mapped task
+fail in the run.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def last_runs(
         dag: The task's DAG.
         task_id: The task.
         history: The task's last instances, newest first.
-        failed: Failed instances of the task. The history may lack some of them.
+        failed: Failed instances of the task. The history may lack some of these instances.
         runs: The number of last runs whose failures are returned.
     """
     run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]

@@ -89,7 +89,7 @@ class Messenger(Protocol):
             message: The message.
             reply_to: The message to reply to. The reply goes to the channel of this message, even
                 if the recipient has another address. With ``None``, the message is not a reply.
-            broadcast: Whether the channel shows a reply too, and not only the thread.
+            broadcast: Whether a reply also appears in the channel, and not only in the thread.
 
         Returns:
             The channel and the thread of the posted message.

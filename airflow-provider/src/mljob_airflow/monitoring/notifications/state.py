@@ -19,7 +19,7 @@ Four rules avoid needless messages:
   and never counts as resolved, because the finding is about an event in the past.
 
 The functions are pure. The caller stores the state in an Airflow Variable, which all supported
-versions of Airflow have. The size of the state is bounded.
+versions of Airflow have. The state has at most :data:`MAX_NOTIFIED` findings.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class NotificationReason(StrEnum):
     CHANGED = "changed"
     """A finding is new or more severe."""
     REMINDER = "still"
-    """The repeat period is over, and the owner has findings. Some of them may be new."""
+    """The repeat period is over, and the owner has findings. Some of the findings may be new."""
     RESOLVED = "over"
     """At least one finding is resolved, and no finding is new or more severe."""
 
@@ -254,8 +254,8 @@ def after_notification(state: NotificationState, notification: Notification, sen
 
 
 def bounded(state: NotificationState) -> NotificationState:
-    """Return the state with only the :data:`MAX_NOTIFIED` findings whose ``last_seen`` is
-    newest.
+    """Return the state with at most :data:`MAX_NOTIFIED` findings: the findings whose ``last_seen``
+    is newest.
     """
     everything = sorted(
         (

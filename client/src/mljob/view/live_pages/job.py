@@ -24,7 +24,7 @@ from ..rendering import Renderer
 from .status_reports import StatusReports
 
 RUNNING_SECONDS: Final = 5.0
-"""How often the bars of running tasks grow, in seconds."""
+"""The time between two updates of the bars of running tasks, in seconds."""
 _PANELS: Final = {name: f"job/{name}.html" for name in ("tasks", "metrics", "logs", "attempts", "events")}
 
 LogTail = tuple[tuple[Part, ...], ...]
@@ -113,7 +113,8 @@ class LiveJob:
 
     async def _with_run(self, given: JobInput) -> JobInput:
         """Return ``given`` with the graph, the log and the history that mljob-api has of the run.
-        If mljob-api refuses one of them, that part is missing, and the page has a notice about it.
+        If mljob-api refuses one of these parts, the part is missing, and the page has a notice
+        about the part.
         """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))

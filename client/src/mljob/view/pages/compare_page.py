@@ -24,9 +24,11 @@ from .marks import Mark, phase_mark
 from .outside_text import number_of, time_of
 
 MAX_COMPARED: Final = 8
-"""How many MLJobs a page compares: as many as there are colours that can be told apart."""
+"""The maximum number of MLJobs that a page compares: as many as there are colours that can be told
+apart.
+"""
 MAX_CELL: Final = 120
-"""How many characters of a value a cell shows."""
+"""The maximum number of characters of a value in a cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A cell in the table of the comparison: the value that one MLJob has for the result or the
-    param of the row, as text. ``is_best`` is whether the value is the best value of its row.
+    param of the row, as text. ``is_best`` is True for the best value of the row.
     """
 
     text: str
@@ -95,7 +97,7 @@ def compare_page(
         by: The name of the output or metric to order by. For an empty text, and for a name whose
             value is a number in no MLJob, the default of :func:`~mljob.compare.compare_jobs` is
             used.
-        missing: What the page lacks, and why.
+        missing: Sentences that say what the page lacks, and why.
     """
     notes = list(missing)
     try:

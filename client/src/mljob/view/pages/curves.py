@@ -18,14 +18,16 @@ HEIGHT: Final = 196
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 32
 """Margins of the axes, in units of the picture."""
 MAX_POINTS: Final = 240
-"""How many points of a series a picture draws. Longer series keep the extremes of each part."""
+"""The maximum number of points of a series in a picture. Of each part of a longer series, the
+lowest and the highest point are drawn.
+"""
 MAX_VALUE: Final = 1e300
 """Larger numbers are drawn as this number, so that the sum of two drawn numbers is never infinite.
 """
 MAX_CURVES: Final = 24
-"""How many metrics a page draws."""
+"""The maximum number of metrics that a page draws."""
 MAX_LINES: Final = 8
-"""How many lines a picture has: as many as there are colours that can be told apart."""
+"""The maximum number of lines in a picture: as many as there are colours that can be told apart."""
 STEPS: Final = ("epoch", "step", "iteration", "global_step")
 """Metrics that can be the horizontal axis. The first of them that a report has is the report's
 axis.
@@ -182,8 +184,9 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Return round numbers that cover the range. The distance between two of them is 1, 2 or 5
-    times a power of ten. Return the two ends if the range has no such numbers within the limits of
+    """Return round numbers that cover the range from ``low`` to ``high``. The distance between two
+    successive numbers is 1, 2 or 5 times a power of ten, and the range is at most ``wanted`` such
+    distances long. Return ``low`` and ``high`` if there are no such numbers within the limits of
     floats.
     """
     raw = (high - low) / wanted

@@ -20,14 +20,14 @@ from .marks import Mark, task_mark
 from .outside_text import cut
 
 MAX_BARS: Final = 20
-"""How many bars a row shows: the newest ones."""
+"""The maximum number of bars in a row, which shows the newest bars."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _STEPS: Final = (
     *(1, 2, 5, 10, 15, 30),
     *(_MINUTE * step for step in (1, 2, 5, 10, 15, 30)),
     *(_HOUR * step for step in (1, 2, 3, 6, 12)),
 )
-"""The distances of ticks that are easy to read, in seconds. Longer ones are whole days."""
+"""The distances of ticks that are easy to read, in seconds. Longer distances are whole days."""
 _MAX_STEPS: Final = 5
 """The maximum number of distances between ticks on an axis."""
 _WAITING: Final = frozenset({"queued", "scheduled"})

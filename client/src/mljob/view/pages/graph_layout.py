@@ -2,7 +2,8 @@
 
 A task's layer is the length of the longest path to it. Within a layer, tasks are ordered by the
 mean position of their neighbours, some sweeps back and forth (Sugiyama, Tagawa and Toda, 1981). An
-edge over several layers goes through a free place in each of them, so that it crosses no box.
+edge over several layers goes through a free place in each layer between its tasks, so that the edge
+crosses no box.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from .marks import Mark, task_mark
 from .outside_text import cut
 
 MAX_LABEL = 20
-"""How many characters of a label fit into a box."""
+"""The maximum number of characters of a label in a box."""
 BESIDE_TEXT = 46
 """The width of a box without its text: icon and margins, in pixels."""
 PER_CHARACTER = 8
@@ -61,7 +61,8 @@ class DrawnGraph:
 
 def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:
     """Return the drawings of a graph. If the MLJob's status has a task, the task's state is taken
-    from the status, because the status is newer than the graph.
+    from the status, because the status is newer than the graph. ``link`` returns the URL query for
+    the log of a task, by the task's id.
 
     Returns:
         The drawings, or None if the graph is empty or too large to draw.

@@ -16,7 +16,7 @@ from .outside_text import clean
 from .summary import JobSummary
 
 PAGE: Final = 100
-"""How many MLJobs a page of the list shows. The first page stays below 100 KB."""
+"""The maximum number of MLJobs on a page of the list. The first page stays below 100 KB."""
 MAX_TERM: Final = 100
 TYPES: Final = tuple(JobType)
 PHASES: Final = tuple(Phase)
@@ -45,7 +45,9 @@ class JobFilter:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> JobFilter:
-        """Return the filter in the query of a URL. Unknown values are left out."""
+        """Return the filter in the query of a URL. A type or a phase that does not exist, and a
+        page that is not a number from 1 to 9999, count as missing.
+        """
 
         def term(name: str) -> str:
             return clean(query.get(name, "")).strip()[:MAX_TERM]

@@ -39,7 +39,7 @@ class JobInput:
         reports: Metrics, from the history.
         events: The Kubernetes Events about the MLJob.
         log_tail: The last lines of the failed task's log.
-        notices: What the page lacks, and why.
+        notices: Sentences that say what the page lacks, and why.
     """
 
     job: MLJob

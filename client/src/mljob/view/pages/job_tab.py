@@ -37,7 +37,9 @@ class View:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> View:
-        """Return the view in the query of a URL. Unknown values are left out."""
+        """Return the view in the query of a URL. A tab that does not exist, and a value that is not
+        a valid number, count as missing.
+        """
         tab = query.get("tab", "")
         return cls(
             tab=tab if tab in TABS else "tasks",
@@ -48,7 +50,7 @@ class View:
 
     @property
     def log_query(self) -> str:
-        """The query of the log's stream and of its text."""
+        """The query of the URL for the stream of the chosen log, and for the log as text."""
         return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
 
 

@@ -68,7 +68,9 @@ def phase_mark(phase: str, *, retry_waits: bool = False) -> Mark:
 
 
 def task_mark(state: str) -> Mark:
-    """Return the mark of a task's state in Airflow. An unknown state keeps its word."""
+    """Return the mark of a task's state in Airflow. The word of an unknown state is Airflow's name
+    of the state.
+    """
     return _mark(_TASK_ICONS.get(state, "question"), of_task(state))
 
 

@@ -12,7 +12,7 @@ from .marks import Mark
 from .outside_text import mapping_of, text_of, time_of
 
 MAX_EVENTS: Final = 100
-"""How many Events a page shows."""
+"""The maximum number of Events that a page shows."""
 
 
 @dataclass(frozen=True, slots=True)

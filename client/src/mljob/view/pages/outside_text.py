@@ -1,4 +1,5 @@
-"""Bounds and cleans values that come from outside: from objects, events, logs and answers.
+"""Cleans values in Kubernetes objects, Events, logs, answers and URLs, and limits the length of
+texts.
 
 Jinja escapes HTML. This module handles what escaping leaves: control characters, characters that
 turn the direction of a line, values of another type than expected, and very long texts.
@@ -43,7 +44,7 @@ def cut(value: str, limit: int = MAX_TEXT) -> str:
 
 
 def text_of(value: object, limit: int = MAX_TEXT) -> str:
-    """Return the text, cut to ``limit`` characters. Other values give an empty text."""
+    """Return ``value`` cut to ``limit`` characters if it is a text, else an empty text."""
     return cut(value, limit) if isinstance(value, str) else ""
 
 
@@ -66,7 +67,7 @@ def count_of(value: object) -> int | None:
 
 
 def time_of(value: object) -> datetime | None:
-    """Return an RFC 3339 time, or None for any other value."""
+    """Return ``value`` as a time if it is an RFC 3339 text, else None."""
     if not isinstance(value, str) or len(value) > 64:
         return None
     try:
@@ -76,7 +77,7 @@ def time_of(value: object) -> datetime | None:
 
 
 def mapping_of(value: object) -> Mapping[str, Any]:
-    """Return the mapping, or an empty one for any other value."""
+    """Return ``value`` if it is a mapping, else an empty mapping."""
     return value if isinstance(value, Mapping) else {}
 
 

@@ -24,7 +24,7 @@ MONITORS: Final = ("mljob_monitor", "mljob_monitor_bottlenecks")
 MAX_AIRFLOWS: Final = 100
 MAX_FINDINGS: Final = 200
 _NAMED: Final = 8
-"""How many waiting MLJobs of a reason the page names."""
+"""The maximum number of waiting MLJobs that the page names for each reason."""
 _GOOD_WHEN_TRUE: Final = frozenset({"Ready", "Healthy", "EventsConnected", "AccessCredentials", "Secure"})
 _COMPONENTS: Final = {
     "metadatabase": "Database",

@@ -21,7 +21,7 @@ FINISHED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
 MAX_LABELS: Final = 32
 MAX_MESSAGE: Final = 300
 TREND: Final = 24
-"""How many of the last values of the first metric a summary keeps."""
+"""The maximum number of last values of the first metric that a summary keeps."""
 _PROGRESS = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _STEPS = ("epoch", "step", "iteration", "rows", "total", "seconds")
 """Metrics that show how far a run is, not how good its model is. These metrics come last in lists.
