@@ -1,4 +1,6 @@
-"""Credentials: token files, exec plugins with their bounds, and client certificates."""
+"""The credentials that a kubeconfig names: token files, passwords, client certificates and exec
+plugins. A plugin that hangs or prints without end is ended.
+"""
 
 from __future__ import annotations
 
