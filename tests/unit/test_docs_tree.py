@@ -20,9 +20,9 @@ PACKAGES_ONLY = (OPERATOR / "core", OPERATOR / "controllers", OPERATOR / "adapte
 
 
 def named_paths(tree: str) -> Iterator[Path]:
-    """Yield the paths that a tree names. A line has one or more names, then two spaces or more,
-    then a description. The indentation of a line is the depth of its names. A line without a name
-    continues the description above.
+    """Yield the paths that a tree names. A line of the tree has one or more names, then at least
+    two spaces, then a description. The indentation of a line is the depth of its names. A line
+    without a name continues the description in the line before.
     """
     folders: list[Path] = []
     for line in tree.splitlines():

@@ -1,4 +1,6 @@
-"""The order in which the stack's parts start, and the errors of a part that does not start."""
+"""How the development stack starts and stops: the order of its parts, the errors of a part that
+does not start, the Airflow that is chosen, and the environment of each part.
+"""
 
 from __future__ import annotations
 

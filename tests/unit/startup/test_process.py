@@ -54,7 +54,9 @@ class Process:
         self._http = urllib3.PoolManager(retries=False, timeout=10)
 
     def answers(self, path: str) -> int:
-        """Return the HTTP status of an endpoint, or 0 if there is no answer."""
+        """Return the HTTP status of the answer to a request for ``path``, or 0 if there is no
+        answer.
+        """
         assert self._process.poll() is None, self.log
         try:
             return self._http.request("GET", f"http://{HOST}:{self.port}{path}").status
@@ -74,7 +76,7 @@ class Process:
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
 
     def told_to_end(self) -> int:
-        """Send SIGTERM until the process ends; return its exit code."""
+        """Send SIGTERM again and again until the process ends. Return the exit code."""
 
         def tell() -> bool:
             self._process.send_signal(signal.SIGTERM)
@@ -84,7 +86,7 @@ class Process:
         return self._process.returncode
 
     def exit_code(self) -> int:
-        """Wait until the process ends by itself; return its exit code."""
+        """Wait until the process ends by itself. Return the exit code."""
         return self._process.wait(WITHIN)
 
     def end(self) -> None:
@@ -101,7 +103,9 @@ def closed(tmp_path: Path) -> int:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """A function that starts the operator with a kubeconfig for a URL, and with variables."""
+    """A function that starts the operator. Its arguments are the URL of the Kubernetes API, which
+    the operator reads from a kubeconfig, and additional environment variables.
+    """
     started: list[Process] = []
 
     def start(url: str, **environment: str) -> Process:
@@ -137,8 +141,8 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
 
 
 def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
-    """This holds for errors of lists and of watches. The log line of an error has neither JSON nor
-    a traceback.
+    """The operator retries failed lists and failed watches. The log line of an error has neither
+    JSON nor a traceback.
     """
     refusals: dict[str, Answer] = {
         "list 401": status(401, "Unauthorized"),
@@ -189,8 +193,9 @@ def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Ca
 
 
 def test_operator_runs_as_a_user_without_an_entry_in_passwd(start: Callable[..., Process], tmp_path: Path) -> None:
-    """In a Pod, the user is a number. On OpenShift, the number is from the range of the namespace.
-    The image's /etc/passwd has neither a name nor a home directory for that number.
+    """In a Pod, the user is a numeric UID. On OpenShift, the UID is from the range of the
+    namespace. The image's /etc/passwd has no entry for the UID, so the UID has neither a name nor a
+    home directory.
     """
     (tmp_path / "sitecustomize.py").write_text(
         "import pwd\ndef unknown(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = unknown\n"
