@@ -87,8 +87,8 @@ class FakeLog:
 
 
 class FakeUser:
-    """Access to the fake Airflow with a login other than the operator's own. The requests with this
-    login are recorded, and can be refused.
+    """The fake Airflow as a user sees it who does not log in as the operator does. The requests of
+    this user are recorded, and can be refused.
 
     Attributes:
         locked: Whether Airflow refuses this user's credentials.
@@ -428,7 +428,9 @@ class FakeAirflow:
         return False
 
     def of_date(self, dag_id: str, date: datetime | None) -> FakeRun | None:
-        """Return the run of a DAG with this logical date, or None."""
+        """Return the run of a DAG with the logical date ``date``, or None if there is no such run
+        or ``date`` is None.
+        """
         runs = (run for run in self.runs.values() if run.dag_id == dag_id)
         return next((run for run in runs if date is not None and run.date == date), None)
 

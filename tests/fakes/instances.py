@@ -55,7 +55,9 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def annotate(self, name: str, *, default: bool) -> Instance:
-        """Replace all annotations by the one that marks the default AirflowInstance, or by none."""
+        """Replace all annotations of an AirflowInstance. If ``default`` is true, the only new
+        annotation marks the AirflowInstance as the default. Otherwise there is none.
+        """
         body = self.objects[name]
         body["metadata"]["annotations"] = _annotations(default=default)
         self._touch(body)

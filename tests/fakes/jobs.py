@@ -101,8 +101,8 @@ class FakeJobs(StoredObjects[Key]):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None if it does not exist. All MLJobs belong to
-        the only operator.
+        """Return the latest version of an MLJob, or None if it does not exist. This fake store
+        belongs to only one operator, so it doesn't check whose MLJob it is.
         """
         return await self.get(key)
 
@@ -154,7 +154,7 @@ class FakeJobs(StoredObjects[Key]):
         return Source(f"{kind} {named.name}", data, kind == "Secret") if data is not None else None
 
     async def delete(self, job: Job) -> None:
-        """Delete exactly this version."""
+        """Delete an MLJob, if ``job`` is its latest version."""
         self._to_change(job)
         self._delete(job.key, "2026-01-01T00:00:00Z")
 

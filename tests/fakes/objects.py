@@ -1,8 +1,8 @@
 """Objects of one kind in memory, as the API server stores them. The fake stores of MLJobs and
 AirflowInstances are built on this module.
 
-They have generations, resourceVersions, finalizers and uids. Writes are merge patches and can
-conflict.
+The objects have generations, resourceVersions, finalizers and uids. Writes are merge patches and
+can conflict.
 """
 
 from __future__ import annotations
