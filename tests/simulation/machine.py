@@ -275,7 +275,7 @@ class Machine(RuleBasedStateMachine):
         then=moments,
     )
     def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
-        """Set which of the next requests to Airflow or to the API server fail, and how."""
+        """Set the faults of the next requests to Airflow or to the API server."""
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
 
