@@ -1,5 +1,6 @@
 """MLJobs are saved and restored on a real Kubernetes API, with the real operator and a simulated
-Airflow: a finished MLJob does not run again, whether its status is restored or not.
+Airflow. A finished MLJob does not run again, whether its status is restored or not. The run of an
+unfinished MLJob is followed again if the status is restored.
 
 The commands are those of docs/operations/backup.md.
 """
