@@ -145,7 +145,8 @@ def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> I
 
 
 def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    """Return the manifest of an MLJob whose run takes ``seconds`` in an AirflowInstance.
+    """Return the manifest of an MLJob in an AirflowInstance. The only task of the MLJob's run takes
+    ``seconds``.
 
     By default the MLJob is cancelled through Airflow's REST API, without the cancellation DAG.
     """
