@@ -7,8 +7,7 @@ the next session uses it. This is for people who write tests.
 
 ``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
 oldest Airflow that is supported, in ``.dev-test-oldest``. Without ``--airflow``, all tests but
-those marked ``oldest_airflow`` run, with the newest Airflow. ``--stack-name faults`` uses a stack
-in ``.dev-test-faults``, which can be up at the same time as the other stacks.
+those marked ``oldest_airflow`` run, with the newest Airflow.
 
 A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not
 disruptive"`` runs live tests side by side: each worker has operators of its own on the one stack,
@@ -54,8 +53,8 @@ keep their version.
 """
 DEFAULT_TIMEOUT = 600
 SESSION = "MLJOB_TEST_SESSION"
-"""The environment variable with the session's id. A worker doesn't start the stack again if another
-worker of the session has started the stack.
+"""The environment variable with the session's id. A session doesn't start the stack again if a
+session with the same id has started the stack.
 """
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
@@ -112,14 +111,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the Airflow to run with; only tests for this Airflow run",
     )
     parser.addoption(
-        "--stack-name",
-        default="",
-        help="the name of a stack beside the usual one, in a directory of its own",
+        "--leave-stack",
+        action="store_true",
+        help=f"leave the stack to the next session with the same value of {SESSION}",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the id of the session. The session's workers inherit the id."""
+    """Set the id of the session, unless the suite has set one id for several parts. The workers of the
+    session inherit the id.
+    """
     os.environ.setdefault(SESSION, uuid.uuid4().hex)
 
 
@@ -204,8 +205,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 def _directory(config: pytest.Config) -> Path:
     """Return the directory of the session's stack."""
-    directory, name = DIRECTORIES[config.getoption("airflow")], config.getoption("stack_name")
-    return directory.with_name(f"{directory.name}-{name}") if name else directory
+    return DIRECTORIES[config.getoption("airflow")]
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
@@ -258,17 +258,19 @@ def _session_of(directory: Path) -> list[str]:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Remove the stack when all workers have ended, and keep its logs if a test has failed.
 
-    With ``KEEP_TEST_STACK``, the stack stays.
+    With ``KEEP_TEST_STACK``, the stack stays. With ``--leave-stack``, the stack stays unless the
+    session was interrupted.
     """
     directory = _directory(session.config)
     if sharing.is_worker(session.config) or os.environ[SESSION] not in _session_of(directory):
         return
+    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     with _shown(session.config):
         logs = _logs(directory)
         if session.testsfailed and (directory / "logs").exists():
             shutil.copytree(directory / "logs", logs, dirs_exist_ok=True)
             say(f"\n  logs of the stack and of the operators are in {logs.name}")
-        if not KEEP:
+        if not KEEP and (interrupted or not session.config.getoption("leave_stack")):
             Stack(directory).remove()
 
 

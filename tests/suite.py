@@ -19,7 +19,8 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from xml.etree import ElementTree
 
 from devstack.caches import cache_directory
 from devstack.progress import elapsed, say
+from tests.conftest import SESSION
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".dev-suite"
@@ -55,11 +57,15 @@ class Part:
     Attributes:
         niceness: The niceness of the part's processes. It is lower for the tests with a stack,
             which take longest, than for tests that only compute.
+        environment: Environment variables in addition to the variables of this process.
+        after: The name of a part of another lane that must end before this part begins, or None.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     niceness: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    after: str | None = None
 
 
 @dataclass
@@ -143,25 +149,27 @@ LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
 """Folders with live tests. Collecting the unit tests as well would cost each worker seconds
 of processor time.
 """
+ONE_STACK = {SESSION: uuid.uuid4().hex}
 LIVE = Part(
     "live",
-    ((*PYTEST, "-m", "live and not disruptive", *FILE_BY_FILE, *LIVE_TESTS),),
+    ((*PYTEST, "-m", "live and not disruptive", "--leave-stack", *FILE_BY_FILE, *LIVE_TESTS),),
+    environment=ONE_STACK,
 )
-FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", "--stack-name", "faults", *LIVE_TESTS),))
-"""Tests that stop components of the stack. They mostly wait for components to start, so they have a
-stack of their own, and run beside the part ``live``.
-"""
+FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", *LIVE_TESTS),), environment=ONE_STACK)
+"""Tests that stop components of the stack. They run on the stack that the part live leaves."""
 LIVE_OLDEST = Part(
     "live-oldest",
     ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),),
+    after=LIVE.name,
 )
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
-    "all": ((LIVE,), (FAULTS, LIVE_OLDEST), (CHECKS, *PROVIDER, GITOPS, VIEW, COVERED, OTHERS)),
+    "all": ((LIVE, FAULTS), (LIVE_OLDEST,), (CHECKS, *PROVIDER, GITOPS, VIEW, COVERED, OTHERS)),
 }
-"""The lanes of each suite. The unit tests come last, because they use all the processor time that
-the live tests leave.
+"""The lanes of each suite. The disruptive tests mostly wait for components to start, so the tests
+with the oldest Airflow run beside them. The unit tests come last, because they use all the
+processor time that the live tests leave.
 """
 
 
@@ -179,6 +187,7 @@ class Suite:
         self._running: dict[str, tuple[float, subprocess.Popen[bytes]]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._ended = {part.name: threading.Event() for lane in lanes for part in lane}
 
     def run(self) -> list[Result]:
         """Run all parts. Return their results in the order of declaration. Must be called
@@ -202,8 +211,13 @@ class Suite:
     def _run_lane(self, lane: Sequence[Part]) -> list[Result]:
         results = []
         for part in lane:
-            if not self._over.is_set():
-                results.append(self._run_part(part))
+            try:
+                if part.after is not None:
+                    self._ended[part.after].wait()
+                if not self._over.is_set():
+                    results.append(self._run_part(part))
+            finally:
+                self._ended[part.name].set()
         return results
 
     def _run_part(self, part: Part) -> Result:
@@ -235,7 +249,7 @@ class Suite:
             stdin=subprocess.DEVNULL,
             stdout=out,  # type: ignore[call-overload]
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=_environment() | dict(part.environment),
             start_new_session=True,
         )
         self._running[part.name] = time.monotonic(), process
@@ -257,6 +271,8 @@ class Suite:
         stack.
         """
         self._over.set()
+        for ended in self._ended.values():
+            ended.set()
         for _, process in list(self._running.values()):
             os.killpg(process.pid, signal.SIGINT)
 

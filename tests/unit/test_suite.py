@@ -40,6 +40,19 @@ def test_lanes_run_side_by_side_and_parts_of_a_lane_in_turn(tmp_path: Path) -> N
     assert [(result.part.name, result.failed) for result in results] == [("waits", []), ("first", []), ("makes", [])]
 
 
+def test_part_begins_after_a_part_of_another_lane(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    exists = "import pathlib, sys; sys.exit(not pathlib.Path(sys.argv[1]).exists())"
+    lanes = (
+        (Part("second", (python(exists, str(made)),), after="first"),),
+        (Part("first", (python("pass"), python(MAKES_FILE, str(made)))),),
+    )
+
+    results = Suite(lanes, tmp_path / "results").run()
+
+    assert [(result.part.name, result.failed) for result in results] == [("second", []), ("first", [])]
+
+
 def test_niceness_applies_to_the_whole_session_of_a_part() -> None:
     with subprocess.Popen(["sleep", "300"], start_new_session=True) as process:
         _set_niceness(process.pid, 7)
