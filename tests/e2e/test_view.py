@@ -28,7 +28,7 @@ DAG = "client_training"
 LIMIT = 300.0
 """Seconds until a run must have ended."""
 SOON = 60_000
-"""Milliseconds until a page shows what the cluster has."""
+"""The maximum number of milliseconds until a page shows a change of the cluster."""
 
 
 @pytest.fixture(scope="module")

@@ -57,8 +57,8 @@ class FakeJobs(StoredObjects[Key]):
         return self._read((namespace, name))
 
     def restore(self, manifest: Mapping[str, Any], at: str = "2026-01-02T00:00:00Z") -> Job:
-        """Create an MLJob from a manifest that ``kubectl get -o yaml`` printed. The API server
-        drops the status, and gives the object another uid.
+        """Create an MLJob from a manifest that ``kubectl get -o yaml`` printed. Like the API
+        server, leave out the manifest's status, and give the MLJob another uid.
         """
         metadata = manifest["metadata"]
         job = self.create(metadata["name"], manifest["spec"], metadata["namespace"], at)

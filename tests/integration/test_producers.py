@@ -42,7 +42,8 @@ RUNS = (
     "parity_setup_teardown",
     "train_model",
 )
-"""A recording of each kind of run. ``tests/unit/operator/test_producers.py`` plays all recordings.
+"""The names of recordings, one for each kind of run. ``tests/unit/operator/test_producers.py``
+plays all recordings.
 """
 ARRIVES_WITHIN = 30
 """The maximum number of seconds that a message may take from the producer to the consumer."""

@@ -39,8 +39,9 @@ class Platform:
         return f"{short}-{self._suffix}"
 
     def secret(self, short: str, password: str | None = None, token: str | None = None) -> None:
-        """Create or change the Secret of an AirflowInstance. The Secret contains the token, or else
-        the stack's user with ``password``, by default the user's own password.
+        """Create or change the Secret of an AirflowInstance. If ``token`` is given, the Secret
+        contains the token. Otherwise it contains the name of the stack's user and ``password``, by
+        default the password of this user.
         """
         data = {"user": self._env["AIRFLOW_USER"], "password": password or self._env["AIRFLOW_PASSWORD"]}
         if token is not None:

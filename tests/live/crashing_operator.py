@@ -20,7 +20,7 @@ from mljob_operator.main import main
 TERMINAL = ("Succeeded", "Failed", "Cancelled")
 
 Which = Callable[..., bool]
-"""Returns whether the process dies at a call of the method with these arguments."""
+"""A function that returns whether the process dies at a call of the method with these arguments."""
 
 
 def _patch(holds: Callable[[Mapping[str, Any]], bool]) -> Which:

@@ -27,7 +27,7 @@ same run id.
 """
 
 OUTPUT = "made_by"
-"""The name of the output that every run has. Its value is the id of the run."""
+"""The name of the output that every run has. The value of the output is the id of the run."""
 
 _NAMES = {
     TaskState.RUNNING: EventName.TASK_RUNNING,

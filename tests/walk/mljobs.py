@@ -31,7 +31,7 @@ WITHIN_DAYS = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00+00:00", "2026-01-02T
 SOON, NEVER = 2, 2**31 - 1
 """Seconds of a deadline that passes during the walk, and of a deadline that doesn't."""
 SETTLES_WITHIN = 3600
-"""The length of a deadline in seconds from which on the deadline doesn't pass during a walk."""
+"""A deadline of at least this many seconds doesn't pass during a walk."""
 ENOUGH_RETRIES = 20
 """More retries than an MLJob reaches during a walk, because the pauses between retries grow."""
 KEPT = ("suspend", "cancel", "activeDeadlineSeconds", "preRunningDeadlineSeconds", "backoffLimit", "outputs", "type")

@@ -188,7 +188,9 @@ def _names(made: Iterable[int], *kinds: str) -> list[str]:
 
 
 def seen(body: Object) -> bool:
-    """Return whether the operator has seen the current spec, even if the spec has to wait."""
+    """Return whether the operator has seen the current spec, even if it has not acted on the spec
+    yet.
+    """
     status = body.get("status", {})
     generations = [told.get("observedGeneration") for told in (status, *status.get("conditions", ()))]
     return body["metadata"]["generation"] in generations

@@ -26,7 +26,7 @@ PATH = "/apis/mljob.dev/v1alpha1/namespaces/team-a/mljobs"
 
 
 def plugin(script: str, **fields: object) -> ExecPlugin:
-    """Return a plugin that runs Python."""
+    """Return an exec plugin that runs the Python program ``script``."""
     whole: dict[str, object] = {
         "command": sys.executable,
         "args": ("-c", script),
