@@ -56,7 +56,7 @@ Told = Says | Does
 
 
 def said(status: int, **fields: Any) -> Says:
-    """Return a JSON response."""
+    """Return a response with ``fields`` as a JSON object."""
     return Says(status, json.dumps(fields))
 
 

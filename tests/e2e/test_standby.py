@@ -42,7 +42,7 @@ def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
 
 @contextmanager
 def measured(what: str) -> Iterator[None]:
-    """Print how long the ``with`` block took, after ``what`` as the name of the measurement."""
+    """Print ``what``, and how long the ``with`` block took."""
     began = time.monotonic()
     yield
     say(f"  {what}: {time.monotonic() - began:.1f} s")

@@ -234,9 +234,7 @@ def test_conf_that_is_nested_too_deeply_is_refused_and_affects_no_other_mljob(in
 def test_run_without_its_mljob_is_found_and_cancelled(
     installation: NewInstallation, airflow: AirflowRest, kubectl: Kubectl
 ) -> None:
-    """A submission that takes effect after the deletion of its MLJob leaves such a run: one without
-    an MLJob.
-    """
+    """A submission that takes effect after its MLJob was deleted leaves a run without an MLJob."""
     orphans = installation("orphans", MLJOB_ORPHANED_RUNS="Cancel")
     orphans.jobs.submit("gone", LONG)
     run_id = orphans.jobs.until_phase("gone", "Running")["dagRunId"]

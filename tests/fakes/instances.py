@@ -104,7 +104,9 @@ class FakeInstances(StoredObjects[str]):
         return dict(self.secrets[name])
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
-        """Apply a merge patch to the status of exactly this version."""
+        """Apply a merge patch to the status of an AirflowInstance, if ``instance`` is its latest
+        version.
+        """
         self._patch_status(self._exactly(instance.name, instance.uid, instance.resource_version), patch)
         return self.get(instance.name)
 

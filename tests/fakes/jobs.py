@@ -112,7 +112,7 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(key) if key in self.objects else None
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Apply a merge patch to the status of exactly this version.
+        """Apply a merge patch to the status of an MLJob, if ``job`` is its latest version.
 
         Raises:
             Refused: The status is invalid (see ``refuse``).

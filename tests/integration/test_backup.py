@@ -53,7 +53,7 @@ def saved(operator: Installation) -> str:
 
 
 def released(jobs: MLJobs) -> bool:
-    """Return whether all MLJobs have a completion time and no finalizer."""
+    """Return whether all MLJobs in ``ENDED`` have a completion time and no finalizer."""
     items = [body for body in jobs.kubectl.get("mljobs")["items"] if body["metadata"]["name"] in ENDED]
     return len(items) == len(ENDED) and all(
         body.get("status", {}).get("completionTime") and not body["metadata"].get("finalizers") for body in items

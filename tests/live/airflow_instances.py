@@ -135,8 +135,8 @@ class Platform:
 
 @contextmanager
 def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """Yield the AirflowInstances of one operator. At the end, delete the operator's MLJobs, and
-    then the AirflowInstances.
+    """Yield an object that creates AirflowInstances for the operator of ``installation``. At the
+    end, delete the operator's MLJobs, and then the AirflowInstances.
     """
     platform = Platform(kubectl, stack)
     yield platform

@@ -197,8 +197,8 @@ class Wire:
             self._end()
 
     def last(self, when: When) -> bool:
-        """Count a request. If the process is to die at this moment of the request, end the process
-        and return True.
+        """Count a request. If the process is to die at the moment ``when`` of this request, end the
+        process and return True.
         """
         self.calls += 1
         if self.dies_at == (self.calls, when):

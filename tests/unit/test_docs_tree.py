@@ -14,9 +14,11 @@ from tests.pages import ROOT
 
 OPERATOR = Path("operator/src/mljob_operator")
 WHOLE = (OPERATOR, Path("client/src/mljob"), Path("airflow-provider/src/mljob_airflow"))
-"""The packages of which the tree names each package and module."""
+"""Packages of which the tree names each sub-package and each module."""
 PACKAGES_ONLY = (OPERATOR / "core", OPERATOR / "controllers", OPERATOR / "adapters")
-"""The packages of which the tree has to name the packages. It may name modules too."""
+"""Packages of which the tree has to name each sub-package. The tree may also name modules of these
+packages.
+"""
 
 
 def named_paths(tree: str) -> Iterator[Path]:
