@@ -65,7 +65,7 @@ class RunChange(_Entry):
     """An entry that reports the new state of the run."""
 
     kind: Literal["run"] = "run"
-    """Distinguishes the kinds of entries."""
+    """The kind of this entry. Readers distinguish the kinds of entries by this field."""
     state: str
     """Airflow's name of the state: queued, running, success or failed."""
 
@@ -83,7 +83,7 @@ class TaskChange(_TaskEntry):
     """An entry that reports the new state of a task instance."""
 
     kind: Literal["task"] = "task"
-    """Distinguishes the kinds of entries."""
+    """The kind of this entry. Readers distinguish the kinds of entries by this field."""
     state: str
     """Airflow's name of the state, such as running, success, failed, up_for_retry or deferred."""
     start_time: Time | None = None
@@ -98,7 +98,7 @@ class ProgressReport(_TaskEntry):
     """An entry with the progress that a running task has reported."""
 
     kind: Literal["progress"] = "progress"
-    """Distinguishes the kinds of entries."""
+    """The kind of this entry. Readers distinguish the kinds of entries by this field."""
     progress: Annotated[float, Field(ge=0, le=1)]
     """The share of the task's work that is done, from 0 to 1."""
 
@@ -107,7 +107,7 @@ class MetricsReport(_TaskEntry):
     """An entry with the metrics that a running task has reported."""
 
     kind: Literal["metrics"] = "metrics"
-    """Distinguishes the kinds of entries."""
+    """The kind of this entry. Readers distinguish the kinds of entries by this field."""
     metrics: dict[MetricName, Finite]
     """The numbers by name, such as epoch, loss or rows: at most 20."""
 
@@ -129,7 +129,7 @@ class HistoryEnd(ResourceModel):
     """
 
     kind: Literal["end"] = "end"
-    """Distinguishes the kinds of entries."""
+    """The kind of this entry. Readers distinguish the kinds of entries by this field."""
     reason: EndReason
     """The reason why the response ends."""
     message: str = ""
@@ -144,7 +144,7 @@ class HistoryNotice(ResourceModel):
     """A notice for the reader of the history, for example that events are missing."""
 
     kind: Literal["notice"] = "notice"
-    """Distinguishes the kinds of entries."""
+    """The kind of this entry. Readers distinguish the kinds of entries by this field."""
     message: str
     """The notice, in a sentence."""
 

@@ -151,9 +151,7 @@ class AirflowForbidden(AirflowError):
 
 
 class AirflowUnsupported(AirflowError):
-    """This version of Airflow is too old for the operator, or for one of the operator's
-    features.
-    """
+    """The Airflow is too old for the operator, or for one of the operator's features."""
 
     reason = "AirflowUnsupported"
     first_delay = 5.0
@@ -315,8 +313,8 @@ class FieldsDropped(StoreError):
 
 
 class NotLeading(StoreError):
-    """This process is not the leader, or may not be the leader any more. Its request was not
-    sent.
+    """The process is not the leader, or may not be the leader any more. The request of the process
+    was not sent.
     """
 
 

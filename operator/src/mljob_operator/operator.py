@@ -156,8 +156,9 @@ class Operator:
     async def _list_all(self) -> None:
         """List the AirflowInstances before the MLJobs, and the MLJobs before any event is read.
 
-        The operator drops events of unknown MLJobs, so all MLJobs must be known before events are
-        read.
+        All MLJobs must be known before events are read. Otherwise the operator would drop events of
+        unknown backfills, and would request every other unknown MLJob from the Kubernetes API when
+        an event arrives.
         """
         if self._settings.airflow_instances:
             for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):
@@ -208,8 +209,8 @@ class Operator:
 
 
 async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
-    """Repeat a request until the Kubernetes API answers, and return the answer. Each cause of a
-    failure is logged once.
+    """Call ``ask`` repeatedly until the Kubernetes API answers, and return the answer. Each cause
+    of a failure is logged once. ``noun`` names the requested objects in the log line.
     """
     failures, cause = 0, ""
     while True:

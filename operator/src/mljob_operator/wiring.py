@@ -106,7 +106,7 @@ class Parts:
         """Start reading the sources and probing the Airflows. Call this method after all objects
         were listed.
 
-        Otherwise the operator would drop events of MLJobs that it does not know yet.
+        Otherwise the operator would drop events of backfills that it does not know yet.
         """
         self.sources.start()
         self.instances.start()

@@ -28,7 +28,9 @@ def server() -> Iterator[ScriptedAirflow]:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """A function that makes an adapter for a server. The fixture closes all adapters at the end."""
+    """A function that makes an adapter for Airflow, which sends its requests to the given server.
+    The fixture closes all adapters at the end.
+    """
     made: list[Airflow] = []
 
     def connect(server: ScriptedAirflow, **how: Any) -> Airflow:

@@ -331,7 +331,9 @@ CELLS = [
 
 
 def expected(cell: Cell, name: str) -> Outcome:
-    """Return the outcome of the answer ``name``: the cell's own or that of the general rule."""
+    """Return the expected outcome if the request of ``cell`` gets the answer ``name``. An outcome
+    in the cell precedes that of the general rule.
+    """
     if name == THE_THING and cell.detail:
         return cell.absent
     if (other := cell.otherwise.get(name)) is not None:
@@ -340,7 +342,7 @@ def expected(cell: Cell, name: str) -> Outcome:
 
 
 async def outcome(ask: Ask, airflow: Airflow) -> Any:
-    """Return the result of the operation, or its error."""
+    """Return the result of ``ask(airflow)``, or the AirflowError that it raises."""
     try:
         return await ask(airflow)
     except AirflowError as error:
@@ -419,7 +421,9 @@ async def test_answer_has_the_expected_outcome(
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
-    """This shows that the errors in the table come from the answers in the table."""
+    """The errors that the table expects come from the answers in the table: with regular answers,
+    the same operations succeed.
+    """
     airflow = connect(server)
     for cell in CELLS:
         server.told = dict(cell.given)

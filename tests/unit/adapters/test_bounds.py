@@ -1,4 +1,6 @@
-"""The adapter's bounds for an answer: size, pages, fields and headers."""
+"""The adapter for Airflow limits the size of an answer, its number of values and pages, and the
+time in which it arrives. The adapter also checks fields and headers of an answer.
+"""
 
 from __future__ import annotations
 

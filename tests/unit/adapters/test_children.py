@@ -1,5 +1,6 @@
-"""The child runs of a run: runs that a task of the run has started according to its XComs. The
-adapter sends no request for an invalid id, and looks up a bounded number of runs.
+"""The adapter finds the active child runs of a run: the runs that a task has started with a
+TriggerDagRunOperator, as the task's XComs and rendered fields show. The adapter sends no request
+for an invalid id, and looks up a limited number of runs.
 """
 
 from __future__ import annotations

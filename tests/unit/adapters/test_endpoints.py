@@ -1,5 +1,5 @@
-"""The HTTP endpoints: by default they listen on every address of the Pod, IPv4 and IPv6. They serve
-metrics in the format that a client accepts.
+"""The operator's HTTP endpoints: by default they listen on every address of the Pod, IPv4 and IPv6.
+They serve metrics in the format that a client accepts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from mljob_operator.adapters.metrics import Metrics
 
 
 async def answers(host: str, url_host: str, port: int) -> int:
-    """Return the HTTP status of ``/livez`` at ``url_host`` if the endpoints listen on ``host``."""
+    """Return the HTTP status of ``/livez`` at the host ``url_host`` if the endpoints listen on the
+    host ``host``.
+    """
     endpoints = Endpoints(Metrics().registry, alive=lambda: True, ready=lambda: True)
 
     def ask() -> int:

@@ -1,5 +1,5 @@
-"""Certificates on disk have changed if their content differs. A file that is missing while it is
-being replaced hasn't changed.
+"""The operator checks whether certificates for Kafka have changed on disk: only a file with new
+content has changed. A file that is missing while it is being replaced hasn't changed.
 """
 
 from __future__ import annotations

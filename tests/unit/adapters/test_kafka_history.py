@@ -65,7 +65,7 @@ def value_of(message: Message) -> list[bytes | None]:
 
 
 async def read_all(reader: KafkaRunHistory) -> list[bytes | None]:
-    """Return all values up to the end of the topic."""
+    """Return the values of the messages that ``reader`` reads up to the end of the topic."""
     found: list[bytes | None] = []
     async with asyncio.timeout(30):
         while True:

@@ -1,4 +1,4 @@
-"""Writes to the Kubernetes API: what is sent, and what each answer means."""
+"""Writes to the Kubernetes API: which request the operator sends, and what each answer means."""
 
 from __future__ import annotations
 

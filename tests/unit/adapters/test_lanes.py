@@ -1,5 +1,6 @@
-"""Each kind of work in one Airflow has its own threads (a lane), so that no kind waits for another
-kind. A lane sends few requests to an Airflow that doesn't answer.
+"""Each kind of request to an Airflow has its own threads (a lane), so that no kind waits for
+another kind. A lane sends few requests to an Airflow that doesn't answer. All lanes share one
+login.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Start operations whose requests hang, and wait until the server has received ``request`` four
-    times. Return the tasks of the operations.
+    """Start the operations ``asking``, whose requests with the name ``request`` hang. Wait until
+    the server has received this request four times, and return the tasks of the operations.
     """
     server.told[request] = HANGS
     tasks = [asyncio.create_task(ask) for ask in asking]

@@ -19,8 +19,8 @@ DAG = Dag(dag_id="train", tasks=("fit",))
 
 
 async def read(airflow: Airflow, run_id: str, token: str | None) -> tuple[list[str], str | None]:
-    """Return the texts of the log's entries after a token, and the next token. Without a token, the
-    log is read from its beginning.
+    """Return the texts of the log's entries after the position ``token``, and the next token. If
+    ``token`` is None, the log is read from its beginning.
     """
     log = await airflow.open_log("train", run_id, ("fit", -1), 1, token)
     assert log is not None

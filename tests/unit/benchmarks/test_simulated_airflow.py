@@ -49,7 +49,8 @@ class Recorder:
 @contextmanager
 def recording(form: Format, *dags: Dag, seed: int = 0) -> Iterator[tuple[Served, Recorder]]:
     """Serve a simulated Airflow with these DAGs while the block runs. Yield the server, and the
-    recorder of the messages that the Airflow publishes.
+    recorder of the messages that the Airflow publishes in the format ``form``. ``seed`` decides how
+    long the tasks take.
     """
     airflow, recorder = SimulatedAirflow([*dags, cancellation_dag()]), Recorder()
     airflow.scheduler = Scheduler(airflow.store, airflow.backfills, Events(form), recorder, seed=seed)

@@ -1,4 +1,5 @@
-"""The promises of v1alpha1: docs/compatibility.md, "Versions of the API".
+"""The promises of the API version v1alpha1, which docs/compatibility.md makes in the section
+"Versions of the API".
 
 ``released_fields.json`` contains the type of each field of the CRDs, and whether the field is
 required. The command ``python -m tests.unit.contract.released_fields`` adds the fields that are new

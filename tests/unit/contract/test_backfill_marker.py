@@ -1,4 +1,6 @@
-"""The marker in the conf of a backfill's runs. Users who may trigger a run may write any conf."""
+"""The marker is an entry that the operator adds to the conf of a backfill's runs. An invalid marker
+is ignored, because users who may trigger a run may write any conf.
+"""
 
 from __future__ import annotations
 

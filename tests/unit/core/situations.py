@@ -8,9 +8,8 @@ derives::
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
     events(old_status, new_status)                                      # (type, reason, message)
 
-Tests import the actions from this module, too. A test knows the fields of an action, such as
-``Wait.until``, and few other classes of the operator. So most changes of the operator's classes
-change only this module.
+Tests also import the actions, such as ``Wait``, from this module. They use few other classes of the
+operator. Most changes of the operator's classes therefore change only this module.
 """
 
 from __future__ import annotations
@@ -199,8 +198,8 @@ class MLJob:
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
         """Return the MLJob's object with ``status``, as the API server sends it. If the MLJob is
-        restored, its object has the record of ``status`` as an annotation, and the status of a new
-        MLJob.
+        restored, ``status`` must be that of a finished MLJob: an annotation of the object records
+        this end, and the object itself has the status of a new MLJob.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -257,9 +256,9 @@ class Numbered:
 
     Attributes:
         number: The number of the attempt, from 1.
-        run: The number in the id of the attempt's run.
+        run: The number at the end of the id of the attempt's run.
         ran: Fields of the spec that had other values when the attempt began, with these values.
-        airflow: The AirflowInstance; empty for the Airflow of the operator's settings.
+        airflow: The name of the AirflowInstance; empty for the Airflow of the operator's settings.
         by: The operator process that submits the run.
     """
 
@@ -344,7 +343,7 @@ def under_way(number: int = 1, *, phase: str = "Running", reason: str = "Running
 
 
 def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
-    """Return a status that announces that the run is cancelled, with ``reason`` as the reason."""
+    """Return a status that announces the cancellation of the run, with the reason ``reason``."""
     return _stored(number, "Cancelling", reason, more)
 
 
@@ -388,8 +387,8 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """Return the stored status in a situation, as JSON. A restored MLJob has the status of a new
-    MLJob.
+    """Return the stored status in a situation, as JSON. The stored status of a restored MLJob is
+    that of a new MLJob.
     """
     return dict(UNOBSERVED) if given.job.restored else _told_status(given)
 
@@ -434,8 +433,8 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
-    """Return the attempt. Its run id and its hash follow from the spec that was valid when the
-    attempt began.
+    """Return the attempt of the MLJob ``of`` that ``numbered`` describes. The run id and the hash
+    follow from the spec as it was when the attempt began.
     """
     then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}, restored=False).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
@@ -588,7 +587,7 @@ def backfill(
 
     Args:
         runs: Airflow's name of the state of each run, by date.
-        reported: The states of runs that events report, by date.
+        reported: The states that events report, by the date of the run.
         not_created: How many runs in the range existed before the backfill.
         completed: When Airflow completed the backfill.
         number: The attempt that created the runs.
@@ -623,14 +622,15 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return the upstream MLJob ``name``, which has succeeded with ``outputs``. By default, its
-    only output is ``rows`` with the value 2000.
+    """Return an upstream MLJob: an MLJob whose outputs the MLJob of the situation takes. The
+    upstream MLJob has succeeded with ``outputs``. By default, its only output is ``rows`` with the
+    value 2000.
     """
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 
 def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstream:
-    """Return an upstream MLJob that has not succeeded.
+    """Return an upstream MLJob (see :func:`upstream`) that has not succeeded.
 
     Args:
         failure: Why the MLJob can't succeed without a change; None if it may still succeed.
@@ -640,7 +640,7 @@ def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstrea
 
 
 def upstream_run(name: str = "data", attempt: int = 1) -> dict[str, Any]:
-    """Return the run of :func:`upstream`, as a status names it in ``upstreams``."""
+    """Return the entry of ``status.upstreams`` for the run of :func:`upstream`."""
     return {"name": name, "dagRunId": f"run-of-{name}", "attempt": attempt}
 
 
@@ -760,10 +760,11 @@ class Given:
         looked_up: When the operator last requested the run.
         read_at: When the operator first read the tasks and outputs of the ended run.
         needs_look_up: Whether the operator has to request the run.
-        resumed: The generation for which Airflow has unpaused the backfill.
+        resumed: The generation of the MLJob for which Airflow has unpaused the backfill.
         unknown_params: The message about keys of the conf that are no params; None if this process
             has not built the conf.
-        halt: Why the DAG schedules no tasks: DagPaused or DagStale. None if it schedules tasks.
+        halt: Why Airflow schedules no tasks of the DAG: DagPaused or DagStale. None if Airflow
+            schedules tasks.
         refused: Whether the API server refused the last status.
         vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
         upstreams: The known MLJobs whose outputs the MLJob takes, by name. None stands for an MLJob
@@ -809,7 +810,9 @@ class Given:
     now: datetime = NOW
 
     def __repr__(self) -> str:
-        """Return a call of :func:`given` with the arguments that differ from the defaults."""
+        """Return the source text of a call of :func:`given`, with the arguments that differ from
+        the defaults.
+        """
         unusual = {
             each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != _usual(each)
         }
@@ -846,8 +849,9 @@ def stored(before: Given, status: Mapping[str, Any]) -> Given:
 
 
 def decided(job: MLJob | Given, **known: Any) -> Action:
-    """Return the next action in a situation. ``job`` is an MLJob or a situation, and ``known``
-    contains fields of the situation that differ.
+    """Return the operator's next action in a situation. If ``job`` is a situation, ``known``
+    contains the fields to replace. If ``job`` is an MLJob, ``known`` contains the arguments of
+    :func:`given`.
     """
     return decide(_state(_given(job, known)))
 

@@ -1,5 +1,5 @@
 """Whether a run is in progress, whether it has no active task (still), and whether the operator
-asks Airflow about it more often (hot).
+asks Airflow about it more often than about other runs (hot).
 """
 
 from __future__ import annotations

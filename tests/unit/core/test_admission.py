@@ -126,7 +126,7 @@ def test_namespaces_take_turns(queue: Queue) -> None:
 
 
 def test_a_thousand_mljobs_do_not_delay_another_namespace(queue: Queue) -> None:
-    """The next free place goes to the other namespace, although all of the thousand MLJobs are
+    """The MLJob of the other namespace is admitted next, although each of the thousand MLJobs is
     older.
     """
     queue.waits(*range(1000), namespace="team-a")
@@ -227,8 +227,8 @@ def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: i
 
 
 class CountedOrder:
-    """A counter of how often an admission queue compares the times of two MLJobs. This number
-    measures the cost of a long queue.
+    """A source of times for MLJobs, which counts how often an admission queue compares two of these
+    times. The count measures the cost of a long queue.
     """
 
     def __init__(self) -> None:
@@ -279,7 +279,7 @@ class Life(RuleBasedStateMachine):
 
     @staticmethod
     def place_of(number: int) -> tuple[str, int, int]:
-        """Return the namespace, the access rule and the priority of an MLJob."""
+        """Return the namespace, the access rule's number and the priority of the MLJob ``number``."""
         return NAMESPACES[number % 3], number % 2 + number // 10, int(number % 2 == 0)
 
     def _reserve(self, number: int, *, active: bool) -> None:
@@ -326,8 +326,9 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_namespace_is_passed_over_again_and_again(self) -> None:
-        """Assert that no namespace waits long: while one of its MLJobs waits, at most four MLJobs
-        of the other two namespaces are admitted with the same access rule and priority.
+        """Assert that the MLJobs of a namespace that have the same access rule and priority don't
+        wait long: before the next of them is admitted, at most four such MLJobs of the other two
+        namespaces are admitted.
         """
         if hasattr(self, "queue"):
             there = {self.place_of(number) for number in self.waiting}

@@ -1,5 +1,5 @@
 """The OpenTelemetry trace of an ended attempt. The operator computes the trace from the MLJob's
-status, and from the time at which it stored the verdict.
+status, and from the time at which it stored the verdict (how the attempt ended).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def test_an_attempt_without_a_run_has_the_stages_that_it_had() -> None:
 
 def test_a_verdict_is_not_stored_before_the_end() -> None:
     """Airflow's clock may be ahead of the operator's clock, so that the run seems to end after the
-    verdict is stored. The trace then shows 0 seconds between the two.
+    verdict is stored. The trace then shows 0 seconds between the end of the run and the verdict.
     """
     found = trace(stored=60, **ENDED)
     assert found is not None

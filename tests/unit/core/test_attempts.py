@@ -1,4 +1,6 @@
-"""The next attempt, the id of its run, the time of a retry, and the history."""
+"""The attempts of an MLJob: when the next attempt begins and after which wait, which id its run
+has, and which ended attempts are in the history.
+"""
 
 from __future__ import annotations
 

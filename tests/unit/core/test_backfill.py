@@ -60,8 +60,9 @@ def member(
     source: StatusSource = StatusSource.REST,
     created: float | None = 0,
 ) -> BackfillRun:
-    """Return a run of a backfill, in a state that it entered ``at`` seconds after the backfill was
-    created.
+    """Return the backfill's run for the day ``day`` of the range, as ``source`` reports the run. It
+    entered the state ``at`` seconds, and was queued ``created`` seconds, after the backfill was
+    created. ``attempt`` is the number of the attempt that created the run.
     """
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST
@@ -177,8 +178,8 @@ class TestAsOneRun:
 
 
 class TestJoining:
-    """The observed backfill after an event, or a change in the list of recent changes (change
-    feed), about one of its runs.
+    """How an observed backfill changes with an event about one of its runs, or with an entry about
+    such a run in Airflow's list of recent changes (change feed).
     """
 
     def test_an_event_moves_a_run_forward(self) -> None:

@@ -67,7 +67,9 @@ def an_object(spec: object, status: object = None) -> dict[str, Any]:
 
 
 class TestSources:
-    """ConfigMaps and Secrets have the same bounds as spec.conf."""
+    """The values of ConfigMaps and Secrets are bounded, too: a JSON object in such a value, and the
+    conf that is merged from all sources.
+    """
 
     @pytest.mark.parametrize(
         ("text", "says"),

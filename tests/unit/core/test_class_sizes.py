@@ -1,4 +1,4 @@
-"""The classes of the core stay small.
+"""The classes of the package ``mljob_operator.core`` stay small.
 
 A member is a name that the body of a class defines: a field, a property, a method or a constant.
 Private members and magic methods count, inherited members don't. A class with more than
@@ -38,7 +38,7 @@ class Some:
 
 
 def members(found: ast.ClassDef) -> set[str]:
-    """Return the names that the body of the class defines."""
+    """Return the names of the members that the body of the class ``found`` defines."""
     names: set[str] = set()
     for statement in found.body:
         match statement:
@@ -52,7 +52,9 @@ def members(found: ast.ClassDef) -> set[str]:
 
 
 def classes(text: str) -> Iterator[ast.ClassDef]:
-    """Return the classes of a module, with the classes inside of classes and functions."""
+    """Return the classes in the source text of a module, including the classes inside other classes
+    and functions.
+    """
     return (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef))
 
 

@@ -1,4 +1,4 @@
-"""The columns PHASE, REASON, PROGRESS and TASK of ``kubectl get`` for an MLJob whose attempt has
+"""The columns PHASE, REASON, PROGRESS and TASK of ``kubectl get`` after an attempt of an MLJob has
 ended. The tests read the fields of the status that these columns show.
 """
 

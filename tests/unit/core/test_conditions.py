@@ -1,4 +1,6 @@
-"""The conditions of a status in each state, and when their transition times change."""
+"""The conditions in the status of an MLJob for each of the MLJob's states, and when the transition
+times of the conditions change.
+"""
 
 from __future__ import annotations
 
@@ -318,7 +320,7 @@ UNKNOWN = "spec.conf.epoch: the DAG has no such param (did you mean epochs?)."
 
 def told_of_params(**more: Any) -> str | None:
     """Return the message of the condition UnknownParams, or None if the status has no such
-    condition.
+    condition. ``more`` contains the arguments of :func:`.reported`.
     """
     found = [each for each in reported(**more)["conditions"] if each["type"] == "UnknownParams"]
     return found[0]["message"] if found else None

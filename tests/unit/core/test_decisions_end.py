@@ -42,8 +42,8 @@ from .situations import (
 
 
 def heard(state: str, seconds: float) -> Any:
-    """Return a run in progress. An event, which the operator read ``seconds`` ago, says that the
-    run is in the state ``state``.
+    """Return a run in progress. An event, which the operator read ``seconds`` seconds ago, reports
+    the state ``state`` of the run.
     """
     return running(reported=run_event(state, ago(seconds)))
 

@@ -1,4 +1,6 @@
-"""Properties of decisions and statuses over generated situations, including unlikely ones."""
+"""Rules that the operator's decisions and statuses obey in every situation. Hypothesis generates
+the situations, including unlikely ones.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,9 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def some_of(draw: st.DrawFn, strategies: dict[str, st.SearchStrategy[Any]], at_most: int) -> dict[str, Any]:
-    """Draw values for at most ``at_most`` of the fields in ``strategies``. If all fields had
-    values, nearly every MLJob would be cancelled, deleted and refused at once.
+    """Draw values for at most ``at_most`` fields. ``strategies`` contains a strategy for each
+    field. If every field had a value, nearly every MLJob would be cancelled, deleted and refused at
+    once.
     """
     names = draw(st.lists(st.sampled_from(sorted(strategies)), max_size=at_most, unique=True))
     return {name: draw(strategies[name]) for name in names}
@@ -240,8 +243,8 @@ upstreams = st.sampled_from(
 
 @st.composite
 def situations(draw: st.DrawFn) -> Given:
-    """Draw an MLJob in any state, with any facts about its run, any results of earlier requests,
-    and any Airflows.
+    """Draw a situation: an MLJob in any state, with any facts about its run, any results of earlier
+    requests, and any Airflows.
     """
     spec, status, known = draw(specs), draw(statuses()), draw(tried)
     if draw(st.integers(0, 3)) == 0:
@@ -262,8 +265,8 @@ def situations(draw: st.DrawFn) -> Given:
 
 @st.composite
 def without_a_run(draw: st.DrawFn) -> Given:
-    """Draw an MLJob that is neither restored nor deleted, and has no run in progress. Many of these
-    MLJobs are blocked.
+    """Draw a situation of an MLJob that is neither restored nor deleted, and has no run in
+    progress. Many of these MLJobs are blocked.
     """
     situation = draw(situations())
     ended = [s.new(), s.retrying(at=ago(601)), s.suspended(), s.finished("Failed")]
@@ -278,7 +281,9 @@ def without_a_run(draw: st.DrawFn) -> Given:
 
 @st.composite
 def vanished(draw: st.DrawFn) -> Given:
-    """Draw an MLJob whose run is missing in Airflow, together with the runs of many other MLJobs."""
+    """Draw a situation in which the MLJob's run is missing in Airflow, and the runs of many other
+    MLJobs are missing, too.
+    """
     airflow = draw(st.sampled_from(["", "prod"]))
     before, situation = draw(st.sampled_from([s.unread(), s.queued(), s.running()])), draw(situations())
     return replace(
@@ -333,8 +338,8 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @everywhere
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
-    """A wait until a past time means that the operator decides again at once. Once the status is
-    stored, the next wait must not be until a past time again.
+    """If the operator waits until a past time, it decides again at once. After the operator has
+    stored the status, its next wait must not end in the past.
     """
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:

@@ -222,7 +222,9 @@ def test_a_blocker_prevents_the_submission_of_an_announced_run() -> None:
 
 
 def test_a_finished_mljob_that_can_not_run_its_new_spec_gives_up_its_finalizer() -> None:
-    """Otherwise the deletion of the AirflowInstance would wait until the MLJob has no finalizer."""
+    """If the MLJob kept its finalizer, the deletion of its AirflowInstance would have to wait for
+    the MLJob.
+    """
     was, there = finished(ran={"dag_id": "other"}), catalog(not_ready={"": "No answer."})
     assert decided(job(run_policy="OnChange"), status=was, catalog=there) == Release()
     assert decided(job(run_policy="OnChange", held=False), status=was, catalog=there) == Wait()

@@ -1,5 +1,5 @@
-"""The suspension of a backfill pauses the backfill. The suspension of any other MLJob cancels its
-run.
+"""Suspending an MLJob of type Backfill pauses the backfill in Airflow. Suspending any other MLJob
+cancels its run.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def test_metrics_are_renamed_or_left_out(redaction: Redaction, metrics: dict[str
 
 
 def test_texts_that_the_status_has_already_stay_while_secrets_are_not_known() -> None:
-    """The texts were redacted when they were written, by a process that knew the Secrets."""
+    """A process that knew the Secrets redacted these texts before it wrote them to the status."""
     tasks: list[dict[str, Any]] = [
         {"taskId": "fit", "state": "failed", "error": {"type": "ValueError", "message": "no column"}},
         {"taskId": "load", "state": "failed", "error": {"message": "killed"}},

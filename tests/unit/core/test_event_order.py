@@ -1,5 +1,5 @@
-"""The operator's knowledge of a run (the observed run) doesn't depend on the order in which events
-arrive. Answers of Airflow's REST API arrive between the events.
+"""How events and answers of Airflow's REST API change the operator's knowledge of a run (the
+observed run). The order in which the events arrive makes no difference.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
 
 
 def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
-    """A new operator process reads the events that the earlier process has not committed. Only
-    afterwards does Airflow's REST API show that a task was cleared.
+    """A new operator process reads the events whose offsets the earlier process has not committed.
+    Only afterwards does Airflow's REST API show that a task was cleared.
     """
     at = EPOCH + timedelta(seconds=20)
     observed_run = fold(
@@ -264,8 +264,8 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
 
 
 def test_a_repeated_answer_keeps_its_first_time() -> None:
-    """Otherwise each poll of the change feed would change the status, and the operator would write
-    it.
+    """With a new time in each repeated answer, each poll of the change feed would change the
+    status, and the operator would write the status each time.
     """
     first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))

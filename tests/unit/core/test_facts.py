@@ -1,5 +1,5 @@
-"""Facts are statements of events and of REST responses about a run. The operator finds out which of
-two facts is later, and whether Airflow has queued the run again, even if clocks differ.
+"""Facts are statements of events and of REST responses about a run. Even if clocks differ, the
+operator finds out whether Airflow has queued the run again, and which of two facts is later.
 """
 
 from __future__ import annotations

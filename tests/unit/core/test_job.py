@@ -105,8 +105,8 @@ class TestSpec:
 
 
 class TestVersions:
-    """The parsing of a later version of an MLJob. It reuses the spec of the earlier version if the
-    generation is the same.
+    """The operator reads a later version of an MLJob. It reuses the spec of the earlier version if
+    the generation is the same.
     """
 
     def test_spec_of_the_same_generation_is_not_read_again(self) -> None:

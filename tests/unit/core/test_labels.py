@@ -1,5 +1,5 @@
-"""Label selectors select as in Kubernetes, and two selectors overlap if an object exists that both
-select.
+"""Label selectors select as in Kubernetes. Two selectors overlap if there are labels that both of
+them select.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EVERY_OBJECT = [
     {key: value for key, value in zip(KEYS, values, strict=True) if value is not None}
     for values in [(team, tier) for team in (None, *VALUES, UNUSED) for tier in (None, *VALUES, UNUSED)]
 ]
-"""The labels of every object that the selectors of these tests can tell apart."""
+"""All combinations of labels that the selectors of these tests distinguish."""
 
 
 @given(selectors, selectors)

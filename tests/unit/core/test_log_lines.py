@@ -1,5 +1,5 @@
-"""The lines of a log have no control characters and no values from Secrets, and their length is
-bounded.
+"""How the entries of a task's log become lines. The lines have no control characters and no values
+from Secrets, and their length is bounded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The phase, the reason and the essential words of the message, for each state.
+"""The phase and the reason in the status of an MLJob, and the essential words of the message, for
+each state of the MLJob.
 
 Essential words are names of fields, objects and settings, and values. The rest of a message may be
 reworded.
@@ -49,7 +50,9 @@ GONE = not_found(since=ago(10), again=True, after=running())
 
 
 def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
-    """Assert that the status has the phase and the reason, and that its message has these words."""
+    """Assert that the status has the phase ``phase`` and the reason ``reason``, and that its
+    message contains all ``words``.
+    """
     status = reported(situation)
     assert (status["phase"], status["reason"]) == (phase, reason)
     missing = [word for word in words if word not in status["message"]]
@@ -427,8 +430,9 @@ def test_message_while_cancelling(situation: Given, reason: str, words: list[str
 
 
 def over(spec: dict[str, Any], announced: str) -> Given:
-    """Return a situation in which the run of an MLJob with this spec was cancelled and has ended.
-    ``announced`` is the reason for the cancellation that the status shows.
+    """Return a situation in which the run of an MLJob was cancelled and has ended. ``spec``
+    contains fields of the MLJob's spec, and ``announced`` is the reason that the status gives for
+    the cancellation.
     """
     return given(job(**spec), announced=announced, run=failed(listed=True), children_seen=True)
 
@@ -756,8 +760,8 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """Return two texts: the time of the next attempt in the message of the status, and the time
-    until which the operator waits.
+    """Return two times of day: when the next attempt begins according to the message of the status,
+    and until when the operator waits. In ``failed_once``, the first attempt has failed.
     """
     status = reported(failed_once)
     action = decided(stored(failed_once, status))

@@ -1,5 +1,6 @@
-"""The operator's knowledge of a run after answers of Airflow about a backfill, a missing run and
-the questions of tasks. The tests of events and of task instances are in ``test_event_order.py``.
+"""The operator's knowledge of a run (the observed run): about the runs of a backfill, a missing
+run, the questions of tasks, and facts from before the attempt. ``test_event_order.py`` tests the
+facts about task instances.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ RUNS = {"2025-12-01": "success", "2025-12-02": "running"}
 
 
 def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapshot:
-    """Return the answer of Airflow's REST API with this backfill and its runs."""
+    """Return the answer of Airflow's REST API with the backfill of ``observed`` and its runs.
+    ``final`` says whether all these runs had ended when they were listed.
+    """
     whole = observed.observed_backfill
     assert whole is not None
     return BackfillSnapshot(whole.backfill, tuple(whole.members.values()), whole.not_created, final)

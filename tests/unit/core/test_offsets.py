@@ -1,4 +1,4 @@
-"""Offsets are committed only for messages whose processing is complete."""
+"""The operator commits an offset only after it has processed all messages before the offset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tasks of an observed run in the status: exact counts and a bounded list."""
+"""How the status shows the tasks of an observed run: exact counts, and a list of bounded length."""
 
 from __future__ import annotations
 

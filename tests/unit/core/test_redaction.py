@@ -1,4 +1,7 @@
-"""Texts from Secrets are found in every encoding and in every place, and nothing else is hidden."""
+"""The operator redacts values of Secrets in the texts that quote them, whether plain, in JSON, in a
+Python literal, in a URL or in Base64. The rest of a text stays readable. While the values are
+unknown or too many, the operator withholds the texts.
+"""
 
 from __future__ import annotations
 

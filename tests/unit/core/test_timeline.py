@@ -52,7 +52,7 @@ def timeline(**status: Any) -> Timeline | None:
 
 
 def seconds(found: Timeline | None) -> tuple[float | None, ...]:
-    """Return the seconds of the submission, the queue, the run, and of the whole attempt. None
+    """Return how many seconds the submission, the queue, the run and the whole attempt took. None
     stands for a missing stage.
     """
     assert found is not None

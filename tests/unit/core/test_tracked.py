@@ -1,4 +1,6 @@
-"""What an operator process knows of an MLJob that it has only read from the Kubernetes API so far."""
+"""What an operator process knows about an MLJob that it has only read from the Kubernetes API:
+nothing about the run, its outputs, or earlier requests.
+"""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ def taking(*references: Mapping[str, Any], name: str = "train") -> Job:
 
 
 def conditions(reason: str, message: str = "", *, stalled: bool = True, generation: int = 3) -> dict[str, Any]:
-    """Return the conditions Reconciling and Stalled. ``stalled`` says whether the MLJob is stalled;
-    otherwise it waits.
+    """Return the part of a status with the conditions Reconciling and Stalled. ``stalled`` says
+    whether the MLJob is stalled; otherwise it waits.
     """
     more = {
         "reason": reason,

@@ -207,7 +207,9 @@ class TestManyThatAreMissing:
 
 class TestFollowing:
     def test_a_run_that_is_still_there_changes_nothing(self) -> None:
-        """``follow`` returns whether the MLJob must be classified again."""
+        """``MissingRuns.follow`` returns whether the operator must determine the MLJob's state
+        again.
+        """
         runs = Runs(3)
         found = {"missed_at": None, "answered_at": at(1), "submitted_at": T0}
         assert not runs.known.follow(runs.keys[0], "prod", **found)

@@ -1,5 +1,5 @@
-"""An operator with fakes of Kubernetes and Airflow. Its components are the real ones, except for
-kopf, the Kafka consumer and all network connections, which these tests don't have.
+"""An operator with fakes of Kubernetes and Airflow. Its components are the real ones. These tests
+use neither kopf nor a Kafka consumer nor network connections.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class World:
     watches_namespaces = True
     """Whether the operator watches namespaces."""
     accepts_vanished_before: datetime | None = None
-    """Runs that were submitted before this time are lost if they are missing in the Airflow of the
-    settings. None means that the settings contain no such time.
+    """Runs that were submitted before this time count as lost if they are missing in the Airflow of
+    the settings. None means that the settings contain no such time.
     """
     cancels_orphans = False
     """Whether the operator cancels orphaned runs."""
@@ -117,7 +117,7 @@ class World:
         self.resync = self.resync_of(SETTINGS_AIRFLOW)
 
     def resync_of(self, airflow: str) -> ChangeFeedReader:
-        """Return the reader of the change feed of one Airflow."""
+        """Return a new reader of the change feed of the Airflow ``airflow``."""
         return ChangeFeedReader(
             airflow,
             self.registry,
@@ -153,8 +153,9 @@ class World:
         return airflow
 
     def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
-        """Return the fake Airflow for the user of an access rule's login. The Airflow refuses this
-        user unless the password is ``right``.
+        """Return the access to a fake Airflow for the user of an access rule's login. ``airflow``
+        is None for the Airflow of the settings. The fake Airflow refuses this user unless the
+        password is ``right``.
         """
         assert login.user is not None
         assert login.password is not None
@@ -238,8 +239,8 @@ class World:
         await self.see_all()
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
-        """Deliver events to the operator, as from Kafka. They are about the run ``run_id`` in the
-        Airflow of the settings, by default about the DAG's only run.
+        """Deliver events to the operator, as from Kafka. The events are about the run ``run_id`` in
+        the Airflow of the settings, by default about the only run of the DAG ``dag_id``.
         """
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
@@ -254,7 +255,9 @@ class World:
         await self.settle()
 
     async def later(self, seconds: float) -> None:
-        """Advance the clock, and let every MLJob that has a worker or expires take a step."""
+        """Advance the clock by ``seconds``, and let every MLJob that has a worker or expires take a
+        step.
+        """
         self.clock.tick(seconds)
         self.wake_all()
         await self.settle()
@@ -290,14 +293,16 @@ class World:
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
     def condition(self, kind: str) -> str | None:
-        """Return the status of the condition ``kind`` of the MLJob ``KEY``, or None if there is no
-        such condition.
+        """Return the status of the condition with the type ``kind`` of the MLJob ``KEY``, or None
+        if there is no such condition.
         """
         return next((str(c.status) for c in self.status.conditions or () if c.type == kind), None)
 
     @property
     def event_reasons(self) -> list[str]:
-        """The reasons of all Events so far."""
+        """The reasons of all Kubernetes Events about MLJobs that the operator has recorded, oldest
+        first.
+        """
         return [notice.reason for _, notice in self.jobs.kube_events]
 
 

@@ -1,4 +1,4 @@
-"""The runs of an MLJob in Airflow, and functions that change them."""
+"""Functions that return or change the runs of MLJobs in the fake Airflow."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def begin(world: World) -> None:
 
 
 async def end(world: World, state: RunState) -> None:
-    """End the newest run in the state ``state``, and read the change feed."""
+    """End the newest run and its tasks in the state ``state``, and read the change feed."""
     run = newest(world)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
     world.airflow.set_task(run, "fit", TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)

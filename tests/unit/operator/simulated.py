@@ -48,12 +48,12 @@ def delete(world: World) -> None:
 
 
 def dags_at_work(world: World) -> list[str]:
-    """Return the DAG ids of the active runs."""
+    """Return the DAG ids of the active runs of MLJobs."""
     return [run.dag_id for run in world.airflow.ours() if active(run)]
 
 
 def run(world: World) -> FakeRun:
-    """Return the newest run."""
+    """Return the newest run of an MLJob."""
     return world.airflow.ours()[-1]
 
 

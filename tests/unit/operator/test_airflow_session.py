@@ -41,7 +41,8 @@ VERSION = (200, json.dumps({"version": "3.3.2"}))
 
 
 class Server(LoopbackServer):
-    """A server with an answer for each path, and with 404 for any other path.
+    """A fake of Airflow's API server. It has scripted answers for some paths, and answers 404 to
+    requests for all other paths.
 
     Attributes:
         answers: Status and body of the answer to each path that ends with the key, or a function

@@ -1,5 +1,5 @@
-"""While the API server can't keep up, MLJobs write less, and writes with a high priority come
-first.
+"""While the API server can't keep up, the operator writes fewer statuses and Events of MLJobs, and
+writes with a high priority come first.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[D
 
 
 def progress(share: float) -> TaskFact:
-    """Return an event of the running task ``extract``, which reports the progress ``share``."""
+    """Return an event of the running task ``extract``, which reports the progress ``share``, from 0
+    to 1.
+    """
     return event(
         "extract", TaskState.RUNNING, progress=Report(1, event("extract", TaskState.RUNNING).occurred_at, share)
     )

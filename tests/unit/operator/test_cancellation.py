@@ -1,5 +1,6 @@
-"""spec.cancel and deletion end the run in Airflow: by the cancellation DAG, or by REST where that
-DAG can't run.
+"""spec.cancel and deletion end the run in Airflow. The cancellation DAG ends the run, or the REST
+API does so if the DAG can't run or takes too long, or if the spec says so. A deletion with
+``deletionPolicy: Retain`` leaves the run as it is.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""A search for a violation of the operator's promises for MLJobs that take the outputs of others.
-Hypothesis plays the user, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
+"""A search for a violation of the operator's promises for MLJobs that take the outputs of other
+MLJobs. Hypothesis plays the user, Airflow and Kubernetes in virtual time
+(:mod:`tests.simulation.machine`).
 
 An MLJob runs only with outputs of runs that have succeeded, its status names these runs, and no
 MLJob waits once the outputs exist. MLJobs may wait for each other in a cycle, and for an MLJob that

@@ -413,7 +413,7 @@ class TestFailure:
         assert runs_of(world, "b")[-1].conf == {"dataset": "new", "epochs": 5}
 
     async def test_mljob_that_waits_for_itself_is_told(self, world: World) -> None:
-        """The API server refuses an MLJob that takes its own outputs. The MLJob may have been
+        """The API server refuses an MLJob that takes its own outputs. Such an MLJob may have been
         stored under another version of the CRD.
         """
         await apply(world, "train", "train")
@@ -652,7 +652,9 @@ class TestLife:
 
 
 class TestWork:
-    """The work that waiting MLJobs cause."""
+    """Waiting MLJobs cause little work: they share what is read, and only changes that matter wake
+    them.
+    """
 
     async def test_many_waiting_mljobs_share_what_is_read(self, world: World) -> None:
         await apply(world, "data")

@@ -248,5 +248,5 @@ def test_conf_with_a_nul_character_is_refused_before_it_is_sent() -> None:
 
 
 def declared(schema: dict[str, Any], default: Any) -> dict[str, Any]:
-    """Return a param of a DAG that was made with ``mljob_dag``, as Airflow returns it."""
+    """Return a param of a DAG that was made with ``mljob_dag``, as Airflow returns the param."""
     return {"value": default, "schema": schema | {ADDITIONAL_PARAMS: False}}

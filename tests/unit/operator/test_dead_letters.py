@@ -48,7 +48,9 @@ def message(value: bytes, key: bytes | None = b"k") -> Message:
 
 
 async def kept(events: KafkaEvents, brokers: str, topic: str) -> list[KafkaMessage]:
-    """Return the messages in the dead-letter topic, once all have been sent."""
+    """Close ``events``, which sends all messages, and return the messages in the dead-letter topic
+    ``topic``.
+    """
     await events.close()
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "reader"})
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions

@@ -1,5 +1,5 @@
-"""10,000 hostile messages among 200 valid ones: each valid message changes its status, and the
-pipeline does not stop.
+"""10,000 hostile messages among 200 valid messages: each valid message reaches the status of its
+MLJob, and the operator reads all messages.
 """
 
 from __future__ import annotations

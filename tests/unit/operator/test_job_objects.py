@@ -22,7 +22,9 @@ NO_AIRFLOW = "http://127.0.0.1:9"
 
 
 async def test_mljob_of_an_unwatched_namespace_is_not_requested() -> None:
-    """Two operators of one cluster may read the same topic, and only one of them may act."""
+    """Two operators of one cluster may read the same topic, and only one of them may act on an
+    MLJob.
+    """
     api = client.ApiClient(client.Configuration(host=NO_AIRFLOW))
     try:
         jobs = Jobs(api, ("team-a",))

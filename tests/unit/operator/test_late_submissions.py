@@ -1,4 +1,7 @@
-"""A submission that reaches Airflow after the operator has stopped waiting for it."""
+"""A submission reaches Airflow after the operator has stopped waiting for the answer. Meanwhile the
+MLJob was suspended, cancelled or deleted, or has exceeded a deadline. The operator finds the late
+run and cancels it.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from .simulated import apply, dags_at_work, delete, simulation
 
 
 async def on_its_way(world: World, **spec: object) -> Callable[[], Awaitable[None]]:
-    """Create an MLJob whose submission is in flight; return the function that lets the submission
-    arrive.
+    """Create an MLJob whose submission has not reached Airflow yet. Return a function that lets the
+    submission reach Airflow.
     """
     world.airflow.lose_answers = 1
     await world.apply(cancellation={"strategy": "Api"}, **spec)

@@ -1,4 +1,6 @@
-"""An MLJob ends with its run. An earlier MLJob of the same name does not affect it."""
+"""When the run of an MLJob ends, the MLJob succeeds or fails, and no later event changes its phase.
+An MLJob that is created again is independent of the earlier MLJob of the same name.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The metrics of MLJobs over the life of an MLJob: the series in which it is counted, and the
-seconds that it waited and ran.
+"""The metrics and traces of an MLJob during its life: in which series the MLJob is counted, how
+many seconds it waited and ran, and the trace of each ended attempt.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def registry(world: World) -> CollectorRegistry:
 
 
 def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[str, str], float]:
-    """Return the numbers of MLJobs by phase and reason."""
+    """Return the values of the metric ``name`` by phase and reason. By default, they are the
+    numbers of MLJobs.
+    """
     return {
         (sample.labels["phase"], sample.labels["reason"]): sample.value
         for family in registry.collect()
@@ -38,7 +40,7 @@ def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[
 
 
 def seconds(registry: CollectorRegistry, stage: str) -> tuple[float, float]:
-    """Return how many times a stage has ended, and the sum of its durations in seconds."""
+    """Return how many times the stage ``stage`` has ended, and the sum of its durations in seconds."""
     found = [sample for family in registry.collect() for sample in family.samples]
     name = f"mljob_job_{stage}_seconds"
     counts = sum(sample.value for sample in found if sample.name == f"{name}_count")

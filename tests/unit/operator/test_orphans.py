@@ -45,8 +45,8 @@ async def minutes(world: World, number: int = 2) -> None:
 
 
 def stray(world: World, name: str = NAME, *, uid: str = "gone", dag_id: str = "train") -> FakeRun:
-    """Queue a run in Airflow that was submitted for an MLJob with this uid, and return the run. By
-    default, no MLJob has the uid.
+    """Queue a run in Airflow that was submitted for an MLJob with the uid ``uid``, and return the
+    run. By default, no MLJob has this uid.
     """
     run_id = str(dag_run_id("mljob", NAMESPACE, name, uid))
     return world.airflow.queue(dag_id, run_id, {}, f"MLJob {NAMESPACE}/{name}")
@@ -129,8 +129,8 @@ class TestOrphan:
     async def test_orphans_that_cannot_be_cancelled_do_not_block_others(
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Somebody deleted the DAG while the run was active, or the operator's user may not change
-        the run.
+        """Some orphans stay active in spite of their cancellation: somebody deleted their DAG while
+        they were active, or the operator's user may not change them.
         """
         cancel = cancelling.airflow.cancel
 

@@ -1,4 +1,6 @@
-"""XComs as outputs in the status: present when the MLJob is complete, and bounded in size."""
+"""XComs become outputs in the status. When the MLJob is complete, its outputs are in the status,
+unless Airflow is unreachable or the run was deleted. The size of the outputs is bounded.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The provider's callbacks, Airflow's own producer, or both at once lead to the same final status.
-Both together cause no more patches than the more expensive producer alone.
+"""The events of the MLJob provider, of Airflow's own producer, or of both lead to the same final
+status. Both together cause no more patches than the more expensive producer alone. A more exact
+time alone causes no patch at once.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Two replicas, of which one acts. The other replica continues where the first has stopped, and
-only one process at a time writes statuses.
+"""Two replicas of the operator, of which only the leader acts. When the leader ends, hangs or is
+cut off, the other replica continues. Only one process at a time writes statuses.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def world() -> Iterator[ReplicatedWorld]:
 
 
 def seconds_until(world: ReplicatedWorld, holds: Callable[[], bool]) -> float:
-    """Let time pass until a condition holds. Return the seconds that have passed."""
+    """Let time pass until ``holds`` returns true. Return the seconds that have passed."""
     began = world.loop.time()
     while not holds():
         assert world.loop.time() < began + 120, "it never holds"
@@ -169,7 +169,7 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, then=moments)
     def a_replica_is_told_to_end(self, which: int, then: float) -> None:
-        """Send SIGTERM to a replica."""
+        """Tell a replica to end, as SIGTERM does."""
         if which < len(self.replicas):
             self.replicas[which].terminate()
             self._then("a_replica_is_told_to_end", then)
@@ -177,7 +177,7 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, seconds=st.sampled_from([0.4, 6.0, 15.0]), then=moments)
     def a_replica_hangs(self, which: int, seconds: float, then: float) -> None:
-        """Send SIGSTOP to a replica, and SIGCONT after a while."""
+        """Pause a replica for ``seconds``, as SIGSTOP and SIGCONT do."""
         if which < len(self.replicas):
             replica = self.replicas[which]
             replica.pause(paused=True)

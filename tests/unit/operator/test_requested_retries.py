@@ -258,7 +258,7 @@ class TestRequestedRetry:
 
 
 class TestRequestAtOtherTimes:
-    """A request that comes while the MLJob is not finished, or can't be retried."""
+    """A request for a retry while the MLJob is not finished, or can't be retried."""
 
     @pytest.mark.parametrize("state", [RunState.FAILED, RunState.SUCCESS])
     async def test_request_waits_for_the_end_of_a_run_in_progress(self, world: World, state: RunState) -> None:
@@ -363,7 +363,9 @@ class TestRequestAtOtherTimes:
 
 
 class TestOneAttemptForEachRequest:
-    """Crashes, lost answers and older versions of the MLJob."""
+    """A request begins at most one attempt, in spite of crashes, lost answers and older versions of
+    the MLJob.
+    """
 
     async def test_lost_answer_to_the_clear_does_not_clear_twice(self, world: World) -> None:
         await fail(world)

@@ -1,4 +1,7 @@
-"""MLJobs that are created again from a manifest of a finished MLJob, without its status."""
+"""MLJobs that are created again from the manifest of a finished MLJob, without its status. An
+annotation of the manifest records how the MLJob ended. The tests show when the new MLJob counts as
+finished because of this record, and when it runs.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ async def finished(world: World, state: RunState = RunState.SUCCESS, **spec: Any
 
 
 async def restore(world: World, manifest: Manifest) -> None:
-    """Delete the MLJob, and create it again from its manifest."""
+    """Delete the MLJob ``KEY``, and create it again from ``manifest``."""
     world.jobs.user_deletes(KEY, world.clock())
     await world.see_all()
     world.job_controller.observe_deletion(KEY, manifest["metadata"]["uid"])

@@ -47,8 +47,8 @@ class Cluster(World):
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Let minutes pass. Every five seconds, MLJobs take a step, and the operator reads the
-        change feed and reconciles the AirflowInstances.
+        """Let ``number`` minutes pass. Every five seconds, MLJobs take a step, and the operator
+        reads the change feed and reconciles the AirflowInstances.
         """
         for _ in range(number * 12):
             await self.later(5)
@@ -63,8 +63,8 @@ class Cluster(World):
         await self.read()
 
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
-        """Empty Airflow's database, or restore a backup that knows only the first ``keep`` runs.
-        Return all runs from before.
+        """Remove all runs from Airflow except the first ``keep`` runs, as if its database was
+        emptied or restored from a backup. Return all runs from before, by DAG id and run id.
         """
         runs = dict(self.there.runs)
         self.there.runs = dict(list(runs.items())[:keep])

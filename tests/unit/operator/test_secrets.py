@@ -40,7 +40,7 @@ async def apply(world: World, **spec: Any) -> None:
 
 
 async def restart(world: World) -> None:
-    """Start a new process and read the change feed."""
+    """Kill the operator process, start a new one, and read the change feed."""
     await world.restart()
     world.clock.tick(1)
     await world.look()

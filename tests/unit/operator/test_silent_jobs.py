@@ -1,5 +1,5 @@
 """The operator does no work and sends no request for MLJobs without changes, however many MLJobs
-exist.
+exist. Work for many MLJobs leaves the event loop to other tasks.
 """
 
 from __future__ import annotations
@@ -204,7 +204,9 @@ async def test_only_so_many_mljobs_are_awake(world: World, monkeypatch: pytest.M
 async def test_start_with_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For example, the renewal of the Lease runs in the same event loop."""
+    """Other tasks, such as the renewal of the Lease, run in the same event loop as the MLJobs'
+    steps.
+    """
     await with_live_jobs(world, 30)
     monkeypatch.setattr(workers, "MAX_STARTS", 7)
     steps = Count(monkeypatch, Steps, "take")

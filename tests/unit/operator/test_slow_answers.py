@@ -1,4 +1,6 @@
-"""The response to a request does not undo a change that the watch delivered before the response."""
+"""A response of the Kubernetes API does not undo a change that the watch has delivered before the
+response.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,10 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Let a change happen after the next request with the method ``request`` has taken effect. The
-    watch delivers the change before the response arrives. ``happens`` makes the change, and returns
-    the changed MLJob, or None if it has deleted the MLJob.
+    """Make a change during the next call of the fake job store's method named ``request``: after
+    the call has taken effect, and before it returns. The watch delivers the change before the call
+    returns. ``happens`` makes the change, and returns the changed MLJob, or None if it has deleted
+    the MLJob.
     """
     method = getattr(world.jobs, request)
 

@@ -1,6 +1,5 @@
-"""An API server with stale reads: lists, gets and watches answer from an older version for a while,
-and writes are checked against the newest
-version.
+"""An API server with stale reads: lists, gets and watches answer from an older version for a while.
+The API server checks writes against the newest version.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ def requests_in(world: World, seconds: float) -> int:
 
 
 class TestStaleVersion:
-    """A process may have read an old version: before it changes anything in Airflow, the API server
-    must accept a write against that version.
+    """A process may have read an old version of an MLJob. Before the process changes anything in
+    Airflow, the API server must accept a write against that version.
     """
 
     def test_run_that_was_announced_for_an_older_spec_is_not_submitted(self, world: World) -> None:

@@ -1,4 +1,6 @@
-"""In any sequence of events, a status never contradicts an earlier status."""
+"""Events, changes in Airflow and edits of the spec come in any sequence. A status never contradicts
+an earlier status.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ class Stored:
 
 
 def recorded(world: World) -> list[Stored]:
-    """Return a list to which every status is added that is stored from now on."""
+    """Return a list. From now on, every status that is stored is added to the list."""
     stored: list[Stored] = []
     write = world.jobs.write_status
 
@@ -54,8 +56,8 @@ class AskedForever(BaseException):
 
 
 def hammered(world: World) -> list[str]:
-    """Return a list. A request to Airflow that is repeated without end at one moment is added to
-    the list, and fails with :class:`AskedForever`.
+    """Return a list. If a request to Airflow is repeated more than 100 times at one moment, the
+    request is added to the list, and fails with :class:`AskedForever`.
     """
     asked: list[str] = []
     found: list[str] = []
@@ -78,8 +80,8 @@ def latest_run(world: World) -> FakeRun | None:
 
 
 def in_airflow(change: Callable[[World, FakeRun], None]) -> Step:
-    """Return a step that changes the newest run in Airflow, if there is one. The step does not read
-    the change feed.
+    """Return a step that calls ``change`` with the world and the newest run in Airflow, if there is
+    a run. The step does not read the change feed.
     """
 
     async def step(world: World) -> None:

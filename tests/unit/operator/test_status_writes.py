@@ -1,5 +1,5 @@
-"""Writes of the status: few, never over another writer's change, and before an event is
-acknowledged.
+"""Writes of the status: the operator writes few statuses, overwrites no change of another writer,
+and stores a status before it acknowledges the events in the status.
 """
 
 from __future__ import annotations

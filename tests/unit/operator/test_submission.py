@@ -30,7 +30,9 @@ async def test_finalizer_is_added_before_the_run_is_submitted(world: World) -> N
 
 
 class TestObstacles:
-    """Obstacles to the submission of a run."""
+    """Obstacles to a run, such as a missing or paused DAG, a refused conf or an unreachable
+    Airflow.
+    """
 
     async def test_unknown_dag_is_waited_for(self, world: World) -> None:
         await world.apply(dagId="not_yet")

@@ -38,8 +38,8 @@ def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, An
 
 
 class FakeSession:
-    """A fake of the session with Airflow. It has an answer for each operation of the client, by the
-    operation's name.
+    """A fake of the session with Airflow. ``answers`` contains the answer to each operation of
+    Airflow's client, by the class and the name of the operation.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:

@@ -1,5 +1,5 @@
-"""Two operators act at once: a rolling update overlaps, or a former leader does not know yet that
-it has lost the lease.
+"""Two operator processes act at once, because a rolling update overlaps, or because a former leader
+does not know yet that it has lost the Lease.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def submitter(world: World) -> str | None:
 
 
 class TestOneRun:
-    """At most one run is active, whichever operator submits it."""
+    """At most one run is active, whichever of the two operators submits it."""
 
     def test_only_one_operator_submits_the_run(self, world: World) -> None:
         apply(world)

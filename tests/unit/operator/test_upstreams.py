@@ -23,8 +23,9 @@ PREDICT: Key = ("team-a", "predict")
 
 
 class SlowJobs(FakeJobs):
-    """A fake store of MLJobs whose reads are slow: MLJobs may change after the store has read them
-    and before the caller gets the answer.
+    """A fake store of MLJobs with slow reads. After the store has read an MLJob, it waits for
+    ``until`` and calls ``meanwhile``, which may change MLJobs. Then the caller gets the MLJob as it
+    was read.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class SlowJobs(FakeJobs):
 
 class Waiting:
     """The MLJob ``train``, which waits for the outputs of the MLJob ``data``, in a fake store. A
-    test may create ``data``. ``upstreams`` is the operator's knowledge of ``data``.
+    test may create the MLJob ``data``. ``upstreams`` is the operator's knowledge of that MLJob.
     """
 
     def __init__(self) -> None:
@@ -53,26 +54,30 @@ class Waiting:
         self.train = self.jobs.create("train", {"dagId": "train", "confFrom": [{"outputsRef": {"name": "data"}}]})
 
     def deliver(self, job: Job) -> None:
-        """Deliver a version of an MLJob, as the watch does, and record which MLJobs it wakes."""
+        """Deliver a version of an MLJob, as the watch does, and record which MLJobs the delivery
+        wakes.
+        """
         self.woken += self.upstreams.observe(job)
 
     def deliver_deletion(self, job: Job) -> None:
-        """Deliver a deletion of an MLJob, as the watch does, and record which MLJobs it wakes."""
+        """Deliver a deletion of an MLJob, as the watch does, and record which MLJobs the deletion
+        wakes.
+        """
         self.woken += self.upstreams.observe_deletion(job.key, job.uid)
 
     def create(self) -> Job:
         return self.jobs.create("data", {"dagId": "train"})
 
     def suspend(self) -> Job:
-        """Suspend ``data``, and return its new version."""
+        """Suspend the MLJob ``data``, and return its new version."""
         job = self.jobs.edit(DATA, {"suspend": True})
         self.jobs.objects[DATA]["status"] = {"observedGeneration": job.generation, "phase": "Suspended"}
         return Job.from_object(self.jobs.body(DATA))
 
     @property
     def known(self) -> str | None:
-        """The state of ``data`` that the operator knows: there, suspended or not there. None means
-        that the operator has not read ``data`` yet.
+        """What the operator knows of the MLJob ``data``: it is there, suspended or not there. None
+        means that the operator has not read this MLJob yet.
         """
         found, _ = self.upstreams.of(self.train)
         if "data" not in found:

@@ -26,8 +26,8 @@ QUEUED = observe(ObservedRun(), Snapshot(NOW, run=RunFact(RunState.QUEUED, Statu
 
 
 def version(jobs: FakeJobs, phase: str, **status: object) -> Job:
-    """Store the next version of the MLJob ``KEY`` with this phase and these fields of the status,
-    and return it.
+    """Store the next version of the MLJob ``KEY``, and return this version. Its status has the
+    phase ``phase`` and the fields ``status``.
     """
     body = jobs.objects[KEY]
     body["status"] = {"observedGeneration": 1, "phase": phase, "attempts": 1, "dagId": "train", "dagRunId": "run-1"}

@@ -8,7 +8,9 @@ from mljob_operator.controllers.mljob.write_pace import FASTEST_COUNTS, LEAST, M
 
 
 def after(pace: WritePace, seconds: float, *, answers: int = 3000, now: float = 0.0) -> int:
-    """Return the limit after this many answers, each of which took ``seconds``."""
+    """Return the maximum number of writes under way after ``answers`` answers, each of which took
+    ``seconds``.
+    """
     for _ in range(answers):
         pace.answered(seconds, now)
     return pace.limit

@@ -209,7 +209,9 @@ class TestTurns:
         assert (woken, server.queue.is_busy) == ([], False)
 
     async def test_mljob_has_one_place(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
-        """A step that has to wait for its write takes the place of the report that waited."""
+        """A report of progress waits. A later write of the same MLJob takes the place of this
+        report.
+        """
         await server.fill()
         server.queue.has_turn(KEY, Priority.PROGRESS, wake)
         await server.send("mine", Priority.END, KEY)

@@ -1,5 +1,5 @@
-"""How the operator lists objects of the Kubernetes API: page by page, and only the MLJobs that its
-selector selects. If a page is invalid, the error is one line.
+"""Lists of the Kubernetes API: the operator reads them in pages, and reads only the MLJobs that its
+selector selects. The error of a failed page is one line.
 """
 
 from __future__ import annotations

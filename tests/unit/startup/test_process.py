@@ -54,9 +54,7 @@ class Process:
         self._http = urllib3.PoolManager(retries=False, timeout=10)
 
     def answers(self, path: str) -> int:
-        """Return the HTTP status of the answer to a request for ``path``, or 0 if there is no
-        answer.
-        """
+        """Return the HTTP status of the endpoint ``path``, or 0 if there is no answer."""
         assert self._process.poll() is None, self.log
         try:
             return self._http.request("GET", f"http://{HOST}:{self.port}{path}").status
@@ -103,8 +101,8 @@ def closed(tmp_path: Path) -> int:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """A function that starts the operator. Its arguments are the URL of the Kubernetes API, which
-    the operator reads from a kubeconfig, and additional environment variables.
+    """A function that starts the operator with a kubeconfig for a URL, and with additional
+    environment variables.
     """
     started: list[Process] = []
 
@@ -141,8 +139,8 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
 
 
 def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
-    """The operator retries failed lists and failed watches. The log line of an error has neither
-    JSON nor a traceback.
+    """The errors are those of lists and of watches. The log line of an error has neither JSON nor a
+    traceback.
     """
     refusals: dict[str, Answer] = {
         "list 401": status(401, "Unauthorized"),
@@ -193,9 +191,8 @@ def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Ca
 
 
 def test_operator_runs_as_a_user_without_an_entry_in_passwd(start: Callable[..., Process], tmp_path: Path) -> None:
-    """In a Pod, the user is a numeric UID. On OpenShift, the UID is from the range of the
-    namespace. The image's /etc/passwd has no entry for the UID, so the UID has neither a name nor a
-    home directory.
+    """In a Pod, the process has a numeric UID. On OpenShift, the UID is from the range of the
+    namespace. The image's /etc/passwd has neither a name nor a home directory for this UID.
     """
     (tmp_path / "sitecustomize.py").write_text(
         "import pwd\ndef unknown(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = unknown\n"
@@ -249,8 +246,8 @@ def test_sigterm_ends_the_operator_while_it_starts(start: Callable[..., Process]
 
 
 def test_watch_uses_the_proxy(start: Callable[..., Process], tmp_path: Path) -> None:
-    """Only the proxy can resolve the name of the API. So an operator that is ready has listed and
-    watched through the proxy.
+    """Only the proxy can resolve the name of the API. An operator that is ready has therefore
+    listed and watched through the proxy.
     """
     authority = Authority()
     url = "https://kubernetes.default.svc:6443"

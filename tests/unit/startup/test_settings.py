@@ -1,4 +1,6 @@
-"""Settings: white space around a value is ignored. Errors name the variable and show no secret."""
+"""The operator's settings: which values are valid, and which properties of librdkafka they become.
+White space around a value is ignored. Errors name the variable and show no secret.
+"""
 
 from __future__ import annotations
 

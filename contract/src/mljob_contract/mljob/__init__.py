@@ -1,7 +1,7 @@
 """The MLJob resource, ``mljob.dev/v1alpha1``. ``make generate`` writes the CRD from these models.
 
 ``kubectl explain`` shows a field's docstring, and the Kubernetes API server enforces the field's
-bounds. A docstring says what the field is, its unit, its default, its bounds and its effects. The
+limits. A docstring says what the field is, its unit, its default, its limits and its effects. The
 operator acts on every field of the spec.
 
 Sources: the Kubernetes API conventions for spec, status and conditions; batch/v1 Job for the fields

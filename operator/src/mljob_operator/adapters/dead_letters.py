@@ -87,8 +87,8 @@ class DeadLetters:
             self._producer = None
 
     def _log_loss(self, position: str, error: Exception) -> None:
-        """Log that a dead letter is lost. The next loss is logged only if a dead letter was
-        accepted in between.
+        """Log that a dead letter is lost. The next loss is logged only if a broker has accepted a
+        dead letter after this loss.
         """
         if not self._loss_logged:
             self._loss_logged = True

@@ -30,7 +30,8 @@ class Endpoints:
         ready: Returns whether the process is ready. ``/readyz`` then answers 200, and otherwise
             503. For example, a leader is ready when it watches all objects, and a standby is ready
             when it waits for the Lease.
-        settings: The first part of the names of the settings for host and port.
+        settings: The first part of the names of the settings for host and port, such as
+            ``MLJOB_HTTP``.
     """
 
     def __init__(
@@ -86,7 +87,8 @@ def listen(host: str, port: int, settings: str) -> socket.socket:
     Args:
         host: The IP address or the host name.
         port: The port.
-        settings: The first part of the names of the settings for host and port.
+        settings: The first part of the names of the settings for host and port, such as
+            ``MLJOB_HTTP``.
 
     Raises:
         CannotStart: Another process uses the port, or this process may not listen on the address.

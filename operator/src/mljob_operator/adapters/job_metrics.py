@@ -1,7 +1,7 @@
 """The metrics of MLJobs, by which a team sees how many of its jobs wait, run and fail, and how long
 they take.
 
-The number of series is bounded. No series belongs to a single MLJob. The labels have at most
+The number of series is limited. No series belongs to a single MLJob. The labels have at most
 ``MAX_NAMESPACES`` namespaces and ``MAX_REASONS`` reasons. The name of an AirflowInstance is a
 label's value only while the AirflowInstance exists. The series of a deleted namespace or
 AirflowInstance are removed.
@@ -120,8 +120,8 @@ class JobMetrics(Collector):
         return self._gauges()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the numbers of unfinished MLJobs, which :meth:`follow` and
-        :meth:`forget` count.
+        """Return the metrics with the numbers of unfinished MLJobs. The calls of :meth:`follow` and
+        :meth:`forget` determine these numbers.
         """
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():

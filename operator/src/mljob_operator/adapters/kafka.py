@@ -37,11 +37,13 @@ from .kafka_lag import unread
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 3.0
-"""Seconds for which the thread waits for the last commits of an ending consumer, and then again for
-the consumer to leave the group."""
+"""The longest time in seconds for which the thread waits for the last commits of an ending
+consumer. The thread then waits for at most the same time until the consumer has left the group.
+"""
 POLL_SECONDS = 0.5
-"""Seconds for which the thread waits for a message. Between two waits, the thread sends commits and
-checks whether it should end."""
+"""The longest time in seconds for which the thread waits for a message. Between two waits, the
+thread sends commits and checks whether it should end.
+"""
 BATCH = 500
 """The maximum number of further messages that the thread takes after the first message."""
 RETRY_SECONDS = 10.0
@@ -291,11 +293,11 @@ class KafkaEvents:
             self._connection.check()
 
     def _reporting_token_errors(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
-        """Return the property ``oauth_cb`` with a token callback that reports its errors to the
-        connection.
+        """Return the property ``oauth_cb`` with a function that calls the token callback ``tokens``
+        and reports its errors to the connection.
 
         librdkafka itself would only report that the callback failed, without the cause. Return an
-        empty dict if there is no token callback.
+        empty dict if ``tokens`` is None.
         """
         if tokens is None:
             return {}

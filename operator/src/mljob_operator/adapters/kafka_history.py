@@ -61,7 +61,8 @@ class KafkaHistory:
 
     Args:
         config: librdkafka's properties for brokers and security.
-        group_id: The name of the consumers, which join no group.
+        group_id: The value of the property ``group.id`` of the consumers. The consumers join no
+            group.
         readers: The maximum number of readers at the same time. A reader that is being closed is
             included.
         any_partition: Whether the events of a run may be in any partition of the topic, because the

@@ -136,12 +136,12 @@ class Metrics:
         self._patches.observe(seconds)
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from the first input of a step to the stored status."""
+        """Record the seconds from the first input of a step until the step has stored a status."""
         self._lag.observe(seconds)
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Set the function that returns the number of waiting writes of each priority at each
-        scrape.
+        """Set the function that each scrape calls. ``waiting`` returns the number of waiting writes
+        of each priority.
         """
         self._waiting_writes.numbers = waiting
 
@@ -150,8 +150,8 @@ class Metrics:
         self._refused.inc()
 
     def event_latency(self, seconds: float) -> None:
-        """Record the seconds from a Kafka message's timestamp to the status with the message's
-        fact.
+        """Record the seconds from the timestamp of a Kafka message until the status with the
+        message's fact was stored.
         """
         self._latency.observe(seconds)
 

@@ -23,11 +23,13 @@ from .errors import Refusal
 from .refreshed import Refreshed
 
 INSTANCES_SECONDS = 5.0
-"""The time, in seconds, after which a list of AirflowInstances or the labels of a namespace are
-read again.
+"""The time, in seconds, for which a list of AirflowInstances or the labels of a namespace are used.
+After this time, the next request reads them again.
 """
 LOGIN_SECONDS = 60.0
-"""The time, in seconds, after which the Secrets of an Airflow are read again."""
+"""The time, in seconds, for which the Secrets of an Airflow are used. After this time, the next
+request reads them again.
+"""
 LOGIN_AT_MOST_EVERY = 5.0
 """The shortest time between two readings of the Secrets of an Airflow, in seconds."""
 LOGS_OF_A_NAMESPACE = 3

@@ -45,7 +45,9 @@ after 60 s (``--request-timeout``).
 LOOK_SECONDS = 5.0
 """The longest time between two checks of a run's readings, in seconds."""
 LATE = 2.0
-"""How long after the end of a run its last events may arrive, in seconds."""
+"""The maximum time, in seconds, from the end of a run until the last events of the run arrive. The
+response does not wait for later events.
+"""
 MAX_ENTRIES = 200_000
 """The number of entries after which a response ends."""
 _CURSOR = re.compile(r"\d{1,6}:\d{1,19}(?:,\d{1,6}:\d{1,19})*")

@@ -59,8 +59,8 @@ class FrontProxy:
         """Return the front proxy that the data of the ConfigMap describe.
 
         Raises:
-            NoFrontProxy: The data have no CA or an invalid value, or allow any name although
-                ``allow_any_name`` is false.
+            NoFrontProxy: The data have no CA or an invalid value, or allow certificates with any
+                name although ``allow_any_name`` is false.
         """
         ca = data.get("requestheader-client-ca-file", "")
         try:
@@ -109,7 +109,7 @@ class FrontProxyConfig:
 
     Args:
         api: The client of the Kubernetes API.
-        allow_any_name: Whether a ConfigMap that allows any name is used.
+        allow_any_name: Whether a ConfigMap that allows certificates with any name is used.
     """
 
     def __init__(self, api: client.ApiClient, *, allow_any_name: bool) -> None:
@@ -123,8 +123,8 @@ class FrontProxyConfig:
         """Read the ConfigMap.
 
         Raises:
-            NoFrontProxy: The ConfigMap does not exist, has no CA, allows any name although
-                ``allow_any_name`` is false, or has invalid values.
+            NoFrontProxy: The ConfigMap does not exist, has no CA, allows certificates with any name
+                although ``allow_any_name`` is false, or has invalid values.
             StoreError: The Kubernetes API fails.
         """
         try:

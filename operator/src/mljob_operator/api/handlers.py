@@ -104,8 +104,9 @@ class Handlers:
     async def _find(
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
     ) -> tuple[ShownRun, Redaction]:
-        """Return the run, and the redaction of its texts. If ``waiting`` is given, wait for at most
-        ``seconds`` until the MLJob has a run, and send heartbeats meanwhile.
+        """Return the run of an attempt, and the redaction of its texts. ``attempt`` is None for the
+        newest attempt. If ``waiting``, the body of the response, is not None, wait for at most
+        ``seconds`` until the MLJob has a run, and send heartbeats during this time.
         """
         namespace, name = job_of(request)
         until = time.monotonic() + seconds

@@ -103,8 +103,8 @@ class TlsConnection:
 
 
 class Watched(asyncio.Protocol):
-    """A wrapper of aiohttp's protocol of a connection. A caller can wait for the end of the
-    connection.
+    """Wraps the object with which aiohttp handles one connection (an asyncio protocol), so that a
+    caller can wait for the end of the connection.
 
     Args:
         protocol: aiohttp's protocol.

@@ -213,8 +213,8 @@ class TaskLogWriter:
         return self._try(fact, number, self._tail if is_first else None)
 
     def _tail(self, write: Sink) -> Sink:
-        """Return the sink for the first try of the response: all lines, or the last lines if the
-        request has ``tail``.
+        """Return the sink for the first try of the response. The sink passes all lines to
+        ``write``, or at first only the last lines if the request has ``tail``.
         """
         tail = self._request.tail
         return write if tail is None else Tail(tail, write)

@@ -15,7 +15,7 @@ MAX_TAIL_CHARACTERS = 4 * 1024 * 1024
 
 
 class Sink(Protocol):
-    """A function that takes the lines of a log, some lines at a time."""
+    """A function that takes the lines of a log. Each call takes the next lines."""
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
         """Take the next lines of the log.
@@ -56,10 +56,11 @@ class Lines:
 
 
 class Tail:
-    """Passes the last lines that the log has so far to another sink, and then every later line.
+    """Keeps the last lines of a log until the log has no further lines at the moment. Then passes
+    the kept lines, and after them every later line, to another sink.
 
     Args:
-        lines: How many of the last lines are passed on.
+        lines: The maximum number of lines that are kept.
         write: The other sink.
     """
 
@@ -71,8 +72,8 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log. The last lines are passed on when the log has no further
-        lines at the moment.
+        """Take the next lines of the log. If ``last`` is true for the first time, pass on the kept
+        lines. After that, pass on all lines.
         """
         if self._is_over:
             await self._write(lines, first=first, last=last)

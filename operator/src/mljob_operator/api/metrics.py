@@ -52,7 +52,10 @@ class ApiMetrics:
     def watch(
         self, *, streams: Callable[[], float], connections: Callable[[], float], readers: Callable[[], float]
     ) -> None:
-        """Set the functions that return the values of the gauges at each scrape."""
+        """Set the functions that each scrape calls. ``streams`` returns the number of requests that
+        are being answered, ``connections`` the number of open connections, and ``readers`` the
+        number of open readers of events.
+        """
         self._streams.set_function(streams)
         self._connections.set_function(connections)
         self._readers.set_function(readers)

@@ -26,7 +26,8 @@ _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _TASK = re.compile(rf"[\w.-]{{1,{MAX_ID_LENGTH}}}")
 _IGNORED = {"timeout", "pretty"}
-"""Parameters of every request to the Kubernetes API, which have no effect here."""
+"""Parameters that every request to the Kubernetes API may have. mljob-api ignores these parameters.
+"""
 
 
 def job_of(request: web.Request) -> tuple[str, str]:

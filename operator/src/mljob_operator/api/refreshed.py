@@ -1,4 +1,6 @@
-"""Data that is read when it is needed and is too old, by one task at a time."""
+"""Data that is read when a caller needs the data and the last result is too old. Only one asyncio
+task reads the data at a time.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,15 @@ from ..errors import OperatorError, backoff
 
 
 class Refreshed:
-    """Data that is read when a caller needs it. The data is read again only after ``seconds``.
+    """Data that is read when a caller needs it. A result is used for at most ``seconds``, and
+    :meth:`expire` can shorten this time.
 
     A failure is remembered. Until the backoff of the error is over, all callers get this error at
     once, without another request.
 
     Args:
         read: Reads the data and stores the data for the callers.
-        seconds: How long a result is used, in seconds.
+        seconds: The longest time for which a result is used, in seconds.
         clock: A monotonic clock, in seconds.
     """
 

@@ -28,8 +28,8 @@ from .airflows import ApiAirflows
 from .errors import Refusal
 
 BEFORE = timedelta(minutes=1)
-"""How long before the first known time of a run its events may begin. The clocks of the producers,
-the brokers and Airflow differ.
+"""The maximum time from the first event of a run to the first known time of the run. The clocks of
+the producers, the brokers and Airflow differ.
 """
 
 
@@ -129,14 +129,16 @@ class Runs:
     async def redaction(self, run: ShownRun) -> Redaction:
         """Return the redaction of the texts that the run's tasks write.
 
-        The hidden texts are the values of the run's conf that are not public. A value is public if
-        the spec, a ConfigMap or the outputs of another MLJob have this value. mljob-api reads no
-        Secret of an MLJob. So the result is right even if a Secret has changed since the run was
-        submitted.
+        If the run was started with the current spec, and this spec names no Secret, nothing is
+        hidden. Otherwise the hidden texts are the values of the run's conf that are not public. A
+        value is public if the spec, a ConfigMap or the outputs of another MLJob have this value.
+        mljob-api reads no Secret of an MLJob. So the result is right even if a Secret has changed
+        since the run was submitted.
 
         Raises:
-            Refusal: Airflow does not have the run, or hides values of the run's conf.
-            OperatorError: Airflow fails.
+            Refusal: No access rule lets the namespace run the DAG, or Airflow does not have the run
+                or hides values of the run's conf.
+            OperatorError: Airflow or the Kubernetes API fails.
         """
         job = run.job
         has_spec = runs_current_spec(job, run.key.run_id) and job.parsed.problem is None

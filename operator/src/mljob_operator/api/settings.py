@@ -33,9 +33,9 @@ class ApiSettings(Settings):
     """The port of ``/livez``, ``/readyz`` and ``/metrics``."""
     api_allow_any_front_proxy_name: bool = False
     """Whether every client with a certificate of the front proxy's CA may call, if the Kubernetes
-    API server allows any name (``--requestheader-allowed-names`` is empty). Each such client could
-    then read everything. Default: false. With false, mljob-api does not start if the Kubernetes API
-    server allows any name.
+    API server allows certificates with any name (``--requestheader-allowed-names`` is empty). Each
+    such client could then read everything. Default: false. With false, mljob-api does not start if
+    the Kubernetes API server allows certificates with any name.
     """
     api_connections: Annotated[int, Field(ge=1, le=10_000)] = 512
     """The maximum number of connections from the Kubernetes API server."""
@@ -50,7 +50,7 @@ class ApiSettings(Settings):
     is used. Then readers read the whole topic.
     """
     api_follow_seconds: Annotated[float, Field(gt=0, le=86_400)] = 14_400.0
-    """How long a log or a watch of events is followed, in seconds."""
+    """The maximum time for which a log or a watch of events is followed, in seconds."""
 
 
 def problems(settings: ApiSettings) -> list[str]:

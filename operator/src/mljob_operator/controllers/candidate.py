@@ -1,5 +1,6 @@
-"""The part of one process in the election of the leader. The process competes for leadership, does
-its work in each term (each period in which it is the leader), and ends when the stop event is set.
+"""How one process takes part in the election of the leader. The process competes for leadership,
+does its work in each term (each period in which it is the leader), and ends when the stop event is
+set.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ class Candidate:
 
 
 async def _before(work: Coroutine[Any, Any, T], *ends: asyncio.Task[Any]) -> T | None:
-    """Return the result of the work, or None if one of the tasks ends first. The work is then
-    cancelled.
+    """Return the result of ``work``. If one of the tasks ``ends`` ends before ``work``, cancel
+    ``work`` and return None.
     """
     working = asyncio.create_task(work)
     try:

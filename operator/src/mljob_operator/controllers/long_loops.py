@@ -11,8 +11,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 AT_ONCE = 100
-"""The number of items after which the other asyncio tasks run. An MLJob that was kept in its
-compact form (:meth:`.WorkerState.rest`) takes a third of a millisecond.
+"""The number of items after which the other asyncio tasks run. A loop takes a third of a
+millisecond for an MLJob that is kept in its compact form (:meth:`.WorkerState.rest`).
 """
 
 

@@ -71,8 +71,9 @@ class Orphans:
     async def relist(
         self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
     ) -> None:
-        """Find the orphaned runs among the active runs of an Airflow. Report them, and cancel some
-        of them if the operator is to cancel orphaned runs.
+        """Check at most ``MAX_LOOK_UPS`` suspected runs among the active runs of an Airflow, and
+        report each of them that is orphaned. If the operator is to cancel orphaned runs, also
+        cancel at most ``MAX_CANCELLATIONS`` orphaned runs.
 
         Args:
             airflow: The Airflow's name.

@@ -87,6 +87,12 @@ class Rivals:
     ) -> bool:
         """Return whether a rival may still be running.
 
+        Args:
+            rivals: The Leases of the rivals, each with the conflict in words.
+            observations: For each Lease, by its name, the newest version that this process knows.
+            has_precedence: Returns whether the operator with this Lease goes on if it runs, so that
+                this operator must end.
+
         Raises:
             CannotStart: A rival runs and has precedence.
         """

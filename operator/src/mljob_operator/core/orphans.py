@@ -26,8 +26,8 @@ from .run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from .status.events import WARNING, KubeEvent
 
 SUSPECTED_FOR = timedelta(seconds=60)
-"""How long relists must list a run without a known MLJob before the operator asks the Kubernetes
-API server for the MLJob. In this time, the watch reports the MLJob of a new run.
+"""The minimum time for which relists must list a run without a known MLJob before the operator asks
+the Kubernetes API server for the MLJob. In this time, the watch reports the MLJob of a new run.
 """
 
 
@@ -103,11 +103,13 @@ class Suspects:
     cancelled_at: dict[RunKey, datetime] = field(default_factory=dict)
 
     def update(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
-        """Replace the suspects by the runs that a relist listed and that no known MLJob follows.
+        """Replace the suspects by ``runs``: the runs that a relist listed at the time ``at`` and
+        that no known MLJob follows.
 
         Returns:
-            list: The runs whose MLJobs the caller must look up in the Kubernetes API server, the
-                longest suspected first.
+            list: The runs that have been suspected for at least ``SUSPECTED_FOR`` and that are not
+                known to be orphaned, the longest suspected first. The caller must look up their
+                MLJobs in the Kubernetes API server.
         """
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()

@@ -231,9 +231,9 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Set the run of the cancellation DAG that was triggered to cancel ``run_id`` to failed, if
-        that run is still queued. The cancellation DAG has nothing left to do, because the run
-        ``run_id`` has ended.
+        """Set a run of the cancellation DAG to failed if that run is still queued. This is the run
+        that was triggered to cancel the run ``run_id``. The cancellation DAG has nothing left to
+        do, because the run ``run_id`` has ended.
         """
         ...
 

@@ -135,9 +135,9 @@ class AirflowSettings(EnvironmentSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """Return a dict that has, by the name of the Airflow, the time before which a missing run
-        must have been submitted to count as deleted. An Airflow for which no such time is set has
-        no entry.
+        """Return a time for each Airflow, by the name of the Airflow. Missing runs that were
+        submitted before this time count as deleted. An Airflow for which no such time is set has no
+        entry.
         """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}

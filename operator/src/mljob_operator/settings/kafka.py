@@ -1,4 +1,6 @@
-"""The settings for Kafka: brokers, security, topics and other properties of librdkafka."""
+"""The settings for Kafka: the brokers, the security of the connection, the topics, and additional
+properties of librdkafka, the Kafka client library.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from .values import Brokers, Url
 
 
 class KafkaSettings(EnvironmentSettings):
-    """The settings for the Kafka brokers, the security of the connection, and the topics."""
+    """The settings for the Kafka brokers, the security of the connection, the topics, and
+    additional properties of librdkafka.
+    """
 
     kafka_bootstrap_servers: Brokers | None = None
     """The brokers, each as ``host:port``, comma-separated. Absent: the operator reads no events,
@@ -56,12 +60,12 @@ class KafkaSettings(EnvironmentSettings):
     kafka_ssl_key_password: SecretStr | None = None
     """The password of the private key, if the key is encrypted."""
     kafka_extra_config: Annotated[dict[str, str], NoDecode] = Field(default={})
-    """Further properties of librdkafka, as a JSON object. The operator refuses properties that have
-    their own setting, and the properties in :data:`.kafka_properties.RESERVED`.
+    """Additional properties of librdkafka, as a JSON object. The operator refuses properties that
+    have their own setting, and the properties in :data:`.kafka_properties.RESERVED`.
     """
     kafka_extra_config_file: str | None = None
-    """A file with further properties of librdkafka, for secret values, in lines ``name=value``. The
-    file takes precedence over ``kafka_extra_config``.
+    """A file with additional properties of librdkafka whose values are secret. Each line has the
+    form ``name=value``. The file takes precedence over ``kafka_extra_config``.
     """
     dead_letter_topic: str | None = None
     """The topic for unreadable messages. Absent: unreadable messages are only counted and

@@ -1,4 +1,4 @@
-"""How people and machines observe the operator: its endpoints, traces and log."""
+"""The settings for the operator's HTTP endpoints, traces and log."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ assert OVERLAP > 2 * GRACE
 class ChangeFeedReader:
     """Reads the change feed of one Airflow every few seconds, and passes the changes to the MLJobs.
 
-    Each Airflow has its own reader, so a slow Airflow does not delay the others.
+    Each Airflow has its own reader, so a slow Airflow does not delay the readers of other Airflows.
 
     Args:
         airflow: The Airflow's name.
@@ -281,15 +281,15 @@ class ChangeFeedReader:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     async def _first(self) -> datetime:
-        """Return the first watermark after a start of the operator. It is the time of the oldest
-        submission among the MLJobs with an attempt in this Airflow, or the current time if there is
-        none.
+        """Return the first watermark after a start of the operator. This watermark is the time of
+        the oldest submission among the unfinished MLJobs with an attempt in this Airflow, or the
+        current time if there is no such submission.
 
         The result is a time by Airflow's clock.
         """
         states = in_turns(self._controller.lister.unfinished(self._airflow))
         submitted = [at async for state in states if (at := state.job.status.submit_time) is not None]
-        return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
+        return min(submitted, default=self._clock() + self._dag_runs.clock_offset)
 
     async def _check_halts(self, now: datetime) -> None:
         """Find out which DAGs of runs in progress are halted, because they are paused or no DAG

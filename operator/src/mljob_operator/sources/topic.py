@@ -41,7 +41,7 @@ class TopicReader:
     event concerns.
 
     Args:
-        source: The topic.
+        source: The consumer of the topic.
         origins: Takes the ``source`` of an event, and returns the names of the Airflows that may
             have sent the event.
         controller: Receives the facts.

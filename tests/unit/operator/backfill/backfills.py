@@ -1,4 +1,6 @@
-"""Backfills of a DAG with a daily schedule, and functions that change their runs."""
+"""Functions for tests of backfills: they create an MLJob that backfills a DAG with a daily
+schedule, return the backfill's runs and the numbers in the status, and change the runs.
+"""
 
 from __future__ import annotations
 

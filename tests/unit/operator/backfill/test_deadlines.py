@@ -12,7 +12,7 @@ from .backfills import apply, begin, runs
 
 
 class TestDeadlines:
-    """The deadlines activeDeadlineSeconds and preRunningDeadlineSeconds."""
+    """The deadlines activeDeadlineSeconds and preRunningDeadlineSeconds of a backfill."""
 
     async def test_backfill_that_is_active_for_too_long_fails(self, world: World) -> None:
         await apply(world, activeDeadlineSeconds=100)

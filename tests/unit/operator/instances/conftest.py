@@ -30,8 +30,8 @@ class Platform(World):
         await self.apply(airflowRef={"name": name}, **spec)
 
     async def many(self, count: int, **spec: Any) -> None:
-        """Create the MLJobs job-0, job-1, and so on. Each was created a second after the MLJob
-        before.
+        """Create ``count`` MLJobs with the names job-0, job-1, and so on. The creation time of each
+        is one second after that of the MLJob before.
         """
         for number in range(count):
             self.jobs.create(f"job-{number}", {"dagId": "train", **spec}, at=f"2026-01-01T00:00:{number:02}Z")
@@ -65,8 +65,9 @@ class Platform(World):
         subscribe: Callable[[str], Any] | None = None,
         **settings: Any,
     ) -> SourceSupervisor:
-        """Return the supervisor of the readers of all change feeds, and with ``subscribe`` also of
-        all topics.
+        """Return the supervisor of the readers of all change feeds and topics.
+        ``run_in_background`` starts a reader's task under a name. ``subscribe`` returns the Kafka
+        consumer of a topic; without it, no topic is read.
         """
         return SourceSupervisor(
             self.registry,

@@ -1,5 +1,5 @@
 """An MLJob runs in the Airflow that its airflowRef names. A change of airflowRef takes effect only
-when the earlier Airflow can have no active run of the MLJob.
+when it is certain that the earlier Airflow has no active run of the MLJob.
 """
 
 from __future__ import annotations

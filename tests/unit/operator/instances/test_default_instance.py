@@ -1,5 +1,5 @@
 """An MLJob without an airflowRef runs in the default AirflowInstance, or in the Airflow of the
-settings.
+settings. If neither exists, the MLJob waits, and its status says so.
 """
 
 from __future__ import annotations

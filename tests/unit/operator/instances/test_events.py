@@ -1,4 +1,6 @@
-"""An event or a run of an Airflow changes only MLJobs that run in that Airflow."""
+"""An event or a run of an Airflow changes only MLJobs that run in that Airflow. If the connection
+to Kafka is lost for a topic, the AirflowInstances with this topic report the loss.
+"""
 
 from __future__ import annotations
 

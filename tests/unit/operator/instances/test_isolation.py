@@ -85,8 +85,8 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
 
 
 class WithARealOne(Platform):
-    """A platform that uses the real Airflow adapter for the AirflowInstance with the URL of a
-    scripted HTTP server, and fakes for the others.
+    """A platform that uses the real Airflow adapter for one AirflowInstance, which has the URL of a
+    scripted HTTP server. The other AirflowInstances have fake Airflows.
     """
 
     def __init__(self, server: ScriptedAirflow) -> None:
@@ -176,8 +176,8 @@ async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
 async def test_change_of_one_airflow_wakes_no_mljob_of_another(
     world: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The Airflow of staging becomes reachable. The operator wakes the MLJob that waits for it, and
-    none of the MLJobs in prod, which wait or have active runs.
+    """The Airflow of staging becomes reachable. The operator wakes the MLJob that waits for this
+    Airflow, and none of the MLJobs in prod, which wait or have active runs.
     """
     await limited(world, 3, limit=1)
     world.staging.down = True

@@ -1,4 +1,6 @@
-"""Credentials are read into a login from exactly the sources that they name."""
+"""The credentials of an AirflowInstance become a login: the data with which the operator logs in to
+Airflow. The operator reads the login only from the Secrets and the files that the credentials name.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,8 @@ async def test_token_file_is_read_from_the_folder_of_the_settings(world: Platfor
 
 @pytest.mark.parametrize("name", ["../token", "/etc/passwd", "..", ".hidden", "a/b", ""])
 def test_token_file_outside_that_folder_is_refused(name: str) -> None:
-    """Otherwise an AirflowInstance could make the operator send the content of another file, such
-    as the token of its ServiceAccount, to any URL.
+    """If the operator read such a file, an AirflowInstance could make it send the file's content,
+    such as the token of its ServiceAccount, to any URL.
     """
     with pytest.raises(ValidationError, match="tokenFile"):
         Credentials.model_validate({"tokenFile": {"name": name}})

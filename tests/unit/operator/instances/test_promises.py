@@ -45,7 +45,9 @@ class AirflowsPromises(Machine):
 
     @initialize(there=st.sampled_from([True, True, False]))
     def there_is_an_instance(self, there: bool) -> None:
-        """Set the limit, and create the AirflowInstance if ``there`` is true."""
+        """Set the limit on active runs in the second Airflow, and create its AirflowInstance if
+        ``there`` is true.
+        """
         self.world.limit = LIMIT
         if there:
             self._make()

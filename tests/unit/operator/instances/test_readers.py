@@ -1,5 +1,5 @@
 """Each Airflow's change feed and each topic has a reader for as long as the Airflow or the topic is
-configured.
+configured. The dead-letter topic has no reader.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Silent:
 async def test_dead_letter_topic_is_never_read_as_an_event_topic(
     world: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If an AirflowInstance names the dead-letter topic and the operator reads it, the operator
-    copies the unreadable messages into the same topic for ever.
+    """An AirflowInstance names the dead-letter topic as the topic of its events. If the operator
+    read this topic, it would copy the unreadable messages into the same topic for ever.
     """
     running: list[str] = []
 

@@ -161,7 +161,9 @@ async def test_token_that_is_no_header_value_is_refused_without_being_shown(worl
 async def test_trailing_line_break_of_a_secret_is_removed(
     world: Platform, secret: dict[str, str], login: tuple[str | None, ...]
 ) -> None:
-    """A password may begin or end with a space, but never with a line break."""
+    """Spaces at the beginning and the end of a password belong to the password. A line break at its
+    end does not.
+    """
     world.instance_objects.secrets["prod"] = secret
     ref = "tokenSecretRef" if "token" in secret else "passwordSecretRef"
     instance = world.instance_objects.edit("prod", {"url": "http://prod:8080", "credentials": {ref: {"name": "prod"}}})

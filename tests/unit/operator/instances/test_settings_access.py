@@ -115,7 +115,9 @@ async def test_rule_of_the_settings_limits_active_runs() -> None:
 
 
 async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
-    """MLJobs are listed page by page. The MLJob that occupies the limit may be on the last page."""
+    """MLJobs are listed page by page. The MLJob whose active run takes up the limit may be on the
+    last page.
+    """
     async with new_world([{"maxActiveRuns": 1}]) as world:
         world.jobs.create("second", {"dagId": "train"})
         await world.see_all()
@@ -149,7 +151,9 @@ async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
 )
 @pytest.mark.parametrize("dag_id", ["mljob_cancel", "mljob_monitor", "ops_restore"])
 async def test_reserved_dag_is_refused(dag_id: str, spec: dict[str, Any]) -> None:
-    """An MLJob that could run the cancellation DAG could end the runs of every team."""
+    """An MLJob that could run a reserved DAG could affect every team. For example, the cancellation
+    DAG could end the runs of every team.
+    """
     async with new_world(reserved=["ops_*"]) as world:
         world.airflow.dags[dag_id] = ("work",)
         world.airflow.daily.add(dag_id)

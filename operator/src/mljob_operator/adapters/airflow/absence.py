@@ -87,6 +87,6 @@ CHANGE_BACKFILL = Absence("Could not find backfill with id {backfill_id}", "Back
 """Source: ``routes/public/backfills.py``, pause_backfill, unpause_backfill and cancel_backfill: the
 first text before 3.3, the second since 3.3, without the id."""
 NEVER = Absence()
-"""For requests that Airflow never answers with 404, such as a list of many DAGs' runs: no text
-proves that an object does not exist.
+"""For requests that Airflow never answers with 404, such as a list of many DAGs' runs. A 404 to
+such a request proves nothing.
 """

@@ -1,4 +1,4 @@
-"""Decides whether an answer is Airflow's: JSON of a bounded size, with a status of Airflow's API.
+"""Decides whether an answer is Airflow's: JSON of a limited size, with a status of Airflow's API.
 
 A proxy without a backend, a login page, a cache, or another service at the same URL may also answer
 a request. Such an answer says nothing about runs and DAGs, so it counts as "Airflow is out of
@@ -132,7 +132,8 @@ class Reply:
 
         Args:
             absent: The texts by which Airflow says that the object does not exist.
-            source: The name of the place of the credentials, such as a Secret, for error messages.
+            source: Where the credentials are stored, such as ``Secret airflow-prod``, for error
+                messages.
 
         Raises:
             Absent: The object does not exist.

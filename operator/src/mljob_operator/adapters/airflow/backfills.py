@@ -31,8 +31,10 @@ from .rows import Row, now, run_fact
 from .session import Session
 
 CREATION_TIMEOUT = (5.0, 60.0)
-"""Seconds to connect, and seconds to wait for the answer. The wait is long, because Airflow creates
-all runs of the backfill, with their task instances, before it answers."""
+"""The longest time to connect, and the longest time to wait for the answer, in seconds. The wait is
+long, because Airflow creates all runs of the backfill, with their task instances, before it
+answers.
+"""
 BACKFILL = "backfill"
 """Airflow's run type of a run that belongs to a backfill."""
 TIMED = ("scheduled", BACKFILL)
@@ -184,13 +186,16 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
-        """Return the DAG's active backfill, if it has this marker.
+        """Return the DAG's backfill in progress, if an earlier request has created it with the
+        marker ``marker``. The caller uses this method when Airflow has answered 409 to the creation
+        of a backfill, because the DAG has a backfill in progress.
 
-        An earlier request may have created the backfill after the operator had given up waiting for
-        the answer.
+        The earlier request may have created the backfill after the operator had given up waiting
+        for the answer.
 
         Raises:
-            BackfillActive: The active backfill has another marker, or has just ended.
+            BackfillActive: The backfill in progress has another marker, or no backfill is in
+                progress any more.
         """
         active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
         if active is None:

@@ -1,4 +1,6 @@
-"""Reads the body of an answer within bounds of bytes, of JSON values and of time."""
+"""Reads the body of an answer. The number of bytes, the number of JSON values and the time for
+reading are limited.
+"""
 
 from __future__ import annotations
 

@@ -37,8 +37,10 @@ from .structure import Structure
 log = logging.getLogger(__name__)
 
 ONE_BY_ONE_SECONDS = 10.0
-"""After this many seconds, no more task instances are set to failed one by one (about 50 ms each).
-The run is then set to failed, which ends the remaining task instances at once."""
+"""After this many seconds, the operator sets no more single task instances to failed, for each of
+which Airflow takes about 50 ms. The run is then set to failed, which ends the remaining task
+instances at once.
+"""
 
 
 class RunCanceller:
@@ -132,8 +134,8 @@ class RunCanceller:
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """Set the run of the cancellation DAG for the run ``run_id`` to failed, if it is still
-        queued.
+        """Set a run of the cancellation DAG to failed if that run is still queued. This is the run
+        that was triggered to cancel the run ``run_id``.
 
         The run ``run_id`` has ended, so the cancellation DAG has nothing left to do.
         """

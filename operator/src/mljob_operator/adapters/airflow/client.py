@@ -107,9 +107,10 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Run a synchronous operation in a lane, record its duration, and return its result.
+        """Call ``function`` in the lane of ``work``, record the duration of the call, and return
+        its result. ``operation`` is the name of the operation in metrics.
 
-        An :class:`.Answer` that the operation did not interpret becomes an AirflowError.
+        An :class:`.Answer` that ``function`` did not interpret becomes an AirflowError.
         """
         started = time.perf_counter()
         outcome = "error"
@@ -126,6 +127,6 @@ class Airflow(AirflowRuns):
         return result
 
     async def _in_lane_of_cancellations(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Run an operation in the lane of cancellations, whatever its own kind of work is."""
+        """Call ``function`` in the lane of cancellations, whatever ``work`` is."""
         del work
         return await self._in_lane(Work.CANCELLATIONS, operation, function, *args)

@@ -61,8 +61,8 @@ THREADS = {Work.SUBMISSIONS: 8, Work.LOOKUPS: 4, Work.FEED: 2, Work.CANCELLATION
 whatever the number of clients. 8 threads suffice for this rate.
 """
 CONNECTIONS = sum(THREADS.values())
-"""The number of connections to one Airflow. Each thread has a connection, so no thread waits for
-another lane's connection.
+"""The maximum number of connections to one Airflow that are kept open. Each thread has a
+connection, so no thread waits for another lane's connection.
 """
 
 
@@ -146,7 +146,7 @@ class Lane:
 
     Args:
         name: The lane's name, for threads and the log.
-        threads: The number of operations that run at the same time.
+        threads: The maximum number of operations that run at the same time.
         circuit: The circuit breaker. None if every request is sent, as in the lane of probes,
             because probes are rare.
     """

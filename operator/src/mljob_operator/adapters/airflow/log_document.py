@@ -2,7 +2,8 @@
 
 The answer is one JSON object, ``{"content": [entry, ...], "continuation_token": text or null}``, of
 any size. A JSON parser would keep the whole answer in memory, or a whole entry of any size. So this
-module finds the ends of the entries itself, and JSON parsers see one entry of a bounded size.
+module finds the ends of the entries itself, and a JSON parser sees only one entry at a time, of at
+most ``MAX_ENTRY`` bytes.
 
 Source: ``TaskInstancesLogResponse`` in ``airflow/api_fastapi/core_api/datamodels/log.py``.
 """

@@ -32,7 +32,7 @@ class Row:
     Args:
         data: The object.
         url: The URL of the request, for the messages of errors.
-        size: The number of bytes of the answer. 0 for an object within an answer.
+        size: The number of bytes of the answer, or 0 for an object within an answer.
 
     Raises:
         AirflowUnreadable: ``data`` is not an object. Each method that returns a field's value also

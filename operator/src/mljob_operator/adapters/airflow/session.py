@@ -48,8 +48,8 @@ MAX_PAGES = 2_000
 100 MB of memory. A longer list raises AirflowUnreadable.
 """
 TIMEOUT = (5.0, 15.0)
-"""Seconds to connect, and seconds to wait for an answer. apache-airflow-client has no default
-timeout.
+"""The longest time to connect, and the longest time to wait for an answer, in seconds.
+apache-airflow-client has no default timeout.
 """
 MAX_CLOCK_OFFSET = timedelta(days=1)
 """The largest credible offset between Airflow's clock and the operator's. A larger offset is
@@ -118,7 +118,7 @@ class Session:
     def _request(
         self, send: Callable[..., urllib3.BaseHTTPResponse], gate: Gate, method: str, url: str, **options: Any
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request. Every request to Airflow goes through this method.
+        """Send a request by calling ``send``. Every request to Airflow goes through this method.
 
         urllib3 follows redirects by default, and apache-airflow-client has no setting to turn this
         off. A redirect may lead to a login page.
@@ -324,7 +324,8 @@ class Session:
             raise
 
     def _with_token(self, method: Callable[..., Any], *args: Any, **query: Any) -> Reply:
-        """Send a request, and return the answer.
+        """Send a request with a token, and return the answer. ``method`` and the other arguments
+        are the same as for :meth:`ask`.
 
         If Airflow refuses the token, the request is repeated with a new token.
         """

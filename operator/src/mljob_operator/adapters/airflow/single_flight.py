@@ -1,4 +1,4 @@
-"""Shares work between threads: one thread does the work, and the others wait for its result."""
+"""Shares work between threads: one thread does the work, and the other threads wait for the result."""
 
 from __future__ import annotations
 

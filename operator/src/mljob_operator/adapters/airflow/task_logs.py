@@ -28,8 +28,8 @@ from .versions import repeats_logs
 T = TypeVar("T")
 
 TIMEOUT = (5.0, 60.0)
-"""Seconds to connect, and seconds to wait for the next bytes. Airflow reads the whole log before it
-sends the first byte.
+"""The longest time to connect, and the longest time to wait for the next bytes, in seconds. Airflow
+reads the whole log before it sends the first byte.
 """
 MAX_BYTES = 512 * 1024 * 1024
 """The maximum number of bytes of one answer."""

@@ -141,8 +141,9 @@ def exactly(stored: Job | Instance) -> dict[str, str]:
 
 
 def read_or_log(kind: str, from_object: Callable[[Mapping[str, Any]], T], body: Mapping[str, Any]) -> T | None:
-    """Return the result of ``from_object``. If ``from_object`` raises an exception, log it and
-    return None.
+    """Return the result of ``from_object`` for the API object ``body``. If ``from_object`` raises
+    an exception, log the exception and return None. ``kind`` is the kind of the object for the log
+    line.
     """
     try:
         return from_object(body)

@@ -197,7 +197,9 @@ class AccessLogins:
     async def refresh(
         self, all_credentials: Iterable[Credentials], connect: Callable[[Login], Airflow], address: object, *, ask: bool
     ) -> None:
-        """Read all Secrets, and try the suspect logins: the logins with which a request has failed.
+        """Read the logins of the access rules from Secrets, create an adapter for each new or
+        changed login, and try the suspect logins. A login is suspect if a request with this login
+        has failed.
 
         Args:
             all_credentials: The credentials of all access rules. Logins with other credentials are
@@ -205,7 +207,8 @@ class AccessLogins:
             connect: Creates an adapter.
             address: The URL and the TLS settings of the Airflow, as an object that can be compared.
                 If the object changes, new adapters are created.
-            ask: Whether the Airflow is reachable. If it is not, no login is tried.
+            ask: Whether the Airflow is reachable. If the Airflow is not reachable, no login is
+                tried.
 
         Raises:
             StoreError: The Kubernetes API fails.

@@ -395,7 +395,7 @@ class AirflowRegistry:
 
         Args:
             registered: The AirflowInstance.
-            ask: Whether Airflow is reachable. If it is not, no login is tried.
+            ask: Whether Airflow is reachable. If Airflow is not reachable, no login is tried.
 
         Returns:
             Whether a login was added or removed, or has another problem than before.

@@ -72,8 +72,9 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
     async def handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
-        """Cancel the runs that a cancelled run had started, if ``spec.cancellation.children`` is
-        Cancel.
+        """Look for the active runs that tasks of a cancelled run have started. If
+        ``spec.cancellation.children`` is Cancel, cancel those of them that may be cancelled
+        (:func:`.may_be_cancelled`).
 
         Events name the runs that were cancelled, and the runs that are still active.
 
@@ -96,8 +97,9 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Cancel the runs that a cancelled run had started, if ``spec.cancellation.children`` is
-        Cancel.
+        """Look for the active runs that tasks of a cancelled run have started. If
+        ``spec.cancellation.children`` is Cancel, cancel those of them that may be cancelled
+        (:func:`.may_be_cancelled`).
 
         Returns:
             The runs that were cancelled, and the runs that are still active. Both lists are empty

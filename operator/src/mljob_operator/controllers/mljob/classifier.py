@@ -38,8 +38,8 @@ class Classifier:
             once.
         upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
         prefix: The prefix of dag run ids.
-        cancel_fallback: How long the cancellation DAG's run may wait for a slot before the operator
-            cancels through Airflow's REST API.
+        cancel_fallback: The longest time that the cancellation DAG's run may take to start. After
+            this time, the operator cancels through Airflow's REST API.
     """
 
     def __init__(

@@ -102,7 +102,7 @@ class Confs:
 
         Raises:
             ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
-            ValidationFailed: The conf exceeds its bounds, or does not fit the params.
+            ValidationFailed: The conf exceeds the limits of a conf, or does not fit the params.
             AirflowError: The params can't be read from Airflow.
             StoreError: The Kubernetes API fails.
         """

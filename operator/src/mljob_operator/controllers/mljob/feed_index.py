@@ -98,7 +98,8 @@ class FollowedRuns:
             backfill that is not known yet.
         missed: The MLJobs whose run Airflow does not have, according to its last answer.
         hot: The MLJobs whose run may change at any moment without an event.
-        events: When the last event of a run in a backfill was read, by the MLJob of the backfill.
+        events: For each MLJob with a backfill, when the last event of a run in this backfill was
+            read.
         dags: The MLJobs with a run in progress, by DAG id.
     """
 

@@ -57,7 +57,8 @@ async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIte
 
 async def _outputs(jobs: JobStore, job: Job, reference: OutputsReference) -> Source | None:
     """Return the outputs that the newest run's conf took from another MLJob. Return None if the
-    other MLJob does not exist any more or has different outputs by now.
+    other MLJob does not exist any more, or if its outputs are now from another run than the run
+    whose outputs the conf took.
     """
     found = await jobs.get((job.namespace, reference.name))
     upstream = Upstream.of(found) if found is not None else Upstream()

@@ -34,7 +34,7 @@ class Milestones:
 
         Args:
             job: The MLJob with the status ``new``, as it is stored.
-            old: The status before.
+            old: The status before ``new``.
             new: The status that this process has stored.
         """
         if not may_have_news(old, new):

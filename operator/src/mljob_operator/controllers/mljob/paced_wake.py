@@ -15,8 +15,8 @@ from itertools import islice
 from ...core.run.run_key import Key
 
 BATCH = 100
-"""How many MLJobs are woken at once. A change that concerns fewer MLJobs wakes them without
-delay.
+"""The maximum number of MLJobs that are woken at once. A change that concerns fewer MLJobs wakes
+them without delay.
 """
 PAUSE = 0.2
 """Seconds between two batches. At this pace, 500 MLJobs are woken per second. The Kubernetes API
@@ -25,8 +25,8 @@ stores fewer statuses per second.
 
 
 class PacedWake:
-    """Wakes MLJobs in batches: lets the workers of a hundred MLJobs run a step, waits, and goes on
-    with the next batch. All methods run in the event loop's thread.
+    """Wakes MLJobs in batches: lets the workers of at most a hundred MLJobs run a step, waits, and
+    goes on with the next batch. All methods run in the event loop's thread.
 
     Args:
         wake: Wakes one MLJob.
@@ -38,9 +38,9 @@ class PacedWake:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, keys: Iterable[Key]) -> None:
-        """Wake MLJobs in the given order: the first batch now, and the others later. If other
-        MLJobs are still pending, the new MLJobs come after them. MLJobs that are already pending
-        keep their place.
+        """Wake MLJobs in the given order: the first batch now, and the other batches later. If
+        other MLJobs are still pending, the new MLJobs come after them. MLJobs that are already
+        pending keep their place.
         """
         self._pending.update(dict.fromkeys(keys))
         if self.tasks:

@@ -22,8 +22,8 @@ checked once more when it is delivered again. The check changes nothing.
 
 
 class PastJobs:
-    """Remembers the MLJobs and the runs that need no worker any more. The oldest are forgotten
-    first.
+    """Remembers the MLJobs and the runs that need no worker any more. The MLJobs and runs that were
+    remembered first are forgotten first.
     """
 
     def __init__(self) -> None:

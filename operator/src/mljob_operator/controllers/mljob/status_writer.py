@@ -42,7 +42,7 @@ end. Another replica waits for this time too. An Event that takes longer may sti
 
 LEFT_OUT_WHEN_BUSY = frozenset({"Running"})
 """The reasons of the Events that are not recorded while writes wait, because the status shows the
-same.
+same information.
 """
 MAX_WAITING_EVENTS = 5000
 """The maximum number of Events that wait for the Kubernetes API server. Further Events are left

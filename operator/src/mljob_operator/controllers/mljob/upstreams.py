@@ -47,7 +47,7 @@ class _Known:
 
     def take(self, job: Job, at: datetime) -> bool:
         """Take a version of the MLJob, and return whether the version changes anything for the
-        waiting MLJobs. A version that is not newer than the last is ignored.
+        waiting MLJobs. A version that is not newer than the last known version is ignored.
         """
         if int(job.resource_version) <= self.version:
             return False

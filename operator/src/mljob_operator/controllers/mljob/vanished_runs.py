@@ -1,4 +1,5 @@
-"""Reports the runs that are missing in an Airflow to the MLJobs that they concern.
+"""Wakes the MLJobs whose runs are missing in an Airflow, when the missing runs begin or cease to
+count as deleted.
 
 A single missing run counts as deleted. If many runs are missing at once, something has happened to
 the Airflow, such as a restored backup (:mod:`...core.run.vanishing`).

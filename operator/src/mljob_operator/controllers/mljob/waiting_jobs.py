@@ -91,7 +91,9 @@ class WaitingJobs:
                 await asyncio.sleep(clock() - began)
 
     async def _waiting(self, changes: set[Change]) -> list[Key]:
-        """Update the admission queue, and return the MLJobs that wait, in turns with other tasks."""
+        """Update the admission queue, and return the waiting MLJobs that one of ``changes``
+        concerns. Other asyncio tasks run between the checks of the MLJobs.
+        """
 
         def waits(worker: WorkerState) -> bool:
             assert worker.tracked is not None

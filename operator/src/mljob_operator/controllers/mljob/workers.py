@@ -34,7 +34,7 @@ kept in a compact form (:meth:`.WorkerState.rest`), which takes an eighth of the
 starts from the compact form takes a third of a millisecond longer.
 """
 MAX_STARTS = 20
-"""The number of workers that start a step in one round of the event loop. A step may take a
+"""The maximum number of workers that start a step in one round of the event loop. A step may take a
 millisecond before it waits for something. After a start of the operator, or a burst of events,
 thousands of workers are due at once, and the renewal of the Lease must not wait for all of them.
 """
@@ -53,7 +53,7 @@ class Workers:
         confs: Knows the redaction of secret values, for log lines.
         takeover_state: Returns the transient state for an MLJob whose attempt another process has
             begun, or None if this process has begun the attempt.
-        after_step: Called after each step.
+        after_step: Called after each step, with the MLJob and its worker.
         drop: Called for an MLJob that is deleted or has nothing more to do.
         meter: Records how long inputs wait for a stored status.
         min_interval: The minimum number of seconds between two patches of one status.
@@ -219,7 +219,7 @@ class Workers:
         """Call ``function`` with the worker of each known MLJob, and return the results by MLJob.
 
         If ``function`` raises, the MLJob is left out: a defect with one MLJob must not affect the
-        others. The MLJob's own steps log the defect.
+        other MLJobs. The MLJob's own steps log the defect.
 
         Args:
             function: A function of a worker.

@@ -13,7 +13,7 @@ few of them wait in the API server.
 from __future__ import annotations
 
 LEAST, MOST = 12.0, 64.0
-"""The bounds of the number of writes under way. The client has 64 connections."""
+"""The smallest and the largest value of :attr:`WritePace.limit`. The client has 64 connections."""
 FEW, MANY = 4.0, 12.0
 """The intended range of the number of writes that wait in the Kubernetes API server. With fewer
 waiting writes, the API server may be idle. With more, each write only waits longer.

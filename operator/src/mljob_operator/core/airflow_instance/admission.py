@@ -236,8 +236,9 @@ class _PriorityQueue:
         self._queues[rule].remove(queue_key)
 
     def first(self, has_capacity: Callable[[Rule], bool]) -> tuple[QueueKey, Rule] | None:
-        """Return the next MLJob to admit and its access rule. MLJobs whose access rule has reached
-        its limit are skipped. Return None if no MLJob is left.
+        """Return the next MLJob to admit and its access rule. MLJobs are skipped if
+        ``has_capacity`` returns False for their access rule, because the rule has reached its
+        limit. Return None if no MLJob is left.
         """
         first_of_rules = [(queue.head, rule) for rule, queue in self._queues.items() if queue and has_capacity(rule)]
         if not first_of_rules:

@@ -60,7 +60,7 @@ class Source:
 def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
     """Merge the sources and ``own`` (``spec.conf``) into one conf.
 
-    Later sources override earlier ones, and ``own`` overrides all of them. In a ConfigMap or
+    Later sources override earlier sources, and ``own`` overrides all sources. In a ConfigMap or
     Secret, the value of a key that ends in ``.json`` is a JSON object, whose fields become keys of
     the conf. The other keys of the same source override these fields.
 

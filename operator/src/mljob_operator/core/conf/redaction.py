@@ -2,9 +2,9 @@
 
 The texts from Secrets are called hidden texts. A hidden text is found as it is, in base64, and in
 the encodings of JSON, Python's ``repr``, URLs and HTML. Some parts of a hidden text are also found
-without the rest: lines of at least ``MIN_LINE`` characters, the password in a URL, and the values
-in a JSON object. If a text was cut, even the beginning of a hidden text is found: the producer of
-an event cuts texts without knowing what is secret in them.
+where the whole hidden text does not occur: lines of at least ``MIN_LINE`` characters, the password
+in a URL, and the values in a JSON object. If a text was cut, even the beginning of a hidden text is
+found: the producer of an event cuts texts without knowing what is secret in them.
 
 Hidden texts in other encodings are not found, for example in the middle of base64 data, encrypted,
 reversed, or in upper case.

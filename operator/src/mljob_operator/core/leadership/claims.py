@@ -1,8 +1,8 @@
 """The claims of an operator, and the check whether the claims of two operators exclude each other.
 
 An operator writes its claims into an annotation of its Lease, where other operators of the
-namespace read them. Other programs can write the annotation too, so its text is bounded and
-checked.
+namespace read them. Other programs can write the annotation too, so the operator limits the length
+of the text and checks the claims in it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ from ..frozen import frozen
 from .claims import Claims
 
 MIN_SECONDS, MAX_SECONDS = 2, 300
-"""The bounds of a Lease's duration, in seconds. A Lease of another program may hold any number."""
+"""The minimum and the maximum of :attr:`Lease.seconds`. Another program may write any duration into
+a Lease.
+"""
 
 
 @frozen

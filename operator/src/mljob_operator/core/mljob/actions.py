@@ -108,8 +108,9 @@ class CancelDirectly:
 
 @frozen
 class HandleChildren:
-    """Look for runs that tasks of the cancelled run have started. Cancel these runs if
-    ``spec.cancellation.children`` is Cancel, and report them in an Event.
+    """Look for active runs that tasks of the cancelled run have started. If
+    ``spec.cancellation.children`` is Cancel, cancel those of them that may be cancelled. Report all
+    of them in Events.
     """
 
 

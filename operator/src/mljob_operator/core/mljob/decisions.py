@@ -63,9 +63,9 @@ LOOK_UP_EVERY = timedelta(seconds=5)
 report that a run was deleted.
 """
 CANCEL_DAG_TAKES = timedelta(seconds=60)
-"""How long a run of the cancellation DAG may take after the operator has seen that this run has
-started. The cancellation DAG sets tasks to failed in the order of the cancelled run's DAG, and
-gives teardown tasks time to run.
+"""The longest time that a run of the cancellation DAG may take after the operator has seen that
+this run has started. The cancellation DAG sets tasks to failed in the order of the cancelled run's
+DAG, and gives teardown tasks time to run.
 """
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
 """The time after which a cancellation through Airflow's REST API is repeated if the run has not
@@ -238,9 +238,10 @@ def cancel_the_run(s: State) -> Action | None:
 
 def _cancel_directly_at(s: State) -> datetime:
     """Return when to cancel the run through Airflow's REST API: at once if the cancellation DAG was
-    not or can't be triggered, or if the deadline of a deletion has passed, and otherwise when the
-    cancellation DAG has used up its time. The cancellation DAG gets more time if its run has
-    started. After a cancellation through the REST API, return when to repeat this cancellation.
+    not triggered or can't cancel the run, or if the deadline of a deletion has passed, and
+    otherwise when the cancellation DAG has used up its time. The cancellation DAG gets more time if
+    its run has started. After a cancellation through the REST API, return when to repeat this
+    cancellation.
     """
     requests = s.transient.cancel_requests
     if requests.sent_at is not None:

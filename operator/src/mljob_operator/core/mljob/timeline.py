@@ -126,7 +126,8 @@ def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
 
 
 def _started_at(status: MLJobStatus) -> datetime | None:
-    """Return when Airflow started the run of the attempt.
+    """Return when Airflow started the run of the attempt, or None if the run has not started in
+    this attempt.
 
     An attempt that clears a run begins with the start time of the attempt before it. Airflow then
     sets the start time of the queued run to the time of the clearing. ``startTime`` has whole

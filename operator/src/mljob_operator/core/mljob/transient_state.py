@@ -76,8 +76,9 @@ class TransientState:
         counted_at: When Airflow first answered that it has no further run of the spec.
         unknown_until: The latest time at which a submission without an answer can take effect, or
             None if there is no such submission.
-        left_until: The time until which this process leaves the attempt to the process that
-            announced the attempt, which may still be running. None if this process need not wait.
+        left_until: The time until which this process does nothing for the attempt, because the
+            process that announced the attempt may still be running. None if this process need not
+            wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
         conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
             The retry then needs the outputs of other MLJobs again.
@@ -85,7 +86,8 @@ class TransientState:
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.
         children_handled: Whether the operator has looked for runs that tasks of the cancelled run
-            have started, and has cancelled these runs if ``spec.cancellation.children`` is Cancel.
+            have started, and has cancelled those of them that may be cancelled, if
+            ``spec.cancellation.children`` is Cancel.
         looked_up_at: When the operator last asked Airflow for the run.
         over_since: When the operator first read the tasks and outputs of the ended run.
         needs_look_up: Whether the run may be missing or not all of its tasks are known, so that the

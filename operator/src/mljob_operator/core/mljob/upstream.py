@@ -115,7 +115,7 @@ class Dependencies:
 
     Attributes:
         names: The names of the upstream MLJobs.
-        unread: Whether this process has not read all of them yet.
+        unread: Whether this process still has to read at least one of these MLJobs.
         blocker: What prevents the start of a run, or None if all outputs exist.
         runs: The runs whose outputs the conf takes, if there is no blocker.
     """
@@ -227,7 +227,10 @@ def _progress(namespace: str, upstream: Upstream | None) -> str:
 
 
 def _failure(what: str, reference: OutputsReference, upstream: Upstream | None) -> str | None:
-    """Return why an upstream MLJob gives no outputs unless something changes, or None."""
+    """Return why an upstream MLJob gives no outputs unless something changes. Return None if the
+    upstream MLJob gives its outputs, or may still give them. ``what`` names the upstream MLJob in
+    the text.
+    """
     if upstream is None:
         return None
     if upstream.failure is not None:

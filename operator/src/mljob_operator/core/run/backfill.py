@@ -34,7 +34,7 @@ class BackfillRequest:
         start: The first logical date.
         end: The last logical date, inclusive.
         reprocess: What Airflow does with runs of the range that exist already.
-        max_active_runs: How many runs of the backfill may be active at a time.
+        max_active_runs: The maximum number of runs of the backfill that are active at a time.
         backwards: Whether the latest date runs first.
         conf: The conf of each run, without the marker.
     """
@@ -252,7 +252,14 @@ def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> Obs
 
 
 def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) -> BackfillRun:
-    """Return what is known of a run after an answer of the REST API."""
+    """Return what is known of one run of a backfill after an answer of the REST API.
+
+    Args:
+        old: What was known of the run before, or None if the run was not known.
+        new: The run in the answer.
+        final: Whether ``new`` replaces ``old`` in any case, because all runs of the backfill had
+            ended at the time of the answer.
+    """
     if old is None or final:
         return new
     run, asked_at = later_run(old.run, new.run), new.run.observed_at

@@ -35,10 +35,10 @@ class TryState(StrEnum):
 
 def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None) -> TaskFact | None:
     """Return the task instance whose log is shown. The instance that failed first comes before all
-    others. If no instance has failed, active instances come first, then instances that wait for a
-    retry, then all others that have begun. An active instance with a worker comes before an active
-    instance without a worker. Of several such instances, the function returns the instance that
-    started last.
+    other instances. If no instance has failed, active instances come first, then instances that
+    wait for a retry, then all other instances that have begun. An active instance with a worker
+    comes before an active instance without a worker. Of several such instances, the function
+    returns the instance that started last.
 
     Args:
         facts: The task instances of the run.

@@ -98,7 +98,7 @@ class EntryLines:
     """Turns the entries of one answer of Airflow into lines of text.
 
     Airflow's header about the sources of the log is left out, because the header names hosts and
-    paths. Only the entries of the header about sources that can't be read are kept.
+    paths. Of the header, only the entries that name an unreadable source are kept.
 
     Args:
         redaction: Redacts the values from Secrets.

@@ -1,5 +1,5 @@
 """The outputs of a run. A status has room for a limited number of bytes, so the status has the
-outputs that fit, and the names of the others.
+outputs that fit, and the names of the other outputs.
 """
 
 from __future__ import annotations

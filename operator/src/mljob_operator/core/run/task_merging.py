@@ -16,11 +16,11 @@ from .states import ACTIVE_TASK, RETRY_RANK
 
 GRACE = timedelta(seconds=3)
 """How long an event is believed although an answer of the REST API contradicts it. Airflow may have
-read its database for the answer before the change was stored there.
+read its database for the answer before the change was stored in the database.
 """
 CONFIRMED_WITHIN = timedelta(seconds=30)
-"""How long an event is shown without confirmation by the REST API. This time is several times as
-long as the interval of the change feed, which confirms most events.
+"""The longest time for which an event is shown without confirmation by the REST API. This time is
+several times as long as the interval of the change feed, which confirms most events.
 """
 
 _Timed = TypeVar("_Timed", Report, Failure)

@@ -35,8 +35,8 @@ REASON = "RunsVanished"
 runs are missing.
 """
 MIN_VANISHED = 3
-"""How many runs must be missing at the same time to count as many. One or two missing runs look
-like runs that somebody deleted.
+"""The minimum number of runs that are missing at the same time and count as many. One or two
+missing runs look like runs that somebody deleted.
 """
 
 

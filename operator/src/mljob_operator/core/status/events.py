@@ -204,9 +204,9 @@ def _was_cancelled(status: MLJobStatus) -> bool:
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning for each task that has failed. The Warning of a mapped task says how many of
-    its instances have failed. Tasks that fail after the operator has begun to cancel the run have
-    no Warning.
+    """Return a Warning for each task that has failed since the status ``old``. The Warning of a
+    mapped task says how many of its instances have failed. Tasks that fail after the operator has
+    begun to cancel the run have no Warning.
     """
     if _was_cancelled(old):
         return []
@@ -237,8 +237,9 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning for each run of a backfill that has failed since the status ``old``. If
-    these are more than ``MAX_RUN_EVENTS`` runs, return one Warning for all of them.
+    """Return a Warning for each failed run of a backfill that is named in the status ``new`` and
+    not in the status ``old``. If these are more than ``MAX_RUN_EVENTS`` runs, return one Warning
+    for all of them.
     """
     if new.backfill is None:
         return []

@@ -161,7 +161,7 @@ def _awaiting_input(context: Context, waiting: list[TaskFact]) -> StatusSummary:
 
 def _subject(facts: list[TaskFact]) -> str:
     """Return the names of tasks, as the subject of a sentence. The text names the task that started
-    first, and counts the others.
+    first, and counts the other tasks.
     """
     first = min(facts, key=_start_order)
     return f"Task {_name(first)}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"

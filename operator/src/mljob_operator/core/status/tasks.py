@@ -127,8 +127,8 @@ def _percent(tasks: Sequence[RunTask], done: Sequence[TaskState]) -> int:
 
 
 def first_failure(observed_run: ObservedRun) -> TaskFact | None:
-    """Return the task instance that failed first, for the message why the run failed. Return None
-    if no task failed.
+    """Return the task instance that failed first, for the message that says why the run failed.
+    Return None if no task failed.
     """
     failed = [fact for fact in observed_run.tasks.values() if fact.shown_state is TaskState.FAILED]
     return min(failed, key=lambda fact: (fact.end or fact.occurred_at, fact.key), default=None)

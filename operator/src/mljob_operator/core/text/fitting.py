@@ -60,8 +60,8 @@ def fitting(
 
 
 def in_one_sentence(problems: tuple[str, ...]) -> str | None:
-    """Return the first problems and the number of the others, as text for people. Return None if
-    there are no problems.
+    """Return at most ``MAX_PROBLEMS`` problems and the number of the other problems, as text for
+    people. Return None if there are no problems.
     """
     if not problems:
         return None

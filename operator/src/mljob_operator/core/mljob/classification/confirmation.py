@@ -40,7 +40,8 @@ class Confirmation:
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
         """Return the times at which the operator asks Airflow to confirm events of the newest
-        attempt's run.
+        attempt's run. ``retry_at`` is the earliest time for a request after a failed request, or
+        None if no failure delays requests.
         """
         observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
         reported = observed_run.reported_end

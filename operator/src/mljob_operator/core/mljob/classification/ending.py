@@ -14,8 +14,8 @@ from .inputs import Inputs
 from .presence import Presence
 
 OUTPUTS_WITHIN = timedelta(seconds=30)
-"""How long the final phase of an ended run waits for the run's tasks and outputs. Clients that wait
-for the final phase read the outputs next.
+"""The longest time that the final phase of an ended run waits for the run's tasks and outputs.
+Clients that wait for the final phase read the outputs next.
 """
 
 

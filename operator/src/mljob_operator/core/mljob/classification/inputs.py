@@ -24,8 +24,8 @@ class Inputs:
         transient: What this process has tried.
         now: The time of the round.
         prefix: The prefix of dag run ids.
-        cancel_fallback: How long the run of the cancellation DAG may take to start before the
-            operator cancels through Airflow's REST API.
+        cancel_fallback: The longest time that the run of the cancellation DAG may take to start.
+            After this time, the operator cancels through Airflow's REST API.
         catalog: The Airflows that the operator knows, and what this MLJob may do with them.
         absence_withheld: Whether the operator ignores Airflow's answer that the run does not exist,
             because too many runs are missing in that Airflow at once.
