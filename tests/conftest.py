@@ -1,4 +1,4 @@
-"""Fixtures of all tests: one development stack (a Kubernetes API server, Kafka and Airflow as real
+"""Fixtures for all tests: one development stack (a Kubernetes API server, Kafka and Airflow as real
 processes) for the whole session, and operators that use the stack.
 
 The stack is in ``.dev-test`` and is removed when the session ends. Its logs stay in

@@ -1,5 +1,6 @@
-"""Messages that an attacker with write access to the topic may send: broken, huge, out of bounds,
-or about other runs. No such message is a valid message about the run under attack.
+"""Messages that an attacker with write access to the topic may send: messages that are broken,
+huge, have impossible values, or are about other runs. No such message is a valid message about the
+run under attack.
 """
 
 from __future__ import annotations
@@ -75,13 +76,14 @@ OURS: dict[str, list[Any]] = {
     "error": ["x", 1, [], {}, {"type": 1, "message": "x"}, {"type": "x"}, {"message": [[]], "type": "x"}],
 }
 OFFICIALS: dict[str, list[Any]] = {"schema_version": [None, 0, 2, "1", 2**70, [], {}], "error": [1, True, [], {}]}
-"""Values by field, as in ``BOTH`` and ``OURS``. No event has such a value, and a message with one
-is unreadable or unrelated to any run.
+"""By field, values that make a message of Airflow's own producer invalid, as ``BOTH`` has them for
+both producers and ``OURS`` for the provider. A message with one of these values is unreadable or
+unrelated to any run.
 """
 
 
 def hostile(random: Random, good: Message) -> bytes | None:
-    """Return a hostile message, made from a valid message or from nothing."""
+    """Return a hostile message, made from the valid message ``good`` or independently of it."""
     return random.choice((_nonsense, _broken, _out_of_bounds, _out_of_bounds, _out_of_bounds, _about_others))(
         random, good
     )
@@ -111,8 +113,8 @@ def _nonsense(random: Random, good: Message) -> bytes | None:
 
 
 def _broken(random: Random, good: Message) -> bytes:
-    """Return a valid message that was cut, a message with two bytes inserted that make it invalid
-    JSON, or a message of more than 1 MiB.
+    """Return the valid message ``good`` in a broken form: cut off, with two bytes inserted that
+    make it invalid JSON, or with more than 1 MiB.
     """
     text = json.dumps(good).encode()
     if random.random() < 0.02:
@@ -122,7 +124,7 @@ def _broken(random: Random, good: Message) -> bytes:
 
 
 def _out_of_bounds(random: Random, good: Message) -> bytes:
-    """Return a valid message in which one or three fields have an impossible value."""
+    """Return the valid message ``good`` with impossible values in one or three of its fields."""
     fields = BOTH | (OURS if "mljob_version" in good else OFFICIALS)
     message = dict(good)
     for field in random.sample(sorted(fields), random.choice((1, 1, 1, 3))):
@@ -131,8 +133,8 @@ def _out_of_bounds(random: Random, good: Message) -> bytes:
 
 
 def _about_others(random: Random, good: Message) -> bytes:
-    """Return a message with the id of another run: a run of another MLJob with this name, of
-    another attempt, of an unknown MLJob, of another operator, or of no MLJob.
+    """Return the message ``good`` with the id of another run: a run of another MLJob with the same
+    name, of another attempt, of an unknown MLJob, of another operator, or of no MLJob.
     """
     prefix, namespace, name, _ = str(good["run_id"]).split(".")
     run_id = random.choice(

@@ -1,5 +1,5 @@
-"""Statuses with every part at its bound: sizes that the API server must accept and etcd
-must store.
+"""The largest statuses that the operator may write: each part has its maximum size. The API server
+must accept these statuses, and etcd must store them.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
 
 
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
-    """Return a state whose status has all parts at their bounds, and the outputs. ``attempts`` is
-    the length of the status's history.
+    """Return a state whose status has the maximum size in each part, and the outputs of its run.
+    The texts consist of ``letter``. ``attempts`` is the number of attempts in the status's history.
     """
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]

@@ -30,8 +30,8 @@ class Runner(StrEnum):
 
 
 FIRST_PAGE = ROOT / "README.md"
-"""The page that a reader types first. Its job is the one that the pages in ``LIVE_PAGES`` look at,
-repeat and end.
+"""The page that a reader types first. The pages in ``LIVE_PAGES`` look at the job of this page,
+repeat it and end it.
 """
 LIVE_PAGES = (
     DOCS / "data-scientist.md",
@@ -74,8 +74,8 @@ def runner_of(page: Path, block: Block, line: str) -> Runner | None:
     """Return the test that runs a line of a console block, or None if no test does.
 
     If a comment above a block says why the block is not run, the tests in ``_OF_PAGE`` leave out
-    the whole block, because its commands belong together. The other tests still run the kinds of
-    commands that are theirs.
+    the whole block, because its commands belong together. The other tests run certain kinds of
+    commands, even in such a block.
     """
     if block.why_unchecked:
         return None
@@ -92,8 +92,8 @@ def runner_of(page: Path, block: Block, line: str) -> Runner | None:
 
 
 def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
-    """Yield the lines of these pages that ``runner`` runs, each with its page and its block.
-    Without pages, yield such lines of all pages.
+    """Yield the lines of ``pages`` that ``runner`` runs, each with its page and its block. Without
+    ``pages``, yield the lines of all pages that ``runner`` runs.
     """
     for page in pages or PAGES:
         for block in blocks(page, "console"):
@@ -104,8 +104,9 @@ def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
 
 @cache
 def _lines_of_a_release() -> frozenset[str]:
-    """Return the commands that install a release, change it and uninstall it. The test of the
-    lifecycle runs them, also on behalf of other pages that repeat them.
+    """Return the commands on ``LIFECYCLE_PAGES`` that install a release, change it and uninstall
+    it. The test of the lifecycle runs these commands. A repetition on another page is not run
+    again.
     """
     lines = [line for page in LIFECYCLE_PAGES for block in blocks(page, "console") for line in typed(block)]
     return frozenset(line for line in lines if _OF_A_RELEASE.match(line))

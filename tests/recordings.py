@@ -123,9 +123,9 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Assert how many patches of an MLJob's status the events of both producers cause together: no
-    more than the events of Airflow's own producer alone, or no more than one patch above the
-    provider's events alone.
+    """Assert that the events of both producers together don't cause too many patches of an MLJob's
+    status: no more than the events of Airflow's own producer alone, or at most one more than the
+    provider's events alone. ``writes`` has the number of patches by the key in ``PRODUCERS``.
     """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

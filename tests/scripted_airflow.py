@@ -56,7 +56,7 @@ Told = Says | Does
 
 
 def said(status: int, **fields: Any) -> Says:
-    """Return a JSON response."""
+    """Return a response with ``fields`` as a JSON object."""
     return Says(status, json.dumps(fields))
 
 
@@ -86,7 +86,9 @@ def backfill_row(**fields: Any) -> dict[str, Any]:
 
 
 def page(name: str, *rows: Mapping[str, Any]) -> Says:
-    """Return a response with a list in one page."""
+    """Return a response with a list that consists of one page. ``name`` is the field of the
+    response that contains the rows.
+    """
     return said(200, **{name: rows, "total_entries": len(rows)})
 
 

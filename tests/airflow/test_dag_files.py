@@ -27,8 +27,8 @@ PAUSED = ("parity_paused", "backfill_contract_days", "events_paused")
 
 @pytest.fixture(autouse=True)
 def _path_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restore the import path at the end of the test. Airflow adds the folder of a DAG bundle to
-    it, so that DAG files can import modules of the folder.
+    """Restore the import path at the end of the test. When Airflow loads a DAG bundle, it adds the
+    bundle's folder to the import path, so that DAG files can import modules of the folder.
     """
     monkeypatch.setattr("sys.path", [*sys.path])
 

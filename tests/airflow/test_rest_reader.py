@@ -1,5 +1,6 @@
-"""How the monitoring DAGs and the cancellation DAG read Airflow's REST API: page by page, and up to
-a bound. The tests use the real REST client and a server on loopback.
+"""How the monitoring DAGs and the cancellation DAG read Airflow's REST API page by page. The
+monitoring DAGs read a limited number of rows of a list, and a limited part of a log. The tests use
+the real REST client and a server on loopback.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Rendered:
         return {(each["kind"], each["metadata"]["name"]) for each in self.objects}
 
     def without(self, *component: str) -> Rendered:
-        """Return all objects, except the objects with a name in ``component``."""
+        """Return this release without the objects whose names are in ``component``."""
         return Rendered([each for each in self.objects if each["metadata"]["name"] not in component])
 
     @property

@@ -537,8 +537,9 @@ TAKEOVERS = {
     "take-ownership": "--take-ownership",
     "label and annotations": None,
 }
-"""The two ways in the chart's README to take over a CRD: an option of Helm, or metadata of the
-CRD."""
+"""The two ways in the chart's README in which a release takes over a CRD: by an option of Helm, or
+by metadata of the CRD.
+"""
 
 
 @pytest.mark.parametrize("option", TAKEOVERS.values(), ids=TAKEOVERS.keys())

@@ -33,7 +33,7 @@ def test_the_charts_crds_are_the_generated_files() -> None:
 @each_crd
 def test_the_rendered_crd_is_the_generated_one(render: Render, crd: Path) -> None:
     """Helm's YAML functions turn numbers into floats. This test fails if the conversion rounds a
-    bound.
+    minimum or a maximum of the schema.
     """
     installed = render().one("CustomResourceDefinition", crd.stem)
     generated = libyaml.load(crd.read_text())

@@ -203,7 +203,9 @@ def test_pod_annotations_and_labels_reach_the_pod(render: Render) -> None:
 
 
 def test_security_contexts_and_resources_can_be_replaced(render: Render) -> None:
-    """null removes a default. OpenShift needs this, because it chooses the user itself."""
+    """The value null removes a default. On OpenShift, the default user has to be removed, because
+    OpenShift chooses the user.
+    """
     rendered = render(
         {
             "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},

@@ -1,5 +1,5 @@
-"""The NetworkPolicies: the allowed incoming traffic and, with egress.restrict, the allowed outgoing
-traffic.
+"""The chart's NetworkPolicies: they allow the incoming connections that are needed and, with
+egress.restrict, also limit the outgoing connections.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The values of the container and the Pod reach the operator, mljob-api and the view alike, and
-api.pod and view.pod replace single values.
+"""The chart's values for containers and Pods have the same effect on the operator, mljob-api and
+the view. The values api.pod and view.pod replace single values for mljob-api and for the view.
 """
 
 from __future__ import annotations

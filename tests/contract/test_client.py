@@ -33,8 +33,8 @@ class World:
 
     Attributes:
         set_status: Writes the status of an MLJob, as an operator does.
-        age: Makes the API server forget old changes. For the real API server this does nothing,
-            because that server forgets old changes by itself.
+        age: Makes the fake API server forget old changes. With the real API server, ``age`` does
+            nothing, because that server forgets old changes by itself.
     """
 
     client: Client

@@ -1,6 +1,6 @@
 """The states that the operator reads from recorded events of a real Airflow (golden/) agree with
 the answers of that Airflow's REST API. This holds for the events of the provider, for those of
-Airflow's own producer, and for both together.
+Airflow's own producer, and for both together. The order of the events does not matter.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
 @pytest.mark.parametrize("producers", PRODUCERS.values(), ids=PRODUCERS)
 @pytest.mark.parametrize("run", RUNS)
 def test_tasks_derived_from_events_agree_with_rest(run: str, producers: list[str]) -> None:
-    """Some changes of a task's state have no event. So only tasks are compared about whose last try
-    the events report an end with certainty.
+    """No event reports some of the changes of a task's state. The test therefore compares only the
+    tasks whose last try has certainly ended according to the events.
     """
     answer = json.loads((GOLDEN / "rest" / f"{run}.task_instances.json").read_text(encoding="utf-8"))
     rest = {(row["task_id"], row["map_index"]): row for row in answer["task_instances"]}
@@ -67,8 +67,9 @@ def test_events_of_both_producers_in_any_order_give_one_observed_run(run: str, r
 @given(rng=st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
 def test_both_producers_together_report_what_either_alone_reports(run: str, rng: random.Random) -> None:
-    """The events of one producer don't hide information in the events of the other. So the events
-    of both report at least as much about a task's last try as the events of either producer alone.
+    """The events of one producer don't hide what the events of the other producer report. The
+    events of both producers together report at least as much about a task's last try as the events
+    of either producer alone.
     """
     alone = [fold(ObservedRun(), facts(run, PRODUCERS[name])).tasks for name in ("ours", "official")]
     told = facts(run, PRODUCERS["both"])

@@ -22,7 +22,7 @@ OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 class Worker:
-    """The process of an MLJob's task, which writes its process id into a file."""
+    """The process of an MLJob's task. The task writes the process id into a file."""
 
     def __init__(self, file: Path) -> None:
         self.file = file

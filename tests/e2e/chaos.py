@@ -173,7 +173,9 @@ class Watcher:
 
 
 def insist(request: Callable[[], object], what: str) -> None:
-    """Repeat a request to a server that may be away, until the server has answered."""
+    """Call ``request`` again and again until the server, which may be away, has answered. ``what``
+    describes the success of the request in the error.
+    """
 
     def done() -> bool:
         try:

@@ -41,7 +41,9 @@ def assert_all_ended_right(installation: Installation, names: list[str], airflow
 
 
 def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object], object], what: str) -> None:
-    """Wait until at least ``count`` of the MLJobs have a status that meets the condition."""
+    """Wait until at least ``count`` of the MLJobs ``names`` have a status that meets ``condition``.
+    ``what`` describes the condition in the error.
+    """
 
     def look() -> bool:
         found = jobs.all()

@@ -1,5 +1,6 @@
-"""Deleting an MLJob with an active run ends the run, unless the MLJob's deletion policy is Retain.
-`kubectl delete` returns when Airflow confirms the end.
+"""The deletion of MLJobs on the whole stack. Deleting an MLJob with an active run ends the run,
+unless the MLJob's deletion policy is Retain. `kubectl delete` returns when Airflow confirms the
+end. An MLJob without an active run is deleted at once.
 """
 
 from __future__ import annotations

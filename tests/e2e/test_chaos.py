@@ -48,8 +48,8 @@ PACE = 1.5
 CANCELLED_SHARE, DELETED_SHARE = 0.1, 0.1
 OVER = frozenset({"success", "failed"})
 SETTLING = 15.0
-"""Seconds after the end of a run, and after the last part is back, in which a status may still be
-behind. The report counts the statuses that are behind for longer.
+"""Seconds in which a status may still differ from Airflow: after the end of its run, and after the
+last part of the system is back. The report counts the statuses that differ for longer.
 """
 BOUND = 900 + JOBS * 6
 

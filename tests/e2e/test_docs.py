@@ -18,7 +18,9 @@ from tests.page_runners import FIRST_PAGE, LIVE_PAGES, Runner
 from tests.pages import ROOT
 
 BOUND = 330
-"""Seconds for the commands of one block; a page waits for its job for five minutes at most."""
+"""The maximum number of seconds for the commands of one block. A page waits for its job for at most
+five minutes.
+"""
 
 pytestmark = pytest.mark.timeout(2 * BOUND)
 

@@ -120,8 +120,8 @@ def test_mljob_runs_from_submission_to_end_behind_a_gateway(jobs: MLJobs, airflo
 
 
 def child_of(airflow: AirflowRest, run_id: str) -> str | None:
-    """Return the id of the run that a run of environments_parent has triggered. Return None until
-    the triggered run is running.
+    """Return the id of the child run that a run of environments_parent has triggered, or None as
+    long as no child run is running.
     """
     found = airflow.get(f"/dags/environments_parent/dagRuns/{run_id}/taskInstances/trigger/xcomEntries")["xcom_entries"]
     if not any(entry["key"] == "trigger_run_id" for entry in found):

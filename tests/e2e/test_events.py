@@ -66,8 +66,8 @@ class Case:
 
     Attributes:
         task: The id of the task; None for the run.
-        silent: States of the task without an event. The status shows each of them after Airflow's
-            REST API does, within the time of the change feed.
+        silent: The states of the task that no event reports. After Airflow's REST API has shown
+            such a state, the status shows it within the time of the change feed.
     """
 
     job: str
@@ -154,7 +154,7 @@ class Timeline:
 
     def told(self, job: str, task: str | None, index: int = -1, producer: str | None = None) -> list[Told]:
         """Return the messages about a task instance of an MLJob's run, or about the run itself if
-        ``task`` is None. If ``producer`` is given, return only its messages.
+        ``task`` is None. If ``producer`` is given, return only the messages of this producer.
         """
         about = (task, index) if task else None
         found = self.topic.about(self.run_ids.get(job))
@@ -171,12 +171,14 @@ class Timeline:
         return self.statuses[job][-1][1] if self.statuses[job] else {}
 
     def shown(self, job: str, task: str) -> str | None:
-        """Return the state of a task in the newest status, or None."""
+        """Return the state of a task in the newest status, or None if the status has no entry of
+        the task.
+        """
         return next((e["state"] for e in self.status(job).get("tasks") or () if e["taskId"] == task), None)
 
     def shown_at(self, job: str, task: str, holds: Callable[[Object], bool]) -> float | None:
-        """Return the time at which a status first had an entry of the task that meets the
-        condition, or None.
+        """Return the time at which a status first had an entry of the task for which ``holds``
+        returns true, or None if no status had one.
         """
         for at, status in self.statuses[job]:
             if any(entry["taskId"] == task and holds(entry) for entry in status.get("tasks") or ()):
@@ -337,7 +339,8 @@ class Stage:
 
     def _lose_worker(self) -> None:
         """Kill the task's process and its supervising process, as when a host dies, and set the
-        task's last heartbeat one hour back. Otherwise Airflow would wait for 300 s.
+        task's last heartbeat one hour back. After a recent heartbeat, Airflow would wait for 300 s
+        before it notices the loss.
         """
         process = psutil.Process(self._pid("events-lost", "held"))
         worker = process.parent()
@@ -491,8 +494,8 @@ def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[
 
 def is_as_far(said: Told, instances: int, entry: Object) -> bool:
     """Return whether a task's entry in a status shows the state that the message ``said`` reports,
-    or a later state. ``instances`` is how many instances a mapped task has. All of them must have
-    come this far.
+    or a later state. ``instances`` is how many instances a mapped task has. All these instances
+    must have reached the state or a later one.
     """
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:

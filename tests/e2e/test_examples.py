@@ -1,4 +1,7 @@
-"""Each MLJob in examples/ and examples/platform/ succeeds, and its progress can be watched."""
+"""The MLJobs in examples/ and examples/platform/ on the whole stack. Each of them succeeds, and its
+progress can be watched. Each dataset, model and prediction can be traced to those that it was made
+from. The commands of the pages about the examples succeed.
+"""
 
 from __future__ import annotations
 

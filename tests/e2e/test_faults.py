@@ -1,5 +1,5 @@
-"""Kafka, Airflow's API server or the cancellation DAG fails during runs: every status is right in
-the end, and no run is submitted twice.
+"""Kafka or Airflow's API server goes down while MLJobs run, or the cancellation DAG can't run:
+every status is right in the end, and no run is submitted twice.
 """
 
 from __future__ import annotations

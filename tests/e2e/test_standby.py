@@ -34,7 +34,7 @@ def selecting(team: str) -> str:
 
 def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
     """Assert that an operator acts: apply a suspended MLJob, and wait until the operator has
-    written its status.
+    written the status of the MLJob. ``evidence`` returns what the error shows if the wait fails.
     """
     jobs.submit(name, "parity_empty", suspend=True)
     eventually(lambda: jobs.status(name).get("phase") == "Suspended", f"{name} has a status", evidence=evidence)
@@ -42,7 +42,7 @@ def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
 
 @contextmanager
 def measured(what: str) -> Iterator[None]:
-    """Print how long the ``with`` block took."""
+    """Print ``what``, and how long the ``with`` block took."""
     began = time.monotonic()
     yield
     say(f"  {what}: {time.monotonic() - began:.1f} s")

@@ -1,5 +1,5 @@
-"""The status says what prevents a run from being submitted or started, and what to do. The message
-disappears once the cause is removed.
+"""The status of an MLJob says what prevents its run from being submitted or started, and what to
+do. When the cause is removed, the status no longer says so, and the run starts.
 """
 
 from __future__ import annotations

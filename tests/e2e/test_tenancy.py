@@ -78,7 +78,7 @@ def test_without_a_default_instance_the_airflow_of_the_settings_is_closed_until_
     with_settings_airflow: Installation, platform: Platform, kubectl: Kubectl, airflow: AirflowRest
 ) -> None:
     """Somebody removes the annotation that marks the only AirflowInstance as the default. MLJobs
-    that it refused must not run in the Airflow of the settings instead.
+    that this AirflowInstance has refused must not run in the Airflow of the settings instead.
     """
     jobs, operator = with_settings_airflow.jobs, with_settings_airflow.operator
     platform.make("only", default=True, access=[RULE])

@@ -57,9 +57,9 @@ class Forger:
         assert self._producer.flush(30) == 0
 
     def tell_until(self, count: Callable[[], float], status: Object, event: str, **fields: Any) -> None:
-        """Send the same event repeatedly, until ``count`` returns more than before. The repetition
-        is needed because an operator that has just joined its consumer group reads only later
-        messages.
+        """Send the same event repeatedly, until ``count`` returns a greater number than before. The
+        repetition is needed because an operator that has just joined its consumer group reads only
+        later messages.
         """
         before = count()
 
@@ -234,7 +234,7 @@ def test_conf_that_is_nested_too_deeply_is_refused_and_affects_no_other_mljob(in
 def test_run_without_its_mljob_is_found_and_cancelled(
     installation: NewInstallation, airflow: AirflowRest, kubectl: Kubectl
 ) -> None:
-    """A submission that takes effect after the deletion of its MLJob leaves such a run."""
+    """A submission that takes effect after its MLJob was deleted leaves a run without an MLJob."""
     orphans = installation("orphans", MLJOB_ORPHANED_RUNS="Cancel")
     orphans.jobs.submit("gone", LONG)
     run_id = orphans.jobs.until_phase("gone", "Running")["dagRunId"]

@@ -28,7 +28,7 @@ DAG = "client_training"
 LIMIT = 300.0
 """Seconds until a run must have ended."""
 SOON = 60_000
-"""Milliseconds until a page shows what the cluster has."""
+"""The maximum number of milliseconds until a page shows a change of the cluster."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def client(viewed: Installation, stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture
 def view(viewed: Installation, stack: Stack) -> Iterator[RunningView]:
-    """A view of its own for each test, because a view lets one browser in."""
+    """A new view for each test, because a view lets only one browser in."""
     with local_view(load(stack.kubeconfig, namespace=viewed.jobs.namespace)) as view:
         yield view
 

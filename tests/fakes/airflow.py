@@ -87,8 +87,8 @@ class FakeLog:
 
 
 class FakeUser:
-    """Access to the fake Airflow with a login other than the operator's own. The requests with this
-    login are recorded, and can be refused.
+    """The fake Airflow as a user sees it who does not log in as the operator does. The requests of
+    this user are recorded, and can be refused.
 
     Attributes:
         locked: Whether Airflow refuses this user's credentials.
@@ -295,7 +295,9 @@ class FakeAirflow:
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG's run for this run has an active task."""
+        """Return whether the run of the cancellation DAG that cancels the run ``run_id`` has an
+        active task.
+        """
         self.asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         return run is not None and any(task.state in ACTIVE_TASK for task in run.tasks.values())
@@ -428,7 +430,9 @@ class FakeAirflow:
         return False
 
     def of_date(self, dag_id: str, date: datetime | None) -> FakeRun | None:
-        """Return the run of a DAG with this logical date, or None."""
+        """Return the run of a DAG with the logical date ``date``, or None if there is no such run
+        or ``date`` is None.
+        """
         runs = (run for run in self.runs.values() if run.dag_id == dag_id)
         return next((run for run in runs if date is not None and run.date == date), None)
 
@@ -466,7 +470,7 @@ class FakeAirflow:
         run.state, run.end, run.changed = state, self._clock(), self._clock()
 
     def clear(self, run: FakeRun, *keys: tuple[str, int]) -> None:
-        """Clear tasks, by default all. A terminal run becomes queued again."""
+        """Clear tasks of a run, by default all its tasks. A terminal run becomes queued again."""
         now = self._clock()
         for key in keys or tuple(run.tasks):
             task = run.tasks[key]

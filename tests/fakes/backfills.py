@@ -37,7 +37,7 @@ class FakeBackfills:
     # Backfills
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Return the DAG's backfill with this marker, or create one."""
+        """Return the DAG's backfill with this marker, or create one if there is none."""
         self._airflow.asked("create_backfill")
         there = self._found(dag_id, marker.run_id, marker.attempt)
         return there or await self.post(dag_id, marker, order)

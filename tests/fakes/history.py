@@ -36,7 +36,9 @@ class FakeTopics:
         self.deleted = 0
 
     def send(self, topic: str, key: bytes, value: bytes | None, at: datetime | None = None) -> None:
-        """Append a message."""
+        """Append a message to a topic. ``at`` is the time of the message, by default the present
+        time.
+        """
         messages = self._topics.setdefault(topic, [])
         stamp = int((at or datetime.now(UTC)).timestamp() * 1000)
         messages.append(Message((topic, 0), len(messages), key, value, stamp))

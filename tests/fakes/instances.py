@@ -55,7 +55,9 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def annotate(self, name: str, *, default: bool) -> Instance:
-        """Replace all annotations by the one that marks the default AirflowInstance, or by none."""
+        """Replace all annotations of an AirflowInstance. If ``default`` is true, the only new
+        annotation marks the AirflowInstance as the default. Otherwise there is none.
+        """
         body = self.objects[name]
         body["metadata"]["annotations"] = _annotations(default=default)
         self._touch(body)
@@ -102,7 +104,9 @@ class FakeInstances(StoredObjects[str]):
         return dict(self.secrets[name])
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
-        """Apply a merge patch to the status of exactly this version."""
+        """Apply a merge patch to the status of an AirflowInstance, if ``instance`` is its latest
+        version.
+        """
         self._patch_status(self._exactly(instance.name, instance.uid, instance.resource_version), patch)
         return self.get(instance.name)
 

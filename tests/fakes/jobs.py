@@ -57,8 +57,8 @@ class FakeJobs(StoredObjects[Key]):
         return self._read((namespace, name))
 
     def restore(self, manifest: Mapping[str, Any], at: str = "2026-01-02T00:00:00Z") -> Job:
-        """Create an MLJob from a manifest that ``kubectl get -o yaml`` printed. The API server
-        drops the status, and gives the object another uid.
+        """Create an MLJob from a manifest that ``kubectl get -o yaml`` printed. Like the API
+        server, leave out the manifest's status, and give the MLJob another uid.
         """
         metadata = manifest["metadata"]
         job = self.create(metadata["name"], manifest["spec"], metadata["namespace"], at)
@@ -101,8 +101,8 @@ class FakeJobs(StoredObjects[Key]):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None if it does not exist. All MLJobs belong to
-        the only operator.
+        """Return the latest version of an MLJob, or None if it does not exist. This fake store
+        belongs to only one operator, so it doesn't check whose MLJob it is.
         """
         return await self.get(key)
 
@@ -112,7 +112,7 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(key) if key in self.objects else None
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Apply a merge patch to the status of exactly this version.
+        """Apply a merge patch to the status of an MLJob, if ``job`` is its latest version.
 
         Raises:
             Refused: The status is invalid (see ``refuse``).
@@ -154,7 +154,7 @@ class FakeJobs(StoredObjects[Key]):
         return Source(f"{kind} {named.name}", data, kind == "Secret") if data is not None else None
 
     async def delete(self, job: Job) -> None:
-        """Delete exactly this version."""
+        """Delete an MLJob, if ``job`` is its latest version."""
         self._to_change(job)
         self._delete(job.key, "2026-01-01T00:00:00Z")
 

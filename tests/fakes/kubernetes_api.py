@@ -149,7 +149,7 @@ class KubernetesApi(LoopbackServer):
             return 200, json.dumps(self.leases[name])
 
     def _one(self, path: str) -> dict[str, Any] | None:
-        """Return the MLJob at a path, or None."""
+        """Return the MLJob at a path, or None if there is no such MLJob."""
         for each in self.objects[MLJOBS]:
             if path == f"{ROOT}/namespaces/{each['metadata']['namespace']}/mljobs/{each['metadata']['name']}":
                 return each

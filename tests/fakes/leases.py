@@ -42,7 +42,8 @@ class FakeLeases:
 
         Raises:
             Gone: The Lease of ``before`` no longer exists.
-            Conflict: The stored Lease has another version than ``before``.
+            Conflict: The stored Lease has another version than ``before``, or ``before`` is None
+                and the Lease exists.
         """
         stored = self.objects.get(lease.name)
         if before is not None and (stored is None or stored.uid != before.uid):
@@ -68,7 +69,7 @@ class LeasesOfOperator:
         self._name = name
 
     async def get(self) -> Lease | None:
-        """Return the operator's Lease, or None."""
+        """Return the operator's Lease, or None if it does not exist."""
         return self._leases.objects.get(self._name)
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:

@@ -41,7 +41,7 @@ class SilentMeter:
         self.connected[topic] = connected
 
     def events_contradicted(self, number: int) -> None:
-        """Count events that Airflow has contradicted."""
+        """Add ``number`` to the number of events that Airflow has contradicted."""
         self.contradicted += number
 
     def __getattr__(self, _: str) -> Any:

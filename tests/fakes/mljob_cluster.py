@@ -67,10 +67,10 @@ class MLJobCluster(LoopbackServer):
 
     Attributes:
         interfere: Called with each request. A result other than None replaces the usual answer.
-        runs: The answers of mljob-api by ``namespace/name/part``. The answer to other requests to
-            mljob-api is 404, as if mljob-api were not installed.
+        runs: Functions that answer requests to mljob-api, by ``namespace/name/part``. The answer to
+            other requests to mljob-api is 404, as if mljob-api were not installed.
         asked: All requests.
-        page_size: The largest page of a list.
+        page_size: The maximum number of MLJobs in a page of a list.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:

@@ -1,8 +1,8 @@
 """Objects of one kind in memory, as the API server stores them. The fake stores of MLJobs and
 AirflowInstances are built on this module.
 
-They have generations, resourceVersions, finalizers and uids. Writes are merge patches and can
-conflict.
+The objects have generations, resourceVersions, finalizers and uids. Writes are merge patches and
+can conflict.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _finalize(self, key: K, finalizer: str, *, present: bool) -> bool:
-        """Add or remove a finalizer; others stay. Return whether the object still exists."""
+        """Add or remove a finalizer. Other finalizers stay. Return whether the object still exists."""
         body = self.objects[key]
         others = [name for name in body["metadata"].get("finalizers", []) if name != finalizer]
         body["metadata"]["finalizers"] = [*others, finalizer] if present else others

@@ -57,11 +57,11 @@ class GrowingLog:
 
 
 class ViewCluster(MLJobCluster):
-    """A Kubernetes API on loopback with all that the view reads.
+    """A fake Kubernetes API on loopback that serves everything the view reads.
 
     Attributes:
-        objects: The objects of further collections, by path. Watches of these collections have no
-            events.
+        objects: The objects of collections other than MLJobs, by path. Watches of these collections
+            have no events.
         logs: The logs of tasks, by ``namespace/name/task``.
         may: Returns whether the person with this token may send this request; by default True.
     """

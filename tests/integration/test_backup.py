@@ -1,5 +1,6 @@
 """MLJobs are saved and restored on a real Kubernetes API, with the real operator and a simulated
-Airflow: a finished MLJob does not run again, whether its status is restored or not.
+Airflow. A finished MLJob does not run again, whether its status is restored or not. The run of an
+unfinished MLJob is followed again if the status is restored.
 
 The commands are those of docs/operations/backup.md.
 """
@@ -52,7 +53,7 @@ def saved(operator: Installation) -> str:
 
 
 def released(jobs: MLJobs) -> bool:
-    """Return whether all MLJobs have a completion time and no finalizer."""
+    """Return whether all MLJobs in ``ENDED`` have a completion time and no finalizer."""
     items = [body for body in jobs.kubectl.get("mljobs")["items"] if body["metadata"]["name"] in ENDED]
     return len(items) == len(ENDED) and all(
         body.get("status", {}).get("completionTime") and not body["metadata"].get("finalizers") for body in items

@@ -68,7 +68,7 @@ def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[T
 
 
 def owned(job: Object) -> dict[str, dict[str, Any]]:
-    """Return the fields of the object by field manager."""
+    """Return the fields of the object that each field manager owns, by field manager."""
     fields: dict[str, dict[str, Any]] = {}
     for entry in job["metadata"]["managedFields"]:
         fields.setdefault(entry["manager"], {}).update(entry["fieldsV1"])

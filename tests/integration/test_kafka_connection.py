@@ -109,9 +109,9 @@ class Reader:
         self.events.start(self._take, lambda _: None)
 
     async def close(self) -> None:
-        """Close all connections. The admin client has no method for this, so it is deleted.
-        Otherwise the admin client would log a line each second until the end of all tests, because
-        its broker is gone.
+        """Close all connections. The admin client has no method to close connections, so the object
+        is deleted. Otherwise the admin client would log a line each second until the end of all
+        tests, because its broker is gone.
         """
         await self.events.close()
         del self._admin
@@ -166,8 +166,9 @@ class Reader:
 
 
 async def until(question: Callable[[], object], what: str, evidence: Callable[[], object] | None = None) -> None:
-    """Wait for a condition in another thread, because the conditions block: some send a message and
-    wait for the broker.
+    """Wait until ``question`` returns a true value. It is called in another thread, because it may
+    block: some questions send a message and wait for the broker. ``what`` and ``evidence`` are for
+    the error (:func:`.eventually`).
     """
     await asyncio.to_thread(eventually, question, what, within=WITHIN, evidence=evidence)
 

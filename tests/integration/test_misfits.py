@@ -20,7 +20,7 @@ def tenants(new_installation: NewInstallation) -> Installation:
 
 
 def create(tenants: Installation, name: str, levels: int) -> None:
-    """Create an MLJob whose conf has this many levels."""
+    """Create an MLJob whose conf is nested ``levels`` levels deep."""
     conf = '{"a":' * levels + "1" + "}" * levels
     body = (
         f'{{"apiVersion": "{API_VERSION}", "kind": "{KIND}", "metadata": {{"name": "{name}"}},'

@@ -19,8 +19,8 @@ from tests.live.kubectl import Kubectl
 
 @pytest.fixture
 def ending(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace that is being deleted. A finalizer keeps the MLJob in the namespace, and so the
-    namespace.
+    """A namespace that is being deleted. The MLJob in the namespace has a finalizer, so neither the
+    MLJob nor the namespace is removed yet.
     """
     name = f"ending-{uuid.uuid4().hex[:8]}"
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

@@ -42,10 +42,11 @@ RUNS = (
     "parity_setup_teardown",
     "train_model",
 )
-"""A recording of each kind of run. ``tests/unit/operator/test_producers.py`` plays all recordings.
+"""The names of recordings, one for each kind of run. ``tests/unit/operator/test_producers.py``
+plays all recordings.
 """
 ARRIVES_WITHIN = 30
-"""Seconds for a message from the producer through the topic to the consumer."""
+"""The maximum number of seconds that a message may take from the producer to the consumer."""
 
 
 class Topic:

@@ -1,8 +1,8 @@
 """``kubectl apply`` refuses invalid MLJobs and edits, because of the schema or a CEL rule. The
 error says what is wrong.
 
-The tables are checked on the real API server, by a dry run with the strict field validation that
-kubectl requests. kubectl prints the API server's message.
+The tables of invalid MLJobs and invalid edits are checked on the real API server, by a dry run with
+the strict field validation that kubectl requests. kubectl prints the API server's message.
 """
 
 from __future__ import annotations

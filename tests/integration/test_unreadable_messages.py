@@ -142,8 +142,8 @@ def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Instal
 
 
 def test_hostile_messages_among_valid_ones_stop_nothing(reader: Installation, send: Send) -> None:
-    """This test is like tests/unit/operator/test_hostile_messages.py, but with one hundredth of the
-    messages, and through a real broker.
+    """The test sends one hundredth of the messages of tests/unit/operator/test_hostile_messages.py,
+    through a real broker.
     """
     reader.jobs.submit("amid", "parity_branch")
     status = reader.jobs.until("amid", lambda status: status.get("submitTime"), "is submitted")

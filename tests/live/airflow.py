@@ -13,8 +13,9 @@ from tests.live.eventually import eventually
 
 PAGE = 100
 READ_TIMEOUT = 120
-"""The longest wait for a response, in seconds. Airflow's API server builds its execution API at the
-first task after a start. On a busy machine, this blocks all requests for most of that time.
+"""The longest wait for a response, in seconds. After a start, Airflow's API server builds its
+execution API when the first task runs. On a busy machine, the server answers no other request
+during most of that wait.
 """
 OVER = ("success", "failed")
 """The terminal states of a run."""
@@ -86,7 +87,7 @@ class AirflowRest:
         """Wait until Airflow has stored the end of a run, and return the run.
 
         Airflow publishes the end before it stores the end, so a status may show the end earlier. A
-        run that is cleared in between stays terminal, and its tasks never run again.
+        run that is cleared between the two stays terminal, and its tasks never run again.
         """
 
         def over() -> dict[str, Any] | None:

@@ -39,8 +39,9 @@ class Platform:
         return f"{short}-{self._suffix}"
 
     def secret(self, short: str, password: str | None = None, token: str | None = None) -> None:
-        """Create or change the Secret of an AirflowInstance. The Secret contains the token, or else
-        the stack's user with ``password``, by default the user's own password.
+        """Create or change the Secret of an AirflowInstance. If ``token`` is given, the Secret
+        contains the token. Otherwise it contains the name of the stack's user and ``password``, by
+        default the password of this user.
         """
         data = {"user": self._env["AIRFLOW_USER"], "password": password or self._env["AIRFLOW_PASSWORD"]}
         if token is not None:
@@ -134,8 +135,8 @@ class Platform:
 
 @contextmanager
 def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """Yield the AirflowInstances of one operator. At the end, delete the operator's MLJobs, and
-    then the AirflowInstances.
+    """Yield an object that creates AirflowInstances for the operator of ``installation``. At the
+    end, delete the operator's MLJobs, and then the AirflowInstances.
     """
     platform = Platform(kubectl, stack)
     yield platform
@@ -145,7 +146,8 @@ def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> I
 
 
 def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    """Return the manifest of an MLJob whose run takes ``seconds`` in an AirflowInstance.
+    """Return the manifest of an MLJob in an AirflowInstance. The only task of the MLJob's run takes
+    ``seconds``.
 
     By default the MLJob is cancelled through Airflow's REST API, without the cancellation DAG.
     """

@@ -20,7 +20,7 @@ from mljob_operator.main import main
 TERMINAL = ("Succeeded", "Failed", "Cancelled")
 
 Which = Callable[..., bool]
-"""Returns whether the process dies at a call of the method with these arguments."""
+"""A function that returns whether the process dies at a call of the method with these arguments."""
 
 
 def _patch(holds: Callable[[Mapping[str, Any]], bool]) -> Which:
@@ -86,8 +86,9 @@ def die(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """Return a method that kills the process at the first commit after the status of a running run
-    was stored. The consumer's thread makes the commits.
+    """Return a replacement for ``method``, with which the consumer's thread commits offsets. The
+    replacement kills the process before or after the first commit that follows the storing of a
+    running run's status.
     """
     stored = False
     write_status = Jobs.write_status

@@ -1,5 +1,5 @@
-"""Waiting for a condition, with a bound. The condition is a question: a function that is called
-until its answer is true.
+"""Waiting for a condition, for a limited time. The condition is a question: a function that is
+called until its answer is true.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ async def until(
 
 
 class _Wait(Generic[T]):
-    """One wait for a condition: how long to wait, how often to ask, and what the error contains if
-    the condition is not met in time.
+    """A wait for a condition: how long to wait, how often to call the question, and what the error
+    contains if the condition is not met in time.
     """
 
     def __init__(

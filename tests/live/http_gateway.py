@@ -33,7 +33,7 @@ class Answer:
 
 
 Guard = Callable[[Mapping[str, str]], Answer | None]
-"""A function that checks the headers of a request. Their names are in lower case.
+"""A function that checks the headers of a request. The names of the headers are in lower case.
 
 The function returns None if the request may pass, and the gateway's answer otherwise.
 """

@@ -1,8 +1,8 @@
 """The Kubernetes API over HTTP, as the cluster's administrator.
 
-Tests perform the actions of users with kubectl. While they wait, they ask this API several times a
-second, because a kubectl process costs a tenth of a second of a processor. Tests that change
-hundreds of objects use this API too.
+Tests perform the actions of users with kubectl. While tests wait, they send requests to this API
+several times a second, because a kubectl process costs a tenth of a second of a processor. Tests
+that change hundreds of objects use this API too.
 """
 
 from __future__ import annotations

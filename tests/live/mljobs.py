@@ -92,7 +92,9 @@ class MLJobs:
         return eventually(told, f"Events of MLJob {name}: {', '.join(reasons)}")
 
     def until(self, name: str, condition: Callable[[Object], object], what: str, *, within: float = 180) -> Object:
-        """Wait until the status fulfils the condition, and return the status."""
+        """Wait until ``condition`` returns a true value for the status of the MLJob, and return the
+        status. ``what`` describes the condition in the error.
+        """
 
         def look() -> Object | None:
             status = self.status(name)

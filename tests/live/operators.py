@@ -101,8 +101,8 @@ class OperatorProcess:
         self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
 
     def replica(self) -> OperatorProcess:
-        """Return another replica of this operator, which is not started yet. It stops with this
-        operator.
+        """Return another replica of this operator, which is not started yet. Stopping this operator
+        also stops the replica.
         """
         shared = {name: self.environment()[name] for name in SHARED_BY_REPLICAS}
         name = f"{self.name}-{len(self._replicas) + 2}"

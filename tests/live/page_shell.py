@@ -19,7 +19,9 @@ IN_A_CLONE = ("airflow-provider", "charts", "crds", "examples", ".venv-airflow")
 NAMESPACES = ("churn-prod", "mljob-system")
 """The namespaces that readers have, and that the pages name."""
 ANOTHER_ATTEMPT = re.compile(r"kubectl (mljob retry|annotate --overwrite mljob/\S+ mljob\.dev/retry-requested-at=)")
-"""Commands that start a run. Several pages have them, and they are typed once."""
+"""A pattern for commands that request another attempt. If several pages have the same command, it
+is typed only once.
+"""
 
 
 class PageShell:
@@ -80,8 +82,9 @@ class PageShell:
         return own
 
     def _adapted(self, line: str, own: dict[str, str]) -> str:
-        """Return a command for the reader's own namespaces. A watch ends after the change that
-        follows its first lines, and a requested attempt is waited for.
+        """Return a command of a page, changed for the test. It uses the namespaces of the test,
+        which ``own`` contains by the names on the page. A watch ends after it has printed two
+        lines. A command that requests a retry also waits until the MLJob has ended again.
         """
         if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
             # The pages go on with the log of the new attempt.

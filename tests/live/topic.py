@@ -38,7 +38,7 @@ class Told:
 
     @property
     def state(self) -> str:
-        """The state that the event reports: the last part of its kind."""
+        """The state that the event reports: the last part of ``event``."""
         return self.event.rpartition(".")[2]
 
 

@@ -27,7 +27,7 @@ same run id.
 """
 
 OUTPUT = "made_by"
-"""The name of the output that every run has. Its value is the id of the run."""
+"""The name of the output that every run has. The value of the output is the id of the run."""
 
 _NAMES = {
     TaskState.RUNNING: EventName.TASK_RUNNING,
@@ -299,8 +299,8 @@ class BusyAirflow(FakeAirflow):
         self._topic.send(event.model_copy(update={"progress": 0.5}).model_dump_json().encode())
 
     def forge(self, run: FakeRun, event: str, dag_id: str, **more: Any) -> None:
-        """Publish a false event about the id of a run, in the format of Airflow's own producer and
-        with the DAG id ``dag_id``.
+        """Publish a false event with the id of ``run`` and with the DAG id ``dag_id``, in the
+        format of Airflow's own producer.
         """
         self._official(run, event, dag_id=dag_id, **more)
 

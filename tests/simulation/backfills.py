@@ -21,9 +21,9 @@ class BusyBackfills(FakeBackfills):
     Attributes:
         twice: Descriptions of backfills that were created for an attempt of an MLJob that already
             had a backfill.
-        robbed: The run ids in the markers of backfills of which another MLJob's backfill has taken
-            over a run. A marker is the entry of a backfill's conf that names the MLJob
-            (:class:`.Marker`).
+        robbed: The run ids in the markers of backfills that have lost a run to a backfill with
+            another run id in its marker, or to a backfill without a marker. A marker is the entry
+            of a backfill's conf that names the MLJob (:class:`.Marker`).
     """
 
     def __init__(self, *args: object) -> None:

@@ -1,5 +1,5 @@
-"""The statements that hold once everything is available again and nothing new happens: each status
-agrees with Airflow, and every request of a user is fulfilled.
+"""The statements that hold once Airflow, Kafka and the Kubernetes API are available again and
+nobody changes anything: each status agrees with Airflow, and every request of a user is fulfilled.
 """
 
 from __future__ import annotations
@@ -141,16 +141,16 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
 
 def _waits_for_others(job: Job) -> str | None:
-    """Return the reason in the status with which an MLJob waits for the outputs of other MLJobs,
-    before its first run or a later one. Return None if it doesn't wait.
+    """Return the reason that the status shows while an MLJob waits for the outputs of other MLJobs,
+    before its first run or a later run. Return None if the MLJob doesn't wait for other MLJobs.
     """
     told = [c.reason for c in job.status.conditions or () if c.type in ("SpecApplied", "Reconciling")]
     return next((reason for reason in (job.status.reason, *told) if reason in (WAITING, FAILED)), None)
 
 
 def _of_waiting(job: Job, world: World, reason: str) -> Iterator[str]:
-    """Yield a description of each contradiction between the reason with which an MLJob waits for
-    others, and the states of these others.
+    """Yield a description of each contradiction between ``reason``, with which an MLJob waits for
+    other MLJobs, and the states of those MLJobs.
     """
     there = {name: world.cluster.objects.get((job.namespace, name)) for name in upstream_names(job.spec)}
     others = {name: Job.from_object(body) for name, body in there.items() if body is not None}

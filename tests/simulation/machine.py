@@ -275,7 +275,7 @@ class Machine(RuleBasedStateMachine):
         then=moments,
     )
     def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
-        """Set which of the next requests to Airflow or to the API server fail, and how."""
+        """Set the faults of the next requests to Airflow or to the API server."""
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
 
@@ -420,9 +420,9 @@ class Machine(RuleBasedStateMachine):
             self.world.close()
 
     def ends_well(self) -> None:
-        """Repair everything, and let time pass. Then assert that each status agrees with Airflow,
-        and that every request of a user is fulfilled. After that, let all runs end, and assert the
-        same again.
+        """Make all servers, networks and clocks work again, start an operator if none runs, and let
+        time pass. Assert that each status agrees with Airflow, and that every request of a user is
+        fulfilled. Then let all runs end, and assert the same again.
         """
         self._mend()
         self._let_time_pass()
@@ -463,7 +463,7 @@ class Machine(RuleBasedStateMachine):
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:
-        """Let time pass until everything is at rest, while the cancellation DAG works.
+        """Let time pass until nothing changes any more, while the cancellation DAG works.
 
         A fixed time is not enough: a requested retry starts deadlines anew, so at any fixed time a
         cancellation may have begun a moment ago. Such a cancellation is not lost.

@@ -18,7 +18,9 @@ from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
 from mljob_operator.ports import BackfillRunChange, Clock, Gate, RunChange, TaskChange
 
 ONE_WAY = 0.005
-"""Seconds that a request takes from the operator to a server, and that a response takes back."""
+"""Seconds that a request takes from the operator to a server. A response takes as many seconds
+back.
+"""
 STRAY_FOR = 75.0
 """Seconds during which a request may still arrive after its operator has stopped waiting for it.
 This is more than twice ``actions.UNKNOWN_FOR``.
@@ -72,7 +74,7 @@ class Network:
     requests get lost or late.
 
     Attributes:
-        down: The servers that don't answer: airflow, kubernetes.
+        down: The names of the servers that don't answer: ``airflow``, ``kubernetes``.
         faults: The faults of the next requests, by server; None for a request that arrives.
         strays: Requests that may still arrive.
     """
@@ -82,8 +84,8 @@ class Network:
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
-        """Keep a request in ``strays``, because no process waits for it any more. It may still
-        arrive.
+        """Keep a request in ``strays``, because no process waits for it any more. The request may
+        still arrive; ``effect`` does what the server then does.
         """
         now = asyncio.get_running_loop().time()
         self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
@@ -104,7 +106,8 @@ class Wire:
     Attributes:
         calls: The number of requests so far.
         dies_at: The number of the request at which the process dies, and when during that request.
-        cut: Servers that this process can't reach, though others can: airflow, kubernetes.
+        cut: The names of the servers that this process can't reach, although other processes can:
+            ``airflow``, ``kubernetes``.
         running: Not set while the process is paused (SIGSTOP).
     """
 
@@ -134,8 +137,9 @@ class Wire:
         return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
-        """Send the request ``name`` to the server ``to`` and return its response. In a dead
-        process, the request never returns.
+        """Send the request ``name`` to the server ``to`` and return its response. ``effect`` does
+        what the server does for the request, and returns the response. In a dead process, the
+        request never returns.
 
         Raises:
             NotLeading: The request would change something, and the process is not the leader.
@@ -183,7 +187,9 @@ class Wire:
         return answer
 
     def at_once(self, effect: Callable[[], None]) -> None:
-        """Send a request without waiting for its response."""
+        """Send a request without waiting for its response. ``effect`` does what the server does for
+        the request.
+        """
         if self.dead or self.last(When.BEFORE):
             return
         effect()
@@ -191,8 +197,8 @@ class Wire:
             self._end()
 
     def last(self, when: When) -> bool:
-        """Count a request. If the process is to die at this moment of the request, end the process
-        and return True.
+        """Count a request. If the process is to die at the moment ``when`` of this request, end the
+        process and return True.
         """
         self.calls += 1
         if self.dies_at == (self.calls, when):

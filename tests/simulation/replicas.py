@@ -93,7 +93,7 @@ class ReplicatedWorld(World):
         return next(replica for replica in self.replicas if not replica.contender.leads)
 
     def start(self, *, beside: bool = False) -> None:
-        """Start a replica if none runs. With ``beside``, start a replica if at most one runs."""
+        """Start a replica if none runs, or, with ``beside``, if at most one runs."""
         if len(self.replicas) < 1 + beside:
 
             async def start() -> None:

@@ -40,8 +40,9 @@ class Topic:
         self.under_way.append(message)
 
     def arrives(self, index: int, copies: int) -> None:
-        """Take the message ``index`` (modulo their number) out of ``under_way``, and store it
-        ``copies`` times in ``log``. With 0 copies the message is lost.
+        """Take a message out of ``under_way``, and store it ``copies`` times in ``log``. With 0
+        copies the message is lost. ``index`` selects the message, modulo the number of messages in
+        ``under_way``.
         """
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))
@@ -68,7 +69,8 @@ class Reader:
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
         """Join the consumer group, and read from the committed offset on. The partition moves from
-        the other members to this one.
+        the other members to this one. ``deliver`` is called with the messages that are read, and
+        ``revoked`` with the partition when this member loses it.
         """
         self._revoked = revoked
         for member in self._topic.members:
@@ -131,7 +133,7 @@ class Reader:
         self._wire.at_once(stored)
 
     def pause(self, *, paused: bool) -> None:
-        """Stop or resume reading."""
+        """Stop reading, or resume it."""
         self._paused = paused
         self.news.set()
 

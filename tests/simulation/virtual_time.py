@@ -43,11 +43,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The clock of one host in the simulation. It shows the event loop's virtual time, plus an
-    error that a test sets.
+    """The clock of one host in the simulation. It shows the event loop's virtual time, plus
+    ``skew``.
 
     Attributes:
-        skew: How far this clock is ahead of the true time.
+        skew: How far this clock is ahead of the true time. Tests set it.
     """
 
     def __init__(self, loop: VirtualLoop) -> None:

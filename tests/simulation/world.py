@@ -42,8 +42,8 @@ from .topic import Reader, Topic
 from .virtual_time import VirtualClock, VirtualLoop
 
 OTHER = "other"
-"""The name of the only AirflowInstance, and of the Airflow to which it leads. The AirflowInstance
-may not exist.
+"""The name of the only AirflowInstance, and of the Airflow to which it leads. In some worlds, the
+AirflowInstance does not exist.
 """
 
 
@@ -78,8 +78,8 @@ class Cluster(GuardedJobs):
     # Reads, which may be stale
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """For this many seconds, let every read answer from this many versions ago. Writes go to
-        the newest version, as in etcd.
+        """Let every read return the objects as they were ``versions`` versions ago, for the next
+        ``seconds`` seconds. Writes go to the newest version, as in etcd.
         """
         self._behind = self._versions_of_all[max(-1 - versions, -len(self._versions_of_all))]
         self._behind_until = self._time() + seconds
@@ -354,7 +354,7 @@ class World:
         return self.processes[0] if self.processes else None
 
     def start(self, *, beside: bool = False) -> None:
-        """Start an operator if none runs. With ``beside``, start an operator if at most one runs."""
+        """Start an operator if none runs, or, with ``beside``, if at most one runs."""
         if len(self.processes) < 1 + beside:
 
             async def start() -> None:
@@ -375,17 +375,19 @@ class World:
         self.start()
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """Let the API server's reads answer from this many versions ago, for this many seconds."""
+        """Let the API server's reads return the objects as they were ``versions`` versions ago, for
+        the next ``seconds`` seconds.
+        """
         self.cluster.fall_behind(versions, seconds)
         self.overlapped = True
 
     def changed_by(self, process: str) -> None:
-        """Do nothing. :meth:`.ReplicatedWorld.changed_by` checks which process has changed
-        something.
+        """Do nothing. :meth:`.ReplicatedWorld.changed_by` overrides this method, to check which
+        process has changed something.
         """
 
     def soon(self, what: Callable[[], None]) -> None:
-        """Call a function in the event loop as soon as virtual time moves on."""
+        """Call the function ``what`` in the event loop as soon as virtual time moves on."""
         self.loop.call_soon(what)
 
     def run(self, seconds: float) -> None:
@@ -393,8 +395,8 @@ class World:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def lands(self, stray: Stray) -> None:
-        """Let a request arrive that no process waits for. Add the runs and backfills that begin by
-        a request later than ``UNKNOWN_FOR`` to ``late``.
+        """Let the request ``stray`` arrive, for whose response no process waits. If the request is
+        older than ``UNKNOWN_FOR``, add the runs and backfills that begin by it to ``late``.
         """
 
         async def land() -> None:

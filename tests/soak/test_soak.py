@@ -75,7 +75,8 @@ Way = Literal["delete", "cancel"]
 @dataclass
 class Life:
     """The times at which a watch saw changes of one MLJob, in seconds since the epoch. A time is 0
-    before its change. Airflow has the same clock.
+    before its change. Airflow has the same clock, so these times can be compared with those of a
+    run.
 
     Attributes:
         told: When the phase became terminal.
@@ -297,11 +298,12 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """Return figures about the MLJobs, in seconds. For MLJobs that were not cancelled: the time
-    from the creation until the run is queued, the time from the end of the run until the status
-    shows the end, and the time from the creation until the status shows the end. The operator's
-    share is the share of the first two times in the third, in percent. For MLJobs that were
-    cancelled while they ran: the time that the cancellation took.
+    """Return figures about the MLJobs: the median, the 99th percentile and the maximum of four
+    times, in seconds. For MLJobs that were not cancelled, the times are those from the creation
+    until the run is queued, from the end of the run until the status shows the end, and from the
+    creation until the status shows the end. For MLJobs that were cancelled while they ran, the time
+    is that of the cancellation. The operator's share is the share of the first two times in the
+    third, in percent.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

@@ -20,7 +20,7 @@ def pytest_runtest_call() -> Generator[None, object, object]:
     """Run each test without callbacks in the garbage collector.
 
     Hypothesis registers such a callback. While a test reads endlessly nested JSON, no stack is left
-    for the callback, and pytest reports its RecursionError as an error of the test.
+    for the callback, and pytest reports the callback's RecursionError as an error of the test.
     """
     callbacks = gc.callbacks[:]
     gc.callbacks.clear()

@@ -112,8 +112,8 @@ def inner_model(annotation: Any, is_list: bool = False) -> tuple[type[BaseModel]
 
 
 def words_passed_to(call: str, position: int, *modules: Any) -> set[str]:
-    """Return the constant strings that the modules pass to a class as the argument at a position.
-    Empty strings are left out.
+    """Return the constant strings that the code of ``modules`` passes to the class ``call`` as the
+    argument at ``position``. Empty strings are left out.
     """
     found = set()
     for module in modules:
@@ -328,7 +328,9 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_names_beside_links_to_modules_exist() -> None:
-    """The table "Where to look" names functions and classes after links to their modules."""
+    """In docs/architecture.md, the table "Where to look" names functions and classes after links to
+    their modules.
+    """
     pairs = re.findall(r"\]\((\.\./\S+\.py)\): `(\w+)`", (ROOT / "docs" / "architecture.md").read_text())
     assert len(pairs) > 10
     for module, name in pairs:

@@ -74,11 +74,11 @@ OTHER_PROGRAMS = {
 KUBERNETES = {"apiservice", "configmap", "crd", "deployment", "events", "lease", "namespace", "secret"}
 """Kubernetes' own resources in the pages' commands."""
 OTHER_CONDITIONS = {"Available"}
-"""Conditions of the resources in ``KUBERNETES``."""
+"""Conditions of the resources in ``KUBERNETES`` that commands on the pages wait for."""
 RUN_PARAMETERS = {"after", "attempt", "follow", "mapIndex", "positions", "tail", "task", "try"}
-"""The parameters of ``run.mljob.dev``."""
+"""The query parameters that requests to mljob-api (``run.mljob.dev``) may have."""
 EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}
-"""Fields by which Events can be selected."""
+"""Fields by which commands on the pages may select Kubernetes Events."""
 
 NO_VALUES = {"airflow.events", "airflow.cfg", "dashboard.json", "operator.txt"}
 """A topic and files whose names look like values of the chart."""
@@ -94,7 +94,9 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 
 def kind_of(resource: str) -> str | None:
-    """Return the kind of this project with this name in kubectl, or None for other resources."""
+    """Return the kind of this project that kubectl finds by the name ``resource``, or None if
+    kubectl finds another resource.
+    """
     for kind, definition in DEFINITIONS.items():
         names = definition["spec"]["names"]
         if resource in (names["plural"], names["singular"], *names["shortNames"], *names["categories"]):
@@ -289,7 +291,9 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield pairs of an option and its value, written as one word or as two."""
+    """Yield each option with its value. ``arguments`` may contain an option and its value as one
+    word or as two words.
+    """
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):
             name, separator, value = option.partition("=")

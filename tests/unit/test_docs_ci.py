@@ -12,7 +12,7 @@ import yaml
 from tests.pages import ROOT
 
 STATEMENT = r"Continuous integration runs (.*?)\. All of it"
-"""The sentence of CONTRIBUTING.md that lists what is run."""
+"""A pattern for the sentence of CONTRIBUTING.md that lists what continuous integration runs."""
 
 
 def jobs() -> dict[str, Any]:

@@ -14,15 +14,17 @@ from tests.pages import ROOT
 
 OPERATOR = Path("operator/src/mljob_operator")
 WHOLE = (OPERATOR, Path("client/src/mljob"), Path("airflow-provider/src/mljob_airflow"))
-"""The packages of which the tree names each package and module."""
+"""Packages of which the tree names each sub-package and each module."""
 PACKAGES_ONLY = (OPERATOR / "core", OPERATOR / "controllers", OPERATOR / "adapters")
-"""The packages of which the tree has to name the packages. It may name modules too."""
+"""Packages of which the tree has to name each sub-package. The tree may also name modules of these
+packages.
+"""
 
 
 def named_paths(tree: str) -> Iterator[Path]:
-    """Yield the paths that a tree names. A line has one or more names, then two spaces or more,
-    then a description. The indentation of a line is the depth of its names. A line without a name
-    continues the description above.
+    """Yield the paths that a tree names. A line of the tree has one or more names, then at least
+    two spaces, then a description. The indentation of a line is the depth of its names. A line
+    without a name continues the description in the line before.
     """
     folders: list[Path] = []
     for line in tree.splitlines():

@@ -1,5 +1,5 @@
-"""The suite's runner: lanes run side by side, no failure is lost, and a part that exceeds its
-budget is reported.
+"""The runner of the whole test suite. The parts of the suite run in several lanes at the same time.
+No failure is lost, and a part that exceeds its budget is reported.
 """
 
 from __future__ import annotations

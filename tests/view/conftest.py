@@ -20,7 +20,9 @@ PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
 
 PATIENCE = 60_000
-"""Milliseconds until a page must show the content that a test waits for, on a busy machine."""
+"""The maximum number of milliseconds until a page shows the content that a test waits for. A busy
+machine needs that many.
+"""
 expect.set_options(timeout=PATIENCE)
 
 OpenPage = Callable[..., Page]

@@ -33,8 +33,8 @@ class RunningView:
 
 @contextmanager
 def local_view(config: ClusterConfig) -> Iterator[RunningView]:
-    """Run the view on this machine while the ``with`` block runs, for one person. ``config`` is the
-    person's access to a cluster.
+    """Run the view on this machine, for one person, while the ``with`` block runs. ``config`` is
+    the person's access to a cluster.
     """
     with _running(lambda started: serve_locally(config, 0, started)) as view:
         yield view

@@ -57,8 +57,8 @@ def run(name: str, namespace: str, dag: str) -> Object:
 
 
 def put(cluster: ViewCluster, name: str, namespace: str, dag: str, kind: str, status: Object, **spec: Any) -> None:
-    """Create an MLJob, or replace its spec and status. ``createdAgo`` of the status is the MLJob's
-    age in seconds, by default 300.
+    """Create an MLJob of the type ``kind``, or replace its spec and status. The entry
+    ``createdAgo`` of ``status`` is the MLJob's age in seconds, by default 300.
     """
     created_at = when(status.pop("createdAgo", 300))
     cluster.replace(name, namespace, {"type": kind, "dagId": dag, **spec}, status, created_at, team=namespace)
@@ -319,7 +319,7 @@ def sweep(cluster: ViewCluster) -> None:
 
 
 def others(cluster: ViewCluster) -> None:
-    """Create MLJobs in the states that the other functions leave out."""
+    """Create MLJobs in the states that the other functions of this module leave out."""
     paused = "DAG enrich_dataset is paused in Airflow. Unpause the DAG: the run starts by itself."
     put(cluster, "nightly-enrich", "team-b", "enrich_dataset", "Enrichment", {
         "createdAgo": 5400, "observedGeneration": 1, "phase": "Pending", "reason": "DagPaused", "message": paused,

@@ -41,7 +41,9 @@ def token_of(html: str) -> dict[str, str]:
 
 
 def act(http: httpx2.Client, view: RunningView, action: str, job: str = JOB, **changes: str) -> httpx2.Response:
-    """Confirm an action as a browser does, and return the answer."""
+    """Confirm an action as a browser does, and return the answer. ``changes`` replace fields of the
+    form, or add fields to it.
+    """
     form = token_of(http.get(f"{job}/actions/{action}").text)
     headers = {"Origin": view.url, "Sec-Fetch-Site": "same-origin"}
     return http.post(f"{job}/actions/{action}", data={**form, **changes}, headers=headers)

@@ -1,5 +1,5 @@
-"""The simulated Airflow of a walk: a DAG is named for what happens to its runs, and each step of a
-run takes a moment.
+"""The simulated Airflow of a walk. The name of a DAG says what happens to the DAG's runs. Each step
+of a run takes ``STEP`` seconds.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class OperatorSettings(TypedDict):
 
 
 class WalkAirflow:
-    """The simulated Airflow of a walk, which runs on loopback. It has the settings for operators,
-    and reports its runs.
+    """The simulated Airflow of a walk, which runs on loopback. The object also returns the settings
+    of an operator that uses the Airflow, and the ids of its runs.
 
     Attributes:
         url: The URL of the REST API.
@@ -101,7 +101,7 @@ def walk_airflow(version: str = "3.3.2", *, unhealthy: str | None = None) -> Ite
 
     Args:
         version: Airflow's version.
-        unhealthy: The component that is not healthy.
+        unhealthy: A component that is not healthy, or None if all components are healthy.
     """
     dags = [*map(_dag, (*DAGS, *DAYS)), cancellation_dag()]
     airflow = SimulatedAirflow(dags, Settings(WalkAirflow.user, WalkAirflow.password, version))

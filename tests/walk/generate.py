@@ -1,5 +1,5 @@
-"""Values from a CRD's schema as the API server reads it: any value that types, bounds, enums,
-patterns and formats allow.
+"""Generates values that a CRD's schema allows, as the API server reads the schema: by types, minima
+and maxima, enums, patterns and formats.
 
 The API server refuses values that the schema's CEL rules forbid in addition. This module reads two
 kinds of these rules, because hardly any value would satisfy them otherwise:
@@ -24,15 +24,18 @@ Choice = Callable[[random.Random], Any]
 CLASSES = {r"\p{L}": "a-zA-Zéжλ数", r"\p{N}": "0-9٣"}
 """Some characters of each Unicode class that Python's regular expressions lack."""
 HINTED = 0.9
-"""The probability that a field with hints has a value of the hints."""
+"""The probability that the value of a field is chosen by the field's hint, if the field has one."""
 PATTERNED = 0.95
 """The probability that a string is made to match its pattern."""
 AT_A_BOUND = 0.1
-"""The probability that an integer or a length is at one of its bounds."""
+"""The probability that an integer or a length is the minimum or the maximum that the schema allows.
+"""
 TOO_DEEP = 0.03
 """The probability that a free-form object is nested more deeply than the operator allows."""
 LONG = 40
-"""The maximum of characters of a string, or of items of a list, if the schema has none."""
+"""The maximum number of characters of a string, or of items of a list, if the schema has no
+maximum.
+"""
 
 _ONE_OF = re.compile(r"\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.filter\(x, x\)\.size\(\) == 1")
 _HAS = re.compile(r"has\(self\.(\w+)\)")
@@ -68,8 +71,8 @@ class Generator:
 
     Args:
         rng: The source of randomness; the same seed generates the same values.
-        hints: Functions that choose a value with a meaning in the test's world, by the path of the
-            field (``.cancellation.timeoutSeconds``).
+        hints: Functions that choose the value of a field, such as the name of an existing object,
+            by the path of the field (``.cancellation.timeoutSeconds``).
     """
 
     def __init__(self, rng: random.Random, hints: Mapping[str, Choice] | None = None) -> None:
@@ -77,8 +80,8 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a value that the schema allows. Some strings don't match their pattern
-        (``PATTERNED``).
+        """Return a value that the schema allows, except that some of the strings don't match their
+        pattern (``PATTERNED``).
         """
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)

@@ -31,7 +31,7 @@ WITHIN_DAYS = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00+00:00", "2026-01-02T
 SOON, NEVER = 2, 2**31 - 1
 """Seconds of a deadline that passes during the walk, and of a deadline that doesn't."""
 SETTLES_WITHIN = 3600
-"""The length of a deadline in seconds from which on the deadline doesn't pass during a walk."""
+"""A deadline of at least this many seconds doesn't pass during a walk."""
 ENOUGH_RETRIES = 20
 """More retries than an MLJob reaches during a walk, because the pauses between retries grow."""
 KEPT = ("suspend", "cancel", "activeDeadlineSeconds", "preRunningDeadlineSeconds", "backoffLimit", "outputs", "type")
@@ -97,8 +97,9 @@ MLJobs.
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """Return a spec whose MLJob reaches the same state in any order of events, such as a run's end
-    and a deadline, two backfills, or a retry and an observation.
+    """Return a copy of a spec, changed so that its MLJob reaches the same state in any order of
+    events, such as a run's end and a deadline, two backfills, or a retry and an observation.
+    ``number`` determines the DAG of a backfill.
     """
     spec = dict(spec)
     for name in LEFT_OUT:
@@ -178,9 +179,9 @@ def applied(body: Object) -> bool:
 
 
 def ended_otherwise(one: Comparison) -> bool:
-    """Return whether the MLJob that was rolled back could not return to its first spec. It was
-    deleted because its ``ttlSecondsAfterFinished`` is 0, or its last run has another spec than the
-    current one.
+    """Return whether the MLJob that was rolled back could not return to its first spec, either
+    because its ``ttlSecondsAfterFinished`` is 0 and it was deleted, or because its last run has
+    another spec than the current one.
     """
     if one.rolled_back is None:
         return one.fresh is not None and one.fresh["spec"].get("ttlSecondsAfterFinished") == 0

@@ -1,5 +1,5 @@
-"""Users who apply and delete objects of one kind, as GitOps tools do: by Server-Side Apply,
-several at a time.
+"""Users who apply and delete objects of one kind, as GitOps tools do: they use Server-Side Apply,
+and send several requests at the same time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Spec = dict[str, Any]
 SIDE_BY_SIDE = 6
 """The number of concurrent requests."""
 LOOK_EVERY = 2.0
-"""Seconds between two reads of all objects, which are megabytes."""
+"""Seconds between two reads of all objects. A read returns megabytes."""
 LABEL = "mljob.dev/walk"
-"""The value of this label distinguishes the objects of one walk from others."""
+"""The label of the objects of a walk. Each walk has its own value of the label."""
 
 
 class Users:
@@ -52,8 +52,8 @@ class Users:
         self._evidence = evidence
 
     def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
-        """Create or change objects, by name. Return the API server's error for each object that was
-        refused.
+        """Create or change the objects with these names and specs. Return the API server's errors
+        for the objects that it refused, by name.
         """
 
         def one(name: str) -> str | None:
@@ -66,14 +66,14 @@ class Users:
             return {name: refusal for name, refusal in answers if refusal is not None}
 
     def all(self) -> dict[str, Object]:
-        """Return the existing objects, by name."""
+        """Return the existing objects of this walk, by name."""
         found = self._api.get(self._path, labelSelector=f"{LABEL}={self._walk}")["items"]
         return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
         """Wait until each of the objects ``names`` meets the condition ``done``, or is deleted.
         Return each object as it was when it first met the condition, or None for an object that was
-        deleted.
+        deleted. ``what`` describes the condition in the error of a wait that takes too long.
         """
         late = dict.fromkeys(names)
         found: dict[str, Object | None] = {}
@@ -103,12 +103,14 @@ class Users:
         )
 
     def _full(self, name: str) -> str:
-        """Return a name that is unique in the cluster, for kinds without a namespace."""
+        """Return the name of an object in the cluster, which is unique there even without a
+        namespace.
+        """
         return f"{name}-{self._walk}"
 
     def _told(self, late: Mapping[str, Object | None]) -> str:
-        """Return up to ten of the objects that are late, as text, and the end of the operator's
-        log.
+        """Return a text with at most ten of the objects that are late, and the end of the
+        operator's log.
         """
         shown = [
             f"{name}: {body and {**body, 'metadata': body['metadata'].get('generation')}}"

@@ -1,4 +1,6 @@
-"""The walk: objects that are edited and rolled back, beside fresh objects with the same spec."""
+"""The walk: objects are edited and rolled back. Fresh objects with the same specs, which are never
+edited, show the expected state.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,11 @@ from .generate import Schema
 from .users import Object, Spec, Users
 
 OBJECTS = int(os.environ.get("WALK_OBJECTS", "500"))
-"""The number of objects that are edited and rolled back, beside half as many fresh objects."""
+"""The number of objects that are edited and rolled back. There are half as many fresh objects."""
 INSTANCES = OBJECTS // 5
 """The number of AirflowInstances among the ``OBJECTS``."""
 SEED = int(os.environ.get("WALK_SEED", "1"))
-"""The seed: the same number generates the same walk."""
+"""The seed of the random choices. The same seed generates the same walk."""
 TIMEOUT = 240 + OBJECTS
 """Seconds until a condition must be met; only a failing walk takes that long."""
 
@@ -65,12 +67,13 @@ def walk(
     settled: Callable[[Object], bool],
     meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Comparison]:
-    """Create objects, edit most of them and roll them back, and wait until all have settled. Return
-    the last state of each edited object beside that of an object that was never edited.
+    """Create objects, edit two thirds of them and roll these back, and wait until all objects have
+    settled. Return the last state of each edited object, together with the last state of an object
+    that has the same spec and was never edited.
 
-    Each edit has three objects: a fresh object, which is never edited; a hasty object, which is
-    edited and rolled back at once; and a patient object, for which the operator has time to act on
-    each step.
+    For each edit, there are three objects: a fresh object, which is never edited; a hasty object,
+    which is edited and rolled back at once; and a patient object, for which the operator has time
+    to act on each step.
 
     Args:
         edits: More edits than needed, because the API server refuses some.
@@ -99,8 +102,9 @@ def walk(
 def differences(
     compared: Iterable[Comparison], outcome: Callable[[Object], Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return the fields in which two objects differ: by name and field, the value of the fresh
-    object and the value of the object that was rolled back.
+    """Return the fields in which the two objects of a comparison differ, by the name of the
+    comparison and by field: the value in the fresh object, and the value in the object that was
+    rolled back. ``outcome`` returns the fields of an object that are compared.
     """
     found = {}
     for one in compared:
@@ -118,8 +122,9 @@ def differences(
 
 
 def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Return signs of a defect in an operator's log: errors, unexpected events at any level, and
-    lines that no logger wrote.
+    """Return signs of a defect in an operator's log: entries about errors, unexpected events at any
+    level, and lines that no logger wrote. ``log`` has the lines of the log, and ``records`` the
+    lines that are JSON objects, parsed.
     """
     printed = [line for line in log if line.strip() and not line.startswith(("{", "---"))]
     logged = [
@@ -140,8 +145,8 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """Return a copy of ``spec`` in which at most two fields have the values of ``other``, and some
-    fields are omitted.
+    """Return a copy of ``spec`` in which at most two fields have the values that they have in
+    ``other``, and in which some of the fields are left out.
 
     Args:
         kept: Fields that stay unchanged.
@@ -183,7 +188,9 @@ def _names(made: Iterable[int], *kinds: str) -> list[str]:
 
 
 def seen(body: Object) -> bool:
-    """Return whether the operator has seen the current spec, even if the spec has to wait."""
+    """Return whether the operator has seen the current spec, even if it has not acted on the spec
+    yet.
+    """
     status = body.get("status", {})
     generations = [told.get("observedGeneration") for told in (status, *status.get("conditions", ()))]
     return body["metadata"]["generation"] in generations

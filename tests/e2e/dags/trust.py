@@ -1,5 +1,5 @@
-"""Two DAGs for tests/e2e/test_trust.py: the parent triggers a child run with its own run id, and
-the child is the DAG of this run. The operator must not take the child run for the run of an MLJob.
+"""Two DAGs for tests/e2e/test_trust.py. A run of the parent DAG triggers a run of the child DAG
+with the same run id. The operator must not take the run of the child DAG for the run of an MLJob.
 """
 
 from __future__ import annotations

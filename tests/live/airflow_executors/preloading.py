@@ -54,8 +54,8 @@ MODULES = (
     "sklearn.pipeline",
     "sklearn.preprocessing",
 )
-"""The modules that tasks import. Their imports take more than half of the processor time of a
-task. Those of sklearn and pandas take more than a second.
+"""The modules that tasks import. Their imports take more than half of the processor time of a task.
+The imports of sklearn and pandas take more than a second.
 """
 OF_NEWER_AIRFLOWS = ("airflow.providers.git.bundles.git", "airflow.providers.standard.operators.hitl")
 """Modules that tasks import, and that the oldest Airflow does not have. Each task imports the

@@ -1,4 +1,6 @@
-"""The cancellation of runs in an Airflow in memory, which imitates the real Airflow."""
+"""The cancellation of runs, tested with a fake Airflow that imitates how the real Airflow changes
+task instances.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ class FakeRuns:
     run_can_fail: bool = True
     unknown: frozenset[str] = frozenset()
     forgotten: tuple[str, ...] = ()
-    """Tasks whose state the end of the run does not change."""
+    """The ids of tasks whose state stays the same when the run is set to failed."""
     teardown_ends: bool = True
     order: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -164,7 +166,7 @@ def test_upstream_tasks_are_failed_first() -> None:
 
 def test_a_task_that_airflow_clears_is_failed_again() -> None:
     """A downstream task has failed. When its upstream task is set to failed, Airflow clears the
-    downstream task, which could then run again.
+    downstream task. The cleared task could run again, so the cancellation sets it to failed.
     """
     runs = FakeRuns(dag=chain("a", "b"), states={("a", -1): "running", ("b", -1): "failed"})
     assert cancel(runs).rounds == 2

@@ -1,4 +1,4 @@
-"""The import error of a DAG file becomes one line of bounded length."""
+"""The traceback of a DAG file's import error is shortened to one line, which has a maximum length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of a declared job that need no Airflow: defaults, texts and warnings."""
+"""The parts of a declared job (``mljob_dag``) that need no Airflow: defaults, texts and warnings."""
 
 from __future__ import annotations
 

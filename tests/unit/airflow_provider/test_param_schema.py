@@ -1,4 +1,4 @@
-"""A pydantic model and the params that are made of it accept the same confs."""
+"""A pydantic model and the params that are made from the model accept the same confs."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def containers(kinds: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 
 @st.composite
 def models(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], max_size: int = 4) -> Kind:
-    """Draw a model, and a strategy for its confs. The fields of the model have types of ``kinds``,
-    and some fields have a default. A conf may lack the fields with a default.
+    """Draw a model, and a strategy for confs that fit the model. The fields of the model have types
+    of ``kinds``, and some of the fields have a default. A conf may lack the fields with a default.
     """
     fields: dict[str, Any] = {}
     required, optional = {}, {}
@@ -127,8 +127,8 @@ JSON = st.recursive(
 
 
 def refusals(model: type[BaseModel], conf: dict[str, Any]) -> list[str]:
-    """Return why Airflow refuses the conf. Return an empty list if Airflow accepts it. Airflow
-    validates each param's value, or its default, against the schema.
+    """Return the reasons for which Airflow refuses the conf, or an empty list if Airflow accepts
+    it. Airflow validates each param's value, or its default, against the param's schema.
     """
     found = []
     for spec in params_of(model):
@@ -150,7 +150,9 @@ def test_the_params_accept_every_conf_that_the_model_accepts(data: st.DataObject
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> tuple[type[BaseModel], dict[str, Any]]:
-    """Draw a model, and a conf in which some values are any JSON value."""
+    """Draw a model, and a conf that fits the model, in which some fields may have been replaced by
+    arbitrary JSON values.
+    """
     model, confs = draw(MODELS)
     conf = draw(confs)
     return model, {name: draw(st.just(value) | JSON) for name, value in conf.items()}

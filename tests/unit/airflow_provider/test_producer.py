@@ -1,5 +1,5 @@
-"""Events of a task to Kafka: a failure of Kafka never fails the task, and delays the task by a
-bounded time.
+"""Sending a task's events to Kafka. A failure of Kafka never fails the task, and delays the task
+for a limited time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from mljob_contract.events import EventName, TaskEvent
 
 TOPIC = "airflow.events"
 MESSAGE_TIMEOUT = int(producer.DEFAULTS["message.timeout.ms"]) / 1000
-"""Seconds that each wait for a broker would take if only librdkafka limited it."""
+"""The maximum number of seconds that each wait for a broker would take if only librdkafka limited
+the wait.
+"""
 
 
 def event(name: EventName = EventName.TASK_SUCCESS, **fields: Any) -> TaskEvent:
@@ -194,8 +196,9 @@ def test_extra_of_the_connection_makes_the_producer_idempotent(broker: str) -> N
 
 
 def test_each_event_waits_for_all_replicas() -> None:
-    """So the loss of one broker does not lose an acknowledged event. librdkafka sends an event
-    again until the event is acknowledged, or until ``message.timeout.ms`` has passed.
+    """Kafka acknowledges an event only when all in-sync replicas have stored the event. librdkafka
+    sends an event again until the event is acknowledged, or until ``message.timeout.ms`` has
+    passed.
     """
     assert producer.DEFAULTS["acks"] == "all"
     assert not {"retries", "message.send.max.retries"} & producer.DEFAULTS.keys()

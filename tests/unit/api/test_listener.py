@@ -1,4 +1,6 @@
-"""TLS connections: which clients are recognised, how many may connect, and for how long."""
+"""TLS connections to mljob-api: which clients are recognised as the front proxy of the Kubernetes
+API server, how many clients may connect, and for how long.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ LOG = RunSubresource.LOG
 
 
 def text_lines(text: str) -> list[str]:
-    """Return the lines of a log, without the times and levels of its entries."""
+    """Return the lines of a log. In a line with the level INFO, leave out the time and the level."""
     return [line.partition("INFO    ")[2] or line for line in text.splitlines()]
 
 
@@ -29,8 +29,8 @@ async def next_line(answer: ClientResponse) -> list[str]:
 
 
 async def follow_running_task(world: ApiWorld, line: str) -> tuple[FakeRun, ClientResponse]:
-    """Follow the log of the running task fit, which has the line ``line``. Return the run, and the
-    answer after this line.
+    """Start a run whose task ``fit`` has written ``line`` into its log, and follow the log. Return
+    the run, and the answer of mljob-api, from which ``line`` has been read already.
     """
     await world.start()
     run = world.submitted()
@@ -257,7 +257,9 @@ async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
 
 
 def at(line: int, *, try_number: int = 1, task: str = "fit", attempt: int = 1) -> str:
-    """Return the line that mljob-api inserts into a log: the position of the next line."""
+    """Return the line that mljob-api inserts into a log to state the position of the line that
+    follows.
+    """
     return f"{LOG_POSITION}{LogPosition(attempt, task, -1, try_number, line)}"
 
 

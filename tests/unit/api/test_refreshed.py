@@ -1,4 +1,6 @@
-"""Values in a cache that are read again when they are too old, by one asyncio task at a time."""
+"""Values that mljob-api keeps in memory and reads again when they are too old. Only one asyncio
+task reads a value at a time.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The clients that get answers from mljob-api, and the runs that they may read. Runs of
-other namespaces are never among them.
+"""Which clients get answers from mljob-api, and which runs they may read. A client can never read
+runs of another namespace than that of the MLJob it names.
 """
 
 from __future__ import annotations

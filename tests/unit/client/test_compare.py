@@ -1,5 +1,5 @@
-"""Comparisons: which params differ, by which result MLJobs are ordered, and which MLJob is the
-best.
+"""Comparisons of MLJobs: which params differ, which result determines the order of the MLJobs, and
+which MLJob is the best.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Credentials: token files, exec plugins with their bounds, and client certificates."""
+"""The credentials that a kubeconfig names: token files, passwords, client certificates and exec
+plugins. A plugin that hangs or prints without end is ended.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ PATH = "/apis/mljob.dev/v1alpha1/namespaces/team-a/mljobs"
 
 
 def plugin(script: str, **fields: object) -> ExecPlugin:
-    """Return a plugin that runs Python."""
+    """Return an exec plugin that runs the Python program ``script``."""
     whole: dict[str, object] = {
         "command": sys.executable,
         "args": ("-c", script),

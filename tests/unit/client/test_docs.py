@@ -1,4 +1,6 @@
-"""The Python blocks of the guide can be executed one after another, as a reader types them."""
+"""The Python blocks of the client's guide can be executed one after another, as a reader types
+them. The Python blocks of other pages can be executed too.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ def _answer(body: bytes, _: Asked) -> Answer:
 
 
 class Operator:
-    """An operator that ends each MLJob of a cluster as soon as it is created. MLJobs with the model
-    ``missing`` fail.
+    """A fake operator, which ends each MLJob of a cluster as soon as the MLJob is created. MLJobs
+    with the model ``missing`` fail.
     """
 
     def __init__(self, cluster: MLJobCluster) -> None:

@@ -1,4 +1,6 @@
-"""Which lines of a failed task's log are shown."""
+"""Which lines the client shows of a failed task's log: the last lines, or the lines up to the
+traceback of the error.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handles on MLJobs: waiting, reading, and requests of changes."""
+"""The client's handles on MLJobs: waiting for an MLJob, reading it, and requesting changes of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def job(cluster: MLJobCluster, client: Client) -> Job:
 
 
 def after_watched(cluster: MLJobCluster, act: Callable[[], object]) -> threading.Thread:
-    """Call ``act`` in a thread as soon as the client watches. Return the thread."""
+    """Start a thread that calls ``act`` as soon as the client watches. Return the thread."""
 
     def wait_and_act() -> None:
         eventually(lambda: cluster.count("watch"), "watched", within=10, every=0.005)

@@ -1,5 +1,5 @@
-"""An MLJob in a notebook: HTML in one place, which is updated. Texts of the MLJob add neither
-elements nor scripts to the HTML.
+"""How the client shows an MLJob in a notebook: as one piece of HTML, which is replaced at each
+change. Texts of the MLJob add neither elements nor scripts to the HTML.
 """
 
 from __future__ import annotations

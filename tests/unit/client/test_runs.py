@@ -43,7 +43,9 @@ def end(reason: str = "Complete", message: str = "", **fields: str) -> bytes:
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Return a function that gives ``answers`` in turn, and then repeats the last answer."""
+    """Return a function that answers requests with one of ``answers`` after another, and then
+    always with the last one.
+    """
     left = list(answers)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 
@@ -76,7 +78,9 @@ def test_log_asks_for_what_was_given(cluster: MLJobCluster, job: Job) -> None:
 
 
 def at(line: int, try_number: int = 1) -> str:
-    """Return the line that mljob-api inserts into a log: it contains the position of the next line."""
+    """Return the line that mljob-api inserts into a log to state the position of the line that
+    follows.
+    """
     return f"{LOG_POSITION}1/fit/-1/{try_number}/{line}\n"
 
 

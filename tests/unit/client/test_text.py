@@ -1,5 +1,5 @@
-"""Texts of MLJobs and logs can't move the cursor of a terminal, hide other text, or fill the
-screen.
+"""Texts of MLJobs and logs, as the client shows them on a terminal: no text can move the cursor,
+hide other text, or fill the screen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Requests to the Kubernetes API server: errors, retries, and the bounds of answers."""
+"""The client's requests to the Kubernetes API server: errors, retries, proxies, and the maximum
+size and duration of an answer.
+"""
 
 from __future__ import annotations
 

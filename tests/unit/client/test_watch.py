@@ -1,4 +1,6 @@
-"""Watches: no change is missed or delivered twice, whatever happens to the connection."""
+"""The client's watches of MLJobs: no change is missed or delivered twice, whatever happens to the
+connection.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ class Reader:
             self.error = error
 
     def stop(self, cluster: MLJobCluster) -> None:
-        """End the watch. Its thread notices the end when the connection is cut."""
+        """End the thread. The thread checks only at a change whether it must end, so cut the
+        watch's connections until it has ended.
+        """
         self._stop.set()
 
         def ended() -> bool:

@@ -27,7 +27,7 @@ class Stack:
 
 def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folders: str) -> object:
     """Run the command `up` with ``folders`` in the variable ``DAGS_FOLDERS``. Return the folders of
-    DAGs with which the stack starts.
+    DAGs with which the stack was started.
     """
     stack = Stack(tmp_path)
     monkeypatch.setenv("DAGS_FOLDERS", folders)

@@ -1,5 +1,6 @@
-"""A package index whose certificate is from a company's own authority. The real pip and uv trust
-the authority if its certificate is in the system's store or in the file that a variable names.
+"""The installation of packages from an index whose certificate is signed by a company's own
+authority. The real pip and uv trust the authority if its certificate is in the system's store or in
+the file that a variable names.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 
 def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
-    """Let the system trust the certificates in ``files`` only."""
+    """Let the system's store of certificates contain the certificates in ``files`` only."""
     nothing = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
     monkeypatch.setattr(bootstrap, "SYSTEM_CERTIFICATES", tuple(map(str, files)))

@@ -1,4 +1,6 @@
-"""Entries of the cache are made once, and completely or not at all."""
+"""The cache of builds and downloads: its directory, its entries and its locks. An entry is made
+once, and either completely or not at all.
+"""
 
 from __future__ import annotations
 

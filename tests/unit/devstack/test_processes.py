@@ -100,8 +100,8 @@ def test_a_record_with_the_id_of_another_process_is_ignored(
 def test_stop_ends_orphans_and_not_another_process_with_the_id(
     managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """In the same boot, another process has the id of the dead process, and a child of the dead
-    process still runs.
+    """The recorded process has ended, a child of it still runs, and since then, without a reboot,
+    another process has got its id.
     """
     managed.start(SLEEP)
     orphan = psutil.Process(managed.pid)

@@ -1,5 +1,5 @@
 """A program that ends by itself is started again, unless it ends soon after its first start. A
-program that is stopped is not started again.
+program that is told to end is not started again.
 """
 
 from __future__ import annotations

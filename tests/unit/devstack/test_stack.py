@@ -1,4 +1,6 @@
-"""The order in which the stack's parts start, and the errors of a part that does not start."""
+"""How the development stack starts and stops: the order of its parts, the errors of a part that
+does not start, the Airflow that is chosen, and the environment of each part.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def test_the_error_names_a_part_that_needs_an_unknown_part(run: Callable[..., No
 
 
 BOUND = 60.0
-"""Seconds after which a component that isn't ready has failed."""
+"""Seconds within which a component must be ready. A component that is not ready then has failed to
+start.
+"""
 
 
 def test_the_failure_of_one_part_does_not_wait_for_the_others(run: Callable[..., None], bare_stack: Stack) -> None:

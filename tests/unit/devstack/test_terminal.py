@@ -1,4 +1,4 @@
-"""Lines that the stack's commands print."""
+"""Lines that the commands of the development stack print."""
 
 from __future__ import annotations
 

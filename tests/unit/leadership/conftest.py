@@ -52,14 +52,14 @@ class Election:
         return [contender for contender in self.contenders if contender.leads]
 
     def run(self, seconds: float) -> None:
-        """Let time pass, and look each tenth of a second whether more than one process leads."""
+        """Let time pass. Ten times a second, look whether more than one process leads."""
         for _ in range(round(seconds * 10)):
             self.loop.run_until_complete(asyncio.sleep(0.1))
             if len(self.leaders) > 1:
                 self.split.append(f"{self.now:.1f} s: {', '.join(leader.name for leader in self.leaders)}")
 
     def seconds_until_leads(self, *contenders: Contender) -> float:
-        """Let time pass until one of the processes leads. Return the seconds that have passed."""
+        """Let time pass until one of ``contenders`` leads. Return the seconds that have passed."""
         began = self.now
         while not any(contender.leads for contender in contenders):
             assert self.now < began + 60, "no process leads"

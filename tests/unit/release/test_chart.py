@@ -1,4 +1,6 @@
-"""The chart of a release names the released images, and differs in nothing else."""
+"""The chart of a release contains the names of the released images. In everything else, it is the
+chart of the repository.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The images are built only from files that the build context has, and from locked packages."""
+"""The images are built only from files that the Dockerfile's build context contains. Each package
+that they install is locked, or is one of these files.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The part of the operator that runs beside kopf's watch. The liveness probe fails if a background
-task ends, and the operator can be stopped in any state.
+"""The parts of the operator's process that run beside kopf's watches: its background tasks and its
+HTTP server. The liveness probe fails if a background task ends, and the operator can be stopped in
+any state.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """A function that lets the operator use the Kubernetes API at a URL."""
+    """A function that sets the URL of the Kubernetes API that the operator uses."""
     return lambda url: monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", url)))
 
 
@@ -185,7 +186,9 @@ async def test_port_that_another_process_uses_ends_the_operator(
 async def test_nothing_is_written_after_the_end_of_the_term(
     settings: Settings, reach: Callable[[str], None], write: str
 ) -> None:
-    """The gate is in the client, so no request that changes something gets around it."""
+    """The gate, which stops requests after the end of the term, is in the Kubernetes client. No
+    request that changes something gets around the gate.
+    """
     with KubernetesApi() as api:
         reach(api.url)
         held = term()

@@ -74,7 +74,7 @@ class Process:
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
 
     def told_to_end(self) -> int:
-        """Send SIGTERM until the process ends; return its exit code."""
+        """Send SIGTERM again and again until the process ends. Return the exit code."""
 
         def tell() -> bool:
             self._process.send_signal(signal.SIGTERM)
@@ -84,7 +84,7 @@ class Process:
         return self._process.returncode
 
     def exit_code(self) -> int:
-        """Wait until the process ends by itself; return its exit code."""
+        """Wait until the process ends by itself. Return the exit code."""
         return self._process.wait(WITHIN)
 
     def end(self) -> None:

@@ -1,4 +1,6 @@
-"""The objects that a walk over the API applies, and how it reads an operator's log."""
+"""Parts of a walk over the API (:mod:`tests.walk`): the objects that it applies, and how it reads
+an operator's log.
+"""
 
 from __future__ import annotations
 

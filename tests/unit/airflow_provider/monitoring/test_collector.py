@@ -1,5 +1,5 @@
-"""The collector makes a report with few requests and within bounds. An incomplete report says that
-it is incomplete.
+"""The collector makes a monitoring report with few requests to Airflow. The numbers of logs,
+suspects and findings are limited. A report that leaves something out says that it is incomplete.
 """
 
 from __future__ import annotations

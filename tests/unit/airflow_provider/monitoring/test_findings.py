@@ -1,4 +1,6 @@
-"""Findings from observations: health, stuck runs and tasks, failures, outliers and bottlenecks."""
+"""The findings that the monitoring DAGs derive from what they observe in Airflow: health, stuck
+runs and tasks, failures, outliers and bottlenecks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Two errors are the same if they differ only in parts that change from run to run."""
+"""Fingerprints of errors: two errors count as the same error if they differ only in parts that
+change from run to run.
+"""
 
 from __future__ import annotations
 

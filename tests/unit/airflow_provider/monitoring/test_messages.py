@@ -1,5 +1,6 @@
-"""Slack accepts every message, whatever texts Airflow has. A message has a bounded number of
-findings, and counts the others.
+"""The monitoring DAGs' messages to Slack. Slack accepts each message, whatever names and error
+texts Airflow contains. A message shows a limited number of findings, and says how many it leaves
+out.
 """
 
 from __future__ import annotations

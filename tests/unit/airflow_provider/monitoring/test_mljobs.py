@@ -1,4 +1,4 @@
-"""A finding of any kind names the MLJobs that it affects."""
+"""Each finding names the MLJobs that it affects, whatever kind of finding it is."""
 
 from __future__ import annotations
 

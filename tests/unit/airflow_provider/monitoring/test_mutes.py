@@ -1,4 +1,6 @@
-"""Mutes remove findings. A mute that has ended or is invalid mutes nothing, and is reported."""
+"""A mute removes the findings that it covers from the report. A mute that has ended or is invalid
+removes no finding, and is reported.
+"""
 
 from __future__ import annotations
 
@@ -172,7 +174,7 @@ def test_the_number_of_muted_findings_in_a_report_is_bounded() -> None:
 
 
 class TestNotifications:
-    """Notifications don't report a muted finding as resolved."""
+    """A notification never reports a muted finding as resolved."""
 
     MUTED = report(minutes=120, muted=1, mutes=(Mute(place="mljob_mutes[0]", findings=1, keys=(CHURN.key,)),))
     STATE = {  # noqa: RUF012

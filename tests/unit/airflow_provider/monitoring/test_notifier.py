@@ -1,5 +1,5 @@
-"""Each owner of findings is notified once of a change. If Slack refuses the message to an owner,
-the message goes to the fallback channel, or the next attempt sends it.
+"""Each owner of findings is notified once about each change of the findings. If Slack refuses the
+message to an owner, the message goes to the fallback channel, or the next attempt sends it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The HTML page of a report: it loads no external resources, has all findings, and is valid HTML
-with any texts.
+"""The HTML page of a monitoring report: it loads no external resources, shows every finding, and is
+valid HTML whatever texts the findings contain.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Modules that make decisions do no I/O and read no clock, so tests can call them with values
-alone.
+"""The monitoring modules that make decisions do no I/O and read no clock, so tests need no fakes
+for these modules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import mljob_airflow.monitoring
 
 FOLDER = Path(mljob_airflow.monitoring.__file__).parent
 ADAPTERS = {"dag", "tasks", "rest_reader", "notifications.notifier", "notifications.slack", "pages.files"}
-"""Modules with side effects: they talk to other systems, write files or log."""
+"""Modules with side effects: they send requests to other systems, write files or log."""
 OUTSIDE = {
     "airflow",
     "airflow_client",

@@ -1,5 +1,6 @@
-"""Due notifications: first about all findings, then about new, more severe and resolved findings,
-and again about open findings after the repeat period.
+"""The notifications that are due after a report. The first notification is about all findings.
+Later notifications are about new, more severe and resolved findings, and after the repeat period
+about open findings again.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""How often a task's duration is found to exceed its baseline: hardly ever while the durations only
-vary, nearly always after a clear increase.
+"""How often a task's duration is found to exceed its baseline, which is computed from earlier runs:
+hardly ever while the durations only vary, nearly always after a clear increase.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ def lognormal(sigma: float) -> Noise:
 
 
 def student(sigma: float) -> Noise:
-    """Return noise with more outliers than a normal distribution (three degrees of freedom)."""
+    """Return noise that follows Student's t distribution with three degrees of freedom, on a
+    logarithmic scale. It has more outliers than a normal distribution.
+    """
     return lambda rng: (
         60 * math.exp(sigma * rng.gauss(0, 1) / math.sqrt(sum(rng.gauss(0, 1) ** 2 for _ in range(3)) / 3))
     )
 
 
 def two_ways(share: float) -> Noise:
-    """Return noise of short runs, and of runs that take thirty times as long. ``share`` is the
-    share of the long runs.
+    """Return noise of two kinds of runs: short runs, and long runs that take thirty times as long.
+    ``share`` is the share of the long runs.
     """
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 
@@ -59,8 +61,8 @@ def rate(noise: Noise, history: int) -> float:
     ids=["constant", "lognormal", "very-skewed", "exponential", "two-ways", "heavy-tails"],
 )
 def test_stable_noise_hardly_ever_exceeds_its_baseline(noise: Noise, at_most: float, history: int) -> None:
-    """docs/monitoring.md states how often a new run exceeds its baseline. The test holds these
-    rates to bounds.
+    """docs/monitoring.md states how often a new run exceeds its baseline. The test limits this rate
+    for each kind of noise.
     """
     assert rate(noise, history) <= at_most
 
@@ -80,7 +82,9 @@ pasts = st.lists(st.floats(30, 90), min_size=20, max_size=97)
 
 @given(pasts, st.floats(0.01, 10_000))
 def test_the_unit_of_the_values_does_not_matter(past: list[float], factor: float) -> None:
-    """The result is the same in hours and seconds, if all values are above Airflow's own jitter."""
+    """The result is the same in hours and in seconds, if every value is longer than a second.
+    Shorter values mostly consist of Airflow's own jitter.
+    """
     values = [value * 200 for value in [200.0, 200.0, 200.0, *past]]
     assert exceeds(values) == exceeds([value * max(factor, 0.01) for value in values])
 

@@ -1,4 +1,4 @@
-"""The command line as a whole: help, completion, errors, terminals, and how fast it starts."""
+"""`kubectl mljob` as a whole: help, completion, errors, terminals, and how fast it starts."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_completion_without_a_cluster_has_no_candidates(monkeypatch: pytest.Monk
 
 
 class TestTerminal:
-    """Commands on a terminal of 80 columns and 24 rows."""
+    """The output of commands on a terminal of 80 columns and 24 rows."""
 
     @staticmethod
     def shown(kubeconfig: Path, *arguments: str, **environment: str) -> str:

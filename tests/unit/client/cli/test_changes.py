@@ -1,4 +1,4 @@
-"""The commands `retry`, `cancel`, `suspend` and `resume`."""
+"""The commands `retry`, `cancel`, `suspend` and `resume` of `kubectl mljob`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The commands `why`, `logs`, `tree` and `open`, which show what happened in a run."""
+"""The commands `why`, `logs`, `tree` and `open` of `kubectl mljob`, which show what happened in a
+run.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ TRACEBACK = [
 
 
 def serve_log(cluster: MLJobCluster, lines: list[str], name: str = "digits") -> list[Asked]:
-    """Let mljob-api answer with a log. Return the list of the requests for the log."""
+    """Let mljob-api answer requests for the MLJob's log with these lines. Return a list to which
+    each request for the log is added.
+    """
     asked: list[Asked] = []
 
     def log(request: Asked) -> Answer:

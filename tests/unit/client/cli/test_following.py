@@ -1,4 +1,4 @@
-"""The commands `watch` and `wait`: their exit codes, and their output."""
+"""The commands `watch` and `wait` of `kubectl mljob`: their exit codes, and their output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ COMMANDS = pytest.mark.parametrize("command", ["wait", "watch"])
 
 
 def when_watched(cluster: MLJobCluster, *changes: Callable[[], Any]) -> None:
-    """Make ``changes`` in the cluster, in their order, when a command begins to watch."""
+    """Make ``changes`` in the cluster, one after another, when a command first sends a watch
+    request.
+    """
     left = list(changes)
 
     def interfere(asked: Asked) -> None:

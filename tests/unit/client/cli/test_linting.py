@@ -1,4 +1,4 @@
-"""The command `lint`: its output, and its exit code."""
+"""The command `lint` of `kubectl mljob`: its output, and its exit code."""
 
 from __future__ import annotations
 

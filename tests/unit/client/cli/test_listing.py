@@ -1,4 +1,4 @@
-"""The command `list`: the MLJobs that it lists, and the columns for each MLJob."""
+"""The command `list` of `kubectl mljob`: which MLJobs it lists, and the columns for each MLJob."""
 
 from __future__ import annotations
 

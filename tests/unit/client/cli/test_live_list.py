@@ -1,4 +1,6 @@
-"""The list of MLJobs that follows changes, as a page of a terminal."""
+"""The list of MLJobs on a terminal that is redrawn whenever MLJobs change: its rows, and the part
+that fits on the terminal.
+"""
 
 from __future__ import annotations
 

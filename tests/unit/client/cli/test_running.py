@@ -1,4 +1,4 @@
-"""The commands `run`, `sweep` and `compare`."""
+"""The commands `run`, `sweep` and `compare` of `kubectl mljob`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The findings of `mljob.lint` in manifests."""
+"""The mistakes that `mljob.lint` finds in manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durations, numbers, states and tasks as the commands and the view write them."""
+"""Durations, numbers, states and tasks as the commands of `kubectl mljob` and the view write them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Which users get access to the view, and which users lose it, while several requests are in
-progress.
+"""Access to the view: which users get it, when a user who is idle loses it, and what happens when
+requests arrive at the same time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Curves of metrics: which points are drawn, and that all finite points stay in the picture."""
+"""Curves of metrics: their axes, points and colours. Every finite point is within the picture."""
 
 from __future__ import annotations
 

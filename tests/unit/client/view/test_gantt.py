@@ -1,4 +1,4 @@
-"""The bars of tasks: waits, runs and earlier tries on one axis."""
+"""The bars of a run's tasks in the view: waits, runs and earlier tries on one time axis."""
 
 from __future__ import annotations
 

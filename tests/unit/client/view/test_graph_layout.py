@@ -1,4 +1,6 @@
-"""Layouts of graphs: boxes don't overlap, and edges lead forward."""
+"""The view's layouts of a run's graph: boxes don't overlap, edges lead forward, and a graph that is
+too large is not drawn.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The filter of the list of MLJobs: its form in a URL, and the page of MLJobs that it selects."""
+"""The filter of the view's list of MLJobs: its form in a URL, and the page of MLJobs that the
+filter selects.
+"""
 
 from __future__ import annotations
 

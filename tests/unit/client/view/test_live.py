@@ -1,4 +1,4 @@
-"""The changes that are sent to open pages, and the times at which they are sent."""
+"""The changes that the view sends to open pages, and the times at which it sends them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The stream of a log to a browser: lines wait for a slow browser, and a browser that connects
-again gets the lines after the last line that it has.
+"""The stream of a log to a browser. Lines wait for a slow browser. A browser that connects again
+gets the lines that follow the last line it received.
 """
 
 from __future__ import annotations

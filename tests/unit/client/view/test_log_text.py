@@ -1,4 +1,6 @@
-"""Lines of logs: colours become classes, links become links, and everything else stays text."""
+"""Lines of logs in the view's pages: colours become CSS classes, web addresses become links, and
+everything else in a line stays text.
+"""
 
 from __future__ import annotations
 

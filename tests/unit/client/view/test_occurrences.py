@@ -1,4 +1,6 @@
-"""Kubernetes Events as the view shows them: a bounded number of the newest Events."""
+"""Kubernetes Events as the view shows them: the newest Events, up to a maximum number, each without
+the fields that the view doesn't show.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTML of hostile objects: all markup comes from the templates."""
+"""The view's HTML for MLJobs that contain markup: all elements of a page come from the templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Summaries of MLJobs: the fields that a list keeps of an object, whatever the object contains."""
+"""Summaries of MLJobs: the few fields of an MLJob that the view's list keeps. Any object has a
+summary, even an object with invalid fields.
+"""
 
 from __future__ import annotations
 
