@@ -205,16 +205,17 @@ def _number(value: Any) -> float | None:
 
 
 def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the name of the result that is a number in the most MLJobs, except counters. Of
-    several such results, return the first. Return None if no MLJob has a number.
+    """Return the name of the result to order by if the user names none: the result that is a number
+    in the largest number of MLJobs. Counters such as ``epoch`` are left out. If several results
+    are equal, return the first. Return None if no MLJob has such a result.
     """
     counts = {
         name: sum(_number(result.get(name)) is not None for result in results)
         for name in names
         if name not in _COUNTERS
     }
-    best = max(counts.values(), default=0)
-    return next((name for name in names if counts[name] == best), None) if best else None
+    best = max(counts, key=lambda name: counts[name], default=None)
+    return best if best is not None and counts[best] > 0 else None
 
 
 def _rank(row: Row, by: str | None, less_is_better: bool) -> tuple[bool, float, str]:

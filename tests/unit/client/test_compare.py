@@ -72,6 +72,7 @@ def test_outputs_come_before_metrics_and_counters_are_never_the_best() -> None:
 
     assert (found.by, found.best and found.best.name) == ("f1", "b")
     assert compare_jobs([job("a", metrics={"epoch": 30})]).by is None
+    assert compare_jobs([job("a", metrics={"epoch": 30, "loss": 0.1})]).by == "loss"
 
 
 def test_result_that_nobody_has_is_told_with_those_that_are_there() -> None:
