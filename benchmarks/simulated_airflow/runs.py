@@ -35,7 +35,7 @@ class TaskInstance:
 
     Attributes:
         number: The position among all task instances, which orders lists.
-        changed: When the row changed last.
+        changed: When the run, as the REST API shows it, changed last.
         written: By number of the try, the lines that :meth:`write` has added to the log.
     """
 
@@ -108,7 +108,7 @@ class Run:
         xcoms: The values that tasks have pushed, by task id and key.
         generation: A counter that goes up when the run is cleared, deleted, or ended by a request
             or the cancellation DAG. For a queued run it also goes up when the DAG is unpaused. The
-            scheduler drops the steps that it planned with an older number.
+            scheduler drops the steps that it planned for an earlier generation.
     """
 
     dag_id: str

@@ -1,6 +1,6 @@
-"""Readers of the fields of a JSON object. A field of another type counts as missing, so that an
-object of another version of the CRD, or an answer of another kind of server, doesn't break a whole
-list.
+"""Functions that read one field of a JSON object. A field that does not have the expected type counts
+as missing. So one unusual object, for example of another version of the CRD, doesn't break the table
+of all MLJobs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Writes the events of a run to a client. The events come from Kafka, or are made from answers of
 Airflow's REST API.
 
-The history from Kafka has every report of the tasks. Airflow's REST API has the newest try of each
-task, without reports.
+Events from Kafka include every report of the tasks. Events made from the REST API cover only the
+newest try of each task, and have no reports.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Term:
         return self._acts
 
     def check(self) -> None:
-        """Check that the process may act (:class:`.Gate`).
+        """Do nothing if the term still runs and the process has begun to act (:class:`.Gate`).
 
         Raises:
             NotLeading: The term is over, or the process has not begun to act.

@@ -141,7 +141,8 @@ class WorkerState:
         """Start to track an MLJob, or an attempt that another process has begun.
 
         The inbox is kept, because facts about the MLJob or the attempt may have arrived already. A
-        status patch that is being sent belongs to the MLJob or the attempt that was tracked before.
+        status patch that is being sent was made for the MLJob or the attempt that was tracked
+        before, so it no longer counts as ``writing``.
         """
         self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None

@@ -291,9 +291,10 @@ def collect_results(s: State) -> Action | None:
 
 
 def hold_restored(s: State) -> Action | None:
-    """Decide to add the finalizer to a finished MLJob with a single run that has lost its status,
-    so that the MLJob stays until its tasks and outputs are read from Airflow. The status shows how
-    the MLJob ended, even if Airflow can't be asked.
+    """Decide to add the finalizer to a finished MLJob whose status was lost, and was restored from
+    the annotation mljob.dev/finished. With the finalizer, the MLJob is not deleted before its tasks
+    and outputs have been read from Airflow again. Backfills are left out. The restored status
+    already shows how the MLJob ended, even if Airflow can't be reached.
     """
     if s.job.recorded is None or s.job.has_finalizer:
         return None
