@@ -50,7 +50,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Return the docstrings of a model's fields by name. A docstring is a string behind a field."""
+    """Return the docstrings of a model's fields by name. A docstring is the string literal after a field."""
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if issubclass(base, BaseModel) and base is not BaseModel:

@@ -1,8 +1,9 @@
 """Writes the events of a run to a client. The events come from Kafka, or are made from answers of
 Airflow's REST API.
 
-Events from Kafka include every report of the tasks. Events made from the REST API cover only the
-newest try of each task, and have no reports.
+Events from Kafka include the progress and the metrics that tasks report, as far as Kafka still has
+the messages. Events made from the REST API cover only the newest try of each task, without progress
+and metrics.
 """
 
 from __future__ import annotations

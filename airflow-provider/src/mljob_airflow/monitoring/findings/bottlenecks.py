@@ -4,10 +4,11 @@ Airflow knows how full a pool is now, but not how full the pool was earlier. Fro
 and the slots of task instances, this module estimates how full the pool was. The estimate has two
 errors:
 
-- Airflow's list of task instances has only the dates of a task's last try. So a pool was fuller than estimated while earlier
-  tries ran.
-- A deferred task counts as occupying its slots from its start to its end, although it occupies no
-  slot while it is deferred. So a pool was emptier than estimated while tasks were deferred.
+- Airflow's list of task instances has only the dates of a task's last try. So a pool was fuller
+  than estimated while earlier tries ran.
+- A deferred task is taken to occupy its slots from its start to its end. While it is deferred, it
+  occupies no slot, unless the pool has ``include_deferred``. So a pool without this option was
+  emptier than estimated while tasks were deferred.
 
 Therefore a full pool is a finding only if tasks have also waited for a slot.
 """

@@ -230,8 +230,9 @@ def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
 
 
 def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, Any]:
-    """Return the status as JSON, with as many tasks as fit beside the other parts. If ``tasks`` is
-    None, the tasks of the stored status stay.
+    """Return the status as JSON of at most ``MAX_STATUS_BYTES`` bytes. Its tasks are those of
+    ``tasks``, or, if ``tasks`` is None, those of ``status``, which come from the stored status.
+    Tasks that don't fit are left out, and are counted in ``tasksOmitted``.
     """
     entries = tasks.entries if tasks is not None else [TaskEntry.of(task) for task in status.tasks or ()]
     data = _without_tasks(status)
