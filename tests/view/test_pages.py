@@ -45,9 +45,11 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def settled(page: Page) -> None:
-    """Wait until the page is live, if it is a page that changes, and until its log, if any, has a
-    line.
+    """Wait until the page doesn't load itself again any more, as it does while the MLJobs are being
+    listed. Then wait until the page is live, if it is a page that changes, and until its log, if
+    any, has a line.
     """
+    page.wait_for_function("() => !document.querySelector('meta[http-equiv=refresh]')")
     page.wait_for_function(
         "() => !document.body.dataset.events || document.getElementById('live').dataset.state === 'live'"
     )
