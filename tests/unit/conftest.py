@@ -6,12 +6,12 @@ import gc
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from mljob_operator import logs
 from mljob_operator.core.conf.redaction import NOTHING_HIDDEN
 
-settings.register_profile("noisy", deadline=None)
+settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("noisy")
 
 
