@@ -101,25 +101,31 @@ CHECKS = Part(
         (".venv/bin/python", "release/version.py", "--check"),
     ),
 )
+BACKGROUND = 5
+"""The niceness of parts that only compute. They get a third of the weight of the parts with a stack
+(sched(7)). With less, they would stand still while the stack is busy, and then fail by their
+timeouts.
+"""
 NOT_LIVE = (*PYTEST, "-m", "not live", "-n")
 UNIT_TESTS = ("tests/unit", "tests/contract", "tests/chart")
-UNIT = Part("unit", ((*NOT_LIVE, "3", *UNIT_TESTS),), niceness=19)
+UNIT = Part("unit", ((*NOT_LIVE, "3", *UNIT_TESTS),), niceness=BACKGROUND)
 """The tests without a stack. They have one worker more than there are cores, because some tests
 wait for a process.
 """
-BESIDE_LIVE = (*NOT_LIVE, "2")
+BESIDE_LIVE = (*NOT_LIVE, "2", "--timeout", "1800")
 """Arguments for tests without a stack that run beside live tests, with two workers. Beside live
 tests, cores are hardly ever idle, and each worker costs seconds of a processor for its imports and
-its collection.
+its collection. A test may wait minutes for a core, so the timeout, in seconds, is longer than usual
+and ends only tests that hang.
 """
 PURE = ("tests/unit/contract", "tests/unit/core")
-COVERED = Part("covered", ((*BESIDE_LIVE, *PURE, "--cov"),), niceness=19)
+COVERED = Part("covered", ((*BESIDE_LIVE, *PURE, "--cov"),), niceness=BACKGROUND)
 """The tests of the code that does no I/O. The part fails if the tests don't cover enough of this
 code.
 """
-OTHERS = Part("unit", ((*BESIDE_LIVE, *UNIT_TESTS, *(f"--ignore={folder}" for folder in PURE)),), niceness=19)
+OTHERS = Part("unit", ((*BESIDE_LIVE, *UNIT_TESTS, *(f"--ignore={folder}" for folder in PURE)),), niceness=BACKGROUND)
 """The unit tests that are not in the part ``covered``."""
-GITOPS = Part("gitops", ((*BESIDE_LIVE, "tests/integration"),), niceness=19)
+GITOPS = Part("gitops", ((*BESIDE_LIVE, "tests/integration"),), niceness=BACKGROUND)
 """The integration tests without a stack. They build a Go program with the libraries of the GitOps
 tools, which takes minutes without a cache.
 """
@@ -137,11 +143,11 @@ PROVIDER = tuple(
                 "tests/airflow",
             ),
         ),
-        niceness=19,
+        niceness=BACKGROUND,
     )
     for suffix in ("", "-oldest")
 )
-VIEW = Part("view", ((*BESIDE_LIVE, "tests/view"),), niceness=19)
+VIEW = Part("view", ((*BESIDE_LIVE, "tests/view"),), niceness=BACKGROUND)
 """The tests of the view in Chromium, on a fake cluster. If the machine has no Chromium, npm fetches
 it.
 """

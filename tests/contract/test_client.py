@@ -103,7 +103,6 @@ class Reader:
         eventually(
             lambda: [change.kind for change in list(self.changes)].count(kind) >= times,
             f"{kind} is told",
-            within=30,
             every=0.02,
         )
 
@@ -111,7 +110,6 @@ class Reader:
         eventually(
             lambda: self.told and self.told[-1] == last,
             f"{last} is told",
-            within=30,
             every=0.02,
             evidence=lambda: self.told,
         )

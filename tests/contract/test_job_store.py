@@ -160,14 +160,14 @@ async def test_watch_reports_a_change_of_a_source_of_conf(kind: str, cluster: Cl
     done, _ = await asyncio.wait([appears], timeout=1)
     assert not done, "it is not there"
     await cluster.data(kind, name, {"user": "reader"})
-    await asyncio.wait_for(appears, 30)
+    await asyncio.wait_for(appears, 180)
     changes = asyncio.ensure_future(anext(told))
     await cluster.data(kind, name, {"user": "writer"})
-    await asyncio.wait_for(changes, 30)
+    await asyncio.wait_for(changes, 180)
     await told.aclose()
 
     again = cluster.changes.of(ConfObject("default", kind, name))
-    await asyncio.wait_for(anext(again), 30)
+    await asyncio.wait_for(anext(again), 180)
     await again.aclose()
 
 

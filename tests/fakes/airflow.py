@@ -159,6 +159,8 @@ class FakeAirflow:
         self.locked = False
         self.version = "3.3.2"
         self.unhealthy: set[str] = set()
+        self.unreadable_sources: list[str] = []
+        """Entries of the header of each log, about sources that can't be read."""
         self.down_for: dict[str, int] = {}
         self.before: dict[str, Callable[[], object]] = {}
         self.lose_answers = 0
@@ -402,7 +404,8 @@ class FakeAirflow:
         if run is None or fact is None or number > fact.try_number:
             return None
         entries = run.logs.get((*task, number), [])
-        header = [] if begin is not None else [{"event": text, "timestamp": None} for text in LOG_HEADER]
+        sources = (LOG_HEADER[0], *self.unreadable_sources, *LOG_HEADER[1:])
+        header = [] if begin is not None else [{"event": text, "timestamp": None} for text in sources]
         runs = fact.try_number == number and fact.state in (TaskState.RUNNING, TaskState.DEFERRED)
         return [*header, *entries[begin or 0 :]], str(len(entries)) if runs else None
 

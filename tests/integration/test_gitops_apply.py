@@ -55,8 +55,8 @@ class Tool:
             before = self.jobs.get(job["metadata"]["name"])["metadata"]["resourceVersion"]
             return bool(self.sync(job)["metadata"]["resourceVersion"] == before)
 
-        eventually(the_same, "a comparison finds nothing", within=20)
-        eventually(unchanged, "a second sync changes nothing", within=20)
+        eventually(the_same, "a comparison finds nothing")
+        eventually(unchanged, "a second sync changes nothing")
 
 
 @pytest.fixture(params=["argocd-controller", "kustomize-controller"])

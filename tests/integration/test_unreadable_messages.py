@@ -138,7 +138,7 @@ def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Instal
     assert events(reader, "unreadable") == unreadable + len(impossible)
     eventually(lambda: reader.operator.metrics()["mljob_events_in_flight",] == 0, "all offsets are done")
     reader.jobs.kubectl("delete", "mljob", "told", "--wait=false")
-    reader.jobs.until_gone("told", within=30)
+    reader.jobs.until_gone("told")
 
 
 def test_hostile_messages_among_valid_ones_stop_nothing(reader: Installation, send: Send) -> None:

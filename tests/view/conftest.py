@@ -19,7 +19,7 @@ from tests.view.serving import RunningView, local_view
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
 
-PATIENCE = 60_000
+PATIENCE = 180_000
 """The maximum number of milliseconds until a page shows the content that a test waits for. A busy
 machine needs that many.
 """

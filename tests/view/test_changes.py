@@ -125,7 +125,7 @@ def test_lost_watch_of_the_cluster_is_told_and_comes_back(page: Page, cluster: V
 
     cluster.interfere = usual
     move(cluster, "churn-train", phase="Succeeded")
-    expect(live).to_have_text(LIVE, timeout=30_000)
+    expect(live).to_have_text(LIVE)
     expect(row_of(page, "churn-train")).to_contain_text("Succeeded")
 
 
@@ -143,7 +143,7 @@ def test_restarted_view_is_found_again_with_all_that_changed_meanwhile(
     cluster.remove("nightly-enrich", "team-b")
 
     with view_behind_proxy(config, port):
-        expect(page.locator("#live")).to_have_text(LIVE, timeout=30_000)
+        expect(page.locator("#live")).to_have_text(LIVE)
         expect(row_of(page, "churn-train")).to_contain_text("Succeeded")
         expect(page.get_by_text("nightly-enrich")).to_have_count(0)
         assert page.evaluate("window.sameDocument")

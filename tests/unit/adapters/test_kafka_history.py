@@ -67,7 +67,7 @@ def value_of(message: Message) -> list[bytes | None]:
 async def read_all(reader: KafkaRunHistory) -> list[bytes | None]:
     """Return the values of the messages that ``reader`` reads up to the end of the topic."""
     found: list[bytes | None] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(180):
         while True:
             batch = await reader.read(value_of)
             found += batch.items
@@ -84,7 +84,7 @@ async def test_reader_reads_the_messages_with_its_key_in_order(
     try:
         assert await read_all(reader) == [f"{number}".encode() for number in range(1200)]
         send(cluster[0], topic, b"later")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             while not (batch := await reader.read(value_of)).items:
                 pass
         assert list(batch.items) == [b"later"]

@@ -94,6 +94,6 @@ async def test_consumer_reports_its_lag(cluster: tuple[Producer, str]) -> None:
     )
     topic.start(lambda _: None, lambda _: None)
     try:
-        assert await asyncio.wait_for(lags.get(), 30) == 0
+        assert await asyncio.wait_for(lags.get(), 180) == 0
     finally:
         await topic.close()

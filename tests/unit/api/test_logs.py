@@ -313,6 +313,29 @@ async def test_log_of_an_earlier_attempt_goes_on_after_its_position(world: ApiWo
     assert text_lines(await world.log(follow="true", after="1/fit/-1/1/1")) == ["two"]
 
 
+async def test_position_is_the_same_when_a_source_of_the_log_becomes_readable(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.unreadable_sources = ["Could not read served logs: refused"]
+    answer = await world.ask(LOG, follow="true", positions="true")
+    assert await next_line(answer) == [f"{LOG_NOTICE}Airflow says: Could not read served logs: refused"]
+    world.airflow.unreadable_sources = []
+    world.airflow.write(run, "fit", "one", "two", "three")
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+    assert text_lines(await answer.text()) == [at(0), "one", "two", "three"]
+    assert text_lines(await world.log(after="1/fit/-1/1/1")) == ["two", "three"]
+
+
+async def test_unreadable_source_of_a_log_with_lines_is_not_told(world: ApiWorld) -> None:
+    await world.start()
+    run = world.submitted()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    world.airflow.write(run, "fit", "one")
+    world.airflow.unreadable_sources = ["Could not read served logs: refused"]
+    assert text_lines(await world.log()) == ["one"]
+
+
 async def test_task_can_write_no_line_of_mljob_api(world: ApiWorld) -> None:
     await world.start()
     run = world.submitted()

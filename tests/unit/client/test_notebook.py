@@ -132,7 +132,7 @@ def test_notebook_shows_a_job_in_one_place(
             cluster.put("train", status=succeeded())
 
     monkeypatch.setattr(shown, "stream", finish_when_running)
-    shown.show(timeout=30)
+    shown.show(timeout=180)
 
     assert [kind for kind, _ in notebook.shown] == ["display", "update", "update"]
     assert "Running" in notebook.shown[0][1]
@@ -144,7 +144,7 @@ def test_outside_of_a_notebook_lines_are_printed_once(
 ) -> None:
     cluster.put("train", status=succeeded())
 
-    client.get("train").show(timeout=30)
+    client.get("train").show(timeout=180)
 
     assert capsys.readouterr().out == "✔ Succeeded  train\n"
 

@@ -58,7 +58,7 @@ class Reader:
             cluster.cut()  # again, because the reader may be between two watches
             return not self._thread.is_alive()
 
-        eventually(ended, "the watch ends", within=10, every=0.02, evidence=lambda: self.changes[-5:])
+        eventually(ended, "the watch ends", every=0.02, evidence=lambda: self.changes[-5:])
 
     @property
     def told(self) -> list[Told]:
@@ -73,10 +73,10 @@ class Reader:
             assert self.told[: len(expected)] == list(expected), self.changes
             return True
 
-        eventually(holds, "the changes are told", within=10, every=0.01)
+        eventually(holds, "the changes are told", every=0.01)
 
     def until_kind(self, kind: ChangeKind, times: int = 1) -> None:
-        eventually(lambda: self.kinds.count(kind) >= times, f"{kind} is told", within=10, every=0.01)
+        eventually(lambda: self.kinds.count(kind) >= times, f"{kind} is told", every=0.01)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def reader(cluster: MLJobCluster, transport: Transport) -> Iterator[Reader]:
     cluster.put("old")
     reader = Reader(transport)
     reader.until_kind(ChangeKind.SYNCED)
-    eventually(lambda: cluster.count("watch"), "watched", within=10, every=0.01)
+    eventually(lambda: cluster.count("watch"), "watched", every=0.01)
     yield reader
     reader.stop(cluster)
 
@@ -156,7 +156,7 @@ def test_hundreds_of_changes_under_cuts_and_compactions_end_in_the_servers_state
         if number % 60 == 0:
             cluster.compact()
     cluster.put("last")
-    eventually(lambda: ("Added", "last") in reader.told, "all is told", within=15, every=0.01)
+    eventually(lambda: ("Added", "last") in reader.told, "all is told", every=0.01)
 
     known: dict[str, MLJob] = {}
     versions: set[tuple[str, str, str]] = set()
@@ -270,7 +270,7 @@ def test_right_that_is_taken_away_ends_the_watch(cluster: MLJobCluster, reader: 
     cluster.interfere = lambda _: refusal(403, "Forbidden", "no longer")
     cluster.cut()
 
-    eventually(lambda: reader.error, "the watch ends", within=10, every=0.01)
+    eventually(lambda: reader.error, "the watch ends", every=0.01)
     assert isinstance(reader.error, errors.NotAllowed)
 
 

@@ -4,12 +4,13 @@ from Secrets, and their length is bounded.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from mljob_operator.core.conf.redaction import NOTHING_HIDDEN, Redaction
-from mljob_operator.core.run.log_lines import MAX_LINE, WINDOW, EntryLines, LogEntry, lines, plain_lines
+from mljob_operator.core.run.log_lines import MAX_LINE, MAX_UNREADABLE, WINDOW, EntryLines, LogEntry, lines, plain_lines
 
 SECRET = "hunter2-and-more"
 
@@ -129,23 +130,44 @@ def test_an_entry_of_any_form_becomes_text(value: Any) -> None:
     assert all(isinstance(line, str) for line in shown(value))
 
 
+HEADER = ["::group::Log message source details", "/opt/logs/1.log", "::endgroup::"]
+UNREADABLE = [
+    "Could not read served logs: refused",
+    "Log file not found on worker 'w-1'. It may have run elsewhere.",
+    "!!!! Please make sure that all components have the same 'secret_key'",
+]
+
+
+def lines_of(write: EntryLines, texts: Iterable[str]) -> list[str]:
+    """Return the lines of entries with the given texts."""
+    return [line for text in texts for line in write(LogEntry({"event": text}, 10))]
+
+
 def test_header_about_the_sources_and_ends_of_groups_are_left_out() -> None:
-    header = [
-        "::group::Log message source details",
-        "/opt/logs/1.log",
-        "Could not read served logs: refused",
-        "::endgroup::",
-    ]
     write = EntryLines(NOTHING_HIDDEN)
-    texts = [*header, "first", "::group::mine", "second", "::endgroup::"]
-    found = [write(LogEntry({"event": text}, 10)) for text in texts]
-    assert [line for entry in found for line in entry] == [
-        "Could not read served logs: refused",
-        "first",
-        "mine",
-        "second",
-    ]
-    assert write.count == 8
+    texts = [*HEADER, "first", "::group::mine", "second", "::endgroup::"]
+    assert lines_of(write, texts) == ["first", "mine", "second"]
+
+
+@pytest.mark.parametrize("unreadable", [[], UNREADABLE[:1], UNREADABLE])
+def test_entries_count_the_same_with_each_header(unreadable: list[str]) -> None:
+    write = EntryLines(NOTHING_HIDDEN, skip=1)
+    header = [*HEADER[:-1], *unreadable, HEADER[-1]]
+    assert lines_of(write, [*header, "first", "second"]) == ["second"]
+    assert (write.count, write.unreadable) == (2, unreadable)
+
+
+def test_unreadable_sources_are_limited_and_redacted() -> None:
+    write = EntryLines(Redaction(frozenset({SECRET})))
+    lines_of(write, [HEADER[0], *(f"Could not read {SECRET}" for _ in range(100))])
+    assert len(write.unreadable) == MAX_UNREADABLE
+    assert not any(SECRET in line for line in write.unreadable)
+
+
+def test_task_can_write_no_header() -> None:
+    write = EntryLines(NOTHING_HIDDEN, has_header=False)
+    assert lines_of(write, [*HEADER, "first"]) == ["Log message source details", "/opt/logs/1.log", "first"]
+    assert write.count == 4
 
 
 def test_entries_of_an_earlier_answer_are_skipped() -> None:

@@ -47,7 +47,6 @@ def until_it_is_gone(process: psutil.Process) -> None:
     eventually(
         lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE,
         f"{process.pid} is gone",
-        within=60,
     )
 
 
@@ -68,7 +67,7 @@ def test_stop_ends_the_process_and_removes_its_record(managed: ManagedProcess) -
 def test_stop_ends_the_children_of_the_process(managed: ManagedProcess) -> None:
     managed.start(Command(("bash", "-c", "sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
-    eventually(leader.children, "it has a child", within=60)
+    eventually(leader.children, "it has a child")
     (child,) = leader.children()
     managed.stop()
     assert not child.is_running()
@@ -77,10 +76,10 @@ def test_stop_ends_the_children_of_the_process(managed: ManagedProcess) -> None:
 def test_stop_ends_children_that_outlived_the_process(managed: ManagedProcess) -> None:
     managed.start(Command(("bash", "-c", "setsid sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
-    eventually(leader.children, "it has a child", within=60)
+    eventually(leader.children, "it has a child")
     (child,) = leader.children()
     leader.kill()
-    eventually(lambda: managed.pid is None, "it has ended", within=60)
+    eventually(lambda: managed.pid is None, "it has ended")
     assert child.is_running()
     managed.stop()
     until_it_is_gone(child)
@@ -125,7 +124,7 @@ def test_a_process_without_a_record_is_found_by_its_mark_and_stopped(
 ) -> None:
     managed.start(SLEEP)
     process = psutil.Process(managed.pid)
-    eventually(process.environ, "it has an environment: for a moment after exec it has none", within=60)
+    eventually(process.environ, "it has an environment: for a moment after exec it has none")
     (tmp_path / "processes" / "sleeper.json").unlink()
     end_marked(tmp_path)
     until_it_is_gone(process)
@@ -135,7 +134,7 @@ def test_a_process_without_a_record_is_found_by_its_mark_and_stopped(
 def test_a_stack_whose_name_has_the_same_beginning_is_another_stack(tmp_path: Path) -> None:
     """`.dev` and `.dev-test` run side by side."""
     with subprocess.Popen(["sleep", "300"], env={MARK: f"{tmp_path}-test:sleeper"}) as other:
-        eventually(psutil.Process(other.pid).environ, "it has an environment", within=60)
+        eventually(psutil.Process(other.pid).environ, "it has an environment")
         end_marked(tmp_path)
         assert other.poll() is None
         other.kill()
@@ -143,7 +142,7 @@ def test_a_stack_whose_name_has_the_same_beginning_is_another_stack(tmp_path: Pa
 
 def test_the_log_has_the_output_of_the_process(managed: ManagedProcess) -> None:
     managed.start(Command((sys.executable, "-c", "print('said')")))
-    eventually(lambda: managed.pid is None, "it has ended", within=60)
+    eventually(lambda: managed.pid is None, "it has ended")
     assert "said" in managed.log.read_text()
 
 
@@ -155,7 +154,7 @@ def test_a_component_does_not_inherit_the_callers_python_and_kubeconfig(
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
     managed.start(SLEEP)
     process = psutil.Process(managed.pid)
-    eventually(process.environ, "it has an environment: for a moment after exec it has none", within=60)
+    eventually(process.environ, "it has an environment: for a moment after exec it has none")
     environment = process.environ()
     assert environment["AIRFLOW__CORE__PARALLELISM"] == "3"
     assert {"PYTHONDONTWRITEBYTECODE", "KUBECONFIG"}.isdisjoint(environment)

@@ -38,7 +38,7 @@ class Restarted:
         def pids() -> list[str]:
             return self._starts.read_text().split() if self._starts.exists() else []
 
-        eventually(lambda: len(pids()) >= start, f"start {start}", within=60)
+        eventually(lambda: len(pids()) >= start, f"start {start}")
         return psutil.Process(int(pids()[start - 1]))
 
 

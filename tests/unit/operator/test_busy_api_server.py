@@ -206,7 +206,7 @@ async def test_many_mljobs_end_while_each_write_has_to_wait(
         world.airflow.end(run, RunState.SUCCESS)
         say(world, key, RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock()))
         await rounds()
-    await asyncio.wait_for(world.settle(), 60)
+    await asyncio.wait_for(world.settle(), 180)
     assert {world.jobs.objects[key]["status"]["phase"] for key in keys} == {"Succeeded"}
     assert len(world.done) == 9 * len(keys), "each message is done with"
     assert not world.job_controller.workers.tracked
@@ -229,7 +229,7 @@ async def test_end_of_the_process_drops_the_events_that_wait(
     world.jobs.create(KEY[1], {"dagId": "train"}, at=world.clock().isoformat())
     async for job in world.jobs.list():
         world.job_controller.observe(job)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await asked.wait()
     await world.job_controller.close()
     assert not world.job_controller.tasks

@@ -229,6 +229,6 @@ async def test_defect_in_one_mljob_does_not_affect_queries_over_all_mljobs(
         event("fit", TaskState.SUCCESS, seconds=5),
         stored.set,
     )
-    await asyncio.wait_for(stored.wait(), 60)
+    await asyncio.wait_for(stored.wait(), 180)
     assert world.status.progress == "1/2"
     caplog.clear()

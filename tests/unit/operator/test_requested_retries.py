@@ -114,13 +114,13 @@ class TestRequestedRetry:
         annotated = await world.jobs.get(KEY)
         assert annotated is not None
         world.job_controller.observe(annotated)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(180):
             await dropped.wait()
         assert len(runs(world)) == 1
         assert "does not store status.lastHandledRetry" in caplog.text
 
         world.jobs.pruned = ()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(180):
             await world.settle()
         assert (world.status.last_handled_retry, world.status.attempts, len(runs(world))) == ("monday", 2, 2)
         # The old CRD let the attempt be announced without the request that it handles.

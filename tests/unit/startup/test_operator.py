@@ -25,7 +25,7 @@ from mljob_operator.process import Process
 from mljob_operator.settings import Settings
 from tests.fakes.kubernetes_api import MLJOBS, Answer, KubernetesApi, Query, finished, kubeconfig, status
 
-WITHIN = 30.0
+WITHIN = 180.0
 """Seconds until a test that waits for a condition fails."""
 
 

@@ -117,7 +117,7 @@ class TryLog:
             answer = await dag_runs.open_log(*self._of, self._token)
         if answer is None:
             return False
-        lines = EntryLines(self._redaction, skip=self._skip)
+        lines = EntryLines(self._redaction, skip=self._skip, has_header=self._token is None)
         before = self._total - self._skip
         try:
             while True:
@@ -143,5 +143,8 @@ class TryLog:
                 self._token, self._skip = answer.token, 0
         finally:
             answer.close()
+        if not self._total:
+            for line in lines.unreadable:
+                await self._output.write(notice(f"Airflow says: {line}", self._redaction))
         await sink([], first=self._lines, last=True)
         return True

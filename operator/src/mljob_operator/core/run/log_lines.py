@@ -43,8 +43,12 @@ HEADER = "::group::Log message source details"
 """The first entry of the header in which Airflow says where it has found the log."""
 GROUP_END = "::endgroup::"
 """The last entry of a group, and so of the header."""
-UNREADABLE_SOURCE = "Could not"
-"""The beginning of the header's entries about sources that can't be read."""
+UNREADABLE_SOURCES = ("Could not ", "Log file not found ", "!!!! ")
+"""The beginnings of the header's entries about sources that can't be read. The last of them is
+about a log server that refuses Airflow's token.
+"""
+MAX_UNREADABLE = 5
+"""The maximum number of such entries that are kept."""
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence, such as a colour
@@ -98,30 +102,45 @@ class EntryLines:
     """Turns the entries of one answer of Airflow into lines of text.
 
     Airflow's header about the sources of the log is left out, because the header names hosts and
-    paths. Of the header, only the entries that name an unreadable source are kept.
+    paths, and because a later answer may have another header: while a task starts, its worker does
+    not serve the log yet. So entries of the header have no lines and don't count.
 
     Args:
         redaction: Redacts the values from Secrets.
         skip: The number of entries to skip, because an earlier answer had them.
+        has_header: Whether the answer may begin with a header. Airflow writes a header only if the
+            log is read from its beginning. In the rest of a log, a task could have written the
+            entries of a header.
 
     Attributes:
         count: The number of entries so far, with the skipped ones.
+        unreadable: The lines of the header's entries about sources that can't be read.
     """
 
-    def __init__(self, redaction: Redaction, *, skip: int = 0) -> None:
+    def __init__(self, redaction: Redaction, *, skip: int = 0, has_header: bool = True) -> None:
         self._redaction = redaction
         self._skip = skip
+        self._may_begin = has_header
         self._in_header = False
+        self._unreadable = 0
         self.count = 0
+        self.unreadable: list[str] = []
 
     def __call__(self, entry: LogEntry) -> list[str]:
         """Return the lines of the next entry."""
+        if self._may_begin:
+            self._may_begin, self._in_header = False, entry.event == HEADER
+        if self._in_header:
+            self._read_header(entry)
+            return []
         self.count += 1
-        if self.count == 1 and entry.event == HEADER:
-            self._in_header = True
-        hidden = self._in_header and not entry.event.startswith(UNREADABLE_SOURCE)
-        self._in_header = self._in_header and entry.event != GROUP_END
-        return [] if hidden or self.count <= self._skip else list(lines(entry, self._redaction))
+        return [] if self.count <= self._skip else list(lines(entry, self._redaction))
+
+    def _read_header(self, entry: LogEntry) -> None:
+        self._in_header = entry.event != GROUP_END
+        if entry.event.startswith(UNREADABLE_SOURCES) and self._unreadable < MAX_UNREADABLE:
+            self._unreadable += 1
+            self.unreadable += plain_lines(entry.event, self._redaction)
 
 
 def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
