@@ -106,7 +106,11 @@ def effective(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        place = "a param of this run" if name in asked else f"the Variable {monitor}"
+        place = "the code of this DAG"
+        if first["loc"][0] in asked:
+            place = "a param of this run"
+        elif first["loc"][0] in (variable or {}):
+            place = f"the Variable {monitor}"
         raise ThresholdsError(f"{name}: {first['msg']}, not {first['input']!r}; it is set in {place}") from None
 
 

@@ -40,6 +40,11 @@ def test_an_invalid_threshold_names_the_field_its_value_and_its_place(
         effective(variable, given, monitor="m")
 
 
+def test_an_invalid_default_of_a_dag_names_the_code_of_the_dag() -> None:
+    with pytest.raises(ThresholdsError, match=r"quiet_hours: .*, not -1; it is set in the code of this DAG"):
+        effective({"stuck_minutes": 5}, {}, monitor="m", quiet_hours=-1)
+
+
 def test_the_schema_of_a_threshold_has_a_description_and_allows_null() -> None:
     for name, schema in params_schema(*Thresholds.model_fields).items():
         assert schema["description"].endswith(
