@@ -779,3 +779,14 @@ def test_the_message_tells_when_the_next_attempt_begins_after_a_deleted_run() ->
     told, due = announced_and_due(given(job(backoff_limit=1), run=GONE))
     assert due == "12:00:10"
     assert told == due
+
+
+@pytest.mark.parametrize(
+    ("situation", "noun"),
+    [
+        pytest.param(given(job(deleted=ago(5), deletion_policy="Retain"), status=submitting()), "run", id="run"),
+        pytest.param(given(backfill_job(deleted=ago(5), deletion_policy="Retain")), "backfill", id="backfill"),
+    ],
+)
+def test_deletion_that_retains_runs_starts_none(situation: Given, noun: str) -> None:
+    assert reported(situation)["message"] == f"The MLJob is being deleted, so no {noun} is started."

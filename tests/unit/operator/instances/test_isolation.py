@@ -166,7 +166,7 @@ async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
     assert 40 < delays[-1] <= 60
     assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == [
         "AirflowInstance prod: unexpected error",
-        "AirflowInstance prod: the change feed can't be read; statuses come from Kafka alone: unexpected error",
+        "AirflowInstance prod: the change feed can't be read; until it can, statuses come only from events in Kafka, if there are any: unexpected error",
     ]
     world.airflows["http://prod:8080"].__class__ = FakeAirflow
     assert (await resync.guarded_pass())[0] == 5

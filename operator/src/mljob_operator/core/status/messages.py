@@ -156,17 +156,17 @@ def _running(context: Context) -> StatusSummary:
         # After a restart, the stored status stays until Airflow has answered.
         if status.phase in (Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED):
             return StatusSummary(status.phase, status.reason or "Submitted", status.message or "")
-        return StatusSummary(Phase.QUEUED, "Submitted", "Airflow has accepted the run.")
+        return StatusSummary(Phase.QUEUED, "Submitted", f"Airflow has accepted the {noun}.")
     return workload(state.job).in_progress(context)
 
 
 def _airflow_lost(context: Context) -> StatusSummary:
     state = context.state
-    airflow = state.run.airflow
+    airflow, noun = state.run.airflow, workload(state.job).noun
     why = (
-        f"AirflowInstance {airflow}, which has the run, was deleted, so the state of the run is unknown. Create the AirflowInstance again to follow the run."
+        f"AirflowInstance {airflow}, which has the {noun}, was deleted, so the state of the {noun} is unknown. Create the AirflowInstance again to follow the {noun}."
         if airflow != SETTINGS_AIRFLOW
-        else "The run is in the Airflow of the operator's settings, and MLJOB_AIRFLOW_URL is no longer set. Set MLJOB_AIRFLOW_URL again to follow the run."
+        else f"The {noun} is in the Airflow of the operator's settings, and MLJOB_AIRFLOW_URL is no longer set. Set MLJOB_AIRFLOW_URL again to follow the {noun}."
     )
     return StatusSummary(_phase_so_far(state.job.status), AIRFLOW_GONE, why)
 
@@ -274,6 +274,13 @@ def _cancel_message(context: Context, reason: CancelReason) -> str:
             return f"The spec changed (runPolicy {spec.run_policy})."
 
 
+def _retained(context: Context) -> StatusSummary:
+    """Return the summary of an MLJob that is being deleted, and has no run that is to be kept."""
+    status = context.state.job.status
+    message = f"The MLJob is being deleted, so no {workload(context.state.job).noun} is started."
+    return StatusSummary(status.phase or Phase.PENDING, status.reason or "Submitting", message)
+
+
 _BY_STAGE: dict[Stage, Callable[[Context], StatusSummary]] = {
     Stage.BLOCKED: _blocked,
     Stage.BACKING_OFF: _waiting,
@@ -283,6 +290,6 @@ _BY_STAGE: dict[Stage, Callable[[Context], StatusSummary]] = {
     Stage.COLLECTING: _collecting,
     Stage.ENDED: _ended,
     Stage.STOPPED: _stopped,
-    Stage.RETAINED: _waiting,
+    Stage.RETAINED: _retained,
     Stage.FINISHED: _verdict,
 }
