@@ -9,6 +9,7 @@ one JSON object a line, and answers each with the id of the new process.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import runpy
@@ -21,6 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from devstack.processes import Command
+
+PR_SET_PDEATHSIG = 1
+"""The option of prctl(2) by which the kernel signals a process when its parent ends."""
 
 
 class PreloadedOperators:
@@ -85,6 +89,7 @@ def become(request: Mapping[str, Any]) -> None:
     the log file in ``request``.
     """
     os.setsid()
+    _end_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -106,6 +111,14 @@ def become(request: Mapping[str, Any]) -> None:
         sys.excepthook(*sys.exc_info())
         os._exit(1)
     os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end this process by SIGTERM when the process ends that has forked it. After
+    Ctrl-C, no test is left that would end the operator. Only Linux has this option.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":
