@@ -165,13 +165,12 @@ async def test_the_end_of_the_process_does_not_wait_for_a_collector_that_is_away
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(traces, "LAST_SPANS", 0.2)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "7")
+    # In seconds. The exporter would try for an hour.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
     before = set(threading.enumerate())
     unsent = Traces(exporter("http://127.0.0.1:9/v1/traces"))
     unsent.attempt_ended(attempt())
-    started = time.monotonic()
     await unsent.close()
-    assert time.monotonic() - started < 5
     # The SDK's threads draw random numbers, which disturb the searches of other tests.
     sdk = [thread for thread in set(threading.enumerate()) - before if "asyncio" not in thread.name]
     await until(lambda: not any(thread.is_alive() for thread in sdk), "the SDK has given up")

@@ -22,9 +22,9 @@ from mljob_airflow.events import callbacks, producer
 from mljob_contract.events import EventName, TaskEvent
 
 TOPIC = "airflow.events"
-MESSAGE_TIMEOUT = int(producer.DEFAULTS["message.timeout.ms"]) / 1000
-"""The maximum number of seconds that each wait for a broker would take if only librdkafka limited
-the wait.
+HOUR_LONG_DELIVERY = {"message.timeout.ms": 3_600_000}
+"""Properties with which librdkafka itself tries for an hour to deliver an event. A wait that only
+librdkafka limits lasts longer than a test may.
 """
 
 
@@ -58,8 +58,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A producer for an address on which no broker listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        servers = f"127.0.0.1:{taken.getsockname()[1]}"
-    monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer({"bootstrap.servers": servers}))
+        properties = {"bootstrap.servers": f"127.0.0.1:{taken.getsockname()[1]}", **HOUR_LONG_DELIVERY}
+    monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer(properties))
 
 
 def received(servers: str, count: int) -> list[dict[str, object]]:
@@ -67,7 +67,7 @@ def received(servers: str, count: int) -> list[dict[str, object]]:
     partitions = consumer.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions
     consumer.assign([TopicPartition(TOPIC, number, 0) for number in partitions])
     messages: list[dict[str, object]] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while len(messages) < count and time.monotonic() < deadline:
         message = consumer.poll(0.5)
         if message is not None and message.error() is None:
@@ -93,11 +93,9 @@ def test_events_arrive_in_their_order(broker: str) -> None:
 
 def test_a_task_goes_on_with_one_warning_while_kafka_is_away(nobody: None, caplog: pytest.LogCaptureFixture) -> None:
     ti = type("Ti", (), {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1})()
-    began = time.monotonic()
     callbacks.on_execute({"ti": ti})
     callbacks.on_success({"ti": ti})
     callbacks.on_failure({"ti": ti})
-    assert time.monotonic() - began < MESSAGE_TIMEOUT
     assert len(warnings(caplog)) == 1
     assert "The task is not affected" in warnings(caplog)[0]
 
@@ -108,12 +106,12 @@ def test_the_wait_for_a_broker_that_does_not_answer_is_bounded(
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        servers = f"127.0.0.1:{silent.getsockname()[1]}"
-        monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer({"bootstrap.servers": servers}))
+        properties = {"bootstrap.servers": f"127.0.0.1:{silent.getsockname()[1]}", **HOUR_LONG_DELIVERY}
+        monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer(properties))
         producer.send(event())
         began = time.monotonic()
         producer.flush(0.5)
-        assert 0.5 <= time.monotonic() - began < MESSAGE_TIMEOUT
+        assert time.monotonic() - began >= 0.5
     assert len(warnings(caplog)) == 1
 
 
@@ -161,8 +159,8 @@ def test_a_forked_child_has_its_own_producer(broker: str) -> None:
     done = fork.Queue()
     child = fork.Process(target=_send_from_child, args=(done,))
     child.start()
-    assert done.get(timeout=20) == child.pid
-    child.join(timeout=10)
+    assert done.get(timeout=180) == child.pid
+    child.join(timeout=180)
     assert child.exitcode == 0
     assert {message["task_id"] for message in received(broker, 2)} == {"parent", "child"}
 
@@ -179,9 +177,9 @@ def statistics_after_an_event(broker: str, **extra: Any) -> dict[str, Any]:
         }
     )
     made.produce(TOPIC, b"{}")
-    assert made.flush(20) == 0
+    assert made.flush(180) == 0
     del told[:]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while not told and time.monotonic() < deadline:
         made.poll(0.1)
     return told[0]

@@ -1,4 +1,4 @@
-"""The package ``mljob``: its import is fast and loads no heavy library, and its generated part
+"""The package ``mljob``: its import loads no heavy library, and its generated part
 ``mljob.sync`` is up to date.
 """
 
@@ -13,16 +13,15 @@ import mljob
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
-import json, sys, time
-begun = time.process_time()
+import json, sys
 from mljob import AsyncClient, Client, Job, JobFailed
-print(json.dumps([time.process_time() - begun, sorted(sys.modules)]))
+print(json.dumps(sorted(sys.modules)))
 """
 
 
-def test_import_is_fast_and_brings_no_heavy_library() -> None:
+def test_import_loads_no_heavy_library() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    seconds, modules = json.loads(done.stdout)
+    modules = json.loads(done.stdout)
 
     heavy = {
         "kopf",
@@ -37,7 +36,6 @@ def test_import_is_fast_and_brings_no_heavy_library() -> None:
         "rich",
     }
     assert heavy & set(modules) <= {"asyncio"}
-    assert seconds < 0.3  # of the processor, so a busy machine does not count
 
 
 def test_names_of_the_package_are_there() -> None:

@@ -5,7 +5,6 @@ everything else in a line stays text.
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given
@@ -94,8 +93,5 @@ def test_line_has_a_bounded_number_of_parts_and_keeps_its_text(line: str) -> Non
 
 
 def test_brackets_at_the_end_of_a_link_take_linear_time() -> None:
-    began = time.process_time()
-
-    assert _trimmed("http://a" + ")" * 50_000) == "http://a"
-
-    assert time.process_time() - began < 1, "in quadratic time these brackets take many seconds"
+    # In quadratic time, this many brackets would take hours.
+    assert _trimmed("http://a" + ")" * 2_000_000) == "http://a"
