@@ -99,8 +99,8 @@ def flush(timeout: float) -> None:
     """Wait until all events are delivered. After the timeout, log a warning and return.
 
     Args:
-        timeout: The maximum number of seconds to wait. While no broker can be reached, the maximum
-            is :data:`UNAVAILABLE_SECONDS`.
+        timeout: The maximum number of seconds to wait. If no broker can be reached, the wait ends
+            earlier, after :data:`UNAVAILABLE_SECONDS`.
     """
     state = _current_state()
     if state.producer is None:

@@ -78,7 +78,9 @@ def bottleneck_findings(
 
 
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
-    """Return the tasks with many retries, as pairs of DAG id and task id."""
+    """Return the tasks with as many retries as the thresholds ``retry_times`` and ``retry_share``
+    demand, as pairs of DAG id and task id.
+    """
     return [
         task
         for task, group in _by_task(instances).items()
@@ -131,8 +133,8 @@ def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window
 
 
 def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = STEPS) -> tuple[float, ...]:
-    """Split the window into equal steps, and return the average number of occupied slots in each
-    step.
+    """Split the window into equal steps, and return the average number of slots that the task
+    instances occupied in each step.
     """
     length = window.seconds / steps
     taken = [0.0] * steps
