@@ -36,7 +36,7 @@ def list_import_errors(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_dags(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return all DAGs that pass the filters."""
+    """Return the DAGs that match the query parameters ``paused`` and ``dag_id_pattern``."""
     paused, pattern = request.one("paused"), (request.one("dag_id_pattern") or "%").replace("%", "*")
     rows = [
         _row(dag)
