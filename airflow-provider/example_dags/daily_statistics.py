@@ -23,8 +23,8 @@ from mljob_airflow import mljob_callbacks, publish_outputs
 
 
 def data_dir() -> Path:
-    """Return the folder with all data. Workers on several machines need a shared volume for this
-    folder.
+    """Return the folder with the data of all example DAGs. Workers on several machines need a
+    shared volume for this folder.
     """
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 

@@ -175,7 +175,7 @@ def problems(value: Any, schema: Schema) -> list[str]:
 
 
 def _with_hint(error: Any) -> str:
-    """Return the text of an error of jsonschema. If there is a hint how to write the value, the
+    """Return the text of an error of jsonschema. If there is a hint on how to write the value, the
     text ends with the hint.
     """
     hint = ""
@@ -216,8 +216,8 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool]]:
-    """Return the fields of a model by their names in a conf, each with whether the field is
-    required.
+    """Return a model's fields by the names that a conf uses. For each field, also return whether
+    the field is required.
 
     The name in a conf is the field's alias, or the field's name if it has no alias.
     """

@@ -93,8 +93,8 @@ class ReportContext:
     mutes: Mutes = field(default_factory=Mutes)
 
     def ago(self, **span: float) -> datetime:
-        """Return the time that lies the given span before :attr:`now`. The arguments are the
-        arguments of ``timedelta``.
+        """Return the time that is a given time span before :attr:`now`. The arguments are those of
+        ``timedelta``, for example ``hours=2``.
         """
         return self.now - timedelta(**span)
 

@@ -85,14 +85,14 @@ class TaskInstance:
     @property
     def slot_wait(self) -> float | None:
         """Seconds that the task waited for free slots: in its pool, in its DAG and in the executor.
-        ``None`` in the cases of :attr:`wait`.
+        ``None`` if a date is missing or out of order, see :attr:`wait`.
         """
         return _between(self.scheduled, self.queued)
 
     @property
     def worker_wait(self) -> float | None:
-        """Seconds that the task waited for a worker after it got its slots. ``None`` in the cases
-        of :attr:`wait`.
+        """Seconds that the task waited for a worker after it got its slots. ``None`` if a date is
+        missing or out of order, see :attr:`wait`.
         """
         return _between(self.queued, self.start)
 
@@ -100,8 +100,8 @@ class TaskInstance:
     def wait(self) -> float | None:
         """Seconds that the task waited for slots and a worker.
 
-        The value is ``None`` if one of the two dates is missing, or if Airflow has overwritten a
-        date, as after a deferral, so that the dates are not in order.
+        The value is ``None`` if a date is missing or out of order. Dates are out of order if
+        Airflow has overwritten one of them, as after a deferral.
         """
         return _between(self.scheduled or self.queued, self.start)
 

@@ -166,7 +166,6 @@ def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], M
 
     The DAGs of the owner's findings are read in turn, at most ``MAX_DAGS_OF_OWNER`` of them.
 
-
     Args:
         owner: The owner.
         report: The report.

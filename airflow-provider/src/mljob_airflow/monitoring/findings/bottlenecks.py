@@ -147,7 +147,14 @@ def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = ST
 
 
 def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) -> float:
-    """Return the share of the window (0 to 1) in which a pool with ``slots`` slots was full."""
+    """Return the share of the window, from 0 to 1, in which a pool was full.
+
+    Args:
+        instances: The task instances that occupied slots of the pool.
+        slots: The number of the pool's slots. The pool counts as full if at least the share
+            :data:`FULL` of the slots is occupied.
+        window: The time that the report covers.
+    """
     changes: list[tuple[float, int]] = []
     for begin, end, taken in _intervals(instances, window):
         changes += [(begin, taken), (end, -taken)]

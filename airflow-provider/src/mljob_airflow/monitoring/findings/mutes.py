@@ -119,8 +119,8 @@ class Mutes:
 
 
 def parse(text: str | None) -> Mutes:
-    """Parse the text of the Variable ``mljob_mutes``. The result has no entries if ``text`` is
-    ``None``, because the Variable does not exist.
+    """Parse the text of the Variable ``mljob_mutes``. If the Variable does not exist, ``text`` is
+    ``None``, and the result has no entries.
     """
     if text is None or not text.strip():
         return Mutes()

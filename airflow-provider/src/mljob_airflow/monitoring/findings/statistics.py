@@ -1,10 +1,12 @@
 """Decides whether a task takes or waits longer than its baseline. The baseline is made of the
 task's earlier runs.
 
-A task is compared with itself, never with other tasks. There are two kinds of outliers: a shift,
-when several runs take longer, and a hang, when a single run takes much longer. The distribution of
-durations and waits has three properties: it is skewed, with a long right tail; a few values are always outliers; and some
-tasks have two kinds of runs, with little and with much to do. So the baseline uses:
+A task is compared with itself, never with other tasks. A finding is about a shift, when several
+runs take longer, or about a hang, when a single run takes much longer.
+
+The distribution of durations and waits has three properties: it is skewed, with a long right tail;
+a few values are always outliers; and some tasks have two kinds of runs, with little and with much
+to do. So the baseline uses:
 
 - *Logarithms.* On a logarithmic scale, skewed durations are about symmetric, and "twice as long" is
   the same distance for a minute and for an hour.

@@ -8,10 +8,10 @@ The type of the Airflow Connection decides how messages are posted:
 - ``slackwebhook``: The webhook posts to its only channel, without threads.
 
 Slack accepts about one message a second in a channel. To more messages, Slack answers with status
-429 and ``Retry-After``; a handler of Slack's SDK then waits and retries. Other errors have status 200
-and ``ok: false``. An error about the address raises an :class:`UnreachableError`, because a message
-to the fallback channel may still succeed. After any other error, such as an invalid token, a
-message to any address would fail.
+429 and ``Retry-After``; a handler of Slack's SDK then waits and retries. Other errors have status
+200 and ``ok: false``. An error about the address raises an :class:`UnreachableError`, because a
+message to the fallback channel may still succeed. After any other error, such as an invalid token,
+a message to any address would fail.
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ class Notification:
 
 def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list[Finding]]:
     """Return the findings of each owner that have at least this severity, in the order of the
-    report. A finding with two owners is in both lists.
+    report. A finding with two owners is in both lists. A finding without an owner is in the list
+    of :data:`PLATFORM`.
     """
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
@@ -238,8 +239,8 @@ def after_notification(state: NotificationState, notification: Notification, sen
     Args:
         state: The state before the notification.
         notification: The notification.
-        sent: The recipient, channel, thread and time of the message. The ``findings`` of this
-            conversation are ignored.
+        sent: The recipient, channel, thread and time of the message. The field ``findings`` is
+            ignored.
     """
     before = state.get(notification.owner)
     findings = dict(before.findings) if before else {}
