@@ -47,7 +47,7 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Return the rounded figures. ``time_ratio`` is the time of parsing and folding, divided by
-        the floor's.
+        the time of the floor.
         """
         return {
             "events_per_second": round(self.read_and_fold),

@@ -27,7 +27,9 @@ cost.
 
 
 def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
-    """Return the figures by size, and the exponent of each cost if there are two sizes or more."""
+    """Return the figures by the number of live MLJobs. With two numbers or more, also return the
+    exponent of each cost.
+    """
     powers = {
         name: exponent({size: cost(result) for size, result in sizes.items()}) for name, (_, cost) in COSTS.items()
     }

@@ -44,8 +44,9 @@ class Plan:
 
     Attributes:
         sizes: The numbers of live MLJobs to measure, the smallest first.
-        silence: How long CPU time is measured, in seconds. The operator lists all active runs once
-            a minute, so a value below 60 includes that list only by chance.
+        silence: The length of the silence, in which CPU time is measured, in seconds. The operator
+            lists all active runs once a minute, so a silence below 60 seconds includes this request
+            only by chance.
     """
 
     sizes: Sequence[int] = SIZES
@@ -54,7 +55,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """The costs of one number of live MLJobs.
+    """The costs that were measured with one of the numbers of live MLJobs in :attr:`Plan.sizes`.
 
     Attributes:
         jobs: The number of live MLJobs.

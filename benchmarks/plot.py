@@ -1,5 +1,5 @@
-"""The plot of the latencies that ``push`` and ``polling`` have measured: the share of changes that
-a Kubernetes watcher has seen, by the milliseconds since the change.
+"""The plot of the latencies that ``push`` and ``polling`` have measured. A curve shows the share of
+changes that a Kubernetes watcher has seen, by the milliseconds since the event or the change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The resident memory of a process after the memory has settled: it hardly changes any more."""
+"""The resident memory of a process, measured when the memory hardly changes any more."""
 
 from __future__ import annotations
 

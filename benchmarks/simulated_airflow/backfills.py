@@ -121,7 +121,7 @@ class Backfills:
         backfill.is_paused = backfill.is_paused or paused
 
     def run_ended(self, run: Run) -> None:
-        """Complete the backfill of a run if this was the backfill's last run in progress."""
+        """Complete the backfill of a run that has ended, if all runs of the backfill have ended."""
         if run.backfill is None or self.made[run.backfill].completed_at is not None:
             return
         if all(other.is_over for other in self.runs(run.backfill)):

@@ -12,7 +12,7 @@ from .runs import Json
 
 
 def log_in(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return a token for a user and a password."""
+    """Return a token for a user and a password. Refuse wrong credentials with 401."""
     body = request.content("username", "password")
     token = airflow.log_in(body["username"], body["password"])
     if token is None:
