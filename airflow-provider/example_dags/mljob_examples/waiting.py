@@ -64,15 +64,17 @@ class ModelParams(BaseModel):
 
 
 def wait_for_dataset(job: Job[Any]) -> Any:
-    """Add the sensor ``wait_for_dataset`` to a job. The job's params must include
-    :class:`DatasetParams`, which name the dataset. The sensor returns the version of the dataset.
+    """Add the sensor ``wait_for_dataset`` to a job, and return the version of the dataset as the
+    sensor's output. The params model of the job must be a :class:`DatasetParams`, which names the
+    dataset.
     """
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
-    """Add the sensor ``wait_for_model`` to a job. The job's params must include
-    :class:`ModelParams`, which name the model. The sensor returns the version of the model.
+    """Add the sensor ``wait_for_model`` to a job, and return the version of the model as the
+    sensor's output. The params model of the job must be a :class:`ModelParams`, which names the
+    model.
     """
     return _wait(job, "wait_for_model")
 

@@ -192,8 +192,8 @@ def _as_list(kinds: str | list[str]) -> list[str]:
 
 
 class _Generator(GenerateJsonSchema):
-    """A generator of schemas without the titles that pydantic derives from field names. Airflow's
-    form would show such a title instead of the param's name.
+    """A generator of schemas without the titles that pydantic derives from field names. The form
+    with which Airflow's UI triggers a run would show such a title instead of the param's name.
     """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
