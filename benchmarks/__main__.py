@@ -1,5 +1,5 @@
-"""Run the benchmarks, and print a table. A complete run, or a run with ``--keep``, also writes the
-results to benchmarks/results.
+"""Run the benchmarks, and print a table. A run of all benchmarks without ``--quick``, or a run with
+``--keep``, also writes the results to benchmarks/results.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Run:
         parts: The benchmarks to run.
         rates: The plan of the benchmark ``rates``.
         live: The plan of the benchmark ``live``.
-        floor_jobs: How many MLJobs the floor writes.
+        floor_jobs: How many MLJobs :mod:`.bare_writes` writes to measure the floor.
         quick: Whether few samples are taken.
         pictures: The folder for plots, or None if nothing is drawn.
         results: The results so far.
@@ -71,7 +71,7 @@ class Run:
     results: dict[str, Any] = field(default_factory=dict)
 
     def measure(self) -> None:
-        """Run the benchmarks."""
+        """Run the benchmarks in ``parts``, and store the results in ``results``."""
         self.results |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": _machine()}
         if "delivery" in self.parts:
             with self._stack(simulated=False) as bench:
@@ -93,8 +93,9 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        """Run the benchmarks of load, which need the simulated Airflow. Each result is stored at
-        once, so that the earlier results stay if a later benchmark fails.
+        """Run the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live``, as far as they were
+        asked for. Each result is stored at once, so that the earlier results stay if a later
+        benchmark fails.
         """
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)
@@ -184,9 +185,8 @@ def main() -> int:
 
 
 def _store(results: dict[str, Any], *, whole: bool) -> None:
-    """Write results into the file. The results of benchmarks that did not run stay. For each
-    benchmark that ran after the last complete run, ``measured`` has the date and the machine of its
-    results.
+    """Write the results to benchmarks/results/latest.json. If only some benchmarks ran, the file
+    keeps the results of the others (:func:`merged`).
     """
     file = RESULTS / "latest.json"
     file.write_text(json.dumps(merged(json.loads(file.read_text()), results, whole=whole), indent=2) + "\n")
@@ -194,8 +194,15 @@ def _store(results: dict[str, Any], *, whole: bool) -> None:
 
 
 def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """Return the earlier results with new results added, and without the results of benchmarks that
-    no longer exist. Return the new results alone if they are ``whole``.
+    """Merge the results of this run into the earlier results.
+
+    The field ``measured`` of the merged results has the date and the machine of each benchmark that
+    ran after the last complete run. Results of benchmarks that no longer exist are left out.
+
+    Args:
+        before: The earlier results.
+        results: The results of this run.
+        whole: Whether this run was complete. The new results are then returned alone.
     """
     if whole:
         return results

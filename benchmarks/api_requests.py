@@ -16,8 +16,9 @@ EVENTS = "events"
 
 
 def counted(cluster: Cluster) -> Counter[str]:
-    """Return the numbers of answered requests so far: ``status patches``, ``finalizer patches``,
-    ``gets`` and ``events``, and among these ``conflicts``, ``throttled`` and ``timeouts``.
+    """Return the numbers of requests about MLJobs and Events that were answered so far: ``status
+    patches``, ``finalizer patches``, ``gets`` and ``events``. Of these requests, ``conflicts``,
+    ``throttled`` and ``timeouts`` were answered with 409, 429 and 504.
     """
     return kinds(cluster.metrics())
 

@@ -58,11 +58,11 @@ class Result:
 
 
 def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
-    """Write ``jobs`` MLJobs from creation to end.
+    """Measure how long the writes of MLJobs take, from the creation of each MLJob to its end.
 
     Args:
         bench: The stack.
-        jobs: How many MLJobs.
+        jobs: How many MLJobs are written.
         first: The number of the first MLJob. The number is a part of the MLJob's name.
     """
     bench.cluster.make_namespace(NAMESPACE)

@@ -93,7 +93,11 @@ class BenchStack:
         return known
 
     def cpu_seconds(self, component: str) -> float:
-        """Return the CPU time that a component of the stack has taken."""
+        """Return the CPU time that a component of the stack has taken since its start, in seconds.
+
+        Raises:
+            MeasurementError: The component does not run.
+        """
         pid = self.stack.pid(component)
         if pid is None:
             raise MeasurementError(f"{component} does not run")

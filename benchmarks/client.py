@@ -1,10 +1,10 @@
 """The cost of the Python client at its start: the import, the first list of MLJobs, and two
 commands of ``kubectl mljob``.
 
-The CPU time is that of a whole Python process, without the start of Python itself. The floors are
-the work that any client over HTTP has to do: the import of the packages, and a request by httpx2
-whose answer is parsed and printed. The API server is a thread of the benchmark on loopback, so its
-work is not part of the figures.
+The CPU time is that of a whole Python process, without the start of Python itself. The floor of
+each program is a program without the client, which does only what any client has to do: import
+libraries such as httpx2 and, to list MLJobs, request and print the list. The API server is a thread
+of the benchmark on loopback, so its work is not part of the figures.
 """
 
 from __future__ import annotations
@@ -69,12 +69,14 @@ for job in httpx2.get("{url}/apis/mljob.dev/v1alpha1/namespaces/default/mljobs")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The CPU time of a process in milliseconds, by program: the 10th percentile, which other load
-    of the machine affects least. The start of Python itself is subtracted.
+    """The CPU time of each program's process in milliseconds, without the start of Python itself.
+
+    Each program was run several times. The result is the 10th percentile of the runs, because other
+    load of the machine affects the fastest runs least.
 
     Attributes:
-        client: The CPU time of each program that uses the client.
-        floor: The CPU time of each floor's program, which doesn't use the client.
+        client: The CPU time of the programs that use the client, by name.
+        floor: The CPU time of the floors, which don't use the client, by the same names.
     """
 
     client: Mapping[str, float]
@@ -109,7 +111,7 @@ def measure(runs: int = RUNS) -> Result:
 
 
 def _cpu_ms(program: str) -> float:
-    """Run a program, and return the CPU time of its process in milliseconds."""
+    """Run the text of a Python program, and return the CPU time of the process in milliseconds."""
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -130,7 +132,7 @@ def _api_server() -> Iterator[str]:
             self.wfile.write(answer.encode())
 
         def log_message(self, *_: Any) -> None:
-            """Write nothing."""
+            """Log nothing, to keep the terminal free of the requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

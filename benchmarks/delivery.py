@@ -1,10 +1,12 @@
 """The cost of sending events for a task: with this project's callbacks, with Airflow's own
 producer, with both, and with neither.
 
-The tasks do nothing, in real processes of Airflow's worker. The cost of a task that sends no events
-is the floor. Each process measures itself (dags/bench_delivery.py). The tasks run one after the
-other, and each variant runs once in each of four positions, so that other load of the machine
-affects all variants alike. The benchmark fails unless Kafka has exactly the events of each variant.
+The tasks do nothing, in real processes of Airflow's worker. Each process measures itself
+(dags/bench_delivery.py). There are four variants of a task, one for each of these choices of
+producers. The variant that sends no events is the floor. A run of the DAG executes its tasks one
+after the other, in four rounds. Each round has one task of each variant, in another order, so that
+other load of the machine affects all variants alike. The benchmark fails unless Kafka has exactly
+the events of each variant.
 """
 
 from __future__ import annotations
@@ -63,8 +65,8 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        runs: Runs of the DAG, each with ``POSITIONS`` tasks of each variant. One more run comes
-            first to warm up the worker.
+        runs: How many runs of the DAG are measured, each with ``POSITIONS`` tasks of each variant.
+            Before these runs, one more run warms up the worker.
     """
 
     runs: int = 4
@@ -142,7 +144,9 @@ def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
 
 
 def expected_events(runs: Iterable[str]) -> Counter[tuple[str, str, str, str]]:
-    """Return how often each event is expected: once. The keys are (run, task, producer, event)."""
+    """Return the events that Kafka should have, to be compared with the events that were sent. Each
+    event (run, task, producer, event) is counted once.
+    """
     return Counter(
         (run, f"{variant}_{position}", producer, event)
         for run in runs

@@ -8,8 +8,8 @@ from typing import Any
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """Return the percentile of the samples, by linear interpolation. `share` is 0.5
-    for the median.
+    """Return a percentile of the samples, by linear interpolation. `share` selects the percentile:
+    0.5 for the median, 0.99 for the 99th percentile.
     """
     ordered = sorted(samples)
     position = share * (len(ordered) - 1)
@@ -49,7 +49,7 @@ class Side:
         return [sample for block in self.blocks for sample in block]
 
     def p(self, share: float) -> float:
-        """Return a percentile of all latencies, in milliseconds."""
+        """Return a :func:`percentile` of the latencies of all blocks, in milliseconds."""
         return percentile(self.samples, share)
 
     @property

@@ -23,7 +23,7 @@ CONNECTIONS = 16
 
 
 def main() -> None:
-    """Run until the process is terminated."""
+    """Send a PATCH for each message of the topic, until the process is terminated."""
     asyncio.run(_serve(Path(os.environ["KUBECONFIG"]), os.environ["BENCH_BROKERS"], os.environ["BENCH_TOPIC"]))
 
 

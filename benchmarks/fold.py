@@ -47,7 +47,7 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Return the rounded figures. ``time_ratio`` is the time of parsing and folding, divided by
-        the floor's.
+        the time of the floor.
         """
         return {
             "events_per_second": round(self.read_and_fold),
@@ -90,8 +90,8 @@ def _per_second(count: int, repeats: int, work: Callable[[], object]) -> float:
 
 
 def _read_and_fold(messages: list[bytes]) -> dict[str, ObservedRun]:
-    """Fold one event at a time, as on a quiet topic. The operator folds a burst at once, which is
-    faster.
+    """Parse and fold one event at a time, as the operator does on a quiet topic. The operator folds
+    the events of a burst together, which is faster.
     """
     observed_runs: dict[str, ObservedRun] = {}
     for message in messages:
@@ -113,8 +113,8 @@ def _fold_one(observed_runs: dict[str, ObservedRun], envelope: Envelope) -> None
 
 
 def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS) -> list[bytes]:
-    """Return events of tasks that start, report and succeed. The events of different runs
-    alternate, as on a topic.
+    """Return events of tasks that start, report progress and succeed, in the format of this
+    project's callbacks. The events of different runs alternate, as on a topic.
     """
     steps = [EventName.TASK_RUNNING, *[EventName.TASK_PROGRESS] * reports, EventName.TASK_SUCCESS]
     messages = []
@@ -143,8 +143,8 @@ def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS)
 
 
 def _official_messages() -> list[bytes]:
-    """Return events of Airflow's own producer. That producer sends no reports, so there are more
-    runs instead.
+    """Return events of Airflow's own producer. This producer sends no events about progress, so the
+    events are about more runs than those of :func:`_our_messages`.
     """
     messages = []
     for run in range(RUNS * REPORTS // 2):

@@ -1,5 +1,5 @@
-"""How the costs of live MLJobs grow with the number of MLJobs: the exponent of each cost, and a
-plot.
+"""How the costs of live MLJobs grow with the number of MLJobs: a plot, and an exponent for each
+cost. With exponent 1, twice as many MLJobs cost twice as much; with exponent 2, four times as much.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ cost.
 
 
 def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
-    """Return the figures by size, and the exponent of each cost if there are two sizes or more."""
+    """Return the figures by the number of live MLJobs. With two numbers or more, also return the
+    exponent of each cost.
+    """
     powers = {
         name: exponent({size: cost(result) for size, result in sizes.items()}) for name, (_, cost) in COSTS.items()
     }
@@ -38,8 +40,8 @@ def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
 
 
 def draw(sizes: Mapping[int, Result], file: Path) -> None:
-    """Write the plot of all costs as SVG, on logarithmic axes: a straight line is a power of the
-    number of MLJobs. The same figures give the same bytes.
+    """Write the plot of all costs as SVG. The axes are logarithmic, so a cost with a constant
+    exponent is a straight line. The same figures give the same bytes.
     """
     mpl.use("agg")
     mpl.rcParams["svg.hashsalt"] = "mljob"

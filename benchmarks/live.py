@@ -44,8 +44,9 @@ class Plan:
 
     Attributes:
         sizes: The numbers of live MLJobs to measure, the smallest first.
-        silence: How long CPU time is measured, in seconds. The operator lists all active runs once
-            a minute, so a value below 60 includes that list only by chance.
+        silence: The length of the silence, in which CPU time is measured, in seconds. The operator
+            lists all active runs once a minute, so a silence below 60 seconds includes this request
+            only by chance.
     """
 
     sizes: Sequence[int] = SIZES
@@ -54,7 +55,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """The costs of one number of live MLJobs.
+    """The costs that were measured with one of the numbers of live MLJobs in :attr:`Plan.sizes`.
 
     Attributes:
         jobs: The number of live MLJobs.
@@ -133,7 +134,7 @@ def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
 
 
 class _Size:
-    """Measures the costs of one number of live MLJobs."""
+    """A measurement with one of the numbers of live MLJobs in :attr:`Plan.sizes`."""
 
     def __init__(self, bench: BenchStack, size: int, plan: Plan) -> None:
         self._bench = bench
@@ -196,8 +197,8 @@ class _Size:
 
     async def _create_and_cancel(self) -> dict[str, float]:
         """Create the MLJobs of the burst. When a third of them are created, cancel the MLJobs in
-        ``_victims``, while the others are being created. Return the time of each cancellation by
-        the MLJob's name.
+        ``_victims``, which run already, while the rest of the burst is created. Return the time of
+        each cancellation by the MLJob's name.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:
@@ -264,9 +265,14 @@ class _Phases:
 
 
 def exponent(costs: Mapping[int, float]) -> float:
-    """Return the exponent of growth, which is the power of the number of MLJobs with which a cost
-    grows, by least squares of the logarithms. The exponent is 1 if the cost grows in proportion,
-    and NaN for fewer than two positive costs.
+    """Return the exponent with which a cost grows: 1 if twice as many MLJobs cost twice as much, 2
+    if they cost four times as much.
+
+    The exponent is the slope of a line through the logarithms of the numbers and costs, by least
+    squares. The result is NaN for fewer than two positive costs.
+
+    Args:
+        costs: The cost, by the number of MLJobs.
     """
     points = [(math.log(size), math.log(cost)) for size, cost in costs.items() if cost > 0]
     if len(points) < 2:

@@ -93,7 +93,7 @@ def registry(airflow: Airflow) -> kopf.OperatorRegistry:
 
 
 def main() -> None:
-    """Run until the process is terminated."""
+    """Run the operator until the process is terminated."""
     logging.basicConfig(level=logging.WARNING)
     airflow = Airflow(os.environ["AIRFLOW_URL"], os.environ["AIRFLOW_USER"], os.environ["AIRFLOW_PASSWORD"])
     namespaces = [os.environ["BENCH_NAMESPACE"]]

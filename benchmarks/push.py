@@ -3,8 +3,8 @@ and for the floor.
 
 The operator and the floor get the same events at the same rate. The MLJobs of the operator and of
 the floor are in separate namespaces, so neither handles the events of the other. The operator and
-the floor are measured alternately, in short blocks. Each of them is the first in every second pair
-of blocks, so that other load of the machine affects both.
+the floor are measured alternately, in short blocks. In one pair of blocks the operator comes first,
+in the next pair the floor comes first, so that other load of the machine affects both.
 """
 
 from __future__ import annotations
@@ -46,8 +46,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The comparisons of the operator and the floor: one at each rate with events only, and one at
-    the first rate with the default interval of the change feed.
+    """The comparisons of the operator and the floor.
+
+    Attributes:
+        rates: A comparison at each rate. The operator does not read Airflow's change feed, so only
+            events change statuses.
+        default_resync: A comparison at the first rate. The operator also reads the change feed, at
+            the default interval.
     """
 
     rates: tuple[Comparison, ...]
@@ -93,8 +98,8 @@ class _Subject:
     traffic: Traffic
 
     def restarted(self, process: psutil.Process) -> _Subject:
-        """Return the subject for an operator that was restarted as ``process``, with the same
-        traffic as before.
+        """Return the same side after the operator was restarted as ``process``, with the same
+        events to send.
         """
         return _Subject(process, self.traffic)
 

@@ -55,7 +55,8 @@ class Result:
             fifths of the ends are used, so that the durations of the first and the last run have no
             effect.
         latencies: The time from each end in Airflow to the watcher, in seconds.
-        writes: The operator's requests by kind.
+        writes: The number of the operator's requests to the API server, by kind
+            (:func:`benchmarks.api_requests.counted`).
         operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
         api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
         airflow_cpu_ms: CPU time of the simulated Airflow for each MLJob, in milliseconds.

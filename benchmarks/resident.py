@@ -1,4 +1,4 @@
-"""The resident memory of a process once it has settled."""
+"""The resident memory of a process, measured when the memory hardly changes any more."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ STABLE_SECONDS = 8
 
 
 def settled(process: psutil.Process, what: str, seconds: float = 40) -> float:
-    """Wait until the resident memory of a process has settled, but at most ``seconds``. Return the
-    memory in MiB. ``what`` names the process on the terminal.
+    """Wait until the resident memory of a process has settled: in :data:`STABLE_SECONDS` it has
+    changed by less than one percent. Return the memory in MiB.
+
+    Args:
+        process: The process.
+        what: A name for the process on the terminal.
+        seconds: The maximum number of seconds to wait. The memory is then returned as it is.
     """
     history = [process.memory_info().rss / MIB]
     with step("memory", f"settling {what}", lambda: f"{history[-1]:.1f} MiB"):

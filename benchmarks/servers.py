@@ -163,7 +163,7 @@ class Airflow:
         self._request("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
 
     def requests(self) -> Counter[str]:
-        """Return the requests that the simulated Airflow has answered, by route and status."""
+        """Return how many requests the simulated Airflow has answered, by route and status."""
         return Counter(self._request("GET", "/simulation")["requests"])
 
     def runs(self, dag_id: str) -> int:

@@ -1,13 +1,13 @@
-"""Read the handwritten digits in the images of each day with a trained model. The job has a
+"""Read handwritten digits with a trained model. Each run reads the images of one day. The DAG has a
 schedule, and is for MLJobs of type Backfill.
 
-When the model has changed, a backfill of a range of dates repeats the predictions with the version
-of the model that the backfill's conf names. The predictions of a day are an artifact with versions:
+To repeat the predictions with a newer model, run a backfill of a range of dates. The backfill's
+conf names the version of the model. The predictions of a day are an artifact with versions:
 ``latest`` is the newest version, and predictions of earlier models are kept.
 
 The images of a day are made from scikit-learn's digits, without the digits that are used for
 training. The day is the seed, so each run for the day makes the same images. The schedule ended in
-January 2026, so the schedule starts no more runs.
+January 2026, so Airflow starts no more runs by itself.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from mljob_examples.waiting import ModelParams, wait_for_model
 
 
 class DailyParams(ModelParams):
-    """Params of a day's prediction."""
+    """Params of the DAG ``daily_predictions``. An MLJob sets these params in ``spec.conf``."""
 
     rows: int = Field(500, ge=1, le=1_000_000, description="Images of a day.")
 
 
 class DailyOutputs(BaseModel):
-    """Outputs of a day's prediction."""
+    """Outputs of a run of ``daily_predictions``, for the predictions of one day."""
 
     day: str = Field(description="The day.")
     model_version: str = Field(description="Version of the model.")

@@ -2,8 +2,8 @@
 Backfill.
 
 The images of a day are drawn at random from scikit-learn's digits. The day is the seed, so another
-run for the day gives the same statistics. The schedule ended in January 2026, so the schedule
-starts no more runs.
+run for the day gives the same statistics. The schedule ended in January 2026, so Airflow starts no
+more runs by itself.
 
 This DAG is written by hand, and uses ``mljob_callbacks()`` to send events about its tasks. The
 other examples are declared with ``mljob_dag``.
@@ -23,8 +23,8 @@ from mljob_airflow import mljob_callbacks, publish_outputs
 
 
 def data_dir() -> Path:
-    """Return the folder with all data. Workers on several machines need a shared volume for this
-    folder.
+    """Return the folder with the data of all example DAGs. Workers on several machines need a
+    shared volume for this folder.
     """
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 

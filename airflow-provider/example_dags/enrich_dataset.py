@@ -1,10 +1,15 @@
-"""Enrich a dataset with families of features. A mapped task group computes each family.
+"""Add features to a dataset, and publish the result as a new dataset with its own versions.
 
-The enriched dataset is a new dataset with its own versions. The card of the enriched dataset names
-the version of the original dataset, and has the recipe of the features. A training uses the recipe
-to compute the features anew. The DAG waits for the dataset, so an MLJob of this DAG can be applied
-together with the MLJob that generates the dataset. Because the task groups are mapped, the conf can
-choose the families.
+The features come in families: principal components, distances to clusters, and statistics of each
+row. The conf names the families, and a mapped task group has one instance for each family.
+
+Each version of a dataset has a card, which is a file that describes the version. The card of the
+enriched dataset names the version of the original dataset, and has the recipe of the features. The
+DAG ``select_model`` trains models with this recipe, so a model computes the same features for new
+rows.
+
+The DAG waits for the original dataset, so an MLJob of this DAG can be applied together with the
+MLJob that generates the dataset.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from mljob_examples.waiting import DatasetParams, wait_for_dataset
 
 
 class EnrichParams(DatasetParams):
-    """Params of an enrichment."""
+    """Params of the DAG ``enrich_dataset``. An MLJob sets these params in ``spec.conf``."""
 
     families: list[features.Family] = Field(
         ["components", "clusters", "statistics"],
@@ -34,7 +39,7 @@ class EnrichParams(DatasetParams):
 
 
 class EnrichOutputs(BaseModel):
-    """Outputs of an enrichment."""
+    """Outputs of a run of ``enrich_dataset``, which describe the enriched dataset."""
 
     dataset: str = Field(description="Name of the enriched dataset: the name of the dataset with the suffix -enriched.")
     dataset_version: str = Field(description="Version of the enriched dataset, which is now the latest.")

@@ -1,11 +1,13 @@
-"""Generate a dataset of any size by augmenting a dataset of scikit-learn, and check it before it is
-published.
+"""Generate a dataset of any size from a dataset of scikit-learn, and publish the generated dataset
+if it passes the checks.
 
-Rows are drawn at random from the source's known rows, see :mod:`mljob_examples.sources`. Images of
-digits are moved, and all rows get noise. Mapped tasks generate parts of the dataset (shards) in
-parallel; another task merges the shards into one Parquet file. If the dataset passes the checks, it
-is published as a version with a card. The card has the number of rows, the columns with their
-statistics, and the MLJob that made the dataset.
+Rows are drawn at random from the scikit-learn dataset, without the rows that are kept for
+predictions (:mod:`mljob_examples.sources`). Each image of a digit is moved by at most one pixel,
+and all rows get noise. Mapped tasks generate parts of the dataset (shards) in parallel. Another
+task merges the shards into one Parquet file.
+
+The dataset is published as a version with a card, which is a file that describes the version. The
+card has the number of rows, the columns with their statistics, and the MLJob that made the dataset.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from mljob_examples import artifacts, features, sources
 
 
 class DatasetParams(BaseModel):
-    """Params of a generation."""
+    """Params of the DAG ``generate_dataset``. An MLJob sets these params in ``spec.conf``."""
 
     dataset: str = Field("digits", pattern=artifacts.NAME, description="Name under which other DAGs find the dataset.")
     source: sources.Source = Field("digits", description="Dataset of scikit-learn to augment.")
@@ -34,7 +36,7 @@ class DatasetParams(BaseModel):
 
 
 class DatasetOutputs(BaseModel):
-    """Outputs of a generation."""
+    """Outputs of a run of ``generate_dataset``, which describe the published dataset."""
 
     dataset: str = Field(description="Name of the dataset, for enrich_dataset.")
     dataset_version: str = Field(description="Version of the dataset, which is now the latest.")

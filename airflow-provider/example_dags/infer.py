@@ -1,8 +1,8 @@
-"""Read the images in the conf with a model that ``select_model`` or ``train_model`` has published.
+"""Read the handwritten digits in the few images of a run's conf, with a model that ``select_model``
+or ``train_model`` has published.
 
-``predict`` reads many images in one run. This DAG answers requests: the conf of a run has a few
-images, the MLJob's ``.status.outputs`` has the digits in these images, and many runs can be active
-at the same time.
+The MLJob's ``.status.outputs`` has the digits. Many runs can be active at the same time. For many
+images in one run, use the DAG ``predict``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ A_SEVEN = [
 
 
 class InferParams(ModelParams):
-    """Params of a request."""
+    """Params of the DAG ``infer``: the images to read, and the model. An MLJob sets these params in
+    ``spec.conf``.
+    """
 
     images: list[Image] = Field(
         min_length=1,
@@ -39,7 +41,7 @@ class InferParams(ModelParams):
 
 
 class InferOutputs(BaseModel):
-    """Outputs of a request."""
+    """Outputs of a run of ``infer``: the digits in the images, and the model's version."""
 
     model_version: str = Field(description="Version of the model.")
     digits: list[int] = Field(description="The digit in each image, in the order of the images.")

@@ -1,8 +1,9 @@
-"""Read handwritten digits with a model that ``select_model`` or ``train_model`` has published.
+"""Read the handwritten digits in many images, with a model that ``select_model`` or ``train_model``
+has published.
 
 The DAG waits for the model, so an MLJob that predicts can be applied together with the MLJob that
-trains the model. The images are made from scikit-learn's digits, without the digits that are used
-for training. Mapped tasks read the images in batches.
+trains the model. The DAG makes the images from scikit-learn's digits, without the digits that are
+used for training. Mapped tasks read the images in batches.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mljob_examples.waiting import ModelParams, wait_for_model
 
 
 class PredictParams(ModelParams):
-    """Params of a prediction."""
+    """Params of the DAG ``predict``. An MLJob sets these params in ``spec.conf``."""
 
     rows: int = Field(5000, ge=1, le=1_000_000, description="Images to read.")
     batches: int = Field(3, ge=1, le=64, description="Batches that are read in parallel.")
@@ -26,7 +27,7 @@ class PredictParams(ModelParams):
 
 
 class PredictOutputs(BaseModel):
-    """Outputs of a prediction."""
+    """Outputs of a run of ``predict``, which describe the predictions."""
 
     model_id: str = Field(description="Id of the model.")
     model_version: str = Field(description="Version of the model.")

@@ -2,12 +2,16 @@
 
 A mapped task cross-validates each candidate: for each fold, the candidate is tested on this fold
 after it was trained on the other folds. All rows that were made from the same row of the source are
-in one fold, and the features of an enriched dataset are fitted anew on the training rows of each
-fold. So neither a model nor its features have seen the test rows. The best candidate is then
-trained on more and more rows. While this task runs, the MLJob's status shows the accuracy after
-each step. An accuracy that still rises suggests that more data would help. Finally the candidate is
-trained on all rows. The published version has metrics, a plot, and a card that names the version of
-the dataset.
+in one fold. For each fold, the features of an enriched dataset are fitted anew on the training
+rows. So neither a model nor its features have seen the test rows.
+
+Another task then trains the best candidate on more and more rows, and finally on all rows. The
+MLJob's status shows the accuracy after each step. An accuracy that still rises suggests that more
+data would help. If the best candidate has less than the accuracy of the param ``minimum_accuracy``,
+the run fails before this training.
+
+The published version of the model has metrics, a plot, and a card, which is a file that describes
+the version and names the version of the dataset.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 
 
 class SelectParams(DatasetParams):
-    """Params of a comparison."""
+    """Params of the DAG ``select_model``. An MLJob sets these params in ``spec.conf``."""
 
     model_id: str = Field("digits", pattern=artifacts.NAME, description="Id under which the model is published.")
     candidates: list[Candidate] = Field(
@@ -44,7 +48,7 @@ class SelectParams(DatasetParams):
 
 
 class SelectOutputs(BaseModel):
-    """Outputs of a comparison."""
+    """Outputs of a run of ``select_model``, which describe the published model."""
 
     model_id: str = Field(description="Id of the model, for predict.")
     model_version: str = Field(description="Version of the model, which is now the latest.")

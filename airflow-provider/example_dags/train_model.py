@@ -1,10 +1,13 @@
 """Train a model that reads handwritten digits, and report each epoch during the training.
 
-The images are the known images of scikit-learn's digits, see :mod:`mljob_examples.sources`. A small
-neural network is trained in epochs, and in each epoch the images are moved and get new noise. After
-each epoch the task reports the loss, and the accuracy on test images. Both appear in the MLJob's
-status while the task runs. A model that is good enough is published as a version, with its metrics
-and a card, for ``predict``.
+The images are scikit-learn's digits, without the images that are kept for predictions
+(:mod:`mljob_examples.sources`). A small neural network is trained in epochs. In each epoch, each
+training image is moved by at most one pixel and gets new noise. After each epoch the task reports
+the loss, and the accuracy on test images. Both appear in the MLJob's status while the task runs.
+
+A model with at least the accuracy of the param ``minimum_accuracy`` is published for the DAG
+``predict``, with its metrics and a card, which is a file that describes the model. With a lower
+accuracy, the run fails.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class TrainParams(BaseModel):
-    """Params of a training."""
+    """Params of the DAG ``train_model``. An MLJob sets these params in ``spec.conf``."""
 
     model_id: str = Field("digits", pattern=artifacts.NAME, description="Id under which the model is published.")
     epochs: int = Field(20, ge=1, le=1000, description="Passes over the training images.")
@@ -42,7 +45,7 @@ class TrainParams(BaseModel):
 
 
 class TrainOutputs(BaseModel):
-    """Outputs of a training."""
+    """Outputs of a run of ``train_model``, which describe the published model."""
 
     model_id: str = Field(description="Id of the model, for predict.")
     model_version: str = Field(description="Version of the model, which is now the latest.")

@@ -1,9 +1,10 @@
-"""A DAG with tasks that do nothing. Each way of sending events to Kafka has one task in each
-position. Each task records the cost of its process.
+"""A DAG whose tasks do nothing but record the cost of their process. The tasks differ in the
+producers that send events about them to Kafka: none, this project's callbacks, Airflow's own
+producer, or both.
 
-The process measures itself in an exit handler. The handler is registered first, so it runs last,
-and the measurement includes messages that a producer sends while the process exits. The dates in
-Airflow's database exclude these messages.
+The process of a task measures itself in an exit handler. The handler is registered first, so it
+runs last, and the measurement includes the time in which a producer sends messages while the
+process exits. The dates in Airflow's database don't include this time.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ DEFAULTS = Settings()
 
 
 def main() -> int:
-    """Serve, and return the exit status."""
+    """Serve a simulated Airflow until SIGTERM or SIGINT. Return the exit status: 0, or 2 if the
+    DAGs or the faults in the arguments are invalid.
+    """
     arguments = _parser().parse_args()
     try:
         dags = all_dags() + [dag for file in arguments.dags for dag in read_dags(file)]

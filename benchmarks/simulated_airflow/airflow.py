@@ -58,7 +58,8 @@ class SimulatedAirflow:
         faults: The faults of requests and events. By default there are none.
 
     Attributes:
-        unhealthy: The components that are not healthy.
+        unhealthy: The names from ``COMPONENTS`` that the health endpoint reports as unhealthy. A
+            test sets this attribute.
         locked: Whether all logins and tokens are refused.
         requests: The number of answered requests, by route and status, for example
             ``("POST /api/v2/dags/{dag_id}/dagRuns", 409)``.
@@ -96,7 +97,7 @@ class SimulatedAirflow:
         return token
 
     def knows(self, token: str | None) -> bool:
-        """Return whether this Airflow has issued a token."""
+        """Return whether this Airflow has issued the given token."""
         return token in self._tokens
 
     def active(self) -> list[Run]:
@@ -104,7 +105,9 @@ class SimulatedAirflow:
         return self.store.active()
 
     async def work(self) -> None:
-        """Advance runs until the task is cancelled. Then send the events that wait."""
+        """Advance the simulated runs until the asyncio task of this call is cancelled. Then send
+        the events that wait.
+        """
         try:
             await self.scheduler.work()
         finally:

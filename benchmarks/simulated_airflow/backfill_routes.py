@@ -40,7 +40,7 @@ def create_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def pause_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Pause a backfill, so that no other run of the backfill starts."""
+    """Pause a backfill, so that no further run of the backfill starts."""
     backfill = _active(airflow, request)
     backfill.is_paused = True
     return 200, backfill.row()

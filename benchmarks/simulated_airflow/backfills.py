@@ -101,8 +101,8 @@ class Backfills:
         return backfill, runs
 
     def runs(self, backfill_id: int) -> list[Run]:
-        """Return the runs of a backfill. A run that another backfill has cleared since then belongs
-        to that backfill.
+        """Return the runs of a backfill, without the runs that a later backfill has cleared and
+        taken over.
         """
         return [run for run in self._runs[backfill_id] if run.backfill == backfill_id]
 
@@ -113,21 +113,24 @@ class Backfills:
         return not backfill.is_paused and running < backfill.max_active_runs
 
     def complete(self, backfill_id: int, *, paused: bool = False) -> None:
-        """Complete a backfill."""
+        """Mark a backfill as completed now. With ``paused``, mark it as paused too, as Airflow does
+        for a cancelled backfill.
+        """
         backfill = self.made[backfill_id]
         backfill.completed_at = now()
         backfill.is_paused = backfill.is_paused or paused
 
     def run_ended(self, run: Run) -> None:
-        """Complete the backfill of a run if this was the backfill's last run in progress."""
+        """Complete the backfill of a run that has ended, if all runs of the backfill have ended."""
         if run.backfill is None or self.made[run.backfill].completed_at is not None:
             return
         if all(other.is_over for other in self.runs(run.backfill)):
             self.complete(run.backfill)
 
     def _run(self, dag: Dag, backfill: Backfill, date: datetime) -> Run | None:
-        """Return the run of a day, created, or cleared if the backfill's reprocess behaviour
-        demands it. Return None if the existing run stays as it is.
+        """Return the day's run for a backfill: a new run, or an existing run that is cleared
+        because the backfill's reprocess behaviour demands it. Return None if an existing run stays
+        as it is.
         """
         there = self._store.of_date(dag.dag_id, date)
         if there is None:

@@ -11,9 +11,9 @@ BUSY, SILENT, PAUSED = "bench_busy", "bench_silent", "bench_paused"
 
 
 def benchmark_dags() -> list[Dag]:
-    """Return the DAGs of the benchmarks, and the DAG that cancels runs. ``bench_busy`` runs five
-    tasks in about two seconds, ``bench_silent`` starts and then reports nothing, and the runs of
-    ``bench_paused`` stay queued.
+    """Return the DAGs of the benchmarks, and the DAG that cancels runs. A run of ``bench_busy``
+    executes five tasks in about two seconds. A run of ``bench_silent`` starts, and then reports
+    nothing. The runs of ``bench_paused`` stay queued.
     """
     return [
         Dag(dag_id=BUSY, tasks=FIVE, queued_seconds=0.2, task_seconds=0.35, jitter=0.5),

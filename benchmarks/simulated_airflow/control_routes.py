@@ -29,7 +29,7 @@ def get_counts(airflow: SimulatedAirflow, _: Request) -> Answer:
 
 
 def put_faults(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Replace the faults. Faults that the body leaves out stop."""
+    """Replace the faults by the faults in the body. A fault that is not in the body ends."""
     try:
         airflow.plan.faults = Faults.model_validate(request.content())
     except ValidationError as error:

@@ -12,7 +12,7 @@ from .runs import Json
 
 
 def log_in(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return a token for a user and a password."""
+    """Return a token for a user and a password. Refuse wrong credentials with 401."""
     body = request.content("username", "password")
     token = airflow.log_in(body["username"], body["password"])
     if token is None:
@@ -36,7 +36,7 @@ def list_import_errors(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_dags(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return all DAGs that pass the filters."""
+    """Return the DAGs that match the query parameters ``paused`` and ``dag_id_pattern``."""
     paused, pattern = request.one("paused"), (request.one("dag_id_pattern") or "%").replace("%", "*")
     rows = [
         _row(dag)

@@ -27,7 +27,7 @@ class Dag(BaseModel):
         progress_reports: How many events with progress and metrics each task sends.
         outcome: How the last task of a run ends. With ``waits``, the first task of the run never
             ends.
-        required: The params that a conf must have, which are integers.
+        required: The names of the params that a conf must have. Their values must be integers.
         params: The params, as ``GET /dags/{dag_id}/details`` returns them.
         is_paused: Whether runs stay queued.
         is_stale: Whether no file has the DAG any more.

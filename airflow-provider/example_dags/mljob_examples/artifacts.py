@@ -86,8 +86,8 @@ def data_dir() -> Path:
 
 
 def run_dir() -> Path:
-    """Make and return a folder for files that one task of this run hands to the next. Each run has
-    its own folder, so that runs don't overwrite each other's files.
+    """Make and return the run's folder, in which tasks leave files for later tasks of the run. Each
+    run has its own folder, so that runs don't overwrite each other's files.
     """
     path: Path = data_dir() / "runs" / get_current_context()["run_id"]
     path.mkdir(parents=True, exist_ok=True)
@@ -150,9 +150,9 @@ def publish(
 def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
     """Return a version of an artifact. For ``latest``, return the version that was published last.
 
-    The function does not check that the version exists (:func:`is_published`). Only one task of a
-    run should pass ``latest``, and the other tasks should use the version that the task found,
-    because ``latest`` may change during the run.
+    The function does not check that the version exists; :func:`is_published` does. Only one task of
+    a run should call this function with ``latest``. The other tasks of the run should use the
+    version that this call returned, because ``latest`` may change during the run.
     """
     if version == LATEST:
         version = (_home(kind, name) / LATEST).read_text()
@@ -160,9 +160,12 @@ def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
 
 
 def is_published(kind: Kind, name: str, version: str, *, within: float, otherwise: str) -> bool:
-    """Return whether a version exists. A sensor returns this value. If the version does not exist
-    ``within`` seconds after the start of the run, the sensor fails, and its error ends with
-    ``otherwise``.
+    """Return whether a version exists. Sensors call this function at each poke. For ``latest``,
+    return whether any version exists.
+
+    Raises:
+        AirflowFailException: The version does not exist ``within`` seconds after the start of the
+            run. The text of the error ends with ``otherwise``.
     """
     return is_there(_home(kind, name) / version, within=within, otherwise=otherwise)
 

@@ -1,5 +1,6 @@
-"""Defines the features of an enriched dataset. The same code computes the features in a model, for
-rows that are not in the dataset.
+"""Defines the features that the DAG ``enrich_dataset`` adds to a dataset. The features come in
+three families: principal components, distances to clusters, and statistics of each row. Models
+compute the features of new rows with the same code.
 
 The columns of a dataset are first the inputs, as in the source, then :data:`LABEL` and
 :data:`ORIGIN`, then the features. The card of an enriched dataset has the number of inputs, and the
@@ -48,8 +49,8 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
 
 
 def columns(name: Family, number: int) -> list[str]:
-    """Return the names of the ``number`` columns of a family. The family ``statistics`` always has
-    four columns.
+    """Return the names of the columns of a family: ``number`` names, or always four names for the
+    family ``statistics``.
     """
     if name == "statistics":
         return ["mean", "spread", "maximum", "energy"]

@@ -19,7 +19,7 @@ def comparison(scores: Mapping[str, Sequence[float]], chosen: str, curve: Sequen
         scores: The accuracy of each candidate in each fold, from 0 to 1.
         chosen: The chosen candidate.
         curve: The learning curve of the chosen candidate: numbers of training rows in ascending
-            order, each with the accuracy on rows of other origins.
+            order, each with the accuracy on the test rows.
     """
     wide = WIDTH - LEFT - RIGHT
     values = [*(value for row in scores.values() for value in row), *(value for _, value in curve)]

@@ -32,7 +32,9 @@ class Wanted(NamedTuple):
 
 
 class DatasetParams(BaseModel):
-    """Params of a job that works on a dataset."""
+    """Params of a job that works on a dataset: the dataset, its version, and how long to wait until
+    the version exists.
+    """
 
     dataset: str = Field("digits", pattern=artifacts.NAME, description="Name of the dataset to work on.")
     dataset_version: str = Field("latest", pattern=artifacts.VERSION, description="Version of the dataset.")
@@ -47,7 +49,9 @@ class DatasetParams(BaseModel):
 
 
 class ModelParams(BaseModel):
-    """Params of a job that uses a model."""
+    """Params of a job that uses a model: the model, its version, and how long to wait until the
+    version exists.
+    """
 
     model_id: str = Field("digits", pattern=artifacts.NAME, description="Id of the model to use.")
     model_version: str = Field("latest", pattern=artifacts.VERSION, description="Version of the model.")
@@ -60,21 +64,24 @@ class ModelParams(BaseModel):
 
 
 def wait_for_dataset(job: Job[Any]) -> Any:
-    """Add a sensor to a job with :class:`DatasetParams`. The sensor's return value is the version
-    of the dataset.
+    """Add the sensor ``wait_for_dataset`` to a job, and return the version of the dataset as the
+    sensor's output. The params model of the job must be a :class:`DatasetParams`, which names the
+    dataset.
     """
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
-    """Add a sensor to a job with :class:`ModelParams`. The sensor's return value is the version of
-    the model.
+    """Add the sensor ``wait_for_model`` to a job, and return the version of the model as the
+    sensor's output. The params model of the job must be a :class:`ModelParams`, which names the
+    model.
     """
     return _wait(job, "wait_for_model")
 
 
 def _wait(job: Job[Any], task_id: str) -> Any:
-    """Add a sensor that waits for the artifact without occupying a worker slot.
+    """Add a sensor to a job. The sensor waits for the dataset or the model that the job's params
+    name, and occupies no worker slot between two pokes.
 
     All later tasks use the version that the sensor returns, because ``latest`` may change before
     the run has ended.

@@ -17,8 +17,7 @@ The subpackages:
 
 - :mod:`.events` sends task events to Kafka.
 - :mod:`.tasks` has the functions that the code of a running task calls.
-- :mod:`.jobs` declares jobs and describes DAGs, also for the command ``mljob-airflow``
-  (:mod:`.cli`).
+- :mod:`.jobs` declares jobs, and describes DAGs for the command ``mljob-airflow`` (:mod:`.cli`).
 - :mod:`.cancellation` and :mod:`.monitoring` are the code of the DAGs in :mod:`.dags`. They reach
   Airflow through :mod:`.rest`.
 

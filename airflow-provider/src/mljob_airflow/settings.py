@@ -31,7 +31,9 @@ def source() -> str:
 
 
 def kafka_config_id() -> str:
-    """Return the id of the Airflow Connection whose extra is librdkafka's configuration."""
+    """Return the id of the Airflow Connection to Kafka, whose extra is librdkafka's
+    configuration.
+    """
     return _get("kafka_config_id", KAFKA_CONFIG_ID)
 
 

@@ -1,6 +1,6 @@
 """Cancels dag runs.
 
-- :mod:`.task` is the only task of the DAG ``mljob_cancel``
+- :mod:`.task` has the only task of the DAG ``mljob_cancel``
   (:mod:`mljob_airflow.dags.mljob_cancel`). The task reads from the DAG's params which runs to
   cancel, cancels the runs, and sends an event about each run.
 - :mod:`.runs` has the steps of a cancellation.

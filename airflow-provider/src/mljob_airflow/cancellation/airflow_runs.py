@@ -54,10 +54,11 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances to failed, and return an error message for each task instance that
-        Airflow does not find.
+        """Set task instances to failed, with as few requests as possible. Return the error messages
+        of the requests in which Airflow did not find a task instance.
 
-        A task instance that has failed already is not an error.
+        A task instance that has failed already is not an error. A request for several task
+        instances gives no message about missing task instances, because Airflow skips them.
 
         Raises:
             AirflowApiError: Airflow refused a request for another reason, or did not answer.
@@ -91,13 +92,16 @@ class AirflowRuns:
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
 
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
-        """Set a batch of several task instances to failed in one request, and return whether
-        Airflow has reported no error.
+        """Set a batch of task instances to failed in one request, and return True if Airflow
+        reported no error. After False, the caller sends a request for each task instance.
 
-        For a batch with one task instance, send no request and return False. Airflow skips task
+        For a batch with one task instance, return False without a request. Airflow skips task
         instances that do not exist. Airflow stops at the first task instance that it refuses, for
         example a task instance that has failed already. The earlier task instances of the batch
         stay failed.
+
+        Raises:
+            AirflowApiError: Airflow did not answer, or answered 401 or 403.
         """
         if len(batch) == 1:
             return False

@@ -1,8 +1,8 @@
 """Decides in which order the task instances of a run are set to failed.
 
-When a task instance is set to failed, Airflow clears its failed and upstream_failed downstream
-tasks (``set_task_instance_state`` of Airflow 3.3). Cleared tasks would run again. So upstream tasks
-are set to failed before downstream tasks.
+When a task instance is set to failed, Airflow clears all tasks downstream of it that are failed or
+upstream_failed (``set_task_instance_state`` of Airflow 3.3). Cleared tasks would run again. So
+upstream tasks are set to failed before downstream tasks.
 
 The functions do no I/O.
 """
@@ -48,10 +48,11 @@ def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list
     """Return the task instances in the order in which they are set to failed, one batch for each
     request.
 
-    A batch has task instances of one rank, because Airflow follows no order within a request.
-    Batches of lower ranks come first, and batches of tasks that the DAG no longer has come last.
-    Within a rank, task instances that don't run yet come first. If running task instances came
-    first, the task instances that wait would start in the slots that become free.
+    The rank of a task is higher than the ranks of all its upstream tasks. A batch has task
+    instances of one rank, because Airflow follows no order within a request. Batches of lower ranks
+    come first, and batches of tasks that the DAG no longer has come last. Within a rank, task
+    instances that don't run yet come first. If running task instances came first, the task
+    instances that wait would start in the slots that become free.
 
     Args:
         instances: The task instances to set to failed.

@@ -5,14 +5,15 @@ verifies that the run and its task instances have ended.
 
 Three facts about Airflow 3.3 determine the steps:
 
-- *Setting a task instance to failed clears its failed and upstream_failed downstream tasks*, which
-  would then run again. So upstream task instances are set to failed first (:mod:`.plan`), in
-  rounds. A round lists the task instances, and sets the unfinished ones to failed. The rounds end
-  when a list has no unfinished task instance.
+- *Setting a task instance to failed clears the tasks downstream of it that are failed or
+  upstream_failed*, and cleared tasks would run again. So upstream task instances are set to failed
+  first (:mod:`.plan`), in rounds. A round lists the task instances, and sets the unfinished ones to
+  failed. The rounds end when a list has no unfinished task instance.
 - *Setting one task instance to failed takes about 50 ms*, and locks rows that the scheduler waits
-  for. Setting the run to failed takes 50 ms for all of its tasks together, but tasks that have not
-  started become ``skipped``. So the rounds take at most :data:`FAIL_SECONDS`. In a run with
-  thousands of mapped task instances, the remaining ones end when the run is set to failed.
+  for. A run with thousands of mapped task instances would take minutes. So the rounds stop after
+  :data:`FAIL_SECONDS`. The remaining task instances end when the run is set to failed, which takes
+  50 ms for all of them together. The rounds come first nevertheless, because setting the run to
+  failed turns tasks that have not started to ``skipped``.
 - *Teardown tasks run when a run is set to failed*, because they release the resources that setup
   tasks have taken. Mode ``graceful`` lets teardown tasks run, and sets a teardown task to failed if
   it does not end in time. Mode ``immediate`` sets teardown tasks to failed like all other tasks.
@@ -97,8 +98,8 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances to failed, and return an error message for each task instance that
-        Airflow does not find.
+        """Set task instances to failed, and return error messages about task instances that
+        Airflow did not find.
 
         A task instance that has failed already is not an error. Any other error is raised.
         """
@@ -134,8 +135,10 @@ class Summary:
     seconds: float = 0.0
 
     def note(self, error: object) -> bool:
-        """Add an error unless the summary has it already or has 20 errors. Return whether the
-        summary lacked the error.
+        """Add an error to the summary, unless the summary has the same error already. Return
+        whether the error was new, so that the caller logs only new errors.
+
+        A summary with 20 errors takes no more errors, but the result for a new error is still True.
         """
         text = _short(error)
         new = text not in self.errors
@@ -358,9 +361,9 @@ def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
 
 
 def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: str, timing: Timing) -> None:
-    """Verify that the run and its task instances have ended.
+    """Wait until the run and its task instances have ended, or the run no longer exists.
 
-    Task instances that are unfinished after the end of the run are set to failed again.
+    Task instances that are unfinished although the run has ended are set to failed.
 
     Raises:
         CancellationError: The run or a task instance has not ended after :attr:`Timing.verify`

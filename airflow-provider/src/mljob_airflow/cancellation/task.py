@@ -27,7 +27,10 @@ MAX_REASON_LENGTH = 1000
 
 
 def cancel(context: Context) -> dict[str, Any]:
-    """Cancel the runs that the params of ``context`` name.
+    """Cancel the runs that the params of the task's run name.
+
+    Args:
+        context: Airflow's task context.
 
     Returns:
         A JSON object with the fields ``mode``, ``reason`` and ``targets``. ``targets`` has the

@@ -46,7 +46,8 @@ _STATES = {
 
 
 def mljob_callbacks() -> dict[str, list[TaskCallback]]:
-    """Return the five callbacks, for a DAG's ``default_args`` or for a task's arguments::
+    """Return callbacks that send an event when a task starts, succeeds, fails, is retried or skips
+    itself. Use the callbacks in a DAG's ``default_args`` or as arguments of a task::
 
         with DAG("train", default_args={**mljob_callbacks(), "retries": 2}): ...
 
@@ -135,8 +136,8 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
 
 
 def mljob_of(run_id: str, conf: Mapping[str, Any] | None = None) -> MLJobRef | None:
-    """Return the MLJob that a run belongs to, or ``None`` for a run that the operator did not
-    start.
+    """Return the namespace and the name of the MLJob that a run belongs to, or ``None`` for a run
+    that the operator did not start.
 
     Args:
         run_id: The run's id. The id names the MLJob, unless the run is part of a backfill.

@@ -45,7 +45,7 @@ def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -
     """Make the message for the event about a cancelled run.
 
     The message has the same key as the other events of the cancelled run. So the message is in the
-    same partition, behind these events.
+    same partition, after these events.
 
     Args:
         cancellation: The event.

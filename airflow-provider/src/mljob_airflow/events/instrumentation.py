@@ -10,7 +10,8 @@ _MAKE_EMPTY_TASKS_RUN = frozenset({"on_execute_callback", "on_success_callback"}
 
 
 def instrument(task: Any) -> None:
-    """Add each callback to a task, behind the task's own callbacks. A second call adds nothing.
+    """Add the callbacks of :mod:`.callbacks` to a task, after the task's own callbacks. A second
+    call for the same task adds nothing.
 
     The scheduler marks an EmptyOperator as succeeded without running it, unless the task has an
     execute or success callback. So an EmptyOperator doesn't get these two callbacks: with one of

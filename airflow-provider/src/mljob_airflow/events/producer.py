@@ -2,10 +2,11 @@
 task, and delays the task only a little.
 
 A process has one Kafka producer, which is made when the first event is sent. Sending an event puts
-it into librdkafka's buffer, which has a maximum size. The start and the end of a task wait until
-their events are delivered, at most :data:`DELIVERY_SECONDS`. An error only leads to a warning, at
-most one in each process. Lost events do no lasting harm, because the operator also reads Airflow's
-REST API. The exception is :func:`deliver`: it raises an error if its message is not delivered.
+it into librdkafka's buffer, which has a maximum size. At the start and at the end of a task, the
+callback waits until the event is delivered, at most :data:`DELIVERY_SECONDS`. An error only leads
+to a warning, at most one in each process. Lost events do no lasting harm, because the operator also
+reads Airflow's REST API. The exception is :func:`deliver`, which raises an error if its message is
+not delivered.
 
 A producer does not survive a fork, because its threads stay in the parent process. So a forked
 process makes a producer of its own.
@@ -99,8 +100,8 @@ def flush(timeout: float) -> None:
     """Wait until all events are delivered. After the timeout, log a warning and return.
 
     Args:
-        timeout: The maximum number of seconds to wait. While no broker can be reached, the maximum
-            is :data:`UNAVAILABLE_SECONDS`.
+        timeout: The maximum number of seconds to wait. If no broker can be reached, the wait ends
+            earlier, after :data:`UNAVAILABLE_SECONDS`.
     """
     state = _current_state()
     if state.producer is None:

@@ -6,7 +6,7 @@ These modules declare jobs:
 - :mod:`.declaration` makes the DAG of a declared job.
 - :mod:`.param_schema` turns the job's pydantic models into the JSON Schemas that Airflow stores,
   and checks values against the schemas.
-- :mod:`.value_hints` gives hints how to write a value that a schema has refused.
+- :mod:`.value_hints` gives hints on how to write a value that a schema has refused.
 
 These modules are the parts of the command ``mljob-airflow``:
 

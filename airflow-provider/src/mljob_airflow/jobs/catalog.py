@@ -52,7 +52,8 @@ class Catalog:
 
 
 def load(paths: Iterable[Path]) -> Catalog:
-    """Read the DAGs in files and folders.
+    """Read the DAGs in files and folders, and return the DAGs and the files that Airflow can't
+    import.
 
     Args:
         paths: The DAG files, and folders of DAG files. If there are none, the DAG bundles of

@@ -270,11 +270,11 @@ def job_of(dag: Any) -> Job[Any] | None:
 
 
 def _keywords(params: type[BaseModel]) -> dict[str, Any]:
-    """Return the keywords that the schema of each param has in addition to the schema of its field:
-    ``ADDITIONAL_PARAMS: False``, unless the params model allows other keys (pydantic's
-    ``extra="allow"``).
+    """Return the keyword that :func:`mljob_dag` adds to the JSON Schema of every param, so that the
+    operator refuses a conf with keys that the DAG does not declare.
 
-    With this keyword, the operator refuses a conf with keys that the DAG does not declare.
+    The keyword is :data:`ADDITIONAL_PARAMS`, with the value False. The result is empty if the
+    params model allows other keys (pydantic's ``extra="allow"``).
     """
     return {} if params.model_config.get("extra") == "allow" else {ADDITIONAL_PARAMS: False}
 

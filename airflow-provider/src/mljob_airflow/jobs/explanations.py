@@ -18,16 +18,21 @@ WIDTH = 80
 
 
 class UnknownPath(LookupError):
-    """There is no param or field at the path. The text of the error suggests a similar name, or
-    lists the names that exist.
+    """The path names a param or a field that does not exist. The text of the error suggests a
+    similar name, or lists the names that exist.
     """
 
 
 def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
-    """Return the explanation of a DAG, or of the param or field at ``path``.
+    """Return the explanation of a DAG, of one of its params, or of a field in a param's value.
+
+    Args:
+        entry: The DAG.
+        path: Empty for the DAG. Otherwise the parts of a dotted name such as ``optimizer.rate``:
+            the param, then a field of its value, and so on.
 
     Raises:
-        UnknownPath: There is no param or field at ``path``.
+        UnknownPath: The param or the field does not exist.
     """
     lines = _of_dag(entry) if not path else _of_param(entry, path)
     return "\n".join(lines).rstrip() + "\n"
@@ -176,7 +181,8 @@ def _of_param(entry: DagEntry, path: Sequence[str]) -> Iterator[str]:
 
 
 def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str]]:
-    """Return the param at the beginning of a path, and the rest of the path.
+    """Return the param that a path begins with, and the rest of the path, which names a field in
+    the param's value.
 
     The name of a param may have dots, so the name may be several parts of the path.
     """
@@ -211,9 +217,10 @@ def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
 
 
 def _other_definitions(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """Return the definitions of ``root``, without the definition that ``schema`` refers to.
+    """Return the ``$defs`` of ``root``, without the definition that ``schema`` refers to.
 
-    Without this definition, a caller does not follow the references of a recursive model forever.
+    The caller reads the fields of ``schema`` with the remaining definitions. So the caller does not
+    follow the references of a recursive model forever.
     """
     return {name: definition for name, definition in root.get("$defs", {}).items() if name != _referred(schema)}
 

@@ -1,10 +1,15 @@
 """Writes the manifest of an MLJob for a DAG, to be filled in.
 
-The manifest lists every param of the DAG, with comments about the valid values. A param with a
-value in the conf is a line with this value. Another required param is a line to fill in, with an
-example of the param or ``null``. Another param with a default is a line in a comment. So the
-manifest sets no default, and the DAG's defaults apply. Explanations start with ``##``. A line that
-starts with a single ``#`` can be uncommented to set the param.
+The manifest has a line for every param of the DAG, with comments about the valid values:
+
+- If the user has given a value for the param, the line sets this value.
+- If the user has not given a value for a required param, the line is to be filled in. The line has
+  an example, or ``null`` if the param has no example.
+- If the user has not given a value for a param with a default, the line is a comment with the
+  default. So the manifest does not set the param, and the DAG's default applies.
+
+Explanations start with ``##``. A line that starts with a single ``#`` can be uncommented to set the
+param.
 
 The functions turn a DAG's entry in the catalog into text, and do no I/O.
 """
@@ -77,10 +82,11 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 
 
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
-    """Make a conf from assignments.
+    """Make a conf from assignments such as ``epochs=20`` and ``optimizer.rate=0.1``.
 
-    A text is taken as a string if the schema allows strings, except the text ``null`` if the schema
-    also allows null. Any other text is read as JSON. A text that is not JSON is taken as a string.
+    The text of a value is taken as a string if the schema allows strings, except the text ``null``
+    if the schema also allows null. Any other text is read as JSON. A text that is not JSON is taken
+    as a string.
 
     Args:
         entry: The DAG.
@@ -111,12 +117,18 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """Return the object that the conf has before an assignment sets a field in it.
+    """Return the object in which an assignment such as ``optimizer.rate=0.1`` sets a field.
 
-    A value in the conf replaces the whole default of its param. So the object begins as a copy of
-    that default, and keeps the fields that no assignment sets. The object begins empty if it is
-    itself a field of a value, or if the default of the param has no fields. ``key`` is the name of
-    the object, and ``first`` is the name of the param.
+    If the object is the value of a param, the object is a copy of the param's default. Otherwise
+    the conf would lose the other fields of the default, because a value in the conf replaces the
+    whole default. The object is empty if the default has no fields, or if the object is a field
+    inside a param's value.
+
+    Args:
+        spec: The param, or ``None`` if the DAG has no such param.
+        conf: The conf so far. If the conf has the param already, the object is empty.
+        key: The name of the object.
+        first: The name of the param.
     """
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
         return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]

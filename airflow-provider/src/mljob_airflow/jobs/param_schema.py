@@ -11,10 +11,11 @@ shared definitions for the whole model. So this module converts the schema of ea
 - The default and the description move from the schema to the param (:class:`ParamSpec`), and the
   titles that pydantic derives from names are left out.
 
-The schemas can't express a model's validators, or rules about several fields, such as fields that
-exclude each other, because each param has its own schema. The schemas can name a format, but
-jsonschema checks only some formats, and not date-time. The model itself checks its validators, such
-rules and every format when a task of the run reads its params.
+Only the model checks some rules, when a task of the run reads its params:
+
+- the model's validators, which JSON Schema can't express;
+- rules about several fields, such as fields that exclude each other: each param has its own schema;
+- formats that jsonschema does not check, such as date-time.
 
 This module imports no Airflow and does no I/O.
 """
@@ -47,7 +48,8 @@ REQUIRED: Final = _Required.REQUIRED
 
 
 class DeclarationError(ValueError):
-    """Airflow can't store a job as it is declared.
+    """The declaration of a job is invalid, for example because the default of a param is not a JSON
+    value.
 
     Airflow's UI shows the text of this error as the import error of the DAG file.
     """
@@ -73,8 +75,8 @@ class ParamSpec:
 
     @property
     def required(self) -> bool:
-        """Whether every run must have a value for the param. True for every output, although a run
-        may lack an output.
+        """Whether every run must have a value for the param. For an output, the value is True and
+        means nothing, because a run may lack any output.
         """
         return self.default is REQUIRED
 
@@ -173,7 +175,9 @@ def problems(value: Any, schema: Schema) -> list[str]:
 
 
 def _with_hint(error: Any) -> str:
-    """Return the text of an error of jsonschema, with a hint how to write the value."""
+    """Return the text of an error of jsonschema. If there is a hint on how to write the value, the
+    text ends with the hint.
+    """
     hint = ""
     if error.validator == "format":
         hint = value_hints.for_format(error.validator_value)
@@ -188,8 +192,8 @@ def _as_list(kinds: str | list[str]) -> list[str]:
 
 
 class _Generator(GenerateJsonSchema):
-    """A generator of schemas without the titles that pydantic derives from field names. Airflow's
-    form would show such a title instead of the param's name.
+    """A generator of schemas without the titles that pydantic derives from field names. The form
+    with which Airflow's UI triggers a run would show such a title instead of the param's name.
     """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -212,8 +216,8 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool]]:
-    """Return the fields of a model by their names in a conf, each with whether the field is
-    required.
+    """Return a model's fields by the names that a conf uses. For each field, also return whether
+    the field is required.
 
     The name in a conf is the field's alias, or the field's name if it has no alias.
     """

@@ -1,4 +1,4 @@
-"""Gives hints how to write a duration or a date, for a value that a param has refused. The
+"""Gives hints on how to write a duration or a date, for a value that a param has refused. The
 functions do no I/O.
 """
 

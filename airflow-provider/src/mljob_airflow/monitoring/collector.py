@@ -93,8 +93,8 @@ class ReportContext:
     mutes: Mutes = field(default_factory=Mutes)
 
     def ago(self, **span: float) -> datetime:
-        """Return the time that lies the given span before :attr:`now`. The arguments are the
-        arguments of ``timedelta``.
+        """Return the time that is a given time span before :attr:`now`. The arguments are those of
+        ``timedelta``, for example ``hours=2``.
         """
         return self.now - timedelta(**span)
 
@@ -119,8 +119,8 @@ class _Collection:
 
     @contextmanager
     def readable(self, *kinds: FindingKind) -> Iterator[None]:
-        """Mark the report as incomplete for these kinds of findings if Airflow answers 403 to a
-        request in the ``with`` block.
+        """Handle the answer 403 to a request in the ``with`` block: end the block without an error,
+        and mark the report as incomplete for these kinds of findings.
 
         Any other error is raised, and no report is made.
         """
@@ -137,13 +137,13 @@ class _Collection:
             self.incomplete.setdefault(kind, why)
 
     def mark_if_cut(self, listing: Listing[Any], what: str, *kinds: FindingKind) -> None:
-        """Mark the report as incomplete for these kinds of findings if the listing is longer than
-        the rows that were read.
+        """Mark the report as incomplete for these kinds of findings if a list in Airflow has more
+        rows than were read.
 
         Args:
-            listing: The rows that were read.
+            listing: The rows that were read, and whether they are the whole list.
             what: The name of the rows for the text of the reason, for example ``queued runs``.
-            kinds: The kinds of findings that depend on the listing.
+            kinds: The kinds of findings that depend on the list.
         """
         if not listing.complete:
             self.mark_incomplete(f"only the first {len(listing.rows)} {what} were read", *kinds)

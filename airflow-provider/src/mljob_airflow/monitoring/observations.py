@@ -14,7 +14,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Row]):
-    """Rows of a list that were read from Airflow, up to a maximum number of rows."""
+    """The first rows of a list in Airflow, and whether these rows are the whole list."""
 
     rows: Sequence[Row] = ()
     complete: bool = True
@@ -84,20 +84,24 @@ class TaskInstance:
 
     @property
     def slot_wait(self) -> float | None:
-        """Seconds that the task waited for a slot of its pool, its DAG and the executor."""
+        """Seconds that the task waited for free slots: in its pool, in its DAG and in the executor.
+        ``None`` if a date is missing or out of order, see :attr:`wait`.
+        """
         return _between(self.scheduled, self.queued)
 
     @property
     def worker_wait(self) -> float | None:
-        """Seconds that the task waited for a worker after it got a slot."""
+        """Seconds that the task waited for a worker after it got its slots. ``None`` if a date is
+        missing or out of order, see :attr:`wait`.
+        """
         return _between(self.queued, self.start)
 
     @property
     def wait(self) -> float | None:
-        """Seconds that the task waited for a slot and a worker.
+        """Seconds that the task waited for slots and a worker.
 
-        The value is ``None`` if a date is missing, or if Airflow has overwritten a date, as after a
-        deferral.
+        The value is ``None`` if a date is missing or out of order. Dates are out of order if
+        Airflow has overwritten one of them, as after a deferral.
         """
         return _between(self.scheduled or self.queued, self.start)
 

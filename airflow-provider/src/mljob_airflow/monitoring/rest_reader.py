@@ -258,8 +258,9 @@ class AirflowReader:
     def _by_offset(
         self, request: str, method: Callable[..., Any], field: str, max_rows: int, **query: Any
     ) -> Listing[Answer]:
-        """Read a list for which no supported version of Airflow has cursors, only offsets.
-        ``method`` requests a page, and the rows are in the answer's field ``field``.
+        """Read a list whose pages Airflow selects by an offset, because the list has no cursors in
+        any supported version. ``method`` requests a page, and the rows are in the answer's field
+        ``field``.
         """
         return _up_to(
             max_rows,
@@ -286,7 +287,9 @@ class AirflowReader:
 
 
 def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
-    """Read pages until they have at least ``max_rows`` rows, and return the rows of these pages."""
+    """Read pages until they have at least ``max_rows`` rows, or until the list ends. Return all
+    rows of these pages.
+    """
     rows: list[Answer] = []
     complete = False
     for page in found:

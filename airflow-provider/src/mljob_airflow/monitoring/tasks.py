@@ -33,7 +33,7 @@ owner."""
 
 
 def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[str, Any]:
-    """Make the report.
+    """Make the report of a run of a monitoring DAG, and log the findings.
 
     Args:
         context: Airflow's task context.
@@ -166,7 +166,6 @@ def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], M
 
     The DAGs of the owner's findings are read in turn, at most ``MAX_DAGS_OF_OWNER`` of them.
 
-
     Args:
         owner: The owner.
         report: The report.
@@ -203,8 +202,8 @@ def _dag_id(context: Mapping[str, Any]) -> str:
 
 @cache
 def _reader() -> Any:
-    """Return the reader of this process. The reader is cached, so that the process logs in to
-    Airflow only once.
+    """Return the reader of Airflow's REST API. The reader is cached, so that this process logs in
+    to Airflow only once.
     """
     from mljob_airflow.monitoring.rest_reader import AirflowReader
 

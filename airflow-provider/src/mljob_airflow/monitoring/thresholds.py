@@ -115,14 +115,14 @@ def effective(
 
 
 def params_schema(*names: str) -> dict[str, dict[str, Any]]:
-    """Return thresholds as arguments of Airflow's ``Param``, by name.
+    """Return the JSON Schemas of the params that set thresholds for one run.
 
     Args:
         names: The names of the thresholds.
 
     Returns:
-        A JSON Schema for each name. The schema also allows ``null``, which stands for the value
-        from the Variable, or the default.
+        For each name, the keyword arguments of Airflow's ``Param``. The schema also allows
+        ``null``, which stands for the value from the Variable, or the default.
     """
     schema = Thresholds.model_json_schema()
     found = {}

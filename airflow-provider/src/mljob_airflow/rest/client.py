@@ -93,7 +93,7 @@ class Endpoint:
 
 
 def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Any:
-    """Send a request.
+    """Send a request to Airflow's REST API, with a timeout.
 
     Args:
         operation: The request in words, for the text of an error, for example ``list pools``.

@@ -5,6 +5,6 @@
 - :mod:`.failing` fails a task without a retry.
 - :mod:`.waiting` is for sensors that wait for a file.
 
-A progress, metric or output that can't be sent is left out, and :mod:`.omissions` logs a warning.
+Values that can't be sent are left out, and :mod:`.omissions` logs a warning.
 :mod:`.names` makes names of metrics and outputs that fit into the status of an MLJob.
 """

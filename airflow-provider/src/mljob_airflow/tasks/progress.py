@@ -70,10 +70,9 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
 
 def clean_progress(progress: object) -> float | None:
-    """Check a progress, and return the progress as a number from 0 to 1.
+    """Check the progress that a task reports, and return it as a number from 0 to 1.
 
-    Return ``None`` if ``progress`` is ``None`` or invalid. An invalid progress is logged as a
-    warning.
+    Return ``None`` if ``progress`` is ``None`` or invalid. An invalid value is logged as a warning.
     """
     if progress is None:
         return None

@@ -78,7 +78,9 @@ def bottleneck_findings(
 
 
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
-    """Return the tasks with many retries, as pairs of DAG id and task id."""
+    """Return the tasks with as many retries as the thresholds ``retry_times`` and ``retry_share``
+    demand, as pairs of DAG id and task id.
+    """
     return [
         task
         for task, group in _by_task(instances).items()
@@ -131,8 +133,8 @@ def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window
 
 
 def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = STEPS) -> tuple[float, ...]:
-    """Split the window into equal steps, and return the average number of occupied slots in each
-    step.
+    """Split the window into equal steps, and return the average number of slots that the task
+    instances occupied in each step.
     """
     length = window.seconds / steps
     taken = [0.0] * steps
@@ -145,7 +147,14 @@ def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = ST
 
 
 def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) -> float:
-    """Return the share of the window (0 to 1) in which a pool with ``slots`` slots was full."""
+    """Return the share of the window, from 0 to 1, in which a pool was full.
+
+    Args:
+        instances: The task instances that occupied slots of the pool.
+        slots: The number of the pool's slots. The pool counts as full if at least the share
+            :data:`FULL` of the slots is occupied.
+        window: The time that the report covers.
+    """
     changes: list[tuple[float, int]] = []
     for begin, end, taken in _intervals(instances, window):
         changes += [(begin, taken), (end, -taken)]

@@ -143,13 +143,15 @@ def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need
 
 
 def _mljob_runs(need: Need) -> list[str]:
-    """Return the ids of runs that may belong to MLJobs, waiting runs first."""
+    """Return the ids of the runs in which a finding about a DAG looks for MLJobs: first the DAG's
+    waiting runs, of which some may belong to no MLJob, then the DAG's recent runs of MLJobs.
+    """
     return [*(run.run_id for run in need.waiting), *need.mljob_runs]
 
 
 def subject_of(bundle: str | None, file: str) -> str:
-    """Return the subject of a finding about a DAG file: the bundle's name and the file's path in
-    the bundle.
+    """Return the subject of a finding about a DAG file: ``<bundle>/<path in the bundle>``, or only
+    the path if the bundle is unknown.
     """
     return f"{bundle}/{file}" if bundle else file
 

@@ -11,9 +11,10 @@ There are two kinds of mutes:
 - A tag of a DAG. ``mljob-mute`` mutes all findings about the DAG, and ``mljob-mute:dag_paused``
   mutes one kind. A tag has no end, because the tags of a DAG are code, and code is reviewed.
 
-An invalid entry has no effect, and causes a finding about the entry. A tag that names no kind of
-findings has no effect. There is a finding about such a tag only if there is another finding about
-the DAG. The report shows how many findings each mute has muted, and which mutes have ended.
+An invalid entry has no effect, and causes a finding about the entry. A tag with an unknown kind,
+such as ``mljob-mute:paused_dag``, has no effect. There is a finding about such a tag only if there
+is another finding about the DAG. The report shows how many findings each mute has muted, and which
+mutes have ended.
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ class Mutes:
 
 
 def parse(text: str | None) -> Mutes:
-    """Parse the text of the Variable ``mljob_mutes``. ``text`` is ``None`` if the Variable does not
-    exist.
+    """Parse the text of the Variable ``mljob_mutes``. If the Variable does not exist, ``text`` is
+    ``None``, and the result has no entries.
     """
     if text is None or not text.strip():
         return Mutes()
@@ -155,8 +156,8 @@ class MuteResult:
     Attributes:
         findings: The findings that are not muted, and the findings about invalid mutes.
         mutes: The mutes, each with the number and the keys of the findings that the mute has muted.
-        cut: The kinds of the muted findings whose keys ``mutes`` lacks, because ``mutes`` has the
-            keys of at most :data:`~mljob_contract.reports.MAX_FINDINGS` findings.
+        cut: The kinds of findings for which ``mutes`` lacks keys. ``mutes`` has the keys of at most
+            :data:`~mljob_contract.reports.MAX_FINDINGS` muted findings.
     """
 
     findings: Sequence[Finding]

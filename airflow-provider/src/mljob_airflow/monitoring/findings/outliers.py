@@ -1,7 +1,8 @@
 """Finds tasks that take or wait longer than before. :mod:`.statistics` compares the times.
 
-The first instance (map index 0) represents a mapped task, because the other instances are usually
-similar. With one instance for each run, a page of the task's history covers more runs.
+Of a mapped task, only the first instance of each run (map index 0) is compared, because the other
+instances are usually similar. So a page of the task's history, which has a limited number of
+instances, covers many runs.
 """
 
 from __future__ import annotations

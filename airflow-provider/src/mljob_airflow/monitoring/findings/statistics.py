@@ -1,9 +1,12 @@
 """Decides whether a task takes or waits longer than its baseline. The baseline is made of the
 task's earlier runs.
 
-A task is compared with itself, never with other tasks. The distribution of durations and waits has
-three properties: it is skewed, with a long right tail; a few values are always outliers; and some
-tasks have two kinds of runs, with little and with much to do. So the baseline uses:
+A task is compared with itself, never with other tasks. A finding is about a shift, when several
+runs take longer, or about a hang, when a single run takes much longer.
+
+The distribution of durations and waits has three properties: it is skewed, with a long right tail;
+a few values are always outliers; and some tasks have two kinds of runs, with little and with much
+to do. So the baseline uses:
 
 - *Logarithms.* On a logarithmic scale, skewed durations are about symmetric, and "twice as long" is
   the same distance for a minute and for an hour.
@@ -12,8 +15,8 @@ tasks have two kinds of runs, with little and with much to do. So the baseline u
   without a large effect. With mean and standard deviation, a run that hangs for an hour would raise
   the limit so much that the next such run is not found.
 - *Earlier extremes as a second limit.* A task that takes long in every tenth run has a small MAD,
-  although its long runs are normal. So a shift must also exceed the 95% quantile of the earlier
-  runs by 25%, and a single run must exceed the longest earlier run by 50%.
+  although its long runs are normal. So the runs of a shift must also exceed the 95% quantile of the
+  earlier runs by 25%, and the run of a hang must exceed the longest earlier run by 50%.
 - *A minimum spread.* The spread is the MAD of the logarithms, multiplied by 1.4826. Without a
   minimum, a task that always takes 60.0 s would be reported for 61 s.
 

@@ -1,8 +1,9 @@
 """Sends the notifications that are due after a report.
 
-The state is saved after each message, so a retry of the task repeats no message. If Slack can't
-post to the address of an owner, the message goes to the fallback channel, with a remark that names
-the owner and the error. An error with one owner does not affect the other owners.
+The state has the findings that each owner was notified of. The state is saved after each message,
+so a retry of the task repeats no message. If Slack can't post to the address of an owner, the
+message goes to the fallback channel, with a remark that names the owner and the error. An error
+with one owner does not affect the other owners.
 """
 
 from __future__ import annotations

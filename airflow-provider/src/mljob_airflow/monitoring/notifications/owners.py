@@ -40,7 +40,8 @@ def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallb
     """Return the recipient of messages to ``owner``.
 
     Args:
-        owner: The owner's name in Airflow; empty for the platform.
+        owner: The owner's name in Airflow. An empty name stands for the people who run the
+            platform, to whom findings without an owner go.
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
         link: The owner's entry in a DAG's ``owner_links``, or ``None`` if there is no entry.
         fallback: The fallback channel.

@@ -7,11 +7,11 @@ The type of the Airflow Connection decides how messages are posted:
   addresses also ``users:read.email``.
 - ``slackwebhook``: The webhook posts to its only channel, without threads.
 
-Slack accepts about one message a second in a channel. Slack answers faster messages with status 429
-and ``Retry-After``; a handler of Slack's SDK then waits and retries. Other errors have status 200
-and ``ok: false``. An error about the address raises an :class:`UnreachableError`, because a message
-to the fallback channel may still succeed. After any other error, such as an invalid token, a
-message to any address would fail.
+Slack accepts about one message a second in a channel. To more messages, Slack answers with status
+429 and ``Retry-After``; a handler of Slack's SDK then waits and retries. Other errors have status
+200 and ``ok: false``. An error about the address raises an :class:`UnreachableError`, because a
+message to the fallback channel may still succeed. After any other error, such as an invalid token,
+a message to any address would fail.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class SlackBot:
     def post(
         self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
     ) -> Posted:
-        """Post a message; see :class:`Messenger`."""
+        """Post a message, as :meth:`Messenger.post` describes."""
         body = {**message, "unfurl_links": False, "unfurl_media": False}
         if reply_to is not None and reply_to.thread:
             body |= {"channel": reply_to.channel, "thread_ts": reply_to.thread, "reply_broadcast": broadcast}
@@ -155,7 +155,7 @@ class SlackWebhook:
     def post(
         self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
     ) -> Posted:
-        """Post a message; see :class:`Messenger`."""
+        """Post a message, as :meth:`Messenger.post` describes."""
         from airflow.exceptions import AirflowException
         from slack_sdk.errors import SlackClientError
 

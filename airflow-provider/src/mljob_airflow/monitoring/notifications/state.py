@@ -10,8 +10,8 @@ An owner has one conversation, which is a message about all findings and the mes
 
 Four rules avoid needless messages:
 
-- A finding counts as resolved only after no report has had the finding for some time, because
-  findings may come and go.
+- A finding counts as resolved only if it has been missing in all reports of the last 45 minutes (by
+  default), because findings may come and go.
 - A report that is incomplete for a kind of findings does not resolve findings of this kind.
 - A muted finding is removed from the state without a message. If a report has the finding after the
   mute has ended, the finding counts as new.
@@ -132,7 +132,8 @@ class Notification:
 
 def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list[Finding]]:
     """Return the findings of each owner that have at least this severity, in the order of the
-    report. A finding with two owners is in both lists.
+    report. A finding with two owners is in both lists. A finding without an owner is in the list
+    of :data:`PLATFORM`.
     """
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
@@ -204,8 +205,9 @@ def kind_of(key: str) -> FindingKind | None:
 def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
     """Return the state after a report.
 
-    Findings in the report get the report's time as ``last_seen``. Muted findings, findings of an
-    unknown kind, and transient findings that no report has had for the repeat period are removed.
+    Findings in the report get the report's time as ``last_seen``. These findings are removed: muted
+    findings, findings of an unknown kind, and findings of the kinds in :data:`TRANSIENT` that were
+    last in a report before the repeat period began.
     """
     current = findings_by_owner(report, policy.min_severity)
     after: dict[str, Conversation] = {}
@@ -237,8 +239,8 @@ def after_notification(state: NotificationState, notification: Notification, sen
     Args:
         state: The state before the notification.
         notification: The notification.
-        sent: The recipient, channel, thread and time of the message. The ``findings`` of this
-            conversation are ignored.
+        sent: The recipient, channel, thread and time of the message. The field ``findings`` is
+            ignored.
     """
     before = state.get(notification.owner)
     findings = dict(before.findings) if before else {}
