@@ -17,7 +17,7 @@ _TOO_LATE = "Unique constraint violation"
 
 
 def known_dag(airflow: SimulatedAirflow, request: Request) -> Dag:
-    """Return the DAG that a request names.
+    """Return the DAG whose id is in the path of a request.
 
     Raises:
         Refused: There is no such DAG.
@@ -29,7 +29,7 @@ def known_dag(airflow: SimulatedAirflow, request: Request) -> Dag:
 
 
 def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
-    """Return the run that a request names.
+    """Return the run whose DAG id and run id are in the path of a request.
 
     Raises:
         Refused: There is no such run.
@@ -90,13 +90,13 @@ def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one run."""
+    """Return one run as a row of the REST API."""
     return 200, known_run(airflow, request).row()
 
 
 def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set a run's note or state. Setting the state also sets running tasks to failed, and tasks
-    without a state to skipped.
+    """Set a run's note, state, or both. A new state ends the run: tasks that have begun and not
+    ended fail, and tasks without a state are skipped.
     """
     run, body = known_run(airflow, request), request.content()
     if "note" in body:
@@ -127,6 +127,6 @@ def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def delete_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Delete a run."""
+    """Delete a run, with its task instances."""
     airflow.store.remove(known_run(airflow, request))
     return 204, None

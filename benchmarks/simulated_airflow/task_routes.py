@@ -1,4 +1,6 @@
-"""The REST API of task instances, their logs, questions and XComs."""
+"""The REST API of task instances, their logs, the questions that they ask a person, and their
+XComs.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one task instance."""
+    """Return the task instance with the map index in the path: -1 for a task that is not mapped."""
     path = request.path
     run = airflow.store.get(path["dag_id"], path["run_id"])
     index = path["map_index"]
@@ -55,7 +57,7 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Set the states of several task instances. Task instances that have ended keep their state. If
-    all tasks of the run have ended, the run becomes failed.
+    all tasks of the run have ended afterwards, and the run has not ended, the run fails.
     """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
@@ -72,8 +74,9 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the log of a try. A request with a token gets the lines after the position in the
-    token. While the task runs or is deferred, the answer has a token for the next request.
+    """Return the log of a try. With a token, return only the lines after the position in the token;
+    as Airflow 3.1, ignore the position and return all lines. While the task runs or is deferred,
+    the answer has a token for the next request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):
@@ -125,7 +128,7 @@ def list_xcoms(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_xcom(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one XCom as it is stored."""
+    """Return one XCom, with its value as JSON text."""
     run, key = known_run(airflow, request), request.path["key"]
     place = (request.path["task_id"], key)
     if place not in run.xcoms:
