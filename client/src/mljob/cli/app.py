@@ -1,4 +1,6 @@
-"""The command line: its commands, and the exit codes of their errors."""
+"""The command line ``kubectl mljob``: its commands, and the messages and exit codes for their
+errors.
+"""
 
 from __future__ import annotations
 
@@ -71,8 +73,8 @@ def _about(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line, and return its exit code. Print the errors that a person can act on, and
-    raise all other errors.
+    """Run a command line, and return its exit code. Print an error if a person can act on it, and
+    raise any other error.
     """
     try:
         app = application(arguments[0] if arguments else None)
@@ -93,8 +95,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _told(error: Exception) -> int:
-    """Print an error that a person can act on, and return its exit code. Raise any other error
-    again: such an error is a defect, and its traceback is needed.
+    """Print an error that a person can act on, and return the exit code for the error. Raise any
+    other error again: it is a defect, and its traceback is needed.
     """
     from typer.exceptions import TyperException
 

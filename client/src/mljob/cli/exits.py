@@ -34,7 +34,9 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code for the end of an MLJob, or ``TIMED_OUT`` if the MLJob has not ended."""
+    """Return the exit code that says how an MLJob ended, or ``TIMED_OUT`` if the MLJob has not
+    ended.
+    """
     from ..verdict import Verdict, verdict_of
 
     verdict = verdict_of(job)

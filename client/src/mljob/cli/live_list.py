@@ -99,7 +99,7 @@ class LiveList:
 
 
 def ordered(jobs: list[MLJob]) -> list[MLJob]:
-    """Return MLJobs by namespace and age: the newest come last, where a person in a
-    terminal looks.
+    """Return MLJobs sorted by namespace, then by age. The newest MLJobs come last, because a
+    terminal shows the end of a long list.
     """
     return sorted(jobs, key=lambda job: (job.namespace, str(job.created_at or ""), job.name))

@@ -29,7 +29,8 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
     object; a dot after a backslash is part of the key.
 
     Raises:
-        typer.BadParameter: A text is no assignment, or two texts contradict each other.
+        typer.BadParameter: A text is no assignment, or assigns a value to a key that another text
+            uses as an object.
     """
     conf: dict[str, Any] = {}
     for key, value in _split(texts, option):
@@ -75,7 +76,9 @@ def conf_file(path: str) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two confs as one. Values of ``over`` win, and nested objects are merged."""
+    """Return two confs merged into one. If both have a value for a key, the value of ``over`` is
+    taken; two objects are merged.
+    """
     both = dict(base)
     for key, value in over.items():
         known = both.get(key)
@@ -84,7 +87,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def labels_of(texts: Iterable[str]) -> dict[str, str]:
-    """Return labels such as ``team=vision``.
+    """Return the labels in texts such as ``team=vision``, by key.
 
     Raises:
         typer.BadParameter: A text is not ``KEY=VALUE``.
@@ -127,10 +130,10 @@ def path_of(key: str, option: str) -> list[str]:
 
 
 def parsed(text: str, key: str, option: str) -> Any:
-    """Return the value of a text in YAML. An empty text stays an empty text.
+    """Parse a text as YAML, and return its value. An empty text stays an empty text.
 
     Raises:
-        typer.BadParameter: The text is too long, is not YAML, or is not a value of JSON.
+        typer.BadParameter: The text is too long, is not YAML, or has a value that JSON lacks.
     """
     if len(text) > MAX_LENGTH:
         raise typer.BadParameter(
