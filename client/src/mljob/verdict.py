@@ -46,14 +46,14 @@ def verdict_of(job: MLJob) -> Verdict | None:
 
 
 def retry_is_pending(job: MLJob) -> bool:
-    """Return whether a retry was requested that no attempt handles yet."""
+    """Return whether a retry was requested that the operator has not handled yet."""
     requested = job.annotations.get(RETRY_REQUESTED_AT, "")[:_MAX_RETRY_REQUEST]
     return bool(requested) and requested != job.raw_status.get("lastHandledRetry")
 
 
 def retry_waits(job: MLJob) -> bool:
-    """Return whether the MLJob has ended, and its requested retry has not begun: the status still
-    describes the attempt before.
+    """Return whether the MLJob has ended and a requested retry of it has not begun. The status then
+    still describes the attempt before.
     """
     return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
 
