@@ -64,7 +64,7 @@ class Result:
     floor: Mapping[int, float]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures by number of tasks."""
+        """Return the rounded figures as a JSON object, by number of tasks."""
         return {
             str(tasks): {
                 "cpu_us": round(self.operator[tasks]),
@@ -76,8 +76,8 @@ class Result:
 
 
 def measure(steps: int = STEPS) -> Result:
-    """Measure the CPU time of a step, for an MLJob with each number of tasks in ``SIZES``.
-    ``steps`` is the number of steps to measure for each MLJob.
+    """Measure the CPU time of a step for MLJobs of different sizes: one MLJob for each number of
+    tasks in ``SIZES``. ``steps`` is the number of steps to measure for each MLJob.
     """
     operator, floor = {}, {}
     with step("step", f"{steps} steps of MLJobs with {' and '.join(map(str, SIZES))} tasks"):
@@ -167,7 +167,7 @@ def _fact(number: int, clock: _Clock, progress: float = 0.0) -> TaskFact:
 
 
 def _object() -> dict[str, Any]:
-    """Return an MLJob whose run is submitted."""
+    """Return an MLJob whose run is submitted, as the API server returns it."""
     meta = {"namespace": "team-a", "name": "churn", "uid": "5f2f", "generation": 1, "resourceVersion": "1"}
     meta |= {"creationTimestamp": _BEGAN.isoformat(), "finalizers": [FINALIZER]}
     body = {"metadata": meta, "spec": {"dagId": "train", "conf": {"epochs": 3}}}

@@ -54,7 +54,7 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures."""
+        """Return the rounded figures as a JSON object, by name."""
         return {
             "jobs": self.jobs,
             "longest_gap_s": round(self.longest_gap, 2),
@@ -138,7 +138,7 @@ class Replicas:
         self._running.append(stack)
 
     def end_oldest(self) -> None:
-        """Tell the replica that has run longest to end, and wait until it has ended."""
+        """Tell the oldest replica to end, and wait until it has ended."""
         self._running.pop(0).close()
 
 

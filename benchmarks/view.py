@@ -97,7 +97,7 @@ class Result:
     cpu_ms: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures."""
+        """Return the rounded figures as a JSON object, by name."""
         floor = percentile(self.floor_ms, 0.5)
         return {
             "first_paint_cold_ms": round(self.first_paint_ms[0]),
@@ -117,7 +117,7 @@ class Result:
 
 
 def measure(plan: Plan = Plan()) -> Result:
-    """Measure the view under the load of a plan."""
+    """Measure the view under the load that ``plan`` describes."""
     program = chromium.program()
     with _process("benchmarks.view_source", str(plan.jobs), str(plan.moves)) as (_, port), ExitStack() as at_the_end:
         source = f"http://127.0.0.1:{port}"

@@ -75,7 +75,7 @@ class Watcher:
 
 
 def observation(event: dict[str, Any], at: float) -> Observation:
-    """Return the observation of a watch event that arrived at the time ``at``."""
+    """Convert a watch event to an observation. ``at`` is the time at which the event arrived."""
     meta, status = event["object"]["metadata"], event["object"].get("status") or {}
     numbers = [
         int(task["metrics"][SEQUENCE]) for task in status.get("tasks") or () if SEQUENCE in (task.get("metrics") or {})

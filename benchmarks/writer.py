@@ -32,7 +32,7 @@ class Writer:
         self._credentials = credentials
 
     async def __aenter__(self) -> Self:
-        """Open a session."""
+        """Open an HTTP session, and return the client."""
         self._session = aiohttp.ClientSession(
             self._credentials.server,
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self._credentials.tls()),

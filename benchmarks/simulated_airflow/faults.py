@@ -16,8 +16,8 @@ Seconds = Annotated[float, Field(ge=0, le=600)]
 
 
 class Faults(BaseModel):
-    """Which faults the simulated Airflow has, and how often. Shares are of all requests, or of all
-    events, from 0 to 1.
+    """Which faults the simulated Airflow has, and how often. A share is a number from 0 to 1: the
+    part of the requests that match ``paths``, or of all events.
 
     Attributes:
         paths: A regular expression, for example ``POST .*/dagRuns$``. Only requests whose method
@@ -61,8 +61,8 @@ class Faults(BaseModel):
 
 
 class RequestFault(Enum):
-    """A kind of fault: the request is answered with 503 (``ERROR``) or 429 (``THROTTLED``), or its
-    connection is reset before it takes effect (``RESET``) or afterwards (``LOST_ANSWER``).
+    """A kind of fault. The request is answered with 503 (``ERROR``) or 429 (``THROTTLED``), or the
+    connection is reset before the request takes effect (``RESET``) or afterwards (``LOST_ANSWER``).
     """
 
     ERROR = "error"

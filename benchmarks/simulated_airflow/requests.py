@@ -33,7 +33,7 @@ class Request:
 
     Attributes:
         path: The variable segments of the path by name, without percent-encoding.
-        query: The values of each query parameter.
+        query: The values of each query parameter, by name.
         body: The JSON body, or None without a body.
     """
 

@@ -42,8 +42,8 @@ def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
 
 
 def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Create a run. Refuse the request with 404 for an unknown DAG, with 409 if the run id or the
-    logical date exists, and with 400 or 422 for an invalid run id or conf.
+    """Create a run. Refuse the request with 404 for an unknown DAG, with 409 if the DAG already has
+    a run with this run id or logical date, and with 400 or 422 for an invalid run id or conf.
     """
     dag, body = known_dag(airflow, request), request.content("logical_date")
     run_id, conf = body.get("dag_run_id"), body.get("conf") or {}
@@ -63,7 +63,7 @@ def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the runs of one DAG, or of all DAGs (``~``), that pass the filters."""
+    """Return the runs of one DAG, or of all DAGs (``~``), that pass the filters in the query."""
     dag_id, store = request.path["dag_id"], airflow.store
     if dag_id != "~":
         known_dag(airflow, request)

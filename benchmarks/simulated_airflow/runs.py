@@ -72,8 +72,9 @@ class TaskInstance:
 
     def log(self, number: int) -> list[Json]:
         """Return the log of the try ``number``: the lines that :meth:`write` has added. If nobody
-        has called :meth:`write` for this task instance, make two lines, about the begin and the end
-        of the task. So the logs of thousands of runs need no memory.
+        has called :meth:`write` for this task instance, make a line about the begin of the task
+        and, when the task has ended, a line about its end. So the logs of thousands of runs need no
+        memory.
         """
         if self.written is not None:
             return self.written.get(number, [])

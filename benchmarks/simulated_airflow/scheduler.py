@@ -1,8 +1,8 @@
 """Advances the simulated runs, as Airflow's scheduler and workers do.
 
-For each run, a generator takes the steps, and yields how long the run waits before the next step. A
-heap has the next step of each run. So runs that wait cost no CPU time, and one asyncio task
-advances all runs.
+For each run, a generator takes one step after the other, and yields how long the run waits before
+each next step. A heap has the next step of each run. So runs that wait cost no CPU time, and one
+asyncio task advances all runs.
 """
 
 from __future__ import annotations
@@ -109,14 +109,15 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """Return the planned step of each run, as pairs: when the step is due, on the monotonic
-        clock in seconds, and the run.
+        """Return the planned steps as pairs: when the step is due, on the monotonic clock in
+        seconds, and the run of the step.
         """
         return [(at, run) for at, _, run, _, _ in self._due]
 
     def end(self, run: Run, state: RunState) -> int:
-        """End a run at once, for a request or for the cancellation DAG. Tasks that have started and
-        not ended fail, and tasks without a state are skipped. Return how many tasks have failed.
+        """End a run at once, for a request or for the DAG that cancels runs. Tasks that have
+        started and not ended fail, and tasks without a state are skipped. Return how many tasks
+        have failed.
         """
         run.generation += 1
         failed = 0

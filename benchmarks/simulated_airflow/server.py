@@ -105,7 +105,7 @@ class Served:
 
     Attributes:
         airflow: The simulated Airflow. Other threads read or change it only by :meth:`do`.
-        url: Its URL.
+        url: The URL of the simulated Airflow.
     """
 
     def __init__(self, airflow: SimulatedAirflow, url: str, loop: asyncio.AbstractEventLoop) -> None:

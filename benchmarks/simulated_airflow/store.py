@@ -98,7 +98,7 @@ class Store:
         return run
 
     def set_run(self, run: Run, state: RunState) -> None:
-        """Set the state of a run."""
+        """Set the state of a run, and the time of its start or end."""
         at = now()
         run.state = state
         if state is RunState.RUNNING:
@@ -112,7 +112,7 @@ class Store:
         self.touch(run)
 
     def set_task(self, task: TaskInstance, state: TaskState) -> None:
-        """Set the state of a task instance."""
+        """Set the state of a task instance, and record the change for :meth:`tasks_since`."""
         task.set(state, now())
         self._moved(task)
 

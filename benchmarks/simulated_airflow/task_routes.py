@@ -16,7 +16,9 @@ from .runs import HEADER, Json, Run, TaskInstance
 
 
 def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instances of one run, or of all runs (``~``), that pass the filters."""
+    """Return the task instances of one run, or of all runs (``~``), that pass the filters in the
+    query.
+    """
     dag_id, run_id, store = request.path["dag_id"], request.path["run_id"], airflow.store
     since, prefix = request.time("updated_at_gte"), request.one("run_id_prefix_pattern") or ""
     if run_id != "~":
@@ -74,9 +76,9 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the log of a try. With a token, return only the lines after the position in the token;
-    as Airflow 3.1, ignore the position and return all lines. While the task runs or is deferred,
-    the answer has a token for the next request.
+    """Return the log of a try. With a token, return only the lines after the position in the token.
+    A simulated Airflow 3.1 ignores the position and returns all lines, as the real Airflow 3.1
+    does. While the task runs or is deferred, the answer has a token for the next request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):
