@@ -20,7 +20,7 @@ _MAX_TEXT: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """The task by whose failure an MLJob failed.
+    """A failed task, as the status of an MLJob reports it.
 
     Attributes:
         task_id: The id of the task.

@@ -62,8 +62,9 @@ def load(
     """Return the cluster, user and namespace of a context.
 
     Args:
-        kubeconfig: A file. Default: the files of ``KUBECONFIG``, else ``~/.kube/config``. If none
-            of them exists and no context is given, the pod's ServiceAccount is used.
+        kubeconfig: The path of a kubeconfig. Default: the files of ``KUBECONFIG``, else
+            ``~/.kube/config``. If none of them exists and no context is given, the pod's
+            ServiceAccount is used.
         context: The name of a context. Default: the current context.
         namespace: The default namespace. Default: the context's namespace, or ``default`` if the
             context has none.
@@ -183,7 +184,9 @@ class _Merged:
         self._files = list(files)
 
     def entries(self, plural: str) -> dict[str, tuple[Path, Mapping[str, Any]]]:
-        """Return the named entries of a list such as ``contexts``, each with its file."""
+        """Return the entries of a list such as ``contexts`` by name, each with the path of its
+        kubeconfig.
+        """
         found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
         for file in self._files:
             listed = file.content.get(plural)

@@ -50,7 +50,7 @@ class Display:
 
 
 def job_line(job: MLJob) -> str:
-    """Return an MLJob as one line of text."""
+    """Return an MLJob as one line of text: the phase, the name, the progress and the message."""
     progress = job.raw_status.get("progress")
     sign = of_phase(job.phase)
     parts = [

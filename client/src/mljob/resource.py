@@ -167,7 +167,7 @@ class MLJob:
 
     @cached_property
     def conditions(self) -> dict[str, dict[str, Any]]:
-        """The conditions by type, as JSON."""
+        """The conditions in the status by type, each as JSON."""
         listed = self.raw_status.get("conditions")
         found = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
         return {_string(entry.get("type")): entry for entry in found}
@@ -180,8 +180,8 @@ class MLJob:
 
 
 def without_how_to_retry(message: str, namespace: str, name: str) -> str:
-    """Return the message of an MLJob without its end, if this is the kubectl command that requests
-    a retry.
+    """Return an MLJob's message without the kubectl command that requests a retry, if the message
+    ends with it.
     """
     return message.removesuffix(
         f" To retry: kubectl annotate --overwrite -n {namespace} mljob/{name} {RETRY_REQUESTED_AT}=$(date +%s)"

@@ -28,7 +28,7 @@ of such marks covers other lines.
 
 
 def plain(text: str, limit: int | None = None) -> str:
-    """Return a text on one line: a line break or a tab becomes a space.
+    """Clean a text, and return it on one line: a line break or a tab becomes a space.
 
     Args:
         text: Any text.
@@ -39,7 +39,7 @@ def plain(text: str, limit: int | None = None) -> str:
 
 
 def clean_line(line: str) -> str:
-    """Return a line without escape sequences and hidden characters. A tab becomes four spaces."""
+    """Clean a line: remove escape sequences and hidden characters. A tab becomes four spaces."""
     if line.isascii() and line.isprintable():
         return line
     kept: list[str] = []

@@ -1,10 +1,10 @@
 """The verdict on an MLJob: whether and how it has ended, as a pure function of one state. ``wait``
 waits for a verdict.
 
-An MLJob has a verdict when its operator does nothing more by itself: the status describes the
-newest spec, no requested retry is pending, and the condition Reconciling is not True. The verdict
-Cancelled is final, so it needs none of these conditions. A suspended MLJob has no verdict, because
-somebody resumes it.
+An MLJob has a verdict when its operator does nothing more by itself. Three statements must be true:
+the status describes the newest spec, no requested retry is pending, and the condition Reconciling
+is not True. The verdict Cancelled is final, and needs none of these statements. A suspended MLJob
+has no verdict, because somebody may resume it.
 """
 
 from __future__ import annotations

@@ -81,8 +81,8 @@ class AsyncClient:
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            conf: The conf of the run: a dict, or an instance of the DAG's params class. Only the
-                fields that were set in the instance are sent.
+            conf: The conf of the run: a dict, or an instance of the DAG's params class. Of an
+                instance, only the fields that were set are sent.
             name: The name. Default: the DAG's id and a random suffix.
             namespace: The namespace. Default: the client's.
             labels: The MLJob's labels.

@@ -35,8 +35,9 @@ def application(command: str | None = None) -> typer.Typer:
     """Return the command line of ``kubectl mljob``, as a typer application.
 
     Args:
-        command: The only command whose module is imported. None or an unknown name means all
-            commands.
+        command: The command to run, if it is known. Then only the module of this command is
+            imported, which is fast. For None and for an unknown name, the modules of all commands
+            are imported.
     """
     app = typer.Typer(
         name="mljob",

@@ -41,8 +41,8 @@ def lint(
     """Find mistakes in manifests.
 
     Manifests of MLJobs and AirflowInstances are checked. Without --server the command needs no
-    cluster: it checks names, types, bounds and the rules of the CRDs of its own version. It exits
-    with 1 if there is a mistake.
+    cluster: it checks names, types, limits and the validation rules in the CRDs of its own version.
+    It exits with 1 if there is a mistake.
     """
     from ..documents import MAX_BYTES, DocumentError, documents
     from ..lint import check, is_ours

@@ -1,4 +1,4 @@
-"""A list of MLJobs that follows their changes."""
+"""The list of ``list --watch``, which follows the changes of MLJobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LiveList:
     """The list of MLJobs that ``list --watch`` shows.
 
     Args:
-        screen: The terminal that shows the list.
+        screen: The output that shows the list.
         with_namespace: Whether the namespace is shown.
     """
 

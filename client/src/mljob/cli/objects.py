@@ -16,9 +16,7 @@ _HIDDEN = re.compile(
 
 
 def named(job: MLJob) -> str:
-    """Return the name of an MLJob as ``kubectl -o name`` prints it, with the resource before the
-    name.
-    """
+    """Return the name of an MLJob as ``kubectl -o name`` prints it: ``mljob.mljob.dev/NAME``."""
     return f"mljob.mljob.dev/{job.name}"
 
 

@@ -16,7 +16,7 @@ from . import completion
 
 
 class Format(StrEnum):
-    """The formats of ``-o``."""
+    """The output formats that the option ``-o`` accepts."""
 
     JSON = "json"
     YAML = "yaml"

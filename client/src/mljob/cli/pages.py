@@ -30,8 +30,8 @@ class Look:
 
     Attributes:
         sign: A function that returns the icon and the word of a state as a part of a line.
-        is_terminal: Whether the screen is a terminal. In a list elsewhere, each MLJob has exactly
-            one line.
+        is_terminal: Whether the screen is a terminal. If not, each MLJob has exactly one line in a
+            list.
         has_unicode: Whether bars may use block characters.
     """
 
@@ -127,7 +127,7 @@ def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tu
 
     Args:
         job: The MLJob.
-        look: The look of signs.
+        look: How icons and bars look on the screen.
         now: The current time, for durations.
         since: The seconds since the command began.
     """
@@ -160,7 +160,7 @@ def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: 
 
     Args:
         explanation: The explanation.
-        look: The look of signs.
+        look: How icons and bars look on the screen.
         now: The current time, for durations.
         log: The lines of the log that explain the task's error.
         no_log: Why the log can't be read, or an empty text.

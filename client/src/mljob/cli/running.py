@@ -101,8 +101,8 @@ class Request:
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label.", show_default=False)] = None
 
     def given_conf(self) -> dict[str, Any]:
-        """Return the conf: the content of the file ``conf``, with the values of ``set_`` in place
-        of its own.
+        """Return the conf: the content of the file ``conf``, merged with the values of ``set_``.
+        Where both have a value, the value of ``set_`` is taken.
         """
         from .values import assigned, conf_file, merged
 

@@ -51,7 +51,7 @@ def tree_lines(
         graph: The graph of the MLJob's run, or None to show the tasks in the status.
         upstreams: The names and phases of the MLJobs whose outputs the MLJob's run takes. The phase
             is None for an MLJob that can't be read.
-        look: The look of signs.
+        look: How icons and bars look on the screen.
         now: The current time, for durations.
     """
     row = row_of(job, now)

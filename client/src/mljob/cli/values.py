@@ -25,8 +25,8 @@ _PATH = re.compile(r"(?:\\.|[^.\\])+")
 
 
 def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
-    """Return the conf of assignments such as ``optimizer.lr=0.1``. A dot in a key leads to a nested
-    object; a dot after a backslash is part of the key.
+    """Return the conf that texts such as ``optimizer.lr=0.1`` assign. A dot in a key leads to a
+    nested object. A dot after a backslash is part of the key.
 
     Raises:
         typer.BadParameter: A text is no assignment, or assigns a value to a key that another text
@@ -47,7 +47,8 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
 
 
 def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]]:
-    """Return the values of each param of a grid: ``epochs=5,10`` or ``layers=[[64],[64,32]]``.
+    """Return the values of each param of a grid, from texts such as ``epochs=5,10`` and
+    ``layers=[[64],[64,32]]``.
 
     Raises:
         typer.BadParameter: A text is no assignment, or two texts assign the same param.
@@ -63,7 +64,7 @@ def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]
 
 
 def conf_file(path: str) -> dict[str, Any]:
-    """Return the conf in a YAML or JSON file; ``-`` is standard input.
+    """Return the conf in a YAML or JSON file. The path ``-`` means standard input.
 
     Raises:
         typer.BadParameter: The file can't be read, or holds no object.
@@ -96,7 +97,7 @@ def labels_of(texts: Iterable[str]) -> dict[str, str]:
 
 
 def read(path: str, limit: int, option: str) -> str:
-    """Return the text of a file; ``-`` is standard input.
+    """Return the text of a file. The path ``-`` means standard input.
 
     Raises:
         typer.BadParameter: The file can't be read, is larger than ``limit`` bytes, or is not UTF-8.

@@ -48,8 +48,8 @@ def schema_of(kind: str) -> Node:
 
 
 def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
-    """Yield a finding for each field that the schema doesn't have. The API server drops them, with
-    a warning at most.
+    """Yield a finding for each field that the schema doesn't have. The API server drops such a
+    field, with a warning at most.
     """
     if isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):
@@ -66,9 +66,9 @@ def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding
 
 
 def broken_rules(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
-    """Yield the validation rules that a value violates. A rule that can't be evaluated, because a
-    field is missing or has another type, is left out: the check against the models of
-    :mod:`mljob_contract` reports such a field.
+    """Yield a finding for each validation rule that a value violates. A rule that can't be
+    evaluated, because a field is missing or has another type, is left out: the check against the
+    models of :mod:`mljob_contract` reports such a field.
     """
     if value is None:
         return

@@ -43,7 +43,7 @@ class Row:
         point: The values by which the MLJob differs from the other MLJobs of its sweep, or an empty
             text.
         sign: The icon and the word of the phase.
-        progress: How many task instances succeeded, of how many: ``6/10``.
+        progress: How many task instances succeeded, out of how many: ``6/10``.
         percent: The share of the run that has succeeded, in percent, or None.
         now: The current task if the MLJob is running or failed and has such a task. Otherwise the
             reason of the phase, or an empty text if the reason says no more than the phase.
@@ -51,7 +51,7 @@ class Row:
         took: How long the run took or takes.
         age: How old the MLJob is.
         message: The message of an MLJob that needs attention, or an empty text.
-        dag_id: The DAG.
+        dag_id: The id of the DAG.
         attempts: The number of attempts, or an empty text.
     """
 

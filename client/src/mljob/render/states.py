@@ -75,7 +75,7 @@ def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
 
     Args:
         phase: The phase of the MLJob. An MLJob without a phase is new: no operator has read it yet.
-        retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
+        retry_waits: Whether the MLJob has ended, and a requested retry has not begun.
     """
     if retry_waits:
         return _RETRY_WAITS

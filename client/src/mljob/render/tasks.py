@@ -82,7 +82,8 @@ class Task:
     @property
     def name(self) -> str:
         """The id of the task for a person: without control characters, cut to :data:`MAX_TASK_ID`
-        characters. For a mapped task, with how many instances are done: ``score 12/40``.
+        characters. For a mapped task, the name also says how many instances are done: ``score
+        12/40``.
         """
         shown = plain(self.task_id, MAX_TASK_ID)
         return shown if self.total is None else f"{shown} {self.done}/{self.total}"
@@ -108,7 +109,7 @@ class TaskLine:
 
 
 def tasks_of(status: Object) -> list[Task]:
-    """Return the tasks in the status of an MLJob, which is given as JSON."""
+    """Return the tasks in ``status``, the status of an MLJob as JSON."""
     return [Task.of(raw) for raw in fields.children(status, "tasks")]
 
 

@@ -37,7 +37,9 @@ MLJob, in seconds.
 
 
 def collection_path(namespace: str | None) -> str:
-    """Return the path of the MLJobs of a namespace, or of all namespaces for None."""
+    """Return the path of the MLJobs of a namespace in the Kubernetes API. For None, return the path
+    of the MLJobs of all namespaces.
+    """
     within = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
     return f"/apis/mljob.dev/v1alpha1/{within}mljobs"
 
@@ -76,7 +78,7 @@ class Job:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt, as last seen. The dict is empty until the attempt has
+        """The outputs of the newest attempt in ``state``. The dict is empty until the attempt has
         succeeded.
         """
         return self.state.outputs
@@ -172,7 +174,9 @@ class Job:
         tail: int | None = None,
         follow: bool = False,
     ) -> Generator[str, None]:
-        """Yield the lines of a task's log. The arguments are those of :meth:`RunApi.log`."""
+        """Yield the lines of a task's log. Each argument has the meaning and the default that it
+        has in :meth:`RunApi.log`.
+        """
         return self._runs.log(self.state, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow)
 
     def history(self, *, follow: bool = False) -> Generator[HistoryEntry, None]:

@@ -1,6 +1,6 @@
 # Generated from mljob.aio by client/generate.py.
 """Sends requests to the Kubernetes API server with the credentials of one person. The size and the
-duration of answers are limited. A failed request is sent again if this has no further effect.
+duration of answers are limited. A failed request is sent again if it is safe to send it twice.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Transport:
     """The connections to a cluster's API server, with the credentials of one person.
 
     Args:
-        config: The cluster and the person.
+        config: The cluster, and the credentials of the person.
         http: The transport of httpx to use instead of connections to the cluster, for tests.
             Default: None.
     """

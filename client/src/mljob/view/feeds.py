@@ -216,7 +216,7 @@ class Feeds:
 
     async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
         """Return the source with the name ``name`` for a page. Make a new source with ``make`` if
-        there is no source of this name, or if it ended with an error at least
+        there is no source of this name, or if the source ended with an error at least
         :data:`REFUSAL_SECONDS` ago. Call :meth:`release` when the page no longer needs the source.
 
         Raises:

@@ -131,8 +131,9 @@ def _said(before: Shown, now: Shown) -> str:
 
 
 async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
-    """Yield the server-sent events of a page, until the browser leaves: changes of the HTML,
-    notices whether the data may be out of date, and beats while nothing changes.
+    """Yield the server-sent events of a page, until the browser leaves: changes of the HTML, and
+    notices whether the data may be out of date. While nothing changes, yield events that only keep
+    the connection open.
 
     Args:
         page: The page.

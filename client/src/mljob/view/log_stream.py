@@ -51,8 +51,8 @@ async def log_events(
 ) -> AsyncGenerator[bytes, None]:
     """Yield the server-sent events of a log: ``state`` with a sentence at the beginning, ``lines``
     with the HTML of lines, and ``done`` with a sentence at the end. While the log is silent, yield
-    beats. The id of an event of ``lines`` has the number and the position of the event's last line
-    (:class:`LastLine`).
+    events that only keep the connection open. The id of an event of ``lines`` has the number and
+    the position of the event's last line (:class:`LastLine`).
 
     Args:
         lines: The lines of the log that the browser has not received.

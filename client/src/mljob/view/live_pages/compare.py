@@ -22,7 +22,7 @@ class LiveComparison:
 
     Args:
         reads: The sources that the page reads.
-        feeds: A feed for each MLJob, by namespace and name.
+        feeds: A feed, which is a watch, for each MLJob, by namespace and name.
         by: The output or metric to order the MLJobs by, or an empty text.
         asked: How many MLJobs the URL names. The page compares at most
             :data:`~mljob.view.pages.compare_page.MAX_COMPARED` of them.

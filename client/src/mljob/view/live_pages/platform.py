@@ -63,8 +63,8 @@ class LivePlatform:
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
     async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
-        """Read a whole MLJob in the background, and return this lookup. ``summary`` identifies the
-        MLJob, and lacks its outputs.
+        """Begin to read a whole MLJob in the background, and return the lookup that will have the
+        answer. ``summary`` identifies the MLJob, but lacks its outputs.
         """
 
         async def read() -> MLJob:

@@ -1,5 +1,5 @@
-"""Curves of metrics. Each picture shows one metric as an SVG image, with a line for each series,
-such as each task instance.
+"""Curves of metrics. Each picture is an SVG image of one metric, with a line for each task
+instance.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The points of one metric of one task instance, in the order of their x.
+    """The points of one metric of one task instance, in the order of the horizontal axis.
 
     Attributes:
         label: The name of the line in the picture.

@@ -30,9 +30,10 @@ class JobFilter:
         namespace: One namespace, or an empty text for all.
         type: A job type, or an empty text for all.
         phase: A phase, or an empty text for all.
-        label: Equalities of labels as kubectl writes them: ``team=a,tier!=gold,owner``.
-        text: Words that must all occur in the name, namespace, DAG, phase, reason or message, in
-            any case.
+        label: A label selector as in kubectl, of equalities and keys only:
+            ``team=a,tier!=gold,owner``.
+        text: Words, each of which must occur in the name, namespace, DAG, phase, reason or message.
+            Upper and lower case are the same.
         page: The number of the page, from 1.
     """
 

@@ -88,7 +88,7 @@ def _skip_colour(numbers: Iterator[int]) -> None:
 
 
 def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
-    """Split a line of a log into parts, each with one style or a link.
+    """Split a line of a log into parts, each with one style. A link is a part of its own.
 
     Args:
         line: The line without its line break. What exceeds :data:`MAX_LINE` is cut.

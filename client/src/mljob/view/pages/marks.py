@@ -62,7 +62,7 @@ def phase_mark(phase: str, *, retry_waits: bool = False) -> Mark:
 
     Args:
         phase: The phase of the MLJob. A new MLJob has an empty phase.
-        retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
+        retry_waits: Whether the MLJob has ended, and a requested retry has not begun.
     """
     icon = "retry" if retry_waits else _PHASE_ICONS.get(phase, "question")
     return _mark(icon, of_phase(phase, retry_waits=retry_waits))
