@@ -32,7 +32,7 @@ class Faults(BaseModel):
             of an answer.
         lost_events: The share of events that are not sent.
         doubled_events: The share of events that are sent twice.
-        late_events: The share of events that are sent late, so that later ones overtake them.
+        late_events: The share of events that are sent late, so that later events overtake them.
         late_seconds: The delay of a late event.
     """
 

@@ -114,8 +114,8 @@ def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Clear all tasks of a run, or only the failed tasks with ``only_failed: true``. Clear nothing
-    unless the body has ``dry_run: false``.
+    """Clear all tasks of a run. If the body has ``only_failed: true``, clear only the failed tasks.
+    Unless the body has ``dry_run: false``, clear nothing.
     """
     run, body = known_run(airflow, request), request.content()
     bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)

@@ -193,8 +193,8 @@ class Scheduler:
 
     def _work(self, task: TaskInstance, dag: Dag, about: Callable[[float], float]) -> Generator[float, None, bool]:
         """Run a task, yield the seconds before each next step, and return True at the end of the
-        task. Return False if the task never ends by itself, because it asks a person or the DAG's
-        outcome is ``waits``. The function ``about`` varies a number of seconds at random.
+        task. Return False if the task never ends by itself, because it asks a person, or because
+        the DAG's outcome is ``waits``. The function ``about`` varies a number of seconds at random.
         """
         self.set_task(task, TaskState.RUNNING)
         if task.task_id in dag.asks:

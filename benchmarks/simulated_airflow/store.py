@@ -117,7 +117,7 @@ class Store:
         self._moved(task)
 
     def clear(self, run: Run, keys: Iterable[TaskKey]) -> None:
-        """Clear task instances. A run that has ended is queued again."""
+        """Clear task instances of a run. If the run has ended, it is queued again."""
         at = now()
         for task in (run.tasks[key] for key in keys):
             task.state, task.start, task.end, task.changed = TaskState.NONE, None, None, at

@@ -42,7 +42,9 @@ def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instance with the map index in the path: -1 for a task that is not mapped."""
+    """Return the task instance with the map index in the path. A task that is not mapped has the
+    index -1.
+    """
     path = request.path
     run = airflow.store.get(path["dag_id"], path["run_id"])
     index = path["map_index"]
