@@ -3,8 +3,8 @@ waits for a verdict.
 
 An MLJob has a verdict when its operator does nothing more by itself. Three statements must be true:
 the status describes the newest spec, no requested retry is pending, and the condition Reconciling
-is not True. The verdict Cancelled is final, and needs none of these statements. A suspended MLJob
-has no verdict, because somebody may resume it.
+is not True. The verdict Cancelled is final, and does not depend on these statements. A suspended
+MLJob has no verdict, because somebody may resume it.
 """
 
 from __future__ import annotations

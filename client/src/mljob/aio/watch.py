@@ -237,7 +237,7 @@ class _Watch(Generic[Item]):
 
     async def pause_if_short(self) -> None:
         """Wait if the last watch request took less than a second. For example, a proxy may end each
-        watch at once, and without the wait one request would follow the other.
+        watch at once, and without the wait the next request would follow immediately.
         """
         self._forgive()
         if monotonic() - self._begun < _SHORT_SECONDS:

@@ -35,9 +35,7 @@ def jobs(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def dags(context: typer.Context, incomplete: str) -> list[str]:
-    """Return ids of DAGs that MLJobs of the namespace name: only those that begin with
-    ``incomplete``.
-    """
+    """Return the DAG ids of the MLJobs in the namespace: only those that begin with ``incomplete``."""
     return _matching(incomplete, _asked(context, lambda job: [job.dag_id]))
 
 

@@ -110,8 +110,8 @@ def tree(session: Session, name: Name) -> None:
 
 
 def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]:
-    """Return the lines of the log that explain the task's error, at most ``tail``, and an empty
-    text. If the log can't be read, return no lines, and a text with the reason.
+    """Return two values: the lines of the log that explain the task's error, at most ``tail``; and
+    an empty text. If the log can't be read, there are no lines, and the text says why.
     """
     from ..errors import ApiError
     from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
@@ -127,8 +127,8 @@ def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]
 
 
 def _graph_of(job: Job) -> tuple[RunGraph | None, str]:
-    """Return the graph of the MLJob's run, and an empty text. If the graph can't be read, return
-    None, and a text with the reason.
+    """Return two values: the graph of the MLJob's run, and an empty text. If the graph can't be
+    read, the graph is None, and the text says why.
     """
     from ..errors import ApiError
 
@@ -146,8 +146,8 @@ def _upstream_names(job: Job) -> list[str]:
 
 
 def _upstream(session: Session, name: str) -> tuple[str, str | None]:
-    """Return the name and the phase of an MLJob whose outputs the run takes. The name is ``name``,
-    and the phase is None if the MLJob can't be read.
+    """Return the name and the phase of the MLJob ``name``, from which the run takes outputs. The
+    phase is None if this MLJob can't be read.
     """
     from ..errors import ApiError
 

@@ -74,7 +74,7 @@ def list_jobs(
 
 
 def print_objects(jobs: list[MLJob], output: Format, *, as_list: bool = True) -> None:
-    """Print MLJobs in the format of the option ``-o``. ``as_list`` is an argument of
+    """Print MLJobs in the format of the option ``-o``. ``as_list`` has the meaning that it has in
     :func:`~mljob.cli.objects.dumped`.
     """
     from .objects import dumped, named

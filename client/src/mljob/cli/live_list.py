@@ -79,8 +79,8 @@ class LiveList:
         return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
-        """Yield a line about a change, if the change is visible to a person: a deletion, a lost
-        connection, or a new text in the line of an MLJob.
+        """Yield a line if a change matters to a person: a deletion, a lost connection, or a new
+        text in the line of an MLJob.
         """
         job = change.item
         if job is None:

@@ -102,8 +102,8 @@ class Screen:
             self.stream.write(f"{text}\n")
 
     def console(self) -> Console:
-        """Return a console of the library rich that prints to this screen. The console follows
-        NO_COLOR.
+        """Return a console of the library rich that prints to this screen. The console has no
+        colours if the environment variable ``NO_COLOR`` is set.
         """
         from rich.console import Console
 

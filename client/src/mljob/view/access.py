@@ -215,8 +215,8 @@ class ProxyAccess:
 
 
 class TooManyPersons(MLJobError):
-    """The error when all persons that the view can serve at the same time have pages open, and
-    another person comes.
+    """The error for a further person, when all persons that the view can serve at the same time
+    have pages open.
     """
 
 

@@ -51,7 +51,7 @@ class LiveJob:
         return self._reads.sources
 
     async def job(self) -> MLJob:
-        """Return the MLJob.
+        """Return the MLJob that the page shows.
 
         Raises:
             NotFound: The MLJob does not exist, or was deleted.

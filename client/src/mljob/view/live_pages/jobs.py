@@ -53,8 +53,8 @@ def _mark(job: JobSummary) -> Mark:
 
 
 class SharedList(Source):
-    """One page of the list of MLJobs, made once for all browser windows of a person that show this
-    page with the same filter.
+    """One page of the list of MLJobs. It is made once, and shared by all browser windows in which a
+    person has opened this page with the same filter.
 
     Attributes:
         page: The current content, or None before the MLJobs were listed.
